@@ -1,0 +1,1 @@
+"""What a person starts: flows, the command, the demo."""

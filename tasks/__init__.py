@@ -1,0 +1,1 @@
+"""What the flows are made of: plain functions, one module for each stage or concern."""

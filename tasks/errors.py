@@ -1,0 +1,106 @@
+"""Every error this project raises, as one tree named by who must act.
+
+AlertsError
+├── OperatorError          you, at the keyboard: a setting, a name, a key
+│   ├── SettingsError          a setting or an override file is wrong
+│   ├── UnknownConnector       no connector is saved under that name
+│   ├── ConnectorRefused       a connector cannot be saved or changed like that
+│   ├── CredentialsRefused     the service does not accept the keys
+│   │   └── KeyExpired             … because they have expired
+│   ├── PermissionMissing      the keys work, but may not read these logs
+│   ├── WrongRegion            the account lives on another host
+│   └── Unreachable            name, route, proxy or certificate: no conversation with the host
+├── ServiceError           the vendor: wait, or report it
+│   ├── ServiceUnavailable     it failed or throttled for longer than we retry
+│   ├── AnswerNotUnderstood    not JSON, or not of the agreed shape: the slice stops
+│   ├── PagingBroken           a repeated token, an endless or a cut-short listing
+│   ├── PageTokenRefused       a token was refused in the middle of a slice
+│   └── DatesIgnored           rows came back, all from outside the time asked for
+├── StoreError             the machine: disk, lock, file version
+│   ├── StoreBusy              another process has been writing for too long
+│   └── StoreTooNew            the file was written by a later version
+└── Stopped                a person or the scheduler asked this run to end
+
+The text of an error is one or two sentences for the person who reads it: what happened, what to do next.
+It never holds a secret, and mail content only through `tasks.untrusted.plain`.
+"""
+
+
+class AlertsError(Exception):
+    """Base of all errors of this project; its text says what to do next."""
+
+
+class OperatorError(AlertsError):
+    """Whoever runs this has to change something; trying again does not help."""
+
+
+class SettingsError(OperatorError):
+    """A setting or an override file is wrong."""
+
+
+class UnknownConnector(OperatorError):
+    """No connector is saved under that name in the Prefect API in use."""
+
+
+class ConnectorRefused(OperatorError):
+    """A connector cannot be saved, renamed or rotated like that."""
+
+
+class CredentialsRefused(OperatorError):
+    """The service does not accept the keys."""
+
+
+class KeyExpired(CredentialsRefused):
+    """The keys were good once and have expired."""
+
+
+class PermissionMissing(OperatorError):
+    """The keys work but may not read attachment-protection logs."""
+
+
+class WrongRegion(OperatorError):
+    """The account lives on another regional host."""
+
+
+class Unreachable(OperatorError):
+    """No conversation with the host: name, route, proxy or certificate."""
+
+
+class ServiceError(AlertsError):
+    """The vendor's service failed us; a later run may succeed by itself."""
+
+
+class ServiceUnavailable(ServiceError):
+    """Errors or throttling went on for longer than we retry."""
+
+
+class AnswerNotUnderstood(ServiceError):
+    """An answer is not JSON or not of the agreed shape; the slice must stop, nothing may be skipped."""
+
+
+class PagingBroken(ServiceError):
+    """A page token came twice, the page cap was reached, or the listing ended short of its own total."""
+
+
+class PageTokenRefused(ServiceError):
+    """The service refused a page token in the middle of a slice; the slice is started again once."""
+
+
+class DatesIgnored(ServiceError):
+    """A slice returned rows, and every one of them lies outside the time that was asked for."""
+
+
+class StoreError(AlertsError):
+    """Something about the database files."""
+
+
+class StoreBusy(StoreError):
+    """The writer's lock could not be had in time."""
+
+
+class StoreTooNew(StoreError):
+    """The store was written by a later version of this program."""
+
+
+class Stopped(AlertsError):
+    """The run was asked to end; complete slices are kept, the others are fetched again next time."""

@@ -1,0 +1,86 @@
+"""Settings of a site: environment variables `ATTACHMENT_ALERTS_…`, typed, with the defaults of a small site."""
+
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tasks.errors import SettingsError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+DEFAULTS = CHECKOUT / "data"
+
+
+class Settings(BaseSettings):
+    """All settings; each field's description is the README's table."""
+
+    model_config = SettingsConfigDict(env_prefix="ATTACHMENT_ALERTS_", frozen=True, extra="ignore")
+
+    home: Path = Field(DEFAULTS, description="folder of both database files, the locks and overrides of the CSV defaults")
+    overlap_minutes: int = Field(60, ge=0, le=1440, description="how far a poll reaches back behind the watermark")
+    settle_seconds: int = Field(60, ge=0, le=3600, description="how close to now a window may end; younger rows may still be on their way")
+    recheck_hours: int = Field(72, ge=0, le=720, description="once a day the last so many hours are read again; 0 switches it off")
+    slice_hours: int = Field(6, ge=1, le=168, description="longest stretch of time that is one slice, one transaction")
+    fetch_concurrency: int = Field(4, ge=1, le=16, description="slices of one account that are fetched at the same time")
+    group_by: Literal["hash", "hash+priority", "hash+response", "hash+priority+response"] = Field(
+        "hash", description="what alerts must share, beside the tenant, to be one group"
+    )
+    group_gap_hours: int = Field(24, ge=0, description="an alert this long after its predecessor still joins; 0: no limit")
+    group_span_hours: int = Field(168, ge=0, description="an alert this long after the group's first still joins; 0: no limit")
+    keep_low: Literal["none", "full"] = Field(
+        "none", description="`full` keeps subject, details and raw record of scans that raise no alert"
+    )
+    readers_group: str | None = Field(None, description="system group that may read alerts.duckdb; without it only the owner can")
+    time_zone: str = Field("UTC", description="time zone in which the terminal shows times")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as cause:
+            raise ValueError(f"{value!r} is no time zone; use a name such as Europe/Berlin") from cause
+        return value
+
+    @cached_property
+    def overlap(self) -> timedelta:
+        return timedelta(minutes=self.overlap_minutes)
+
+    @cached_property
+    def settle(self) -> timedelta:
+        return timedelta(seconds=self.settle_seconds)
+
+    @cached_property
+    def recheck(self) -> timedelta:
+        return timedelta(hours=self.recheck_hours)
+
+    @cached_property
+    def slice_length(self) -> timedelta:
+        return timedelta(hours=self.slice_hours)
+
+    def data_file(self, name: str) -> Path:
+        """The site's own `name` if its home has one, else the default that comes with the checkout."""
+        own = self.home / name
+        return own if own.exists() else DEFAULTS / name
+
+
+def load_settings(home: Path | None = None) -> Settings:
+    """Settings of the environment, `home` given on the command line winning.
+
+    Raises SettingsError with the variable's name and what it may be.
+    """
+    try:
+        return Settings() if home is None else Settings(home=home)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "ATTACHMENT_ALERTS_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(f"The setting {name} is not usable: {first['msg']}. Correct it and try again.") from None

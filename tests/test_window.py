@@ -1,0 +1,130 @@
+"""Windows, slices and coverage: rules about all inputs, so property tests."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.settings import Settings
+from tasks.window import (
+    Interval,
+    Progress,
+    backfill_window,
+    cut,
+    merge,
+    poll_window,
+    recheck_window,
+    subtract,
+    watermark,
+    whole_second,
+)
+
+SETTINGS = Settings()
+ORIGIN = datetime(2026, 3, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+
+minutes = st.integers(0, 20_000).map(lambda n: ORIGIN + n * MINUTE)
+intervals = st.lists(st.tuples(minutes, minutes).map(lambda pair: Interval(*sorted(pair))), max_size=8)
+
+
+def points(stretches: list[Interval]) -> set[int]:
+    """Minutes that the stretches cover, as numbers since the origin."""
+    return {
+        minute
+        for each in stretches
+        for minute in range((each.start - ORIGIN) // MINUTE, (each.end - ORIGIN) // MINUTE)
+    }
+
+
+def progress(*coverage: Interval, rechecked_at: datetime = ORIGIN) -> Progress:
+    return Progress(ORIGIN, list(coverage), rechecked_at)
+
+
+@given(intervals)
+def test_merging_keeps_the_points_and_leaves_nothing_touching(some: list[Interval]) -> None:
+    merged = merge(some)
+    assert points(merged) == points(some)
+    assert all(before.end < after.start for before, after in zip(merged, merged[1:], strict=False))
+
+
+@given(minutes, minutes, intervals)
+def test_subtraction_is_set_difference(one: datetime, other: datetime, covered: list[Interval]) -> None:
+    window = Interval(*sorted((one, other)))
+    assert points(subtract(window, covered)) == points([window]) - points(covered)
+
+
+@given(st.permutations(range(6)), st.sets(st.integers(0, 5)))
+def test_the_watermark_follows_from_the_intervals_in_any_order_of_finishing(
+    order: list[int], failed: set[int]
+) -> None:
+    slices = [Interval(ORIGIN + n * HOUR, ORIGIN + (n + 1) * HOUR) for n in range(6)]
+    coverage: list[Interval] = []
+    for n in order:
+        if n not in failed:
+            coverage = merge([*coverage, slices[n]])
+    assert watermark(ORIGIN, coverage) == ORIGIN + min(failed, default=6) * HOUR
+
+
+@given(intervals, st.integers(0, 30_000))
+def test_a_poll_reaches_every_uncovered_minute_and_the_overlap(some: list[Interval], age: int) -> None:
+    now = ORIGIN + age * MINUTE
+    known = progress(*merge(some))
+    fetched = points(poll_window(known, now, SETTINGS))
+    mark = watermark(ORIGIN, known.coverage)
+    end = max(0, (now - SETTINGS.settle - ORIGIN) // MINUTE)
+    assert set(range((mark - ORIGIN) // MINUTE, end)) - points(some) <= fetched
+    behind = max(0, (mark - SETTINGS.overlap - ORIGIN) // MINUTE)
+    assert set(range(behind, min(end, (mark - ORIGIN) // MINUTE))) <= fetched
+    assert not fetched or max(fetched) < end
+
+
+@given(intervals, st.integers(1, 30_000))
+def test_slices_are_the_window_cut_on_one_grid(some: list[Interval], hours: int) -> None:
+    settings = Settings(slice_hours=hours % 168 + 1)
+    slices = cut(merge(some), "poll", settings)
+    assert points([Interval(each.start, each.end) for each in slices]) == points(some)
+    assert all(timedelta(0) < each.end - each.start <= settings.slice_length for each in slices)
+    inner = {each.end for each in slices} & {each.start for each in slices}
+    assert all((edge - datetime(1970, 1, 1, tzinfo=UTC)) % settings.slice_length == timedelta(0) for edge in inner)
+
+
+def test_a_failed_slice_is_fetched_again_without_the_later_ones() -> None:
+    known = progress(Interval(ORIGIN, ORIGIN + 6 * HOUR), Interval(ORIGIN + 12 * HOUR, ORIGIN + 18 * HOUR))
+    now = ORIGIN + 18 * HOUR + timedelta(minutes=11)
+    assert poll_window(known, now, SETTINGS) == [
+        Interval(ORIGIN + 5 * HOUR, ORIGIN + 12 * HOUR),
+        Interval(ORIGIN + 17 * HOUR, ORIGIN + 18 * HOUR + timedelta(minutes=10)),
+    ]
+
+
+def test_the_recheck_is_due_once_a_day_and_leaves_out_what_the_poll_fetches() -> None:
+    covered = Interval(ORIGIN, ORIGIN + 100 * HOUR)
+    now = ORIGIN + 100 * HOUR + timedelta(minutes=16)
+    end = ORIGIN + 100 * HOUR + timedelta(minutes=15)
+    due = progress(covered, rechecked_at=now - 24 * HOUR)
+    assert recheck_window(due, now, SETTINGS) == [Interval(end - 72 * HOUR, ORIGIN + 99 * HOUR)]
+    assert recheck_window(progress(covered, rechecked_at=now - 23 * HOUR), now, SETTINGS) == []
+
+
+def test_a_backfill_of_missing_time_leaves_out_what_is_covered() -> None:
+    known = progress(Interval(ORIGIN, ORIGIN + 6 * HOUR))
+    asked = Interval(ORIGIN - HOUR, ORIGIN + 8 * HOUR)
+    now = ORIGIN + 100 * HOUR
+    assert backfill_window(known, asked, "missing", now, SETTINGS) == [
+        Interval(ORIGIN - HOUR, ORIGIN),
+        Interval(ORIGIN + 6 * HOUR, ORIGIN + 8 * HOUR),
+    ]
+    assert backfill_window(known, asked, "everything", now, SETTINGS) == [asked]
+
+
+def test_a_window_given_by_hand_ends_before_the_newest_minute() -> None:
+    now = ORIGIN + 2 * HOUR
+    asked = Interval(ORIGIN, ORIGIN + 9 * HOUR)
+    assert backfill_window(progress(), asked, "everything", now, SETTINGS) == [
+        Interval(ORIGIN, now - SETTINGS.settle)
+    ]
+
+
+def test_a_time_without_a_zone_is_utc() -> None:
+    assert whole_second(datetime(2026, 3, 1, 12, 0, 0, 999)) == datetime(2026, 3, 1, 12, tzinfo=UTC)  # noqa: DTZ001
