@@ -136,7 +136,7 @@ CREATE TABLE internal.group_changes (
     alert_id UUID NOT NULL,
     old_group_id UUID NOT NULL,
     new_group_id UUID NOT NULL,
-    at TIMESTAMPTZ NOT NULL
+    "at" TIMESTAMPTZ NOT NULL
 );
 
 CREATE TABLE internal.dangerous_hashes (

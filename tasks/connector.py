@@ -1,0 +1,181 @@
+"""What every product's connector has: the form that is filled in, and what a connection test answers.
+
+A connector is a Prefect Block, so the same one is edited in the Prefect UI and from the terminal.
+"""
+
+import inspect
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from string import Formatter
+from typing import Any, ClassVar, Literal, Self, TypeVar
+from uuid import UUID
+
+from prefect.blocks.core import Block
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from tasks.errors import ConnectorRefused
+
+LINK_PLACES = ("message_id", "file_sha256", "date")
+KEPT_BY_US = ("connector_id", "account_code")  # last in the form: nobody has to fill them
+
+
+@dataclass(frozen=True)
+class Account:
+    """What the service tells about the account; None where the keys may not ask for it."""
+
+    code: str | None = None
+    name: str | None = None
+    region: str | None = None
+    packages: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One step of a connection test."""
+
+    name: str
+    state: Literal["ok", "warning", "failed", "skipped"]
+    says: str
+    next_step: str | None = None
+
+
+class Connector(Block):
+    """What the connector of every product has. A product's own class adds address and credentials."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="ignore",
+        hide_input_in_errors=True,  # the input may be a secret
+        str_strip_whitespace=True,
+    )
+    product: ClassVar[str]  # also the name of the product's room in tasks/ and of its flow
+
+    tenant: str = Field(
+        default="default",
+        title="Tenant",
+        description="The organisation this account belongs to. Alerts, people and devices of different tenants never mix.",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+    )
+    polling_minutes: Literal[5, 10, 15, 30, 60] = Field(
+        default=15, title="Polling frequency (minutes)", description="How often new records are fetched."
+    )
+    first_look_back_days: int = Field(
+        default=7,
+        ge=1,
+        le=60,
+        title="First look-back (days)",
+        description="How far back the very first poll goes. Older records are fetched by a backfill.",
+    )
+    no_verdict: Literal["medium", "low"] = Field(
+        default="medium",
+        title="Priority of scans without a verdict",
+        description="Scans that timed out, failed or say nothing: medium shows them as alerts, low only counts them.",
+    )
+    detection_details_url: str = Field(
+        default="",
+        title="Link to detection details",
+        description="Web address behind an alert; {message_id}, {file_sha256} and {date} are filled in. "
+        "Empty: the product's own console.",
+    )
+    key_expires_at: datetime | None = Field(
+        default=None,
+        title="Keys expire at",
+        description="If you know when these keys end, enter it: a warning starts 14 days before. Without a zone: UTC.",
+    )
+    account_code: str | None = Field(
+        default=None,
+        title="Account code",
+        description="Filled in by the connection test: which account the keys belong to. Leave it as it is.",
+    )
+    connector_id: UUID | None = Field(
+        default=None,
+        title="Connector id",
+        description="Given at the first save and never changed: all data of this connector carries it. "
+        "Leave it as it is.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_default(cls, values: Any) -> Any:
+        if isinstance(values, dict):  # the form in the Prefect UI sends null for what was cleared
+            return {name: value for name, value in values.items() if value is not None}
+        return values
+
+    @field_validator("key_expires_at")
+    @classmethod
+    def _zone(cls, moment: datetime | None) -> datetime | None:
+        if moment is None or moment.tzinfo:
+            return moment
+        return moment.replace(tzinfo=UTC)
+
+    @field_validator("detection_details_url")
+    @classmethod
+    def _link(cls, template: str) -> str:
+        if template and not template.startswith(("https://", "http://")):
+            raise ValueError("the link to detection details must begin with https://")
+        try:
+            parts = [part[1:] for part in Formatter().parse(template) if part[1] is not None]
+        except ValueError as wrong:
+            raise ValueError("the link to detection details has a single { or }; write {{ or }}") from wrong
+        if any(name not in LINK_PLACES or spec or conversion for name, spec, conversion in parts):
+            raise ValueError("the link can hold {message_id}, {file_sha256} and {date}, nothing else in braces")
+        return template
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The form: address and credentials first, then what all products share, then what we keep ourselves."""
+        schema = super().model_json_schema(*args, **kwargs)
+        own = inspect.get_annotations(cls)
+        names = sorted(schema["properties"], key=lambda name: (name in KEPT_BY_US, name not in own))
+        for position, name in enumerate(names):
+            schema["properties"][name]["position"] = position
+        return schema
+
+    @property
+    def link_template(self) -> str:
+        """The template of the link to a detection, or of the nearest page there is."""
+        return self.detection_details_url or self.console_url()
+
+    def console_url(self) -> str:
+        """The product's console for this account."""
+        raise NotImplementedError
+
+    def realm(self) -> str:
+        """Whose account codes these are; codes and keys are compared within one realm only."""
+        raise NotImplementedError
+
+    def key_identity(self) -> str:
+        """What of the keys tells accounts apart, without anything secret in clear."""
+        raise NotImplementedError
+
+    def rotated(self, **new_credentials: Any) -> Self:
+        """A copy with these credentials and no others, not saved; raises ConnectorRefused."""
+        raise NotImplementedError
+
+    def same_account(self, other: "Connector") -> bool:
+        """Whether both pull from one account, as far as codes and keys tell."""
+        if self.product != other.product or self.realm() != other.realm():
+            return False
+        return self.key_identity() == other.key_identity() or (
+            self.account_code is not None and self.account_code == other.account_code
+        )
+
+
+C = TypeVar("C", bound=Connector)
+
+
+def made(cls: type[C], values: dict[str, Any]) -> C:
+    """A connector of these values; raises ConnectorRefused with one sentence per wrong field, without its value."""
+    try:
+        return cls.model_validate(values)
+    except ValidationError as wrong:
+        raise ConnectorRefused(sentences(wrong)) from None  # the cause would hold the values
+
+
+def sentences(wrong: ValidationError) -> str:
+    """What is wrong with which field, in words, never with the value that was given."""
+    found = []
+    for error in wrong.errors(include_input=False, include_url=False, include_context=False):
+        where = ".".join(str(part) for part in error["loc"])
+        says = error["msg"].removeprefix("Value error, ")
+        found.append(f"{where}: {says}" if where else says)
+    return "; ".join(found)

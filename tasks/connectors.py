@@ -1,0 +1,227 @@
+"""The saved connectors: found, saved, renamed and removed by name, in whichever Prefect API is in use."""
+
+import importlib
+import importlib.util
+import logging
+import pkgutil
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import get_current_settings
+from pydantic import ValidationError
+
+import tasks
+from tasks.connector import Account, Check, Connector, made, sentences
+from tasks.errors import ConnectorRefused, UnknownConnector, Unreachable
+from tasks.untrusted import plain
+
+__all__ = [
+    "Account",
+    "Check",
+    "Connector",
+    "asked_where",
+    "check_connector",
+    "find_same_account",
+    "list_connectors",
+    "load_connector",
+    "made",
+    "passed",
+    "products",
+    "remove",
+    "rename",
+    "rotated",
+    "save_connector",
+    "saved_names",
+]
+
+log = logging.getLogger("attachment_alerts.connectors")
+
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def products() -> dict[str, type[Connector]]:
+    """The connector class of every room in `tasks/` that has a `connector.py`, by product name."""
+    found: dict[str, type[Connector]] = {}
+    for room in pkgutil.iter_modules(tasks.__path__):
+        if room.ispkg and importlib.util.find_spec(f"tasks.{room.name}.connector"):
+            module = importlib.import_module(f"tasks.{room.name}.connector")
+            for thing in vars(module).values():
+                if isinstance(thing, type) and issubclass(thing, Connector) and thing is not Connector:
+                    found[thing.product] = thing
+    return found
+
+
+def asked_where() -> str:
+    """Which Prefect API holds the connectors, in words."""
+    settings = get_current_settings()
+    if settings.api.url:
+        return f"the Prefect API at {plain(str(httpx.URL(settings.api.url).copy_with(userinfo=b'')))}"
+    database = settings.server.database.connection_url
+    place = database.get_secret_value() if database else ""
+    if place.startswith("sqlite"):
+        return f"the local Prefect database {place.partition(':///')[2]} (no PREFECT_API_URL is set)"
+    return "the Prefect database of this machine (no PREFECT_API_URL is set)"
+
+
+def load_connector(name: str) -> Connector:
+    """The connector saved under that name; raises UnknownConnector, ConnectorRefused where its form is wrong.
+
+    One that was made in the Prefect UI gets its immutable id now.
+    """
+    with _prefect() as client:
+        for cls in products().values():
+            if name in _names(client, cls):
+                return _loaded(cls, name)
+    raise UnknownConnector(
+        f"No connector is saved as {plain(name)!r} in {asked_where()}. `attachment-alerts connectors list` shows "
+        "the names there; if it should be elsewhere, set PREFECT_API_URL."
+    )
+
+
+def list_connectors() -> dict[str, Connector]:
+    """All saved connectors by name, sorted. One that cannot be read is left out, with a warning that says why."""
+    found = {}
+    for name, cls in sorted(saved_names().items()):
+        try:
+            found[name] = _loaded(cls, name)
+        except ConnectorRefused as wrong:
+            log.warning("%s", wrong)
+    return found
+
+
+def saved_names() -> dict[str, type[Connector]]:
+    """The names of all saved connectors and their kinds, without reading them."""
+    with _prefect() as client:
+        return {name: cls for cls in products().values() for name in _names(client, cls)}
+
+
+def save_connector(name: str, connector: Connector) -> None:
+    """Save it, or save it again if it was loaded from that name, and give it its immutable id.
+
+    Raises ConnectorRefused where the name is taken or the account is already pulled by another connector.
+    """
+    _refuse_bad_name(name)
+    again = connector._block_document_name == name
+    if not again and name in saved_names():
+        raise ConnectorRefused(f"A connector named {name!r} exists already in {asked_where()}. Choose another name.")
+    if other := find_same_account(connector):
+        raise ConnectorRefused(
+            f"This account is already pulled by the connector {other!r}; a second one would count everything twice. "
+            f"Change {other!r}, or give it new keys with `attachment-alerts connectors rotate {other}`."
+        )
+    _save(connector, name, again)
+
+
+def find_same_account(connector: Connector) -> str | None:
+    """The name of another saved connector for the same account, as far as account codes and keys tell."""
+    for name, other in list_connectors().items():
+        itself = name == connector._block_document_name or (
+            connector.connector_id is not None and other.connector_id == connector.connector_id
+        )
+        if not itself and connector.same_account(other):
+            return name
+    return None
+
+
+def rename(old: str, new: str) -> None:
+    """The same connector under a new name; its id and so its data stay. Raises ConnectorRefused, UnknownConnector."""
+    _refuse_bad_name(new)
+    connector = load_connector(old)
+    if new in saved_names():
+        raise ConnectorRefused(f"A connector named {new!r} exists already. Choose another name.")
+    _save(connector, new, again=False)
+    _delete(type(connector), old)
+
+
+def remove(name: str) -> None:
+    """Forget the connector and its keys; what was fetched by it stays. Raises UnknownConnector."""
+    cls = saved_names().get(name)
+    if cls is None:
+        load_connector(name)  # says where it looked
+    else:
+        _delete(cls, name)
+
+
+def rotated(connector: Connector, **new_credentials: Any) -> Connector:
+    """A copy with the new credentials and no others, not yet saved. Raises ConnectorRefused."""
+    return connector.rotated(**new_credentials)
+
+
+def check_connector(connector: Connector) -> tuple[list[Check], Account | None]:
+    """The connection test of the connector's product; see `run_checks` in the product's room."""
+    module = importlib.import_module(f"tasks.{connector.product}.check")
+    checks: list[Check]
+    checks, account = module.run_checks(connector)
+    return checks, account
+
+
+def passed(checks: list[Check]) -> bool:
+    """Whether a poll would work."""
+    return bool(checks) and all(check.state in ("ok", "warning") for check in checks)
+
+
+def _refuse_bad_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise ConnectorRefused(
+            f"{plain(name)!r} cannot be the name of a connector. Use lower-case letters, digits and single dashes."
+        )
+
+
+def _loaded(cls: type[Connector], name: str) -> Connector:
+    with _prefect():
+        try:
+            connector = cls.load(name, _sync=True)
+        except RuntimeError as unusable:
+            if not isinstance(unusable.__cause__, ValidationError):
+                raise
+            raise ConnectorRefused(
+                f"The connector {name!r} cannot be used: {sentences(unusable.__cause__)}. "
+                "Correct it in the Prefect UI or with `attachment-alerts connectors`."
+            ) from None  # the cause would hold the keys
+        if connector.connector_id is None:
+            _save(connector, name, again=True)
+        return connector
+
+
+def _save(connector: Connector, name: str, again: bool) -> None:
+    with _prefect():
+        connector.save(name, overwrite=again, _sync=True)
+        if connector.connector_id is None:
+            # The document's own id, so that two runs that meet a new connector at once give it the same one.
+            connector.connector_id = connector._block_document_id
+            connector.save(name, overwrite=True, _sync=True)
+
+
+def _delete(cls: type[Connector], name: str) -> None:
+    with _prefect():
+        cls.delete(name, _sync=True)
+
+
+def _names(client: SyncPrefectClient, cls: type[Connector]) -> list[str]:
+    try:
+        documents = client.read_block_documents_by_type(cls.get_block_type_slug(), include_secrets=False)
+    except ObjectNotFound:  # nothing of this kind was ever saved here
+        return []
+    return [document.name for document in documents if document.name]
+
+
+@contextmanager
+def _prefect() -> Iterator[SyncPrefectClient]:
+    """A client of the Prefect API in use; its troubles become sentences."""
+    try:
+        with get_client(sync_client=True) as client:
+            yield client
+    except httpx.HTTPStatusError as refused:
+        raise Unreachable(
+            f"A refusal (HTTP {refused.response.status_code}) from {asked_where()}. Check PREFECT_API_URL and "
+            "PREFECT_API_KEY, and that the server's version fits."
+        ) from None  # the cause would hold what was sent
+    except httpx.TransportError as unreachable:
+        raise Unreachable(
+            f"No answer from {asked_where()} ({type(unreachable).__name__}). Start it, or correct PREFECT_API_URL."
+        ) from unreachable

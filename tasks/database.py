@@ -1,0 +1,241 @@
+"""The one door to the tables: lock, open, one transaction, close, publish (design section 5).
+
+`store.duckdb` is the program's own; `alerts.duckdb` is the copy that people open, replaced atomically. Two facts
+about DuckDB decide the order of things here:
+
+- an ordinary file call on an open database drops its lock, and another process may then overwrite what this one
+  commits, so the store is copied only after it is closed, and a lock file of its own keeps writers apart;
+- a stale write-ahead log beside the published file locks every reader out or is replayed into the new copy, so it
+  is removed before each replacement.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+from filelock import FileLock, Timeout
+
+from tasks import schema
+from tasks.errors import SettingsError, StoreBusy, StoreError
+from tasks.settings import Settings
+
+log = logging.getLogger("attachment_alerts.database")
+
+LOCK_PATIENCE = 60.0
+CONFIG = {
+    # The widely installed 1.x clients cannot open the format that 2.0 writes by default; this one both can.
+    "storage_compatibility_version": "v1.5.0",
+    "memory_limit": "512MB",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+
+
+class _Capsule:
+    """Hands a frame to DuckDB as an Arrow stream; its own way to take polars frames needs pyarrow."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self.frame = frame
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self.frame.__arrow_c_stream__(requested_schema)
+
+
+class Connection:
+    """SQL in, frames in and out. UUIDs leave as text: cast them in the query."""
+
+    def __init__(self, inner: duckdb.DuckDBPyConnection) -> None:
+        self._inner = inner
+        self.run("SET TimeZone = 'UTC'")
+
+    def run(self, sql: str, parameters: dict[str, Any] | None = None, **frames: pl.DataFrame) -> None:
+        """Execute one or more statements; each frame is a table of its name while they run."""
+        with self._registered(frames):
+            self._inner.execute(sql, parameters).fetchall()
+
+    def rows(self, sql: str, parameters: dict[str, Any] | None = None, **frames: pl.DataFrame) -> list[tuple[Any, ...]]:
+        """The answer as tuples: for a handful of values."""
+        with self._registered(frames):
+            return self._inner.execute(sql, parameters).fetchall()
+
+    def frame(self, sql: str, parameters: dict[str, Any] | None = None, **frames: pl.DataFrame) -> pl.DataFrame:
+        """The answer as a frame."""
+        with self._registered(frames):
+            return pl.DataFrame(self._inner.sql(sql, params=parameters))
+
+    @contextmanager
+    def _registered(self, frames: dict[str, pl.DataFrame]) -> Iterator[None]:
+        for name, frame in frames.items():
+            self._inner.register(name, _Capsule(frame))
+        yield
+        # Not in a `finally`: after an error the transaction is over, and one more statement would hide the error.
+        for name in frames:
+            self._inner.unregister(name)
+
+
+class Transaction(Connection):
+    """A connection inside the writer's one transaction."""
+
+    changed = False
+    """Set when something that analysts see has changed: the store's revision then rises."""
+    publish = False
+    """Set when the copy is to be replaced right after the commit."""
+
+
+class Store:
+    """Both database files of one home."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.path = settings.home / "store.duckdb"
+        self.published_path = settings.home / "alerts.duckdb"
+        self._lock = FileLock(settings.home / "store.lock", mode=0o600)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """One transaction of the only writer: committed when the block ends, undone when it raises.
+
+        Raises StoreBusy when another process writes for more than a minute, StoreTooNew when a later version wrote the file.
+        """
+        with self._writing(), self._opened() as connection:
+            connection.run("BEGIN")
+            yield connection
+            if connection.changed:
+                connection.run("UPDATE internal.store_state SET revision = revision + 1")
+            if connection.publish:
+                connection.run("UPDATE internal.store_state SET published_at = $now", {"now": datetime.now(UTC)})
+            connection.run("COMMIT")
+            self._publish_after = connection.publish
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o750)
+        with self._locked(), _private_files():
+            self._publish_after = False
+            schema.back_up_if_older(self.path, self._stored_version)
+            yield
+            if self._publish_after:
+                self._replace_published()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self._lock.acquire(timeout=2)
+        except Timeout:
+            log.info("waiting for another process to finish writing to %s", self.path)
+            try:
+                self._lock.acquire(timeout=LOCK_PATIENCE - 2)
+            except Timeout:
+                raise StoreBusy(
+                    f"Another process has been writing to {self.path} for more than {LOCK_PATIENCE:.0f} s. "
+                    "See what is running (a regroup or import may take long), then try again."
+                ) from None
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _opened(self) -> Iterator[Transaction]:
+        connection = self._connect(self.path)
+        try:
+            opened = Transaction(connection)
+            schema.bring_up_to_date(opened)
+            yield opened
+        finally:
+            connection.close()
+
+    def _connect(self, path: Path) -> duckdb.DuckDBPyConnection:
+        spill = {"temp_directory": str(self.settings.home / "spill")}
+        try:
+            return duckdb.connect(str(path), config={**CONFIG, **spill})
+        except duckdb.IOException as cause:
+            raise StoreError(
+                f"{path} cannot be opened: {cause}. Only this program may open it; close other clients "
+                f"and use {self.published_path.name} for queries."
+            ) from cause
+
+    def _stored_version(self) -> int:
+        with duckdb.connect(str(self.path), read_only=True) as connection:
+            return schema.version(Connection(connection))
+
+    def _replace_published(self) -> None:
+        """Copy the closed store and put the copy in the place of the published file."""
+        log_file = self.path.with_name(self.path.name + ".wal")
+        if log_file.exists():
+            raise StoreError(f"{log_file} was left by the last commit; nothing was published. Check the disk's free space.")
+        fresh = self.published_path.with_name(self.published_path.name + ".new")
+        shutil.copyfile(self.path, fresh)
+        group = self.settings.readers_group
+        if group is not None:
+            _hand_to_group(fresh, group)
+        fresh.chmod(0o400 if group is None else 0o440)
+        with fresh.open("rb") as copy:
+            os.fsync(copy.fileno())
+        self.published_path.with_name(self.published_path.name + ".wal").unlink(missing_ok=True)
+        fresh.replace(self.published_path)
+
+    def publish(self) -> None:
+        """Replace the published copy by what is stored now."""
+        with self.transaction() as transaction:
+            transaction.publish = True
+
+    def publication_age(self) -> timedelta | None:
+        """Time since the last publication; None before the first."""
+        try:
+            stamp = self.published_path.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        return datetime.now(UTC) - datetime.fromtimestamp(stamp, UTC)
+
+    def may_publish(self) -> bool:
+        """Whether copying would stay under 5 % of the time since the last copy, at 200 MB/s."""
+        age = self.publication_age()
+        if age is None:
+            return True
+        return age > timedelta(seconds=self.published_path.stat().st_size / 200e6 / 0.05)
+
+    @contextmanager
+    def reader(self) -> Iterator[Connection]:
+        """The published file, read-only; never waits for a run and never makes one wait.
+
+        Raises SettingsError when nothing has been published in this home yet.
+        """
+        if not self.published_path.exists():
+            raise SettingsError(f"{self.published_path} does not exist yet. Poll a connector first, or name another --home.")
+        with duckdb.connect(str(self.published_path), read_only=True) as connection:
+            yield Connection(connection)
+
+    def published_revision(self) -> int | None:
+        """Revision of the published copy; None when there is none."""
+        if not self.published_path.exists():
+            return None
+        with self.reader() as reader:
+            return int(reader.rows("SELECT revision FROM published")[0][0])
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """Databases, their logs and spilled pages hold mail metadata: only the owner may read what is created here."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _hand_to_group(path: Path, group: str) -> None:
+    try:
+        shutil.chown(path, group=group)
+    except (LookupError, PermissionError) as cause:
+        raise SettingsError(
+            f"ATTACHMENT_ALERTS_READERS_GROUP names {group!r}, and {path.name} cannot be given to it ({cause}). "
+            "Name a group that exists and that this user belongs to."
+        ) from cause

@@ -1,0 +1,139 @@
+"""Stored groups: group the stretches that a load has touched again, keep ids, counts, history and exposures."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from tasks.grouping import Assigned, assign_ids, partition
+from tasks.priority import DISPOSITIONS
+from tasks.schema import statements
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from tasks.database import Transaction
+
+
+def update_groups(transaction: "Transaction", touched: pl.DataFrame, settings: Settings, now: datetime) -> None:
+    """Bring groups up to date after alerts were inserted or replaced.
+
+    `touched`: scan_id, tenant, file_sha256, group_key, old_group_key (null unless it changed), detected_at,
+    group_id (null: new alert). The cost follows the touched stretches, not the table.
+    """
+    if touched.is_empty():
+        return
+    moved = touched.filter(pl.col("group_id").is_null() | pl.col("old_group_key").is_not_null())
+    affected = [touched["group_id"].drop_nulls()]
+    if not moved.is_empty():
+        assigned = _regroup(transaction, moved, settings)
+        _record(transaction, assigned, now)
+        changed = assigned.members.filter(pl.col("group_id").ne_missing(pl.col("old_group_id")))
+        affected += [changed["group_id"], changed["old_group_id"].drop_nulls()]
+    refresh(transaction, pl.concat(affected).unique(), now)
+
+
+def _regroup(transaction: "Transaction", moved: pl.DataFrame, settings: Settings) -> Assigned:
+    """Partition what follows each key's first touched group. Everything before it is untouched: the sweep runs forward."""
+    keys = pl.concat(
+        [
+            moved.select("group_key", "detected_at"),
+            moved.select(group_key="old_group_key", detected_at="detected_at").drop_nulls(),
+        ]
+    )
+    keys = keys.group_by("group_key").agg(pl.col("detected_at").min())
+    members = transaction.frame(
+        """
+        WITH starts AS (
+            SELECT k.group_key::UUID AS group_key, coalesce(max(g.first_detected_at), any_value(k.detected_at)) AS start_at
+            FROM keys k
+            LEFT JOIN internal.groups g ON g.group_key = k.group_key::UUID AND g.first_detected_at <= k.detected_at
+            GROUP BY k.group_key
+        )
+        SELECT
+            replace(a.scan_id::VARCHAR, '-', '') AS alert_id, a.group_key::VARCHAR AS group_key, a.tenant, a.detected_at,
+            a.load_no, replace(a.group_id::VARCHAR, '-', '') AS group_id
+        FROM internal.alert_scans a JOIN starts s ON a.group_key = s.group_key AND a.detected_at >= s.start_at
+        """,
+        keys=keys,
+    )
+    members = _number(members, transaction.rows("SELECT coalesce(max(load_no), 0) FROM internal.alert_scans")[0][0])
+    members = partition(members, timedelta(hours=settings.group_gap_hours), timedelta(hours=settings.group_span_hours))
+    known = transaction.frame(
+        """
+        SELECT replace(group_id::VARCHAR, '-', '') AS group_id, created_no FROM internal.group_ids
+        WHERE group_id IN (SELECT alert_id::UUID FROM members UNION ALL SELECT group_id::UUID FROM members)
+        """,
+        members=members.select("alert_id", "group_id"),
+    )
+    next_no = transaction.rows("SELECT coalesce(max(created_no), 0) + 1 FROM internal.group_ids")[0][0]
+    return assign_ids(members, known, next_no)
+
+
+def _number(members: pl.DataFrame, last: int) -> pl.DataFrame:
+    """Give alerts without a load number theirs, in (detected_at, alert_id) order."""
+    members = members.sort(pl.col("load_no").is_null(), "detected_at", "alert_id")
+    fresh = pl.col("load_no").is_null().cum_sum().cast(pl.Int64) + last
+    return members.with_columns(load_no=pl.coalesce("load_no", fresh))
+
+
+def _record(transaction: "Transaction", assigned: Assigned, now: datetime) -> None:
+    moved = assigned.members.filter(pl.col("group_id").ne_missing(pl.col("old_group_id")))
+    if moved.is_empty():
+        return
+    transaction.run(
+        """
+        UPDATE internal.alert_scans a SET group_id = m.group_id::UUID, load_no = m.load_no
+        FROM moved m
+        WHERE a.scan_id = m.alert_id::UUID AND a.detected_at BETWEEN $first AND $last
+        """,
+        {"first": moved["detected_at"].min(), "last": moved["detected_at"].max()},
+        moved=moved.select("alert_id", "group_id", "load_no"),
+    )
+    transaction.run(
+        """
+        INSERT INTO internal.group_changes
+        SELECT tenant, alert_id::UUID, old_group_id::UUID, group_id::UUID, $now FROM moved WHERE old_group_id IS NOT NULL
+        """,
+        {"now": now},
+        moved=moved,
+    )
+    created = assigned.created.join(assigned.members.select("group_id", "tenant").unique(), on="group_id")
+    transaction.run(
+        """
+        INSERT INTO internal.group_ids BY NAME
+        SELECT group_id::UUID AS group_id, tenant, created_no, group_id::UUID AS current_group_id FROM created
+        """,
+        created=created,
+    )
+    transaction.run(
+        """
+        UPDATE internal.group_ids i SET current_group_id = e.current_group_id::UUID, ended_at = coalesce(ended_at, $now)
+        FROM ended e WHERE i.current_group_id = e.group_id::UUID
+        """,
+        {"now": now},
+        ended=assigned.ended,
+    )
+
+
+def refresh(transaction: "Transaction", group_ids: pl.Series, now: datetime) -> None:
+    """Make the scalars and counts of these groups anew from their alerts."""
+    affected = group_ids.unique().alias("group_id").to_frame()
+    if not affected.is_empty():
+        facts = {"now": now, "dispositions": list(DISPOSITIONS)}
+        for statement in statements("refresh_groups"):
+            transaction.run(statement, {name: facts[name] for name in facts if f"${name}" in statement}, affected=affected)
+
+
+def update_exposures(transaction: "Transaction", touched: pl.DataFrame, exposed: pl.DataFrame) -> None:
+    """Bring exposures up to date for the hashes of touched alerts, and the counts of those and of `exposed` hashes.
+
+    Both frames: tenant, file_sha256.
+    """
+    touched = touched.select("tenant", "file_sha256").drop_nulls().unique()
+    counted = pl.concat([touched, exposed.select("tenant", "file_sha256")]).unique()
+    if not touched.is_empty():
+        for statement in statements("refresh_exposures"):
+            transaction.run(statement, touched=touched)
+    if not counted.is_empty():
+        for statement in statements("count_exposures"):
+            transaction.run(statement, counted=counted)

@@ -1,0 +1,154 @@
+"""What the store knows of a connector's pulls: its origin, its coverage, one row for each attempted slice."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal, NamedTuple
+from uuid import UUID
+
+import polars as pl
+
+from tasks.window import Interval, Progress, Slice, merge
+
+if TYPE_CHECKING:
+    from tasks.database import Store, Transaction
+
+State = Literal["complete", "complete_empty_tail", "failed", "cancelled"]
+
+
+class Source(NamedTuple):
+    """What the store has to know of a saved connector."""
+
+    connector_id: UUID
+    name: str
+    product: str
+    tenant: str
+    polling_minutes: int
+    detection_details_url: str
+    key_expires_at: datetime | None
+    first_look_back: timedelta
+
+
+class Beginning(NamedTuple):
+    """What a run knows when it begins."""
+
+    progress: Progress
+    open_rejects: frozenset[str]
+    """ids of unresolved rejects: a record among them that is accepted now resolves its reject"""
+    failing: bool
+    """whether the last attempt failed"""
+
+
+class Report(NamedTuple):
+    """One row of the relation `windows`."""
+
+    start_at: datetime
+    end_at: datetime
+    trigger: str
+    state: State
+    started_at: datetime
+    finished_at: datetime
+    pages: int = 0
+    received: int = 0
+    accepted: int = 0
+    new: int = 0
+    changed: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    outside: int = 0
+    vendor_total: int | None = None
+    newest_at: datetime | None = None
+    error_kind: str | None = None
+    error: str | None = None
+    flow_run_id: str | None = None
+
+
+def begin(store: "Store", source: Source, now: datetime) -> Beginning:
+    """Register the connector, keep its origin from its first poll on, and read where it stands.
+
+    Publishes first if an earlier run was killed between its commit and its publication.
+    """
+    behind = store.published_revision()
+    with store.transaction() as transaction:
+        _register(transaction, source, now)
+        stored = transaction.rows("SELECT revision FROM internal.store_state")[0][0]
+        transaction.publish = transaction.changed or (behind != stored and store.may_publish())
+        return Beginning(
+            _progress(transaction, source.connector_id),
+            frozenset(row[0] for row in transaction.rows(
+                "SELECT replace(reject_id::VARCHAR, '-', '') FROM internal.rejects "
+                "WHERE connector_id = $id AND resolved_at IS NULL", {"id": source.connector_id},
+            )),
+            _failing(transaction, source.connector_id),
+        )  # fmt: skip
+
+
+def _register(transaction: "Transaction", source: Source, now: datetime) -> None:
+    facts = source._asdict()
+    facts.pop("first_look_back")
+    assignments = ", ".join(f"{name} = ${name}" for name in facts if name != "connector_id")
+    differs = " OR ".join(f"{name} IS DISTINCT FROM ${name}" for name in facts if name != "connector_id")
+    known = transaction.rows(
+        "SELECT 1 FROM internal.connectors WHERE connector_id = $id", {"id": source.connector_id}
+    )
+    if not known:
+        facts |= {"origin": (now - source.first_look_back).replace(microsecond=0), "rechecked_at": now}
+        names, values = ", ".join(facts), ", ".join(f"${name}" for name in facts)
+        transaction.run(f"INSERT INTO internal.connectors ({names}) VALUES ({values})", facts)
+        transaction.changed = True
+    elif transaction.rows(f"SELECT 1 FROM internal.connectors WHERE connector_id = $connector_id AND ({differs})", facts):
+        transaction.run(f"UPDATE internal.connectors SET {assignments} WHERE connector_id = $connector_id", facts)
+        transaction.changed = True
+
+
+def _progress(transaction: "Transaction", connector_id: UUID) -> Progress:
+    origin, rechecked_at = transaction.rows(
+        "SELECT origin, rechecked_at FROM internal.connectors WHERE connector_id = $id", {"id": connector_id}
+    )[0]
+    return Progress(origin, _coverage(transaction, connector_id), rechecked_at)
+
+
+def _coverage(transaction: "Transaction", connector_id: UUID) -> list[Interval]:
+    rows = transaction.rows(
+        "SELECT start_at, end_at FROM internal.coverage WHERE connector_id = $id ORDER BY start_at", {"id": connector_id}
+    )
+    return [Interval(*row) for row in rows]
+
+
+def _failing(transaction: "Transaction", connector_id: UUID) -> bool:
+    last = transaction.rows(
+        "SELECT state FROM internal.windows WHERE connector_id = $id ORDER BY finished_at DESC LIMIT 1", {"id": connector_id}
+    )
+    return bool(last) and last[0][0] == "failed"
+
+
+def cover(transaction: "Transaction", source: Source, piece: Slice) -> None:
+    """Add a completed slice to the coverage. A re-check reads covered time again and adds nothing."""
+    if piece.trigger == "recheck":
+        return
+    before = _coverage(transaction, source.connector_id)
+    after = merge([*before, Interval(piece.start, piece.end)])
+    if after == before:
+        return
+    transaction.run("DELETE FROM internal.coverage WHERE connector_id = $id", {"id": source.connector_id})
+    intervals = pl.DataFrame(after, schema=["start_at", "end_at"], orient="row")
+    transaction.run(
+        "INSERT INTO internal.coverage SELECT $tenant, $id, start_at, end_at FROM intervals",
+        {"tenant": source.tenant, "id": source.connector_id},
+        intervals=intervals,
+    )
+
+
+def record(transaction: "Transaction", source: Source, reports: Iterable[Report]) -> None:
+    """Add attempted slices to `windows`."""
+    for report in reports:
+        facts = {"tenant": source.tenant, "connector_id": source.connector_id, **report._asdict()}
+        names, values = ", ".join(facts), ", ".join(f"${name}" for name in facts)
+        transaction.run(f"INSERT INTO internal.windows ({names}) VALUES ({values})", facts)
+
+
+def rechecked(transaction: "Transaction", source: Source, began: datetime) -> None:
+    """Remember that a complete re-check began at `began`."""
+    transaction.run(
+        "UPDATE internal.connectors SET rechecked_at = $began WHERE connector_id = $id",
+        {"began": began, "id": source.connector_id},
+    )

@@ -1,0 +1,193 @@
+"""Frames into tables: one transaction for each slice, with its rows, changes, rejects, groups, report and coverage.
+
+What a load costs follows what is new: stored scans are looked up only between the oldest and the newest date of a batch
+(the date is part of a scan's identity, so no other row can have its id), groups only where they are touched.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from tasks import ledger
+from tasks.alerts import MOMENT, SCAN_SCHEMA
+from tasks.groups import update_exposures, update_groups
+from tasks.settings import Settings
+from tasks.versions import LIFE, Outcome, merge_versions
+from tasks.window import Slice
+
+if TYPE_CHECKING:
+    from tasks.database import Transaction
+
+ALERT_ONLY = ("raised_at", "cleared_at", "load_no", "group_id", "dangerous", "priority", "priority_rank", "group_key")
+LOW_COLUMNS = [name for name in (*SCAN_SCHEMA, *LIFE) if name not in ALERT_ONLY]
+ALERT_COLUMNS = [*SCAN_SCHEMA, *LIFE]
+IDS = {"scan_id", "connector_id", "group_key", "group_id"}
+
+TOUCHED = ("scan_id", "tenant", "file_sha256", "group_key", "old_group_key", "detected_at", "group_id")
+
+
+class Loaded(NamedTuple):
+    """Counts of a loaded slice. accepted = new + changed + duplicates."""
+
+    new: int = 0
+    changed: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    alerts: int = 0
+    high: int = 0
+
+
+def load_slice(
+    transaction: "Transaction",
+    source: ledger.Source,
+    scans: Iterable[pl.DataFrame],
+    rejects: pl.DataFrame,
+    resolved: Iterable[str],
+    settings: Settings,
+) -> Loaded:
+    """Load the accepted scans (SCAN_SCHEMA, in batches) and the rejects (REJECT_SCHEMA) of one slice.
+
+    `resolved`: ids of rejects whose record was accepted now. Report and coverage are `close_slice`'s.
+    """
+    now = datetime.now(UTC)
+    outcomes, touched, exposed = [], [], []
+    for batch in scans:
+        outcome = _load_batch(transaction, batch, settings, now)
+        exposed.append(_expose(transaction, outcome.scans))
+        touched.append(outcome.scans.filter(pl.col("raised_at").is_not_null()).select(TOUCHED))
+        outcomes.append(outcome._replace(scans=outcome.scans.clear(), changes=outcome.changes.clear()))
+    if touched:
+        alerts = pl.concat(touched).unique("scan_id", keep="last")
+        update_groups(transaction, alerts, settings, now)
+        update_exposures(transaction, alerts, pl.concat(exposed))
+    fresh_rejects = _load_rejects(transaction, source, rejects, resolved)
+    new, changed = sum(each.new for each in outcomes), sum(each.changed for each in outcomes)
+    transaction.changed |= bool(new or changed or fresh_rejects)
+    return Loaded(
+        new,
+        changed,
+        sum(each.duplicates for each in outcomes),
+        len(rejects),
+        sum(each.alerts for each in outcomes),
+        sum(each.high for each in outcomes),
+    )
+
+
+def _load_batch(transaction: "Transaction", batch: pl.DataFrame, settings: Settings, now: datetime) -> Outcome:
+    stored = _stored(transaction, batch)
+    outcome = merge_versions(batch, stored, settings.keep_low == "full", now)
+    if not outcome.replaced.is_empty():
+        span = {"first": batch["detected_at"].min(), "last": batch["detected_at"].max()}
+        for table in ("low_scans", "alert_scans"):
+            transaction.run(
+                f"DELETE FROM internal.{table} WHERE detected_at BETWEEN $first AND $last "
+                "AND scan_id IN (SELECT scan_id::UUID FROM replaced)",
+                span,
+                replaced=outcome.replaced,
+            )
+        transaction.run(
+            "DELETE FROM internal.exposed_scans WHERE scan_id IN (SELECT scan_id::UUID FROM replaced)",
+            replaced=outcome.replaced,
+        )
+    alert = pl.col("raised_at").is_not_null()
+    _insert(transaction, "low_scans", outcome.scans.filter(~alert).select(LOW_COLUMNS))
+    _insert(transaction, "alert_scans", outcome.scans.filter(alert).select(ALERT_COLUMNS))
+    if not outcome.changes.is_empty():
+        changes = outcome.changes.join(batch.select("scan_id", "tenant").unique("scan_id"), on="scan_id")
+        transaction.run(
+            "INSERT INTO internal.scan_changes BY NAME SELECT * REPLACE (scan_id::UUID AS scan_id) FROM changes",
+            changes=changes,
+        )
+    return outcome
+
+
+def _stored(transaction: "Transaction", batch: pl.DataFrame) -> pl.DataFrame:
+    """Stored scans with the ids of this batch: SCAN_SCHEMA + LIFE; raised_at is null for low ones."""
+    lows = {"dangerous": "false", "priority": "'low'", "priority_rank": "9", "group_key": "NULL"}
+    columns = {name: f"replace({name}::VARCHAR, '-', '')" if name in IDS else name for name in (*SCAN_SCHEMA, *LIFE)}
+    of_low = {**columns, **{name: lows.get(name, "NULL") for name in ALERT_ONLY}}
+    parts = [
+        f"SELECT {', '.join(f'{text} AS {name}' for name, text in chosen.items())} FROM internal.{table} "
+        "SEMI JOIN ids USING (scan_id) WHERE detected_at BETWEEN $first AND $last"
+        for table, chosen in (("alert_scans", columns), ("low_scans", of_low))
+    ]
+    stored = transaction.frame(
+        "WITH ids AS MATERIALIZED (SELECT scan_id::UUID AS scan_id FROM batch) " + " UNION ALL ".join(parts),
+        {"first": batch["detected_at"].min(), "last": batch["detected_at"].max()},
+        batch=batch.select("scan_id"),
+    )
+    life = dict.fromkeys(("first_loaded_at", "last_changed_at", "raised_at", "cleared_at"), MOMENT)
+    return stored.cast({**SCAN_SCHEMA, **life, "load_no": pl.Int64, "group_id": pl.String})
+
+
+def _insert(transaction: "Transaction", table: str, rows: pl.DataFrame) -> None:
+    if rows.is_empty():
+        return
+    columns = [f"{name}::UUID" if name in IDS else name for name in rows.columns]
+    transaction.run(
+        f"INSERT INTO internal.{table} ({', '.join(rows.columns)}) SELECT {', '.join(columns)} FROM rows", rows=rows
+    )
+
+
+def _expose(transaction: "Transaction", scans: pl.DataFrame) -> pl.DataFrame:
+    """Add low scans whose hash is dangerous already; return their tenant and file_sha256."""
+    lows = scans.filter(pl.col("raised_at").is_null(), pl.col("file_sha256").is_not_null())
+    lows = lows.select("tenant", "scan_id", "file_sha256", "recipient")
+    if lows.is_empty():
+        return lows.select("tenant", "file_sha256")
+    exposed = transaction.frame("SELECT * FROM lows SEMI JOIN internal.dangerous_hashes USING (tenant, file_sha256)", lows=lows)
+    if not exposed.is_empty():
+        transaction.run(
+            "INSERT INTO internal.exposed_scans BY NAME SELECT * REPLACE (scan_id::UUID AS scan_id) FROM exposed",
+            exposed=exposed,
+        )
+    return exposed.select("tenant", "file_sha256").cast(pl.String).unique()
+
+
+def _load_rejects(
+    transaction: "Transaction", source: ledger.Source, rejects: pl.DataFrame, resolved: Iterable[str]
+) -> bool:
+    """Store each reject once with first and last seen; True when one is new or resolved."""
+    once = rejects.group_by("reject_id", maintain_order=True).agg(
+        pl.col("reason", "raw", "dangerous").first(),
+        first_seen_at=pl.col("fetched_at").min(),
+        last_seen_at=pl.col("fetched_at").max(),
+    )
+    facts = {"tenant": source.tenant, "id": source.connector_id}
+    fresh = 0
+    if not once.is_empty():
+        transaction.run(
+            """
+            UPDATE internal.rejects r SET last_seen_at = greatest(r.last_seen_at, o.last_seen_at)
+            FROM once o WHERE r.reject_id = o.reject_id::UUID
+            """,
+            once=once,
+        )
+        fresh = transaction.rows(
+            """
+            INSERT INTO internal.rejects BY NAME
+            SELECT reject_id::UUID AS reject_id, $tenant AS tenant, $id AS connector_id, reason, raw, dangerous,
+                first_seen_at, last_seen_at
+            FROM once WHERE reject_id::UUID NOT IN (SELECT reject_id FROM internal.rejects)
+            """,
+            facts,
+            once=once,
+        )[0][0]
+    done = pl.DataFrame({"reject_id": list(resolved)}, schema={"reject_id": pl.String})
+    if not done.is_empty():
+        transaction.run(
+            "UPDATE internal.rejects SET resolved_at = $now WHERE reject_id IN (SELECT reject_id::UUID FROM done)",
+            {"now": datetime.now(UTC)},
+            done=done,
+        )
+    return bool(fresh) or not done.is_empty()
+
+
+def close_slice(transaction: "Transaction", source: ledger.Source, piece: Slice, report: ledger.Report) -> None:
+    """Record a complete slice and its coverage, in the same transaction as its rows."""
+    ledger.record(transaction, source, [report])
+    ledger.cover(transaction, source, piece)
+
+

@@ -1,0 +1,246 @@
+"""An answer's bytes become a page of records, or a failure.
+
+A page is decoded in one typed pass. Only a page with an odd value is decoded again, record by record, so that one odd
+record costs that record and never its neighbours.
+"""
+
+import json
+import logging
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import httpx
+import msgspec
+import polars as pl
+
+from tasks.errors import AnswerNotUnderstood
+from tasks.mimecast.failure import Failure, decoded, failure_of, garbled
+from tasks.untrusted import plain
+
+log = logging.getLogger("attachment_alerts.mimecast")
+
+RECORD_FIELDS = (
+    "senderAddress",
+    "recipientAddress",
+    "fileName",
+    "fileType",
+    "fileHash",
+    "result",
+    "actionTriggered",
+    "date",
+    "details",
+    "route",
+    "messageId",
+    "subject",
+    "definition",
+)
+REMARKS = ("raw", "problem", "leftover")
+PAGE_SCHEMA = dict.fromkeys((*RECORD_FIELDS, *REMARKS), pl.String)
+
+_FIELDS = frozenset(RECORD_FIELDS)
+_BY_LOWER_CASE = {name.lower(): name for name in RECORD_FIELDS}
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+_NOT_TEXT = {ord("{"): "an object", ord("["): "an array"}
+
+Record = dict[str, str | None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answer.
+
+    `records` has one row per record in answer order: the vendor's 13 fields as text, then `raw` (the record as sorted
+    JSON, where its keys are not exactly the known ones or it needed care), `problem` (why it is no usable record) and
+    `leftover` (names of unknown keys, comma-separated).
+    """
+
+    records: pl.DataFrame
+    requested_at: datetime  # UTC, just before the request was sent
+    next_token: str | None
+    total: int | None  # the vendor's count for the whole query, informative
+    empty_tail: bool = False  # the listing ended by three empty pages, not by the vendor saying so
+
+
+class _Pagination(msgspec.Struct, rename={"total": "totalCount"}):
+    next: str | None = None
+    total: Any = None
+
+
+class _Meta(msgspec.Struct):
+    status: Any = None
+    pagination: _Pagination | None = None
+
+
+class _Logs(msgspec.Struct, Generic[T], rename={"records": "attachmentLogs"}):
+    records: list[T]
+
+
+class _Envelope(msgspec.Struct, Generic[T]):
+    meta: _Meta
+    data: list[_Logs[T]]
+    fail: Any = None
+
+
+_TYPED = msgspec.json.Decoder(_Envelope[Record])
+_ONE_BY_ONE = msgspec.json.Decoder(_Envelope[msgspec.Raw])
+_FIELDS_RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def read_page(response: httpx.Response, requested_at: datetime, wait: float | None = None) -> Page | Failure:
+    """The page in an answer of get-logs; an answer of another shape is a failure, never an empty page."""
+    if response.status_code == httpx.codes.OK:
+        try:
+            envelope = _TYPED.decode(response.content)
+        except _BROKEN:
+            return _read_with_care(response, requested_at, wait)
+        if not envelope.fail and envelope.meta.status in (None, httpx.codes.OK):
+            return _page(envelope, requested_at, _frame)
+    return failure_of(response, decoded(response), wait=wait) or garbled(response)
+
+
+def read_data(response: httpx.Response, wait: float | None = None) -> list[Any] | Failure:
+    """`data` of any other call's answer."""
+    body = decoded(response)
+    if failure := failure_of(response, body, wait=wait):
+        return failure
+    if body is None:
+        return garbled(response)
+    data = body.get("data") if isinstance(body, dict) else None
+    return data if isinstance(data, list) else _not_understood("no `data` list")
+
+
+def _read_with_care(response: httpx.Response, requested_at: datetime, wait: float | None) -> Page | Failure:
+    content = response.content
+    body = decoded(response)
+    if body is None:
+        try:
+            content = _mended(content)
+        except (ValueError, RecursionError):
+            return garbled(response)
+        body = msgspec.json.decode(content)
+        log.warning("An answer was not strict JSON (broken characters or numbers); what was broken is replaced.")
+    if failure := failure_of(response, body, wait=wait):
+        return failure
+    try:
+        envelope = _ONE_BY_ONE.decode(content)
+    except msgspec.ValidationError as wrong:
+        return _not_understood(str(wrong))
+    return _page(envelope, requested_at, _frame_with_care)
+
+
+def _not_understood(why: str) -> Failure:
+    return Failure(
+        AnswerNotUnderstood(
+            f"Mimecast's answer does not have the agreed shape: {plain(why)}. Nothing was skipped. "
+            "Report this text if it stays so: the interface may have changed."
+        )
+    )
+
+
+def _page(envelope: _Envelope[T], requested_at: datetime, frame: Any) -> Page | Failure:
+    if len(envelope.data) > 1:
+        return _not_understood(f"{len(envelope.data)} elements in `data` instead of one")
+    records = envelope.data[0].records if envelope.data else []
+    pagination = envelope.meta.pagination or _Pagination()
+    return Page(frame(records), requested_at, pagination.next or None, _count(pagination.total))
+
+
+def _count(total: object) -> int | None:
+    if isinstance(total, str) and total.isascii() and total.isdigit():
+        return int(total)
+    return total if isinstance(total, int) and not isinstance(total, bool) else None
+
+
+def _frame(records: list[Record]) -> pl.DataFrame:
+    columns: dict[str, Any]
+    try:
+        # 13 keys on average and each of the 13 in every record: no record has another key. Checked without
+        # looking at any record by itself, which would cost as much as decoding it.
+        if sum(map(len, records)) != len(_FIELDS) * len(records):
+            return _frame_of_odd_keys(records)
+        columns = {name: [record[name] for record in records] for name in RECORD_FIELDS}
+    except KeyError:
+        return _frame_of_odd_keys(records)
+    nothing = [None] * len(records)
+    return pl.DataFrame(columns | dict.fromkeys(REMARKS, nothing), schema=PAGE_SCHEMA)
+
+
+def _frame_of_odd_keys(records: list[Record]) -> pl.DataFrame:
+    rows = []
+    for record in records:
+        if record.keys() == _FIELDS:
+            rows.append(record)
+        else:
+            raw = msgspec.json.encode(record, order="sorted").decode()
+            rows.append(_by_known_names(record) | {"raw": raw})
+    return _frame_of_rows(rows)
+
+
+def _by_known_names(record: Record) -> Record:
+    """The record under the names we know, whatever their case; names of the other keys in `leftover`."""
+    known: Record = {name: value for name, value in record.items() if name in _FIELDS}
+    leftover = []
+    for name, value in record.items():
+        if name in _FIELDS:
+            continue
+        meant = _BY_LOWER_CASE.get(name.lower())
+        if meant is None or meant in known:
+            leftover.append(name)
+        else:
+            known[meant] = value
+    return known | {"leftover": ",".join(sorted(leftover)) or None}
+
+
+def _frame_of_rows(rows: list[Record]) -> pl.DataFrame:
+    columns = {name: [row.get(name) for row in rows] for name in PAGE_SCHEMA}
+    return pl.DataFrame(columns, schema=PAGE_SCHEMA)
+
+
+def _frame_with_care(records: list[msgspec.Raw]) -> pl.DataFrame:
+    return _frame_of_rows([_row(bytes(record)) for record in records])
+
+
+def _row(text: bytes) -> Record:
+    raw = _canonical(text)
+    try:
+        fields = _FIELDS_RAW.decode(text)
+    except msgspec.ValidationError:
+        return {"raw": raw, "problem": "not an object"}
+    usable: Record = {}
+    problems = []
+    for name, value in fields.items():
+        if kind := _NOT_TEXT.get(bytes(value)[0]):
+            meant = _BY_LOWER_CASE.get(name.lower())
+            problems += [f"{meant} is {kind}"] if meant else []
+            usable |= {} if meant else {name: None}
+        else:
+            usable[name] = _as_text(bytes(value))
+    problem = ", ".join(problems) or None
+    return _by_known_names(usable) | {"raw": raw, "problem": problem}
+
+
+def _as_text(value: bytes) -> str | None:
+    if value == b"null":
+        return None
+    return msgspec.json.decode(value, type=str) if value.startswith(b'"') else value.decode()
+
+
+def _canonical(text: bytes) -> str:
+    try:
+        return msgspec.json.encode(msgspec.json.decode(text), order="sorted").decode()
+    except msgspec.ValidationError:  # a number too large for any type: then as it came
+        return text.decode()
+
+
+def _mended(content: bytes) -> bytes:
+    """Strict JSON out of JSON with half characters or control characters in its texts, or endless numbers.
+
+    A file name cut in the middle of a character must not stop a slice for ever.
+    """
+    text = content.decode("utf-8-sig", errors="replace")
+    body = json.loads(text, strict=False, parse_float=str, parse_constant=str)
+    return _HALF_CHARACTER.sub("\ufffd", json.dumps(body, ensure_ascii=False)).encode()

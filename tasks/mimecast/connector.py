@@ -1,0 +1,206 @@
+"""A Mimecast account as a connector: address, credentials of either API generation, page size."""
+
+import base64
+import binascii
+import hashlib
+import re
+from typing import Any, ClassVar, Literal, Self
+
+import httpx
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from tasks.connector import Connector, made
+
+Region = Literal[
+    "global", "uk", "us", "eu", "de", "usb", "ca", "za", "au", "je", "jer", "uspcom", "sandbox"
+]  # fmt: skip
+
+HOSTS: dict[str, dict[str, str]] = {
+    "2.0": {
+        "global": "https://api.services.mimecast.com",
+        "uk": "https://uk-api.services.mimecast.com",
+        "us": "https://us-api.services.mimecast.com",
+    },
+    "1.0": {
+        "eu": "https://eu-api.mimecast.com",
+        "de": "https://de-api.mimecast.com",
+        "us": "https://us-api.mimecast.com",
+        "usb": "https://usb-api.mimecast.com",
+        "ca": "https://ca-api.mimecast.com",
+        "za": "https://za-api.mimecast.com",
+        "au": "https://au-api.mimecast.com",
+        "je": "https://je-api.mimecast.com",  # offshore; sources differ between je- and jer-
+        "jer": "https://jer-api.mimecast.com",
+        "uspcom": "https://uspcom-api.mimecast-pscom-us.com",
+        "sandbox": "https://sandbox-api.mimecast.com",
+    },
+}
+VENDOR_DOMAINS = (".mimecast.com", ".mimecast-pscom-us.com")
+CONSOLES = {"eu": "eu", "uk": "eu", "us": "us", "za": "za", "au": "au", "je": "jer", "jer": "jer"}
+CREDENTIALS = {
+    "2.0": ("client_id", "client_secret"),
+    "1.0": ("application_id", "application_key", "access_key", "secret_key"),
+}
+ALL_CREDENTIALS = CREDENTIALS["2.0"] + CREDENTIALS["1.0"]
+OWN_FIELDS = ("api", "region", "base_url", "allow_other_host")
+
+_SENDABLE = re.compile(r"[\x21-\x7e]*")  # what fits into an HTTP header
+
+
+def _key(title: str, description: str) -> Any:
+    return Field(default=SecretStr(""), title=title, description=description)
+
+
+class MimecastConnector(Connector):
+    """One Mimecast account: where its API is and the keys that read its attachment-protection logs."""
+
+    product: ClassVar[str] = "mimecast"
+    _block_type_name: ClassVar[str | None] = "Mimecast Connector"
+    _block_type_slug: ClassVar[str | None] = "mimecast-connector"
+    _description: ClassVar[str | None] = (
+        "A Mimecast account whose attachment-protection logs are fetched. Needs keys with the permission "
+        "Monitoring | Attachment Protection | Read."
+    )
+
+    api: Literal["2.0", "1.0"] = Field(
+        default="2.0",
+        title="API generation",
+        description="2.0 has a client id and a client secret; 1.0 has four keys. New applications can only be 2.0.",
+    )
+    region: Region = Field(
+        default="global",
+        title="Region",
+        description="API 2.0: global (for every account), uk or us (fixed location). "
+        "API 1.0: the region of the account, any of the list but global and uk.",
+    )
+    base_url: str = Field(
+        default="",
+        title="Base URL",
+        description="Only if the address of the API is none of the regions': https://host. It goes before the region.",
+    )
+    allow_other_host: bool = Field(
+        default=False,
+        title="Allow a host that is not Mimecast's",
+        description="Needed for a simulator or a gateway of your own: the keys are sent to the base URL, whoever that is.",
+    )
+    client_id: str = Field(default="", title="Client id (API 2.0)", description="Of the API 2.0 application.")
+    client_secret: SecretStr = _key("Client secret (API 2.0)", "Shown once, when the application is made.")
+    application_id: str = Field(
+        default="", title="Application id (API 1.0)", description="Of the API application in the console."
+    )
+    application_key: SecretStr = _key("Application key (API 1.0)", "Beside the application id in the console.")
+    access_key: SecretStr = _key("Access key (API 1.0)", "Made for a service user with Create Keys.")
+    secret_key: SecretStr = _key("Secret key (API 1.0)", "Made together with the access key.")
+    page_size: int = Field(
+        default=500,
+        ge=1,
+        le=500,
+        title="Page size",
+        description="Records per request. 500 is the most that is known to work; smaller only if Mimecast asks for it.",
+    )
+
+    @field_validator("client_id", "application_id")
+    @classmethod
+    def _sendable(cls, value: str) -> str:
+        if not _SENDABLE.fullmatch(value):
+            raise ValueError("has blanks, line ends or unusual characters inside; copy it again")
+        return value
+
+    @field_validator("client_secret", "application_key", "access_key", "secret_key", mode="before")
+    @classmethod
+    def _secret(cls, value: Any) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str):
+            text = text.strip()
+            if not _SENDABLE.fullmatch(text):
+                raise ValueError("has blanks, line ends or unusual characters inside; copy it again")
+            return SecretStr(text)
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _base64(cls, value: SecretStr) -> SecretStr:
+        try:
+            base64.b64decode(value.get_secret_value(), validate=True)
+        except binascii.Error:
+            raise ValueError("is not complete base64 text; copy it again, with the = signs at its end") from None
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if not value:
+            return value
+        try:
+            url = httpx.URL(value)
+        except httpx.InvalidURL:
+            raise ValueError("is no address; write https://host") from None
+        if url.scheme not in ("https", "http") or not url.host:
+            raise ValueError("is no address; write https://host")
+        if url.userinfo or url.query or url.fragment or url.path not in ("", "/"):
+            raise ValueError("must be https://host and nothing more: no path, no user, no question mark")
+        return str(url.copy_with(path="/")).rstrip("/")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        missing = [name for name in CREDENTIALS[self.api] if not _shown(getattr(self, name))]
+        if missing:
+            raise ValueError(f"API {self.api} needs {', '.join(missing)}")
+        if not self.base_url and self.region not in HOSTS[self.api]:
+            raise ValueError(
+                f"API {self.api} has no region {self.region}; it has {', '.join(HOSTS[self.api])}, or give a base URL"
+            )
+        if not self.allow_other_host and not self.is_vendor_host():
+            raise ValueError(
+                "the base URL is not an https host of Mimecast. If the keys shall be sent there, allow it explicitly "
+                "(allow_other_host)"
+            )
+        return self
+
+    @property
+    def url(self) -> str:
+        """Scheme and host, without a slash at the end."""
+        return self.base_url or HOSTS[self.api][self.region]
+
+    def is_vendor_host(self) -> bool:
+        """Whether the keys go to a host of Mimecast itself, over https."""
+        url = httpx.URL(self.url)
+        return url.scheme == "https" and url.host.endswith(VENDOR_DOMAINS)
+
+    def console_url(self) -> str:
+        # No address of a single detection, nor of the list, is known; the dashboard is the nearest.
+        site = CONSOLES.get(self.region)
+        if site is None or self.base_url:
+            return "https://login.mimecast.com/u/login/?gta=administration"
+        return f"https://login-{site}.mimecast.com/administration/app/#/administration-dashboard"
+
+    def realm(self) -> str:
+        return "mimecast" if self.is_vendor_host() else self.url
+
+    def key_identity(self) -> str:
+        parts = [self.client_id] if self.api == "2.0" else [self.application_id, _shown(self.access_key)]
+        return hashlib.sha256("\n".join([self.api, *parts]).encode()).hexdigest()
+
+    def rotated(self, **new_credentials: Any) -> Self:
+        if unknown := new_credentials.keys() - {*ALL_CREDENTIALS, *OWN_FIELDS, "key_expires_at"}:
+            raise TypeError(f"not credentials: {sorted(unknown)}")
+        kept = {name: getattr(self, name) for name in type(self).model_fields if name not in ALL_CREDENTIALS}
+        kept["key_expires_at"] = None  # that was the old key's
+        api = new_credentials.get("api") or _generation(new_credentials) or self.api
+        if api != self.api:
+            kept |= {"api": api, "region": "global"} if api == "2.0" else {"api": api}
+            kept["base_url"] = "" if self.is_vendor_host() else self.base_url
+        copy = made(type(self), kept | new_credentials)
+        copy._block_document_id, copy._block_document_name = self._block_document_id, self._block_document_name
+        return copy
+
+
+def _shown(value: str | SecretStr) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def _generation(credentials: dict[str, Any]) -> str | None:
+    for api, names in CREDENTIALS.items():
+        if any(credentials.get(name) for name in names):
+            return api
+    return None

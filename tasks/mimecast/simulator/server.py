@@ -1,0 +1,101 @@
+"""Runs a simulator on loopback: in a thread for tests and the demo, in the foreground for the command."""
+
+import ipaddress
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import uvicorn
+
+from tasks.errors import SettingsError
+from tasks.mimecast.simulator.app import application
+from tasks.mimecast.simulator.service import Simulator
+
+_START_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Running:
+    url: str
+    simulator: Simulator
+
+
+@contextmanager
+def serve(simulator: Simulator, port: int = 0, host: str = "127.0.0.1") -> Iterator[Running]:
+    """Serves from a thread of this process; port 0 takes a free one. Raises SettingsError off loopback."""
+    with _listening(host, port) as listener:
+        server = _server(simulator)
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}, name="simulator", daemon=True
+        )
+        thread.start()
+        try:
+            _wait_until_started(server, thread)
+            yield Running(_url(listener), simulator)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def run(
+    simulator: Simulator, port: int = 0, host: str = "127.0.0.1", ready: Callable[[str], None] | None = None
+) -> None:
+    """Serves until interrupted (Ctrl-C, SIGTERM); `ready` is told the URL once the port is taken."""
+    with _listening(host, port) as listener, suppress(KeyboardInterrupt):
+        if ready:
+            ready(_url(listener))
+        _server(simulator).run(sockets=[listener])
+
+
+def _server(simulator: Simulator) -> uvicorn.Server:
+    logging.getLogger("uvicorn.error").addFilter(_not_about_cut_answers)
+    config = uvicorn.Config(
+        application(simulator),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        date_header=False,  # the simulated service has a clock of its own
+        timeout_graceful_shutdown=1,
+    )
+    return uvicorn.Server(config)
+
+
+def _not_about_cut_answers(entry: logging.LogRecord) -> bool:
+    """A cut answer is a fault somebody asked for, not an error of the server."""
+    return entry.getMessage() != "ASGI callable returned without completing response."
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    if not _is_loopback(host):
+        raise SettingsError(f"The simulator serves on loopback only; {host!r} is not. Use 127.0.0.1.")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise SettingsError(f"Port {port} cannot be used ({error.strerror}). Choose another one.") from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise SettingsError("The simulator did not start; its log says why.")
+        time.sleep(0.01)

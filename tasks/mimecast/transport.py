@@ -1,0 +1,135 @@
+"""The way to the host: whom we trust, through which proxy, and what it means when there is no way."""
+
+import os
+import socket
+import ssl
+from urllib.request import getproxies, proxy_bypass
+
+import certifi
+import httpx
+
+from tasks.errors import AlertsError, ServiceUnavailable, Unreachable
+from tasks.mimecast.failure import Failure, Retry
+from tasks.untrusted import plain
+
+TIMEOUT = httpx.Timeout(60, connect=15, pool=None)  # seconds
+USER_AGENT = "attachment-alerts"
+# In this order; the last two are what other programs call the same thing. httpx itself looks at the first two only.
+CA_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+CA_FOLDER = "SSL_CERT_DIR"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def company_ca() -> dict[str, str]:
+    """Which variable names our trusted authorities, and what it says; empty where the public ones are trusted."""
+    found = {name: os.environ[name] for name in ("SSL_CERT_FILE", CA_FOLDER) if os.environ.get(name)}
+    if found:
+        return found
+    return next(({name: os.environ[name]} for name in CA_FILES if os.environ.get(name)), {})
+
+
+def trust() -> ssl.SSLContext:
+    """Verifies certificates by the company's authorities where they are set, else by the public ones.
+
+    Raises Unreachable where the variable names nothing usable.
+    """
+    given = company_ca()
+    if not given:
+        return public_trust()
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        for name, place in given.items():
+            if name == CA_FOLDER:
+                context.load_verify_locations(capath=place)
+            else:
+                context.load_verify_locations(cafile=place)
+    except OSError as wrong:  # ssl.SSLError is one
+        raise Unreachable(
+            f"The certificate authorities in {' and '.join(given)} cannot be read "
+            f"({plain(wrong.strerror or type(wrong).__name__)}). It must name an existing PEM file (or folder)."
+        ) from wrong
+    return context
+
+
+def public_trust() -> ssl.SSLContext:
+    """Verifies certificates by the public authorities alone."""
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+def open_http(base_url: str, *, verify: ssl.SSLContext, auth: httpx.Auth | None = None) -> httpx.Client:
+    """A client for this host. Redirections are not followed: the keys go to the host that was configured."""
+    return httpx.Client(
+        base_url=base_url,
+        auth=auth,
+        verify=verify,
+        timeout=TIMEOUT,
+        headers={"User-Agent": USER_AGENT},
+        limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
+        trust_env=httpx.URL(base_url).host not in LOOPBACK,  # no proxy on the way to this very machine
+    )
+
+
+def proxy_of(base_url: str) -> str | None:
+    """The proxy the environment sets for this address, without its password."""
+    url, proxies = httpx.URL(base_url), getproxies()
+    address = proxies.get(url.scheme) or proxies.get("all")
+    if not address or url.host in LOOPBACK or proxy_bypass(url.host):
+        return None
+    proxy = httpx.URL(address if "://" in address else f"http://{address}")
+    return plain(f"{proxy.scheme}://{proxy.host}" + (f":{proxy.port}" if proxy.port else ""))
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """The error and what brought it about, outermost first."""
+    chain: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in chain:
+        chain.append(following)
+        following = following.__cause__ or following.__context__
+    return chain
+
+
+def transport_failure(error: httpx.RequestError, base_url: str) -> Failure:
+    """Why there was no answer, or no whole one."""
+    host, proxy = plain(httpx.URL(base_url).host), proxy_of(base_url)
+    by = f" through the proxy {proxy}" if proxy else ""
+    for cause in causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Failure(
+                Unreachable(
+                    f"The certificate that {host} shows{by} is not trusted: {plain(cause.verify_message)}. "
+                    "`attachment-alerts test-connection` names who issued it and what to do."
+                )
+            )
+        if isinstance(cause, socket.gaierror):
+            return _cut(Unreachable(f"The name {_name_not_found(host, proxy)} is not known here. Check DNS and proxy."))
+    if isinstance(error, httpx.ProxyError):
+        return _proxy_failure(error, proxy)
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        why = "no answer in time" if isinstance(error, httpx.TimeoutException) else _system_words(error)
+        return _cut(Unreachable(f"No connection to {host}{by}: {why}. Check network, firewall and proxy."))
+    if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
+        return Failure(Unreachable(f"A request to {host} cannot be made from these settings. Check base URL and keys."))
+    what = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "cut the connection"
+    return _cut(ServiceUnavailable(f"{host}{by} {what}, several times in a row. A later run tries again."))
+
+
+def _cut(error: AlertsError) -> Failure:
+    return Failure(error, Retry.CUT)
+
+
+def _name_not_found(host: str, proxy: str | None) -> str:
+    return f"of the proxy {proxy}" if proxy else host
+
+
+def _system_words(error: BaseException) -> str:
+    numbered = [cause for cause in causes(error) if isinstance(cause, OSError) and cause.strerror]
+    return plain(numbered[-1].strerror or "") if numbered else "refused"
+
+
+def _proxy_failure(error: httpx.ProxyError, proxy: str | None) -> Failure:
+    said = plain(str(error), 80)
+    if said.startswith("407"):
+        return Failure(Unreachable(f"The proxy {proxy} wants a user and a password: put them into HTTPS_PROXY."))
+    refused = Unreachable(f"The proxy {proxy} does not let us through ({said}). Ask whoever runs it.")
+    return Failure(refused) if said.startswith("4") else _cut(refused)

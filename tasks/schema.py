@@ -1,0 +1,117 @@
+"""Version of the tables: create them, migrate older ones in one transaction, refuse newer ones.
+
+A migration is a file `sql/migrations/NNNN.sql` that leads to version NNNN. Views and comments are made anew whenever
+their text has changed, so they need no migrations.
+"""
+
+import csv
+import hashlib
+import logging
+import shutil
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any, Protocol
+
+from tasks.errors import StoreTooNew
+
+log = logging.getLogger("attachment_alerts.schema")
+
+SQL = Path(__file__).parent / "sql"
+SCHEMA_VERSION = 1
+
+
+class Database(Protocol):
+    """What this module needs of a connection."""
+
+    def run(self, sql: str, parameters: dict[str, Any] | None = None) -> None: ...
+    def rows(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]: ...
+
+
+def version(database: Database) -> int:
+    """Schema version of an open store; 0 when it has no tables yet."""
+    exists = database.rows("SELECT 1 FROM duckdb_tables() WHERE schema_name = 'internal' AND table_name = 'store_state'")
+    return int(database.rows("SELECT schema_version FROM internal.store_state")[0][0]) if exists else 0
+
+
+def back_up_if_older(path: Path, stored_version: Callable[[], int]) -> None:
+    """Copy a closed store of an older version before it is migrated.
+
+    The header alone does not tell the version, so the store is opened once for it; only the first use of a process pays.
+    """
+    if path in _checked or not path.exists():
+        return
+    found = stored_version()
+    if 0 < found < SCHEMA_VERSION:
+        backup = path.with_name(f"{path.stem}.version-{found}.duckdb")
+        shutil.copyfile(path, backup)
+        log.warning("the store has schema version %d; a copy of it was kept as %s", found, backup.name)
+    _checked.add(path)
+
+
+_checked: set[Path] = set()
+
+
+def bring_up_to_date(database: Database) -> None:
+    """Create or migrate the tables, and renew views and comments if their text has changed. One transaction.
+
+    Raises StoreTooNew when a later version of the program wrote the store.
+    """
+    found = version(database)
+    if found > SCHEMA_VERSION:
+        raise StoreTooNew(
+            f"The store has schema version {found}, this program knows {SCHEMA_VERSION}. "
+            "Update attachment-alerts, or name another --home."
+        )
+    digest = _views_digest()
+    if found == SCHEMA_VERSION and database.rows("SELECT views_digest FROM internal.store_state")[0][0] == digest:
+        return
+    database.run("BEGIN")
+    if not found:
+        database.run((SQL / "tables.sql").read_text())
+        database.run("INSERT INTO internal.store_state VALUES (1, '', 0, NULL, NULL, NULL)")
+    for number in range(max(found, 1) + 1, SCHEMA_VERSION + 1):
+        database.run((SQL / "migrations" / f"{number:04}.sql").read_text())
+    database.run((SQL / "views.sql").read_text())
+    _comment(database)
+    database.run(
+        "UPDATE internal.store_state SET schema_version = $schema, product_version = $product, views_digest = $digest, "
+        "revision = revision + 1",
+        {"schema": SCHEMA_VERSION, "product": installed_version("attachment-alerts"), "digest": digest},
+    )
+    database.run("COMMIT")
+
+
+def _views_digest() -> str:
+    texts = (SQL / "views.sql").read_bytes() + (SQL / "comments.csv").read_bytes()
+    return hashlib.sha256(texts + installed_version("attachment-alerts").encode()).hexdigest()
+
+
+def _comment(database: Database) -> None:
+    """Comment every relation and column from `comments.csv`: relation (`*`: wherever it occurs), column, comment."""
+    with (SQL / "comments.csv").open(newline="", encoding="utf-8") as file:
+        texts = {(row["relation"], row["column"]): row["comment"] for row in csv.DictReader(file)}
+    statements = []
+    kinds = "SELECT schema_name, {0}_name, '{0}' FROM duckdb_{0}s() WHERE database_name = current_database() AND NOT internal"
+    relations = database.rows(" UNION ALL ".join(kinds.format(kind) for kind in ("table", "view")))
+    columns = database.rows(
+        "SELECT schema_name, table_name, column_name FROM duckdb_columns() "
+        "WHERE database_name = current_database() AND NOT internal"
+    )
+    for area, name, kind in relations:
+        statements.append(f'COMMENT ON {kind.upper()} {area}."{name}" IS {_quoted(texts.get((name, ""), ""))}')
+    for area, name, column in columns:
+        text = texts.get((name, column)) or texts.get(("*", column), "")
+        statements.append(f'COMMENT ON COLUMN {area}."{name}"."{column}" IS {_quoted(text)}')
+    database.run(";\n".join(statements))
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+@cache
+def statements(name: str) -> list[str]:
+    """The statements of `sql/NAME.sql`, in order: values can only be bound to one statement at a time."""
+    return [text for text in (SQL / f"{name}.sql").read_text(encoding="utf-8").split(";\n") if text.strip()]

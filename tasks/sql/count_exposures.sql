@@ -1,0 +1,17 @@
+-- Count, for the hashes in `counted` (tenant, file_sha256), the recipients who got the hash without an alert.
+UPDATE internal.groups g
+SET exposure_count = c.n
+FROM (
+    SELECT k.tenant, k.file_sha256, count(DISTINCT e.recipient) AS n
+    FROM counted k
+    LEFT JOIN (
+        SELECT e.* FROM internal.exposed_scans e
+        SEMI JOIN counted USING (tenant, file_sha256)
+        ANTI JOIN (
+            SELECT tenant, file_sha256, recipient FROM internal.alert_scans
+            WHERE file_sha256 IN (SELECT file_sha256 FROM counted)
+        ) a USING (tenant, file_sha256, recipient)
+    ) e USING (tenant, file_sha256)
+    GROUP BY ALL
+) c
+WHERE g.tenant = c.tenant AND g.file_sha256 = c.file_sha256 AND g.exposure_count <> c.n;

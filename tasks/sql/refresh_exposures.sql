@@ -1,0 +1,26 @@
+-- Bring dangerous hashes and exposed scans up to date for the hashes whose alerts were touched. `touched`: tenant, file_sha256.
+CREATE OR REPLACE TEMP TABLE dangerous_now AS
+SELECT tenant, file_sha256, min(detected_at) AS first_alert_at
+FROM internal.alert_scans
+WHERE dangerous AND file_sha256 IN (SELECT file_sha256 FROM touched)
+GROUP BY ALL;
+
+INSERT INTO internal.exposed_scans
+SELECT s.tenant, s.scan_id, s.file_sha256, s.recipient
+FROM internal.low_scans s
+SEMI JOIN (
+    SELECT tenant, file_sha256 FROM dangerous_now
+    ANTI JOIN internal.dangerous_hashes USING (tenant, file_sha256)
+) became ON s.file_sha256 = became.file_sha256 AND s.tenant = became.tenant;
+
+DELETE FROM internal.dangerous_hashes
+WHERE (tenant, file_sha256) IN (SELECT (tenant, file_sha256) FROM touched);
+
+INSERT INTO internal.dangerous_hashes
+SELECT tenant, file_sha256, first_alert_at FROM dangerous_now SEMI JOIN touched USING (tenant, file_sha256);
+
+DELETE FROM internal.exposed_scans
+WHERE (tenant, file_sha256) IN (SELECT (tenant, file_sha256) FROM touched)
+    AND (tenant, file_sha256) NOT IN (SELECT (tenant, file_sha256) FROM internal.dangerous_hashes);
+
+DROP TABLE dangerous_now;

@@ -1,0 +1,230 @@
+-- The relations analysts rely on (design section 6). What depends on the clock is computed here from stored times.
+
+CREATE OR REPLACE VIEW published AS
+SELECT published_at, revision, schema_version, product_version, '*' AS tenant FROM internal.store_state;
+
+CREATE OR REPLACE VIEW scans AS
+WITH stored AS (
+    SELECT
+        scan_id, tenant, connector_id, detected_at, verdict, 'low' AS priority, 9::TINYINT AS priority_rank, priority_rule,
+        sub_classification, response, disposition, file_sha256, file_name, file_type, sender, sender_domain, recipient,
+        recipient_domain, subject, message_id, route, definition, details, scan_seconds, raw, fetched_at,
+        first_loaded_at, last_changed_at
+    FROM internal.low_scans
+    UNION ALL
+    SELECT
+        scan_id, tenant, connector_id, detected_at, verdict, priority, priority_rank, priority_rule,
+        sub_classification, response, disposition, file_sha256, file_name, file_type, sender, sender_domain, recipient,
+        recipient_domain, subject, message_id, route, definition, details, scan_seconds, raw, fetched_at,
+        first_loaded_at, last_changed_at
+    FROM internal.alert_scans
+)
+SELECT
+    scan_id, stored.tenant, c.name AS connector, c.product, detected_at, verdict, priority, priority_rank, priority_rule,
+    'Email' AS classification, sub_classification, response,
+    list_transform(string_split(response, ','), lambda part: trim(part)) AS responses, disposition,
+    file_sha256, file_name, file_type, sender, sender_domain, recipient, recipient_domain, subject, message_id, route,
+    definition, details, scan_seconds, NULL::VARCHAR AS user_id, NULL::VARCHAR AS match_state,
+    NULL::VARCHAR AS match_rule, fetched_at, first_loaded_at, last_changed_at, raw
+FROM stored LEFT JOIN internal.connectors c USING (connector_id);
+
+CREATE OR REPLACE VIEW alerts AS
+SELECT
+    a.scan_id AS alert_id, a.group_id, a.tenant, c.name AS connector, c.product, a.detected_at, a.priority,
+    a.priority_rank, a.priority_rule, 'Email' AS classification, a.sub_classification, a.verdict, a.response,
+    list_transform(string_split(a.response, ','), lambda part: trim(part)) AS responses, a.disposition,
+    a.file_sha256, a.file_name, a.file_type, a.sender, a.sender_domain, a.recipient, a.recipient_domain, a.subject,
+    a.message_id, a.route, a.definition, a.details, a.scan_seconds, NULL::VARCHAR AS user_id,
+    NULL::VARCHAR AS match_state, NULL::VARCHAR AS match_rule, 'new' AS status, NULL::VARCHAR AS assignee,
+    NULL::VARCHAR AS close_reason, NULL::TIMESTAMPTZ AS status_changed_at, a.raised_at, a.cleared_at,
+    a.first_loaded_at, a.last_changed_at,
+    replace(replace(replace(
+        c.detection_details_url,
+        '{message_id}', url_encode(coalesce(a.message_id, ''))),
+        '{file_sha256}', coalesce(a.file_sha256, '')),
+        '{date}', strftime(a.detected_at, '%Y-%m-%d')) AS detection_details_url
+FROM internal.alert_scans a LEFT JOIN internal.connectors c USING (connector_id);
+
+CREATE OR REPLACE VIEW alert_groups AS
+WITH lists AS (
+    SELECT
+        group_id,
+        list(DISTINCT verdict ORDER BY verdict) AS verdicts,
+        list(DISTINCT connector ORDER BY connector)[:50] AS connectors,
+        list(DISTINCT product ORDER BY product)[:50] AS products,
+        list(DISTINCT recipient ORDER BY recipient) FILTER (recipient IS NOT NULL)[:50] AS recipients,
+        list(DISTINCT sender ORDER BY sender) FILTER (sender IS NOT NULL)[:50] AS senders,
+        list(DISTINCT sender_domain ORDER BY sender_domain) FILTER (sender_domain IS NOT NULL)[:50] AS sender_domains,
+        list(DISTINCT subject ORDER BY subject) FILTER (subject IS NOT NULL)[:50] AS subjects,
+        list(DISTINCT file_name ORDER BY file_name) FILTER (file_name IS NOT NULL)[:50] AS file_names,
+        arg_max(detection_details_url, detected_at) AS detection_details_url
+    FROM alerts GROUP BY group_id
+),
+said AS (
+    SELECT group_id, list({'response': response, 'count': n} ORDER BY n DESC, response)[:50] AS responses
+    FROM (SELECT group_id, coalesce(response, '') AS response, count(*) AS n FROM internal.alert_scans GROUP BY ALL)
+    GROUP BY group_id
+),
+seen AS (
+    SELECT
+        group_id,
+        lag(group_id) OVER earlier AS previous_group_id,
+        row_number() OVER earlier - 1 AS times_seen_before
+    FROM internal.groups
+    WINDOW earlier AS (PARTITION BY tenant, coalesce(file_sha256, group_key::VARCHAR) ORDER BY first_detected_at, group_id)
+)
+SELECT
+    g.group_id, g.tenant, g.priority, g.priority_rank, 'Email' AS classification, g.sub_classification,
+    concat_ws(' · ', g.sub_classification, g.file_type, g.file_name) AS description,
+    list_concat(
+        CASE WHEN g.file_sha256 IS NULL THEN [] ELSE [{'kind': 'hash', 'value': g.file_sha256}] END,
+        list_transform(coalesce(l.file_names, [])[:5], lambda x: {'kind': 'file name', 'value': x}),
+        list_transform(coalesce(l.senders, [])[:5], lambda x: {'kind': 'sender', 'value': x}),
+        list_transform(coalesce(l.sender_domains, [])[:5], lambda x: {'kind': 'sender domain', 'value': x})
+    ) AS key_indicators,
+    s.responses, g.worst_disposition, g.released_count, l.verdicts, array_to_string(l.products, ', ') AS product,
+    l.connectors, g.alert_count, 0::BIGINT AS suppressed_count, g.recipient_count,
+    NULL::BIGINT AS user_count, NULL::BIGINT AS device_count, NULL::BIGINT AS unmatched_count, g.exposure_count,
+    coalesce(l.recipients, []) AS recipients, []::VARCHAR[] AS users, []::VARCHAR[] AS devices,
+    coalesce(l.senders, []) AS senders, coalesce(l.sender_domains, []) AS sender_domains,
+    coalesce(l.subjects, []) AS subjects, g.file_sha256, coalesce(l.file_names, []) AS file_names,
+    g.first_detected_at, g.last_detected_at, g.first_loaded_at, g.last_changed_at, g.cleared_at,
+    'new' AS status, NULL::VARCHAR AS assignee, NULL::VARCHAR AS close_reason, NULL::TIMESTAMPTZ AS reopened_at,
+    NULL::VARCHAR AS reopened_by, p.previous_group_id, NULL::VARCHAR AS previous_close_reason, p.times_seen_before,
+    l.detection_details_url
+FROM internal.groups g
+LEFT JOIN lists l USING (group_id)
+LEFT JOIN said s USING (group_id)
+LEFT JOIN seen p USING (group_id);
+
+CREATE OR REPLACE VIEW scan_changes AS
+SELECT tenant, scan_id, field, old_value, new_value, seen_at FROM internal.scan_changes;
+
+CREATE OR REPLACE VIEW group_aliases AS
+SELECT tenant, group_id AS old_group_id, current_group_id AS group_id, ended_at AS since
+FROM internal.group_ids WHERE group_id <> current_group_id;
+
+CREATE OR REPLACE VIEW group_changes AS
+SELECT tenant, alert_id, old_group_id, new_group_id, "at" FROM internal.group_changes;
+
+CREATE OR REPLACE VIEW exposures AS
+WITH exposed AS (
+    SELECT s.*, d.first_alert_at
+    FROM internal.low_scans s
+    SEMI JOIN internal.exposed_scans e ON s.scan_id = e.scan_id
+    JOIN internal.dangerous_hashes d ON s.tenant = d.tenant AND s.file_sha256 = d.file_sha256
+),
+earliest AS (
+    SELECT tenant, file_sha256, arg_min(group_id, first_detected_at) AS group_id FROM internal.groups GROUP BY ALL
+)
+SELECT
+    x.scan_id, x.tenant, coalesce(g.group_id, f.group_id) AS group_id, x.file_sha256, x.recipient,
+    NULL::VARCHAR AS user_id, x.message_id, x.verdict, x.disposition, x.detected_at, x.first_alert_at,
+    CASE WHEN x.detected_at < x.first_alert_at THEN 'before' ELSE 'after' END AS direction,
+    EXISTS (
+        SELECT 1 FROM internal.alert_scans a
+        WHERE a.tenant = x.tenant AND a.file_sha256 = x.file_sha256 AND a.recipient = x.recipient
+    ) AS also_alerted
+FROM exposed x
+ASOF LEFT JOIN internal.groups g
+    ON x.tenant = g.tenant AND x.file_sha256 = g.file_sha256 AND x.detected_at >= g.first_detected_at
+LEFT JOIN earliest f ON x.tenant = f.tenant AND x.file_sha256 = f.file_sha256;
+
+CREATE OR REPLACE VIEW rejects AS
+SELECT
+    r.reject_id, r.tenant, c.name AS connector, r.reason, r.raw, r.dangerous, r.first_seen_at, r.last_seen_at, r.resolved_at
+FROM internal.rejects r LEFT JOIN internal.connectors c USING (connector_id);
+
+CREATE OR REPLACE VIEW windows AS
+SELECT
+    w.tenant, c.name AS connector, w.start_at, w.end_at, w.trigger, w.pages, w.received, w.accepted, w.new, w.changed,
+    w.duplicates, w.rejected, w.outside, w.vendor_total, w.state, w.error, w.started_at, w.finished_at, w.flow_run_id
+FROM internal.windows w LEFT JOIN internal.connectors c USING (connector_id);
+
+CREATE OR REPLACE VIEW coverage AS
+SELECT v.tenant, c.name AS connector, v.start_at, v.end_at
+FROM internal.coverage v LEFT JOIN internal.connectors c USING (connector_id);
+
+CREATE OR REPLACE VIEW coverage_gaps AS
+WITH since AS (
+    SELECT c.tenant, c.connector_id, c.name AS connector, greatest(v.start_at, c.origin) AS start_at, v.end_at
+    FROM internal.connectors c JOIN internal.coverage v USING (connector_id) WHERE v.end_at > c.origin
+    UNION ALL
+    SELECT tenant, connector_id, name, origin, origin FROM internal.connectors
+),
+stretches AS (
+    SELECT
+        tenant, connector, end_at AS start_at,
+        lead(start_at) OVER (PARTITION BY connector_id ORDER BY start_at, end_at) AS end_at
+    FROM since
+)
+SELECT tenant, connector, start_at, end_at FROM stretches WHERE start_at < end_at;
+
+CREATE OR REPLACE VIEW connector_health AS
+WITH attempts AS (
+    SELECT
+        connector_id,
+        max(finished_at) FILTER (state LIKE 'complete%') AS last_success_at,
+        max(newest_at) AS last_record_at,
+        arg_max(error, finished_at) FILTER (state = 'failed') AS last_error,
+        arg_max(error_kind, finished_at) FILTER (state = 'failed') AS last_error_kind,
+        count(*) AS runs
+    FROM internal.windows GROUP BY connector_id
+),
+failures AS (
+    SELECT w.connector_id, count(*) AS consecutive_failures
+    FROM internal.windows w JOIN attempts a USING (connector_id)
+    WHERE w.state = 'failed' AND (a.last_success_at IS NULL OR w.finished_at > a.last_success_at)
+    GROUP BY w.connector_id
+),
+marks AS (
+    SELECT c.connector_id, coalesce(max(v.end_at), c.origin) AS watermark
+    FROM internal.connectors c
+    LEFT JOIN internal.coverage v
+        ON v.connector_id = c.connector_id AND v.start_at <= c.origin AND v.end_at >= c.origin
+    GROUP BY c.connector_id, c.origin
+),
+refused AS (
+    SELECT
+        connector_id,
+        count(*) FILTER (last_seen_at > now() - INTERVAL 24 HOUR) AS rejects_24h,
+        count(*) FILTER (dangerous AND resolved_at IS NULL AND last_seen_at > now() - INTERVAL 24 HOUR) AS dangerous_rejects
+    FROM internal.rejects GROUP BY connector_id
+),
+raised AS (
+    SELECT connector_id, count(*) AS alerts_24h
+    FROM internal.alert_scans WHERE raised_at > now() - INTERVAL 24 HOUR GROUP BY connector_id
+),
+holes AS (SELECT connector, count(*) AS gaps FROM coverage_gaps GROUP BY connector),
+facts AS (
+    SELECT
+        c.*, m.watermark, a.last_success_at, a.last_record_at, a.last_error, a.last_error_kind, a.runs,
+        coalesce(f.consecutive_failures, 0) AS consecutive_failures, coalesce(r.rejects_24h, 0) AS rejects_24h,
+        coalesce(r.dangerous_rejects, 0) AS dangerous_rejects, coalesce(n.alerts_24h, 0) AS alerts_24h,
+        coalesce(h.gaps, 0) AS gaps, epoch(now() - m.watermark)::BIGINT AS lag_seconds
+    FROM internal.connectors c
+    LEFT JOIN marks m USING (connector_id)
+    LEFT JOIN attempts a USING (connector_id)
+    LEFT JOIN failures f USING (connector_id)
+    LEFT JOIN refused r USING (connector_id)
+    LEFT JOIN raised n USING (connector_id)
+    LEFT JOIN holes h ON h.connector = c.name
+)
+SELECT
+    tenant, name AS connector, product,
+    CASE
+        WHEN runs IS NULL THEN 'never_run'
+        WHEN consecutive_failures > 0 AND last_error_kind IN ('CredentialsRefused', 'KeyExpired', 'PermissionMissing', 'WrongRegion')
+            THEN 'auth_failed'
+        WHEN consecutive_failures > 0 OR dangerous_rejects > 0 THEN 'failing'
+        WHEN lag_seconds > 3 * 60 * polling_minutes + 900 THEN 'late'
+        WHEN last_record_at IS NULL OR last_record_at < now() - INTERVAL 24 HOUR THEN 'quiet'
+        ELSE 'ok'
+    END AS state,
+    watermark, lag_seconds, last_success_at, last_record_at, consecutive_failures,
+    CASE
+        WHEN consecutive_failures > 0 THEN last_error
+        WHEN dangerous_rejects > 0 THEN format('{} rejected records mention a dangerous verdict: look at the relation rejects.', dangerous_rejects)
+    END AS last_error,
+    key_expires_at, rejects_24h, dangerous_rejects, alerts_24h, gaps, NULL::BIGINT AS directory_age_hours
+FROM facts;

@@ -1,0 +1,167 @@
+"""What a batch of scans does to the stored ones: new, changed or the same again. Pure functions on frames.
+
+Readings of one scan are ordered by when their page was requested, then by place in the answer; the latest wins and
+older news never overwrites newer (design: Identity). Once an alert, always an alert (design: Priority).
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+
+import polars as pl
+
+from tasks.alerts import CHANGING, JUDGED, LEVELS, PRIVATE, SCAN_SCHEMA
+
+LIFE = ("first_loaded_at", "last_changed_at", "raised_at", "cleared_at", "load_no", "group_id")
+"""What the store adds to a scan; raised_at is null exactly for scans that never raised an alert."""
+
+
+class Outcome(NamedTuple):
+    """What to write, and the counts of the batch: accepted = new + changed + duplicates."""
+
+    scans: pl.DataFrame
+    """rows to insert: SCAN_SCHEMA + LIFE + old_group_key (null unless it differs)"""
+    replaced: pl.DataFrame
+    """scan_id of stored rows that these rows replace"""
+    changes: pl.DataFrame
+    """scan_id, field, old_value, new_value, seen_at"""
+    new: int
+    changed: int
+    duplicates: int
+    alerts: int
+    """new or raised alerts among the rows"""
+    high: int
+    """… of priority high"""
+
+
+def merge_versions(batch: pl.DataFrame, stored: pl.DataFrame, keep_low: bool, now: datetime) -> Outcome:
+    """Compare `batch` (SCAN_SCHEMA, in order of reading) with `stored` (SCAN_SCHEMA + LIFE) of the same ids."""
+    seen = pl.col("scan_id").is_in(stored["scan_id"].implode()) | pl.col("scan_id").is_duplicated()
+    batch = batch.with_columns(_seen=seen)
+    fresh = _born(batch.filter(~pl.col("_seen")).drop("_seen"), keep_low, now)
+    repeated = batch.filter("_seen").drop("_seen")
+    if repeated.is_empty():
+        return _outcome(fresh, stored.clear(), _no_changes(), new=len(fresh), changed=0, duplicates=0)
+    chains = _chains(repeated, stored, keep_low)
+    changes = _changes(chains)
+    changed_rows = chains.filter("differs")
+    rows = _latest(chains, now)
+    born = rows.filter(pl.col("first_loaded_at") == now)
+    return _outcome(
+        pl.concat([fresh, rows]),
+        rows.join(stored, on="scan_id", how="semi"),
+        changes,
+        new=len(fresh) + len(born),
+        changed=len(changed_rows),
+        duplicates=len(repeated) - len(born) - len(changed_rows),
+    )
+
+
+def _outcome(
+    rows: pl.DataFrame, replaced: pl.DataFrame, changes: pl.DataFrame, *, new: int, changed: int, duplicates: int
+) -> Outcome:
+    raised = rows.filter(pl.col("raised_at") == pl.col("last_changed_at"))
+    return Outcome(
+        rows,
+        replaced.select("scan_id"),
+        changes,
+        new,
+        changed,
+        duplicates,
+        alerts=len(raised),
+        high=raised.filter(pl.col("priority") == "high").height,
+    )
+
+
+def _born(rows: pl.DataFrame, keep_low: bool, now: datetime) -> pl.DataFrame:
+    """Scans read for the first time, once."""
+    alert = pl.col("priority") != "low"
+    moment = pl.lit(now, SCAN_SCHEMA["detected_at"])
+    kept = [] if keep_low else [pl.when(alert).then(name).alias(name) for name in PRIVATE]
+    return rows.with_columns(
+        *kept,
+        first_loaded_at=moment,
+        last_changed_at=moment,
+        raised_at=pl.when(alert).then(moment),
+        cleared_at=pl.lit(None, SCAN_SCHEMA["detected_at"]),
+        load_no=pl.lit(None, pl.Int64),
+        group_id=pl.lit(None, pl.String),
+        old_group_key=pl.lit(None, pl.String),
+    )
+
+
+def _chains(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:
+    """Stored and new readings of each scan in order, older news left out, as they would be kept; `differs` marks changes."""
+    empty_life = [pl.lit(None, stored.schema[name]).alias(name) for name in LIFE]
+    rows = pl.concat(
+        [
+            stored.with_columns(is_stored=pl.lit(True)),
+            repeated.with_columns(*empty_life, is_stored=pl.lit(False)).select(*stored.columns, "is_stored"),
+        ]
+    ).sort("scan_id", "fetched_at", "place", "is_stored", descending=[False, False, False, True])
+    # Rows before the stored one in this order are older news.
+    has_stored = pl.col("is_stored").any().over("scan_id")
+    rows = rows.filter(~has_stored | pl.col("is_stored").cast(pl.UInt8).cum_max().over("scan_id").cast(pl.Boolean))
+    level = pl.when("is_stored", pl.col("raised_at").is_null()).then(0).otherwise(
+        pl.col("priority").replace_strict(LEVELS, return_dtype=pl.Int8)
+    )  # fmt: skip
+    rows = rows.with_columns(level=level).with_columns(highest=pl.col("level").cum_max().over("scan_id"))
+    if not keep_low:
+        # Of a scan that is no alert, only what an earlier setting kept stays.
+        kept = pl.when(pl.col("is_stored").first().over("scan_id")).then(pl.col(PRIVATE).first().over("scan_id"))
+        rows = rows.with_columns(pl.when(pl.col("highest") > 0).then(pl.col(PRIVATE)).otherwise(kept))
+    earlier = [pl.col(name).ne_missing(pl.col(name).shift().over("scan_id")) for name in CHANGING]
+    first = pl.int_range(pl.len()).over("scan_id") == 0
+    return rows.with_columns(first=first, differs=~first & pl.any_horizontal(earlier))
+
+
+def _changes(chains: pl.DataFrame) -> pl.DataFrame:
+    """One row for each field that a reading changed."""
+    before = chains.with_columns(pl.col(name).shift().over("scan_id").alias(f"old_{name}") for name in CHANGING)
+    before = before.filter("differs")
+    fields = [
+        before.filter(pl.col(name).ne_missing(pl.col(f"old_{name}"))).select(
+            "scan_id",
+            field=pl.lit(name),
+            old_value=pl.col(f"old_{name}").cast(pl.String),
+            new_value=pl.col(name).cast(pl.String),
+            seen_at="fetched_at",
+        )
+        for name in CHANGING
+    ]
+    return pl.concat(fields).sort("scan_id", "seen_at", "field")
+
+
+def _no_changes() -> pl.DataFrame:
+    texts = dict.fromkeys(("scan_id", "field", "old_value", "new_value"), pl.String)
+    return pl.DataFrame(schema={**texts, "seen_at": SCAN_SCHEMA["detected_at"]})
+
+
+def _latest(chains: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """The row each scan with news ends as: current fields, highest priority, its life carried on."""
+    news = chains.filter((pl.col("differs") | (pl.col("first") & ~pl.col("is_stored"))).any().over("scan_id"))
+    moment = pl.lit(now, SCAN_SCHEMA["detected_at"])
+    top = pl.col("level") == pl.col("highest").max()
+    first, last = pl.all().exclude("scan_id").first(), pl.all().exclude("scan_id").last()
+    rows = news.group_by("scan_id", maintain_order=True).agg(
+        last,
+        # The last reading of the highest priority explains it, also after the verdict became harmless.
+        *[pl.col(name).filter(top).last().alias(f"top_{name}") for name in JUDGED],
+        first.name.prefix("was_"),
+    )
+    was_stored = pl.col("was_is_stored")
+    highest = pl.col("highest")
+    rose = ~was_stored | (highest > pl.col("was_highest"))
+    cleared = (highest > 0) & (pl.col("level") == 0)
+    rows = rows.with_columns(
+        *[pl.when(highest > 0).then(f"top_{name}").otherwise(name).alias(name) for name in JUDGED],
+        raised_at=pl.when(highest == 0).then(None).when(rose).then(moment).otherwise("was_raised_at"),
+        cleared_at=pl.when(cleared).then(pl.coalesce("was_cleared_at", moment)),
+        first_loaded_at=pl.when(was_stored).then("was_first_loaded_at").otherwise(moment),
+        last_changed_at=moment,
+        load_no=pl.when(was_stored).then("was_load_no"),
+        group_id=pl.when(was_stored).then("was_group_id"),
+        old_group_key=pl.when(
+            pl.col("was_group_id").is_not_null() & (pl.col("was_group_key") != pl.col("group_key"))
+        ).then("was_group_key"),
+    )
+    return rows.select(*SCAN_SCHEMA, *LIFE, "old_group_key")
