@@ -37,7 +37,6 @@ SCAN_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "raw": pl.String,
     "fetched_at": MOMENT,  # when the page was requested: later news wins
     "place": pl.Int64,  # place in the answers of the slice: decides within a page
-    "group_key": pl.String,  # 32 hex digits
 }
 
 REJECT_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -66,6 +65,32 @@ PRIVATE = ("subject", "details", "raw")
 JUDGED = ("priority", "priority_rank", "priority_rule", "sub_classification")
 
 LEVELS = {"low": 0, "medium": 1, "high": 2}
+
+
+def scan_id(
+    connector_id: pl.Expr,
+    message_id: pl.Expr,
+    sender: pl.Expr,
+    recipient: pl.Expr,
+    file_name: pl.Expr,
+    file_hash: pl.Expr,
+    date: pl.Expr,
+) -> pl.Expr:
+    """Identity of a scan (design: Identity). Texts as the vendor sent them; `date` is a UTC datetime.
+
+    Normalised here and nowhere else: blanks trimmed, addresses and hash lower-cased, date as epoch seconds.
+    """
+    return fingerprint(
+        [
+            connector_id,
+            message_id.str.strip_chars(),
+            sender.str.strip_chars().str.to_lowercase(),
+            recipient.str.strip_chars().str.to_lowercase(),
+            file_name.str.strip_chars(),
+            file_hash.str.strip_chars().str.to_lowercase(),
+            date.dt.epoch("s"),
+        ]
+    )
 
 
 def fingerprint(parts: list[pl.Expr]) -> pl.Expr:

@@ -117,7 +117,9 @@ class Connector(Block):
         except ValueError as wrong:
             raise ValueError("the link to detection details has a single { or }; write {{ or }}") from wrong
         if any(name not in LINK_PLACES or spec or conversion for name, spec, conversion in parts):
-            raise ValueError("the link can hold {message_id}, {file_sha256} and {date}, nothing else in braces")
+            raise ValueError(
+                "the link can hold {message_id}, {file_sha256} and {date}, nothing else in braces"
+            )
         return template
 
     @classmethod

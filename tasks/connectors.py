@@ -7,7 +7,7 @@ import pkgutil
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 log = logging.getLogger("attachment_alerts.connectors")
+
+_SYNC: dict[str, Any] = {"_sync": True}  # also where an event loop is running; unknown to the type hints
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -108,7 +110,9 @@ def save_connector(name: str, connector: Connector) -> None:
     _refuse_bad_name(name)
     again = connector._block_document_name == name
     if not again and name in saved_names():
-        raise ConnectorRefused(f"A connector named {name!r} exists already in {asked_where()}. Choose another name.")
+        raise ConnectorRefused(
+            f"A connector named {name!r} exists already in {asked_where()}. Choose another name."
+        )
     if other := find_same_account(connector):
         raise ConnectorRefused(
             f"This account is already pulled by the connector {other!r}; a second one would count everything twice. "
@@ -175,7 +179,7 @@ def _refuse_bad_name(name: str) -> None:
 def _loaded(cls: type[Connector], name: str) -> Connector:
     with _prefect():
         try:
-            connector = cls.load(name, _sync=True)
+            connector = cast(Connector, cls.load(name, **_SYNC))
         except RuntimeError as unusable:
             if not isinstance(unusable.__cause__, ValidationError):
                 raise
@@ -190,16 +194,16 @@ def _loaded(cls: type[Connector], name: str) -> Connector:
 
 def _save(connector: Connector, name: str, again: bool) -> None:
     with _prefect():
-        connector.save(name, overwrite=again, _sync=True)
+        connector.save(name, overwrite=again, **_SYNC)
         if connector.connector_id is None:
             # The document's own id, so that two runs that meet a new connector at once give it the same one.
             connector.connector_id = connector._block_document_id
-            connector.save(name, overwrite=True, _sync=True)
+            connector.save(name, overwrite=True, **_SYNC)
 
 
 def _delete(cls: type[Connector], name: str) -> None:
     with _prefect():
-        cls.delete(name, _sync=True)
+        cls.delete(name, **_SYNC)
 
 
 def _names(client: SyncPrefectClient, cls: type[Connector]) -> list[str]:

@@ -22,6 +22,19 @@ class Assigned(NamedTuple):
     """group_id, current_group_id: ids that no group bears any more, and the group they stand for"""
 
 
+def group_key(group_by: str) -> pl.Expr:
+    """Key of an alert's groups: tenant and hash, by setting also priority and response.
+
+    Without a usable hash the key is message id and file name, else the alert itself. Nothing crosses tenants.
+    """
+    mail = pl.col("message_id").is_not_null() & pl.col("file_name").is_not_null()
+    kind = pl.when(pl.col("file_sha256").is_not_null()).then(pl.lit("hash")).when(mail).then(pl.lit("mail"))
+    one = pl.coalesce("file_sha256", pl.when(mail).then("message_id"), "scan_id")
+    other = pl.when(pl.col("file_sha256").is_null() & mail).then("file_name")
+    also = [pl.col(name) for name in group_by.split("+")[1:]]
+    return fingerprint([pl.col("tenant"), kind.otherwise(pl.lit("alert")), one, other, *also])
+
+
 def partition(members: pl.DataFrame, gap: timedelta, span: timedelta) -> pl.DataFrame:
     """Add `part`, the number of each alert's group: sweep each key in (detected_at, alert_id) order.
 

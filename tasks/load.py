@@ -12,6 +12,7 @@ import polars as pl
 
 from tasks import ledger
 from tasks.alerts import MOMENT, SCAN_SCHEMA
+from tasks.grouping import group_key
 from tasks.groups import update_exposures, update_groups
 from tasks.settings import Settings
 from tasks.versions import LIFE, Outcome, merge_versions
@@ -54,10 +55,10 @@ def load_slice(
     now = datetime.now(UTC)
     outcomes, touched, exposed = [], [], []
     for batch in scans:
-        outcome = _load_batch(transaction, batch, settings, now)
-        exposed.append(_expose(transaction, outcome.scans))
-        touched.append(outcome.scans.filter(pl.col("raised_at").is_not_null()).select(TOUCHED))
+        outcome, alerts, lows = _load_batch(transaction, batch, settings, now)
         outcomes.append(outcome._replace(scans=outcome.scans.clear(), changes=outcome.changes.clear()))
+        touched.append(alerts.select(TOUCHED))
+        exposed.append(_expose(transaction, lows))
     if touched:
         alerts = pl.concat(touched).unique("scan_id", keep="last")
         update_groups(transaction, alerts, settings, now)
@@ -75,7 +76,9 @@ def load_slice(
     )
 
 
-def _load_batch(transaction: "Transaction", batch: pl.DataFrame, settings: Settings, now: datetime) -> Outcome:
+def _load_batch(
+    transaction: "Transaction", batch: pl.DataFrame, settings: Settings, now: datetime
+) -> tuple[Outcome, pl.DataFrame, pl.DataFrame]:
     stored = _stored(transaction, batch)
     outcome = merge_versions(batch, stored, settings.keep_low == "full", now)
     if not outcome.replaced.is_empty():
@@ -92,15 +95,18 @@ def _load_batch(transaction: "Transaction", batch: pl.DataFrame, settings: Setti
             replaced=outcome.replaced,
         )
     alert = pl.col("raised_at").is_not_null()
-    _insert(transaction, "low_scans", outcome.scans.filter(~alert).select(LOW_COLUMNS))
-    _insert(transaction, "alert_scans", outcome.scans.filter(alert).select(ALERT_COLUMNS))
+    lows = outcome.scans.filter(~alert)
+    alerts = outcome.scans.filter(alert).with_columns(was=pl.col("group_key"), group_key=group_key(settings.group_by))
+    alerts = alerts.with_columns(old_group_key=pl.when(pl.col("was") != pl.col("group_key")).then("was"))
+    _insert(transaction, "low_scans", lows.select(LOW_COLUMNS))
+    _insert(transaction, "alert_scans", alerts.select(ALERT_COLUMNS))
     if not outcome.changes.is_empty():
         changes = outcome.changes.join(batch.select("scan_id", "tenant").unique("scan_id"), on="scan_id")
         transaction.run(
             "INSERT INTO internal.scan_changes BY NAME SELECT * REPLACE (scan_id::UUID AS scan_id) FROM changes",
             changes=changes,
         )
-    return outcome
+    return outcome, alerts, lows
 
 
 def _stored(transaction: "Transaction", batch: pl.DataFrame) -> pl.DataFrame:
@@ -119,7 +125,7 @@ def _stored(transaction: "Transaction", batch: pl.DataFrame) -> pl.DataFrame:
         batch=batch.select("scan_id"),
     )
     life = dict.fromkeys(("first_loaded_at", "last_changed_at", "raised_at", "cleared_at"), MOMENT)
-    return stored.cast({**SCAN_SCHEMA, **life, "load_no": pl.Int64, "group_id": pl.String})
+    return stored.cast({**SCAN_SCHEMA, **life, "load_no": pl.Int64, "group_id": pl.String, "group_key": pl.String})
 
 
 def _insert(transaction: "Transaction", table: str, rows: pl.DataFrame) -> None:
@@ -131,10 +137,9 @@ def _insert(transaction: "Transaction", table: str, rows: pl.DataFrame) -> None:
     )
 
 
-def _expose(transaction: "Transaction", scans: pl.DataFrame) -> pl.DataFrame:
+def _expose(transaction: "Transaction", lows: pl.DataFrame) -> pl.DataFrame:
     """Add low scans whose hash is dangerous already; return their tenant and file_sha256."""
-    lows = scans.filter(pl.col("raised_at").is_null(), pl.col("file_sha256").is_not_null())
-    lows = lows.select("tenant", "scan_id", "file_sha256", "recipient")
+    lows = lows.filter(pl.col("file_sha256").is_not_null()).select("tenant", "scan_id", "file_sha256", "recipient")
     if lows.is_empty():
         return lows.select("tenant", "file_sha256")
     exposed = transaction.frame("SELECT * FROM lows SEMI JOIN internal.dangerous_hashes USING (tenant, file_sha256)", lows=lows)

@@ -11,7 +11,7 @@ import polars as pl
 
 from tasks.alerts import CHANGING, JUDGED, LEVELS, PRIVATE, SCAN_SCHEMA
 
-LIFE = ("first_loaded_at", "last_changed_at", "raised_at", "cleared_at", "load_no", "group_id")
+LIFE = ("first_loaded_at", "last_changed_at", "raised_at", "cleared_at", "load_no", "group_id", "group_key")
 """What the store adds to a scan; raised_at is null exactly for scans that never raised an alert."""
 
 
@@ -19,7 +19,7 @@ class Outcome(NamedTuple):
     """What to write, and the counts of the batch: accepted = new + changed + duplicates."""
 
     scans: pl.DataFrame
-    """rows to insert: SCAN_SCHEMA + LIFE + old_group_key (null unless it differs)"""
+    """rows to insert: SCAN_SCHEMA + LIFE; load number, group and key are those stored before, null of new ones"""
     replaced: pl.DataFrame
     """scan_id of stored rows that these rows replace"""
     changes: pl.DataFrame
@@ -85,7 +85,7 @@ def _born(rows: pl.DataFrame, keep_low: bool, now: datetime) -> pl.DataFrame:
         cleared_at=pl.lit(None, SCAN_SCHEMA["detected_at"]),
         load_no=pl.lit(None, pl.Int64),
         group_id=pl.lit(None, pl.String),
-        old_group_key=pl.lit(None, pl.String),
+        group_key=pl.lit(None, pl.String),
     )
 
 
@@ -147,6 +147,7 @@ def _latest(chains: pl.DataFrame, now: datetime) -> pl.DataFrame:
         # The last reading of the highest priority explains it, also after the verdict became harmless.
         *[pl.col(name).filter(top).last().alias(f"top_{name}") for name in JUDGED],
         first.name.prefix("was_"),
+        last_raw=pl.col("raw").drop_nulls().last(),
     )
     was_stored = pl.col("was_is_stored")
     highest = pl.col("highest")
@@ -158,10 +159,10 @@ def _latest(chains: pl.DataFrame, now: datetime) -> pl.DataFrame:
         cleared_at=pl.when(cleared).then(pl.coalesce("was_cleared_at", moment)),
         first_loaded_at=pl.when(was_stored).then("was_first_loaded_at").otherwise(moment),
         last_changed_at=moment,
-        load_no=pl.when(was_stored).then("was_load_no"),
-        group_id=pl.when(was_stored).then("was_group_id"),
-        old_group_key=pl.when(
-            pl.col("was_group_id").is_not_null() & (pl.col("was_group_key") != pl.col("group_key"))
-        ).then("was_group_key"),
+        load_no="was_load_no",
+        group_id="was_group_id",
+        group_key="was_group_key",
+        # The vendor's record is at hand for readings that are alerts; of a cleared one the last such stays.
+        raw="last_raw",
     )
-    return rows.select(*SCAN_SCHEMA, *LIFE, "old_group_key")
+    return rows.select(*SCAN_SCHEMA, *LIFE)

@@ -90,22 +90,22 @@ _FIELDS_RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def read_page(response: httpx.Response, requested_at: datetime, wait: float | None = None) -> Page | Failure:
+def read_page(response: httpx.Response, requested_at: datetime) -> Page | Failure:
     """The page in an answer of get-logs; an answer of another shape is a failure, never an empty page."""
     if response.status_code == httpx.codes.OK:
         try:
             envelope = _TYPED.decode(response.content)
         except _BROKEN:
-            return _read_with_care(response, requested_at, wait)
+            return _read_with_care(response, requested_at)
         if not envelope.fail and envelope.meta.status in (None, httpx.codes.OK):
             return _page(envelope, requested_at, _frame)
-    return failure_of(response, decoded(response), wait=wait) or garbled(response)
+    return failure_of(response, decoded(response)) or garbled(response)
 
 
-def read_data(response: httpx.Response, wait: float | None = None) -> list[Any] | Failure:
+def read_data(response: httpx.Response) -> list[Any] | Failure:
     """`data` of any other call's answer."""
     body = decoded(response)
-    if failure := failure_of(response, body, wait=wait):
+    if failure := failure_of(response, body):
         return failure
     if body is None:
         return garbled(response)
@@ -113,7 +113,7 @@ def read_data(response: httpx.Response, wait: float | None = None) -> list[Any] 
     return data if isinstance(data, list) else _not_understood("no `data` list")
 
 
-def _read_with_care(response: httpx.Response, requested_at: datetime, wait: float | None) -> Page | Failure:
+def _read_with_care(response: httpx.Response, requested_at: datetime) -> Page | Failure:
     content = response.content
     body = decoded(response)
     if body is None:
@@ -122,8 +122,10 @@ def _read_with_care(response: httpx.Response, requested_at: datetime, wait: floa
         except (ValueError, RecursionError):
             return garbled(response)
         body = msgspec.json.decode(content)
-        log.warning("An answer was not strict JSON (broken characters or numbers); what was broken is replaced.")
-    if failure := failure_of(response, body, wait=wait):
+        log.warning(
+            "An answer was not strict JSON (broken characters or numbers); what was broken is replaced."
+        )
+    if failure := failure_of(response, body):
         return failure
     try:
         envelope = _ONE_BY_ONE.decode(content)

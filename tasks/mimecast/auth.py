@@ -62,7 +62,12 @@ class BearerToken(httpx.Auth):
     requires_response_body = True
 
     def __init__(
-        self, base_url: str, client_id: str, client_secret: str, *, clock: Callable[[], float] = time.monotonic
+        self,
+        base_url: str,
+        client_id: str,
+        client_secret: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = base_url + TOKEN_PATH
         self._client_id = client_id

@@ -20,8 +20,8 @@ from tasks.mimecast.answer import Page, read_data, read_page
 from tasks.mimecast.auth import TOKEN_PATH, BearerToken, SignedRequests
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.failure import Failure, Retry, decoded, token_failure
-from tasks.mimecast.gate import STANDARD, Patience, Tries, gate_of, pause, wait_asked
-from tasks.mimecast.transport import open_http, transport_failure, trust
+from tasks.mimecast.gate import SHORTEST, STANDARD, Patience, Tries, gate_of, pause, wait_asked
+from tasks.mimecast.transport import open_http, transport_failure
 
 log = logging.getLogger("attachment_alerts.mimecast")
 
@@ -31,15 +31,18 @@ PAGE_CAP = 100_000  # 50 million records in one slice: no honest listing is that
 EMPTY_PAGES = 3
 HALF_A_SECOND = timedelta(seconds=0.5)  # a Date header is cut to whole seconds
 
+_AGAIN = "The slice is not counted as fetched; the next run fetches it again."
+
 T = TypeVar("T")
+Reader = Callable[[httpx.Response, datetime], T | Failure]
 
 
 @dataclass(frozen=True)
 class Quota:
     """What the last answer said about the account's request quota."""
 
-    limit: str
-    remaining: str
+    limit: int
+    remaining: int
 
 
 class MimecastClient:
@@ -56,7 +59,7 @@ class MimecastClient:
         self._stop = stop or threading.Event()
         self._patience = patience
         self._auth = _auth_of(connector)
-        self._http = open_http(connector.url, verify=trust(), auth=self._auth)
+        self._http = open_http(connector.url, auth=self._auth)
         self._gate = gate_of(connector.realm() + connector.key_identity())
         self._counting = threading.Lock()
         self.refusals = 0  # answers 429 so far
@@ -85,11 +88,14 @@ class MimecastClient:
         total: int | None = None
         for _ in range(PAGE_CAP):
             page = self._page(start, end, token)
-            rows, token = page.records.height, page.next_token
-            received, empty = received + rows, 0 if rows else empty + 1
+            token, rows = page.next_token, page.records.height
+            received += rows
+            empty = 0 if rows else empty + 1
             total = total if page.total is None else page.total
             if token in seen:
-                raise PagingBroken(f"Mimecast gave the same page token twice after {received} records. {_AGAIN}")
+                raise PagingBroken(
+                    f"Mimecast gave the same page token twice after {received} records. {_AGAIN}"
+                )
             if token and empty == EMPTY_PAGES:
                 _accept_empty_tail(received, total)
                 yield replace(page, empty_tail=True)
@@ -108,70 +114,144 @@ class MimecastClient:
     def account(self) -> Account:
         """Which account the keys belong to; fields are None where they may not ask."""
         try:
-            data = self._ask(GET_ACCOUNT, {"data": []}, lambda answer, _, wait: read_data(answer, wait))
+            data = self._ask(GET_ACCOUNT, {"data": []}, lambda answer, _: read_data(answer))
         except PermissionMissing:
             return Account()
         return _account(data[0]) if data and isinstance(data[0], dict) else Account()
 
     def clock_offset(self) -> timedelta:
         """Server's clock minus ours, within a second; zero where the server does not tell the time."""
-
-        def read(answer: httpx.Response, asked_at: datetime, _: float | None) -> timedelta | None:
-            return offset_of(answer, asked_at, datetime.now(UTC))
-
-        offset = self._send(lambda: self._http.build_request("GET", "/"), read, signed=False)
+        offset = self.clock_difference()
         if offset is None:
             log.warning("The server does not tell the time; this machine's clock is taken as right.")
         return offset or timedelta(0)
+
+    def clock_difference(self) -> timedelta | None:
+        """As `clock_offset`, but None where the server does not tell the time."""
+
+        def read(answer: httpx.Response, asked_at: datetime) -> timedelta | None:
+            return offset_of(answer, asked_at, datetime.now(UTC))
+
+        return self._send(lambda: self._http.build_request("GET", "/"), read, None)
 
     def _page(self, start: datetime, end: datetime, token: str | None, size: int | None = None) -> Page:
         pagination: dict[str, Any] = {"pageSize": size or self._connector.page_size}
         if token:
             pagination["pageToken"] = token  # beside the same data: dates never change under a token
-        asked = {"from": _moment(start), "to": _moment(end), "oldestFirst": True, "route": "all", "result": "all"}
+        asked = {
+            "from": _moment(start),
+            "to": _moment(end),
+            "oldestFirst": True,
+            "route": "all",
+            "result": "all",
+        }
         try:
             return self._ask(GET_LOGS, {"meta": {"pagination": pagination}, "data": [asked]}, read_page)
         except ServiceError as refused:
             # A plain refusal of a request that was good a page ago and has only got a token since.
             if token and type(refused) is ServiceError:
-                raise PageTokenRefused(f"Mimecast refused a page token in the middle of a listing. {refused}") from refused
+                raise PageTokenRefused(
+                    f"Mimecast refused a page token in the middle of a listing. {refused}"
+                ) from refused
             raise
 
-    def _ask(self, path: str, body: object, read: "Reader[T | Failure]") -> T:
-        return self._send(lambda: self._http.build_request("POST", path, json=body), read)
+    def _ask(self, path: str, body: object, read: Reader[T]) -> T:
+        return self._send(lambda: self._http.build_request("POST", path, json=body), read, self._auth)
 
-    def _send(self, build: Callable[[], httpx.Request], read: "Reader[T | Failure]", signed: bool = True) -> T:
+    def _send(self, build: Callable[[], httpx.Request], read: Reader[T], auth: httpx.Auth | None) -> T:
         """Send until there is a result, or patience ends: then the last failure's error is raised."""
         tries = Tries(self._patience)
         while True:
-            result = self._once(build(), read, signed)
+            sent_at = self._gate.enter(self._stop)
+            result = self._once(build(), read, auth)
             if not isinstance(result, Failure):
+                self._gate.accepted()
                 return result
             wait = tries.next_wait(result)
+            if result.retry is Retry.THROTTLED:
+                self._refused(sent_at, wait or result.wait)
             if wait is None:
                 raise result.error
-            log.info("Trying again (%s): %s", result.retry, result.error)
-            if result.retry is not Retry.THROTTLED:  # the gate does that waiting
+            log.info("Mimecast: %s; trying again in %.1f s", result.retry, wait)
+            if result.retry is not Retry.THROTTLED:  # that wait is the gate's
                 pause(wait, self._stop)
 
-    def _once(self, request: httpx.Request, read: "Reader[T | Failure]", signed: bool) -> T | Failure:
-        sent_at = self._gate.enter(self._stop)
+    def _once(self, request: httpx.Request, read: Reader[T], auth: httpx.Auth | None) -> T | Failure:
         asked_at = datetime.now(UTC)
         try:
-            response = self._http.send(request, auth=self._auth if signed else None)
+            response = self._http.send(request, auth=auth)
         except httpx.RequestError as error:
             return transport_failure(error, self._connector.url)
-        wait = wait_asked(response)
-        self._note(response, sent_at, wait)
-        if response.url.path == TOKEN_PATH:
-            return token_failure(response, decoded(response), wait=wait)
-        result = read(response, asked_at, wait)
-        if isinstance(result, Failure) and result.retry is Retry.TOKEN and isinstance(self._auth, BearerToken):
+        self.quota = quota_of(response) or self.quota
+        if response.url.path == TOKEN_PATH:  # no token was issued, so the call itself was never sent
+            result: T | Failure = token_failure(response, decoded(response))
+        else:
+            result = read(response, asked_at)
+        if not isinstance(result, Failure):
+            return result
+        if result.retry is Retry.TOKEN and isinstance(self._auth, BearerToken):
             self._auth.forget(response.request)
-        return result
+        return replace(result, wait=wait_asked(response))
 
-    def _note(self, response: httpx.Response, sent_at: float, wait: float | None) -> None:
-        ...
+    def _refused(self, sent_at: float, wait: float | None) -> None:
+        self._gate.refused(sent_at, wait or SHORTEST)
+        with self._counting:
+            self.refusals += 1
 
 
-Reader = Callable[[httpx.Response, datetime, float | None], T]
+def offset_of(answer: httpx.Response, asked_at: datetime, answered_at: datetime) -> timedelta | None:
+    """Server's clock minus ours, by the middle of the exchange; None without a readable Date."""
+    try:
+        server = parsedate_to_datetime(answer.headers.get("date", ""))
+    except ValueError:
+        return None
+    ours = asked_at + (answered_at - asked_at) / 2
+    return (server if server.tzinfo else server.replace(tzinfo=UTC)) + HALF_A_SECOND - ours
+
+
+def quota_of(response: httpx.Response) -> Quota | None:
+    """The quota in the answer's headers, whichever of the two spellings they have."""
+    for name in ("x-ratelimit", "x-rate-limit"):
+        limit, remaining = (response.headers.get(f"{name}-{what}", "") for what in ("limit", "remaining"))
+        if limit.isdecimal() and remaining.isdecimal():
+            return Quota(int(limit), int(remaining))
+    return None
+
+
+def _auth_of(connector: MimecastConnector) -> httpx.Auth:
+    if connector.api == "2.0":
+        return BearerToken(connector.url, connector.client_id, connector.client_secret.get_secret_value())
+    return SignedRequests(
+        connector.application_id,
+        connector.application_key.get_secret_value(),
+        connector.access_key.get_secret_value(),
+        connector.secret_key.get_secret_value(),
+    )
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
+
+
+def _accept_empty_tail(received: int, total: int | None) -> None:
+    if total is not None and received < total:
+        raise PagingBroken(
+            f"Mimecast announced {total} records and stopped after {received} with {EMPTY_PAGES} empty pages. {_AGAIN}"
+        )
+    log.warning(
+        "The listing ended with %d empty pages instead of a clear end; taken as its end.", EMPTY_PAGES
+    )
+
+
+def _account(told: dict[str, Any]) -> Account:
+    packages = told.get("packages")
+    return Account(
+        code=_text(told.get("accountCode")),
+        name=_text(told.get("accountName")),
+        region=_text(told.get("region")),
+        packages=tuple(map(str, packages)) if isinstance(packages, list) else None,
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -88,7 +88,9 @@ class MimecastConnector(Connector):
     application_id: str = Field(
         default="", title="Application id (API 1.0)", description="Of the API application in the console."
     )
-    application_key: SecretStr = _key("Application key (API 1.0)", "Beside the application id in the console.")
+    application_key: SecretStr = _key(
+        "Application key (API 1.0)", "Beside the application id in the console."
+    )
     access_key: SecretStr = _key("Access key (API 1.0)", "Made for a service user with Create Keys.")
     secret_key: SecretStr = _key("Secret key (API 1.0)", "Made together with the access key.")
     page_size: int = Field(
@@ -123,7 +125,9 @@ class MimecastConnector(Connector):
         try:
             base64.b64decode(value.get_secret_value(), validate=True)
         except binascii.Error:
-            raise ValueError("is not complete base64 text; copy it again, with the = signs at its end") from None
+            raise ValueError(
+                "is not complete base64 text; copy it again, with the = signs at its end"
+            ) from None
         return value
 
     @field_validator("base_url")
@@ -191,7 +195,10 @@ class MimecastConnector(Connector):
             kept |= {"api": api, "region": "global"} if api == "2.0" else {"api": api}
             kept["base_url"] = "" if self.is_vendor_host() else self.base_url
         copy = made(type(self), kept | new_credentials)
-        copy._block_document_id, copy._block_document_name = self._block_document_id, self._block_document_name
+        copy._block_document_id, copy._block_document_name = (
+            self._block_document_id,
+            self._block_document_name,
+        )
         return copy
 
 

@@ -29,18 +29,18 @@ class Retry(StrEnum):
     """What kind of trouble it was; `gate.Patience` says how often each kind is tried again."""
 
     NEVER = "never"
-    THROTTLED = "throttled"
-    SERVER = "server"
-    METHOD = "method"  # the service answers 405 at random
-    CUT = "cut"
-    GARBLED = "garbled"
-    APPLICATION_ID = "application id"  # err_developer_key comes now and then for a good id
-    TOKEN = "token"  # noqa: S105 - a kind of trouble
+    THROTTLED = "request quota used up"
+    SERVER = "service in trouble"
+    METHOD = "method refused"  # the service answers 405 at random
+    CUT = "connection not made or cut"
+    GARBLED = "answer not whole"
+    APPLICATION_ID = "application id not known"  # err_developer_key comes now and then for a good id
+    TOKEN = "token refused"  # noqa: S105 - a kind of trouble
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is no result. `wait` is what the server asked for, in seconds, where it did."""
+    """Why there is no result. `wait`: seconds, where the server asked for them."""
 
     error: AlertsError
     retry: Retry = Retry.NEVER
@@ -113,12 +113,18 @@ BY_STATUS = {
         "The host does not know this call, so it is not the API host of the account. Check region and base URL.",
     ),
     405: Meaning(
-        ServiceUnavailable, Retry.METHOD, "Mimecast refuses the method of a correct call. A later run tries again."
+        ServiceUnavailable,
+        Retry.METHOD,
+        "Mimecast refuses the method of a correct call. A later run tries again.",
     ),
     407: Meaning(
-        Unreachable, Retry.NEVER, "The proxy asks for a user and password. Put them into HTTPS_PROXY or ask for a way out."
+        Unreachable,
+        Retry.NEVER,
+        "The proxy asks for a user and password. Put them into HTTPS_PROXY or ask for a way out.",
     ),
-    408: Meaning(ServiceUnavailable, Retry.SERVER, "Mimecast did not answer in time. A later run tries again."),
+    408: Meaning(
+        ServiceUnavailable, Retry.SERVER, "Mimecast did not answer in time. A later run tries again."
+    ),
     418: _EXPIRED,
     429: Meaning(
         ServiceUnavailable,
@@ -127,13 +133,17 @@ BY_STATUS = {
         "A later run tries again.",
     ),
 }
-_SERVER_TROUBLE = Meaning(ServiceUnavailable, Retry.SERVER, "Mimecast's service is in trouble. A later run tries again.")
+_SERVER_TROUBLE = Meaning(
+    ServiceUnavailable, Retry.SERVER, "Mimecast's service is in trouble. A later run tries again."
+)
 _REDIRECTED = Meaning(
     Unreachable,
     Retry.NEVER,
     "The answer is a redirection, so something else answers in Mimecast's place. Check base URL and proxy.",
 )
-_REFUSED = Meaning(ServiceError, Retry.NEVER, "Mimecast refuses the request. Report it with this text if it stays so.")
+_REFUSED = Meaning(
+    ServiceError, Retry.NEVER, "Mimecast refuses the request. Report it with this text if it stays so."
+)
 _TOKEN_ENDPOINT = Meaning(
     CredentialsRefused,
     Retry.NEVER,
@@ -142,27 +152,29 @@ _TOKEN_ENDPOINT = Meaning(
 )
 
 
-def failure_of(response: httpx.Response, body: object, *, wait: float | None = None) -> Failure | None:
+def failure_of(response: httpx.Response, body: object) -> Failure | None:
     """The failure that status and decoded body tell of; None for a success."""
     status, faults = _status(response, body), faults_of(body)
     if status == httpx.codes.OK and not faults:
         return None
     meaning = _meaning(status, faults)
-    return Failure(meaning.error(meaning.says + _said(response, status, faults)), meaning.retry, wait)
+    return Failure(meaning.error(meaning.says + _said(response, status, faults)), meaning.retry)
 
 
-def token_failure(response: httpx.Response, body: object, *, wait: float | None = None) -> Failure:
+def token_failure(response: httpx.Response, body: object) -> Failure:
     """Why the token endpoint issued no token. Its message is not repeated: it may quote what was sent."""
     status = response.status_code
     if response.is_success:
         return Failure(
-            AnswerNotUnderstood("Mimecast's token endpoint answered without a token. Check base URL and proxy."),
+            AnswerNotUnderstood(
+                "Mimecast's token endpoint answered without a token. Check base URL and proxy."
+            ),
             Retry.GARBLED,
         )
     known = BY_STATUS.get(status, _by_range(status))
     meaning = _TOKEN_ENDPOINT if status in (400, 401, 403) else known
     codes = [Fault(fault.code, "", fault.retryable) for fault in faults_of(body)]
-    return Failure(meaning.error(meaning.says + _said(response, status, codes)), meaning.retry, wait)
+    return Failure(meaning.error(meaning.says + _said(response, status, codes)), meaning.retry)
 
 
 def faults_of(body: object) -> list[Fault]:
@@ -173,7 +185,9 @@ def faults_of(body: object) -> list[Fault]:
     fail = body.get("fail") or []
     for entry in fail if isinstance(fail, list) else [fail]:
         errors = entry.get("errors") if isinstance(entry, dict) else None
-        found += [_fault(error) for error in errors] if isinstance(errors, list) and errors else [_fault(entry)]
+        found += (
+            [_fault(error) for error in errors] if isinstance(errors, list) and errors else [_fault(entry)]
+        )
     if body.get("error"):
         found.append(_fault(body["error"]))
     return found

@@ -28,7 +28,9 @@ WIDEN, NARROW = 1.7, 0.97
 def pause(seconds: float, stop: threading.Event) -> None:
     """Wait; raises Stopped at once when the run is asked to end."""
     if stop.wait(max(seconds, 0.0) * PACE):
-        raise Stopped("The run was asked to stop. Complete slices are kept, the others are fetched again next time.")
+        raise Stopped(
+            "The run was asked to stop. Complete slices are kept, the others are fetched again next time."
+        )
 
 
 def server_wait(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -168,7 +170,7 @@ class Gate:
         """The request sent at that moment was refused: nobody sends for `wait` seconds."""
         with self._lock:
             now = self._clock()
-            if sent_at >= self._closed_at:  # not another one of the burst that closed the gate
+            if sent_at > self._closed_at:  # not another one of the burst that closed the gate
                 self.gap = min(max(self.gap * WIDEN, FIRST_GAP), WIDEST_GAP)
                 self._closed_at = now
             self._closings += 1

@@ -56,8 +56,16 @@ def public_trust() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
-def open_http(base_url: str, *, verify: ssl.SSLContext, auth: httpx.Auth | None = None) -> httpx.Client:
-    """A client for this host. Redirections are not followed: the keys go to the host that was configured."""
+def open_http(
+    base_url: str, *, verify: ssl.SSLContext | None = None, auth: httpx.Auth | None = None
+) -> httpx.Client:
+    """A client for this host, trusting by `trust()` unless told otherwise. Raises Unreachable as that does.
+
+    Redirections are not followed: the keys go to the host that was configured.
+    """
+    if verify is None:
+        encrypted = httpx.URL(base_url).scheme == "https"
+        verify = trust() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return httpx.Client(
         base_url=base_url,
         auth=auth,
@@ -102,14 +110,20 @@ def transport_failure(error: httpx.RequestError, base_url: str) -> Failure:
                 )
             )
         if isinstance(cause, socket.gaierror):
-            return _cut(Unreachable(f"The name {_name_not_found(host, proxy)} is not known here. Check DNS and proxy."))
+            return _cut(
+                Unreachable(
+                    f"The name {_name_not_found(host, proxy)} is not known here. Check DNS and proxy."
+                )
+            )
     if isinstance(error, httpx.ProxyError):
         return _proxy_failure(error, proxy)
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         why = "no answer in time" if isinstance(error, httpx.TimeoutException) else _system_words(error)
         return _cut(Unreachable(f"No connection to {host}{by}: {why}. Check network, firewall and proxy."))
     if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
-        return Failure(Unreachable(f"A request to {host} cannot be made from these settings. Check base URL and keys."))
+        return Failure(
+            Unreachable(f"A request to {host} cannot be made from these settings. Check base URL and keys.")
+        )
     what = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "cut the connection"
     return _cut(ServiceUnavailable(f"{host}{by} {what}, several times in a row. A later run tries again."))
 
@@ -130,6 +144,8 @@ def _system_words(error: BaseException) -> str:
 def _proxy_failure(error: httpx.ProxyError, proxy: str | None) -> Failure:
     said = plain(str(error), 80)
     if said.startswith("407"):
-        return Failure(Unreachable(f"The proxy {proxy} wants a user and a password: put them into HTTPS_PROXY."))
+        return Failure(
+            Unreachable(f"The proxy {proxy} wants a user and a password: put them into HTTPS_PROXY.")
+        )
     refused = Unreachable(f"The proxy {proxy} does not let us through ({said}). Ask whoever runs it.")
     return Failure(refused) if said.startswith("4") else _cut(refused)

@@ -8,6 +8,7 @@ with serve(Simulator(world)) as running:
 from tasks.mimecast.simulator.accounts import V1_KEYS, V2_KEYS, Account, v1_keys, v2_keys
 from tasks.mimecast.simulator.faults import PASSING, Fault, Faults
 from tasks.mimecast.simulator.incoming import Asked
+from tasks.mimecast.simulator.options import fault_lines, faults_from, switch_lines, switches_from
 from tasks.mimecast.simulator.server import Running, run, serve
 from tasks.mimecast.simulator.service import Simulator
 from tasks.mimecast.simulator.switches import Switches
@@ -25,8 +26,12 @@ __all__ = [
     "Simulator",
     "Switches",
     "World",
+    "fault_lines",
+    "faults_from",
     "run",
     "serve",
+    "switch_lines",
+    "switches_from",
     "v1_keys",
     "v2_keys",
 ]

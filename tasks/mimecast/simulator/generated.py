@@ -12,7 +12,7 @@ from tasks.mimecast.simulator.rows import Query, Row, date_text, seeded
 _HOURLY_WEIGHTS = (1, 1, 1, 1, 1, 2, 3, 6, 9, 10, 10, 9, 7, 9, 10, 9, 8, 6, 4, 3, 2, 2, 1, 1)
 _BEFORE_HOUR = tuple(sum(_HOURLY_WEIGHTS[:hour]) for hour in range(25))
 _DAY_WEIGHT = _BEFORE_HOUR[24] * 3600
-_BUCKET_SECONDS = (3600, 900, 300, 60, 10, 1)
+_BUCKET_SECONDS = (3600, 900, 300, 60, 15, 5, 1)
 _BUCKET_ROWS = 1000  # per bucket, about: what a page costs to make from nothing
 _KEPT_BUCKETS = 16
 _LATE_ONE_IN = 101

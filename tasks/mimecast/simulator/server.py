@@ -55,6 +55,7 @@ def _server(simulator: Simulator) -> uvicorn.Server:
     logging.getLogger("uvicorn.error").addFilter(_not_about_cut_answers)
     config = uvicorn.Config(
         application(simulator),
+        log_config=None,  # whoever starts it decides where logs go
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -75,10 +76,15 @@ def _listening(host: str, port: int) -> socket.socket:
     if not _is_loopback(host):
         raise SettingsError(f"The simulator serves on loopback only; {host!r} is not. Use 127.0.0.1.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named as TCP, or asyncio leaves Nagle on and every answer waits 40 ms for an acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return socket.create_server((host, port), family=family, backlog=128)
+        listener.bind((host, port))
     except OSError as error:
+        listener.close()
         raise SettingsError(f"Port {port} cannot be used ({error.strerror}). Choose another one.") from error
+    return listener
 
 
 def _is_loopback(host: str) -> bool:

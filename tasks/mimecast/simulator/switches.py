@@ -1,41 +1,44 @@
 """What nobody outside the vendor knows for certain about the API: each open question is a switch."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+ResetHeader = Literal[
+    "x-ratelimit-reset", "x-rate-limit-reset", "retry-after", "epoch-seconds", "epoch-milliseconds", "none"
+]
 
 
 @dataclass(frozen=True)
 class Switches:
-    """Defaults are the better-founded answers."""
+    """Defaults are the better-founded answers; each switch carries its line for --help."""
 
-    clock_skew_check: bool = False  # 1.0 refuses an x-mc-date more than clock_skew_seconds away
-    clock_skew_seconds: int = 300
-    server_time_offset: float = 0.0  # the server's own clock, seconds ahead; its Date header tells
+    clock_skew_check: Annotated[bool, "API 1.0 refuses a request dated far from the server's clock"] = False
+    clock_skew_seconds: Annotated[int, "how far is too far"] = 300
+    server_time_offset: Annotated[float, "seconds the server's clock (its Date header) is ahead"] = 0.0
 
-    rate_limit: int = 800  # calls per key …
-    rate_window_ms: int = 5_000  # … in a fixed window
-    unknown_key_rate_limit: int = 5_000
-    rate_limit_body: Literal["empty", "fail"] = "empty"  # what a 429 carries
-    reset_header: Literal[
-        "x-ratelimit-reset",
-        "x-rate-limit-reset",
-        "retry-after",
-        "epoch-seconds",
-        "epoch-milliseconds",
-        "none",
-    ] = "x-ratelimit-reset"  # the first two in milliseconds, as recorded
+    rate_limit: Annotated[int, "calls per key in a rate window"] = 800
+    rate_window_ms: Annotated[int, "length of the fixed rate window"] = 5_000
+    unknown_key_rate_limit: Annotated[int, "calls per rate window of all unknown keys together"] = 5_000
+    rate_limit_body: Annotated[Literal["empty", "fail"], "what a 429 carries"] = "empty"
+    reset_header: Annotated[
+        ResetHeader, "name or unit of the header that tells the end of the rate window"
+    ] = "x-ratelimit-reset"
 
-    to_inclusive: bool = True
-    token_with_other_dates: Literal["token", "fail"] = "token"  # which wins  # noqa: S105 - a page token
-    empty_page_with_next: bool = False  # a listing ends in an empty page that still has a `next`
-    empty_form: Literal["object", "list"] = "object"  # data:[{"attachmentLogs":[]}] or data:[]
-    page_size_form: Literal["returned", "asked"] = "returned"  # meaning of pagination.pageSize in an answer
-    max_page_size: int = 500
-    total_count_v1: bool = False  # totalCount in 1.0 as well
+    to_inclusive: Annotated[bool, "a row dated exactly `to` belongs to the listing"] = True
+    token_with_other_dates: Annotated[
+        Literal["token", "fail"], "a page token beside other dates: it wins, or the call fails"
+    ] = "token"  # noqa: S105 - a page token
+    empty_page_with_next: Annotated[bool, "a listing ends in an empty page that still has a `next`"] = False
+    empty_form: Annotated[Literal["object", "list"], 'data:[{"attachmentLogs":[]}] or data:[]'] = "object"
+    page_size_form: Annotated[
+        Literal["returned", "asked"], "what pagination.pageSize of an answer counts"
+    ] = "returned"
+    max_page_size: Annotated[int, "more rows than this are never in a page"] = 500
+    total_count_v1: Annotated[bool, "totalCount in API 1.0 as well"] = False
 
-    v1_fail_first: bool = True  # 1.0 answers fail, meta, data; else meta, data, fail as in 2.0
-    v1_escape_slashes: bool = True
-    v1_python_bodies: bool = True  # 1.0 also takes {'a': True}; 2.0 never does
+    v1_fail_first: Annotated[bool, "API 1.0 orders fail, meta, data; else as API 2.0"] = True
+    v1_escape_slashes: Annotated[bool, "API 1.0 writes / as \\/"] = True
+    v1_python_bodies: Annotated[bool, "API 1.0 also reads {'a': True}"] = True
 
-    token_seconds: int = 1_799  # life of a 2.0 access token
-    bad_client_form: Literal["flat", "oauth"] = "flat"  # body for a wrong client secret
+    token_seconds: Annotated[int, "life of an access token of API 2.0"] = 1_799
+    bad_client_form: Annotated[Literal["flat", "oauth"], "what a wrong client secret is answered"] = "flat"

@@ -57,7 +57,7 @@ class World:
 
     @classmethod
     def of_records(cls, records: Iterable[Any], clock: Callable[[], datetime] = utc_now) -> Self:
-        """Exactly these JSON values; one whose date does not parse is delivered in every window."""
+        """Exactly these JSON values, visible at once; one whose date does not parse is in every window."""
         return cls(clock=clock, stock=ListedStock(map(row_of, records)))
 
     @classmethod

@@ -1,0 +1,124 @@
+"""Whether the host can be talked to, and who answers: the host itself or a TLS-inspecting proxy."""
+
+import ssl
+
+import httpx
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from tasks.connector import Check
+from tasks.errors import Unreachable
+from tasks.mimecast.connector import MimecastConnector
+from tasks.mimecast.transport import (
+    causes,
+    company_ca,
+    open_http,
+    proxy_of,
+    public_trust,
+    transport_failure,
+)
+from tasks.untrusted import plain
+
+REACHED = "host and TLS"
+EXPIRED, NOT_YET_VALID, OTHER_NAME = 10, 9, 62  # OpenSSL's X509_V_ERR_…
+
+_SET_CA = (
+    "If that is your company's TLS-inspecting proxy, save its authority as a PEM file and set SSL_CERT_FILE to it, "
+    "here and for every worker. If not, somebody is listening: do not go on."
+)
+
+
+def reach_check(connector: MimecastConnector) -> Check:
+    """Talks to the host without sending any key."""
+    url = connector.url
+    try:
+        issuer = _issuer(url)
+    except Unreachable as unusable:  # the trusted authorities
+        return Check(REACHED, "failed", str(unusable), "Correct the variable, or unset it.")
+    except httpx.RequestError as error:
+        return _no_conversation(url, error)
+    answers = f"{_host(url)} answers{_by_proxy(url)}"
+    if issuer is None:
+        return Check(REACHED, "warning", f"{answers}, without encryption.", "Use https outside of this machine.")
+    if company_ca() and not _publicly_trusted(url):
+        return _inspected(connector, answers, issuer)
+    return Check(REACHED, "ok", f"{answers}, with a certificate by {issuer}.")
+
+
+def _inspected(connector: MimecastConnector, answers: str, issuer: str) -> Check:
+    trusted = " and ".join(company_ca())
+    if not connector.is_vendor_host():
+        return Check(REACHED, "ok", f"{answers}, with a certificate by {issuer}, trusted through {trusted}.")
+    return Check(
+        REACHED,
+        "warning",
+        f"{answers}, but it is a TLS-inspecting proxy that speaks: its certificate is by {issuer}, which only "
+        f"{trusted} makes trusted.",
+        "A poll works. The proxy can read keys and records: have the host exempted if it must not.",
+    )
+
+
+def _no_conversation(url: str, error: httpx.RequestError) -> Check:
+    for cause in causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _bad_certificate(url, cause)
+    return Check(REACHED, "failed", str(transport_failure(error, url).error), "Then test again.")
+
+
+def _bad_certificate(url: str, error: ssl.SSLCertVerificationError) -> Check:
+    shown = f"{_host(url)}{_by_proxy(url)} shows a certificate"
+    if error.verify_code in (EXPIRED, NOT_YET_VALID):
+        says = f"{shown} that is not valid now ({plain(error.verify_message)})."
+        return Check(REACHED, "failed", says, "Check this machine's date first, then the address.")
+    if error.verify_code == OTHER_NAME:
+        says = f"{shown} made for another name."
+        return Check(REACHED, "failed", says, "Check the base URL and the proxy's settings.")
+    issuer = _shown_issuer(url)
+    says = f"{shown} by {issuer}, whom this machine does not trust ({plain(error.verify_message)})."
+    return Check(REACHED, "failed", says, _SET_CA)
+
+
+def _issuer(url: str, context: ssl.SSLContext | None = None) -> str | None:
+    """Who issued the certificate that is shown; None without TLS."""
+    with open_http(url, verify=context) as http, http.stream("GET", "/") as answer:
+        tls = answer.extensions["network_stream"].get_extra_info("ssl_object")
+        certificate = tls.getpeercert(binary_form=True) if tls else None
+    return _name(certificate) if certificate else None
+
+
+def _shown_issuer(url: str) -> str:
+    # Nothing is verified here, so nothing is sent either but GET /: only to be able to say who it is.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        return _issuer(url, context) or "nobody"
+    except httpx.RequestError:
+        return "an unknown authority"
+
+
+def _name(certificate: bytes) -> str:
+    issuer = x509.load_der_x509_certificate(certificate).issuer
+    parts = [
+        attribute.value
+        for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
+        for attribute in issuer.get_attributes_for_oid(oid)[:1]
+    ]
+    return plain(", ".join(map(str, parts)) or "an authority without a name")
+
+
+def _publicly_trusted(url: str) -> bool:
+    try:
+        _issuer(url, public_trust())
+    except httpx.RequestError as error:
+        return not any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error))
+    return True
+
+
+def _host(url: str) -> str:
+    return plain(httpx.URL(url).netloc.decode())
+
+
+def _by_proxy(url: str) -> str:
+    proxy = proxy_of(url)
+    return f" through the proxy {proxy}" if proxy else ""

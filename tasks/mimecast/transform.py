@@ -1,0 +1,138 @@
+"""Accepted records → scans in our words (SCAN_SCHEMA)."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import polars as pl
+
+from tasks.alerts import SCAN_SCHEMA, scan_id
+from tasks.errors import DatesIgnored
+from tasks.mimecast.validate import raw_record
+from tasks.priority import Maps, prioritise, respond
+from tasks.settings import Settings
+from tasks.stage import Batches, Transformed, write_batches
+from tasks.window import Slice
+
+ROUTES = ["inbound", "outbound", "internal", "external"]
+
+TEXTS = {
+    "response": "actionTriggered",
+    "file_name": "fileName",
+    "file_type": "fileType",
+    "subject": "subject",
+    "message_id": "messageId",
+    "definition": "definition",
+}
+
+
+def transform(
+    records: Batches, scratch: Path, piece: Slice, connector_id: UUID, tenant: str, maps: Maps, settings: Settings
+) -> Transformed:
+    """Turn accepted records (with detected_at) into scans.
+
+    Raises DatesIgnored when rows came and every one of them lies outside the slice. No row is dropped for its date.
+    """
+    unseen: set[str] = set()
+    accepted = outside = 0
+    newest: datetime | None = None
+
+    def scans() -> Iterator[pl.DataFrame]:
+        nonlocal accepted, outside, newest
+        for batch in records:
+            rows, words = to_scans(batch, connector_id, tenant, maps, keep_low=settings.keep_low == "full")
+            unseen.update(words)
+            accepted += len(rows)
+            # The service may read `to` as inclusive: a row exactly at the end is not outside.
+            outside += rows.filter(~pl.col("detected_at").is_between(piece.start, piece.end)).height
+            newest = max(filter(None, (newest, rows["detected_at"].max())), default=None)
+            yield rows
+
+    written = write_batches(scans(), scratch)
+    if accepted and outside == accepted:
+        raise DatesIgnored(
+            f"All {accepted} records of {piece.start:%Y-%m-%d %H:%M} to {piece.end:%H:%M} UTC are dated outside of it: "
+            "the service ignored the dates asked for. The slice does not count as fetched; the next run tries again."
+        )
+    return Transformed(written, accepted, outside, newest, tuple(sorted(unseen)))
+
+
+def to_scans(
+    batch: pl.DataFrame, connector_id: UUID, tenant: str, maps: Maps, *, keep_low: bool
+) -> tuple[pl.DataFrame, set[str]]:
+    """One batch as scans, and the verdicts, actions and routes never seen."""
+    rows = _our_words(batch, connector_id, tenant)
+    rows, verdicts = prioritise(rows, maps)
+    rows, actions = respond(rows, maps)
+    routes = rows["route"].drop_nulls().unique()
+    odd_routes = routes.filter(~routes.is_in(ROUTES)).to_list()
+    rows = _with_raw(rows, batch, keep_low=keep_low)
+    words = {("verdict", word) for word in verdicts} | {("action", word) for word in actions}
+    words |= {("route", word) for word in odd_routes}
+    return rows.select(list(SCAN_SCHEMA)).cast(SCAN_SCHEMA), {f"{kind}: {word}" for kind, word in words}
+
+
+def _our_words(batch: pl.DataFrame, connector_id: UUID, tenant: str) -> pl.DataFrame:
+    """Vendor fields by our names, normalised; empty becomes null."""
+    file_hash = _filled("fileHash").str.to_lowercase()
+    rows = batch.with_columns(
+        scan_id=scan_id(
+            pl.lit(connector_id.hex),
+            pl.col("messageId"),
+            pl.col("senderAddress"),
+            pl.col("recipientAddress"),
+            pl.col("fileName"),
+            pl.col("fileHash"),
+            pl.col("detected_at"),
+        ),
+        tenant=pl.lit(tenant),
+        connector_id=pl.lit(connector_id.hex),
+        verdict=_filled("result").str.to_lowercase().fill_null("missing"),
+        route=_filled("route").str.to_lowercase(),
+        file_sha256=pl.when(file_hash.str.contains("^[0-9a-f]{64}$")).then(file_hash),
+        sender=_address("senderAddress"),
+        recipient=_address("recipientAddress"),
+        **{ours: _filled(theirs) for ours, theirs in TEXTS.items()},
+    )
+    rows = rows.with_columns(sender_domain=_domain("sender"), recipient_domain=_domain("recipient"))
+    return _per_distinct(rows, "details", _details)
+
+
+def _filled(name: str) -> pl.Expr:
+    """Trimmed text; missing, null and empty are one."""
+    text = pl.col(name).str.strip_chars()
+    return pl.when(text != "").then(text)
+
+
+def _address(name: str) -> pl.Expr:
+    """Lower case, without angle brackets. `<>` alone stays: it is the null sender of bounces."""
+    text = _filled(name).str.to_lowercase()
+    return pl.when(text == "<>").then(text).otherwise(text.str.strip_prefix("<").str.strip_suffix(">"))
+
+
+def _domain(name: str) -> pl.Expr:
+    return pl.when(pl.col(name).str.contains("@", literal=True)).then(pl.col(name).str.split("@").list.last())
+
+
+def _details(text: pl.Expr) -> list[pl.Expr]:
+    """`Safe` padded to 50 characters, a line end, `Time taken: 0 hrs, 0 min, 3 sec`."""
+    took = text.str.extract_groups(r"Time taken:\s*(\d+) hrs?,\s*(\d+) mins?,\s*(\d+) secs?")
+    hours, minutes, seconds = (took.struct[place].cast(pl.Int32, strict=False) for place in range(3))
+    says = text.str.replace(r"(?s)\s*Time taken:.*$", "").str.strip_chars()
+    return [pl.when(says != "").then(says).alias("details"), (hours * 3600 + minutes * 60 + seconds).alias("scan_seconds")]
+
+
+def _per_distinct(rows: pl.DataFrame, name: str, make: Callable[[pl.Expr], list[pl.Expr]]) -> pl.DataFrame:
+    """Replace a column of few distinct texts by what `make` makes of each of them."""
+    texts = rows.select(pl.col(name).alias("_text")).unique()
+    table = texts.select("_text", *make(pl.col("_text")))
+    return rows.rename({name: "_text"}).join(table, on="_text", how="left", nulls_equal=True, maintain_order="left")
+
+
+def _with_raw(rows: pl.DataFrame, batch: pl.DataFrame, *, keep_low: bool) -> pl.DataFrame:
+    """Keep the vendor's record, from the untouched batch, of what raises an alert (design: Privacy)."""
+    kept = batch if keep_low else batch.filter(rows["priority"] != "low")
+    return rows.drop("raw").join(
+        kept.select("place", raw=raw_record()), on="place", how="left", maintain_order="left"
+    )

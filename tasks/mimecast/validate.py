@@ -1,0 +1,147 @@
+"""Records → records that can be scans, and rejects with reasons (design: Validation).
+
+Every field is an optional text; unknown fields and values never reject a record.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pandera.polars as pa
+import polars as pl
+from pandera.errors import SchemaErrors
+
+from tasks.alerts import MOMENT, REJECT_SCHEMA, fingerprint
+from tasks.errors import AnswerNotUnderstood
+from tasks.mimecast.answer import RECORD_FIELDS
+from tasks.stage import Batches, Validated, write_batches
+
+OLDEST = datetime(2003, 1, 1, tzinfo=UTC)  # before the service existed
+AHEAD = timedelta(days=1)
+IDENTIFYING = ("recipientAddress", "fileHash", "fileName", "messageId")
+
+# Every date form that clients in use send or receive; the first is the service's own.
+DATE_FORMS = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f%z")
+
+
+def record_schema(now: datetime) -> pa.DataFrameSchema:
+    """The vendor's record as pandera sees it, after `read_dates`."""
+    texts = {name: pa.Column(pl.String, nullable=True) for name in RECORD_FIELDS}
+    return pa.DataFrameSchema(
+        {
+            **texts,
+            "usable": pa.Column(pl.Boolean, pa.Check.eq(True, error="not usable")),
+            "detected_at": pa.Column(
+                MOMENT,
+                [
+                    pa.Check.ge(OLDEST, error="the date lies before 2003"),
+                    pa.Check.le(now + AHEAD, error="the date lies more than a day ahead"),
+                ],
+                nullable=True,
+            ),
+            "dated": pa.Column(pl.Boolean, pa.Check.eq(True, error="the date does not parse")),
+            "identified": pa.Column(
+                pl.Boolean, pa.Check.eq(True, error="recipient, hash, file name and message id are all empty")
+            ),
+        },
+        strict=False,
+    )
+
+
+def validate(
+    records: Batches, scratch: Path, connector_id: UUID, dangerous: list[str], open_rejects: frozenset[str]
+) -> Validated:
+    """Split records into accepted ones (with detected_at) and rejects.
+
+    `dangerous`: verdicts to look for in the text of rejects. `open_rejects`: ids of unresolved rejects of the connector.
+    """
+    rejects: list[pl.DataFrame] = []
+    resolved: set[str] = set()
+    leftover: set[str] = set()
+
+    def accepted() -> Iterator[pl.DataFrame]:
+        for batch in records:
+            good, bad = split(batch, datetime.now(UTC))
+            rejects.append(as_rejects(bad, connector_id, dangerous))
+            if open_rejects:
+                resolved.update(open_rejects & set(good.select(_record_id(connector_id)).to_series()))
+            names = good["leftover"].drop_nulls().unique()
+            leftover.update(name for text in names for name in text.split(","))
+            yield good.drop("leftover", "problem")
+
+    good = write_batches(accepted(), scratch / "accepted")
+    return Validated(
+        good, write_batches(rejects, scratch / "rejects"), tuple(sorted(resolved)), tuple(sorted(leftover))
+    )
+
+
+def split(batch: pl.DataFrame, now: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Accepted records with `detected_at`, and the others with `reason`.
+
+    Raises AnswerNotUnderstood when the frame itself is not what pages become: a fault of the program, not of a record.
+    """
+    rows = read_dates(batch).with_columns(
+        usable=pl.col("problem").is_null(),
+        identified=pl.any_horizontal(pl.col(name).str.strip_chars().str.len_bytes() > 0 for name in IDENTIFYING).fill_null(
+            value=False
+        ),
+        dated=pl.col("detected_at").is_not_null(),
+    )
+    helpers = ("usable", "identified", "dated")
+    try:
+        record_schema(now).validate(rows, lazy=True)
+    except SchemaErrors as failures:
+        reasons = _reasons(failures.failure_cases)
+    else:
+        return rows.drop(helpers), rows.clear().with_columns(reason=pl.lit("", pl.String))
+    rows = rows.drop(helpers).with_row_index("index").join(reasons, on="index", how="left").drop("index")
+    bad = rows.filter(pl.col("reason").is_not_null())
+    why = pl.when(pl.col("problem").is_not_null()).then("problem").otherwise("reason")
+    return rows.filter(pl.col("reason").is_null()).drop("reason"), bad.with_columns(reason=why)
+
+
+def _reasons(cases: pl.DataFrame) -> pl.DataFrame:
+    if cases["index"].null_count():
+        raise AnswerNotUnderstood(f"A page became a frame of the wrong shape: {cases['check'].unique().to_list()}.")
+    return cases.group_by(pl.col("index").cast(pl.UInt32)).agg(
+        reason=pl.col("check").cast(pl.String).unique(maintain_order=True).str.join("; ")
+    )
+
+
+def read_dates(batch: pl.DataFrame) -> pl.DataFrame:
+    """Add `detected_at` (UTC) from `date` in any form seen in use; null where it does not parse."""
+    first = pl.col("date").str.to_datetime(DATE_FORMS[0], time_unit="us", strict=False).dt.convert_time_zone("UTC")
+    rows = batch.with_columns(detected_at=first)
+    odd = pl.col("detected_at").is_null() & pl.col("date").is_not_null()
+    if not rows.select(odd.any()).item():
+        return rows
+    # Only the odd ones pay: blanks, Z for the zone, no zone (UTC), fractions, a blank for the T.
+    text = pl.col("date").str.strip_chars().str.replace(r"[zZ]$", "+0000")
+    text = pl.when(text.str.contains(r"[+-]\d\d:?\d\d$")).then(text).otherwise(text + "+0000")
+    forms = [
+        text.str.to_datetime(form, time_unit="us", strict=False).dt.convert_time_zone("UTC") for form in DATE_FORMS
+    ]
+    return rows.with_columns(detected_at=pl.coalesce("detected_at", pl.when(odd).then(pl.coalesce(forms))))
+
+
+def as_rejects(bad: pl.DataFrame, connector_id: UUID, dangerous: list[str]) -> pl.DataFrame:
+    """REJECT_SCHEMA: the record kept whole, with an id that is the same whenever it comes."""
+    if bad.is_empty():
+        return pl.DataFrame(schema=REJECT_SCHEMA)
+    return bad.with_columns(raw=raw_record()).select(
+        reject_id=_record_id(connector_id),
+        reason="reason",
+        raw="raw",
+        dangerous=pl.col("raw").str.to_lowercase().str.contains_any(dangerous),
+        fetched_at="fetched_at",
+    )
+
+
+def raw_record() -> pl.Expr:
+    """The record as JSON with sorted keys: as it came where it was odd, else put together again from its 13 texts."""
+    return pl.coalesce("raw", pl.struct(sorted(RECORD_FIELDS)).struct.json_encode())
+
+
+def _record_id(connector_id: UUID) -> pl.Expr:
+    return fingerprint([pl.lit(connector_id.hex), raw_record()])

@@ -1,0 +1,86 @@
+"""What the stages of any connector hand to each other: batches of at most 50,000 rows in scratch files.
+
+Files are scratch of one run and removed with it; they are never a checkpoint. They keep memory independent of the
+length of a window and of bursts inside a slice.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+BATCH_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Frames of equal columns, one file each, in order."""
+
+    files: tuple[Path, ...] = ()
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        """The frames, one at a time."""
+        for file in self.files:
+            yield pl.read_ipc(file)
+
+
+class Extracted(NamedTuple):
+    """All pages of a slice."""
+
+    records: Batches
+    """the vendor's fields as text, with what the connector's validation needs"""
+    started_at: datetime
+    pages: int
+    received: int
+    vendor_total: int | None
+    empty_tail: bool
+
+
+class Validated(NamedTuple):
+    """Records that can be scans, and rejects (REJECT_SCHEMA)."""
+
+    records: Batches
+    rejects: Batches
+    resolved: tuple[str, ...] = ()
+    """ids of open rejects whose record was accepted this time"""
+    leftover: tuple[str, ...] = ()
+    """names of fields nobody here knows"""
+
+
+class Transformed(NamedTuple):
+    """Scans (SCAN_SCHEMA) and what the run should mention once."""
+
+    scans: Batches
+    accepted: int
+    outside: int
+    newest_at: datetime | None
+    unseen: tuple[str, ...] = ()
+    """verdicts, actions and routes never seen, as `kind: word`"""
+
+
+def write_batches(frames: Iterable[pl.DataFrame], folder: Path) -> Batches:
+    """Write small frames as files of at most `BATCH_ROWS` rows, holding no more than that in memory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    held: list[pl.DataFrame] = []
+    rows = 0
+
+    def flush() -> None:
+        nonlocal rows
+        if held:
+            files.append(folder / f"{len(files):05}.arrow")
+            pl.concat(held, rechunk=True).write_ipc(files[-1], compression="uncompressed")
+            held.clear()
+            rows = 0
+
+    for frame in frames:
+        if rows + len(frame) > BATCH_ROWS:
+            flush()
+        if len(frame):
+            held.append(frame)
+            rows += len(frame)
+    flush()
+    return Batches(tuple(files))

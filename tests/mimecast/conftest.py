@@ -1,0 +1,22 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tasks.mimecast import gate
+from tasks.mimecast.transport import CA_FILES, CA_FOLDER
+
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits of seconds take milliseconds."""
+    monkeypatch.setattr(gate, "PACE", 0.0005)
+
+
+@pytest.fixture
+def bare_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No proxy and no company authority, whatever the machine that tests has."""
+    for name in (*CA_FILES, CA_FOLDER, *PROXIES, *(name.upper() for name in PROXIES)):
+        monkeypatch.delenv(name, raising=False)
+    yield

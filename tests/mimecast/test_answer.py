@@ -1,0 +1,249 @@
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import msgspec
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tasks.errors import AnswerNotUnderstood, ServiceError
+from tasks.mimecast.answer import PAGE_SCHEMA, RECORD_FIELDS, Page, read_data, read_page
+from tasks.mimecast.failure import Failure, Retry
+
+NOW = datetime(2026, 11, 23, 12, 0, 0, 123_456, tzinfo=UTC)
+RECORD = {
+    "senderAddress": "<>",
+    "recipientAddress": "m.love@contoso.example",
+    "fileName": "Titus classification v0.3.pptx",
+    "fileType": "application/pdf",
+    "fileHash": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "result": "safe",
+    "actionTriggered": "user release, none",
+    "date": "2026-11-17T20:16:00+0000",
+    "details": "Safe" + " " * 46 + "\r\nTime taken: 0 hrs, 0 min, 3 sec",
+    "route": "inbound",
+    "messageId": "<fa8c7af5cca6d968-211453@hapi.b41.one>",
+    "subject": "FIRE DRILL",
+    "definition": "Default Inbound Attachment Protect Definition",
+}
+
+
+def answer(body: Any, status: int = 200) -> httpx.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return httpx.Response(status, content=content, headers={"content-type": "application/json"})
+
+
+def envelope(records: list[Any], **pagination: Any) -> dict[str, Any]:
+    return {
+        "meta": {"status": 200, "pagination": pagination},
+        "data": [{"attachmentLogs": records}],
+        "fail": [],
+    }
+
+
+def page_of(body: Any) -> Page:
+    page = read_page(answer(body), NOW)
+    assert isinstance(page, Page), page
+    assert page.records.schema == pl.Schema(PAGE_SCHEMA)
+    return page
+
+
+def failure_of(body: Any, status: int = 200) -> Failure:
+    failure = read_page(answer(body, status), NOW)
+    assert isinstance(failure, Failure), failure
+    return failure
+
+
+def test_a_page_keeps_order_token_total_and_time() -> None:
+    records = [RECORD | {"fileName": name} for name in "cab"]
+    page = page_of(envelope(records, next="abc==", pageSize=3, totalCount=6322))
+    assert page.records["fileName"].to_list() == ["c", "a", "b"]
+    assert page.records.drop("raw", "problem", "leftover").row(0, named=True) == RECORD | {"fileName": "c"}
+    assert page.records.select("raw", "problem", "leftover").null_count().row(0) == (3, 3, 3)
+    assert (page.next_token, page.total, page.requested_at) == ("abc==", 6322, NOW)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        envelope([]),
+        envelope([], pageSize=0),
+        {"meta": {"status": 200, "pagination": {}}, "data": [], "fail": []},
+        {"meta": {"status": 200}, "data": [], "fail": []},
+        {"fail": [], "meta": {"status": 200, "pagination": {"next": ""}}, "data": [{"attachmentLogs": []}]},
+        {"meta": {"status": 200, "pagination": {"next": None}}, "data": []},
+    ],
+)
+def test_every_form_of_nothing_more(body: Any) -> None:
+    page = page_of(body)
+    assert page.records.height == 0
+    assert page.next_token is None
+
+
+def test_an_empty_page_can_have_a_next() -> None:
+    assert page_of(envelope([], next="more")).next_token == "more"
+
+
+@pytest.mark.parametrize(("total", "seen"), [(7, 7), ("7", 7), (None, None), ("many", None), (True, None), (7.5, None)])
+def test_total_is_a_number_or_unknown(total: Any, seen: int | None) -> None:
+    assert page_of(envelope([RECORD], totalCount=total)).total == seen
+
+
+def test_slashes_may_be_escaped_and_keys_come_in_any_order() -> None:
+    body = json.dumps(envelope([dict(reversed(RECORD.items()))])).replace("/", r"\/").encode()
+    assert page_of(body).records["fileType"].to_list() == ["application/pdf"]
+
+
+def test_missing_and_unknown_keys_are_kept_whole() -> None:
+    short = {name: RECORD[name] for name in RECORD_FIELDS[:5]}
+    long = RECORD | {"zeta": "1", "extra": "2", "subject": None}
+    records = page_of(envelope([RECORD, short, long])).records
+    assert records["raw"].to_list() == [
+        None,
+        json.dumps(short, sort_keys=True, separators=(",", ":")),
+        json.dumps(long, sort_keys=True, separators=(",", ":")),
+    ]
+    assert records["leftover"].to_list() == [None, None, "extra,zeta"]
+    assert records["subject"].to_list() == ["FIRE DRILL", None, None]
+    assert records["problem"].null_count() == 3
+
+
+def test_the_same_number_of_keys_does_not_hide_a_strange_one() -> None:
+    other = {name: value for name, value in RECORD.items() if name != "subject"} | {"topic": "x"}
+    longer = RECORD | {"topic": "x"}
+    shorter = {name: value for name, value in RECORD.items() if name != "subject"}
+    assert page_of(envelope([other])).records["leftover"].to_list() == ["topic"]
+    assert page_of(envelope([longer, shorter])).records["leftover"].to_list() == ["topic", None]
+
+
+def test_a_key_in_other_case_is_that_field() -> None:
+    record = {name.lower(): value for name, value in RECORD.items()}
+    records = page_of(envelope([record])).records
+    assert records.select(RECORD_FIELDS).row(0, named=True) == RECORD
+    assert records["leftover"].to_list() == [None]
+    both = page_of(envelope([RECORD | {"ACTIONTRIGGERED": "other"}])).records
+    assert both["actionTriggered"].to_list() == ["user release, none"]
+    assert both["leftover"].to_list() == ["ACTIONTRIGGERED"]
+
+
+def test_numbers_and_booleans_become_text() -> None:
+    body = json.dumps(envelope([RECORD, RECORD | {"result": True, "subject": "N", "fileName": 7, "details": None}]))
+    records = page_of(body.replace('"N"', "1.50e3").encode()).records
+    odd = records.row(1, named=True)
+    assert (odd["result"], odd["subject"], odd["fileName"], odd["details"]) == ("true", "1.50e3", "7", None)
+    assert odd["problem"] is None
+    assert json.loads(odd["raw"])["result"] is True
+    assert records.row(0, named=True) | {"raw": None} == RECORD | dict.fromkeys(("raw", "problem", "leftover"))
+
+
+def test_a_record_that_is_none_costs_only_itself() -> None:
+    bad = [7, None, "text", [RECORD], RECORD | {"fileName": ["a"], "subject": {"b": 1}}]
+    records = page_of(envelope([RECORD, *bad, RECORD])).records
+    assert records["problem"].to_list() == [
+        None,
+        *["not an object"] * 4,
+        "fileName is an array, subject is an object",
+        None,
+    ]
+    assert records["raw"].to_list()[1:4] == ["7", "null", '"text"']
+    assert records["recipientAddress"].to_list()[5] == RECORD["recipientAddress"]
+    assert records["fileName"].to_list()[5] is None
+
+
+def test_an_unknown_key_may_hold_anything() -> None:
+    records = page_of(envelope([RECORD | {"new": {"a": [1]}}])).records
+    assert records["problem"].to_list() == [None]
+    assert records["leftover"].to_list() == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended"),
+    [(rb"half \ud83d", "half \ufffd"), (b"byte \xff", "byte \ufffd"), (b"control \x01", "control \x01")],
+)
+def test_a_broken_character_does_not_stop_the_slice(broken: bytes, mended: str) -> None:
+    body = json.dumps(envelope([RECORD, RECORD | {"subject": "BROKEN"}])).encode().replace(b"BROKEN", broken)
+    assert page_of(body).records["subject"].to_list() == ["FIRE DRILL", mended]
+
+
+def test_a_number_beyond_all_bounds_does_not_stop_the_slice() -> None:
+    body = json.dumps(envelope([RECORD | {"subject": "N"}])).replace('"N"', "1e999").encode()
+    assert page_of(body).records["subject"].to_list() == ["1e999"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"<html>Sign in</html>", json.dumps(envelope([RECORD])).encode()[:-30], b"[" * 9_000, b"\xff\xfe"],
+)
+def test_what_is_not_json_is_tried_again_and_never_an_empty_page(content: bytes) -> None:
+    failure = failure_of(content)
+    assert isinstance(failure.error, AnswerNotUnderstood)
+    assert failure.retry is Retry.GARBLED
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        None,
+        "ok",
+        {"data": []},
+        {"meta": {"status": 200}},
+        {"meta": {"status": 200}, "data": None},
+        {"meta": {"status": 200}, "data": [{}]},
+        {"meta": {"status": 200}, "data": [{"attachmentLogs": None}]},
+        {"meta": {"status": 200}, "data": [{"attachmentLogs": {}}]},
+        {"meta": {"status": 200}, "data": [{"attachmentLogs": []}] * 2},
+        {"meta": {"status": 200, "pagination": {"next": 7}}, "data": []},
+        {"meta": [], "data": []},
+    ],
+)
+def test_another_shape_is_an_error_and_not_tried_again(body: Any) -> None:
+    failure = failure_of(body)
+    assert isinstance(failure.error, AnswerNotUnderstood)
+    assert failure.retry is Retry.NEVER
+
+
+def test_a_filled_fail_is_a_failure_although_the_page_is_good() -> None:
+    body = envelope([RECORD]) | {"fail": [{"errors": [{"code": "err_x", "message": "no", "retryable": False}]}]}
+    failure = failure_of(body)
+    assert type(failure.error) is ServiceError
+    assert "err_x: no" in str(failure.error)
+    odd = json.loads(json.dumps(body).replace('"safe"', "1"))
+    assert type(failure_of(odd).error) is ServiceError
+
+
+def test_meta_status_counts_as_well() -> None:
+    failure = failure_of({"meta": {"status": 500}, "data": [], "fail": []})
+    assert failure.retry is Retry.SERVER
+
+
+def test_data_of_other_calls() -> None:
+    assert read_data(answer({"meta": {"status": 200}, "data": [{"a": 1}], "fail": []})) == [{"a": 1}]
+    for body in ({"meta": {"status": 200}}, [], b"<html>"):
+        assert isinstance(read_data(answer(body)), Failure)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+names = st.sampled_from([*RECORD_FIELDS, "filename", "RESULT", "unknown", "x"])
+records_of_any_kind = st.lists(st.dictionaries(names, json_values, max_size=14) | json_values, max_size=5)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(records_of_any_kind)
+def test_whatever_the_records_are_each_has_a_row_and_nothing_is_lost(records: list[Any]) -> None:
+    page = page_of(envelope(records))
+    assert page.records.height == len(records)
+    for record, row in zip(records, page.records.iter_rows(named=True), strict=True):
+        if row["raw"] is None:
+            assert record == {name: row[name] for name in RECORD_FIELDS}
+        else:
+            assert msgspec.json.decode(row["raw"]) == msgspec.json.decode(msgspec.json.encode(record))
+            assert (row["problem"] == "not an object") == (not isinstance(record, dict))

@@ -1,0 +1,373 @@
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tasks.connector import Account
+from tasks.errors import (
+    AlertsError,
+    AnswerNotUnderstood,
+    CredentialsRefused,
+    KeyExpired,
+    PageTokenRefused,
+    PagingBroken,
+    PermissionMissing,
+    ServiceError,
+    ServiceUnavailable,
+    Stopped,
+    Unreachable,
+    WrongRegion,
+)
+from tasks.mimecast import client as client_module
+from tasks.mimecast import gate
+from tasks.mimecast.client import GET_LOGS, MimecastClient
+from tasks.mimecast.connector import MimecastConnector
+from tasks.mimecast.simulator import (
+    V1_KEYS,
+    V2_KEYS,
+    Faults,
+    Running,
+    Simulator,
+    Switches,
+    World,
+    serve,
+)
+from tasks.mimecast.simulator import Account as SimulatedAccount
+
+pytestmark = pytest.mark.usefixtures("quick", "bare_network")
+
+END = datetime(2026, 11, 1, tzinfo=UTC)
+START = END - timedelta(days=1)
+KEYS: dict[str, dict[str, Any]] = {
+    "1.0": {"api": "1.0", "region": "eu", **V1_KEYS},
+    "2.0": {"api": "2.0", **V2_KEYS},
+}
+Connect = Callable[..., MimecastClient]
+
+
+@pytest.fixture(params=["1.0", "2.0"])
+def api(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@contextmanager
+def service(switches: Switches | None = None, **simulated: Any) -> Iterator[Running]:
+    world = simulated.pop("world", None) or World(seed=7, per_day=300, start=START, end=END)
+    with serve(Simulator(world, switches or Switches(), Faults(), **simulated)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def one_service() -> Iterator[Running]:
+    with service() as running:
+        yield running
+
+
+@pytest.fixture
+def running(one_service: Running) -> Iterator[Running]:
+    """A service as it is by default, without faults and memories."""
+    one_service.simulator.requests.clear()
+    yield one_service
+    one_service.simulator.faults.clear()
+    one_service.simulator.faults.happened.clear()
+
+
+def connector_of(running: Running, api: str, **changes: Any) -> MimecastConnector:
+    values = KEYS[api] | {"base_url": running.url, "allow_other_host": True, "page_size": 30} | changes
+    return MimecastConnector.model_validate(values)
+
+
+def fetched(client: MimecastClient) -> pl.DataFrame:
+    return pl.concat(page.records for page in client.pages(START, END))
+
+
+def logs_asked(running: Running) -> list[Any]:
+    return [asked for asked in running.simulator.requests if asked.path == GET_LOGS]
+
+
+def test_every_record_comes_once_and_in_order(running: Running, api: str) -> None:
+    with MimecastClient(connector_of(running, api)) as client:
+        pages = list(client.pages(START, END))
+        records = pl.concat(page.records for page in pages)
+    assert records.height == 300
+    assert records["date"].is_sorted()
+    assert records.unique().height > 295
+    assert pages[0].total == (300 if api == "2.0" else None)
+    assert [page.next_token is None for page in pages] == [False] * 9 + [True]
+    assert all(earlier.requested_at < later.requested_at for earlier, later in pairwise(pages))
+    assert not any(page.empty_tail for page in pages)
+
+
+def test_what_is_asked(running: Running, api: str) -> None:
+    with MimecastClient(connector_of(running, api, page_size=120)) as client:
+        tokens = [page.next_token for page in client.pages(START, END)]
+        bodies = [asked.body for asked in logs_asked(running)]
+    data = [
+        {
+            "from": "2026-10-31T00:00:00+0000",
+            "to": "2026-11-01T00:00:00+0000",
+            "oldestFirst": True,
+            "route": "all",
+            "result": "all",
+        }
+    ]
+    assert bodies == [
+        {"meta": {"pagination": {"pageSize": 120}}, "data": data},
+        {"meta": {"pagination": {"pageSize": 120, "pageToken": tokens[0]}}, "data": data},
+        {"meta": {"pagination": {"pageSize": 120, "pageToken": tokens[1]}}, "data": data},
+    ]
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        Switches(empty_form="list", empty_page_with_next=True, page_size_form="asked"),
+        Switches(v1_fail_first=False, v1_escape_slashes=False, total_count_v1=True),
+        Switches(token_with_other_dates="fail", to_inclusive=False, max_page_size=17),
+    ],
+)
+def test_open_questions_do_not_matter(api: str, switches: Switches) -> None:
+    with service(switches) as running, MimecastClient(connector_of(running, api)) as client:
+        assert fetched(client).height in (299, 300)
+
+
+PASSING = {
+    "429": 8,
+    "500": 5,
+    "502": 5,
+    "503": 5,
+    "405": 2,
+    "cut": 4,
+    "truncated-json": 2,
+    "html-200": 2,
+    "empty-200": 2,
+}
+IN_GENERATION = {"1.0": {"developer-key": 1}, "2.0": {"token-expired": 1, "token-unverified": 1}}
+
+
+@pytest.mark.parametrize("after", [0, 3])
+@pytest.mark.parametrize(
+    ("api", "fault", "times"),
+    [(api, *fault) for api, own in IN_GENERATION.items() for fault in (PASSING | own).items()],
+    indirect=["api"],
+)
+def test_passing_trouble_costs_nothing_but_time(
+    running: Running, api: str, fault: str, times: int, after: int
+) -> None:
+    with MimecastClient(connector_of(running, api)) as client:
+        good = fetched(client)
+        running.simulator.faults.inject(fault, times=times, after=after)
+        assert fetched(client).equals(good)
+        assert running.simulator.faults.happened.total() == times
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "requests"),
+    [
+        ("500", ServiceUnavailable, 6),
+        ("405", ServiceUnavailable, 3),
+        ("cut", ServiceUnavailable, 5),
+        ("html-200", AnswerNotUnderstood, 3),
+        ("403", PermissionMissing, 1),
+        ("fail-200", ServiceError, 1),
+        ("developer-key", CredentialsRefused, 2),
+        ("418", KeyExpired, 1),
+        ("wrong-region", WrongRegion, 1),
+    ],
+)
+def test_lasting_trouble_is_an_exception_after_so_many_requests(
+    running: Running, fault: str, error: type[AlertsError], requests: int
+) -> None:
+    with MimecastClient(connector_of(running, "1.0")) as client:
+        running.simulator.faults.inject(fault, times=None)
+        with pytest.raises(error) as caught:
+            fetched(client)
+        assert type(caught.value) is error
+        assert len(logs_asked(running)) == requests
+
+
+def test_random_trouble_loses_nothing(api: str) -> None:
+    world = World(seed=7, per_day=3_000, start=START, end=END)
+    with service(world=world) as running, MimecastClient(connector_of(running, api)) as client:
+        running.simulator.faults.rate = 0.15
+        assert fetched(client).height == 3_000
+        assert running.simulator.faults.happened.total() > 10
+
+
+def test_a_refused_token_is_renewed_and_the_same_page_asked_again(running: Running) -> None:
+    with MimecastClient(connector_of(running, "2.0")) as client:
+        running.simulator.faults.inject("token-expired", after=4)
+        assert fetched(client).height == 300
+        paths = [asked.path for asked in running.simulator.requests]
+        bodies = [asked.body for asked in logs_asked(running)]
+    assert paths.count("/oauth/token") == 2
+    assert bodies[4] == bodies[5]
+    assert len(bodies) == 11
+
+
+def test_one_access_token_serves_all_pages(running: Running) -> None:
+    with MimecastClient(connector_of(running, "2.0")) as client:
+        fetched(client)
+        assert [asked.path for asked in running.simulator.requests].count("/oauth/token") == 1
+
+
+def test_an_access_token_near_its_end_is_renewed_in_the_middle_of_paging() -> None:
+    with (
+        service(Switches(token_seconds=60)) as running,
+        MimecastClient(connector_of(running, "2.0")) as client,
+    ):
+        assert fetched(client).height == 300
+        assert [asked.path for asked in running.simulator.requests].count("/oauth/token") == 10
+
+
+def test_a_repeated_page_token_breaks_the_listing(running: Running, api: str) -> None:
+    with MimecastClient(connector_of(running, api)) as client:
+        running.simulator.faults.inject("repeated-token", after=2)
+        with pytest.raises(PagingBroken, match="same page token twice"):
+            fetched(client)
+
+
+def test_a_refused_page_token_is_told_apart(running: Running, api: str) -> None:
+    with MimecastClient(connector_of(running, api)) as client:
+        running.simulator.faults.inject("token-refused", after=2)
+        with pytest.raises(PageTokenRefused, match="err_audit_siem_invalid_token"):
+            fetched(client)
+        running.simulator.faults.inject("fail-200")
+        with pytest.raises(ServiceError) as caught:
+            fetched(client)
+        assert type(caught.value) is ServiceError  # page one carries no token
+
+
+def test_three_empty_pages_end_a_listing_with_a_warning(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    with MimecastClient(connector_of(running, "1.0")) as client:
+        running.simulator.faults.inject("endless-pages", after=9)
+        pages = list(client.pages(START, END))
+    assert [page.records.height for page in pages[-4:]] == [30, 0, 0, 0]
+    assert [page.empty_tail for page in pages[-4:]] == [False, False, False, True]
+    assert "empty pages" in caplog.text
+
+
+def test_three_empty_pages_before_the_announced_total_are_a_failure(running: Running) -> None:
+    with MimecastClient(connector_of(running, "2.0")) as client:
+        running.simulator.faults.inject("endless-pages", after=4)
+        with pytest.raises(PagingBroken, match="announced 300 records and stopped after 150"):
+            fetched(client)
+
+
+def test_fewer_than_three_empty_pages_are_passed_over(api: str) -> None:
+    day = timedelta(days=1)
+    with service(Switches(empty_page_with_next=True)) as running:
+        client = MimecastClient(connector_of(running, api))
+        with client:
+            pages = list(client.pages(START - day, START - day / 2))
+    assert [page.records.height for page in pages] == [0, 0]
+    assert not pages[-1].empty_tail
+
+
+def test_a_listing_without_end_is_cut(running: Running, api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "PAGE_CAP", 5)
+    with MimecastClient(connector_of(running, api)) as client:
+        with pytest.raises(PagingBroken, match="No end after 5 pages"):
+            fetched(client)
+
+
+def test_too_large_a_total_does_not_matter(running: Running) -> None:
+    with MimecastClient(connector_of(running, "2.0")) as client:
+        running.simulator.faults.inject("total-too-large", times=None)
+        assert fetched(client).height == 300
+
+
+@pytest.mark.parametrize(
+    "reset_header", ["x-ratelimit-reset", "x-rate-limit-reset", "retry-after", "epoch-seconds", "none"]
+)
+def test_slices_fetched_at_once_share_the_quota(reset_header: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "PACE", 0.05)
+    switches = Switches(rate_limit=12, rate_window_ms=150, reset_header=reset_header)
+    edges = [START + timedelta(hours=4 * part) for part in range(7)]
+    with service(switches) as running, MimecastClient(connector_of(running, "1.0", page_size=6)) as client:
+        with ThreadPoolExecutor(4) as pool:
+            slices = list(pool.map(lambda edge: list(client.pages(*edge)), pairwise(edges)))
+        records = pl.concat(page.records for pages in slices for page in pages)
+        refused = sum(asked.status == 429 for asked in running.simulator.requests)
+    assert records.unique(("date", "recipientAddress", "fileName", "messageId")).height > 295
+    assert refused == client.refusals > 0
+
+
+def test_patience_with_throttling_ends(running: Running) -> None:
+    with MimecastClient(connector_of(running, "2.0")) as client:
+        running.simulator.faults.inject("429", times=None, seconds=290)
+        with pytest.raises(ServiceUnavailable, match="quota"):
+            fetched(client)
+        assert client.refusals == 4
+
+
+def test_a_run_can_be_stopped_while_it_waits(
+    running: Running, api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "PACE", 1.0)
+    stop = threading.Event()
+    with MimecastClient(connector_of(running, api), stop=stop) as client:
+        running.simulator.faults.inject("429", times=None, seconds=60)
+        threading.Timer(0.3, stop.set).start()
+        begun = time.monotonic()
+        with pytest.raises(Stopped):
+            fetched(client)
+        assert time.monotonic() - begun < 5
+
+
+def test_no_host_there(api: str) -> None:
+    with service() as running:
+        connector = connector_of(running, api)
+    with MimecastClient(connector) as client, pytest.raises(Unreachable, match="No connection to 127.0.0.1"):
+        fetched(client)
+
+
+def test_account_and_missing_permission(api: str) -> None:
+    silent = SimulatedAccount.numbered(1, may_read_account=False)
+    with service() as running, MimecastClient(connector_of(running, api)) as client:
+        account = client.account()
+    assert (account.code, account.name, account.region) == ("CSIM1A1", "Contoso 1 (simulated)", "loopback")
+    assert account.packages == ("Attachment Protection (Site) [1056]", "Email Security [1001]")
+    with service(accounts=(silent,)) as running, MimecastClient(connector_of(running, api)) as client:
+        assert client.account() == Account()
+
+
+@pytest.mark.parametrize("ahead", [-3_600.0, 0.0, 90.0])
+def test_clock_of_the_server(api: str, ahead: float) -> None:
+    with service(Switches(server_time_offset=ahead)) as running:
+        with MimecastClient(connector_of(running, api)) as client:
+            assert client.clock_offset().total_seconds() == pytest.approx(ahead, abs=1.5)
+        assert all(asked.account is None for asked in running.simulator.requests)
+
+
+def test_no_secret_reaches_a_log_or_an_error(api: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    texts = []
+    with service(Switches(bad_client_form="oauth")) as running:
+        for fault in ("500", "cut", "html-200", "fail-200", "403"):
+            with MimecastClient(connector_of(running, api)) as client:
+                running.simulator.faults.inject(fault, times=None)
+                with pytest.raises(AlertsError) as caught:
+                    fetched(client)
+                texts.append(str(caught.value))
+                running.simulator.faults.clear()
+        wrong = {"client_secret": "wr0ng-secret"} if api == "2.0" else {"application_key": "wr0ng-secret"}
+        with MimecastClient(connector_of(running, api, **wrong)) as client:
+            with pytest.raises(CredentialsRefused) as caught:
+                fetched(client)
+            texts.append(str(caught.value))
+    seen = "\n".join([*texts, caplog.text])
+    secrets = ["wr0ng-secret", V2_KEYS["client_secret"], V1_KEYS["application_key"], V1_KEYS["secret_key"]]
+    assert not [secret for secret in secrets if secret in seen]
+    assert V1_KEYS["access_key"] not in seen
+    assert all(text.isprintable() for text in texts)
