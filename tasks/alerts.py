@@ -8,7 +8,7 @@ import polars_hash  # noqa: F401 - adds the `chash` namespace to expressions
 
 MOMENT = pl.Datetime("us", "UTC")
 
-SCAN_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+SCAN_SCHEMA = {
     "scan_id": pl.String,  # 32 hex digits
     "tenant": pl.String,
     "connector_id": pl.String,
@@ -39,7 +39,7 @@ SCAN_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "place": pl.Int64,  # place in the answers of the slice: decides within a page
 }
 
-REJECT_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+REJECT_SCHEMA = {
     "reject_id": pl.String,  # 32 hex digits
     "reason": pl.String,
     "raw": pl.String,

@@ -208,9 +208,10 @@ def _delete(cls: type[Connector], name: str) -> None:
 
 def _names(client: SyncPrefectClient, cls: type[Connector]) -> list[str]:
     try:
-        documents = client.read_block_documents_by_type(cls.get_block_type_slug(), include_secrets=False)
+        client.read_block_type_by_slug(cls.get_block_type_slug())
     except ObjectNotFound:  # nothing of this kind was ever saved here
         return []
+    documents = client.read_block_documents_by_type(cls.get_block_type_slug(), include_secrets=False)
     return [document.name for document in documents if document.name]
 
 

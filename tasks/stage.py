@@ -55,6 +55,8 @@ class Transformed(NamedTuple):
 
     scans: Batches
     accepted: int
+    low: int
+    """records of these that raise no alert"""
     outside: int
     newest_at: datetime | None
     unseen: tuple[str, ...] = ()

@@ -82,7 +82,7 @@ def _issuer(url: str, context: ssl.SSLContext | None = None) -> str | None:
     """Who issued the certificate that is shown; None without TLS."""
     with open_http(url, verify=context) as http, http.stream("GET", "/") as answer:
         tls = answer.extensions["network_stream"].get_extra_info("ssl_object")
-        certificate = tls.getpeercert(binary_form=True) if tls else None
+        certificate = tls.getpeercert(True) if tls else None  # as DER
     return _name(certificate) if certificate else None
 
 

@@ -35,15 +35,16 @@ def transform(
     Raises DatesIgnored when rows came and every one of them lies outside the slice. No row is dropped for its date.
     """
     unseen: set[str] = set()
-    accepted = outside = 0
+    accepted = low = outside = 0
     newest: datetime | None = None
 
     def scans() -> Iterator[pl.DataFrame]:
-        nonlocal accepted, outside, newest
+        nonlocal accepted, low, outside, newest
         for batch in records:
             rows, words = to_scans(batch, connector_id, tenant, maps, keep_low=settings.keep_low == "full")
             unseen.update(words)
             accepted += len(rows)
+            low += rows.filter(pl.col("priority") == "low").height
             # The service may read `to` as inclusive: a row exactly at the end is not outside.
             outside += rows.filter(~pl.col("detected_at").is_between(piece.start, piece.end)).height
             newest = max(filter(None, (newest, rows["detected_at"].max())), default=None)
@@ -55,7 +56,7 @@ def transform(
             f"All {accepted} records of {piece.start:%Y-%m-%d %H:%M} to {piece.end:%H:%M} UTC are dated outside of it: "
             "the service ignored the dates asked for. The slice does not count as fetched; the next run tries again."
         )
-    return Transformed(written, accepted, outside, newest, tuple(sorted(unseen)))
+    return Transformed(written, accepted, low, outside, newest, tuple(sorted(unseen)))
 
 
 def to_scans(

@@ -1,0 +1,28 @@
+"""Prefect's settings of this project, from `[tool.prefect]` of pyproject.toml, whatever folder we are called from.
+
+Imported before anything of Prefect. The environment wins, as it does in Prefect itself.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+from tasks.settings import CHECKOUT
+
+
+def apply() -> None:
+    """Set each value as `PREFECT_…` in the environment, where it is not set yet."""
+    table = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["prefect"]
+    for name, value in _flat(table):
+        os.environ.setdefault(f"PREFECT_{name}", str(value).lower() if isinstance(value, bool) else str(value))
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # the same choice for the part of Prefect that runs in our process
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        name = f"{prefix}{key.upper()}"
+        if isinstance(value, dict):
+            yield from _flat(value, f"{name}_")
+        else:
+            yield name, value

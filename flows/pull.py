@@ -1,0 +1,197 @@
+"""Poll and backfill of any connector: which time, whose turn, what came of it.
+
+A product's flow module names its flows and hands its stages in; everything else is here.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from flows.slices import Pull, Stages, pull_slices, record_failure
+from tasks import ledger
+from tasks.connector import Connector
+from tasks.database import Store
+from tasks.errors import AlertsError, SettingsError
+from tasks.publishing import Publisher
+from tasks.settings import Settings, load_settings
+from tasks.summary import Summary
+from tasks.turn import Turn, TurnTaken
+from tasks.window import (
+    Interval,
+    Slice,
+    What,
+    backfill_window,
+    cut,
+    poll_window,
+    recheck_window,
+    watermark,
+    whole_second,
+)
+
+log = logging.getLogger("attachment_alerts.pull")
+
+POLL_PATIENCE = 30.0  # seconds a poll waits for another run of its account
+CLOCK_TOLERANCE = timedelta(seconds=5)
+
+MakeStages = Callable[[Any, ledger.Source, Settings, threading.Event], AbstractContextManager[Stages]]
+
+
+class Begun(NamedTuple):
+    """A run that has registered itself and may ask its account."""
+
+    pull: Pull
+    now: datetime
+    """by the service's clock where ours is off"""
+
+
+def poll(name: str, connector: Connector, make_stages: MakeStages) -> State[Any]:
+    """Fetch what is new, what failed earlier, and once a day the last hours again. The state of the flow run."""
+    try:
+        with _begun(name, connector, make_stages, POLL_PATIENCE, Interval(*[datetime.now(UTC)] * 2)) as begun:
+            progress, settings = begun.pull.beginning.progress, begun.pull.store.settings
+            window = poll_window(progress, begun.now, settings)
+            recheck = cut(recheck_window(progress, begun.now, settings), "recheck", settings)
+            _name_run(name, "poll", window)
+            summary = pull_slices(begun.pull, [*cut(window, "poll", settings), *recheck])
+            if recheck and not summary.failed:
+                with begun.pull.store.transaction() as transaction:
+                    ledger.rechecked(transaction, begun.pull.source, begun.now)
+                log.info("re-check of the last %d h: %d records came late", settings.recheck_hours, summary.late)
+            begun.pull.publisher.at_end(turned=bool(summary.failed) or begun.pull.beginning.failing)
+    except TurnTaken as taken:
+        return Completed(name="Skipped", message=str(taken), data=Summary(skipped=str(taken)).as_counts())
+    except AlertsError as error:
+        return Failed(message=str(error), data=Summary(failed=1, errors=[str(error)]).as_counts())
+    return _outcome(summary)
+
+
+def backfill(
+    name: str, connector: Connector, make_stages: MakeStages, start: datetime, end: datetime, what: What
+) -> State[Any]:
+    """Fetch a stretch of time by hand: all of it, or only what is not covered yet. The state of the flow run."""
+    asked = Interval(whole_second(start), whole_second(end))
+    try:
+        if asked.start >= asked.end:
+            raise SettingsError("The end of a backfill must be later than its start. Correct the times and start it again.")
+        with _begun(name, connector, make_stages, None, asked) as begun:
+            settings = begun.pull.store.settings
+            window = backfill_window(begun.pull.beginning.progress, asked, what, begun.now, settings)
+            _say_what_is_skipped(asked, window, begun.now - settings.settle)
+            slices = cut(window, "backfill", settings)
+            with _progress_artifact(f"Backfill of {name}") as progress:
+                summary = pull_slices(begun.pull._replace(progress=progress), slices)
+            begun.pull.publisher.at_end(turned=bool(summary.failed) or begun.pull.beginning.failing)
+    except AlertsError as error:
+        return Failed(message=str(error), data=Summary(failed=1, errors=[str(error)]).as_counts())
+    return _outcome(summary)
+
+
+@contextmanager
+def _begun(
+    name: str, connector: Connector, make_stages: MakeStages, patience: float | None, asked: Interval
+) -> Iterator[Begun]:
+    """Register the connector, wait for its turn, open the connection, correct the clock."""
+    store = Store(load_settings())
+    source = source_of(name, connector)
+    stop = threading.Event()
+    trigger = "poll" if patience is not None else "backfill"
+    turn = Turn(store.settings.home, source.connector_id, stop)
+    turn.take(patience)
+    try:
+        beginning = ledger.begin(store, source, datetime.now(UTC))
+        publisher = Publisher(store, trigger)
+        try:
+            with make_stages(connector, source, store.settings, stop) as stages:
+                now = corrected_now(stages)
+                yield Begun(Pull(stages, source, store, beginning, publisher, turn, stop, _no_progress), now)
+        except AlertsError as error:
+            # Nothing was asked for yet: the attempt is on record with the stretch it would have begun with.
+            begin = watermark(beginning.progress.origin, beginning.progress.coverage) if trigger == "poll" else asked.start
+            record_failure(store, source, Slice(begin, max(begin, asked.end), trigger), error)
+            publisher.at_end(turned=True)
+            raise
+    finally:
+        turn.release()
+
+
+def source_of(name: str, connector: Connector) -> ledger.Source:
+    """What the store has to know of a saved connector."""
+    if connector.connector_id is None:
+        raise SettingsError(f"The connector {name!r} was never saved. Save it first.")
+    return ledger.Source(
+        connector.connector_id,
+        name,
+        connector.product,
+        connector.tenant,
+        connector.polling_minutes,
+        connector.link_template,
+        connector.key_expires_at,
+        timedelta(days=connector.first_look_back_days),
+    )
+
+
+def corrected_now(stages: Stages) -> datetime:
+    """Now, by the service's clock where ours is off by more than 5 s."""
+    offset = stages.clock_offset()
+    if abs(offset) <= CLOCK_TOLERANCE:
+        return datetime.now(UTC)
+    log.warning(
+        "this machine's clock and the service's differ by %.0f s; windows follow the service's. "
+        "Set this machine's clock (NTP).",
+        offset.total_seconds(),
+    )
+    return datetime.now(UTC) + offset
+
+
+def _outcome(summary: Summary) -> State[Any]:
+    """Failed where a slice failed, with the error's own sentence; the counts are the data either way."""
+    if not summary.failed:
+        says = f"{summary.received} received, {summary.new} new, {summary.alerts} alerts, {summary.rejected} rejected."
+        return Completed(message=says, data=summary.as_counts())
+    kept = f" {summary.slices} other slices are loaded." if summary.slices else ""
+    return Failed(message=" ".join(summary.errors) + kept, data=summary.as_counts())
+
+
+def _say_what_is_skipped(asked: Interval, window: list[Interval], newest: datetime) -> None:
+    if asked.end > newest:
+        log.info("the window ends at %s: younger records may still be on their way", f"{newest:%Y-%m-%d %H:%M:%S} UTC")
+    fetched = sum((each.end - each.start for each in window), timedelta())
+    skipped = min(asked.end, newest) - asked.start - fetched
+    if skipped > timedelta():
+        log.info("%s of the window are covered already and skipped; choose `everything` to read them again", skipped)
+
+
+def _name_run(name: str, trigger: str, window: list[Interval]) -> None:
+    """Put the window into the run's name; it is known only after the store was read."""
+    run_id = flow_run.get_id()
+    if run_id and window:
+        text = f"{name} {trigger} {window[0].start:%Y-%m-%d %H:%M} to {window[-1].end:%Y-%m-%d %H:%M}"
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(UUID(run_id), name=text)
+
+
+@contextmanager
+def _progress_artifact(description: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on the run's page in the Prefect UI."""
+    artifact = create_progress_artifact(progress=0.0, description=description)
+
+    def progress(done: int, total: int) -> None:
+        update_progress_artifact(artifact, progress=100.0 * done / total)
+
+    yield progress
+
+
+def _no_progress(done: int, total: int) -> None:
+    """A poll is too short for a bar."""
+
+

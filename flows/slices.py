@@ -1,0 +1,218 @@
+"""The slices of a pull, whichever product: extract, validate, transform, load for each, as Prefect tasks.
+
+Slices are fetched concurrently and loaded one after the other. A slice that fails is reported and leaves the others
+alone; an error that a person must mend ends the run, for every further slice would meet it too.
+"""
+
+import logging
+import shutil
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import polars as pl
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+
+from tasks import ledger
+from tasks.alerts import REJECT_SCHEMA
+from tasks.database import Store
+from tasks.errors import AlertsError, OperatorError
+from tasks.load import Loaded, close_slice, load_slice
+from tasks.publishing import Publisher
+from tasks.stage import Extracted, Transformed, Validated
+from tasks.summary import Summary
+from tasks.turn import Turn
+from tasks.window import Slice
+
+log = logging.getLogger("attachment_alerts.pull")
+
+class Stages(Protocol):
+    """What a product's room offers for one connector."""
+
+    @property
+    def refusals(self) -> int: ...
+    def clock_offset(self) -> timedelta: ...
+    def extract(self, piece: Slice, scratch: Path) -> Extracted: ...
+    def validate(self, extracted: Extracted, scratch: Path, open_rejects: frozenset[str]) -> Validated: ...
+    def transform(self, validated: Validated, scratch: Path, piece: Slice) -> Transformed: ...
+
+
+class Pull(NamedTuple):
+    """Everything the slices of one run share."""
+
+    stages: Stages
+    source: ledger.Source
+    store: Store
+    beginning: ledger.Beginning
+    publisher: Publisher
+    turn: Turn
+    stop: threading.Event
+    progress: Callable[[int, int], None]
+    """told how many of how many slices are done"""
+
+
+@task(task_run_name="extract {piece.start:%Y-%m-%d %H:%M}", cache_policy=NO_CACHE)
+def extract(stages: Stages, piece: Slice, scratch: Path) -> Extracted:
+    """Fetch every page of the slice into scratch files."""
+    return stages.extract(piece, scratch)
+
+
+@task(task_run_name="validate {piece.start:%Y-%m-%d %H:%M}", cache_policy=NO_CACHE)
+def validate(
+    stages: Stages, piece: Slice, extracted: Extracted, scratch: Path, open_rejects: frozenset[str]
+) -> Validated:
+    """Tell records that can be scans from rejects."""
+    return stages.validate(extracted, scratch, open_rejects)
+
+
+@task(task_run_name="transform {piece.start:%Y-%m-%d %H:%M}", cache_policy=NO_CACHE)
+def transform(stages: Stages, piece: Slice, validated: Validated, scratch: Path) -> Transformed:
+    """Turn records into scans in our words."""
+    return stages.transform(validated, scratch, piece)
+
+
+@task(task_run_name="load {piece.start:%Y-%m-%d %H:%M}", cache_policy=NO_CACHE)
+def load(
+    pull: Pull, piece: Slice, extracted: Extracted, validated: Validated, transformed: Transformed
+) -> tuple[ledger.Report, Loaded]:
+    """Commit the slice: rows, changes, rejects, groups, report and coverage in one transaction."""
+    rejects = pl.concat([pl.DataFrame(schema=REJECT_SCHEMA), *validated.rejects])
+    with pull.store.transaction() as transaction:
+        loaded = load_slice(
+            transaction, pull.source, transformed.scans, rejects, validated.resolved, pull.store.settings
+        )
+        report = ledger.Report(
+            piece.start,
+            piece.end,
+            piece.trigger,
+            "complete_empty_tail" if extracted.empty_tail else "complete",
+            extracted.started_at,
+            datetime.now(UTC),
+            pages=extracted.pages,
+            received=extracted.received,
+            accepted=transformed.accepted,
+            new=loaded.new,
+            changed=loaded.changed,
+            duplicates=loaded.duplicates,
+            rejected=loaded.rejected,
+            outside=transformed.outside,
+            vendor_total=extracted.vendor_total,
+            newest_at=transformed.newest_at,
+            flow_run_id=flow_run.get_id(),
+        )
+        close_slice(transaction, pull.source, piece, report)
+        transaction.publish = pull.publisher.after_slice(changed=transaction.changed, high=loaded.high > 0)
+    return report, loaded
+
+
+def pull_slices(pull: Pull, slices: Sequence[Slice]) -> Summary:
+    """Fetch and load all slices, concurrently within the account's limit; one that fails does not stop the others."""
+    summary = Summary()
+    waiting = deque(slices)
+    under_way: deque[tuple[Slice, Path, PrefectFuture[Extracted]]] = deque()
+    folder = Path(tempfile.mkdtemp(prefix="pull-", dir=_scratch_of(pull.store)))
+    failed: list[tuple[Slice, AlertsError]] = []
+    try:
+        while waiting or under_way:
+            if pull.turn.wanted() and not under_way:
+                pull.turn.give_way()
+            while waiting and len(under_way) < pull.store.settings.fetch_concurrency and not pull.turn.wanted():
+                piece = waiting.popleft()
+                scratch = folder / f"{piece.start:%Y%m%dT%H%M%S}-{piece.trigger}"
+                under_way.append((piece, scratch, extract.submit(pull.stages, piece, scratch)))
+            if not under_way:
+                continue
+            piece, scratch, future = under_way[0]
+            try:
+                _finish(pull, piece, scratch, future, summary)
+            except AlertsError as error:
+                failed.append((piece, error))
+                _report_failure(pull, piece, error, summary)
+                if isinstance(error, OperatorError):
+                    waiting.clear()
+            under_way.popleft()
+            shutil.rmtree(scratch, ignore_errors=True)
+            pull.progress(summary.slices + summary.failed, len(slices))
+    finally:
+        # What is left under way here was stopped from outside: by Ctrl-C, a cancellation, a termination signal.
+        pull.stop.set()
+        _report_cancelled(pull, [piece for piece, _, _ in under_way])
+        shutil.rmtree(folder, ignore_errors=True)
+    summary.refusals = pull.stages.refusals
+    _mention_once(summary)
+    return summary
+
+
+def _finish(pull: Pull, piece: Slice, scratch: Path, future: PrefectFuture[Extracted], summary: Summary) -> None:
+    extracted = future.result()
+    validated = validate(pull.stages, piece, extracted, scratch, pull.beginning.open_rejects)
+    transformed = transform(pull.stages, piece, validated, scratch)
+    report, loaded = load(pull, piece, extracted, validated, transformed)
+    summary.add(report, validated, transformed, loaded)
+    log.info(
+        "%s %s to %s: %d received, %d new, %d changed, %d duplicates, %d rejected, %d alerts",
+        piece.trigger,
+        f"{piece.start:%Y-%m-%d %H:%M}",
+        f"{piece.end:%H:%M}",
+        report.received,
+        report.new,
+        report.changed,
+        report.duplicates,
+        report.rejected,
+        loaded.alerts,
+    )
+
+
+def _report_failure(pull: Pull, piece: Slice, error: AlertsError, summary: Summary) -> None:
+    summary.failed += 1
+    if str(error) not in summary.errors:
+        summary.errors.append(str(error))
+    log.error("%s %s to %s failed: %s", piece.trigger, f"{piece.start:%Y-%m-%d %H:%M}", f"{piece.end:%H:%M}", error)
+    record_failure(pull.store, pull.source, piece, error)
+
+
+def record_failure(store: Store, source: ledger.Source, piece: Slice, error: AlertsError) -> None:
+    """Add a failed attempt to `windows`; it covers nothing."""
+    now = datetime.now(UTC)
+    report = ledger.Report(
+        piece.start,
+        piece.end,
+        piece.trigger,
+        "failed",
+        now,
+        now,
+        error_kind=type(error).__name__,
+        error=str(error),
+        flow_run_id=flow_run.get_id(),
+    )
+    with store.transaction() as transaction:
+        ledger.record(transaction, source, [report])
+
+
+def _report_cancelled(pull: Pull, pieces: list[Slice]) -> None:
+    if not pieces:
+        return
+    now, run = datetime.now(UTC), flow_run.get_id()
+    reports = [ledger.Report(*piece, "cancelled", now, now, flow_run_id=run) for piece in pieces]
+    with pull.store.transaction() as transaction:
+        ledger.record(transaction, pull.source, reports)
+
+
+def _mention_once(summary: Summary) -> None:
+    for word in sorted(summary.unseen):
+        log.warning("never seen before, kept and treated as unrecognised: %s", word)
+    for name in sorted(summary.leftover):
+        log.warning("the service sends a field that is not known here: %s", name)
+
+
+def _scratch_of(store: Store) -> Path:
+    folder = store.settings.home / "scratch"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder

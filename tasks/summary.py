@@ -1,0 +1,60 @@
+"""What a run has done, as plain counts."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tasks.ledger import Report
+from tasks.load import Loaded
+from tasks.stage import Transformed, Validated
+
+
+@dataclass
+class Summary:
+    """Totals of a run. received = accepted + rejected; accepted = new + changed + duplicates."""
+
+    slices: int = 0
+    failed: int = 0
+    skipped: str | None = None
+    """why the run did nothing, if it did nothing"""
+    pages: int = 0
+    received: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    new: int = 0
+    changed: int = 0
+    duplicates: int = 0
+    outside: int = 0
+    low: int = 0
+    """accepted records that raise no alert"""
+    alerts: int = 0
+    """alerts that are new or became more urgent"""
+    high: int = 0
+    late: int = 0
+    """new records that only the daily re-check found"""
+    refusals: int = 0
+    """requests the service refused for its quota"""
+    unseen: set[str] = field(default_factory=set)
+    leftover: set[str] = field(default_factory=set)
+    newest_at: datetime | None = None
+    errors: list[str] = field(default_factory=list)
+
+    def add(self, report: Report, validated: Validated, transformed: Transformed, loaded: Loaded) -> None:
+        """Count a loaded slice."""
+        self.slices += 1
+        for name in ("pages", "received", "accepted", "rejected", "new", "changed", "duplicates", "outside"):
+            setattr(self, name, getattr(self, name) + getattr(report, name))
+        self.low += transformed.low
+        self.alerts += loaded.alerts
+        self.high += loaded.high
+        self.late += loaded.new if report.trigger == "recheck" else 0
+        self.unseen |= set(transformed.unseen)
+        self.leftover |= set(validated.leftover)
+        self.newest_at = max(filter(None, (self.newest_at, report.newest_at)), default=None)
+
+    def as_counts(self) -> dict[str, Any]:
+        """JSON values: the result of a flow run."""
+        counts = {name: value for name, value in vars(self).items() if isinstance(value, int)}
+        moment = self.newest_at and self.newest_at.isoformat()
+        words = {"unseen": sorted(self.unseen), "leftover": sorted(self.leftover), "errors": self.errors}
+        return {**counts, "skipped": self.skipped, "newest_at": moment, **words}

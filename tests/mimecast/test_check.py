@@ -1,0 +1,325 @@
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.connectors import Check, check_connector, passed
+from tasks.mimecast.check import run_checks
+from tasks.mimecast.connector import MimecastConnector
+from tasks.mimecast.simulator import (
+    V1_KEYS,
+    V2_KEYS,
+    Account,
+    Faults,
+    Running,
+    Simulator,
+    Switches,
+    World,
+    serve,
+)
+from tests.mimecast.network import Authority, inspecting_proxy
+
+pytestmark = pytest.mark.usefixtures("quick", "bare_network")
+
+KEYS: dict[str, dict[str, Any]] = {
+    "1.0": {"api": "1.0", "region": "eu", **V1_KEYS},
+    "2.0": {"api": "2.0", **V2_KEYS},
+}
+NAMES = [
+    "address", "host and TLS", "clock", "credentials", "key expiry", "region", "permission", "account", "request quota"
+]  # fmt: skip
+AUTHORITY = "Contoso Web Gateway CA"
+HASHED_NAME = "239505d8.0"  # of that authority, as `openssl rehash` makes it
+VENDOR_HOST = "eu-api.mimecast.com"
+
+
+@pytest.fixture(params=["1.0", "2.0"])
+def api(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@contextmanager
+def service(switches: Switches | None = None, **account: Any) -> Iterator[Running]:
+    simulator = Simulator(
+        World.of_records([]), switches or Switches(), Faults(), accounts=(Account.numbered(1, **account),)
+    )
+    with serve(simulator) as running:
+        yield running
+
+
+def outcome(running: Running, api: str, **changes: Any) -> dict[str, Check]:
+    checks = run_checks(connector_of(running.url, api, **changes))[0]
+    assert [check.name for check in checks] == NAMES
+    for check in checks:
+        assert check.says
+        assert check.next_step or check.state in ("ok", "skipped")
+    return {check.name: check for check in checks}
+
+
+def connector_of(url: str, api: str, **changes: Any) -> MimecastConnector:
+    return MimecastConnector.model_validate(KEYS[api] | {"base_url": url, "allow_other_host": True} | changes)
+
+
+def states(checks: dict[str, Check]) -> dict[str, str]:
+    return {check.name: check.state for check in checks.values() if check.state != "ok"}
+
+
+SIMULATED = {"address": "warning", "host and TLS": "warning"}  # another host, and without TLS
+
+
+def test_everything_fine(api: str) -> None:
+    with service() as running:
+        checks = outcome(running, api)
+        found, account = check_connector(connector_of(running.url, api))
+    assert states(checks) == SIMULATED
+    assert passed(found)
+    assert account is not None
+    assert account.code == "CSIM1A1"
+    assert "Contoso 1 (simulated) (CSIM1A1)" in checks["account"].says
+    assert "of 800 requests left" in checks["request quota"].says
+
+
+@pytest.mark.parametrize(
+    ("api", "wrong", "named"),
+    [
+        ("1.0", {"application_id": "other"}, "application id"),
+        ("1.0", {"application_key": "other"}, "application key, access key or secret key"),
+        ("1.0", {"access_key": "other"}, "application key, access key or secret key"),
+        ("1.0", {"secret_key": "b3RoZXI="}, "application key, access key or secret key"),
+        ("2.0", {"client_id": "other"}, "client id or the client secret"),
+        ("2.0", {"client_secret": "other"}, "client id or the client secret"),
+    ],
+    indirect=["api"],
+)
+@pytest.mark.parametrize("form", ["flat", "oauth"])
+def test_refused_keys_say_which_can_be_wrong(api: str, wrong: dict[str, str], named: str, form: Any) -> None:
+    with service(Switches(bad_client_form=form)) as running:
+        checks = outcome(running, api, **wrong)
+    assert not passed(list(checks.values()))
+    assert checks["credentials"].state == "failed"
+    assert named in checks["credentials"].says
+    assert [checks[name].state for name in NAMES[4:8]] == ["skipped"] * 4
+
+
+def test_expired_keys() -> None:
+    with service(keys_expired=True) as running:
+        checks = outcome(running, "1.0")
+    assert states(checks) == SIMULATED | {
+        "key expiry": "failed", "region": "skipped", "permission": "skipped", "account": "skipped"
+    }  # fmt: skip
+    assert "connectors rotate" in (checks["key expiry"].next_step or "")
+
+
+@pytest.mark.parametrize(("days", "state"), [(-1, "warning"), (13, "warning"), (15, "ok")])
+def test_keys_that_end_soon(api: str, days: int, state: str) -> None:
+    with service() as running:
+        ends = datetime.now(UTC) + timedelta(days=days, hours=1)
+        checks = outcome(running, api, key_expires_at=ends)
+    assert checks["key expiry"].state == state
+    assert f"{ends:%Y-%m-%d}" in checks["key expiry"].says
+    assert passed(list(checks.values()))
+
+
+def test_wrong_region() -> None:
+    with service() as running:
+        running.simulator.faults.inject("wrong-region", times=None)
+        checks = outcome(running, "1.0")
+    assert checks["region"].state == "failed"
+    assert "eu, de, us" in (checks["region"].next_step or "")
+    assert not passed(list(checks.values()))
+
+
+def test_missing_permission_still_says_which_account(api: str) -> None:
+    with service(may_read_logs=False) as running:
+        checks = outcome(running, api)
+    assert states(checks) == SIMULATED | {"permission": "failed"}
+    assert "Monitoring | Attachment Protection | Read" in (checks["permission"].next_step or "")
+    assert not passed(list(checks.values()))
+
+
+def test_an_account_that_may_not_be_asked_is_no_obstacle(api: str) -> None:
+    with service(may_read_account=False) as running:
+        checks = outcome(running, api)
+    assert states(checks) == SIMULATED | {"account": "warning"}
+    assert passed(list(checks.values()))
+
+
+def test_account_without_the_package(api: str) -> None:
+    with service(packages=("Email Security [1001]",)) as running:
+        checks = outcome(running, api)
+    assert states(checks) == SIMULATED | {"account": "warning"}
+    assert "Attachment Protection" in checks["account"].says
+
+
+def test_keys_of_another_account(api: str) -> None:
+    with service() as running:
+        checks = outcome(running, api, account_code="COTHER")
+    assert states(checks) == SIMULATED | {"account": "failed"}
+    assert not passed(list(checks.values()))
+
+
+@pytest.mark.parametrize(("ahead", "way"), [(3_600.0, "behind"), (-90.0, "ahead of")])
+def test_clock_that_is_off(api: str, ahead: float, way: str) -> None:
+    with service(Switches(server_time_offset=ahead)) as running:
+        checks = outcome(running, api)
+    assert states(checks) == SIMULATED | {"clock": "warning"}
+    assert way in checks["clock"].says
+
+
+def test_clock_that_spoils_the_signature() -> None:
+    with service(Switches(server_time_offset=3_600, clock_skew_check=True)) as running:
+        checks = outcome(running, "1.0")
+    assert checks["credentials"].state == "failed"
+    assert "clock first" in (checks["credentials"].next_step or "")
+
+
+def test_quota_used_up(api: str) -> None:
+    with service() as running:
+        running.simulator.faults.inject("429", times=None, seconds=15)
+        checks = outcome(running, api)
+    assert checks["request quota"].state == "failed"
+    assert checks["permission"].state == "skipped"
+    assert not passed(list(checks.values()))
+
+
+def test_little_quota_left() -> None:
+    with service(Switches(rate_limit=19, rate_window_ms=60_000)) as running:
+        for _ in range(9):
+            checks = outcome(running, "1.0")
+    assert checks["request quota"].state == "warning"
+
+
+def test_service_in_trouble(api: str) -> None:
+    with service() as running:
+        running.simulator.faults.inject("500", times=None)
+        checks = outcome(running, api)
+    assert checks["permission"].state == "failed"
+    assert checks["credentials"].state == "skipped"
+
+
+def test_nobody_there(api: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    checks, account = run_checks(connector_of(url, api))
+    assert account is None
+    assert [check.state for check in checks] == ["warning", "failed", *["skipped"] * 7]
+    assert "No connection to 127.0.0.1" in checks[1].says
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path, AUTHORITY)
+
+
+def vendor_connector() -> MimecastConnector:
+    return MimecastConnector.model_validate(KEYS["1.0"])
+
+
+def test_inspecting_proxy_with_the_company_authority(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with service() as running:
+        certificate = authority.server_context(VENDOR_HOST)
+        with inspecting_proxy(certificate, running.url.removeprefix("http://")) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", proxy.replace("http://", "http://me:hidden-word@"))
+            monkeypatch.setenv("SSL_CERT_FILE", str(authority.pem))
+            checks, account = run_checks(vendor_connector())
+    assert passed(checks)
+    assert account is not None
+    assert account.code == "CSIM1A1"
+    assert checks[0].state == "ok"
+    assert checks[1].state == "warning"
+    assert f"{VENDOR_HOST} answers through the proxy {proxy}" in checks[1].says
+    assert "TLS-inspecting proxy" in checks[1].says
+    assert AUTHORITY in checks[1].says
+    assert "hidden-word" not in str(checks)
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_other_names_of_the_company_authority(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, name: str, tmp_path: Path
+) -> None:
+    place = authority.pem
+    if name == "SSL_CERT_DIR":
+        place = tmp_path / "authorities"
+        place.mkdir()
+        (place / HASHED_NAME).symlink_to(authority.pem)
+    with service() as running:
+        certificate = authority.server_context(VENDOR_HOST)
+        with inspecting_proxy(certificate, running.url.removeprefix("http://")) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", proxy)
+            monkeypatch.setenv(name, str(place))
+            checks, _ = run_checks(vendor_connector())
+    assert passed(checks)
+    assert name in checks[1].says
+
+
+def test_inspecting_proxy_nobody_trusts_is_named(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with service() as running:
+        certificate = authority.server_context(VENDOR_HOST)
+        with inspecting_proxy(certificate, running.url.removeprefix("http://")) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", proxy)
+            checks, _ = run_checks(vendor_connector())
+        assert all("authorization" not in str(asked).lower() for asked in running.simulator.requests)
+    assert [check.state for check in checks] == ["ok", "failed", *["skipped"] * 7]
+    assert AUTHORITY in checks[1].says
+    assert "TLS-inspecting proxy" in (checks[1].next_step or "")
+    assert "SSL_CERT_FILE" in (checks[1].next_step or "")
+
+
+@pytest.mark.parametrize(
+    ("host", "life", "says"),
+    [
+        ("other.example", timedelta(days=1), "made for another name"),
+        (VENDOR_HOST, timedelta(days=-1), "not valid now"),
+    ],
+)
+def test_certificates_that_do_not_fit(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, host: str, life: timedelta, says: str
+) -> None:
+    with inspecting_proxy(authority.server_context(host, life), "127.0.0.1:9") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.pem))
+        checks, _ = run_checks(vendor_connector())
+    assert checks[1].state == "failed"
+    assert says in checks[1].says
+
+
+@pytest.mark.parametrize(
+    ("refusal", "says"),
+    [(b"407 Proxy Authentication Required", "user and a password"), (b"403 Forbidden", "403 Forbidden")],
+)
+def test_proxy_that_does_not_let_us_through(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, refusal: bytes, says: str
+) -> None:
+    with inspecting_proxy(authority.server_context(VENDOR_HOST), "127.0.0.1:9", refusal) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        checks, _ = run_checks(vendor_connector())
+    assert checks[1].state == "failed"
+    assert says in checks[1].says
+
+
+@pytest.mark.parametrize("content", [None, "not a certificate"])
+def test_company_authority_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "authority.pem"
+    if content:
+        file.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    checks, _ = run_checks(vendor_connector())
+    assert checks[1].state == "failed"
+    assert "SSL_CERT_FILE" in checks[1].says
+
+
+def test_name_that_does_not_resolve() -> None:
+    connector = connector_of("https://no-such-host.invalid", "2.0")
+    checks, _ = run_checks(connector)
+    assert checks[1].state == "failed"
+    assert "no-such-host.invalid" in checks[1].says

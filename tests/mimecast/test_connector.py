@@ -1,0 +1,174 @@
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tasks.connector import made
+from tasks.errors import ConnectorRefused
+from tasks.mimecast.connector import HOSTS, MimecastConnector
+
+V1 = {
+    "api": "1.0",
+    "region": "eu",
+    "application_id": "app-id",
+    "application_key": "hush-application-key",
+    "access_key": "hush-access-key",
+    "secret_key": "aHVzaCBzZWNyZXQ=",
+}
+V2 = {"client_id": "me", "client_secret": "hush-client-secret"}
+SECRETS = ("hush-application-key", "hush-access-key", "aHVzaCBzZWNyZXQ=", "hush-client-secret")
+
+
+def connector(values: dict[str, Any] = V2, **changes: Any) -> MimecastConnector:
+    return made(MimecastConnector, values | changes)
+
+
+def test_defaults_of_the_issue() -> None:
+    plain = connector()
+    assert (plain.api, plain.region, plain.url) == ("2.0", "global", "https://api.services.mimecast.com")
+    assert (plain.page_size, plain.polling_minutes, plain.first_look_back_days) == (500, 15, 7)
+    assert (plain.tenant, plain.no_verdict, plain.connector_id, plain.account_code) == ("default", "medium", None, None)
+
+
+@pytest.mark.parametrize(("api", "region"), [(api, region) for api in HOSTS for region in HOSTS[api]])
+def test_every_known_host_is_accepted_as_it_is(api: str, region: str) -> None:
+    values = V1 if api == "1.0" else V2
+    known = connector(values, api=api, region=region)
+    assert known.url == HOSTS[api][region]
+    assert known.is_vendor_host()
+    assert connector(values, api=api, region=region, base_url=known.url).url == known.url
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"client_secret": ""}, "API 2.0 needs client_secret"),
+        ({"client_id": None, "client_secret": None}, "API 2.0 needs client_id, client_secret"),
+        ({"api": "1.0", "region": "eu"}, "API 1.0 needs application_id, application_key, access_key, secret_key"),
+        ({"region": "eu"}, "API 2.0 has no region eu; it has global, uk, us"),
+        (V1 | {"region": "global"}, "API 1.0 has no region global; it has eu, de"),
+        ({"region": "mars"}, "region: Input should be"),
+        ({"page_size": 0}, "page_size: Input should be greater"),
+        ({"page_size": 501}, "page_size: Input should be less"),
+        ({"first_look_back_days": 61}, "first_look_back_days"),
+        ({"polling_minutes": 7}, "polling_minutes"),
+        ({"tenant": "Not A Slug"}, "tenant"),
+        ({"client_id": "two words"}, "client_id: has blanks"),
+        ({"client_secret": "line\nbreak"}, "client_secret: has blanks"),
+        (V1 | {"secret_key": "hush!"}, "secret_key: is not complete base64"),
+        (V1 | {"secret_key": "aHVzaCBzZWNyZXQ"}, "secret_key: is not complete base64"),
+        ({"base_url": "api.services.mimecast.com"}, "base_url: is no address"),
+        ({"base_url": "ftp://api.services.mimecast.com"}, "base_url: is no address"),
+        ({"base_url": "https://"}, "base_url: is no address"),
+        ({"base_url": "https://eu-api.mimecast.com/api"}, "base_url: must be https://host and nothing more"),
+        ({"base_url": "https://me:hush@eu-api.mimecast.com"}, "base_url: must be https://host"),
+        ({"base_url": "https://eu-api.mimecast.com?x=1"}, "base_url: must be https://host"),
+        ({"base_url": "http://eu-api.mimecast.com"}, "not an https host of Mimecast"),
+        ({"base_url": "https://mimecast.com.evil.example"}, "not an https host of Mimecast"),
+        ({"base_url": "https://evilmimecast.com"}, "not an https host of Mimecast"),
+        ({"base_url": "http://127.0.0.1:8000"}, "allow_other_host"),
+        ({"detection_details_url": "javascript:alert(1)"}, "must begin with https://"),
+        ({"detection_details_url": "https://x/{message}"}, "{message_id}, {file_sha256} and {date}"),
+        ({"detection_details_url": "https://x/{date.__class__}"}, "nothing else in braces"),
+        ({"detection_details_url": "https://x/{date:{date}}"}, "nothing else in braces"),
+        ({"detection_details_url": "https://x/{"}, "single { or }"),
+    ],
+)
+def test_wrong_combinations_are_refused_with_a_sentence(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConnectorRefused) as caught:
+        connector(V2 | changes)
+    assert sentence in str(caught.value)
+
+
+def test_another_host_must_be_allowed() -> None:
+    allowed = connector(base_url="HTTP://127.0.0.1:8000/", allow_other_host=True)
+    assert allowed.url == "http://127.0.0.1:8000"
+    assert not allowed.is_vendor_host()
+
+
+def test_blanks_around_pasted_keys_are_dropped() -> None:
+    pasted = connector(client_id=" me\n", client_secret="\thush-client-secret ")
+    assert pasted.client_id == "me"
+    assert pasted.client_secret.get_secret_value() == "hush-client-secret"
+
+
+def test_times_without_a_zone_are_utc() -> None:
+    assert connector(key_expires_at="2027-01-02T03:04:05").key_expires_at == datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def test_secrets_are_in_no_text() -> None:
+    both = connector(V1 | V2 | {"api": "1.0"})
+    texts = [repr(both), str(both), str(both.model_dump()), both.model_dump_json(), both.key_identity()]
+    for changes in ({"page_size": "hush-client-secret"}, {"api": "1.0", "region": "global"}, {"tenant": "X"}):
+        try:
+            MimecastConnector(**(V1 | V2 | changes))
+        except ValidationError as wrong:
+            texts += [str(wrong), repr(wrong), traceback.format_exc()]
+        try:
+            connector(V1 | V2 | changes)
+        except ConnectorRefused:
+            texts.append(traceback.format_exc())
+    assert len(texts) == 5 + 3 * 4
+    assert not [secret for secret in SECRETS for text in texts if secret in text]
+
+
+def test_secrets_are_password_fields_of_the_form() -> None:
+    form = MimecastConnector.model_json_schema()
+    assert sorted(form["secret_fields"]) == ["access_key", "application_key", "client_secret", "secret_key"]
+    assert form["block_type_slug"] == "mimecast-connector"
+
+
+def test_form_explains_every_field_in_a_good_order() -> None:
+    fields = MimecastConnector.model_json_schema()["properties"]
+    assert all(field["title"] and field["description"] for field in fields.values())
+    order = sorted(fields, key=lambda name: fields[name]["position"])
+    assert order[:3] == ["api", "region", "base_url"]
+    assert order[-2:] == ["account_code", "connector_id"]
+    assert fields["polling_minutes"]["enum"] == [5, 10, 15, 30, 60]
+
+
+def test_link_to_details() -> None:
+    template = "https://siem.example/?m={message_id}&h={file_sha256}&d={date}"
+    assert connector(detection_details_url=template).link_template == template
+    dashboard = "https://login-{}.mimecast.com/administration/app/#/administration-dashboard"
+    assert connector(V1).link_template == dashboard.format("eu")
+    assert connector(V1, region="je").link_template == dashboard.format("jer")
+    assert connector().link_template == "https://login.mimecast.com/u/login/?gta=administration"
+
+
+def test_rotating_within_a_generation() -> None:
+    old = connector(V1, account_code="C1", key_expires_at="2026-12-01", tenant="acme", page_size=100)
+    new = old.rotated(**{name: V1[name] for name in ("application_id", "application_key")}, access_key="x", secret_key="eA==")
+    assert new.access_key.get_secret_value() == "x"
+    assert (new.account_code, new.tenant, new.page_size, new.region) == ("C1", "acme", 100, "eu")
+    assert new.key_expires_at is None
+    assert old.access_key.get_secret_value() == "hush-access-key"
+
+
+def test_rotating_to_the_other_generation_empties_the_old_keys() -> None:
+    new = connector(V1, base_url="https://eu-api.mimecast.com").rotated(**V2)
+    assert (new.api, new.url, new.application_id) == ("2.0", "https://api.services.mimecast.com", "")
+    assert new.secret_key.get_secret_value() == ""
+    back = new.rotated(**V1)
+    assert (back.api, back.region, back.client_id) == ("1.0", "eu", "")
+    simulated = connector(V1, base_url="http://127.0.0.1:8", allow_other_host=True).rotated(**V2)
+    assert simulated.url == "http://127.0.0.1:8"
+
+
+def test_rotating_needs_all_keys() -> None:
+    with pytest.raises(ConnectorRefused, match="API 2.0 needs client_secret"):
+        connector(V1).rotated(client_id="me")
+    with pytest.raises(ConnectorRefused, match="API 1.0 has no region global"):
+        connector().rotated(**{name: value for name, value in V1.items() if name not in ("api", "region")})
+
+
+def test_same_account_by_keys_or_by_code() -> None:
+    assert connector().same_account(connector(tenant="other", region="uk"))
+    assert not connector().same_account(connector(client_id="you"))
+    assert connector(account_code="C1").same_account(connector(V1, account_code="C1"))
+    assert not connector(account_code="C1").same_account(connector(client_id="you", account_code="C2"))
+    assert not connector().same_account(connector(V1))
+    here = {"base_url": "http://127.0.0.1:1", "allow_other_host": True, "account_code": "C1"}
+    assert not connector(V2 | here).same_account(connector(V2 | here | {"base_url": "http://127.0.0.1:2"}))
