@@ -4,6 +4,7 @@ A connector is a Prefect Block, so the same one is edited in the Prefect UI and 
 """
 
 import inspect
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from string import Formatter
@@ -37,6 +38,9 @@ class Check:
     state: Literal["ok", "warning", "failed", "skipped"]
     says: str
     next_step: str | None = None
+
+
+_FORMS: dict[Any, dict[str, Any]] = {}
 
 
 class Connector(Block):
@@ -125,12 +129,15 @@ class Connector(Block):
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The form: address and credentials first, then what all products share, then what we keep ourselves."""
-        schema = super().model_json_schema(*args, **kwargs)
-        own = inspect.get_annotations(cls)
-        names = sorted(schema["properties"], key=lambda name: (name in KEPT_BY_US, name not in own))
-        for position, name in enumerate(names):
-            schema["properties"][name]["position"] = position
-        return schema
+        key = (cls, args, *kwargs.items())
+        if key not in _FORMS:  # one save asks for it fifty times
+            form = super().model_json_schema(*args, **kwargs)
+            own = inspect.get_annotations(cls)
+            names = sorted(form["properties"], key=lambda name: (name in KEPT_BY_US, name not in own))
+            for position, name in enumerate(names):
+                form["properties"][name]["position"] = position
+            _FORMS[key] = form
+        return deepcopy(_FORMS[key])
 
     @property
     def link_template(self) -> str:

@@ -80,7 +80,7 @@ def load_connector(name: str) -> Connector:
             if name in _names(client, cls):
                 return _loaded(cls, name)
     raise UnknownConnector(
-        f"No connector is saved as {plain(name)!r} in {asked_where()}. `attachment-alerts connectors list` shows "
+        f"No connector is saved as '{plain(name)}' in {asked_where()}. `attachment-alerts connectors list` shows "
         "the names there; if it should be elsewhere, set PREFECT_API_URL."
     )
 
@@ -172,12 +172,12 @@ def passed(checks: list[Check]) -> bool:
 def _refuse_bad_name(name: str) -> None:
     if not NAME.fullmatch(name):
         raise ConnectorRefused(
-            f"{plain(name)!r} cannot be the name of a connector. Use lower-case letters, digits and single dashes."
+            f"'{plain(name)}' cannot be the name of a connector. Use lower-case letters, digits and single dashes."
         )
 
 
 def _loaded(cls: type[Connector], name: str) -> Connector:
-    with _prefect():
+    with _sentences():
         try:
             connector = cast(Connector, cls.load(name, **_SYNC))
         except RuntimeError as unusable:
@@ -193,7 +193,7 @@ def _loaded(cls: type[Connector], name: str) -> Connector:
 
 
 def _save(connector: Connector, name: str, again: bool) -> None:
-    with _prefect():
+    with _sentences():
         connector.save(name, overwrite=again, **_SYNC)
         if connector.connector_id is None:
             # The document's own id, so that two runs that meet a new connector at once give it the same one.
@@ -202,7 +202,7 @@ def _save(connector: Connector, name: str, again: bool) -> None:
 
 
 def _delete(cls: type[Connector], name: str) -> None:
-    with _prefect():
+    with _sentences():
         cls.delete(name, **_SYNC)
 
 
@@ -217,10 +217,15 @@ def _names(client: SyncPrefectClient, cls: type[Connector]) -> list[str]:
 
 @contextmanager
 def _prefect() -> Iterator[SyncPrefectClient]:
-    """A client of the Prefect API in use; its troubles become sentences."""
+    with _sentences(), get_client(sync_client=True) as client:
+        yield client
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Troubles with the Prefect API in use, in words."""
     try:
-        with get_client(sync_client=True) as client:
-            yield client
+        yield
     except httpx.HTTPStatusError as refused:
         raise Unreachable(
             f"A refusal (HTTP {refused.response.status_code}) from {asked_where()}. Check PREFECT_API_URL and "

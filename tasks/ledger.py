@@ -85,6 +85,7 @@ def begin(store: "Store", source: Source, now: datetime) -> Beginning:
 def _register(transaction: "Transaction", source: Source, now: datetime) -> None:
     facts = source._asdict()
     facts.pop("first_look_back")
+    facts["removed_at"] = None
     assignments = ", ".join(f"{name} = ${name}" for name in facts if name != "connector_id")
     differs = " OR ".join(f"{name} IS DISTINCT FROM ${name}" for name in facts if name != "connector_id")
     known = transaction.rows(
@@ -152,3 +153,22 @@ def rechecked(transaction: "Transaction", source: Source, began: datetime) -> No
         "UPDATE internal.connectors SET rechecked_at = $began WHERE connector_id = $id",
         {"began": began, "id": source.connector_id},
     )
+
+
+def renamed(store: "Store", connector_id: UUID, name: str) -> None:
+    """Show a connector's data under its new name at once."""
+    _set(store, connector_id, "name", name)
+
+
+def removed(store: "Store", connector_id: UUID, at: datetime) -> None:
+    """Take a removed connector out of the health; its data stays."""
+    _set(store, connector_id, "removed_at", at)
+
+
+def _set(store: "Store", connector_id: UUID, column: str, value: str | datetime) -> None:
+    with store.transaction() as transaction:
+        transaction.run(
+            f"UPDATE internal.connectors SET {column} = $value WHERE connector_id = $id",
+            {"value": value, "id": connector_id},
+        )
+        transaction.changed = transaction.publish = True

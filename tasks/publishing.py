@@ -10,27 +10,28 @@ AT_LEAST = timedelta(minutes=15)
 
 
 class Publisher:
-    """Decides for one run. `pending`: something was committed that the copy does not show yet."""
+    """Decides for one run."""
 
     def __init__(self, store: Store, trigger: Literal["poll", "backfill"]) -> None:
         self._store = store
         self._trigger = trigger
-        self.pending = False
+        self._brought = False  # this run has changed what analysts see
+        self._pending = False  # something was committed that the copy does not show
 
     def after_slice(self, *, changed: bool, high: bool) -> bool:
         """Whether the transaction that is being committed is published at once."""
-        self.pending |= changed
+        self._brought |= changed
+        self._pending = True
         age = self._store.publication_age()
-        due = self.pending and (age is None or age > EVERY) and self._store.may_publish()
-        urgent = high and self._trigger == "poll"
-        if due or urgent:
-            self.pending = False
-        return due or urgent
+        due = self._brought and (age is None or age > EVERY) and self._store.may_publish()
+        if due or (high and self._trigger == "poll"):
+            self._pending = False
+        return not self._pending
 
     def at_end(self, *, turned: bool) -> None:
-        """Publish what is pending. `turned`: the connector began or ceased to fail."""
+        """Publish what is pending. `turned`: the connector fails, or has ceased to."""
         age = self._store.publication_age()
         stale = age is None or (age > AT_LEAST and self._store.may_publish())
-        if self.pending or turned or stale:
+        if turned or stale or (self._pending and (self._brought or self._trigger == "backfill")):
             self._store.publish()
-            self.pending = False
+            self._pending = False

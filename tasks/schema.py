@@ -70,7 +70,7 @@ def bring_up_to_date(database: Database) -> None:
     database.run("BEGIN")
     if not found:
         database.run((SQL / "tables.sql").read_text())
-        database.run("INSERT INTO internal.store_state VALUES (1, '', 0, NULL, NULL, NULL)")
+        database.run("INSERT INTO internal.store_state VALUES (1, '', 0, NULL, NULL)")
     for number in range(max(found, 1) + 1, SCHEMA_VERSION + 1):
         database.run((SQL / "migrations" / f"{number:04}.sql").read_text())
     database.run((SQL / "views.sql").read_text())

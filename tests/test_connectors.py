@@ -4,7 +4,11 @@ from collections.abc import Iterator
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW,
+    temporary_settings,
+)
 
 from tasks.connectors import (
     Connector,
@@ -34,9 +38,10 @@ def connector(number: int = 1, **changes: object) -> MimecastConnector:
 
 @pytest.fixture
 def saved(prefect_api: None) -> Iterator[None]:
-    yield
-    for name in saved_names():
-        remove(name)
+    with temporary_settings({PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}):
+        yield
+        for name in saved_names():
+            remove(name)
 
 
 def test_products_are_found_by_looking() -> None:

@@ -8,8 +8,7 @@ CREATE TABLE internal.store_state (
     product_version VARCHAR NOT NULL,
     revision BIGINT NOT NULL,
     published_at TIMESTAMPTZ,
-    views_digest VARCHAR,
-    grouping VARCHAR
+    views_digest VARCHAR
 );
 
 CREATE TABLE internal.connectors (
@@ -21,7 +20,8 @@ CREATE TABLE internal.connectors (
     detection_details_url VARCHAR,
     key_expires_at TIMESTAMPTZ,
     origin TIMESTAMPTZ NOT NULL,
-    rechecked_at TIMESTAMPTZ NOT NULL
+    rechecked_at TIMESTAMPTZ NOT NULL,
+    removed_at TIMESTAMPTZ
 );
 
 CREATE TABLE internal.low_scans (

@@ -209,6 +209,7 @@ facts AS (
     LEFT JOIN refused r USING (connector_id)
     LEFT JOIN raised n USING (connector_id)
     LEFT JOIN holes h ON h.connector = c.name
+    WHERE c.removed_at IS NULL
 )
 SELECT
     tenant, name AS connector, product,
