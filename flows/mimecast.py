@@ -1,7 +1,7 @@
 """Poll and backfill of a Mimecast account, started by the name under which its connector is saved."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -12,7 +12,8 @@ from flows import pull
 from tasks.connectors import load_connector
 from tasks.mimecast.stages import Stages
 
-RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=16)  # the setting fetch_concurrency bounds them further
+# Three stages for each of at most 16 slices. The cast: Prefect's own runner does not fit its own type.
+RUNNER = cast(Any, ThreadPoolTaskRunner(max_workers=48))
 
 
 def _name_of_backfill() -> str:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -82,7 +82,9 @@ def backfill(
     asked = Interval(whole_second(start), whole_second(end))
     try:
         if asked.start >= asked.end:
-            raise SettingsError("The end of a backfill must be later than its start. Correct the times and start it again.")
+            raise SettingsError(
+                "The end of a backfill must be later than its start. Correct the times and start it again."
+            )
         with _begun(name, connector, make_stages, None, asked) as begun:
             settings = begun.pull.store.settings
             window = backfill_window(begun.pull.beginning.progress, asked, what, begun.now, settings)
@@ -104,7 +106,7 @@ def _begun(
     store = Store(load_settings())
     source = source_of(name, connector)
     stop = threading.Event()
-    trigger = "poll" if patience is not None else "backfill"
+    trigger: Literal["poll", "backfill"] = "poll" if patience is not None else "backfill"
     turn = Turn(store.settings.home, source.connector_id, stop)
     turn.take(patience)
     try:
@@ -116,7 +118,9 @@ def _begun(
                 yield Begun(Pull(stages, source, store, beginning, publisher, turn, stop, _no_progress), now)
         except AlertsError as error:
             # Nothing was asked for yet: the attempt is on record with the stretch it would have begun with.
-            begin = watermark(beginning.progress.origin, beginning.progress.coverage) if trigger == "poll" else asked.start
+            begin = (
+                watermark(beginning.progress.origin, beginning.progress.coverage) if trigger == "poll" else asked.start
+            )
             record_failure(store, source, Slice(begin, max(begin, asked.end), trigger), error)
             publisher.at_end(turned=True)
             raise
@@ -164,11 +168,17 @@ def _outcome(summary: Summary) -> State[Any]:
 
 def _say_what_is_skipped(asked: Interval, window: list[Interval], newest: datetime) -> None:
     if asked.end > newest:
-        log.info("the window ends at %s: younger records may still be on their way", f"{newest:%Y-%m-%d %H:%M:%S} UTC")
+        log.info(
+            "the window ends at %s: younger records may still be on their way",
+            f"{newest:%Y-%m-%d %H:%M:%S} UTC",
+        )
     fetched = sum((each.end - each.start for each in window), timedelta())
     skipped = min(asked.end, newest) - asked.start - fetched
     if skipped > timedelta():
-        log.info("%s of the window are covered already and skipped; choose `everything` to read them again", skipped)
+        log.info(
+            "%s of the window are covered already and skipped; choose `everything` to read them again",
+            skipped,
+        )
 
 
 def _name_run(name: str, trigger: str, window: list[Interval]) -> None:
@@ -183,7 +193,7 @@ def _name_run(name: str, trigger: str, window: list[Interval]) -> None:
 @contextmanager
 def _progress_artifact(description: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on the run's page in the Prefect UI."""
-    artifact = create_progress_artifact(progress=0.0, description=description)
+    artifact = cast(UUID, create_progress_artifact(progress=0.0, description=description))
 
     def progress(done: int, total: int) -> None:
         update_progress_artifact(artifact, progress=100.0 * done / total)
@@ -193,5 +203,3 @@ def _progress_artifact(description: str) -> Iterator[Callable[[int, int], None]]
 
 def _no_progress(done: int, total: int) -> None:
     """A poll is too short for a bar."""
-
-

@@ -1,6 +1,6 @@
 """The slices of a pull, whichever product: extract, validate, transform, load for each, as Prefect tasks.
 
-Slices are fetched concurrently and loaded one after the other. A slice that fails is reported and leaves the others
+Slices are fetched, validated and transformed concurrently and loaded one after the other. A slice that fails is reported and leaves the others
 alone; an error that a person must mend ends the run, for every further slice would meet it too.
 """
 
@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import polars as pl
 from prefect import task
@@ -32,6 +32,7 @@ from tasks.turn import Turn
 from tasks.window import Slice
 
 log = logging.getLogger("attachment_alerts.pull")
+
 
 class Stages(Protocol):
     """What a product's room offers for one connector."""
@@ -112,55 +113,69 @@ def load(
     return report, loaded
 
 
+class UnderWay(NamedTuple):
+    """A slice whose stages run in threads."""
+
+    piece: Slice
+    scratch: Path
+    extracted: PrefectFuture[Extracted]
+    validated: PrefectFuture[Validated]
+    transformed: PrefectFuture[Transformed]
+
+
 def pull_slices(pull: Pull, slices: Sequence[Slice]) -> Summary:
     """Fetch and load all slices, concurrently within the account's limit; one that fails does not stop the others."""
     summary = Summary()
     waiting = deque(slices)
-    under_way: deque[tuple[Slice, Path, PrefectFuture[Extracted]]] = deque()
+    under_way: deque[UnderWay] = deque()
     folder = Path(tempfile.mkdtemp(prefix="pull-", dir=_scratch_of(pull.store)))
-    failed: list[tuple[Slice, AlertsError]] = []
     try:
         while waiting or under_way:
             if pull.turn.wanted() and not under_way:
                 pull.turn.give_way()
             while waiting and len(under_way) < pull.store.settings.fetch_concurrency and not pull.turn.wanted():
-                piece = waiting.popleft()
-                scratch = folder / f"{piece.start:%Y%m%dT%H%M%S}-{piece.trigger}"
-                under_way.append((piece, scratch, extract.submit(pull.stages, piece, scratch)))
+                under_way.append(_start(pull, waiting.popleft(), folder))
             if not under_way:
                 continue
-            piece, scratch, future = under_way[0]
+            first = under_way[0]
             try:
-                _finish(pull, piece, scratch, future, summary)
+                _finish(pull, first, summary)
             except AlertsError as error:
-                failed.append((piece, error))
-                _report_failure(pull, piece, error, summary)
+                _report_failure(pull, first.piece, error, summary)
                 if isinstance(error, OperatorError):
                     waiting.clear()
             under_way.popleft()
-            shutil.rmtree(scratch, ignore_errors=True)
+            shutil.rmtree(first.scratch, ignore_errors=True)
             pull.progress(summary.slices + summary.failed, len(slices))
     finally:
         # What is left under way here was stopped from outside: by Ctrl-C, a cancellation, a termination signal.
         pull.stop.set()
-        _report_cancelled(pull, [piece for piece, _, _ in under_way])
+        _report_cancelled(pull, [each.piece for each in under_way])
         shutil.rmtree(folder, ignore_errors=True)
     summary.refusals = pull.stages.refusals
     _mention_once(summary)
     return summary
 
 
-def _finish(pull: Pull, piece: Slice, scratch: Path, future: PrefectFuture[Extracted], summary: Summary) -> None:
-    extracted = future.result()
-    validated = validate(pull.stages, piece, extracted, scratch, pull.beginning.open_rejects)
-    transformed = transform(pull.stages, piece, validated, scratch)
-    report, loaded = load(pull, piece, extracted, validated, transformed)
+def _start(pull: Pull, piece: Slice, folder: Path) -> UnderWay:
+    scratch = folder / f"{piece.start:%Y%m%dT%H%M%S}-{piece.trigger}"
+    extracted = extract.submit(pull.stages, piece, scratch)
+    # Prefect hands a stage the result of the future it is given; the stage's own type knows the result only.
+    validated = validate.submit(pull.stages, piece, cast(Any, extracted), scratch, pull.beginning.open_rejects)
+    transformed = transform.submit(pull.stages, piece, cast(Any, validated), scratch)
+    return UnderWay(piece, scratch, extracted, validated, transformed)
+
+
+def _finish(pull: Pull, one: UnderWay, summary: Summary) -> None:
+    # In this order: of a chain that broke, the first broken stage holds the error.
+    extracted, validated, transformed = one.extracted.result(), one.validated.result(), one.transformed.result()
+    report, loaded = load(pull, one.piece, extracted, validated, transformed)
     summary.add(report, validated, transformed, loaded)
     log.info(
         "%s %s to %s: %d received, %d new, %d changed, %d duplicates, %d rejected, %d alerts",
-        piece.trigger,
-        f"{piece.start:%Y-%m-%d %H:%M}",
-        f"{piece.end:%H:%M}",
+        report.trigger,
+        f"{report.start_at:%Y-%m-%d %H:%M}",
+        f"{report.end_at:%H:%M}",
         report.received,
         report.new,
         report.changed,

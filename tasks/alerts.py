@@ -8,44 +8,46 @@ import polars_hash  # noqa: F401 - adds the `chash` namespace to expressions
 
 MOMENT = pl.Datetime("us", "UTC")
 
-SCAN_SCHEMA = {
-    "scan_id": pl.String,  # 32 hex digits
-    "tenant": pl.String,
-    "connector_id": pl.String,
-    "detected_at": MOMENT,
-    "verdict": pl.String,
-    "dangerous": pl.Boolean,
-    "priority": pl.String,
-    "priority_rank": pl.Int8,
-    "priority_rule": pl.String,
-    "sub_classification": pl.String,
-    "response": pl.String,
-    "disposition": pl.String,
-    "file_sha256": pl.String,
-    "file_name": pl.String,
-    "file_type": pl.String,
-    "sender": pl.String,
-    "sender_domain": pl.String,
-    "recipient": pl.String,
-    "recipient_domain": pl.String,
-    "subject": pl.String,
-    "message_id": pl.String,
-    "route": pl.String,
-    "definition": pl.String,
-    "details": pl.String,
-    "scan_seconds": pl.Int32,
-    "raw": pl.String,
-    "fetched_at": MOMENT,  # when the page was requested: later news wins
-    "place": pl.Int64,  # place in the answers of the slice: decides within a page
-}
+SCAN_SCHEMA = pl.Schema(
+    {
+        "scan_id": pl.String(),  # 32 hex digits
+        "tenant": pl.String(),
+        "connector_id": pl.String(),
+        "detected_at": MOMENT,
+        "verdict": pl.String(),
+        "dangerous": pl.Boolean(),
+        "priority": pl.String(),
+        "priority_rank": pl.Int8(),
+        "priority_rule": pl.String(),
+        "sub_classification": pl.String(),
+        "response": pl.String(),
+        "disposition": pl.String(),
+        "file_sha256": pl.String(),
+        "file_name": pl.String(),
+        "file_type": pl.String(),
+        "sender": pl.String(),
+        "recipient": pl.String(),
+        "subject": pl.String(),
+        "message_id": pl.String(),
+        "route": pl.String(),
+        "definition": pl.String(),
+        "details": pl.String(),
+        "scan_seconds": pl.Int32(),
+        "raw": pl.String(),
+        "fetched_at": MOMENT,  # when the page was requested: later news wins
+        "place": pl.Int64(),  # place in the answers of the slice: decides within a page
+    }
+)
 
-REJECT_SCHEMA = {
-    "reject_id": pl.String,  # 32 hex digits
-    "reason": pl.String,
-    "raw": pl.String,
-    "dangerous": pl.Boolean,
-    "fetched_at": MOMENT,
-}
+REJECT_SCHEMA = pl.Schema(
+    {
+        "reject_id": pl.String(),  # 32 hex digits
+        "reason": pl.String(),
+        "raw": pl.String(),
+        "dangerous": pl.Boolean(),
+        "fetched_at": MOMENT,
+    }
+)
 
 # What a later reading of the same record may change. The rest of the record is its identity.
 CHANGING = (
@@ -100,4 +102,5 @@ def fingerprint(parts: list[pl.Expr]) -> pl.Expr:
     """
     texts = [part.cast(pl.String).fill_null("") for part in parts]
     prefixed = [piece for text in texts for piece in (text.str.len_bytes().cast(pl.String), pl.lit(":"), text)]
-    return pl.concat_str(prefixed).chash.sha2_256().str.slice(0, 32)  # type: ignore[attr-defined]
+    digest: pl.Expr = pl.concat_str(prefixed).chash.sha2_256()  # type: ignore[attr-defined]
+    return digest.str.slice(0, 32)

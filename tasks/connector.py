@@ -56,7 +56,8 @@ class Connector(Block):
     tenant: str = Field(
         default="default",
         title="Tenant",
-        description="The organisation this account belongs to. Alerts, people and devices of different tenants never mix.",
+        description="The organisation this account belongs to. Alerts, people and devices of different "
+        "tenants never mix.",
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
     )
     polling_minutes: Literal[5, 10, 15, 30, 60] = Field(
@@ -121,14 +122,12 @@ class Connector(Block):
         except ValueError as wrong:
             raise ValueError("the link to detection details has a single { or }; write {{ or }}") from wrong
         if any(name not in LINK_PLACES or spec or conversion for name, spec, conversion in parts):
-            raise ValueError(
-                "the link can hold {message_id}, {file_sha256} and {date}, nothing else in braces"
-            )
+            raise ValueError("the link can hold {message_id}, {file_sha256} and {date}, nothing else in braces")
         return template
 
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The form: address and credentials first, then what all products share, then what we keep ourselves."""
+        """The form: address and credentials, then what all products share, then what we keep ourselves."""
         key = (cls, args, *kwargs.items())
         if key not in _FORMS:  # one save asks for it fifty times
             form = super().model_json_schema(*args, **kwargs)
@@ -173,7 +172,10 @@ C = TypeVar("C", bound=Connector)
 
 
 def made(cls: type[C], values: dict[str, Any]) -> C:
-    """A connector of these values; raises ConnectorRefused with one sentence per wrong field, without its value."""
+    """A connector of these values.
+
+    Raises ConnectorRefused with a sentence per wrong field, without its value.
+    """
     try:
         return cls.model_validate(values)
     except ValidationError as wrong:

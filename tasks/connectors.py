@@ -80,13 +80,13 @@ def load_connector(name: str) -> Connector:
             if name in _names(client, cls):
                 return _loaded(cls, name)
     raise UnknownConnector(
-        f"No connector is saved as '{plain(name)}' in {asked_where()}. `attachment-alerts connectors list` shows "
-        "the names there; if it should be elsewhere, set PREFECT_API_URL."
+        f"No connector is saved as '{plain(name)}' in {asked_where()}. `attachment-alerts connectors list` "
+        "shows the names there; if it should be elsewhere, set PREFECT_API_URL."
     )
 
 
 def list_connectors() -> dict[str, Connector]:
-    """All saved connectors by name, sorted. One that cannot be read is left out, with a warning that says why."""
+    """All saved connectors by name, sorted; one that cannot be used is left out, with a warning."""
     found = {}
     for name, cls in sorted(saved_names().items()):
         try:
@@ -110,12 +110,11 @@ def save_connector(name: str, connector: Connector) -> None:
     _refuse_bad_name(name)
     again = connector._block_document_name == name
     if not again and name in saved_names():
-        raise ConnectorRefused(
-            f"A connector named {name!r} exists already in {asked_where()}. Choose another name."
-        )
+        raise ConnectorRefused(f"A connector named {name!r} exists already in {asked_where()}. Choose another name.")
     if other := find_same_account(connector):
         raise ConnectorRefused(
-            f"This account is already pulled by the connector {other!r}; a second one would count everything twice. "
+            f"This account is already pulled by the connector {other!r}; a second one would count "
+            "everything twice. "
             f"Change {other!r}, or give it new keys with `attachment-alerts connectors rotate {other}`."
         )
     _save(connector, name, again)
@@ -133,7 +132,10 @@ def find_same_account(connector: Connector) -> str | None:
 
 
 def rename(old: str, new: str) -> None:
-    """The same connector under a new name; its id and so its data stay. Raises ConnectorRefused, UnknownConnector."""
+    """The same connector under a new name; its id and so its data stay.
+
+    Raises UnknownConnector, and ConnectorRefused where the new name is bad or taken.
+    """
     _refuse_bad_name(new)
     connector = load_connector(old)
     if new in saved_names():
@@ -228,8 +230,8 @@ def _sentences() -> Iterator[None]:
         yield
     except httpx.HTTPStatusError as refused:
         raise Unreachable(
-            f"A refusal (HTTP {refused.response.status_code}) from {asked_where()}. Check PREFECT_API_URL and "
-            "PREFECT_API_KEY, and that the server's version fits."
+            f"A refusal (HTTP {refused.response.status_code}) from {asked_where()}. Check PREFECT_API_URL "
+            "and PREFECT_API_KEY, and that the server's version fits."
         ) from None  # the cause would hold what was sent
     except httpx.TransportError as unreachable:
         raise Unreachable(

@@ -121,7 +121,9 @@ def refresh(transaction: "Transaction", group_ids: pl.Series, now: datetime) -> 
     if not affected.is_empty():
         facts = {"now": now, "dispositions": list(DISPOSITIONS)}
         for statement in statements("refresh_groups"):
-            transaction.run(statement, {name: facts[name] for name in facts if f"${name}" in statement}, affected=affected)
+            transaction.run(
+                statement, {name: facts[name] for name in facts if f"${name}" in statement}, affected=affected
+            )
 
 
 def update_exposures(transaction: "Transaction", touched: pl.DataFrame, exposed: pl.DataFrame) -> None:

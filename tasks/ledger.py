@@ -88,15 +88,15 @@ def _register(transaction: "Transaction", source: Source, now: datetime) -> None
     facts["removed_at"] = None
     assignments = ", ".join(f"{name} = ${name}" for name in facts if name != "connector_id")
     differs = " OR ".join(f"{name} IS DISTINCT FROM ${name}" for name in facts if name != "connector_id")
-    known = transaction.rows(
-        "SELECT 1 FROM internal.connectors WHERE connector_id = $id", {"id": source.connector_id}
-    )
+    known = transaction.rows("SELECT 1 FROM internal.connectors WHERE connector_id = $id", {"id": source.connector_id})
     if not known:
         facts |= {"origin": (now - source.first_look_back).replace(microsecond=0), "rechecked_at": now}
         names, values = ", ".join(facts), ", ".join(f"${name}" for name in facts)
         transaction.run(f"INSERT INTO internal.connectors ({names}) VALUES ({values})", facts)
         transaction.changed = True
-    elif transaction.rows(f"SELECT 1 FROM internal.connectors WHERE connector_id = $connector_id AND ({differs})", facts):
+    elif transaction.rows(
+        f"SELECT 1 FROM internal.connectors WHERE connector_id = $connector_id AND ({differs})", facts
+    ):
         transaction.run(f"UPDATE internal.connectors SET {assignments} WHERE connector_id = $connector_id", facts)
         transaction.changed = True
 
@@ -110,14 +110,16 @@ def _progress(transaction: "Transaction", connector_id: UUID) -> Progress:
 
 def _coverage(transaction: "Transaction", connector_id: UUID) -> list[Interval]:
     rows = transaction.rows(
-        "SELECT start_at, end_at FROM internal.coverage WHERE connector_id = $id ORDER BY start_at", {"id": connector_id}
+        "SELECT start_at, end_at FROM internal.coverage WHERE connector_id = $id ORDER BY start_at",
+        {"id": connector_id},
     )
     return [Interval(*row) for row in rows]
 
 
 def _failing(transaction: "Transaction", connector_id: UUID) -> bool:
     last = transaction.rows(
-        "SELECT state FROM internal.windows WHERE connector_id = $id ORDER BY finished_at DESC LIMIT 1", {"id": connector_id}
+        "SELECT state FROM internal.windows WHERE connector_id = $id ORDER BY finished_at DESC LIMIT 1",
+        {"id": connector_id},
     )
     return bool(last) and last[0][0] == "failed"
 

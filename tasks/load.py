@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from tasks import ledger
-from tasks.alerts import MOMENT, SCAN_SCHEMA
+from tasks.alerts import SCAN_SCHEMA
 from tasks.grouping import group_key
 from tasks.groups import update_exposures, update_groups
 from tasks.settings import Settings
@@ -21,11 +21,21 @@ from tasks.window import Slice
 if TYPE_CHECKING:
     from tasks.database import Transaction
 
-ALERT_ONLY = ("raised_at", "cleared_at", "load_no", "group_id", "dangerous", "priority", "priority_rank", "group_key")
-LOW_COLUMNS = [name for name in (*SCAN_SCHEMA, *LIFE) if name not in ALERT_ONLY]
-ALERT_COLUMNS = [*SCAN_SCHEMA, *LIFE]
+ALERT_ONLY = (
+    "raised_at",
+    "cleared_at",
+    "load_no",
+    "group_id",
+    "dangerous",
+    "priority",
+    "priority_rank",
+    "group_key",
+)
+ALERT_COLUMNS = [name for name in (*SCAN_SCHEMA, *LIFE) if name != "place"]
+LOW_COLUMNS = [name for name in ALERT_COLUMNS if name not in ALERT_ONLY]
 IDS = {"scan_id", "connector_id", "group_key", "group_id"}
 
+STORED_SCHEMA = pl.Schema({**SCAN_SCHEMA, **LIFE})
 TOUCHED = ("scan_id", "tenant", "file_sha256", "group_key", "old_group_key", "detected_at", "group_id")
 
 
@@ -111,9 +121,10 @@ def _load_batch(
 
 def _stored(transaction: "Transaction", batch: pl.DataFrame) -> pl.DataFrame:
     """Stored scans with the ids of this batch: SCAN_SCHEMA + LIFE; raised_at is null for low ones."""
-    lows = {"dangerous": "false", "priority": "'low'", "priority_rank": "9", "group_key": "NULL"}
-    columns = {name: f"replace({name}::VARCHAR, '-', '')" if name in IDS else name for name in (*SCAN_SCHEMA, *LIFE)}
-    of_low = {**columns, **{name: lows.get(name, "NULL") for name in ALERT_ONLY}}
+    lows = {"dangerous": "false", "priority": "'low'", "priority_rank": "9"}
+    columns = {name: f"replace({name}::VARCHAR, '-', '')" if name in IDS else name for name in STORED_SCHEMA}
+    columns["place"] = "-1"  # whatever a later page says comes after what is stored
+    of_low = columns | dict.fromkeys(ALERT_ONLY, "NULL") | lows
     parts = [
         f"SELECT {', '.join(f'{text} AS {name}' for name, text in chosen.items())} FROM internal.{table} "
         "SEMI JOIN ids USING (scan_id) WHERE detected_at BETWEEN $first AND $last"
@@ -124,8 +135,7 @@ def _stored(transaction: "Transaction", batch: pl.DataFrame) -> pl.DataFrame:
         {"first": batch["detected_at"].min(), "last": batch["detected_at"].max()},
         batch=batch.select("scan_id"),
     )
-    life = dict.fromkeys(("first_loaded_at", "last_changed_at", "raised_at", "cleared_at"), MOMENT)
-    return stored.cast({**SCAN_SCHEMA, **life, "load_no": pl.Int64, "group_id": pl.String, "group_key": pl.String})
+    return stored.cast(STORED_SCHEMA)
 
 
 def _insert(transaction: "Transaction", table: str, rows: pl.DataFrame) -> None:
@@ -133,7 +143,8 @@ def _insert(transaction: "Transaction", table: str, rows: pl.DataFrame) -> None:
         return
     columns = [f"{name}::UUID" if name in IDS else name for name in rows.columns]
     transaction.run(
-        f"INSERT INTO internal.{table} ({', '.join(rows.columns)}) SELECT {', '.join(columns)} FROM rows", rows=rows
+        f"INSERT INTO internal.{table} ({', '.join(rows.columns)}) SELECT {', '.join(columns)} FROM rows",
+        rows=rows,
     )
 
 
@@ -142,7 +153,9 @@ def _expose(transaction: "Transaction", lows: pl.DataFrame) -> pl.DataFrame:
     lows = lows.filter(pl.col("file_sha256").is_not_null()).select("tenant", "scan_id", "file_sha256", "recipient")
     if lows.is_empty():
         return lows.select("tenant", "file_sha256")
-    exposed = transaction.frame("SELECT * FROM lows SEMI JOIN internal.dangerous_hashes USING (tenant, file_sha256)", lows=lows)
+    exposed = transaction.frame(
+        "SELECT * FROM lows SEMI JOIN internal.dangerous_hashes USING (tenant, file_sha256)", lows=lows
+    )
     if not exposed.is_empty():
         transaction.run(
             "INSERT INTO internal.exposed_scans BY NAME SELECT * REPLACE (scan_id::UUID AS scan_id) FROM exposed",
@@ -194,5 +207,3 @@ def close_slice(transaction: "Transaction", source: ledger.Source, piece: Slice,
     """Record a complete slice and its coverage, in the same transaction as its rows."""
     ledger.record(transaction, source, [report])
     ledger.cover(transaction, source, piece)
-
-

@@ -66,7 +66,9 @@ def _read_priorities(path: Path, no_verdict: str) -> pl.DataFrame:
 def _read_responses(path: Path) -> pl.DataFrame:
     rows = _read(path, ["action", "disposition"])
     _require(
-        path, rows["disposition"].is_in(DISPOSITIONS).all(), f"disposition must be one of {', '.join(DISPOSITIONS)}"
+        path,
+        rows["disposition"].is_in(DISPOSITIONS).all(),
+        f"disposition must be one of {', '.join(DISPOSITIONS)}",
     )
     order = {name: rank for rank, name in enumerate(DISPOSITIONS)}
     return rows.select("action", disposition_rank=pl.col("disposition").replace_strict(order, return_dtype=pl.Int8))

@@ -31,7 +31,9 @@ class Database(Protocol):
 
 def version(database: Database) -> int:
     """Schema version of an open store; 0 when it has no tables yet."""
-    exists = database.rows("SELECT 1 FROM duckdb_tables() WHERE schema_name = 'internal' AND table_name = 'store_state'")
+    exists = database.rows(
+        "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'internal' AND table_name = 'store_state'"
+    )
     return int(database.rows("SELECT schema_version FROM internal.store_state")[0][0]) if exists else 0
 
 

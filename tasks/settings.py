@@ -20,22 +20,48 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ATTACHMENT_ALERTS_", frozen=True, extra="ignore")
 
-    home: Path = Field(DEFAULTS, description="folder of both database files, the locks and overrides of the CSV defaults")
-    overlap_minutes: int = Field(60, ge=0, le=1440, description="how far a poll reaches back behind the watermark")
-    settle_seconds: int = Field(60, ge=0, le=3600, description="how close to now a window may end; younger rows may still be on their way")
-    recheck_hours: int = Field(72, ge=0, le=720, description="once a day the last so many hours are read again; 0 switches it off")
-    slice_hours: int = Field(6, ge=1, le=168, description="longest stretch of time that is one slice, one transaction")
-    fetch_concurrency: int = Field(4, ge=1, le=16, description="slices of one account that are fetched at the same time")
+    home: Path = Field(
+        default=DEFAULTS,
+        description="folder of both database files, the locks and overrides of the CSV defaults",
+    )
+    overlap_minutes: int = Field(
+        default=60, ge=0, le=1440, description="how far a poll reaches back behind the watermark"
+    )
+    settle_seconds: int = Field(
+        default=60,
+        ge=0,
+        le=3600,
+        description="how close to now a window may end; younger rows may still be on their way",
+    )
+    recheck_hours: int = Field(
+        default=72,
+        ge=0,
+        le=720,
+        description="once a day the last so many hours are read again; 0 switches it off",
+    )
+    slice_hours: int = Field(
+        default=24, ge=1, le=168, description="longest stretch of time that is one slice, one transaction"
+    )
+    fetch_concurrency: int = Field(
+        default=4, ge=1, le=16, description="slices of one account that are fetched at the same time"
+    )
     group_by: Literal["hash", "hash+priority", "hash+response", "hash+priority+response"] = Field(
-        "hash", description="what alerts must share, beside the tenant, to be one group"
+        default="hash", description="what alerts must share, beside the tenant, to be one group"
     )
-    group_gap_hours: int = Field(24, ge=0, description="an alert this long after its predecessor still joins; 0: no limit")
-    group_span_hours: int = Field(168, ge=0, description="an alert this long after the group's first still joins; 0: no limit")
+    group_gap_hours: int = Field(
+        default=24, ge=0, description="an alert this long after its predecessor still joins; 0: no limit"
+    )
+    group_span_hours: int = Field(
+        default=168, ge=0, description="an alert this long after the group's first still joins; 0: no limit"
+    )
     keep_low: Literal["none", "full"] = Field(
-        "none", description="`full` keeps subject, details and raw record of scans that raise no alert"
+        default="none",
+        description="`full` keeps subject, details and raw record of scans that raise no alert",
     )
-    readers_group: str | None = Field(None, description="system group that may read alerts.duckdb; without it only the owner can")
-    time_zone: str = Field("UTC", description="time zone in which the terminal shows times")
+    readers_group: str | None = Field(
+        default=None, description="system group that may read alerts.duckdb; without it only the owner can"
+    )
+    time_zone: str = Field(default="UTC", description="time zone in which the terminal shows times")
 
     @field_validator("home")
     @classmethod

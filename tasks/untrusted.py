@@ -1,8 +1,8 @@
 """Text that strangers wrote, made safe to show.
 
-File names, subjects, senders and a service's own messages come from outside. Whatever of them reaches a terminal,
-a log line or the text of an error goes through `plain` first. Escaping for a format of its own (HTML, Markdown,
-a spreadsheet, rich's markup) comes on top of it, where that format is written.
+File names, subjects, senders and a service's own messages come from outside. Whatever of them reaches a
+terminal, a log line or the text of an error goes through `plain` first. Escaping for a format of its own (HTML,
+Markdown, a spreadsheet, rich's markup) comes on top of it, where that format is written.
 """
 
 LIMIT = 200  # characters; enough for any honest file name
@@ -10,7 +10,7 @@ CUT = "…"
 
 
 def plain(text: str, limit: int = LIMIT) -> str:
-    r"""The text on one line, without anything a terminal would obey or an eye would miss, at most `limit` characters.
+    r"""The text on one line, without what a terminal would obey or an eye would miss; at most `limit` characters.
 
     Control characters, escape sequences, line ends, bidirectional overrides, zero-width and other invisible
     characters and odd blanks become visible escapes such as `\x1b`; everything that prints stays as it is.

@@ -9,9 +9,19 @@ from typing import NamedTuple
 
 import polars as pl
 
-from tasks.alerts import CHANGING, JUDGED, LEVELS, PRIVATE, SCAN_SCHEMA
+from tasks.alerts import CHANGING, JUDGED, LEVELS, MOMENT, PRIVATE, SCAN_SCHEMA
 
-LIFE = ("first_loaded_at", "last_changed_at", "raised_at", "cleared_at", "load_no", "group_id", "group_key")
+LIFE = pl.Schema(
+    {
+        "first_loaded_at": MOMENT,
+        "last_changed_at": MOMENT,
+        "raised_at": MOMENT,
+        "cleared_at": MOMENT,
+        "load_no": pl.Int64(),
+        "group_id": pl.String(),
+        "group_key": pl.String(),
+    }
+)
 """What the store adds to a scan; raised_at is null exactly for scans that never raised an alert."""
 
 
@@ -36,53 +46,47 @@ class Outcome(NamedTuple):
 def merge_versions(batch: pl.DataFrame, stored: pl.DataFrame, keep_low: bool, now: datetime) -> Outcome:
     """Compare `batch` (SCAN_SCHEMA, in order of reading) with `stored` (SCAN_SCHEMA + LIFE) of the same ids."""
     seen = pl.col("scan_id").is_in(stored["scan_id"].implode()) | pl.col("scan_id").is_duplicated()
-    batch = batch.with_columns(_seen=seen)
-    fresh = _born(batch.filter(~pl.col("_seen")).drop("_seen"), keep_low, now)
-    repeated = batch.filter("_seen").drop("_seen")
-    if repeated.is_empty():
-        return _outcome(fresh, stored.clear(), _no_changes(), new=len(fresh), changed=0, duplicates=0)
-    chains = _chains(repeated, stored, keep_low)
-    changes = _changes(chains)
-    changed_rows = chains.filter("differs")
+    mask = batch.select(seen).to_series()
+    fresh, repeated = _born(batch.filter(~mask), keep_low, now), batch.filter(mask)
+    chains = _chains(_without_same(repeated, stored, keep_low), stored, keep_low)
     rows = _latest(chains, now)
-    born = rows.filter(pl.col("first_loaded_at") == now)
-    return _outcome(
-        pl.concat([fresh, rows]),
-        rows.join(stored, on="scan_id", how="semi"),
-        changes,
-        new=len(fresh) + len(born),
-        changed=len(changed_rows),
-        duplicates=len(repeated) - len(born) - len(changed_rows),
-    )
-
-
-def _outcome(
-    rows: pl.DataFrame, replaced: pl.DataFrame, changes: pl.DataFrame, *, new: int, changed: int, duplicates: int
-) -> Outcome:
-    raised = rows.filter(pl.col("raised_at") == pl.col("last_changed_at"))
+    raised = [fresh.filter(pl.col("raised_at").is_not_null()), rows.filter("rose")]
+    born = chains.filter(pl.col("first") & ~pl.col("is_stored")).height
+    changed = chains.filter("differs").height
     return Outcome(
-        rows,
-        replaced.select("scan_id"),
-        changes,
-        new,
-        changed,
-        duplicates,
-        alerts=len(raised),
-        high=raised.filter(pl.col("priority") == "high").height,
+        pl.concat([fresh, rows.drop("rose")]),
+        rows.join(stored, on="scan_id", how="semi").select("scan_id"),
+        _changes(chains),
+        new=len(fresh) + born,
+        changed=changed,
+        duplicates=len(repeated) - born - changed,
+        alerts=sum(map(len, raised)),
+        high=sum(each.filter(pl.col("priority") == "high").height for each in raised),
     )
+
+
+def _without_same(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:
+    """Leave out what says the same again: nearly all of an overlap, and not worth a closer look."""
+    once = repeated.filter(~pl.col("scan_id").is_duplicated())
+    both = once.select("scan_id", "priority", *CHANGING).join(
+        stored.select("scan_id", "raised_at", *CHANGING), on="scan_id", suffix="_was"
+    )
+    low = pl.col("raised_at").is_null() & (pl.col("priority") == "low") & (not keep_low)
+    same = [pl.col(name).eq_missing(pl.col(f"{name}_was")) | (low & (name in PRIVATE)) for name in CHANGING]
+    return repeated.join(both.filter(pl.all_horizontal(same)), on="scan_id", how="anti")
 
 
 def _born(rows: pl.DataFrame, keep_low: bool, now: datetime) -> pl.DataFrame:
     """Scans read for the first time, once."""
     alert = pl.col("priority") != "low"
-    moment = pl.lit(now, SCAN_SCHEMA["detected_at"])
+    moment = pl.lit(now, MOMENT)
     kept = [] if keep_low else [pl.when(alert).then(name).alias(name) for name in PRIVATE]
     return rows.with_columns(
         *kept,
         first_loaded_at=moment,
         last_changed_at=moment,
         raised_at=pl.when(alert).then(moment),
-        cleared_at=pl.lit(None, SCAN_SCHEMA["detected_at"]),
+        cleared_at=pl.lit(None, MOMENT),
         load_no=pl.lit(None, pl.Int64),
         group_id=pl.lit(None, pl.String),
         group_key=pl.lit(None, pl.String),
@@ -94,7 +98,7 @@ def _chains(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.
     empty_life = [pl.lit(None, stored.schema[name]).alias(name) for name in LIFE]
     rows = pl.concat(
         [
-            stored.with_columns(is_stored=pl.lit(True)),
+            stored.join(repeated, on="scan_id", how="semi").with_columns(is_stored=pl.lit(True)),
             repeated.with_columns(*empty_life, is_stored=pl.lit(False)).select(*stored.columns, "is_stored"),
         ]
     ).sort("scan_id", "fetched_at", "place", "is_stored", descending=[False, False, False, True])
@@ -131,15 +135,10 @@ def _changes(chains: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(fields).sort("scan_id", "seen_at", "field")
 
 
-def _no_changes() -> pl.DataFrame:
-    texts = dict.fromkeys(("scan_id", "field", "old_value", "new_value"), pl.String)
-    return pl.DataFrame(schema={**texts, "seen_at": SCAN_SCHEMA["detected_at"]})
-
-
 def _latest(chains: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """The row each scan with news ends as: current fields, highest priority, its life carried on."""
+    """The row each scan with news ends as: current fields, highest priority, its life carried on; `rose`: more urgent."""
     news = chains.filter((pl.col("differs") | (pl.col("first") & ~pl.col("is_stored"))).any().over("scan_id"))
-    moment = pl.lit(now, SCAN_SCHEMA["detected_at"])
+    moment = pl.lit(now, MOMENT)
     top = pl.col("level") == pl.col("highest").max()
     first, last = pl.all().exclude("scan_id").first(), pl.all().exclude("scan_id").last()
     rows = news.group_by("scan_id", maintain_order=True).agg(
@@ -165,4 +164,4 @@ def _latest(chains: pl.DataFrame, now: datetime) -> pl.DataFrame:
         # The vendor's record is at hand for readings that are alerts; of a cleared one the last such stays.
         raw="last_raw",
     )
-    return rows.select(*SCAN_SCHEMA, *LIFE)
+    return rows.select(*SCAN_SCHEMA, *LIFE, rose=rose & (highest > 0))

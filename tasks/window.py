@@ -96,7 +96,9 @@ def recheck_window(progress: Progress, now: datetime, settings: Settings) -> lis
     return subtract(Interval(start, end), poll_window(progress, now, settings))
 
 
-def backfill_window(progress: Progress, asked: Interval, what: What, now: datetime, settings: Settings) -> list[Interval]:
+def backfill_window(
+    progress: Progress, asked: Interval, what: What, now: datetime, settings: Settings
+) -> list[Interval]:
     """The part of `asked` that a backfill fetches: all of it, or only what is not covered yet."""
     window = Interval(whole_second(asked.start), min(whole_second(asked.end), whole_second(now) - settings.settle))
     return subtract(window, progress.coverage if what == "missing" else [])

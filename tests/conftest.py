@@ -1,6 +1,10 @@
+import os
 from collections.abc import Iterator
 
 import pytest
+
+# Before Prefect is imported: a line logged outside of a run is no reason for a warning, which is an error here.
+os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +18,8 @@ def prefect_api() -> Iterator[None]:
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need the Prefect API come last: its threads and log handlers stay until the end of the session."""
+    items.sort(key=lambda item: "prefect_api" in getattr(item, "fixturenames", ()))

@@ -12,9 +12,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 GAP, SPAN = timedelta(hours=24), timedelta(hours=168)
 SCHEMA = {"alert_id": pl.String, "group_key": pl.String, "detected_at": pl.Datetime("us", "UTC")}
 
-alerts = st.lists(
-    st.tuples(st.sampled_from("ab"), st.integers(0, 1000), st.integers(0, 59)), min_size=1, max_size=60
-)
+alerts = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 1000), st.integers(0, 59)), min_size=1, max_size=60)
 
 
 def frame(rows: list[tuple[str, int, int]]) -> pl.DataFrame:
@@ -65,11 +63,17 @@ def test_exactly_at_a_limit_still_joins() -> None:
 
 def members_of(*rows: tuple[str, int, int, str | None]) -> pl.DataFrame:
     """alert_id, part, load_no, group_id"""
-    return pl.DataFrame(rows, {"alert_id": pl.String, "part": pl.UInt32, "load_no": pl.Int64, "group_id": pl.String}, orient="row")
+    return pl.DataFrame(
+        rows,
+        {"alert_id": pl.String, "part": pl.UInt32, "load_no": pl.Int64, "group_id": pl.String},
+        orient="row",
+    )
 
 
 def known_ids(*names: str) -> pl.DataFrame:
-    return pl.DataFrame({"group_id": names, "created_no": range(len(names))}, {"group_id": pl.String, "created_no": pl.Int64})
+    return pl.DataFrame(
+        {"group_id": names, "created_no": range(len(names))}, {"group_id": pl.String, "created_no": pl.Int64}
+    )
 
 
 def groups_of(assigned: pl.DataFrame) -> dict[str, str]:
@@ -102,9 +106,7 @@ def test_a_group_that_splits_leaves_its_id_with_the_earliest_loaded_member() -> 
     assert done.ended.is_empty()
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 4), st.sampled_from([None, "g0", "g1", "g2"])), min_size=1, max_size=20)
-)
+@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from([None, "g0", "g1", "g2"])), min_size=1, max_size=20))
 def test_every_old_id_lives_on_or_ends_in_a_living_group(rows: list[tuple[int, str | None]]) -> None:
     members = members_of(*((f"a{n}", part, n, old) for n, (part, old) in enumerate(rows)))
     done = assign_ids(members, known_ids("g0", "g1", "g2"), 3)

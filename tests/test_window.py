@@ -31,9 +31,7 @@ intervals = st.lists(st.tuples(minutes, minutes).map(lambda pair: Interval(*sort
 def points(stretches: list[Interval]) -> set[int]:
     """Minutes that the stretches cover, as numbers since the origin."""
     return {
-        minute
-        for each in stretches
-        for minute in range((each.start - ORIGIN) // MINUTE, (each.end - ORIGIN) // MINUTE)
+        minute for each in stretches for minute in range((each.start - ORIGIN) // MINUTE, (each.end - ORIGIN) // MINUTE)
     }
 
 
@@ -55,9 +53,7 @@ def test_subtraction_is_set_difference(one: datetime, other: datetime, covered: 
 
 
 @given(st.permutations(range(6)), st.sets(st.integers(0, 5)))
-def test_the_watermark_follows_from_the_intervals_in_any_order_of_finishing(
-    order: list[int], failed: set[int]
-) -> None:
+def test_the_watermark_follows_from_the_intervals_in_any_order_of_finishing(order: list[int], failed: set[int]) -> None:
     slices = [Interval(ORIGIN + n * HOUR, ORIGIN + (n + 1) * HOUR) for n in range(6)]
     coverage: list[Interval] = []
     for n in order:
@@ -121,9 +117,7 @@ def test_a_backfill_of_missing_time_leaves_out_what_is_covered() -> None:
 def test_a_window_given_by_hand_ends_before_the_newest_minute() -> None:
     now = ORIGIN + 2 * HOUR
     asked = Interval(ORIGIN, ORIGIN + 9 * HOUR)
-    assert backfill_window(progress(), asked, "everything", now, SETTINGS) == [
-        Interval(ORIGIN, now - SETTINGS.settle)
-    ]
+    assert backfill_window(progress(), asked, "everything", now, SETTINGS) == [Interval(ORIGIN, now - SETTINGS.settle)]
 
 
 def test_a_time_without_a_zone_is_utc() -> None:

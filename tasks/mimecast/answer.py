@@ -1,7 +1,7 @@
 """An answer's bytes become a page of records, or a failure.
 
-A page is decoded in one typed pass. Only a page with an odd value is decoded again, record by record, so that one odd
-record costs that record and never its neighbours.
+A page is decoded in one typed pass. Only a page with an odd value is decoded again, record by record, so that
+one odd record costs that record and never its neighbours.
 """
 
 import json
@@ -52,9 +52,9 @@ T = TypeVar("T")
 class Page:
     """One answer.
 
-    `records` has one row per record in answer order: the vendor's 13 fields as text, then `raw` (the record as sorted
-    JSON, where its keys are not exactly the known ones or it needed care), `problem` (why it is no usable record) and
-    `leftover` (names of unknown keys, comma-separated).
+    `records` has one row per record in answer order: the vendor's 13 fields as text, then `raw` (the record as
+    sorted JSON, where its keys are not exactly the known ones or it needed care), `problem` (why it is no usable
+    record) and `leftover` (names of unknown keys, comma-separated).
     """
 
     records: pl.DataFrame
@@ -122,9 +122,7 @@ def _read_with_care(response: httpx.Response, requested_at: datetime) -> Page | 
         except (ValueError, RecursionError):
             return garbled(response)
         body = msgspec.json.decode(content)
-        log.warning(
-            "An answer was not strict JSON (broken characters or numbers); what was broken is replaced."
-        )
+        log.warning("An answer was not strict JSON (broken characters or numbers); what was broken is replaced.")
     if failure := failure_of(response, body):
         return failure
     try:

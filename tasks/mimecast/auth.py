@@ -18,7 +18,7 @@ USUAL_LIFE = 1799  # seconds, where the answer does not say
 
 
 def sign(secret_key: str, date: str, request_id: str, path: str, application_key: str) -> str:
-    """The API 1.0 signature. Method, body and application id are not part of it; `path` is without host and query."""
+    """The API 1.0 signature, base64. `path` has no host and no query; method, body and application id do not count."""
     text = f"{date}:{request_id}:{path}:{application_key}"
     digest = hmac.digest(base64.b64decode(secret_key), text.encode(), "sha1")
     return base64.b64encode(digest).decode()

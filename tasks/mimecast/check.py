@@ -31,8 +31,8 @@ _ROTATE = "Give the right keys with `attachment-alerts connectors rotate`."
 def run_checks(connector: MimecastConnector) -> tuple[list[Check], Account | None]:
     """Every check in order, and the account the keys belong to where it could be asked.
 
-    A check that an earlier one makes impossible is skipped, with the reason. `tasks.connectors.passed` tells whether
-    a poll would work.
+    A check that an earlier one makes impossible is skipped, with the reason. `tasks.connectors.passed` tells
+    whether a poll would work.
     """
     checks = [_address(connector), reach_check(connector)]
     if checks[-1].state == "failed":
@@ -111,7 +111,10 @@ def _keys(
             return _skipped((CREDENTIALS, EXPIRY, REGION, PERMITTED), "the request quota is used up")
         case _:
             broken = Check(PERMITTED, "failed", str(refused), "Test again later.")
-            return [*_skipped((CREDENTIALS, EXPIRY, REGION), "the service did not answer as it should"), broken]
+            return [
+                *_skipped((CREDENTIALS, EXPIRY, REGION), "the service did not answer as it should"),
+                broken,
+            ]
 
 
 def _permitted(refused: PermissionMissing | None) -> Check:
@@ -154,9 +157,7 @@ def _account(client: MimecastClient) -> tuple[Account | None, AlertsError | None
         return None, error
 
 
-def _account_check(
-    connector: MimecastConnector, account: Account | None, error: AlertsError | None
-) -> Check:
+def _account_check(connector: MimecastConnector, account: Account | None, error: AlertsError | None) -> Check:
     if account is None:
         return Check(ACCOUNT, "warning", f"The account could not be asked. {error}", "Test again later.")
     if account.code is None:
@@ -164,7 +165,8 @@ def _account_check(
             ACCOUNT,
             "warning",
             "The keys may not ask which account they belong to.",
-            "Not needed for polling. With Account | Dashboard | Read a second connector for the same account is noticed.",
+            "Not needed for polling. With Account | Dashboard | Read a second connector for the same "
+            "account is noticed.",
         )
     name = f"{plain(account.name or 'unnamed')} ({plain(account.code)})"
     if connector.account_code not in (None, account.code):

@@ -79,8 +79,8 @@ class MimecastClient:
     def pages(self, start: datetime, end: datetime) -> Iterator[Page]:
         """Every page of [start, end), in order; a row exactly at `end` may be among them.
 
-        Raises PagingBroken for a listing without an honest end, PageTokenRefused where a token is not accepted any
-        more (the stretch must be begun again), Stopped, and what any request raises.
+        Raises PagingBroken for a listing without an honest end, PageTokenRefused where a token is not accepted
+        any more (the stretch must be begun again), Stopped, and what any request raises.
         """
         token: str | None = None
         seen: set[str] = set()
@@ -93,9 +93,7 @@ class MimecastClient:
             empty = 0 if rows else empty + 1
             total = total if page.total is None else page.total
             if token in seen:
-                raise PagingBroken(
-                    f"Mimecast gave the same page token twice after {received} records. {_AGAIN}"
-                )
+                raise PagingBroken(f"Mimecast gave the same page token twice after {received} records. {_AGAIN}")
             if token and empty == EMPTY_PAGES:
                 _accept_empty_tail(received, total)
                 yield replace(page, empty_tail=True)
@@ -238,9 +236,7 @@ def _accept_empty_tail(received: int, total: int | None) -> None:
         raise PagingBroken(
             f"Mimecast announced {total} records and stopped after {received} with {EMPTY_PAGES} empty pages. {_AGAIN}"
         )
-    log.warning(
-        "The listing ended with %d empty pages instead of a clear end; taken as its end.", EMPTY_PAGES
-    )
+    log.warning("The listing ended with %d empty pages instead of a clear end; taken as its end.", EMPTY_PAGES)
 
 
 def _account(told: dict[str, Any]) -> Account:

@@ -81,16 +81,15 @@ class MimecastConnector(Connector):
     allow_other_host: bool = Field(
         default=False,
         title="Allow a host that is not Mimecast's",
-        description="Needed for a simulator or a gateway of your own: the keys are sent to the base URL, whoever that is.",
+        description="Needed for a simulator or a gateway of your own: the keys are sent to the base URL, "
+        "whoever that is.",
     )
     client_id: str = Field(default="", title="Client id (API 2.0)", description="Of the API 2.0 application.")
     client_secret: SecretStr = _key("Client secret (API 2.0)", "Shown once, when the application is made.")
     application_id: str = Field(
         default="", title="Application id (API 1.0)", description="Of the API application in the console."
     )
-    application_key: SecretStr = _key(
-        "Application key (API 1.0)", "Beside the application id in the console."
-    )
+    application_key: SecretStr = _key("Application key (API 1.0)", "Beside the application id in the console.")
     access_key: SecretStr = _key("Access key (API 1.0)", "Made for a service user with Create Keys.")
     secret_key: SecretStr = _key("Secret key (API 1.0)", "Made together with the access key.")
     page_size: int = Field(
@@ -125,9 +124,7 @@ class MimecastConnector(Connector):
         try:
             base64.b64decode(value.get_secret_value(), validate=True)
         except binascii.Error:
-            raise ValueError(
-                "is not complete base64 text; copy it again, with the = signs at its end"
-            ) from None
+            raise ValueError("is not complete base64 text; copy it again, with the = signs at its end") from None
         return value
 
     @field_validator("base_url")
@@ -156,8 +153,8 @@ class MimecastConnector(Connector):
             )
         if not self.allow_other_host and not self.is_vendor_host():
             raise ValueError(
-                "the base URL is not an https host of Mimecast. If the keys shall be sent there, allow it explicitly "
-                "(allow_other_host)"
+                "the base URL is not an https host of Mimecast. If the keys shall be sent there, allow it "
+                "explicitly (allow_other_host)"
             )
         return self
 

@@ -51,5 +51,6 @@ def _fetch(client: MimecastClient, piece: Slice, scratch: Path) -> Extracted:
 
 def _placed(page: Page, place: int) -> pl.DataFrame:
     return page.records.with_columns(
-        fetched_at=pl.lit(page.requested_at, MOMENT), place=pl.int_range(place, place + pl.len(), dtype=pl.Int64)
+        fetched_at=pl.lit(page.requested_at, MOMENT),
+        place=pl.int_range(place, place + pl.len(), dtype=pl.Int64),
     )

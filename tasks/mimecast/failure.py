@@ -1,7 +1,8 @@
 """An answer that is not a success: which error it is, in a sentence for the person, and whether to try again.
 
-The HTTP status alone does not tell: a failed call may come as 200 with a filled `fail`, `meta.status` may differ from
-the status line, and an expired key has been seen under several statuses. So the code in the body is judged first.
+The HTTP status alone does not tell: a failed call may come as 200 with a filled `fail`, `meta.status` may differ
+from the status line, and an expired key has been seen under several statuses. So the code in the body is judged
+first.
 """
 
 from dataclasses import dataclass
@@ -72,8 +73,8 @@ _EXPIRED = Meaning(KeyExpired, Retry.NEVER, f"The access key of this connector h
 _FORBIDDEN = Meaning(
     PermissionMissing,
     Retry.NEVER,
-    "The keys are good, but may not do this. Give the application (2.0: also its product Security Events) or the "
-    f"user of the keys (1.0) the permission {PERMISSION}.",
+    "The keys are good, but may not do this. Give the application (2.0: also its product Security Events) "
+    f"or the user of the keys (1.0) the permission {PERMISSION}.",
 )
 _WRONG_REGION = Meaning(
     WrongRegion, Retry.NEVER, "The account lives in another region. Choose its region for this connector."
@@ -88,8 +89,8 @@ BY_CODE = {
     "err_xdk_invalid_signature": Meaning(
         CredentialsRefused,
         Retry.NEVER,
-        "The application id is known, but the application key, access key or secret key is wrong (or the region, "
-        "or this machine's clock). Mimecast does not say which: copy all of them again.",
+        "The application id is known, but the application key, access key or secret key is wrong (or the "
+        "region, or this machine's clock). Mimecast does not say which: copy all of them again.",
     ),
     "err_xdk_binding_expired": _EXPIRED,
     "err_xdk_operation_forbidden_for_address": _FORBIDDEN,
@@ -122,9 +123,7 @@ BY_STATUS = {
         Retry.NEVER,
         "The proxy asks for a user and password. Put them into HTTPS_PROXY or ask for a way out.",
     ),
-    408: Meaning(
-        ServiceUnavailable, Retry.SERVER, "Mimecast did not answer in time. A later run tries again."
-    ),
+    408: Meaning(ServiceUnavailable, Retry.SERVER, "Mimecast did not answer in time. A later run tries again."),
     418: _EXPIRED,
     429: Meaning(
         ServiceUnavailable,
@@ -141,9 +140,7 @@ _REDIRECTED = Meaning(
     Retry.NEVER,
     "The answer is a redirection, so something else answers in Mimecast's place. Check base URL and proxy.",
 )
-_REFUSED = Meaning(
-    ServiceError, Retry.NEVER, "Mimecast refuses the request. Report it with this text if it stays so."
-)
+_REFUSED = Meaning(ServiceError, Retry.NEVER, "Mimecast refuses the request. Report it with this text if it stays so.")
 _TOKEN_ENDPOINT = Meaning(
     CredentialsRefused,
     Retry.NEVER,
@@ -166,9 +163,7 @@ def token_failure(response: httpx.Response, body: object) -> Failure:
     status = response.status_code
     if response.is_success:
         return Failure(
-            AnswerNotUnderstood(
-                "Mimecast's token endpoint answered without a token. Check base URL and proxy."
-            ),
+            AnswerNotUnderstood("Mimecast's token endpoint answered without a token. Check base URL and proxy."),
             Retry.GARBLED,
         )
     known = BY_STATUS.get(status, _by_range(status))
@@ -178,16 +173,14 @@ def token_failure(response: httpx.Response, body: object) -> Failure:
 
 
 def faults_of(body: object) -> list[Fault]:
-    """`fail[].errors[]`, flat `fail[]`, `{"error": {"message"}}` and OAuth's `{"error": "code"}`, as one list."""
+    """All shapes as one list: `fail[].errors[]`, flat `fail[]`, `{"error": {"message"}}`, OAuth's `{"error"}`."""
     if not isinstance(body, dict):
         return []
     found: list[Fault] = []
     fail = body.get("fail") or []
     for entry in fail if isinstance(fail, list) else [fail]:
         errors = entry.get("errors") if isinstance(entry, dict) else None
-        found += (
-            [_fault(error) for error in errors] if isinstance(errors, list) and errors else [_fault(entry)]
-        )
+        found += [_fault(error) for error in errors] if isinstance(errors, list) and errors else [_fault(entry)]
     if body.get("error"):
         found.append(_fault(body["error"]))
     return found
@@ -195,9 +188,7 @@ def faults_of(body: object) -> list[Fault]:
 
 def _fault(entry: Any) -> Fault:
     if isinstance(entry, dict):
-        return Fault(
-            str(entry.get("code") or ""), str(entry.get("message") or ""), entry.get("retryable") is True
-        )
+        return Fault(str(entry.get("code") or ""), str(entry.get("message") or ""), entry.get("retryable") is True)
     return Fault(entry if isinstance(entry, str) else "", "", False)
 
 

@@ -1,4 +1,4 @@
-"""Patience: how often what is tried again, how long is waited, and one gate per account for its request quota."""
+"""Patience: how often what is tried again, how long is waited, and one gate per account for its quota."""
 
 import math
 import random
@@ -28,16 +28,14 @@ WIDEN, NARROW = 1.7, 0.97
 def pause(seconds: float, stop: threading.Event) -> None:
     """Wait; raises Stopped at once when the run is asked to end."""
     if stop.wait(max(seconds, 0.0) * PACE):
-        raise Stopped(
-            "The run was asked to stop. Complete slices are kept, the others are fetched again next time."
-        )
+        raise Stopped("The run was asked to stop. Complete slices are kept, the others are fetched again next time.")
 
 
 def server_wait(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds the server asks us to wait, between 1 s and 10 min; None where it does not say.
 
-    `Retry-After` (seconds or a date) first, then the reset header: documented and recorded as milliseconds, in other
-    clients' hands also a moment in epoch seconds or milliseconds.
+    `Retry-After` (seconds or a date) first, then the reset header: documented and recorded as milliseconds, in
+    other clients' hands also a moment in epoch seconds or milliseconds.
     """
     wait = _retry_after(headers.get("retry-after"), now)
     for name in RESET_HEADERS:
@@ -88,7 +86,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Patience:
-    """All retry numbers. Throttling is bounded by the sum of its waits for one request, the rest by a number."""
+    """How often what is tried again. Throttling is bounded by the sum of its waits for one request."""
 
     throttled: float  # seconds
     rules: Mapping[Retry, Times]
@@ -137,8 +135,8 @@ class Tries:
 class Gate:
     """What all threads of one account pass before each request.
 
-    A refusal closes it until the server's reset. Then it lets requests out one by one, with a gap that grows by each
-    burst of refusals and shrinks by each success: a gate that opens at once for all provokes the next burst.
+    A refusal closes it until the server's reset. Then it lets requests out one by one, with a gap that grows by
+    each burst of refusals and shrinks by each success: a gate that opens at once for all provokes the next burst.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -196,7 +194,7 @@ def gate_of(account: str) -> Gate:
 
 
 def wait_asked(response: httpx.Response) -> float | None:
-    """What this refusal says about waiting. Reset headers come with every answer; they mean a wait only on 429."""
+    """What a refusal says about waiting. Reset headers come with every answer, but mean a wait only on 429."""
     now = datetime.now(UTC)
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         return server_wait(response.headers, now)

@@ -23,8 +23,8 @@ REACHED = "host and TLS"
 EXPIRED, NOT_YET_VALID, OTHER_NAME = 10, 9, 62  # OpenSSL's X509_V_ERR_…
 
 _SET_CA = (
-    "If that is your company's TLS-inspecting proxy, save its authority as a PEM file and set SSL_CERT_FILE to it, "
-    "here and for every worker. If not, somebody is listening: do not go on."
+    "If that is your company's TLS-inspecting proxy, save its authority as a PEM file and set "
+    "SSL_CERT_FILE to it, here and for every worker. If not, somebody is listening: do not go on."
 )
 
 
@@ -33,7 +33,7 @@ def reach_check(connector: MimecastConnector) -> Check:
     url = connector.url
     try:
         issuer = _issuer(url)
-    except Unreachable as unusable:  # the trusted authorities
+    except Unreachable as unusable:  # what the environment says of authorities or proxies
         return Check(REACHED, "failed", str(unusable), "Correct the variable, or unset it.")
     except httpx.RequestError as error:
         return _no_conversation(url, error)
@@ -52,8 +52,8 @@ def _inspected(connector: MimecastConnector, answers: str, issuer: str) -> Check
     return Check(
         REACHED,
         "warning",
-        f"{answers}, but it is a TLS-inspecting proxy that speaks: its certificate is by {issuer}, which only "
-        f"{trusted} makes trusted.",
+        f"{answers}, but it is a TLS-inspecting proxy that speaks: its certificate is by {issuer}, which "
+        f"only {trusted} makes trusted.",
         "A poll works. The proxy can read keys and records: have the host exempted if it must not.",
     )
 

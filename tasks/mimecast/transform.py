@@ -28,7 +28,13 @@ TEXTS = {
 
 
 def transform(
-    records: Batches, scratch: Path, piece: Slice, connector_id: UUID, tenant: str, maps: Maps, settings: Settings
+    records: Batches,
+    scratch: Path,
+    piece: Slice,
+    connector_id: UUID,
+    tenant: str,
+    maps: Maps,
+    settings: Settings,
 ) -> Transformed:
     """Turn accepted records (with detected_at) into scans.
 
@@ -96,7 +102,6 @@ def _our_words(batch: pl.DataFrame, connector_id: UUID, tenant: str) -> pl.DataF
         recipient=_address("recipientAddress"),
         **{ours: _filled(theirs) for ours, theirs in TEXTS.items()},
     )
-    rows = rows.with_columns(sender_domain=_domain("sender"), recipient_domain=_domain("recipient"))
     return _per_distinct(rows, "details", _details)
 
 
@@ -112,16 +117,15 @@ def _address(name: str) -> pl.Expr:
     return pl.when(text == "<>").then(text).otherwise(text.str.strip_prefix("<").str.strip_suffix(">"))
 
 
-def _domain(name: str) -> pl.Expr:
-    return pl.when(pl.col(name).str.contains("@", literal=True)).then(pl.col(name).str.split("@").list.last())
-
-
 def _details(text: pl.Expr) -> list[pl.Expr]:
     """`Safe` padded to 50 characters, a line end, `Time taken: 0 hrs, 0 min, 3 sec`."""
     took = text.str.extract_groups(r"Time taken:\s*(\d+) hrs?,\s*(\d+) mins?,\s*(\d+) secs?")
     hours, minutes, seconds = (took.struct[place].cast(pl.Int32, strict=False) for place in range(3))
     says = text.str.replace(r"(?s)\s*Time taken:.*$", "").str.strip_chars()
-    return [pl.when(says != "").then(says).alias("details"), (hours * 3600 + minutes * 60 + seconds).alias("scan_seconds")]
+    return [
+        pl.when(says != "").then(says).alias("details"),
+        (hours * 3600 + minutes * 60 + seconds).alias("scan_seconds"),
+    ]
 
 
 def _per_distinct(rows: pl.DataFrame, name: str, make: Callable[[pl.Expr], list[pl.Expr]]) -> pl.DataFrame:
@@ -134,6 +138,4 @@ def _per_distinct(rows: pl.DataFrame, name: str, make: Callable[[pl.Expr], list[
 def _with_raw(rows: pl.DataFrame, batch: pl.DataFrame, *, keep_low: bool) -> pl.DataFrame:
     """Keep the vendor's record, from the untouched batch, of what raises an alert (design: Privacy)."""
     kept = batch if keep_low else batch.filter(rows["priority"] != "low")
-    return rows.drop("raw").join(
-        kept.select("place", raw=raw_record()), on="place", how="left", maintain_order="left"
-    )
+    return rows.drop("raw").join(kept.select("place", raw=raw_record()), on="place", how="left", maintain_order="left")

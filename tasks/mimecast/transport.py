@@ -14,14 +14,14 @@ from tasks.untrusted import plain
 
 TIMEOUT = httpx.Timeout(60, connect=15, pool=None)  # seconds
 USER_AGENT = "attachment-alerts"
-# In this order; the last two are what other programs call the same thing. httpx itself looks at the first two only.
+# The first that is set. The last two are what other programs call the same thing; httpx itself ignores them.
 CA_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 CA_FOLDER = "SSL_CERT_DIR"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def company_ca() -> dict[str, str]:
-    """Which variable names our trusted authorities, and what it says; empty where the public ones are trusted."""
+    """Which variables name our trusted authorities, and where; empty where the public ones are trusted."""
     found = {name: os.environ[name] for name in ("SSL_CERT_FILE", CA_FOLDER) if os.environ.get(name)}
     if found:
         return found
@@ -46,7 +46,8 @@ def trust() -> ssl.SSLContext:
     except OSError as wrong:  # ssl.SSLError is one
         raise Unreachable(
             f"The certificate authorities in {' and '.join(given)} cannot be read "
-            f"({plain(wrong.strerror or type(wrong).__name__)}). It must name an existing PEM file (or folder)."
+            f"({plain(wrong.strerror or type(wrong).__name__)}). It must name an existing PEM file (or "
+            "folder)."
         ) from wrong
     return context
 
@@ -56,25 +57,29 @@ def public_trust() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
-def open_http(
-    base_url: str, *, verify: ssl.SSLContext | None = None, auth: httpx.Auth | None = None
-) -> httpx.Client:
-    """A client for this host, trusting by `trust()` unless told otherwise. Raises Unreachable as that does.
+def open_http(base_url: str, *, verify: ssl.SSLContext | None = None, auth: httpx.Auth | None = None) -> httpx.Client:
+    """A client for this host, trusting by `trust()` unless told otherwise.
 
+    Raises Unreachable where the settings of authorities or proxies cannot be used.
     Redirections are not followed: the keys go to the host that was configured.
     """
     if verify is None:
         encrypted = httpx.URL(base_url).scheme == "https"
         verify = trust() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return httpx.Client(
-        base_url=base_url,
-        auth=auth,
-        verify=verify,
-        timeout=TIMEOUT,
-        headers={"User-Agent": USER_AGENT},
-        limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
-        trust_env=httpx.URL(base_url).host not in LOOPBACK,  # no proxy on the way to this very machine
-    )
+    try:
+        return httpx.Client(
+            base_url=base_url,
+            auth=auth,
+            verify=verify,
+            timeout=TIMEOUT,
+            headers={"User-Agent": USER_AGENT},
+            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
+            trust_env=httpx.URL(base_url).host not in LOOPBACK,  # no proxy on the way to this very machine
+        )
+    except (ValueError, ImportError, httpx.InvalidURL):  # ImportError: a SOCKS proxy
+        raise Unreachable(
+            "The proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY cannot be used. It must be http://host:port."
+        ) from None  # the cause would quote it, perhaps with its password
 
 
 def proxy_of(base_url: str) -> str | None:
@@ -110,20 +115,14 @@ def transport_failure(error: httpx.RequestError, base_url: str) -> Failure:
                 )
             )
         if isinstance(cause, socket.gaierror):
-            return _cut(
-                Unreachable(
-                    f"The name {_name_not_found(host, proxy)} is not known here. Check DNS and proxy."
-                )
-            )
+            return _cut(Unreachable(f"The name {_name_not_found(host, proxy)} is not known here. Check DNS and proxy."))
     if isinstance(error, httpx.ProxyError):
         return _proxy_failure(error, proxy)
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         why = "no answer in time" if isinstance(error, httpx.TimeoutException) else _system_words(error)
         return _cut(Unreachable(f"No connection to {host}{by}: {why}. Check network, firewall and proxy."))
     if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
-        return Failure(
-            Unreachable(f"A request to {host} cannot be made from these settings. Check base URL and keys.")
-        )
+        return Failure(Unreachable(f"A request to {host} cannot be made from these settings. Check base URL and keys."))
     what = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "cut the connection"
     return _cut(ServiceUnavailable(f"{host}{by} {what}, several times in a row. A later run tries again."))
 
@@ -144,8 +143,6 @@ def _system_words(error: BaseException) -> str:
 def _proxy_failure(error: httpx.ProxyError, proxy: str | None) -> Failure:
     said = plain(str(error), 80)
     if said.startswith("407"):
-        return Failure(
-            Unreachable(f"The proxy {proxy} wants a user and a password: put them into HTTPS_PROXY.")
-        )
+        return Failure(Unreachable(f"The proxy {proxy} wants a user and a password: put them into HTTPS_PROXY."))
     refused = Unreachable(f"The proxy {proxy} does not let us through ({said}). Ask whoever runs it.")
     return Failure(refused) if said.startswith("4") else _cut(refused)

@@ -83,9 +83,9 @@ def split(batch: pl.DataFrame, now: datetime) -> tuple[pl.DataFrame, pl.DataFram
     """
     rows = read_dates(batch).with_columns(
         usable=pl.col("problem").is_null(),
-        identified=pl.any_horizontal(pl.col(name).str.strip_chars().str.len_bytes() > 0 for name in IDENTIFYING).fill_null(
-            value=False
-        ),
+        identified=pl.any_horizontal(
+            pl.col(name).str.strip_chars().str.len_bytes() > 0 for name in IDENTIFYING
+        ).fill_null(value=False),
         dated=pl.col("detected_at").is_not_null(),
     )
     helpers = ("usable", "identified", "dated")

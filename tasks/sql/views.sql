@@ -1,5 +1,7 @@
 -- The relations analysts rely on (design section 6). What depends on the clock is computed here from stored times.
 
+CREATE OR REPLACE MACRO domain_of(address) AS nullif(regexp_extract(address, '@([^@]*)$', 1), '');
+
 CREATE OR REPLACE VIEW published AS
 SELECT published_at, revision, schema_version, product_version, '*' AS tenant FROM internal.store_state;
 
@@ -7,15 +9,13 @@ CREATE OR REPLACE VIEW scans AS
 WITH stored AS (
     SELECT
         scan_id, tenant, connector_id, detected_at, verdict, 'low' AS priority, 9::TINYINT AS priority_rank, priority_rule,
-        sub_classification, response, disposition, file_sha256, file_name, file_type, sender, sender_domain, recipient,
-        recipient_domain, subject, message_id, route, definition, details, scan_seconds, raw, fetched_at,
+        sub_classification, response, disposition, file_sha256, file_name, file_type, sender, recipient, subject, message_id, route, definition, details, scan_seconds, raw, fetched_at,
         first_loaded_at, last_changed_at
     FROM internal.low_scans
     UNION ALL
     SELECT
         scan_id, tenant, connector_id, detected_at, verdict, priority, priority_rank, priority_rule,
-        sub_classification, response, disposition, file_sha256, file_name, file_type, sender, sender_domain, recipient,
-        recipient_domain, subject, message_id, route, definition, details, scan_seconds, raw, fetched_at,
+        sub_classification, response, disposition, file_sha256, file_name, file_type, sender, recipient, subject, message_id, route, definition, details, scan_seconds, raw, fetched_at,
         first_loaded_at, last_changed_at
     FROM internal.alert_scans
 )
@@ -23,8 +23,8 @@ SELECT
     scan_id, stored.tenant, c.name AS connector, c.product, detected_at, verdict, priority, priority_rank, priority_rule,
     'Email' AS classification, sub_classification, response,
     list_transform(string_split(response, ','), lambda part: trim(part)) AS responses, disposition,
-    file_sha256, file_name, file_type, sender, sender_domain, recipient, recipient_domain, subject, message_id, route,
-    definition, details, scan_seconds, NULL::VARCHAR AS user_id, NULL::VARCHAR AS match_state,
+    file_sha256, file_name, file_type, sender, domain_of(sender) AS sender_domain, recipient,
+    domain_of(recipient) AS recipient_domain, subject, message_id, route, definition, details, scan_seconds, NULL::VARCHAR AS user_id, NULL::VARCHAR AS match_state,
     NULL::VARCHAR AS match_rule, fetched_at, first_loaded_at, last_changed_at, raw
 FROM stored LEFT JOIN internal.connectors c USING (connector_id);
 
@@ -33,8 +33,8 @@ SELECT
     a.scan_id AS alert_id, a.group_id, a.tenant, c.name AS connector, c.product, a.detected_at, a.priority,
     a.priority_rank, a.priority_rule, 'Email' AS classification, a.sub_classification, a.verdict, a.response,
     list_transform(string_split(a.response, ','), lambda part: trim(part)) AS responses, a.disposition,
-    a.file_sha256, a.file_name, a.file_type, a.sender, a.sender_domain, a.recipient, a.recipient_domain, a.subject,
-    a.message_id, a.route, a.definition, a.details, a.scan_seconds, NULL::VARCHAR AS user_id,
+    a.file_sha256, a.file_name, a.file_type, a.sender, domain_of(a.sender) AS sender_domain, a.recipient,
+    domain_of(a.recipient) AS recipient_domain, a.subject, a.message_id, a.route, a.definition, a.details, a.scan_seconds, NULL::VARCHAR AS user_id,
     NULL::VARCHAR AS match_state, NULL::VARCHAR AS match_rule, 'new' AS status, NULL::VARCHAR AS assignee,
     NULL::VARCHAR AS close_reason, NULL::TIMESTAMPTZ AS status_changed_at, a.raised_at, a.cleared_at,
     a.first_loaded_at, a.last_changed_at,

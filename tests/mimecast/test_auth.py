@@ -58,9 +58,7 @@ class TokenService:
         if self.answer:
             return self.answer
         body = {"access_token": f"token-{self.issued}", "token_type": "Bearer", "scope": ""}
-        return httpx.Response(
-            200, json=body if self.expires_in is None else body | {"expires_in": self.expires_in}
-        )
+        return httpx.Response(200, json=body if self.expires_in is None else body | {"expires_in": self.expires_in})
 
 
 class Clock:
@@ -81,9 +79,7 @@ def client_of(service: TokenService, clock: Clock) -> httpx.Client:
 
 
 @pytest.mark.parametrize(("expires_in", "good_for"), [(1799, 1739), (600, 540), (None, 1739)])
-def test_token_is_reused_until_a_minute_before_its_end(
-    clock: Clock, expires_in: float | None, good_for: int
-) -> None:
+def test_token_is_reused_until_a_minute_before_its_end(clock: Clock, expires_in: float | None, good_for: int) -> None:
     service = TokenService(expires_in)
     with client_of(service, clock) as http:
         assert http.post(PATH).text == "Bearer token-1"

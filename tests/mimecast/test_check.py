@@ -30,7 +30,8 @@ KEYS: dict[str, dict[str, Any]] = {
     "2.0": {"api": "2.0", **V2_KEYS},
 }
 NAMES = [
-    "address", "host and TLS", "clock", "credentials", "key expiry", "region", "permission", "account", "request quota"
+    "address", "host and TLS", "clock", "credentials", "key expiry", "region", "permission", "account",
+    "request quota",
 ]  # fmt: skip
 AUTHORITY = "Contoso Web Gateway CA"
 HASHED_NAME = "239505d8.0"  # of that authority, as `openssl rehash` makes it
@@ -219,9 +220,7 @@ def vendor_connector() -> MimecastConnector:
     return MimecastConnector.model_validate(KEYS["1.0"])
 
 
-def test_inspecting_proxy_with_the_company_authority(
-    authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inspecting_proxy_with_the_company_authority(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     with service() as running:
         certificate = authority.server_context(VENDOR_HOST)
         with inspecting_proxy(certificate, running.url.removeprefix("http://")) as proxy:
@@ -258,9 +257,7 @@ def test_other_names_of_the_company_authority(
     assert name in checks[1].says
 
 
-def test_inspecting_proxy_nobody_trusts_is_named(
-    authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inspecting_proxy_nobody_trusts_is_named(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     with service() as running:
         certificate = authority.server_context(VENDOR_HOST)
         with inspecting_proxy(certificate, running.url.removeprefix("http://")) as proxy:
@@ -316,6 +313,15 @@ def test_company_authority_that_cannot_be_read(
     checks, _ = run_checks(vendor_connector())
     assert checks[1].state == "failed"
     assert "SSL_CERT_FILE" in checks[1].says
+
+
+@pytest.mark.parametrize("proxy", ["socks5://me:hidden@host:1080", "ftp://me:hidden@host", "http://me:hidden@host:x"])
+def test_proxy_setting_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    checks, _ = run_checks(vendor_connector())
+    assert checks[1].state == "failed"
+    assert "HTTPS_PROXY" in checks[1].says
+    assert "hidden" not in str(checks)
 
 
 def test_name_that_does_not_resolve() -> None:

@@ -68,9 +68,7 @@ def flat(code: str, message: str = "") -> dict[str, Any]:
         (204, None, ServiceError, Retry.NEVER),
     ],
 )
-def test_each_refusal_has_its_error(
-    status: int, body: Any, error: type[AlertsError], retry: Retry
-) -> None:
+def test_each_refusal_has_its_error(status: int, body: Any, error: type[AlertsError], retry: Retry) -> None:
     failure = failure_of(httpx.Response(status), body)
     assert failure is not None
     assert type(failure.error) is error
@@ -95,8 +93,14 @@ def test_the_text_names_code_message_and_request_but_obeys_nothing() -> None:
 
 
 def test_all_shapes_of_faults_are_read() -> None:
-    assert [fault.code for fault in faults_of({"fail": [{"errors": [{"code": "a"}, {"code": "b"}]}]})] == ["a", "b"]
-    assert [fault.code for fault in faults_of({"fail": [{"code": "a"}, {"errors": [], "code": "c"}]})] == ["a", "c"]
+    assert [fault.code for fault in faults_of({"fail": [{"errors": [{"code": "a"}, {"code": "b"}]}]})] == [
+        "a",
+        "b",
+    ]
+    assert [fault.code for fault in faults_of({"fail": [{"code": "a"}, {"errors": [], "code": "c"}]})] == [
+        "a",
+        "c",
+    ]
     assert faults_of({"error": {"message": "m"}})[0].message == "m"
     assert faults_of({"error": "invalid_client"})[0].code == "invalid_client"
     assert faults_of({"fail": None}) == faults_of({}) == faults_of(None) == []

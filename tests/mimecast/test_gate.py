@@ -65,11 +65,7 @@ header_text = st.one_of(
 )
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from(["retry-after", "x-ratelimit-reset", "x-rate-limit-reset"]), header_text
-    )
-)
+@given(st.dictionaries(st.sampled_from(["retry-after", "x-ratelimit-reset", "x-rate-limit-reset"]), header_text))
 def test_any_header_gives_a_bearable_wait_or_none(headers: dict[str, str]) -> None:
     wait = server_wait(headers, NOW)
     assert wait is None or SHORTEST <= wait <= LONGEST

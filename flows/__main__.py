@@ -1,0 +1,5 @@
+"""`python -m flows`: the same as the command `attachment-alerts`."""
+
+from flows.cli import main
+
+main()

@@ -1,0 +1,154 @@
+"""One alert group, and the health of the connectors, on the terminal."""
+
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.columns import Columns
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from flows.group_table import SHORT_ID, described, plain_table, priority, response, span
+from flows.lookups import Page
+from flows.terminal import moment, number, out, shown
+
+ROOMY = 130  # columns from which on subjects have their place
+STATE = {"ok": "green", "off": "dim", "late": "yellow", "quiet": "yellow", "never_run": "yellow"}  # others: red
+
+
+def facts(rows: list[tuple[str, Text]]) -> Table:
+    """Names on the left, values on the right."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(f"  {name}", value)
+    return grid
+
+
+def heading(text: str, note: str = "") -> Text:
+    """A line above a part of a page."""
+    return Text.assemble("\n", (text, "bold"), (f"  {note}" if note else "", "dim"))
+
+
+def group_page(page: Page, zone: ZoneInfo) -> RenderableType:
+    """Facts, indicators, recipients, alerts and exposures of one group."""
+    group = page.group
+    parts: list[RenderableType] = [_title(group), facts(_facts(group, zone)), heading("Key indicators")]
+    parts.append(facts([(each["kind"], shown(each["value"])) for each in group["key_indicators"]]))
+    if group["recipients"]:
+        parts += [heading("Recipients", _listed(group["recipients"], group["recipient_count"]))]
+        parts.append(Columns([shown(f"  {address}") for address in group["recipients"]], padding=(0, 2)))
+    parts += [heading("Alerts", _listed(page.alerts, group["alert_count"])), _alerts(page.alerts, zone)]
+    if page.exposures:
+        people = f"{group['exposure_count']:,} recipients of this file without an alert"
+        parts += [heading("Exposures", people), _exposures(page.exposures, zone)]
+    return Group(*parts)
+
+
+def _title(group: dict[str, Any]) -> Text:
+    what = described(group)
+    name = shown(what.file_name or "unnamed file", "bold")
+    kind = shown(" · ".join(part for part in (what.kind, what.file_type) if part))
+    status = group["status"].replace("_", " ")
+    return Text.assemble(name, "\n", priority(group), " · ", kind, " · ", status, "\n")
+
+
+def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
+    said = " · ".join(f"{each['count']:,} × {each['response'] or 'nothing'}" for each in group["responses"])
+    counts = [f"{group[f'{what}_count']:,} {what}s" for what in ("alert", "recipient")]
+    rows = [
+        ("group", Text(group["group_id"], style="cyan")),
+        ("detected", span(group, zone).append(f" {zone.key}")),
+        ("response", Text.assemble(response(group, " · "), ("   ", ""), shown(said, "dim"))),
+        ("verdicts", shown(", ".join(group["verdicts"] or []))),
+        ("counts", Text(" · ".join([*counts, f"{group['exposure_count']:,} exposed"]))),
+        ("seen before", _before(group)),
+        ("connectors", shown(f"{', '.join(group['connectors'] or [])} ({group['product']})")),
+        ("link", shown(group["detection_details_url"], limit=1000)),
+    ]
+    if group["cleared_at"]:
+        rows.insert(2, ("cleared", moment(group["cleared_at"], zone)))
+    return rows
+
+
+def _before(group: dict[str, Any]) -> Text:
+    times = group["times_seen_before"]
+    if not times:
+        return Text("no", style="dim")
+    text = Text("once" if times == 1 else f"{times:,} times")
+    return text.append(", the last time as ").append(group["previous_group_id"][:SHORT_ID], style="cyan")
+
+
+def _listed(rows: list[Any], count: int) -> str:
+    return f"{count:,}" if len(rows) >= count else f"{len(rows):,} of {count:,}"
+
+
+def _alerts(alerts: list[dict[str, Any]], zone: ZoneInfo) -> Table:
+    roomy = out.width >= ROOMY
+    table = plain_table()
+    table.add_column(f"Detected ({zone.key})", no_wrap=True)
+    table.add_column("Verdict", no_wrap=True)
+    table.add_column("Response", overflow="ellipsis", no_wrap=True)
+    for title in ("Recipient", "Sender", *(("Subject",) if roomy else ())):
+        table.add_column(title, ratio=1, overflow="ellipsis", no_wrap=True)
+    for each in alerts:
+        subject = [shown(each["subject"])] if roomy else []
+        people = [shown(each[name]) for name in ("recipient", "sender")]
+        verdict = shown(each["verdict"], "strike" if each["cleared_at"] else "")
+        table.add_row(moment(each["detected_at"], zone), verdict, shown(each["response"]), *people, *subject)
+    return table
+
+
+def _exposures(exposures: list[dict[str, Any]], zone: ZoneInfo) -> Table:
+    table = plain_table()
+    table.add_column(f"Scanned ({zone.key})", no_wrap=True)
+    table.add_column("Verdict then", no_wrap=True)
+    table.add_column("Response", no_wrap=True)
+    table.add_column("Recipient", ratio=1, overflow="ellipsis", no_wrap=True)
+    table.add_column("Scanned when", no_wrap=True)
+    for each in exposures:
+        when = f"{each['direction']} the first alert" + (", also alerted" if each["also_alerted"] else "")
+        disposition = each["disposition"].replace("_", " ")
+        cells = [shown(each["verdict"]), Text(disposition), shown(each["recipient"]), Text(when)]
+        table.add_row(moment(each["detected_at"], zone), *cells)
+    return table
+
+
+def health_table(rows: list[dict[str, Any]], zone: ZoneInfo) -> Table:
+    """One line per connector, its last error below it."""
+    table = plain_table()
+    table.add_column("Connector", no_wrap=True)
+    table.add_column("State", no_wrap=True)
+    table.add_column("Behind", justify="right", no_wrap=True)
+    table.add_column(f"Last success\n({zone.key})", no_wrap=True)
+    table.add_column("Newest record\n", no_wrap=True)
+    for title in ("Alerts\n24 h", "Rejects\n24 h", "Gaps\n", "Failures\nin a row"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("Keys expire\n", ratio=1, no_wrap=True)
+    for each in rows:
+        state = Text(each["state"].replace("_", " "), style=STATE.get(each["state"], "bold red"))
+        counts = [number(each[name]) for name in ("alerts_24h", "rejects_24h", "gaps", "consecutive_failures")]
+        times = [moment(each[name], zone) for name in ("last_success_at", "last_record_at")]
+        expiry = moment(each["key_expires_at"], zone, "%Y-%m-%d")
+        table.add_row(shown(each["connector"]), state, _behind(each["lag_seconds"]), *times, *counts, expiry)
+    return table
+
+
+def health_errors(rows: list[dict[str, Any]]) -> list[Text]:
+    """What the failing connectors say, a line each."""
+    said = [(each["connector"], each["last_error"]) for each in rows if each["last_error"]]
+    return [
+        Text.assemble(("✘ ", "bold red"), shown(name, "bold"), "  ", shown(error, limit=1000)) for name, error in said
+    ]
+
+
+def _behind(seconds: int | None) -> Text:
+    if seconds is None:
+        return Text("–", style="dim")
+    span = timedelta(seconds=max(seconds, 0))
+    if span.days:
+        return Text(f"{span.days} d {span.seconds // 3600} h")
+    hours, rest = divmod(span.seconds, 3600)
+    return Text(f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min")

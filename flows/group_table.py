@@ -1,0 +1,162 @@
+"""Alert groups as a terminal table, in a wide and a narrow form."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from flows.lookups import Totals
+from flows.terminal import PRIORITY, moment, number, out, shown
+
+WIDE = 155  # columns from which on every fact has a column of its own
+SHORT_ID = 8
+DISPOSITION = {"released": "bold red", "no_action": "red", "unknown": "yellow", "delayed": "yellow"}
+
+# A vendor's MIME types are as long as a line; these are what people call the files.
+FILE_TYPES = {
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": "pptx",
+    "application/msword": "doc",
+    "application/vnd.ms-excel": "xls",
+    "application/vnd.ms-powerpoint": "ppt",
+    "application/octet-stream": "binary",
+}
+
+
+class Described(NamedTuple):
+    """A group's description in its parts."""
+
+    kind: str
+    file_type: str
+    file_name: str
+
+
+def described(group: dict[str, Any]) -> Described:
+    """The description taken apart: it is sub-classification, file type and file name, as far as they are known."""
+    kind = group["sub_classification"] or ""
+    rest = group["description"].removeprefix(kind).removeprefix(" · ")
+    file_type, dot, file_name = rest.partition(" · ")
+    if not dot and "/" not in file_type:
+        file_type, file_name = "", rest
+    return Described(kind, FILE_TYPES.get(file_type, file_type.rpartition("/")[2].removeprefix("x-")), file_name)
+
+
+def groups_table(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
+    """Most urgent first, as given; fits the console in use."""
+    return _wide(groups, zone) if out.width >= WIDE else _narrow(groups, zone)
+
+
+def plain_table(*, expand: bool = True) -> Table:
+    """A table as this project draws them: a line under the header, two blanks between columns."""
+    return Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False, expand=expand)
+
+
+def _wide(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
+    table = plain_table()
+    table.add_column("Group", no_wrap=True)
+    table.add_column("Priority", no_wrap=True)
+    table.add_column("File", ratio=1, overflow="ellipsis", no_wrap=True)
+    table.add_column("Description", min_width=27, overflow="ellipsis", no_wrap=True)
+    table.add_column("Response", overflow="ellipsis", no_wrap=True)
+    for title in ("Alerts", "Recipients", "Exposed"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column(f"First – last ({zone.key})", no_wrap=True)
+    table.add_column("Status", no_wrap=True)
+    for each in groups:
+        parts = described(each)
+        table.add_row(
+            _id(each),
+            priority(each),
+            shown(parts.file_name),
+            _kind(parts),
+            response(each, " · "),
+            *(number(each[f"{what}_count"]) for what in ("alert", "recipient", "exposure")),
+            span(each, zone),
+            _status(each),
+        )
+    return table
+
+
+def _narrow(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
+    table = plain_table()
+    table.add_column("Group\nPriority", no_wrap=True)
+    table.add_column("File\nDescription", ratio=1, overflow="ellipsis", no_wrap=True)
+    table.add_column("Response\n", overflow="ellipsis", no_wrap=True)
+    table.add_column("Alerts\nExposed", justify="right", no_wrap=True)
+    table.add_column("Recip-\nients", justify="right", no_wrap=True)
+    table.add_column(f"First detected\nLast ({zone.key})", no_wrap=True)
+    table.add_column("Status\n", no_wrap=True)
+    for each in groups:
+        parts = described(each)
+        first, last = (moment(each[f"{edge}_detected_at"], zone) for edge in ("first", "last"))
+        table.add_row(
+            _lines(_id(each), priority(each)),
+            _lines(shown(parts.file_name), _kind(parts)),
+            response(each, "\n"),
+            _lines(number(each["alert_count"]), number(each["exposure_count"])),
+            number(each["recipient_count"]),
+            first if first == last else _lines(first, last),
+            _status(each),
+        )
+    return table
+
+
+def footer(totals: Totals, listed: int, zone: ZoneInfo, *, chosen: bool) -> Text:
+    """How much there is beside what the table shows, and how fresh it is."""
+    everything = sum(totals.groups.values())
+    line = Text("1 group" if everything == 1 else f"{everything:,} groups", style="bold")
+    if chosen or listed < everything:
+        line = Text.assemble((f"{listed:,} of ", "bold"), line)
+    for name, count in totals.groups.items():
+        line.append(" · ").append(f"{count:,} {name}", style=PRIORITY.get(name, ""))
+    line.append(f" · {totals.hidden:,} scans hidden as low", style="dim")
+    return line.append(f" · published {_clock(totals.published_at, zone)}", style="dim")
+
+
+def _clock(value: datetime | None, zone: ZoneInfo) -> str:
+    return "never" if value is None else f"{value.astimezone(zone):%Y-%m-%d %H:%M} {zone.key}"
+
+
+def span(group: dict[str, Any], zone: ZoneInfo) -> Text:
+    """First and last detection, without saying the same twice."""
+    first, last = (group[f"{edge}_detected_at"].astimezone(zone) for edge in ("first", "last"))
+    text = moment(first, zone)
+    if f"{first:%F %H:%M}" == f"{last:%F %H:%M}":
+        return text
+    same = "%H:%M" if first.date() == last.date() else "%m-%d %H:%M" if first.year == last.year else "%F %H:%M"
+    return text.append(f" – {last.strftime(same)}")
+
+
+def _lines(*texts: Text) -> Text:
+    return Text("\n").join(texts)
+
+
+def _id(group: dict[str, Any]) -> Text:
+    return Text(group["group_id"][:SHORT_ID], style="cyan")
+
+
+def priority(group: dict[str, Any]) -> Text:
+    cleared = " (cleared)" if group["cleared_at"] else ""
+    return Text(f"{group['priority']}{cleared}", style=PRIORITY.get(group["priority"], ""))
+
+
+def _kind(parts: Described) -> Text:
+    return shown(f"{parts.kind} · {parts.file_type}" if parts.file_type else parts.kind, "dim")
+
+
+def response(group: dict[str, Any], between: str) -> Text:
+    worst, released, alerts = group["worst_disposition"], group["released_count"], group["alert_count"]
+    if worst == "released" and released < alerts:
+        return Text(f"released {released:,} of {alerts:,}", style=DISPOSITION[worst])
+    text = Text(worst.replace("_", " "), style=DISPOSITION.get(worst, "green"))
+    if released and worst != "released":
+        text.append(f"{between}{released:,} released", style=DISPOSITION["released"])
+    return text
+
+
+def _status(group: dict[str, Any]) -> Text:
+    return Text(group["status"].replace("_", " "), style="dim" if group["status"] == "closed" else "")

@@ -1,0 +1,113 @@
+"""What the commands ask the published file."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from tasks.database import Connection, Store
+from tasks.errors import OperatorError
+from tasks.untrusted import plain
+
+CANDIDATES = 5  # shown where a short id fits several groups
+
+_GROUPS = """
+    SELECT * REPLACE (group_id::VARCHAR AS group_id, previous_group_id::VARCHAR AS previous_group_id)
+    FROM alert_groups
+"""
+
+
+class Totals(NamedTuple):
+    """The whole file in a few figures."""
+
+    groups: dict[str, int]  # by priority, most urgent first
+    hidden: int  # scans that raise no alert
+    published_at: datetime | None
+
+
+class Page(NamedTuple):
+    """Everything about one group."""
+
+    group: dict[str, Any]
+    asked_for: str | None  # the ended id that led here
+    alerts: list[dict[str, Any]]  # the latest ones
+    exposures: list[dict[str, Any]]
+
+
+def totals(store: Store) -> Totals:
+    """Groups by priority, what is hidden as low, and how old the file is."""
+    with store.reader() as reader:
+        groups = reader.rows(
+            "SELECT priority, count(*) FROM alert_groups GROUP BY priority ORDER BY min(priority_rank)"
+        )
+        hidden = reader.rows("SELECT count(*) FROM scans WHERE priority = 'low'")[0][0]
+        published_at = reader.rows("SELECT published_at FROM published")[0][0]
+    return Totals(dict(groups), hidden, published_at)
+
+
+def groups(
+    store: Store, limit: int | None = None, priority: str | None = None, since: datetime | None = None
+) -> list[dict[str, Any]]:
+    """Rows of `alert_groups`, most urgent first, then latest first."""
+    asked = {"priority": priority, "since": since, "limit": limit}
+    with store.reader() as reader:
+        return reader.frame(
+            f"""
+            {_GROUPS}
+            WHERE ($priority IS NULL OR priority = $priority) AND ($since IS NULL OR last_detected_at >= $since)
+            ORDER BY priority_rank, last_detected_at DESC, group_id LIMIT $limit
+            """,
+            asked,
+        ).to_dicts()
+
+
+def group(store: Store, asked_for: str, latest: int) -> Page:
+    """One group by its id or the beginning of it, also by an id that has ended. Raises OperatorError."""
+    with store.reader() as reader:
+        group_id, ended = _resolved(reader, asked_for)
+        of_group = {"id": group_id, "latest": latest}
+        found = reader.frame(f"{_GROUPS} WHERE group_id = $id::UUID", {"id": group_id}).to_dicts()[0]
+        alerts = reader.frame(
+            """
+            SELECT detected_at, priority, verdict, response, disposition, sender, recipient, subject, file_name, cleared_at
+            FROM alerts WHERE group_id = $id::UUID ORDER BY detected_at DESC, alert_id LIMIT $latest
+            """,
+            of_group,
+        )
+        exposures = reader.frame(
+            """
+            SELECT detected_at, recipient, verdict, disposition, direction, also_alerted
+            FROM exposures WHERE group_id = $id::UUID ORDER BY detected_at DESC, scan_id LIMIT $latest
+            """,
+            of_group,
+        )
+    return Page(found, ended, alerts.to_dicts(), exposures.to_dicts())
+
+
+def health(store: Store) -> list[dict[str, Any]]:
+    """Rows of `connector_health` by name."""
+    with store.reader() as reader:
+        return reader.frame("SELECT * FROM connector_health ORDER BY connector").to_dicts()
+
+
+def _resolved(reader: Connection, asked_for: str) -> tuple[str, str | None]:
+    """The living group's id, and the ended id if that is what was asked for."""
+    digits = asked_for.strip().lower().replace("-", "")
+    found = reader.rows(
+        """
+        WITH known AS (
+            SELECT group_id::VARCHAR AS group_id, NULL AS ended FROM alert_groups
+            UNION ALL SELECT group_id::VARCHAR, old_group_id::VARCHAR FROM group_aliases
+        )
+        SELECT * FROM known WHERE starts_with(replace(coalesce(ended, group_id), '-', ''), $digits)
+        ORDER BY ended IS NOT NULL, 1, 2
+        """,
+        {"digits": digits},
+    )
+    if not digits or not found:
+        raise OperatorError(
+            f"No group has an id that begins with '{plain(asked_for)}'. `attachment-alerts alerts` lists them."
+        )
+    if len({group_id for group_id, _ in found}) > 1:
+        some = ", ".join(ended or group_id for group_id, ended in found[:CANDIDATES])
+        more = f" and {len(found) - CANDIDATES} more" if len(found) > CANDIDATES else ""
+        raise OperatorError(f"'{plain(asked_for)}' fits {len(found)} groups: {some}{more}. Give more of the id.")
+    return found[0]

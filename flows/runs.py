@@ -1,0 +1,89 @@
+"""Poll and backfill started by hand: run the flow in this process, then say what came of it."""
+
+import importlib
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from flows import lookups, prefect_api
+from flows.group_page import facts
+from flows.terminal import PRIORITY, out, print_json, say, shown, working
+from tasks.database import Store
+from tasks.errors import AlertsError, OperatorError
+from tasks.settings import load_settings
+from tasks.untrusted import plain
+
+
+def moment_of(text: str) -> datetime:
+    """A time as typed; without a zone it is UTC. Raises OperatorError."""
+    try:
+        typed = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise OperatorError(
+            f"'{plain(text)}' is no time. Write 2026-03-01, 2026-03-01T10:00 or 2026-03-01T10:00+01:00; "
+            "without a zone it is UTC."
+        ) from None
+    return typed if typed.tzinfo else typed.replace(tzinfo=UTC)
+
+
+def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
+    """Run the product's flow `poll` or `backfill` and print its summary. Raises AlertsError where it failed."""
+    store = Store(load_settings())
+    prefect_api.hush_children(store.settings.home / "prefect.log")
+    with working("Starting") as change:
+        prefect_api.ready(change)
+        connectors = importlib.import_module("tasks.connectors")
+        product = connectors.load_connector(name).product
+        flow = getattr(importlib.import_module(f"flows.{product}"), kind)
+        change(f"{kind.capitalize()} of {name}")
+        state = flow(name, *given, return_state=True)
+        counts = state.result(raise_on_failure=False)
+    if isinstance(counts, BaseException):
+        raise counts
+    if as_json:
+        print_json({"connector": name, "state": state.name, **counts})
+    elif counts["skipped"]:
+        say(f"Skipped: {counts['skipped']}")
+    else:
+        out.print(summary(counts, groups_of(store)))
+    if not state.is_completed():
+        raise AlertsError(state.message)
+
+
+def groups_of(store: Store) -> dict[str, int] | None:
+    """Groups by priority in the published file, if there is one."""
+    return lookups.totals(store).groups if store.published_path.exists() else None
+
+
+def summary(counts: dict[str, Any], groups: dict[str, int] | None) -> Table:
+    """The figures of one run: received = accepted + rejected; accepted = new + changed + duplicates."""
+    detail = f"{counts['new']:,} new · {counts['changed']:,} changed · {counts['duplicates']:,} duplicates"
+    rows = [
+        ("received", Text(f"{counts['received']:,}").append(f"   in {_slices(counts)}", style="dim")),
+        ("accepted", Text(f"{counts['accepted']:,}").append(f"   {detail}", style="dim")),
+        ("rejected", Text(f"{counts['rejected']:,}", style="yellow" if counts["rejected"] else "dim")),
+        ("hidden as low", Text(f"{counts['low']:,}")),
+        ("alerts", Text(f"{counts['alerts']:,}").append(f"   {counts['high']:,} high", style="dim")),
+    ]
+    if groups is not None:
+        rows.append(("groups", _by_priority(groups).append("   in all", style="dim")))
+    for name, title in (("late", "came late"), ("refusals", "throttled"), ("outside", "outside")):
+        if counts[name]:
+            rows.append((title, Text(f"{counts[name]:,}")))
+    for name, title in (("unseen", "never seen"), ("leftover", "unknown fields")):
+        if counts[name]:
+            rows.append((title, shown(", ".join(counts[name]), "yellow", limit=1000)))
+    return facts(rows)
+
+
+def _by_priority(groups: dict[str, int]) -> Text:
+    parts = [Text(f"{count:,} {name}", style=PRIORITY.get(name, "")) for name, count in groups.items()]
+    return Text(" · ").join(parts) if parts else Text("none")
+
+
+def _slices(counts: dict[str, Any]) -> str:
+    done, failed = counts["slices"], counts["failed"]
+    text = f"{done:,} slice{'' if done == 1 else 's'}, {counts['pages']:,} page{'' if counts['pages'] == 1 else 's'}"
+    return f"{text}, {failed:,} failed" if failed else text

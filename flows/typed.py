@@ -1,0 +1,30 @@
+"""What people type: times and stretches of time."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from tasks.errors import OperatorError
+from tasks.untrusted import plain
+
+_AGO = re.compile(r"(\d{1,6})\s*(min|h|d|w)")
+_UNIT = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+def moment_of(text: str) -> datetime:
+    """A time as typed; without a zone it is UTC. Raises OperatorError."""
+    try:
+        typed = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise OperatorError(
+            f"'{plain(text)}' is no time. Write 2026-03-01, 2026-03-01T10:00 or 2026-03-01T10:00+01:00; "
+            "without a zone it is UTC."
+        ) from None
+    return typed if typed.tzinfo else typed.replace(tzinfo=UTC)
+
+
+def since_of(text: str, now: datetime) -> datetime:
+    """A time as typed, or how long ago: 90min, 24h, 7d, 2w. Raises OperatorError."""
+    ago = _AGO.fullmatch(text.strip())
+    if ago is None:
+        return moment_of(text)
+    return max(now - int(ago[1]) * _UNIT[ago[2]], datetime(1970, 1, 1, tzinfo=UTC)) if int(ago[1]) < 10**5 else now
