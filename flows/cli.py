@@ -1,32 +1,196 @@
 """The command `attachment-alerts`: thin; every command calls a flow or a query."""
 
+# ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` shall not wait for it
+
 import os
 import sys
 from datetime import UTC, datetime
-from importlib import import_module
-from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 import typer
 
-from flows.lazy import Group
-from flows.options import Home, Json, Name, example
-from flows.terminal import err, fail, out, print_json, say
+from flows.cli_connectors import app as connectors
+from flows.options import COMMAND, DemoHome, Home, Json, Name, example
+from flows.simulate import simulate
+from flows.terminal import fail, out, print_json, say
 from flows.typed import moment_of, since_of
 from tasks.errors import AlertsError
 from tasks.settings import load_settings
 
 TRACEBACK = "ATTACHMENT_ALERTS_TRACEBACK"
+STOPPED = 130  # what a shell expects of a command that Ctrl-C has ended
+WARNING, CRITICAL = 1, 2  # exit states that monitoring systems understand
+GRAVITY = {"ok": 0, "off": 0, "late": WARNING, "quiet": WARNING, "never_run": WARNING}  # other states: CRITICAL
 
 app = typer.Typer(
-    name="attachment-alerts",
-    cls=Group,
-    help="Mimecast attachment scans become grouped, prioritised alerts in DuckDB.",
+    name=COMMAND,
     epilog=example("demo", "alerts --priority high"),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # its tracebacks show local variables, and keys are among them
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def root(
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help=f"Show where an error came from. Also: {TRACEBACK}=1.")
+    ] = False,
+) -> None:
+    """Attachment scans become grouped, prioritised alerts in DuckDB."""
+
+
+@app.command(epilog=example("demo"))
+def demo(home: DemoHome = None) -> None:
+    """Show the whole system on this machine: no account, no server, nothing else is touched.
+
+    A simulated account is polled into a home of its own, data/demo-home. A second run finds nothing new.
+    """
+    from flows.demo import run_demo
+
+    run_demo(home)
+
+
+@app.command(epilog=example("alerts", "alerts --priority high --since 24h", "alerts --json --limit 1"))
+def alerts(
+    limit: Annotated[int, typer.Option(min=1, help="How many groups to list at most.")] = 50,
+    priority: Annotated[
+        Literal["high", "medium"] | None, typer.Option(show_default=False, help="Only groups of this priority.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", show_default=False, help="Only groups with an alert since then: 2026-03-01, 24h or 7d."
+        ),
+    ] = None,
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """List the alert groups, most urgent first."""
+    from flows import lookups
+    from flows.group_table import footer, groups_table
+    from tasks.database import Store
+
+    store = Store(load_settings())
+    zone = ZoneInfo(store.settings.time_zone)
+    start = since_of(since, datetime.now(UTC)) if since else None
+    groups = lookups.groups(store, limit, priority, start)
+    if as_json:
+        print_json(groups)
+        return
+    if groups:
+        out.print(groups_table(groups, zone))
+    out.print(footer(lookups.totals(store), len(groups), zone, chosen=bool(priority or since)))
+
+
+@app.command(epilog=example("group d0fb63d8", "group d0fb63d8 --alerts 200"))
+def group(
+    group_id: Annotated[
+        str, typer.Argument(metavar="ID", show_default=False, help="Id of a group, or the beginning of it.")
+    ],
+    latest: Annotated[int, typer.Option("--alerts", min=1, help="How many alerts and exposures to show.")] = 20,
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """Show one alert group with its alerts. An id that has ended leads to the group that took it over."""
+    from flows import lookups
+    from flows.group_page import group_page
+    from tasks.database import Store
+
+    store = Store(load_settings())
+    page = lookups.group(store, group_id, latest)
+    if page.asked_for:
+        say(f"Group {page.asked_for} has ended; its alerts went to {page.group['group_id']}.")
+    if as_json:
+        print_json(page._asdict())
+    else:
+        out.print(group_page(page, ZoneInfo(store.settings.time_zone)))
+
+
+@app.command(epilog=example("poll acme"))
+def poll(name: Name, as_json: Json = False, home: Home = None) -> None:
+    """Poll one account now: fetch what is new since its last poll and turn it into alerts."""
+    from flows.runs import run
+
+    run("poll", name, as_json=as_json)
+
+
+@app.command(epilog=example("backfill acme --from 2026-03-01 --to 2026-03-08"))
+def backfill(
+    name: Name,
+    start: Annotated[
+        str, typer.Option("--from", metavar="TIME", show_default=False, help="Begin. Without a zone it is UTC.")
+    ],
+    end: Annotated[str, typer.Option("--to", metavar="TIME", show_default=False, help="End, itself not included.")],
+    what: Annotated[
+        Literal["missing", "everything"],
+        typer.Option(help="Only what is not in the tables yet, or all of it again."),
+    ] = "missing",
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """Fetch a stretch of time of one account. Can be stopped and started again at no loss."""
+    edges = moment_of(start), moment_of(end)
+    from flows.runs import run
+
+    run("backfill", name, *edges, what, as_json=as_json)
+
+
+@app.command(epilog=example("test-connection acme"))
+def test_connection(name: Name, as_json: Json = False, home: Home = None) -> None:
+    """Test a saved connector, check by check. Succeeds only if a poll would work."""
+    from flows.cli_connectors import test
+
+    test(name, as_json=as_json)
+
+
+@app.command(epilog=example("health", "health --json"))
+def health(as_json: Json = False, home: Home = None) -> None:
+    """Show how each connector fares.
+
+    Exit status for monitoring: 0 all ok; 1 late, quiet, never run, or nothing published yet; 2 failing or refused keys.
+    """
+    from flows import lookups
+    from flows.group_page import health_errors, health_table
+    from tasks.database import Store
+
+    store = Store(load_settings())
+    rows = lookups.health(store)
+    if as_json:
+        print_json(rows)
+    elif rows:
+        out.print(health_table(rows, ZoneInfo(store.settings.time_zone)), *health_errors(rows), sep="\n")
+    else:
+        say("No connector has been polled in this home yet.")
+    raise typer.Exit(max((GRAVITY.get(row["state"], CRITICAL) for row in rows), default=WARNING))
+
+
+app.add_typer(connectors)
+app.command(epilog=example("simulate", "simulate --switch rate_limit=5 --fault 503,times=3"))(simulate)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; leaves by SystemExit. The only place where the project's errors are caught."""
+    given = sys.argv[1:] if arguments is None else arguments
+    explain = "--traceback" in given or os.environ.get(TRACEBACK, "") not in ("", "0")
+    if not explain:
+        sys.excepthook = _defect
+    try:
+        app(sorted(given, key=lambda argument: argument != "--traceback"), prog_name=COMMAND)
+    except AlertsError as error:
+        if explain:
+            raise
+        fail(str(error))
+        raise SystemExit(1) from None
+    except SystemExit as end:
+        if end.code == STOPPED:
+            say("Stopped.")
+        raise
+
+
+def _defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An error nobody foresaw: one line too, unless more is asked for."""
+    fail(f"Unexpected {kind.__name__}: {error}. This is a defect; `--traceback` shows where. Please report it.")

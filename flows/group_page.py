@@ -56,7 +56,7 @@ def _title(group: dict[str, Any]) -> Text:
 
 
 def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
-    said = " · ".join(f"{each['count']:,} × {each['response'] or 'nothing'}" for each in group["responses"])
+    said = " · ".join(f"{each['response'] or 'nothing'} ({each['count']:,})" for each in group["responses"])
     counts = [f"{group[f'{what}_count']:,} {what}s" for what in ("alert", "recipient")]
     rows = [
         ("group", Text(group["group_id"], style="cyan")),
@@ -146,7 +146,7 @@ def health_errors(rows: list[dict[str, Any]]) -> list[Text]:
 
 def _behind(seconds: int | None) -> Text:
     if seconds is None:
-        return Text("–", style="dim")
+        return Text("-", style="dim")
     span = timedelta(seconds=max(seconds, 0))
     if span.days:
         return Text(f"{span.days} d {span.seconds // 3600} h")

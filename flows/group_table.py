@@ -64,7 +64,7 @@ def _wide(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     table.add_column("Response", overflow="ellipsis", no_wrap=True)
     for title in ("Alerts", "Recipients", "Exposed"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column(f"First – last ({zone.key})", no_wrap=True)
+    table.add_column(f"First → last ({zone.key})", no_wrap=True)
     table.add_column("Status", no_wrap=True)
     for each in groups:
         parts = described(each)
@@ -128,7 +128,7 @@ def span(group: dict[str, Any], zone: ZoneInfo) -> Text:
     if f"{first:%F %H:%M}" == f"{last:%F %H:%M}":
         return text
     same = "%H:%M" if first.date() == last.date() else "%m-%d %H:%M" if first.year == last.year else "%F %H:%M"
-    return text.append(f" – {last.strftime(same)}")
+    return text.append(f" → {last.strftime(same)}")
 
 
 def _lines(*texts: Text) -> Text:

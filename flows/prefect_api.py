@@ -4,38 +4,46 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
 from flows import prefect_settings
-from flows.terminal import say, show_log
+from flows.terminal import say, show_log, working
 
 RUNS = ("prefect.flow_runs", "prefect.task_runs")
+ANSWERS = 200
 
 
-def ready(change: Callable[[str], None]) -> None:
+def load() -> None:
     """Import Prefect with this project's settings; where no API is configured, use the local server that answers."""
     own_level = "PREFECT_LOGGING_LEVEL" in os.environ
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
     prefect_settings.apply()
-    change("Loading Prefect")
-    importlib.import_module("prefect.flows")
+    with working("Loading Prefect"):
+        importlib.import_module("prefect.flows")
+        importlib.import_module("tasks.connectors")
     show_log()
     if not own_level:
         for handler in logging.getLogger().handlers:
             handler.addFilter(_not_about_runs)
     if not _configured():
         _use_local_server()
-    if not _configured():
-        change("Starting a temporary Prefect server, this takes 10 to 25 s")
+
+
+@contextmanager
+def asking(says: str = "Asking Prefect") -> Iterator[Callable[[str], None]]:
+    """A sign of life around calls of Prefect's API, which may have to be started first."""
+    yet_to_start = not _configured() and not _temporary_server_runs()
+    text = "Starting a temporary Prefect server (10 to 25 s)" if yet_to_start else says
+    with working(text) as change:
+        yield change
 
 
 def hush_children(into: Path) -> None:
     """Send what child processes write to stderr into a file: the temporary server reports its own end as a failure."""
-    if sys.stderr.fileno() != 2:  # somebody has put a stream of their own there
+    if sys.stderr is not sys.__stderr__:  # somebody has put a stream of their own there
         return
     into.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
     terminal = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
@@ -50,8 +58,14 @@ def _configured() -> bool:
     return bool(settings.get_current_settings().api.url)
 
 
+def _temporary_server_runs() -> bool:
+    server = sys.modules.get("prefect.server.api.server")
+    return server is not None and any(each.running for each in server.SubprocessASGIServer._instances.values())
+
+
 def _use_local_server() -> None:
     """Set PREFECT_API_URL for this process if a server answers where one would be started."""
+    httpx = importlib.import_module("httpx")
     server = importlib.import_module("prefect.settings").get_current_settings().server.api
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(server.host, server.host)  # noqa: S104 - compared, not bound
     url = f"http://{host}:{server.port}/api"
@@ -59,10 +73,10 @@ def _use_local_server() -> None:
         answer = httpx.get(f"{url}/health", timeout=1.0, trust_env=False)
     except httpx.TransportError:
         return
-    if answer.status_code == httpx.codes.OK and answer.text.strip() == "true":
+    if answer.status_code == ANSWERS and answer.text.strip() == "true":
         os.environ["PREFECT_API_URL"] = url
         importlib.import_module("prefect.context").refresh_global_settings_context()
-        say(f"Using the Prefect server that answers at {url}.")
+        say(f"Using the Prefect server that answers at {url}; set PREFECT_API_URL for another.")
 
 
 def _not_about_runs(entry: logging.LogRecord) -> bool:

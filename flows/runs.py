@@ -1,7 +1,6 @@
 """Poll and backfill started by hand: run the flow in this process, then say what came of it."""
 
 import importlib
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.table import Table
@@ -9,31 +8,18 @@ from rich.text import Text
 
 from flows import lookups, prefect_api
 from flows.group_page import facts
-from flows.terminal import PRIORITY, out, print_json, say, shown, working
+from flows.terminal import PRIORITY, out, print_json, say, shown
 from tasks.database import Store
-from tasks.errors import AlertsError, OperatorError
+from tasks.errors import AlertsError
 from tasks.settings import load_settings
-from tasks.untrusted import plain
-
-
-def moment_of(text: str) -> datetime:
-    """A time as typed; without a zone it is UTC. Raises OperatorError."""
-    try:
-        typed = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise OperatorError(
-            f"'{plain(text)}' is no time. Write 2026-03-01, 2026-03-01T10:00 or 2026-03-01T10:00+01:00; "
-            "without a zone it is UTC."
-        ) from None
-    return typed if typed.tzinfo else typed.replace(tzinfo=UTC)
 
 
 def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
     """Run the product's flow `poll` or `backfill` and print its summary. Raises AlertsError where it failed."""
     store = Store(load_settings())
     prefect_api.hush_children(store.settings.home / "prefect.log")
-    with working("Starting") as change:
-        prefect_api.ready(change)
+    prefect_api.load()
+    with prefect_api.asking() as change:
         connectors = importlib.import_module("tasks.connectors")
         product = connectors.load_connector(name).product
         flow = getattr(importlib.import_module(f"flows.{product}"), kind)

@@ -19,13 +19,14 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from tasks.errors import OperatorError
 from tasks.untrusted import plain
 
 NOT_A_TERMINAL = 160  # columns where nobody can say how many there are: a pipe, a job's log
 SIGN_OF_LIFE = 5.0  # seconds between two lines where no spinner can turn
 
 PRIORITY = {"high": "bold red", "medium": "yellow", "low": "dim"}
-SYMBOL = {"ok": ("✔", "green"), "warning": ("▲", "yellow"), "failed": ("✘", "bold red"), "skipped": ("–", "dim")}
+SYMBOL = {"ok": ("✔", "green"), "warning": ("▲", "yellow"), "failed": ("✘", "bold red"), "skipped": ("-", "dim")}
 
 
 def _width() -> int | None:
@@ -44,30 +45,41 @@ err = _console(stderr=True)
 def shown(text: object, style: str = "", limit: int = 200) -> Text:
     """Anybody's text as one harmless line; nothing is shown as a dash."""
     if text is None or text == "":
-        return Text("–", style="dim")
+        return Text("-", style="dim")
     return Text(plain(str(text), limit), style=style)
 
 
 def number(value: int | None, style: str = "") -> Text:
     """A count with thousands separated; zero steps back, unknown is a dash."""
     if value is None:
-        return Text("–", style="dim")
+        return Text("-", style="dim")
     return Text(f"{value:,}", style=style if value else "dim")
 
 
 def moment(value: datetime | None, zone: ZoneInfo, form: str = "%Y-%m-%d %H:%M") -> Text:
     """A point in time as a clock in `zone` shows it."""
-    return Text("–", style="dim") if value is None else Text(value.astimezone(zone).strftime(form))
+    return Text("-", style="dim") if value is None else Text(value.astimezone(zone).strftime(form))
 
 
 def say(text: str, style: str = "dim") -> None:
     """One line about the work, on stderr."""
-    err.print(Text(text, style=style))
+    err.print(Text(text, style=style), soft_wrap=True)
 
 
 def fail(text: str) -> None:
     """The line on stderr that says why the command did not do what was asked."""
-    err.print(Text.assemble(("✘ ", "bold red"), (text, "default")))
+    err.print(Text.assemble(("✘ ", "bold red"), (text, "default")), soft_wrap=True)
+
+
+def confirmed(question: str, yes: bool) -> None:
+    """Ask, unless `yes` answers already. Raises OperatorError on any other answer than yes."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise OperatorError(f"{question} There is no terminal to ask. Say --yes if you mean it.")
+    err.print(Text(f"{question} [y/N] "), end="")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise OperatorError("Nothing was changed.")
 
 
 def print_json(data: Any) -> None:
@@ -127,11 +139,11 @@ class LogLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = plain(record.getMessage(), 1000)
         if record.levelno >= logging.ERROR:
-            err.print(Text.assemble(("✘ ", "bold red"), text))
+            err.print(Text.assemble(("✘ ", "bold red"), text), soft_wrap=True)
         elif record.levelno >= logging.WARNING:
-            err.print(Text.assemble(("▲ ", "yellow"), text))
+            err.print(Text.assemble(("▲ ", "yellow"), text), soft_wrap=True)
         else:
-            err.print(Text(f"  {text}", style="dim"))
+            err.print(Text(f"  {text}", style="dim"), soft_wrap=True)
 
 
 def show_log() -> None:

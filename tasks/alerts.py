@@ -11,8 +11,6 @@ MOMENT = pl.Datetime("us", "UTC")
 SCAN_SCHEMA = pl.Schema(
     {
         "scan_id": pl.String(),  # 32 hex digits
-        "tenant": pl.String(),
-        "connector_id": pl.String(),
         "detected_at": MOMENT,
         "verdict": pl.String(),
         "dangerous": pl.Boolean(),

@@ -33,7 +33,7 @@ ALERT_ONLY = (
 )
 ALERT_COLUMNS = [name for name in (*SCAN_SCHEMA, *LIFE) if name != "place"]
 LOW_COLUMNS = [name for name in ALERT_COLUMNS if name not in ALERT_ONLY]
-IDS = {"scan_id", "connector_id", "group_key", "group_id"}
+IDS = {"scan_id", "group_key", "group_id"}
 
 STORED_SCHEMA = pl.Schema({**SCAN_SCHEMA, **LIFE})
 TOUCHED = ("scan_id", "tenant", "file_sha256", "group_key", "old_group_key", "detected_at", "group_id")
@@ -65,10 +65,10 @@ def load_slice(
     now = datetime.now(UTC)
     outcomes, touched, exposed = [], [], []
     for batch in scans:
-        outcome, alerts, lows = _load_batch(transaction, batch, settings, now)
+        outcome, alerts, lows = _load_batch(transaction, source, batch, settings, now)
         outcomes.append(outcome._replace(scans=outcome.scans.clear(), changes=outcome.changes.clear()))
         touched.append(alerts.select(TOUCHED))
-        exposed.append(_expose(transaction, lows))
+        exposed.append(_expose(transaction, source, lows))
     if touched:
         alerts = pl.concat(touched).unique("scan_id", keep="last")
         update_groups(transaction, alerts, settings, now)
@@ -87,7 +87,7 @@ def load_slice(
 
 
 def _load_batch(
-    transaction: "Transaction", batch: pl.DataFrame, settings: Settings, now: datetime
+    transaction: "Transaction", source: ledger.Source, batch: pl.DataFrame, settings: Settings, now: datetime
 ) -> tuple[Outcome, pl.DataFrame, pl.DataFrame]:
     stored = _stored(transaction, batch)
     outcome = merge_versions(batch, stored, settings.keep_low == "full", now)
@@ -106,15 +106,17 @@ def _load_batch(
         )
     alert = pl.col("raised_at").is_not_null()
     lows = outcome.scans.filter(~alert)
-    alerts = outcome.scans.filter(alert).with_columns(was=pl.col("group_key"), group_key=group_key(settings.group_by))
+    alerts = outcome.scans.filter(alert).with_columns(was=pl.col("group_key"), tenant=pl.lit(source.tenant))
+    alerts = alerts.with_columns(group_key=group_key(settings.group_by))
     alerts = alerts.with_columns(old_group_key=pl.when(pl.col("was") != pl.col("group_key")).then("was"))
-    _insert(transaction, "low_scans", lows.select(LOW_COLUMNS))
-    _insert(transaction, "alert_scans", alerts.select(ALERT_COLUMNS))
+    _insert(transaction, source, "low_scans", lows.select(LOW_COLUMNS))
+    _insert(transaction, source, "alert_scans", alerts.select(ALERT_COLUMNS))
     if not outcome.changes.is_empty():
-        changes = outcome.changes.join(batch.select("scan_id", "tenant").unique("scan_id"), on="scan_id")
         transaction.run(
-            "INSERT INTO internal.scan_changes BY NAME SELECT * REPLACE (scan_id::UUID AS scan_id) FROM changes",
-            changes=changes,
+            "INSERT INTO internal.scan_changes BY NAME "
+            "SELECT * REPLACE (scan_id::UUID AS scan_id), $tenant AS tenant FROM changes",
+            {"tenant": source.tenant},
+            changes=outcome.changes,
         )
     return outcome, alerts, lows
 
@@ -138,30 +140,33 @@ def _stored(transaction: "Transaction", batch: pl.DataFrame) -> pl.DataFrame:
     return stored.cast(STORED_SCHEMA)
 
 
-def _insert(transaction: "Transaction", table: str, rows: pl.DataFrame) -> None:
+def _insert(transaction: "Transaction", source: ledger.Source, table: str, rows: pl.DataFrame) -> None:
     if rows.is_empty():
         return
     columns = [f"{name}::UUID" if name in IDS else name for name in rows.columns]
     transaction.run(
-        f"INSERT INTO internal.{table} ({', '.join(rows.columns)}) SELECT {', '.join(columns)} FROM rows",
+        f"INSERT INTO internal.{table} (tenant, connector_id, {', '.join(rows.columns)}) "
+        f"SELECT $tenant, $connector_id, {', '.join(columns)} FROM rows",
+        {"tenant": source.tenant, "connector_id": source.connector_id},
         rows=rows,
     )
 
 
-def _expose(transaction: "Transaction", lows: pl.DataFrame) -> pl.DataFrame:
+def _expose(transaction: "Transaction", source: ledger.Source, lows: pl.DataFrame) -> pl.DataFrame:
     """Add low scans whose hash is dangerous already; return their tenant and file_sha256."""
-    lows = lows.filter(pl.col("file_sha256").is_not_null()).select("tenant", "scan_id", "file_sha256", "recipient")
-    if lows.is_empty():
-        return lows.select("tenant", "file_sha256")
-    exposed = transaction.frame(
-        "SELECT * FROM lows SEMI JOIN internal.dangerous_hashes USING (tenant, file_sha256)", lows=lows
-    )
+    dangerous = transaction.frame(
+        "SELECT tenant, file_sha256 FROM internal.dangerous_hashes WHERE tenant = $tenant "
+        "AND file_sha256 IN (SELECT file_sha256 FROM hashes)",
+        {"tenant": source.tenant},
+        hashes=lows.select("file_sha256").drop_nulls().unique(),
+    ).cast(pl.String)
+    exposed = lows.select("scan_id", "file_sha256", "recipient").join(dangerous, on="file_sha256")
     if not exposed.is_empty():
         transaction.run(
             "INSERT INTO internal.exposed_scans BY NAME SELECT * REPLACE (scan_id::UUID AS scan_id) FROM exposed",
             exposed=exposed,
         )
-    return exposed.select("tenant", "file_sha256").cast(pl.String).unique()
+    return dangerous
 
 
 def _load_rejects(

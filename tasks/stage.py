@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-BATCH_ROWS = 50_000
+BATCH_ROWS = 25_000
 
 
 @dataclass(frozen=True)

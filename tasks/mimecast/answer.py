@@ -156,28 +156,23 @@ def _count(total: object) -> int | None:
 
 
 def _frame(records: list[Record]) -> pl.DataFrame:
-    columns: dict[str, Any]
+    # 13 keys on average and each of the 13 in every record: no record has another key. Checked without
+    # looking at any record by itself, which would cost as much as decoding it.
+    remarks: dict[str, list[str | None]] = {name: [None] * len(records) for name in REMARKS}
     try:
-        # 13 keys on average and each of the 13 in every record: no record has another key. Checked without
-        # looking at any record by itself, which would cost as much as decoding it.
-        if sum(map(len, records)) != len(_FIELDS) * len(records):
-            return _frame_of_odd_keys(records)
-        columns = {name: [record[name] for record in records] for name in RECORD_FIELDS}
+        if sum(map(len, records)) == len(_FIELDS) * len(records):
+            columns = {name: [record[name] for record in records] for name in RECORD_FIELDS}
+            return pl.DataFrame(columns | remarks, schema=PAGE_SCHEMA)
     except KeyError:
-        return _frame_of_odd_keys(records)
-    nothing = [None] * len(records)
-    return pl.DataFrame(columns | dict.fromkeys(REMARKS, nothing), schema=PAGE_SCHEMA)
-
-
-def _frame_of_odd_keys(records: list[Record]) -> pl.DataFrame:
-    rows = []
-    for record in records:
-        if record.keys() == _FIELDS:
-            rows.append(record)
-        else:
+        pass
+    for place, record in enumerate(records):
+        if len(record) != len(_FIELDS) or not record.keys() <= _FIELDS:
             raw = msgspec.json.encode(record, order="sorted").decode()
-            rows.append(_by_known_names(record) | {"raw": raw})
-    return _frame_of_rows(rows)
+            records[place] = known = _by_known_names(record)
+            remarks["raw"][place], remarks["leftover"][place] = raw, known.get("leftover")
+    return pl.DataFrame(
+        {name: [record.get(name) for record in records] for name in RECORD_FIELDS} | remarks, schema=PAGE_SCHEMA
+    )
 
 
 def _by_known_names(record: Record) -> Record:

@@ -56,7 +56,6 @@ class Stages:
             scratch / "scans",
             piece,
             self._source.connector_id,
-            self._source.tenant,
             self._maps,
             self._settings,
         )

@@ -32,7 +32,6 @@ def transform(
     scratch: Path,
     piece: Slice,
     connector_id: UUID,
-    tenant: str,
     maps: Maps,
     settings: Settings,
 ) -> Transformed:
@@ -47,7 +46,7 @@ def transform(
     def scans() -> Iterator[pl.DataFrame]:
         nonlocal accepted, low, outside, newest
         for batch in records:
-            rows, words = to_scans(batch, connector_id, tenant, maps, keep_low=settings.keep_low == "full")
+            rows, words = to_scans(batch, connector_id, maps, keep_low=settings.keep_low == "full")
             unseen.update(words)
             accepted += len(rows)
             low += rows.filter(pl.col("priority") == "low").height
@@ -66,10 +65,10 @@ def transform(
 
 
 def to_scans(
-    batch: pl.DataFrame, connector_id: UUID, tenant: str, maps: Maps, *, keep_low: bool
+    batch: pl.DataFrame, connector_id: UUID, maps: Maps, *, keep_low: bool
 ) -> tuple[pl.DataFrame, set[str]]:
     """One batch as scans, and the verdicts, actions and routes never seen."""
-    rows = _our_words(batch, connector_id, tenant)
+    rows = _our_words(batch, connector_id)
     rows, verdicts = prioritise(rows, maps)
     rows, actions = respond(rows, maps)
     routes = rows["route"].drop_nulls().unique()
@@ -80,7 +79,7 @@ def to_scans(
     return rows.select(list(SCAN_SCHEMA)).cast(SCAN_SCHEMA), {f"{kind}: {word}" for kind, word in words}
 
 
-def _our_words(batch: pl.DataFrame, connector_id: UUID, tenant: str) -> pl.DataFrame:
+def _our_words(batch: pl.DataFrame, connector_id: UUID) -> pl.DataFrame:
     """Vendor fields by our names, normalised; empty becomes null."""
     file_hash = _filled("fileHash").str.to_lowercase()
     rows = batch.with_columns(
@@ -93,8 +92,6 @@ def _our_words(batch: pl.DataFrame, connector_id: UUID, tenant: str) -> pl.DataF
             pl.col("fileHash"),
             pl.col("detected_at"),
         ),
-        tenant=pl.lit(tenant),
-        connector_id=pl.lit(connector_id.hex),
         verdict=_filled("result").str.to_lowercase().fill_null("missing"),
         route=_filled("route").str.to_lowercase(),
         file_sha256=pl.when(file_hash.str.contains("^[0-9a-f]{64}$")).then(file_hash),

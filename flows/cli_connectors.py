@@ -1,0 +1,147 @@
+"""`connectors …` and `test-connection`: saved connectors from the terminal."""
+
+# ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` shall not wait for it
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from flows import prefect_api
+from flows.options import Home, Json, Name, example
+from flows.terminal import out, print_json, say
+from tasks.settings import load_settings
+
+app = typer.Typer(
+    name="connectors",
+    no_args_is_help=True,
+    help="Save, show and change the accounts to pull from.",
+    epilog=example("connectors add acme", "connectors list"),
+)
+
+KEYS = """
+
+Keys are never arguments: they are asked for without being shown, or taken from the environment, for example from
+ATTACHMENT_ALERTS_CLIENT_SECRET, or ATTACHMENT_ALERTS_APPLICATION_KEY, _ACCESS_KEY and _SECRET_KEY."""
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+class WithFields(TyperCommand):
+    """A command with a connector's fields as options; they are known once Prefect is loaded."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        _load()
+        from flows.connector_form import with_options
+        from flows.connector_work import FORMS
+
+        return with_options(self, *FORMS[str(self.name)]).make_context(*arguments, **more)
+
+
+@app.command(
+    cls=WithFields,
+    help="Save a new connector; its connection is tested first." + KEYS,
+    epilog=example("connectors add acme --client-id 0oa8f2", "connectors add acme --api 1.0 --region eu"),
+)
+def add() -> None:
+    """Stands for `connector_work.add`."""
+
+
+@app.command("list", epilog=example("connectors list", "connectors list --json"))
+def list_all(as_json: Json = False, home: Home = None) -> None:
+    """List the saved connectors."""
+    _load()
+    from flows.connector_tables import connectors_table, open_values
+    from tasks.connectors import list_connectors
+
+    with prefect_api.asking():
+        found = list_connectors()
+    if as_json:
+        print_json([{"name": name, **open_values(each)} for name, each in found.items()])
+    elif found:
+        out.print(connectors_table(found))
+    else:
+        say("No connector is saved there yet. Save one with `attachment-alerts connectors add NAME`.")
+
+
+@app.command(epilog=example("connectors show acme"))
+def show(name: Name, as_json: Json = False, home: Home = None) -> None:
+    """Show one connector, without its secrets."""
+    _load()
+    from flows.connector_tables import connector_facts, open_values
+    from flows.group_page import facts
+    from tasks.connectors import load_connector
+
+    with prefect_api.asking():
+        connector = load_connector(name)
+    if as_json:
+        print_json({"name": name, **open_values(connector)})
+    else:
+        out.print(facts(connector_facts(connector)))
+
+
+@app.command(epilog=example("connectors rename acme acme-emea"))
+def rename(
+    name: Name,
+    new_name: Annotated[str, typer.Argument(metavar="NEW", show_default=False, help="Its new name.")],
+    home: Home = None,
+) -> None:
+    """Give a connector another name. Its data and its place stay."""
+    _load()
+    from flows import connector_work
+
+    connector_work.rename(name, new_name)
+    say(f"{name} is {new_name} now. Schedules that poll it by its old name need the new one.", style="green")
+
+
+@app.command(
+    cls=WithFields,
+    help="Replace the keys of a connector, of either API generation; the new ones are tested first." + KEYS,
+    epilog=example("connectors rotate acme", "connectors rotate acme --client-id 0oa9c1 --key-expires-at 2027-03-01"),
+)
+def rotate() -> None:
+    """Stands for `connector_work.rotate`."""
+
+
+@app.command(epilog=example("connectors remove acme", "connectors remove acme --purge --yes"))
+def remove(
+    name: Name,
+    purge: Annotated[bool, typer.Option("--purge", help="Also remove everything it ever brought.")] = False,
+    yes: Yes = False,
+    home: Home = None,
+) -> None:
+    """Forget a connector and its keys. What it brought stays, unless purged."""
+    _load()
+    from flows import connector_work
+
+    connector_work.remove(name, purging=purge, yes=yes)
+    say(f"{name} is removed.", style="green")
+
+
+def test(name: str, *, as_json: bool) -> None:
+    """The connection test; exits with 1 if a poll would not work."""
+    _load()
+    from dataclasses import asdict
+
+    from flows import connector_work
+    from flows.connector_tables import checks_table
+    from tasks.connectors import passed
+
+    checks, account = connector_work.test(name)
+    if as_json:
+        print_json(
+            {"connector": name, "passed": passed(checks), "account": account and asdict(account),
+             "checks": [asdict(check) for check in checks]}
+        )  # fmt: skip
+    else:
+        out.print(checks_table(checks))
+    if not passed(checks):
+        raise typer.Exit(1)
+
+
+def _load() -> None:
+    prefect_api.hush_children(load_settings().home / "prefect.log")
+    prefect_api.load()
+    from tasks.connectors import asked_where
+
+    say(f"Connectors are kept in {asked_where()}.")

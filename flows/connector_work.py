@@ -1,0 +1,161 @@
+"""What the connectors commands do, once Prefect is loaded."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from flows.connector_form import all_fields, asked, credentials, key_fields, typed_values
+from flows.connector_tables import checks_table
+from flows.group_page import facts
+from flows.options import Home, Name
+from flows.prefect_api import asking
+from flows.terminal import confirmed, number, out, say, working
+from tasks import connectors as saved
+from tasks import ledger, purge
+from tasks.connector import Account, Check, Connector
+from tasks.database import Store
+from tasks.errors import ConnectorRefused, OperatorError
+from tasks.settings import load_settings
+from tasks.turn import Turn, TurnTaken
+
+NoTest = Annotated[bool, typer.Option("--no-test", help="Save without testing the connection first.")]
+Product = Annotated[str, typer.Option(help="Product of the account.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Also where it cannot be seen that the keys belong to the same account.")
+]
+
+
+def add(name: Name, product: Product = "", no_test: NoTest = False, home: Home = None, *, fields: dict[str, Any]) -> None:
+    """Save a new connector."""
+    kinds = saved.products()
+    kind = kinds.get(product or next(iter(kinds)))
+    if kind is None:
+        raise ConnectorRefused(f"There is no product called {product!r}. Known: {', '.join(kinds)}.")
+    with asking():
+        if name in saved.saved_names():
+            raise ConnectorRefused(f"A connector named {name!r} exists already in {saved.asked_where()}.")
+    values = typed_values(kind, fields)
+    connector = saved.made(kind, values | asked(kind, credentials(kind, values), values))
+    if not no_test:
+        account = tested(connector)
+        connector.account_code = account.code if account else None
+    with asking():
+        saved.save_connector(name, connector)
+    say(f"Saved as {name}. Next: attachment-alerts poll {name}", style="green")
+
+
+def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[str, Any]) -> None:
+    """Replace the keys of a connector by new ones of the same account."""
+    with asking():
+        old = saved.load_connector(name)
+    kind = type(old)
+    values = typed_values(kind, fields)
+    names = credentials(kind, values, getattr(old, "api", None))
+    new = saved.rotated(old, **values | asked(kind, names, values))
+    account = tested(new)
+    code = account.code if account else None
+    if old.account_code is None and old.key_identity() != new.key_identity():
+        old.account_code = _code_of(old)
+    _refuse_other_account(old, new, code, force)
+    new.account_code = code or old.account_code
+    with asking():
+        saved.save_connector(name, new)
+    say(f"{name} has new keys. Its data, its place and its schedule stay as they were.", style="green")
+
+
+FORMS = {"add": (add, all_fields), "rotate": (rotate, key_fields)}
+
+
+def tested(connector: Connector) -> Account | None:
+    """Show the connection test; the account, if it may be asked. Raises ConnectorRefused where a poll would not work."""
+    with working("Testing the connection"):
+        checks, account = saved.check_connector(connector)
+    out.print(checks_table(checks))
+    if not saved.passed(checks):
+        raise ConnectorRefused("The connection test failed, so nothing was saved. Mend what is marked and try again.")
+    return account
+
+
+def test(name: str) -> tuple[list[Check], Account | None]:
+    """The connection test of a saved connector, which also learns which account it is."""
+    with asking():
+        connector = saved.load_connector(name)
+    with working("Testing the connection"):
+        checks, account = saved.check_connector(connector)
+    if account and account.code and connector.account_code is None:
+        connector.account_code = account.code
+        with asking():
+            saved.save_connector(name, connector)
+    return checks, account
+
+
+def rename(old: str, new: str) -> None:
+    """Another name for the same connector, also in the tables."""
+    with asking():
+        saved.rename(old, new)
+        renamed = saved.load_connector(new)
+    store = Store(load_settings())
+    if renamed.connector_id and store.path.exists():
+        ledger.renamed(store, renamed.connector_id, new)
+
+
+def remove(name: str, *, purging: bool, yes: bool) -> None:
+    """Forget a connector; keep or purge its data."""
+    with asking():
+        connector = saved.list_connectors().get(name)
+    store = Store(load_settings())
+    known = connector.connector_id if connector else None
+    if known is None or not store.path.exists():
+        confirmed(f"Remove the connector {name}?", yes)
+        with asking():
+            saved.remove(name)
+        return
+    out.print(facts([(kind, number(count)) for kind, count in purge.purge_counts(store, known).items()]))
+    fate = "and purge these rows for ever" if purging else "and keep these rows"
+    confirmed(f"Remove the connector {name} {fate}?", yes)
+    with _turn(store, known):
+        if purging:
+            purge.purge(store, known)
+        with asking():
+            saved.remove(name)
+        if not purging:
+            ledger.removed(store, known, datetime.now(UTC))
+
+
+@contextmanager
+def _turn(store: Store, connector_id: UUID) -> Iterator[None]:
+    """No run of the connector may bring rows while it is taken away."""
+    turn = Turn(store.settings.home, connector_id, threading.Event())
+    try:
+        turn.take(patience=5)
+    except TurnTaken:
+        raise OperatorError("A run of this connector is under way. Wait for its end or cancel it, then try again.") from None
+    try:
+        yield
+    finally:
+        turn.release()
+
+
+def _code_of(connector: Connector) -> str | None:
+    """Which account the old keys belong to, if they still work."""
+    with working("Asking which account the old keys belong to"):
+        _, account = saved.check_connector(connector)
+    return account.code if account else None
+
+
+def _refuse_other_account(old: Connector, new: Connector, code: str | None, force: bool) -> None:
+    if old.key_identity() == new.key_identity() or force:
+        return
+    if old.account_code is None or code is None:
+        which = "the old" if old.account_code is None else "the new"
+        raise ConnectorRefused(
+            f"It cannot be seen that the new keys belong to the same account: {which} keys may not ask for its code. "
+            "If you are sure that they do, say --force. Nothing was changed."
+        )
+    if old.account_code != code:
+        raise ConnectorRefused("The new keys belong to another account. Save a connector of its own for it.")

@@ -1,0 +1,128 @@
+"""The whole system on a laptop: a simulated account, the real flow, a home of its own."""
+
+# ruff: noqa: PLC0415 - the Prefect server starts first; what takes seconds to import is imported meanwhile
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from rich.text import Text
+
+from flows.options import COMMAND
+from flows.own_server import own_server
+from flows.terminal import out, say, show_log, working
+from tasks.errors import AlertsError, OperatorError
+from tasks.settings import DEFAULTS, Settings, load_settings
+
+if TYPE_CHECKING:
+    from tasks.database import Store
+
+NAME = "demo"
+OWN_HOME = DEFAULTS / "demo-home"
+
+
+def run_demo(home: Path | None) -> None:
+    """Poll the demo account, then show the groups. Raises AlertsError."""
+    home = (home or OWN_HOME).expanduser().absolute()
+    _refuse_foreign(home)
+    _keep_to(home)
+    settings = load_settings()
+    with working("Starting a Prefect server of the demo's own (10 to 25 s)") as change, own_server(home / "prefect") as server:
+        os.environ["PREFECT_API_URL"] = server.url
+        counts = _polled(settings, _anchor(home), server.wait, change)
+    _show(settings, counts)
+
+
+def _refuse_foreign(home: Path) -> None:
+    if (home / "store.duckdb").exists() and not (home / "demo.json").exists():
+        raise OperatorError(f"{home} holds data that is not the demo's. Give the demo a folder of its own.")
+
+
+def _keep_to(home: Path) -> None:
+    """Nothing of the site's Prefect, whatever is set: neither its server nor its profile nor its database."""
+    from flows import prefect_settings
+
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        del os.environ[name]
+    quiet = {"PREFECT_LOGGING_LEVEL": "WARNING", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}
+    os.environ |= quiet | {"PREFECT_HOME": str(home / "prefect"), "ATTACHMENT_ALERTS_HOME": str(home)}
+    prefect_settings.apply()
+
+
+def _anchor(home: Path) -> datetime:
+    """The hour before which the story happens: kept from the first run, so that a second one finds the same."""
+    file = home / "demo.json"
+    if file.exists() and (home / "store.duckdb").exists():
+        return datetime.fromisoformat(json.loads(file.read_text())["anchor"])
+    anchor = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    file.write_text(json.dumps({"anchor": anchor.isoformat()}) + "\n")
+    return anchor
+
+
+def _polled(
+    settings: Settings, anchor: datetime, wait: Callable[[], None], change: Callable[[str], None]
+) -> dict[str, Any]:
+    from flows.mimecast import poll
+    from tasks.mimecast.simulator import Simulator, World, serve
+
+    show_log()
+    with serve(Simulator(World.demo(anchor))) as running:
+        wait()
+        change("Saving the connector of the simulated account")
+        _save(running.url)
+        change("Polling the simulated account")
+        state = poll(NAME, return_state=True)
+        counts = state.result(raise_on_failure=False)
+        change("Stopping")
+    if isinstance(counts, BaseException):
+        raise counts
+    if not state.is_completed():
+        raise AlertsError(str(state.message))
+    return dict(counts)
+
+
+def _save(url: str) -> None:
+    """The connector of the first run, with the address the simulator has this time."""
+    from tasks.connectors import load_connector, save_connector, saved_names
+    from tasks.mimecast.connector import MimecastConnector
+    from tasks.mimecast.simulator import V2_KEYS
+
+    if NAME not in saved_names():
+        save_connector(NAME, MimecastConnector(base_url=url, allow_other_host=True, **V2_KEYS))
+        return
+    connector = load_connector(NAME)
+    save_connector(NAME, connector.model_copy(update={"base_url": url}))
+
+
+def _show(settings: Settings, counts: dict[str, Any]) -> None:
+    from flows import lookups
+    from flows.group_table import footer, groups_table
+    from flows.group_page import heading
+    from flows.runs import summary
+    from tasks.database import Store
+
+    store, zone = Store(settings), ZoneInfo(settings.time_zone)
+    groups, totals = lookups.groups(store), lookups.totals(store)
+    out.print(groups_table(groups, zone))
+    out.print(footer(totals, len(groups), zone, chosen=False))
+    out.print(heading("What this run did"), summary(counts, totals.groups), sep="\n")
+    out.print(heading("What to try next"))
+    for line in _next_steps(store, max(groups, key=lambda each: int(each["alert_count"]))["group_id"]):
+        out.print(Text(f"  {line}"), soft_wrap=True)
+
+
+def _next_steps(store: "Store", group_id: str) -> list[str]:
+    home = store.settings.home
+    place = os.path.relpath(home) if home.is_relative_to(Path.cwd()) else str(home)
+    query = "SELECT priority, description, alert_count, recipients FROM alert_groups ORDER BY priority_rank"
+    python = f"import duckdb; print(duckdb.connect('{place}/alerts.duckdb', read_only=True).sql('{query}'))"
+    return [
+        f"{COMMAND} alerts --home {place}",
+        f"{COMMAND} group {group_id[:8]} --home {place}",
+        f'python -c "{python}"',
+        f"{COMMAND} connectors add NAME",
+    ]

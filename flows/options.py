@@ -1,0 +1,41 @@
+"""Arguments and options that several commands share."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+COMMAND = "attachment-alerts"
+
+
+def example(*calls: str) -> str:
+    """What stands below a command's help."""
+    title = "Example" if len(calls) == 1 else "Examples"
+    return f"{title}:\n\n" + "\n\n".join(f"  {COMMAND} {call}" for call in calls)
+
+
+def _set_home(home: Path | None) -> Path | None:
+    if home is not None:
+        os.environ["ATTACHMENT_ALERTS_HOME"] = str(home.expanduser().absolute())  # flows read it from there
+    return home
+
+
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        metavar="FOLDER",
+        callback=_set_home,
+        envvar="ATTACHMENT_ALERTS_HOME",
+        show_default=False,
+        help="Folder of the database files. Default: data/ of the checkout.",
+    ),
+]
+# Without the variable of the site's home: the demo must never run there because somebody has set it.
+DemoHome = Annotated[
+    Path | None,
+    typer.Option("--home", metavar="FOLDER", show_default=False, help="The demo's home. Default: data/demo-home."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs instead of a table.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="Name of a saved connector.")]

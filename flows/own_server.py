@@ -1,0 +1,73 @@
+"""A Prefect server of the demo's own: started at once and in parallel with everything else, gone with the demo.
+
+Prefect would start one by itself, but only after this process has imported the whole server too (6 s of 25), and with
+the server's own messages on the terminal.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.errors import OperatorError
+
+PATIENCE = 120.0
+STEP = 0.2
+
+
+class OwnServer:
+    """A server that may still be starting."""
+
+    def __init__(self, url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.url, self._process, self._log = url, process, log
+
+    def wait(self) -> None:
+        """Until it answers. Raises OperatorError with the place of its log where it does not."""
+        import httpx  # noqa: PLC0415 - half a second that the server's start does not have to wait for
+
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until and self._process.poll() is None:
+            try:
+                if httpx.get(f"{self.url}/health", timeout=5.0, trust_env=False).is_success:
+                    return
+            except httpx.TransportError:
+                time.sleep(STEP)
+        raise OperatorError(f"The demo's Prefect server did not start; {self._log} says why.")
+
+
+@contextmanager
+def own_server(home: Path) -> Iterator[OwnServer]:
+    """Begin to start a server with its database in `home`; it is stopped when the block ends."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    port, log = _free_port(), home / "server.log"
+    call = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    call += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+    as_prefect_does = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1", "PREFECT_UI_ENABLED": "0"}
+    with log.open("wb") as lines:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter, nothing typed by anybody
+            call,
+            env=os.environ | as_prefect_does | {"PREFECT_HOME": str(home)},
+            stdin=subprocess.DEVNULL,
+            stdout=lines,
+            stderr=lines,
+            start_new_session=True,  # Ctrl-C is for us; we stop it in good order
+        )
+    try:
+        yield OwnServer(f"http://127.0.0.1:{port}/api", process, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
