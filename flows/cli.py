@@ -45,9 +45,11 @@ def root(
 
 @app.command(epilog=example("demo"))
 def demo(home: DemoHome = None) -> None:
-    """Show the whole system on this machine: no account, no server, nothing else is touched.
+    """Show the whole system at work, without an account.
 
-    A simulated account is polled into a home of its own, data/demo-home. A second run finds nothing new.
+    A simulated account is polled into a home of its own, data/demo-home; nothing else is touched.
+
+    A second run finds nothing new.
     """
     from flows.demo import run_demo
 
@@ -95,7 +97,10 @@ def group(
     as_json: Json = False,
     home: Home = None,
 ) -> None:
-    """Show one alert group with its alerts. An id that has ended leads to the group that took it over."""
+    """Show one alert group with its alerts.
+
+    The beginning of an id is enough. An id that has ended leads to the group that took its alerts over.
+    """
     from flows import lookups
     from flows.group_page import group_page
     from tasks.database import Store
@@ -112,7 +117,10 @@ def group(
 
 @app.command(epilog=example("poll acme"))
 def poll(name: Name, as_json: Json = False, home: Home = None) -> None:
-    """Poll one account now: fetch what is new since its last poll and turn it into alerts."""
+    """Poll one account now.
+
+    Fetches what is new since its last poll, and what failed then, and turns it into alerts.
+    """
     from flows.runs import run
 
     run("poll", name, as_json=as_json)
@@ -132,7 +140,10 @@ def backfill(
     as_json: Json = False,
     home: Home = None,
 ) -> None:
-    """Fetch a stretch of time of one account. Can be stopped and started again at no loss."""
+    """Fetch a stretch of time of one account.
+
+    Can be stopped and started again at no loss.
+    """
     edges = moment_of(start), moment_of(end)
     from flows.runs import run
 
@@ -141,7 +152,10 @@ def backfill(
 
 @app.command(epilog=example("test-connection acme"))
 def test_connection(name: Name, as_json: Json = False, home: Home = None) -> None:
-    """Test a saved connector, check by check. Succeeds only if a poll would work."""
+    """Test a saved connector, check by check.
+
+    Succeeds only if a poll would work.
+    """
     from flows.cli_connectors import test
 
     test(name, as_json=as_json)
@@ -149,9 +163,13 @@ def test_connection(name: Name, as_json: Json = False, home: Home = None) -> Non
 
 @app.command(epilog=example("health", "health --json"))
 def health(as_json: Json = False, home: Home = None) -> None:
-    """Show how each connector fares.
+    """Show how each connector fares; the exit status is for monitoring.
 
-    Exit status for monitoring: 0 all ok; 1 late, quiet, never run, or nothing published yet; 2 failing or refused keys.
+    0: all are ok.
+
+    1: one is late, quiet or never ran, or nothing is published yet.
+
+    2: one is failing, or its keys are refused.
     """
     from flows import lookups
     from flows.group_page import health_errors, health_table
@@ -179,7 +197,8 @@ def main(arguments: list[str] | None = None) -> None:
     if not explain:
         sys.excepthook = _defect
     try:
-        app(sorted(given, key=lambda argument: argument != "--traceback"), prog_name=COMMAND)
+        command = typer.main.get_command(app)  # calling `app` itself would put another excepthook in place of ours
+        command(sorted(given, key=lambda argument: argument != "--traceback"), prog_name=COMMAND)
     except AlertsError as error:
         if explain:
             raise

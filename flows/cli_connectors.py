@@ -16,6 +16,7 @@ app = typer.Typer(
     name="connectors",
     no_args_is_help=True,
     help="Save, show and change the accounts to pull from.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog=example("connectors add acme", "connectors list"),
 )
 
@@ -31,7 +32,7 @@ class WithFields(TyperCommand):
     """A command with a connector's fields as options; they are known once Prefect is loaded."""
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
-        _load()
+        _load()  # also for its --help: the fields are a class of Prefect's
         from flows.connector_form import with_options
         from flows.connector_work import FORMS
 

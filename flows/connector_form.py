@@ -15,14 +15,17 @@ from typing import Annotated, Any, Literal, cast, get_args, get_origin
 import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
+from rich.text import Text
 from typer.core import TyperCommand
 
 from flows.terminal import err
 from tasks.connector import KEPT_BY_US, Connector
 from tasks.connectors import products
 from tasks.errors import OperatorError
+from tasks.untrusted import plain
 
 ENVIRONMENT = "ATTACHMENT_ALERTS_"
+PANEL = "Connector"
 
 Fields = Callable[[type[Connector]], Iterable[str]]
 
@@ -59,14 +62,21 @@ def with_options(stub: TyperCommand, function: Callable[..., None], fields: Fiel
 def credentials(product: type[Connector], values: dict[str, Any], otherwise: str | None = None) -> tuple[str, ...]:
     """The credentials to ask for: of the API generation that was named, or that something was given for."""
     generations: dict[str, tuple[str, ...]] = import_module(product.__module__).CREDENTIALS
-    given = (api for api, names in generations.items() if any(values.get(name) or _from_environment(name) for name in names))
+    given = (
+        api for api, names in generations.items() if any(values.get(name) or _from_environment(name) for name in names)
+    )
     named = values.get("api") or next(given, None) or otherwise or next(iter(generations))
     return generations.get(named, ())
 
 
-def asked(product: type[Connector], names: Iterable[str], values: dict[str, Any]) -> dict[str, Any]:
-    """These fields from the options, the environment or a prompt. Raises OperatorError where nobody can be asked."""
-    return {name: values.get(name) or _from_environment(name) or _prompt(product, name) for name in names}
+def asked(
+    product: type[Connector], names: Iterable[str], values: dict[str, Any], old: Connector | None = None
+) -> dict[str, Any]:
+    """These fields from the options, the environment or a prompt, which offers what `old` has if it is no secret.
+
+    Raises OperatorError where nobody can be asked.
+    """
+    return {name: values.get(name) or _from_environment(name) or _prompt(product, name, old) for name in names}
 
 
 def typed_values(product: type[Connector], values: dict[str, Any]) -> dict[str, Any]:
@@ -84,17 +94,19 @@ def _from_environment(name: str) -> str | None:
     return os.environ.get(ENVIRONMENT + name.upper()) or None
 
 
-def _prompt(product: type[Connector], name: str) -> str:
+def _prompt(product: type[Connector], name: str, old: Connector | None) -> str:
     title = product.model_fields[name].title or name
     if not sys.stdin.isatty():
-        raise OperatorError(
-            f"There is no terminal to ask for the {title.lower()}. Set {ENVIRONMENT}{name.upper()} and try again."
-        )
-    err.print(f"{title}: ", end="")
-    answer = getpass("", stream=sys.stderr) if _is_secret(product, name) else sys.stdin.readline()
-    if not answer.strip():
-        raise OperatorError(f"Nothing was entered for the {title.lower()}; nothing was changed.")
-    return answer.strip()
+        raise OperatorError(f"{title}: no terminal to ask. Set {ENVIRONMENT}{name.upper()} and try again.")
+    if _is_secret(product, name):
+        answer = getpass(f"{title}: ").strip()
+    else:
+        known = getattr(old, name, "")
+        err.print(Text(f"{title} [{plain(known)}]: " if known else f"{title}: "), end="")
+        answer = sys.stdin.readline().strip() or known
+    if not answer:
+        raise OperatorError(f"{title}: nothing was entered. Nothing was changed.")
+    return answer
 
 
 def _is_secret(product: type[Connector], name: str) -> bool:
@@ -102,21 +114,26 @@ def _is_secret(product: type[Connector], name: str) -> bool:
 
 
 def _open_fields(fields: Fields) -> dict[str, FieldInfo]:
-    return {
-        name: product.model_fields[name]
-        for product in products().values()
-        for name in fields(product)
-        if not _is_secret(product, name)
-    }
+    found = {}
+    for product in products().values():
+        own = inspect.get_annotations(product)
+        for name in sorted(fields(product), key=lambda field: field not in own):
+            if not _is_secret(product, name):
+                found[name] = product.model_fields[name]
+    return found
 
 
 def _option(name: str, info: FieldInfo) -> inspect.Parameter:
     flag = "--" + name.replace("_", "-")
     if info.annotation is bool:
-        kind: Any = Annotated[bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", help=info.description)]
+        kind: Any = Annotated[
+            bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", help=info.description, rich_help_panel=PANEL)
+        ]
     else:
         choices = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
         metavar = "|".join(map(str, choices)) or ("NUMBER" if info.annotation is int else "TEXT")
         default = f" Default: {info.default}." if info.default not in (None, "") else ""
-        kind = Annotated[str | None, typer.Option(flag, metavar=metavar, help=f"{info.description}{default}")]
+        kind = Annotated[
+            str | None, typer.Option(flag, metavar=metavar, help=f"{info.description}{default}", rich_help_panel=PANEL)
+        ]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)

@@ -23,6 +23,8 @@ def open_values(connector: Connector) -> dict[str, Any]:
 def _open(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return HIDDEN if value.get_secret_value() else None
+    if value == "":
+        return None
     return str(value) if isinstance(value, UUID) else value
 
 
@@ -30,7 +32,7 @@ def connector_facts(connector: Connector) -> list[tuple[str, Text]]:
     """Every field with a value, by the title it has in the form."""
     fields = type(connector).model_fields
     titles = {name: fields[name].title if name in fields else name.capitalize() for name in open_values(connector)}
-    told = {name: value for name, value in open_values(connector).items() if value not in (None, "")}
+    told = {name: value for name, value in open_values(connector).items() if value is not None}
     return [(titles[name] or name, shown(value, limit=1000)) for name, value in told.items()]
 
 

@@ -1,7 +1,7 @@
 """What the connectors commands do, once Prefect is loaded."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from flows.connector_form import all_fields, asked, credentials, key_fields, typed_values
+from flows.connector_form import Fields, all_fields, asked, credentials, key_fields, typed_values
 from flows.connector_tables import checks_table
 from flows.group_page import facts
 from flows.options import Home, Name
@@ -24,13 +24,18 @@ from tasks.settings import load_settings
 from tasks.turn import Turn, TurnTaken
 
 NoTest = Annotated[bool, typer.Option("--no-test", help="Save without testing the connection first.")]
-Product = Annotated[str, typer.Option(help="Product of the account.")]
+Product = Annotated[str, typer.Option(help="Product of the account, where there are several.")]
+NewName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name to save it under: lower-case letters, digits, single dashes.")
+]
 Force = Annotated[
     bool, typer.Option("--force", help="Also where it cannot be seen that the keys belong to the same account.")
 ]
 
 
-def add(name: Name, product: Product = "", no_test: NoTest = False, home: Home = None, *, fields: dict[str, Any]) -> None:
+def add(
+    name: NewName, product: Product = "", no_test: NoTest = False, home: Home = None, *, fields: dict[str, Any]
+) -> None:
     """Save a new connector."""
     kinds = saved.products()
     kind = kinds.get(product or next(iter(kinds)))
@@ -56,7 +61,7 @@ def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[
     kind = type(old)
     values = typed_values(kind, fields)
     names = credentials(kind, values, getattr(old, "api", None))
-    new = saved.rotated(old, **values | asked(kind, names, values))
+    new = saved.rotated(old, **values | asked(kind, names, values, old))
     account = tested(new)
     code = account.code if account else None
     if old.account_code is None and old.key_identity() != new.key_identity():
@@ -68,11 +73,11 @@ def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[
     say(f"{name} has new keys. Its data, its place and its schedule stay as they were.", style="green")
 
 
-FORMS = {"add": (add, all_fields), "rotate": (rotate, key_fields)}
+FORMS: dict[str, tuple[Callable[..., None], Fields]] = {"add": (add, all_fields), "rotate": (rotate, key_fields)}
 
 
 def tested(connector: Connector) -> Account | None:
-    """Show the connection test; the account, if it may be asked. Raises ConnectorRefused where a poll would not work."""
+    """Show the connection test; the account, if it may be asked. Raises ConnectorRefused if a poll would not work."""
     with working("Testing the connection"):
         checks, account = saved.check_connector(connector)
     out.print(checks_table(checks))
@@ -134,7 +139,9 @@ def _turn(store: Store, connector_id: UUID) -> Iterator[None]:
     try:
         turn.take(patience=5)
     except TurnTaken:
-        raise OperatorError("A run of this connector is under way. Wait for its end or cancel it, then try again.") from None
+        raise OperatorError(
+            "A run of this connector is under way. Wait for its end or cancel it, then try again."
+        ) from None
     try:
         yield
     finally:

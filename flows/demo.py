@@ -4,6 +4,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +14,8 @@ from zoneinfo import ZoneInfo
 from rich.text import Text
 
 from flows.options import COMMAND
-from flows.own_server import own_server
-from flows.terminal import out, say, show_log, working
+from flows.own_server import start
+from flows.terminal import out, show_log, working
 from tasks.errors import AlertsError, OperatorError
 from tasks.settings import DEFAULTS, Settings, load_settings
 
@@ -31,7 +32,8 @@ def run_demo(home: Path | None) -> None:
     _refuse_foreign(home)
     _keep_to(home)
     settings = load_settings()
-    with working("Starting a Prefect server of the demo's own (10 to 25 s)") as change, own_server(home / "prefect") as server:
+    with working("Starting a Prefect server of the demo's own (10 to 25 s)") as change:
+        server = start(home / "prefect")
         os.environ["PREFECT_API_URL"] = server.url
         counts = _polled(settings, _anchor(home), server.wait, change)
     _show(settings, counts)
@@ -77,7 +79,6 @@ def _polled(
         change("Polling the simulated account")
         state = poll(NAME, return_state=True)
         counts = state.result(raise_on_failure=False)
-        change("Stopping")
     if isinstance(counts, BaseException):
         raise counts
     if not state.is_completed():
@@ -87,12 +88,12 @@ def _polled(
 
 def _save(url: str) -> None:
     """The connector of the first run, with the address the simulator has this time."""
-    from tasks.connectors import load_connector, save_connector, saved_names
+    from tasks.connectors import load_connector, made, save_connector, saved_names
     from tasks.mimecast.connector import MimecastConnector
     from tasks.mimecast.simulator import V2_KEYS
 
     if NAME not in saved_names():
-        save_connector(NAME, MimecastConnector(base_url=url, allow_other_host=True, **V2_KEYS))
+        save_connector(NAME, made(MimecastConnector, {"base_url": url, "allow_other_host": True} | V2_KEYS))
         return
     connector = load_connector(NAME)
     save_connector(NAME, connector.model_copy(update={"base_url": url}))
@@ -100,8 +101,8 @@ def _save(url: str) -> None:
 
 def _show(settings: Settings, counts: dict[str, Any]) -> None:
     from flows import lookups
-    from flows.group_table import footer, groups_table
     from flows.group_page import heading
+    from flows.group_table import footer, groups_table
     from flows.runs import summary
     from tasks.database import Store
 
@@ -116,13 +117,23 @@ def _show(settings: Settings, counts: dict[str, Any]) -> None:
 
 
 def _next_steps(store: "Store", group_id: str) -> list[str]:
-    home = store.settings.home
-    place = os.path.relpath(home) if home.is_relative_to(Path.cwd()) else str(home)
+    place = _from_here(store.settings.home)
     query = "SELECT priority, description, alert_count, recipients FROM alert_groups ORDER BY priority_rank"
-    python = f"import duckdb; print(duckdb.connect('{place}/alerts.duckdb', read_only=True).sql('{query}'))"
+    python, command = _from_here(Path(sys.executable)), _as_called()
+    script = f"import duckdb; print(duckdb.connect('{place}/alerts.duckdb', read_only=True).sql('{query}'))"
     return [
-        f"{COMMAND} alerts --home {place}",
-        f"{COMMAND} group {group_id[:8]} --home {place}",
-        f'python -c "{python}"',
-        f"{COMMAND} connectors add NAME",
+        f"{command} alerts --home {place}",
+        f"{command} group {group_id[:8]} --home {place}",
+        f'{python} -c "{script}"',
+        f"{command} connectors add NAME",
     ]
+
+
+def _as_called() -> str:
+    """The command as it was typed: outside its environment its name alone would not be found."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == COMMAND else f"{_from_here(Path(sys.executable))} -m flows"
+
+
+def _from_here(path: Path) -> str:
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

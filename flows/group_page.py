@@ -11,7 +11,7 @@ from rich.text import Text
 
 from flows.group_table import SHORT_ID, described, plain_table, priority, response, span
 from flows.lookups import Page
-from flows.terminal import moment, number, out, shown
+from flows.terminal import moment, number, out, shown, zone_name
 
 ROOMY = 130  # columns from which on subjects have their place
 STATE = {"ok": "green", "off": "dim", "late": "yellow", "quiet": "yellow", "never_run": "yellow"}  # others: red
@@ -60,7 +60,7 @@ def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
     counts = [f"{group[f'{what}_count']:,} {what}s" for what in ("alert", "recipient")]
     rows = [
         ("group", Text(group["group_id"], style="cyan")),
-        ("detected", span(group, zone).append(f" {zone.key}")),
+        ("detected", span(group, zone).append(f" {zone_name(zone)}")),
         ("response", Text.assemble(response(group, " · "), ("   ", ""), shown(said, "dim"))),
         ("verdicts", shown(", ".join(group["verdicts"] or []))),
         ("counts", Text(" · ".join([*counts, f"{group['exposure_count']:,} exposed"]))),
@@ -88,7 +88,7 @@ def _listed(rows: list[Any], count: int) -> str:
 def _alerts(alerts: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     roomy = out.width >= ROOMY
     table = plain_table()
-    table.add_column(f"Detected ({zone.key})", no_wrap=True)
+    table.add_column(f"Detected ({zone_name(zone)})", no_wrap=True)
     table.add_column("Verdict", no_wrap=True)
     table.add_column("Response", overflow="ellipsis", no_wrap=True)
     for title in ("Recipient", "Sender", *(("Subject",) if roomy else ())):
@@ -103,7 +103,7 @@ def _alerts(alerts: list[dict[str, Any]], zone: ZoneInfo) -> Table:
 
 def _exposures(exposures: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     table = plain_table()
-    table.add_column(f"Scanned ({zone.key})", no_wrap=True)
+    table.add_column(f"Scanned ({zone_name(zone)})", no_wrap=True)
     table.add_column("Verdict then", no_wrap=True)
     table.add_column("Response", no_wrap=True)
     table.add_column("Recipient", ratio=1, overflow="ellipsis", no_wrap=True)
@@ -122,7 +122,7 @@ def health_table(rows: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     table.add_column("Connector", no_wrap=True)
     table.add_column("State", no_wrap=True)
     table.add_column("Behind", justify="right", no_wrap=True)
-    table.add_column(f"Last success\n({zone.key})", no_wrap=True)
+    table.add_column(f"Last success\n({zone_name(zone)})", no_wrap=True)
     table.add_column("Newest record\n", no_wrap=True)
     for title in ("Alerts\n24 h", "Rejects\n24 h", "Gaps\n", "Failures\nin a row"):
         table.add_column(title, justify="right", no_wrap=True)

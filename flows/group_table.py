@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.lookups import Totals
-from flows.terminal import PRIORITY, moment, number, out, shown
+from flows.terminal import PRIORITY, moment, number, out, shown, zone_name
 
 WIDE = 155  # columns from which on every fact has a column of its own
 SHORT_ID = 8
@@ -52,7 +52,7 @@ def groups_table(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
 
 def plain_table(*, expand: bool = True) -> Table:
     """A table as this project draws them: a line under the header, two blanks between columns."""
-    return Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False, expand=expand)
+    return Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), show_edge=False, expand=expand)
 
 
 def _wide(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
@@ -64,7 +64,7 @@ def _wide(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     table.add_column("Response", overflow="ellipsis", no_wrap=True)
     for title in ("Alerts", "Recipients", "Exposed"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column(f"First → last ({zone.key})", no_wrap=True)
+    table.add_column(f"First → last ({zone_name(zone)})", no_wrap=True)
     table.add_column("Status", no_wrap=True)
     for each in groups:
         parts = described(each)
@@ -88,7 +88,7 @@ def _narrow(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     table.add_column("Response\n", overflow="ellipsis", no_wrap=True)
     table.add_column("Alerts\nExposed", justify="right", no_wrap=True)
     table.add_column("Recip-\nients", justify="right", no_wrap=True)
-    table.add_column(f"First detected\nLast ({zone.key})", no_wrap=True)
+    table.add_column(f"First detected\nLast ({zone_name(zone)})", no_wrap=True)
     table.add_column("Status\n", no_wrap=True)
     for each in groups:
         parts = described(each)
@@ -108,17 +108,16 @@ def _narrow(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
 def footer(totals: Totals, listed: int, zone: ZoneInfo, *, chosen: bool) -> Text:
     """How much there is beside what the table shows, and how fresh it is."""
     everything = sum(totals.groups.values())
-    line = Text("1 group" if everything == 1 else f"{everything:,} groups", style="bold")
-    if chosen or listed < everything:
-        line = Text.assemble((f"{listed:,} of ", "bold"), line)
-    for name, count in totals.groups.items():
-        line.append(" · ").append(f"{count:,} {name}", style=PRIORITY.get(name, ""))
-    line.append(f" · {totals.hidden:,} scans hidden as low", style="dim")
-    return line.append(f" · published {_clock(totals.published_at, zone)}", style="dim")
+    count = f"{everything:,} group{'' if everything == 1 else 's'}"
+    line = Text.assemble("\n", (f"{listed:,} of {count}" if chosen or listed < everything else count, "bold"))
+    for name, groups in totals.groups.items():
+        line.append(" · ", "dim").append(f"{groups:,} {name}", PRIORITY.get(name, ""))
+    line.append(f" · {totals.hidden:,} scans hidden as low", "dim")
+    return line.append(f" · published {_clock(totals.published_at, zone)}", "dim")
 
 
 def _clock(value: datetime | None, zone: ZoneInfo) -> str:
-    return "never" if value is None else f"{value.astimezone(zone):%Y-%m-%d %H:%M} {zone.key}"
+    return "never" if value is None else f"{value.astimezone(zone):%Y-%m-%d %H:%M} {zone_name(zone)}"
 
 
 def span(group: dict[str, Any], zone: ZoneInfo) -> Text:

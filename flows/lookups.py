@@ -29,7 +29,7 @@ class Page(NamedTuple):
     group: dict[str, Any]
     asked_for: str | None  # the ended id that led here
     alerts: list[dict[str, Any]]  # the latest ones
-    exposures: list[dict[str, Any]]
+    exposures: list[dict[str, Any]]  # of its hash: they concern every group of it
 
 
 def totals(store: Store) -> Totals:
@@ -67,7 +67,9 @@ def group(store: Store, asked_for: str, latest: int) -> Page:
         found = reader.frame(f"{_GROUPS} WHERE group_id = $id::UUID", {"id": group_id}).to_dicts()[0]
         alerts = reader.frame(
             """
-            SELECT detected_at, priority, verdict, response, disposition, sender, recipient, subject, file_name, cleared_at
+            SELECT
+                alert_id::VARCHAR AS alert_id, detected_at, priority, verdict, response, disposition, sender, recipient,
+                subject, file_name, message_id, cleared_at
             FROM alerts WHERE group_id = $id::UUID ORDER BY detected_at DESC, alert_id LIMIT $latest
             """,
             of_group,
@@ -75,9 +77,9 @@ def group(store: Store, asked_for: str, latest: int) -> Page:
         exposures = reader.frame(
             """
             SELECT detected_at, recipient, verdict, disposition, direction, also_alerted
-            FROM exposures WHERE group_id = $id::UUID ORDER BY detected_at DESC, scan_id LIMIT $latest
+            FROM exposures WHERE tenant = $tenant AND file_sha256 = $hash ORDER BY detected_at DESC, scan_id LIMIT $latest
             """,
-            of_group,
+            {"tenant": found["tenant"], "hash": found["file_sha256"], "latest": latest},
         )
     return Page(found, ended, alerts.to_dicts(), exposures.to_dicts())
 

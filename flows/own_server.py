@@ -4,13 +4,12 @@ Prefect would start one by itself, but only after this process has imported the 
 the server's own messages on the terminal.
 """
 
+import atexit
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.errors import OperatorError
@@ -39,9 +38,12 @@ class OwnServer:
         raise OperatorError(f"The demo's Prefect server did not start; {self._log} says why.")
 
 
-@contextmanager
-def own_server(home: Path) -> Iterator[OwnServer]:
-    """Begin to start a server with its database in `home`; it is stopped when the block ends."""
+def start(home: Path) -> OwnServer:
+    """Begin to start a server with its database in `home`. It is stopped when this process ends.
+
+    Call it before Prefect is imported: what is registered first is called last, so that Prefect can still send its
+    last log lines and events.
+    """
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     port, log = _free_port(), home / "server.log"
     call = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
@@ -50,21 +52,23 @@ def own_server(home: Path) -> Iterator[OwnServer]:
     with log.open("wb") as lines:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, nothing typed by anybody
             call,
-            env=os.environ | as_prefect_does | {"PREFECT_HOME": str(home)},
+            env=os.environ | as_prefect_does,
             stdin=subprocess.DEVNULL,
             stdout=lines,
             stderr=lines,
             start_new_session=True,  # Ctrl-C is for us; we stop it in good order
         )
+    atexit.register(_stop, process)
+    return OwnServer(f"http://127.0.0.1:{port}/api", process, log)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
     try:
-        yield OwnServer(f"http://127.0.0.1:{port}/api", process, log)
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _free_port() -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from flows import prefect_settings
 from flows.terminal import say, show_log, working
 
-RUNS = ("prefect.flow_runs", "prefect.task_runs")
+SPEAK_FOR_THEMSELVES = ("prefect.flow_runs", "prefect.task_runs", "EventsWorker", "APILogWorker")
 ANSWERS = 200
 
 
@@ -26,8 +26,7 @@ def load() -> None:
         importlib.import_module("tasks.connectors")
     show_log()
     if not own_level:
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(_not_about_runs)
+        _hush_prefect()
     if not _configured():
         _use_local_server()
 
@@ -46,11 +45,18 @@ def hush_children(into: Path) -> None:
     if sys.stderr is not sys.__stderr__:  # somebody has put a stream of their own there
         return
     into.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-    terminal = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+    terminal = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     file = os.open(into, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(file, 2)
     os.close(file)
     sys.stderr = terminal
+
+
+def _hush_prefect() -> None:
+    """How a run went is told by the command itself; queues that are not empty yet are nobody's business."""
+    importlib.import_module("prefect.logging.configuration").setup_logging()  # later calls leave the handlers alone
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(lambda entry: not entry.name.startswith(SPEAK_FOR_THEMSELVES))
 
 
 def _configured() -> bool:
@@ -77,8 +83,3 @@ def _use_local_server() -> None:
         os.environ["PREFECT_API_URL"] = url
         importlib.import_module("prefect.context").refresh_global_settings_context()
         say(f"Using the Prefect server that answers at {url}; set PREFECT_API_URL for another.")
-
-
-def _not_about_runs(entry: logging.LogRecord) -> bool:
-    """How a run went is told by the command itself."""
-    return not entry.name.startswith(RUNS)

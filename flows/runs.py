@@ -31,8 +31,10 @@ def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
     if as_json:
         print_json({"connector": name, "state": state.name, **counts})
     elif counts["skipped"]:
-        say(f"Skipped: {counts['skipped']}")
-    else:
+        say(f"Skipped: {counts['skipped']}", style="yellow")
+    elif counts["slices"] == 0 and state.is_completed():
+        say("Nothing to fetch: all of it is in the tables already.")
+    elif counts["slices"]:
         out.print(summary(counts, groups_of(store)))
     if not state.is_completed():
         raise AlertsError(state.message)

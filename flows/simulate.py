@@ -38,10 +38,11 @@ def simulate(
     listing: Annotated[bool, typer.Option("--list", help="List all switches and faults, and end.")] = False,
     home: Home = None,
 ) -> None:
-    """Serve an imitation of the Mimecast API on loopback until Ctrl-C.
+    """Imitate the Mimecast API on this machine.
 
-    Both API generations, with the keys that are printed. Switches decide what is not known for certain about the real
-    service; faults are what can go wrong with it.
+    Serves both API generations on loopback until Ctrl-C, with the keys that are printed.
+
+    Switches decide what is not known for certain about the real service; faults are what can go wrong with it.
     """
     from tasks.mimecast import simulator as sim  # noqa: PLC0415 - a web server that no other command needs
 

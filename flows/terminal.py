@@ -61,6 +61,11 @@ def moment(value: datetime | None, zone: ZoneInfo, form: str = "%Y-%m-%d %H:%M")
     return Text("-", style="dim") if value is None else Text(value.astimezone(zone).strftime(form))
 
 
+def zone_name(zone: ZoneInfo) -> str:
+    """Short enough for a header: Berlin, not Europe/Berlin."""
+    return zone.key.rpartition("/")[2].replace("_", " ")
+
+
 def say(text: str, style: str = "dim") -> None:
     """One line about the work, on stderr."""
     err.print(Text(text, style=style), soft_wrap=True)

@@ -32,7 +32,7 @@ LOCK_PATIENCE = 60.0
 CONFIG = {
     # The widely installed 1.x clients cannot open the format that 2.0 writes by default; this one both can.
     "storage_compatibility_version": "v1.5.0",
-    "memory_limit": "512MB",
+    "memory_limit": "384MB",
     # One thread is faster for a slice's many small steps than two, and leaves the other core to fetching.
     "threads": "1",
     "autoinstall_known_extensions": "false",
@@ -76,7 +76,12 @@ class Connection:
     def _registered(self, frames: dict[str, pl.DataFrame]) -> Iterator[None]:
         for name, frame in frames.items():
             self._inner.register(name, _Capsule(frame))
-        yield
+        try:
+            yield
+        except RuntimeError as error:
+            if str(error) == "Query interrupted":  # what DuckDB makes of a Ctrl-C that meets it at work
+                raise KeyboardInterrupt from None
+            raise
         # Not in a `finally`: after an error the transaction is over, and one more statement would hide the error.
         for name in frames:
             self._inner.unregister(name)

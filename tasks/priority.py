@@ -48,9 +48,10 @@ def _read_priorities(path: Path, no_verdict: str) -> pl.DataFrame:
     _require(path, rows["dangerous"].is_in(["true", "false"]).all(), "dangerous must be true or false")
     _require(path, UNRECOGNISED in rows["verdict"], f"a row for the verdict {UNRECOGNISED} (any other) is missing")
     undecided = pl.col("sub_classification") == NO_VERDICT
+    if no_verdict == "low":  # else the file decides: a site may have made it high
+        rows = rows.with_columns(priority=pl.when(undecided).then(pl.lit("low")).otherwise("priority"))
     harmless = (pl.col("dangerous") == "true") & (pl.col("priority") == "low")
     _require(path, rows.filter(harmless).is_empty(), "a dangerous verdict cannot have priority low")
-    rows = rows.with_columns(pl.when(undecided).then(pl.lit(no_verdict)).otherwise("priority").alias("priority"))
     rank = pl.col("priority").replace_strict(RANKS, return_dtype=pl.Int8)
     return rows.select(
         "verdict",
@@ -84,7 +85,8 @@ def _read(path: Path, columns: list[str]) -> pl.DataFrame:
     rows = rows.select(pl.col(columns).str.strip_chars())
     rows = rows.with_columns(pl.col(columns[0]).str.to_lowercase())
     _require(path, rows[columns[0]].is_unique().all(), f"a {columns[0]} stands there twice")
-    _require(path, rows.select(pl.all_horizontal(pl.all().is_not_null())).to_series().all(), "a cell is empty")
+    filled = pl.all().fill_null("") != ""
+    _require(path, rows.select(pl.all_horizontal(filled)).to_series().all(), "a cell is empty")
     return rows
 
 

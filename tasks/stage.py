@@ -1,4 +1,4 @@
-"""What the stages of any connector hand to each other: batches of at most 50,000 rows in scratch files.
+"""What the stages of any connector hand to each other: batches of at most 25,000 rows in scratch files.
 
 Files are scratch of one run and removed with it; they are never a checkpoint. They keep memory independent of the
 length of a window and of bursts inside a slice.

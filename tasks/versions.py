@@ -25,6 +25,9 @@ LIFE = pl.Schema(
 """What the store adds to a scan; raised_at is null exactly for scans that never raised an alert."""
 
 
+LEVEL = pl.col("priority").replace_strict(LEVELS, return_dtype=pl.Int8)
+
+
 class Outcome(NamedTuple):
     """What to write, and the counts of the batch: accepted = new + changed + duplicates."""
 
@@ -69,10 +72,13 @@ def _without_same(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) 
     """Leave out what says the same again: nearly all of an overlap, and not worth a closer look."""
     once = repeated.filter(~pl.col("scan_id").is_duplicated())
     both = once.select("scan_id", "priority", *CHANGING).join(
-        stored.select("scan_id", "raised_at", *CHANGING), on="scan_id", suffix="_was"
+        stored.select("scan_id", "priority", "raised_at", "cleared_at", *CHANGING), on="scan_id", suffix="_was"
     )
     low = pl.col("raised_at").is_null() & (pl.col("priority") == "low") & (not keep_low)
     same = [pl.col(name).eq_missing(pl.col(f"{name}_was")) | (low & (name in PRIVATE)) for name in CHANGING]
+    # The same verdict may mean something else by now: the site has changed its map.
+    stands = pl.col("raised_at").is_not_null() & pl.col("cleared_at").is_null()
+    same += [(LEVEL > 0) == stands, (LEVEL <= pl.col("priority_was").replace_strict(LEVELS, return_dtype=pl.Int8))]
     return repeated.join(both.filter(pl.all_horizontal(same)), on="scan_id", how="anti")
 
 
@@ -105,15 +111,18 @@ def _chains(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.
     # Rows before the stored one in this order are older news.
     has_stored = pl.col("is_stored").any().over("scan_id")
     rows = rows.filter(~has_stored | pl.col("is_stored").cast(pl.UInt8).cum_max().over("scan_id").cast(pl.Boolean))
-    level = pl.when("is_stored", pl.col("raised_at").is_null()).then(0).otherwise(
-        pl.col("priority").replace_strict(LEVELS, return_dtype=pl.Int8)
-    )  # fmt: skip
-    rows = rows.with_columns(level=level).with_columns(highest=pl.col("level").cum_max().over("scan_id"))
+    rows = rows.with_columns(
+        level=pl.when("is_stored", pl.col("raised_at").is_null()).then(0).otherwise(LEVEL),
+        stands=pl.when("is_stored")
+        .then(pl.col("raised_at").is_not_null() & pl.col("cleared_at").is_null())
+        .otherwise(LEVEL > 0),
+    ).with_columns(highest=pl.col("level").cum_max().over("scan_id"))
     if not keep_low:
         # Of a scan that is no alert, only what an earlier setting kept stays.
         kept = pl.when(pl.col("is_stored").first().over("scan_id")).then(pl.col(PRIVATE).first().over("scan_id"))
         rows = rows.with_columns(pl.when(pl.col("highest") > 0).then(pl.col(PRIVATE)).otherwise(kept))
-    earlier = [pl.col(name).ne_missing(pl.col(name).shift().over("scan_id")) for name in CHANGING]
+    compared = (*CHANGING, "stands", "highest")
+    earlier = [pl.col(name).ne_missing(pl.col(name).shift().over("scan_id")) for name in compared]
     first = pl.int_range(pl.len()).over("scan_id") == 0
     return rows.with_columns(first=first, differs=~first & pl.any_horizontal(earlier))
 
@@ -138,6 +147,8 @@ def _changes(chains: pl.DataFrame) -> pl.DataFrame:
 def _latest(chains: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """The row each scan with news ends as: current fields, highest priority, its life carried on; `rose`: more urgent."""
     news = chains.filter((pl.col("differs") | (pl.col("first") & ~pl.col("is_stored"))).any().over("scan_id"))
+    # What only says the same again is not what brought the version.
+    news = news.filter(pl.col("first") | pl.col("differs"))
     moment = pl.lit(now, MOMENT)
     top = pl.col("level") == pl.col("highest").max()
     first, last = pl.all().exclude("scan_id").first(), pl.all().exclude("scan_id").last()
@@ -147,15 +158,18 @@ def _latest(chains: pl.DataFrame, now: datetime) -> pl.DataFrame:
         *[pl.col(name).filter(top).last().alias(f"top_{name}") for name in JUDGED],
         first.name.prefix("was_"),
         last_raw=pl.col("raw").drop_nulls().last(),
+        stood=pl.col("stands").any(),
     )
     was_stored = pl.col("was_is_stored")
     highest = pl.col("highest")
     rose = ~was_stored | (highest > pl.col("was_highest"))
-    cleared = (highest > 0) & (pl.col("level") == 0)
+    cleared = (highest > 0) & ~pl.col("stands")
     rows = rows.with_columns(
         *[pl.when(highest > 0).then(f"top_{name}").otherwise(name).alias(name) for name in JUDGED],
         raised_at=pl.when(highest == 0).then(None).when(rose).then(moment).otherwise("was_raised_at"),
-        cleared_at=pl.when(cleared).then(pl.coalesce("was_cleared_at", moment)),
+        cleared_at=pl.when(cleared).then(
+            pl.when("stood").then(moment).otherwise(pl.coalesce("was_cleared_at", moment))
+        ),
         first_loaded_at=pl.when(was_stored).then("was_first_loaded_at").otherwise(moment),
         last_changed_at=moment,
         load_no="was_load_no",

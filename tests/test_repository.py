@@ -37,7 +37,7 @@ LINES = 300
 VENDORS = re.compile(r"(?<![a-z])(mimecast|entra|intune)(?![a-z])", re.IGNORECASE)
 # A path of somebody's machine, or the address of an index that packages come from.
 ELSEWHERE = re.compile(
-    r"(?<![\w.{}])/(?:root|home|Users|tmp|opt|work)/\w|\b[A-Z]:\\|pypi\.|pythonhosted|(?:index-url|find-links)[ =:]"
+    r"(?<![\w.{}])/(?:root|home|Users|tmp|opt|work)/\w|\b[A-Z]:\\|pypi\.|pythonhosted|--(?:extra-)?index-url|--find-links"
 )
 NETWORK = {"httpx", "http", "client", "_client", "get_client"}
 

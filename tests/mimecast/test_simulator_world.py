@@ -67,9 +67,7 @@ def test_totals_are_exact_also_close_to_now(minutes):
     world, end = World(per_day=3_000), DAY + timedelta(hours=15, minutes=20, seconds=5)
     asked = query(end - timedelta(minutes=minutes), end, as_of=end)
     assert world.count(asked) == len(listed(world, asked))
-    assert world.count(query(DAY, end, route="internal")) == len(
-        listed(world, query(DAY, end, route="internal"))
-    )
+    assert world.count(query(DAY, end, route="internal")) == len(listed(world, query(DAY, end, route="internal")))
 
 
 def test_ten_million_rows_a_day_are_not_made_in_advance():
@@ -111,9 +109,7 @@ def test_verdicts_and_actions_change_later():
 def test_data_is_true_to_life(day):
     verdicts = Counter(str(row.get("result")) for row in day)
     assert 0.75 < verdicts["safe"] / len(day) < 0.87
-    assert {"malicious", "unsafe", "unknown", "timeout", "error", "clean", "suspicious macro", "None"} <= set(
-        verdicts
-    )
+    assert {"malicious", "unsafe", "unknown", "timeout", "error", "clean", "suspicious macro", "None"} <= set(verdicts)
     hashes = Counter(row["fileHash"] for row in day if row.get("fileHash"))
     assert hashes.most_common(1)[0][1] > 500 and len(hashes) > 3_000
     mails = Counter(row["messageId"] for row in day if row.get("messageId"))

@@ -1,0 +1,107 @@
+"""`python -m tests.benchmark`: the ratios that say how good this is, and where the time goes."""
+
+import argparse
+import multiprocessing
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tasks.database import Store
+from tasks.settings import Settings
+from tests.benchmark import pages
+from tests.benchmark.chain import Chain, decode_floor, peak_mib
+from tests.benchmark.grow import grow
+from tests.benchmark.prefect_part import prefect_part
+
+out = Console(highlight=False)
+NEW = 1_000  # records of a usual poll
+POLLS = 7
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=1_000_000, help="records from pages to tables, in ten slices")
+    parser.add_argument(
+        "--stored", type=int, default=5_000_000, help="scans in the larger of the two stores that are polled"
+    )
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        home = Path(folder)
+        pages_to_tables(home, asked.records)
+        polls(home, asked.stored)
+    report_prefect()
+
+
+def pages_to_tables(home: Path, records: int) -> None:
+    """One million records in ten slices, each measurement in a process of its own."""
+    count = pages.save(home / "pages", 10, records // 10)
+    floor = _apart(decode_floor, home / "pages", 10)
+    seconds, stages, peak = _apart(_chain, home / "million", home / "pages", 10)
+    out.print(f"[bold]{count:,} records, saved pages to committed tables[/]: {seconds:.1f} s, peak {peak:.0f} MiB")
+    out.print(f"  decoding the same bytes the fastest way: {floor:.1f} s; ratio {seconds / floor:.2f} (goal: below 4)")
+    out.print("  " + ", ".join(f"{name} {spent:.1f} s" for name, spent in stages.items()) + " (overlapping)")
+
+
+def _chain(home: Path, folder: Path, slices: int) -> tuple[float, dict[str, float], float]:
+    chain = Chain(Store(Settings(home=home)))
+    return chain.run(folder, slices), dict(chain.seconds), peak_mib()
+
+
+def polls(home: Path, stored: int) -> None:
+    """What 1,000 new records cost, pages to commit, whatever is stored already."""
+    pages.save(home / "small", 1, 100_000)
+    for number in range(1, POLLS + 1):
+        pages.save_slice(home / "new", number, NEW)
+    costs = {}
+    for scans in (100_000, stored):
+        costs[scans], publishing, copying, size = _apart(_polls, home / f"store-{scans}", home, scans)
+        out.print(
+            f"[bold]a poll of {NEW:,} new records[/] with {scans:,} scans stored: {costs[scans] * 1000:.0f} ms; "
+            f"publishing {publishing * 1000:.0f} ms = {publishing / copying:.1f} x a plain copy of the {size:.0f} MB"
+        )
+    out.print(f"  ratio {costs[stored] / costs[100_000]:.2f} (goal: below 2)")
+
+
+def _polls(home: Path, saved: Path, scans: int) -> tuple[float, float, float, float]:
+    store = Store(Settings(home=home))
+    chain = Chain(store)
+    chain.run(saved / "small", 1)
+    if scans > 100_000:
+        grow(store, scans)
+    costs = [_timed(lambda n=n: _poll(chain, saved / "new", n)) for n in range(1, POLLS + 1)]
+    publishing = min(_timed(store.publish) for _ in range(3))
+    copy = home / "copy"
+    copying = min(_timed(lambda: shutil.copyfile(store.path, copy)) for _ in range(3))
+    return statistics.median(costs[1:]), publishing, copying, store.path.stat().st_size / 1e6
+
+
+def _poll(chain: Chain, folder: Path, number: int) -> None:
+    chain.load(chain.prepare(pages.path_of(folder, number), pages.slice_of(number)))
+
+
+def report_prefect() -> None:
+    """Everything of a poll that is not our own work."""
+    whole, ours = _apart(prefect_part)
+    out.print(
+        f"[bold]Prefect's part of a poll[/] against a running API: {whole - ours:.2f} s of {whole:.2f} s "
+        f"(heartbeat's second included); our own work {ours:.2f} s"
+    )
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def _apart(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Run in a fresh process: its memory is its own, and nothing is warm that would not be in a run."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()

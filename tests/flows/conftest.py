@@ -1,0 +1,58 @@
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.connectors import remove, saved_names
+from tasks.mimecast import gate
+from tasks.mimecast.simulator import Simulator, Switches, World, serve
+from tests.flows.site import Clock, Site, connector, noon, save
+
+MakeSite = Callable[..., Site]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick() -> Iterator[None]:
+    """Waits of seconds take milliseconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gate, "PACE", 0.0005)
+        yield
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the runs of one test keep their things."""
+    monkeypatch.setenv("ATTACHMENT_ALERTS_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def make_site(prefect_api: None, home: Path) -> Iterator[MakeSite]:
+    """Start a simulator with these records and save a connector to it; its clock stands at noon unless told otherwise."""
+    before = set(saved_names())
+    with ExitStack() as stack:
+
+        def make(
+            records: Any = (),
+            generation: int = 2,
+            *,
+            at_noon: bool = True,
+            switches: Switches | None = None,
+            **fields: Any,
+        ) -> Site:
+            clock = Clock()
+            world = records if isinstance(records, World) else World.of_records(records)
+            world.clock = clock.now
+            running = stack.enter_context(serve(Simulator(world, switches)))
+            name = f"account-{len(set(saved_names()) - before) + 1}"
+            site = Site(home, name, running, clock)
+            if at_noon:
+                site.at(noon())
+            save(name, connector(running, generation, **fields))
+            return site
+
+        yield make
+    for name in set(saved_names()) - before:
+        remove(name)

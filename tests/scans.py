@@ -1,0 +1,158 @@
+"""Scans as the tests of the shared tables make them, loaded as a run loads them, and all that a store then shows."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import polars as pl
+
+from tasks.alerts import REJECT_SCHEMA, SCAN_SCHEMA, scan_id
+from tasks.database import Store, Transaction
+from tasks.ledger import Report, Source, begin
+from tasks.load import Loaded, close_slice, load_slice
+from tasks.priority import Maps, load_maps, prioritise, respond
+from tasks.settings import DEFAULTS, Settings
+from tasks.window import Slice
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+MAPS = load_maps(Settings(home=DEFAULTS))
+HASH = "ab" * 32
+
+# Relations of the analysts whose rows do not depend on the clock; `windows` tells attempts, not content.
+CONTENT = (
+    "alert_groups",
+    "alerts",
+    "scans",
+    "scan_changes",
+    "group_aliases",
+    "group_changes",
+    "exposures",
+    "rejects",
+    "coverage",
+    "coverage_gaps",
+)
+
+Reading = dict[str, Any]
+
+
+def scan(hour: float = 0, verdict: str = "malicious", read: float = 1000, **fields: Any) -> Reading:
+    """A reading of a scan: detected `hour` hours after START, its page requested `read` hours after START."""
+    return {
+        "detected_at": START + hour * HOUR,
+        "verdict": verdict,
+        "response": "hold",
+        "file_sha256": HASH,
+        "file_name": "invoice.pdf",
+        "file_type": "application/pdf",
+        "sender": "eve@evil.example",
+        "recipient": "ann@contoso.example",
+        "subject": "Your invoice",
+        "message_id": "<1@evil.example>",
+        "route": "inbound",
+        "definition": "Default",
+        "details": "looks bad",
+        "scan_seconds": 3,
+        "fetched_at": START + read * HOUR,
+    } | fields
+
+
+def source(number: int = 1, tenant: str = "default") -> Source:
+    return Source(
+        UUID(int=number), f"connector-{number}", "some-product", tenant, 15, "https://x.example/{message_id}", None,
+        timedelta(days=7),
+    )  # fmt: skip
+
+
+def frame(
+    readings: Sequence[Reading], of: Source | None = None, *, keep_low: bool = False, maps: Maps = MAPS
+) -> pl.DataFrame:
+    """The readings as a connector's transform hands them over."""
+    schema = {name: kind for name, kind in SCAN_SCHEMA.items() if name in scan()}
+    rows = pl.DataFrame(readings, schema).with_row_index("place")
+    names = ("message_id", "sender", "recipient", "file_name", "file_sha256", "detected_at")
+    rows = rows.with_columns(scan_id=scan_id(pl.lit((of or source()).connector_id.hex), *map(pl.col, names)))
+    rows, _ = respond(prioritise(rows, maps)[0], maps)
+    record = pl.concat_str(pl.lit("record of "), pl.col("fetched_at").dt.epoch("s"))
+    rows = rows.with_columns(raw=pl.when(pl.lit(keep_low) | (pl.col("priority") != "low")).then(record))
+    return rows.select(list(SCAN_SCHEMA)).cast(SCAN_SCHEMA)
+
+
+def reject(text: str, read: float = 1000, *, dangerous: bool = False) -> dict[str, Any]:
+    """A record that failed validation; the same text is the same record."""
+    return {
+        "reject_id": sha256(text.encode()).hexdigest()[:32],
+        "reason": "not an object",
+        "raw": text,
+        "dangerous": dangerous,
+        "fetched_at": START + read * HOUR,
+    }
+
+
+def load(
+    store: Store,
+    batches: Iterable[Sequence[Reading]],
+    of: Source | None = None,
+    *,
+    rejects: Sequence[dict[str, Any]] = (),
+    resolved: Sequence[str] = (),
+    piece: Slice | None = None,
+) -> Loaded:
+    """Load batches of readings as one slice, with report and coverage, as a run does."""
+    with store.transaction() as transaction:
+        return load_into(transaction, store.settings, batches, of, rejects=rejects, resolved=resolved, piece=piece)
+
+
+def load_into(
+    transaction: Transaction,
+    settings: Settings,
+    batches: Iterable[Sequence[Reading]],
+    of: Source | None = None,
+    *,
+    rejects: Sequence[dict[str, Any]] = (),
+    resolved: Sequence[str] = (),
+    piece: Slice | None = None,
+) -> Loaded:
+    """The same within a transaction that is open already."""
+    piece, of = piece or Slice(START, START + HOUR, "poll"), of or source()
+    frames = [frame(each, of, keep_low=settings.keep_low == "full") for each in batches if each]
+    bad = pl.DataFrame(rejects, REJECT_SCHEMA)
+    accepted, now = sum(map(len, frames)), datetime.now(UTC)
+    loaded = load_slice(transaction, of, frames, bad, resolved, settings)
+    report = Report(
+        piece.start,
+        piece.end,
+        piece.trigger,
+        "complete",
+        now,
+        now,
+        received=accepted + len(bad),
+        accepted=accepted,
+        **{name: getattr(loaded, name) for name in ("new", "changed", "duplicates", "rejected")},
+        newest_at=max((each["detected_at"].max() for each in frames), default=None),
+    )
+    close_slice(transaction, of, piece, report)
+    return loaded
+
+
+def begun(home: Path, *sources: Source, **settings: Any) -> Store:
+    """A store in `home` that knows these connectors."""
+    store = Store(Settings(home=home, **settings))
+    for each in sources or (source(),):
+        begin(store, each, START + timedelta(days=7))
+    return store
+
+
+def rows(store: Store, sql: str) -> list[tuple[Any, ...]]:
+    """The answer of the store itself, before any publication."""
+    with store.transaction() as transaction:
+        return transaction.rows(sql)
+
+
+def content(store: Store) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row that analysts see of what was loaded."""
+    with store.transaction() as transaction:
+        return {name: transaction.rows(f"SELECT * FROM {name} ORDER BY ALL") for name in CONTENT}

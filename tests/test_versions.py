@@ -1,0 +1,277 @@
+"""Readings of the same scans in any batches end as the rule says, which stands here once more, reading by reading."""
+
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.alerts import CHANGING, JUDGED, LEVELS, PRIVATE, SCAN_SCHEMA
+from tasks.load import STORED_SCHEMA
+from tasks.versions import merge_versions
+from tests.scans import HOUR, MAPS, START, Reading, frame, scan
+
+NOW = START + 5000 * HOUR
+EMPTY = pl.DataFrame(schema=STORED_SCHEMA)
+COUNTED = ("new", "changed", "duplicates")
+Rows = dict[str, dict[str, Any]]
+
+
+class Told:
+    """What some batches did, one after the other."""
+
+    def __init__(self) -> None:
+        self.stored = EMPTY
+        self.changes: list[tuple[Any, ...]] = []
+        self.counts: Counter[str] = Counter()
+
+    def tell(self, batch: pl.DataFrame, *, keep_low: bool = False, now: Any = NOW) -> "Told":
+        """Do to the stored rows what a load does."""
+        known = self.stored.join(batch, on="scan_id", how="semi")
+        outcome = merge_versions(batch, known, keep_low, now)
+        assert outcome.scans.schema == STORED_SCHEMA
+        assert outcome.new + outcome.changed + outcome.duplicates == len(batch)
+        rest = self.stored.join(outcome.replaced, on="scan_id", how="anti")
+        self.stored = pl.concat([rest, outcome.scans.with_columns(place=pl.lit(-1, pl.Int64))])
+        assert self.stored["scan_id"].is_unique().all()
+        self.changes += outcome.changes.rows()
+        self.counts.update({name: getattr(outcome, name) for name in (*COUNTED, "alerts")})
+        return self
+
+    @property
+    def rows(self) -> Rows:
+        return {row["scan_id"]: row for row in self.stored.drop("place", "load_no").iter_rows(named=True)}
+
+
+def told(*readings: Reading, keep_low: bool = False) -> Told:
+    """Each reading in a batch of its own."""
+    state = Told()
+    for each in readings:
+        state.tell(frame([each], keep_low=keep_low), keep_low=keep_low)
+    return state
+
+
+class Rule:
+    """The design's rule for one reading after the other: nothing but dicts."""
+
+    def __init__(self, *, keep_low: bool) -> None:
+        self.keep_low = keep_low
+        self.rows: Rows = {}
+        self.changes: list[tuple[Any, ...]] = []
+        self.counts: Counter[str] = Counter()
+
+    def tell(self, batch: pl.DataFrame) -> None:
+        for reading in sorted(batch.iter_rows(named=True), key=lambda row: (row["fetched_at"], row["place"])):
+            self.counts[self._told(reading)] += 1
+
+    def _told(self, reading: dict[str, Any]) -> str:
+        name, level = reading["scan_id"], LEVELS[reading["priority"]]
+        old = self.rows.get(name)
+        if old is not None and reading["fetched_at"] < old["fetched_at"]:
+            return "duplicates"
+        alert = level > 0 or (old is not None and old["raised_at"] is not None)
+        if not alert and not self.keep_low:
+            reading = reading | {each: old[each] if old else None for each in PRIVATE}
+        if old is None:
+            self.rows[name] = _row(reading, raised_at=NOW if alert else None, cleared_at=None, first_loaded_at=NOW)
+            return "new"
+        differing = [each for each in CHANGING if reading[each] != old[each]]
+        if not differing:
+            return "duplicates"
+        self.changes += [
+            (name, each, _text(old[each]), _text(reading[each]), reading["fetched_at"]) for each in differing
+        ]
+        highest = LEVELS[old["priority"]] if old["raised_at"] else 0
+        judged = {} if level >= highest else {each: old[each] for each in JUDGED}
+        self.rows[name] = _row(
+            reading | judged | {"raw": reading["raw"] or old["raw"]},
+            raised_at=NOW if level > highest else old["raised_at"],
+            cleared_at=(old["cleared_at"] or NOW) if alert and level == 0 else None,
+            first_loaded_at=old["first_loaded_at"],
+        )
+        return "changed"
+
+
+def _row(reading: dict[str, Any], **life: Any) -> dict[str, Any]:
+    row = {key: reading[key] for key in SCAN_SCHEMA if key != "place"}
+    return row | {"last_changed_at": NOW, "group_id": None, "group_key": None} | life
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+reading = st.fixed_dictionaries(
+    {
+        "hour": st.integers(0, 2),
+        "verdict": st.sampled_from(["safe", "clean", "unsafe", "unknown", "timeout", "malicious", "new-word"]),
+        "read": st.integers(1000, 1008),
+        "response": st.sampled_from([None, "none, none", "user release, none"]),
+        "subject": st.sampled_from([None, "Re"]),
+    }
+).map(lambda fields: scan(**fields))
+batches = st.lists(st.lists(reading, min_size=1, max_size=8), min_size=1, max_size=4)
+
+
+@settings(max_examples=80, deadline=None)
+@given(batches, st.booleans())
+def test_any_readings_in_any_order_end_as_the_rule_says(arriving: list[list[Reading]], keep_low: bool) -> None:
+    rule, state = Rule(keep_low=keep_low), Told()
+    for each in arriving:
+        batch = frame(each, keep_low=keep_low)
+        rule.tell(batch)
+        state.tell(batch, keep_low=keep_low)
+    assert state.rows == rule.rows
+    assert Counter(state.changes) == Counter(rule.changes)
+    assert [state.counts[name] for name in COUNTED] == [rule.counts[name] for name in COUNTED]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(reading, min_size=1, max_size=16), st.lists(st.integers(1, 15), max_size=3), st.booleans())
+def test_where_batches_are_cut_does_not_matter(readings: list[Reading], cuts: list[int], keep_low: bool) -> None:
+    readings = sorted(readings, key=lambda each: each["fetched_at"])
+    whole, cut = Told().tell(frame(readings, keep_low=keep_low), keep_low=keep_low), Told()
+    edges = [0, *sorted(set(cuts)), len(readings)]
+    for start, end in pairwise(edges):
+        if readings[start:end]:
+            cut.tell(frame(readings[start:end], keep_low=keep_low), keep_low=keep_low)
+    assert cut.rows == whole.rows
+    assert Counter(cut.changes) == Counter(whole.changes)
+    assert [cut.counts[name] for name in COUNTED] == [whole.counts[name] for name in COUNTED]
+
+
+def only(state: Told) -> dict[str, Any]:
+    return next(iter(state.rows.values()))
+
+
+def test_the_same_reading_again_changes_nothing() -> None:
+    state = told(scan(), scan(read=1001), scan(read=1002))
+    assert state.counts == {"new": 1, "changed": 0, "duplicates": 2, "alerts": 1}
+    assert state.changes == []
+    assert only(state)["fetched_at"] == scan()["fetched_at"]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_older_news_never_overwrites_newer(together: bool) -> None:
+    readings = [scan(verdict="unsafe", read=1001), scan(verdict="malicious", read=1000)]
+    state = Told().tell(frame(readings)) if together else told(*readings)
+    assert only(state)["verdict"] == "unsafe"
+    assert only(state)["priority"] == ("high" if together else "medium")  # read in one batch, it was malicious once
+    assert state.counts["duplicates"] == (0 if together else 1)
+
+
+def test_within_a_page_the_place_decides() -> None:
+    state = Told().tell(frame([scan(verdict="unsafe"), scan(verdict="unknown")]))
+    assert only(state)["verdict"] == "unknown"
+    assert [change[1:4] for change in state.changes] == [("verdict", "unsafe", "unknown")]
+
+
+def test_once_an_alert_always_an_alert() -> None:
+    row = only(told(scan(verdict="malicious"), scan(verdict="safe", read=1001, response="none")))
+    assert (row["verdict"], row["response"], row["dangerous"], row["disposition"]) == (
+        "safe",
+        "none",
+        False,
+        "no_action",
+    )
+    assert (row["priority"], row["priority_rank"], row["priority_rule"]) == ("high", 1, "verdict-malicious")
+    assert row["cleared_at"] == NOW
+    assert row["raised_at"] == NOW
+    assert row["raw"] == only(told(scan()))["raw"]  # the record that raised it
+
+
+def test_an_alert_is_cleared_once_and_stands_again_when_its_verdict_returns() -> None:
+    state = told(scan(), scan(verdict="safe", read=1001))
+    state.tell(frame([scan(verdict="clean", read=1002)]), now=NOW + HOUR)
+    assert only(state)["cleared_at"] == NOW
+    state.tell(frame([scan(read=1003)]), now=NOW + 2 * HOUR)
+    assert only(state)["cleared_at"] is None
+    state.tell(frame([scan(verdict="unsafe", read=1004), scan(verdict="safe", read=1005)]), now=NOW + 3 * HOUR)
+    assert only(state)["cleared_at"] == NOW + 3 * HOUR
+    assert only(state)["raised_at"] == NOW
+    assert only(state)["priority"] == "high"
+
+
+def test_cleared_raised_and_cleared_again_in_one_batch_is_cleared_now() -> None:
+    state = told(scan(), scan(verdict="safe", read=1001))
+    state.tell(frame([scan(verdict="unsafe", read=1002), scan(verdict="safe", read=1003)]), now=NOW + HOUR)
+    assert only(state)["cleared_at"] == NOW + HOUR
+
+
+def test_the_priority_is_the_highest_ever_and_raised_when_it_rose() -> None:
+    state = told(scan(verdict="timeout"))
+    assert (only(state)["priority"], only(state)["priority_rank"]) == ("medium", 3)
+    state.tell(frame([scan(verdict="malicious", read=1001)]), now=NOW + HOUR)
+    state.tell(frame([scan(verdict="unsafe", read=1002)]), now=NOW + 2 * HOUR)
+    row = only(state)
+    assert (row["verdict"], row["priority"], row["sub_classification"]) == ("unsafe", "high", "Malicious attachment")
+    assert (row["raised_at"], row["last_changed_at"]) == (NOW + HOUR, NOW + 2 * HOUR)
+    assert row["first_loaded_at"] == NOW
+    assert state.counts["alerts"] == 2
+
+
+def test_a_replaced_row_keeps_its_place_in_groups() -> None:
+    state = told(scan(verdict="unknown"))
+    life = {"load_no": pl.lit(7, pl.Int64), "group_id": pl.lit("g"), "group_key": pl.lit("k")}
+    state.stored = state.stored.with_columns(**life)
+    state.tell(frame([scan(verdict="malicious", read=1001)]))
+    assert state.stored.select("load_no", "group_id", "group_key").rows() == [(7, "g", "k")]
+
+
+def private(state: Told) -> tuple[Any, ...]:
+    return tuple(only(state)[name] for name in PRIVATE)
+
+
+def _record(hour: float) -> str:
+    return f"record of {int((START + hour * HOUR).timestamp())}"
+
+
+def test_a_scan_that_raises_no_alert_keeps_no_subject_details_or_record() -> None:
+    low = told(scan(verdict="safe"))
+    assert private(low) == (None, None, None)
+    low.tell(frame([scan(verdict="clean", read=1001), scan(verdict="safe", read=1002)]))
+    assert private(low) == (None, None, None)
+    assert {change[1] for change in low.changes} == {"verdict"}
+    low.tell(frame([scan(verdict="unsafe", read=1003)]))
+    assert private(low) == ("Your invoice", "looks bad", _record(1003))
+
+
+def test_a_site_may_keep_them() -> None:
+    assert private(told(scan(verdict="safe"), keep_low=True)) == ("Your invoice", "looks bad", _record(1000))
+
+
+def test_what_an_earlier_setting_kept_stays_and_is_filled_when_wanted_later() -> None:
+    kept = told(scan(verdict="safe"), keep_low=True)
+    kept.tell(frame([scan(verdict="safe", subject="other", read=1001)]))
+    assert kept.counts["duplicates"] == 1
+    kept.tell(frame([scan(verdict="clean", subject="other", read=1002)]))
+    assert private(kept) == ("Your invoice", "looks bad", _record(1000))
+    bare = told(scan(verdict="safe"))
+    bare.tell(frame([scan(verdict="safe", read=1001)], keep_low=True), keep_low=True)
+    assert private(bare) == ("Your invoice", "looks bad", _record(1001))
+
+
+def remapped(*rules: tuple[str, str]) -> Any:
+    """The default map with other priorities."""
+    table = MAPS.priorities
+    for verdict, priority in rules:
+        table = table.with_columns(
+            priority=pl.when(pl.col("verdict") == verdict).then(pl.lit(priority)).otherwise("priority")
+        )
+    return MAPS._replace(priorities=table)
+
+
+@pytest.mark.parametrize("subject", [None, "Re"])
+def test_a_site_that_changes_its_map_is_followed_when_a_record_is_read_again(subject: str | None) -> None:
+    one = {"subject": subject, "details": None}
+    state = told(scan(verdict="timeout", **one), scan(hour=1, verdict="safe", **one))
+    again = [scan(verdict="timeout", read=1001, **one), scan(hour=1, verdict="safe", read=1001, **one)]
+    state.tell(frame(again, maps=remapped(("timeout", "low"), ("safe", "high"))))
+    rows = {row["verdict"]: row for row in state.rows.values()}
+    assert (rows["timeout"]["priority"], rows["timeout"]["cleared_at"]) == ("medium", NOW)
+    assert (rows["safe"]["priority"], rows["safe"]["raised_at"]) == ("high", NOW)
+    state.tell(frame(again, maps=remapped(("timeout", "low"), ("safe", "high"))))
+    assert state.counts == {"new": 2, "changed": 2, "duplicates": 2, "alerts": 2}
