@@ -18,6 +18,7 @@ from flows.terminal import fail, out, print_json, say
 from flows.typed import moment_of, since_of
 from tasks.errors import AlertsError
 from tasks.settings import load_settings
+from tasks.untrusted import plain
 
 TRACEBACK = "ATTACHMENT_ALERTS_TRACEBACK"
 STOPPED = 130  # what a shell expects of a command that Ctrl-C has ended
@@ -212,4 +213,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """An error nobody foresaw: one line too, unless more is asked for."""
-    fail(f"Unexpected {kind.__name__}: {error}. This is a defect; `--traceback` shows where. Please report it.")
+    says = plain(str(error))
+    fail(f"Unexpected {kind.__name__}: {says}. This is a defect; `--traceback` shows where. Please report it.")

@@ -70,7 +70,7 @@ def show(name: Name, as_json: Json = False, home: Home = None) -> None:
     """Show one connector, without its secrets."""
     _load()
     from flows.connector_tables import connector_facts, open_values
-    from flows.group_page import facts
+    from flows.layout import facts
     from tasks.connectors import load_connector
 
     with prefect_api.asking():

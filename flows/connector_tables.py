@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from rich.table import Table
 from rich.text import Text
 
-from flows.group_table import plain_table
+from flows.layout import plain_table
 from flows.terminal import SYMBOL, shown
 from tasks.connector import Check, Connector
 

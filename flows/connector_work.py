@@ -11,7 +11,7 @@ import typer
 
 from flows.connector_form import Fields, all_fields, asked, credentials, key_fields, typed_values
 from flows.connector_tables import checks_table
-from flows.group_page import facts
+from flows.layout import facts
 from flows.options import Home, Name
 from flows.prefect_api import asking
 from flows.terminal import confirmed, number, out, say, working

@@ -4,6 +4,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -101,16 +102,18 @@ def _save(url: str) -> None:
 
 def _show(settings: Settings, counts: dict[str, Any]) -> None:
     from flows import lookups
-    from flows.group_page import heading
     from flows.group_table import footer, groups_table
+    from flows.layout import heading
     from flows.runs import summary
     from tasks.database import Store
 
     store, zone = Store(settings), ZoneInfo(settings.time_zone)
     groups, totals = lookups.groups(store), lookups.totals(store)
+    out.print()
     out.print(groups_table(groups, zone))
     out.print(footer(totals, len(groups), zone, chosen=False))
-    out.print(heading("What this run did"), summary(counts, totals.groups), sep="\n")
+    note = "" if counts["received"] else "nothing new: an earlier run has it all"
+    out.print(heading("What this run did", note), summary(counts, totals.groups), sep="\n")
     out.print(heading("What to try next"))
     for line in _next_steps(store, max(groups, key=lambda each: int(each["alert_count"]))["group_id"]):
         out.print(Text(f"  {line}"), soft_wrap=True)
@@ -118,8 +121,8 @@ def _show(settings: Settings, counts: dict[str, Any]) -> None:
 
 def _next_steps(store: "Store", group_id: str) -> list[str]:
     place = _from_here(store.settings.home)
-    query = "SELECT priority, description, alert_count, recipients FROM alert_groups ORDER BY priority_rank"
-    python, command = _from_here(Path(sys.executable)), _as_called()
+    query = "SELECT priority, description, alert_count FROM alert_groups ORDER BY priority_rank"
+    python, command = _as_typed("python", Path(sys.executable)), _command()
     script = f"import duckdb; print(duckdb.connect('{place}/alerts.duckdb', read_only=True).sql('{query}'))"
     return [
         f"{command} alerts --home {place}",
@@ -129,10 +132,16 @@ def _next_steps(store: "Store", group_id: str) -> list[str]:
     ]
 
 
-def _as_called() -> str:
-    """The command as it was typed: outside its environment its name alone would not be found."""
+def _command() -> str:
     called = Path(sys.argv[0])
-    return str(called) if called.name == COMMAND else f"{_from_here(Path(sys.executable))} -m flows"
+    if called.name == COMMAND:
+        return _as_typed(COMMAND, called.absolute())
+    return f"{_as_typed('python', Path(sys.executable))} -m flows"
+
+
+def _as_typed(name: str, program: Path) -> str:
+    """The name alone where the shell finds the program by it, else the way there: environments may not be active."""
+    return name if shutil.which(name) == str(program) else _from_here(program)
 
 
 def _from_here(path: Path) -> str:

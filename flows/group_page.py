@@ -9,27 +9,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flows.group_table import SHORT_ID, described, plain_table, priority, response, span
+from flows.group_table import SHORT_ID, described, priority, response, span
+from flows.layout import facts, heading, plain_table
 from flows.lookups import Page
 from flows.terminal import moment, number, out, shown, zone_name
 
 ROOMY = 130  # columns from which on subjects have their place
 STATE = {"ok": "green", "off": "dim", "late": "yellow", "quiet": "yellow", "never_run": "yellow"}  # others: red
-
-
-def facts(rows: list[tuple[str, Text]]) -> Table:
-    """Names on the left, values on the right."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in rows:
-        grid.add_row(f"  {name}", value)
-    return grid
-
-
-def heading(text: str, note: str = "") -> Text:
-    """A line above a part of a page."""
-    return Text.assemble("\n", (text, "bold"), (f"  {note}" if note else "", "dim"))
 
 
 def group_page(page: Page, zone: ZoneInfo) -> RenderableType:

@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from flows.layout import plain_table
 from flows.lookups import Totals
 from flows.terminal import PRIORITY, moment, number, out, shown, zone_name
 
@@ -48,11 +48,6 @@ def described(group: dict[str, Any]) -> Described:
 def groups_table(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     """Most urgent first, as given; fits the console in use."""
     return _wide(groups, zone) if out.width >= WIDE else _narrow(groups, zone)
-
-
-def plain_table(*, expand: bool = True) -> Table:
-    """A table as this project draws them: a line under the header, two blanks between columns."""
-    return Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), show_edge=False, expand=expand)
 
 
 def _wide(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:

@@ -77,7 +77,8 @@ def group(store: Store, asked_for: str, latest: int) -> Page:
         exposures = reader.frame(
             """
             SELECT detected_at, recipient, verdict, disposition, direction, also_alerted
-            FROM exposures WHERE tenant = $tenant AND file_sha256 = $hash ORDER BY detected_at DESC, scan_id LIMIT $latest
+            FROM exposures WHERE tenant = $tenant AND file_sha256 = $hash
+            ORDER BY detected_at DESC, scan_id LIMIT $latest
             """,
             {"tenant": found["tenant"], "hash": found["file_sha256"], "latest": latest},
         )

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows import lookups, prefect_api
-from flows.group_page import facts
+from flows.layout import facts
 from flows.terminal import PRIORITY, out, print_json, say, shown
 from tasks.database import Store
 from tasks.errors import AlertsError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from flows.group_page import facts, heading
+from flows.layout import facts, heading
 from flows.options import COMMAND, Home
 from flows.terminal import out, say
 

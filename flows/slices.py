@@ -1,7 +1,8 @@
 """The slices of a pull, whichever product: extract, validate, transform, load for each, as Prefect tasks.
 
-Slices are fetched, validated and transformed concurrently and loaded one after the other. A slice that fails is reported and leaves the others
-alone; an error that a person must mend ends the run, for every further slice would meet it too.
+Slices are fetched, validated and transformed concurrently and loaded one after the other. A slice that fails is
+reported and leaves the others alone; an error that a person must mend ends the run, for every further slice would
+meet it too.
 """
 
 import logging

@@ -109,7 +109,8 @@ class Store:
     def transaction(self) -> Iterator[Transaction]:
         """One transaction of the only writer: committed when the block ends, undone when it raises.
 
-        Raises StoreBusy when another process writes for more than a minute, StoreTooNew when a later version wrote the file.
+        Raises StoreBusy when another process writes for more than a minute, StoreTooNew when a later version of the
+        program wrote the file.
         """
         with self._writing(), self._opened() as connection:
             connection.run("BEGIN")

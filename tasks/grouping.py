@@ -1,6 +1,6 @@
 """Alerts → groups (design: Grouping). Pure functions on frames.
 
-The partition is a function of the alerts alone; ids have a history, and `assign_ids` is the whole of that history's rule.
+The partition is a function of the alerts alone; ids have a history, and `assign_ids` is the whole rule of it.
 """
 
 from datetime import timedelta

@@ -33,7 +33,7 @@ def update_groups(transaction: "Transaction", touched: pl.DataFrame, settings: S
 
 
 def _regroup(transaction: "Transaction", moved: pl.DataFrame, settings: Settings) -> Assigned:
-    """Partition what follows each key's first touched group. Everything before it is untouched: the sweep runs forward."""
+    """Partition what follows each key's first touched group; the sweep runs forward, so nothing before it changes."""
     keys = pl.concat(
         [
             moved.select("group_key", "detected_at"),
@@ -44,14 +44,16 @@ def _regroup(transaction: "Transaction", moved: pl.DataFrame, settings: Settings
     members = transaction.frame(
         """
         WITH starts AS (
-            SELECT k.group_key::UUID AS group_key, coalesce(max(g.first_detected_at), any_value(k.detected_at)) AS start_at
+            SELECT
+                k.group_key::UUID AS group_key,
+                coalesce(max(g.first_detected_at), any_value(k.detected_at)) AS start_at
             FROM keys k
             LEFT JOIN internal.groups g ON g.group_key = k.group_key::UUID AND g.first_detected_at <= k.detected_at
             GROUP BY k.group_key
         )
         SELECT
-            replace(a.scan_id::VARCHAR, '-', '') AS alert_id, a.group_key::VARCHAR AS group_key, a.tenant, a.detected_at,
-            a.load_no, replace(a.group_id::VARCHAR, '-', '') AS group_id
+            replace(a.scan_id::VARCHAR, '-', '') AS alert_id, a.group_key::VARCHAR AS group_key, a.tenant,
+            a.detected_at, a.load_no, replace(a.group_id::VARCHAR, '-', '') AS group_id
         FROM internal.alert_scans a JOIN starts s ON a.group_key = s.group_key AND a.detected_at >= s.start_at
         """,
         keys=keys,
@@ -92,7 +94,8 @@ def _record(transaction: "Transaction", assigned: Assigned, now: datetime) -> No
     transaction.run(
         """
         INSERT INTO internal.group_changes
-        SELECT tenant, alert_id::UUID, old_group_id::UUID, group_id::UUID, $now FROM moved WHERE old_group_id IS NOT NULL
+        SELECT tenant, alert_id::UUID, old_group_id::UUID, group_id::UUID, $now
+        FROM moved WHERE old_group_id IS NOT NULL
         """,
         {"now": now},
         moved=moved,

@@ -96,7 +96,7 @@ def _require(path: Path, holds: bool, fault: str) -> None:
 
 
 def prioritise(scans: pl.DataFrame, maps: Maps) -> tuple[pl.DataFrame, list[str]]:
-    """Add priority, priority_rank, priority_rule, sub_classification and dangerous; also return the verdicts never seen.
+    """Add priority, priority_rank, priority_rule, sub_classification, dangerous; also return the verdicts never seen.
 
     Needs `verdict`: lower case, blanks trimmed, `missing` where the vendor gave none.
     """

@@ -36,7 +36,8 @@ def purge(store: "Store", connector_id: UUID) -> None:
     own = {"id": connector_id}
     with store.transaction() as transaction:
         affected = transaction.frame(
-            "SELECT DISTINCT group_id::VARCHAR AS group_id, tenant, file_sha256 FROM internal.alert_scans WHERE connector_id = $id",
+            "SELECT DISTINCT group_id::VARCHAR AS group_id, tenant, file_sha256 FROM internal.alert_scans "
+            "WHERE connector_id = $id",
             own,
         )
         for table in ("scan_changes", "exposed_scans"):
@@ -50,7 +51,8 @@ def purge(store: "Store", connector_id: UUID) -> None:
                 own,
             )
         transaction.run(
-            "DELETE FROM internal.group_changes WHERE alert_id IN (SELECT scan_id FROM internal.alert_scans WHERE connector_id = $id)",
+            "DELETE FROM internal.group_changes WHERE alert_id IN "
+            "(SELECT scan_id FROM internal.alert_scans WHERE connector_id = $id)",
             own,
         )
         for table in (*TABLES.values(), "connectors"):

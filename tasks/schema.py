@@ -31,16 +31,14 @@ class Database(Protocol):
 
 def version(database: Database) -> int:
     """Schema version of an open store; 0 when it has no tables yet."""
-    exists = database.rows(
-        "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'internal' AND table_name = 'store_state'"
-    )
+    exists = database.rows("SELECT 1 FROM duckdb_schemas() WHERE schema_name = 'internal'")
     return int(database.rows("SELECT schema_version FROM internal.store_state")[0][0]) if exists else 0
 
 
 def back_up_if_older(path: Path, stored_version: Callable[[], int]) -> None:
     """Copy a closed store of an older version before it is migrated.
 
-    The header alone does not tell the version, so the store is opened once for it; only the first use of a process pays.
+    The header alone does not tell the version, so the store is opened once for it, at a process's first use.
     """
     if path in _checked or not path.exists():
         return
@@ -66,7 +64,7 @@ def bring_up_to_date(database: Database) -> None:
             f"The store has schema version {found}, this program knows {SCHEMA_VERSION}. "
             "Update attachment-alerts, or name another --home."
         )
-    digest = _views_digest()
+    digest = _views_digest(SQL)
     if found == SCHEMA_VERSION and database.rows("SELECT views_digest FROM internal.store_state")[0][0] == digest:
         return
     database.run("BEGIN")
@@ -85,8 +83,9 @@ def bring_up_to_date(database: Database) -> None:
     database.run("COMMIT")
 
 
-def _views_digest() -> str:
-    texts = (SQL / "views.sql").read_bytes() + (SQL / "comments.csv").read_bytes()
+@cache
+def _views_digest(folder: Path) -> str:
+    texts = (folder / "views.sql").read_bytes() + (folder / "comments.csv").read_bytes()
     return hashlib.sha256(texts + installed_version("attachment-alerts").encode()).hexdigest()
 
 
@@ -95,7 +94,10 @@ def _comment(database: Database) -> None:
     with (SQL / "comments.csv").open(newline="", encoding="utf-8") as file:
         texts = {(row["relation"], row["column"]): row["comment"] for row in csv.DictReader(file)}
     statements = []
-    kinds = "SELECT schema_name, {0}_name, '{0}' FROM duckdb_{0}s() WHERE database_name = current_database() AND NOT internal"
+    kinds = (
+        "SELECT schema_name, {0}_name, '{0}' FROM duckdb_{0}s() "
+        "WHERE database_name = current_database() AND NOT internal"
+    )
     relations = database.rows(" UNION ALL ".join(kinds.format(kind) for kind in ("table", "view")))
     columns = database.rows(
         "SELECT schema_name, table_name, column_name FROM duckdb_columns() "

@@ -78,7 +78,7 @@ def _without_same(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) 
     same = [pl.col(name).eq_missing(pl.col(f"{name}_was")) | (low & (name in PRIVATE)) for name in CHANGING]
     # The same verdict may mean something else by now: the site has changed its map.
     stands = pl.col("raised_at").is_not_null() & pl.col("cleared_at").is_null()
-    same += [(LEVEL > 0) == stands, (LEVEL <= pl.col("priority_was").replace_strict(LEVELS, return_dtype=pl.Int8))]
+    same += [stands == (LEVEL > 0), (LEVEL <= pl.col("priority_was").replace_strict(LEVELS, return_dtype=pl.Int8))]
     return repeated.join(both.filter(pl.all_horizontal(same)), on="scan_id", how="anti")
 
 
@@ -100,7 +100,7 @@ def _born(rows: pl.DataFrame, keep_low: bool, now: datetime) -> pl.DataFrame:
 
 
 def _chains(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:
-    """Stored and new readings of each scan in order, older news left out, as they would be kept; `differs` marks changes."""
+    """Stored and new readings of each scan in order, as they would be kept, without older news; `differs`: changes."""
     empty_life = [pl.lit(None, stored.schema[name]).alias(name) for name in LIFE]
     rows = pl.concat(
         [
@@ -145,7 +145,7 @@ def _changes(chains: pl.DataFrame) -> pl.DataFrame:
 
 
 def _latest(chains: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """The row each scan with news ends as: current fields, highest priority, its life carried on; `rose`: more urgent."""
+    """The row each scan with news ends as: current fields, highest priority, its life carried on; `rose`: more so."""
     news = chains.filter((pl.col("differs") | (pl.col("first") & ~pl.col("is_stored"))).any().over("scan_id"))
     # What only says the same again is not what brought the version.
     news = news.filter(pl.col("first") | pl.col("differs"))

@@ -1,6 +1,7 @@
 """Windows, slices and coverage: rules about all inputs, so property tests."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,7 +44,7 @@ def progress(*coverage: Interval, rechecked_at: datetime = ORIGIN) -> Progress:
 def test_merging_keeps_the_points_and_leaves_nothing_touching(some: list[Interval]) -> None:
     merged = merge(some)
     assert points(merged) == points(some)
-    assert all(before.end < after.start for before, after in zip(merged, merged[1:], strict=False))
+    assert all(before.end < after.start for before, after in pairwise(merged))
 
 
 @given(minutes, minutes, intervals)

@@ -64,9 +64,7 @@ def transform(
     return Transformed(written, accepted, low, outside, newest, tuple(sorted(unseen)))
 
 
-def to_scans(
-    batch: pl.DataFrame, connector_id: UUID, maps: Maps, *, keep_low: bool
-) -> tuple[pl.DataFrame, set[str]]:
+def to_scans(batch: pl.DataFrame, connector_id: UUID, maps: Maps, *, keep_low: bool) -> tuple[pl.DataFrame, set[str]]:
     """One batch as scans, and the verdicts, actions and routes never seen."""
     rows = _our_words(batch, connector_id)
     rows, verdicts = prioritise(rows, maps)

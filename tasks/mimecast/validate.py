@@ -54,7 +54,7 @@ def validate(
 ) -> Validated:
     """Split records into accepted ones (with detected_at) and rejects.
 
-    `dangerous`: verdicts to look for in the text of rejects. `open_rejects`: ids of unresolved rejects of the connector.
+    `dangerous`: verdicts to look for in the text of rejects. `open_rejects`: ids of the connector's unresolved rejects.
     """
     rejects: list[pl.DataFrame] = []
     resolved: set[str] = set()

@@ -10,14 +10,14 @@ from tasks.mimecast.simulator import World
 from tasks.mimecast.simulator.rows import Query, epoch
 from tasks.window import Slice
 
-START = datetime(2026, 3, 1, tzinfo=UTC)
-SLICE = timedelta(hours=6)
+START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
 PAGE_ROWS = 500
 
 
 def slice_of(number: int) -> Slice:
-    """The numbered slice, six hours each."""
-    return Slice(START + number * SLICE, START + (number + 1) * SLICE, "poll")
+    """The numbered slice: six busy hours of a working day."""
+    start = START + timedelta(days=number + 2 * (number // 5), hours=9)
+    return Slice(start, start + timedelta(hours=6), "poll")
 
 
 def save(folder: Path, slices: int, rows_per_slice: int) -> int:

@@ -4,6 +4,7 @@ import os
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
+from functools import wraps
 from typing import Any
 
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
@@ -32,6 +33,7 @@ def _measure(url: str) -> tuple[float, float]:
     spent: list[float] = []
 
     def counted(function: Any) -> Any:
+        @wraps(function)  # Prefect reads the signature
         def counting(*arguments: Any, **named: Any) -> Any:
             begin = time.perf_counter()
             result = function(*arguments, **named)

@@ -16,7 +16,7 @@ from tasks.connectors import load_connector, remove, save_connector
 from tasks.database import Store
 from tasks.errors import UnknownConnector
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import Account, Faults, Running, Simulator, Switches, World
+from tasks.mimecast.simulator import Account, Faults, Running, Simulator, World
 from tasks.settings import Settings
 
 CONNECTOR_ID = UUID("6d1f6f53-5d0c-4c5b-9a8e-2f6a0c1b7e55")

@@ -99,9 +99,7 @@ def _undecided() -> Iterator[_Delivery]:
         file = _file(f"Site plans part {place + 1}.zip", _ZIP)
         action = "detain, escalate" if verdict == "suspicious macro" else "none, none"
         recipient = PEOPLE[120 + place].mail
-        yield _Delivery(
-            86 - place * 11, file, "plans@litware.example", recipient, "Site plans", verdict, action
-        )
+        yield _Delivery(86 - place * 11, file, "plans@litware.example", recipient, "Site plans", verdict, action)
 
 
 def _hostile_names() -> Iterator[_Delivery]:

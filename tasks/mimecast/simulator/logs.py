@@ -107,11 +107,7 @@ class LogsDesk:
             "route": "route",
             "result": "result",
         }
-        return any(
-            getattr(asked, name) != getattr(query, name)
-            for key, name in names.items()
-            if key in request.asked
-        )
+        return any(getattr(asked, name) != getattr(query, name) for key, name in names.items() if key in request.asked)
 
     def _listing(self, token: PageToken, size: int) -> Listing:
         if token.empties or token.position is None:
@@ -131,9 +127,7 @@ class LogsDesk:
             return msgspec.structs.replace(following, empties=1)
         return None
 
-    def _pagination(
-        self, token: PageToken, listing: Listing, following: PageToken | None, size: int
-    ) -> dict[str, Any]:
+    def _pagination(self, token: PageToken, listing: Listing, following: PageToken | None, size: int) -> dict[str, Any]:
         returned = self._switches.page_size_form == "returned"
         pagination: dict[str, Any] = {"pageSize": len(listing.records) if returned else size}
         counted = self._envelopes.generation == 2 or self._switches.total_count_v1

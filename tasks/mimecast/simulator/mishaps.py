@@ -38,9 +38,7 @@ _REFUSALS: dict[Fault, Callable[[Envelopes], Answer]] = {
     ),
     Fault.HTML_200: lambda _: html_page(200, "Sign in to continue"),
     Fault.EMPTY_200: lambda _: Answer(200, headers={"content-type": "application/json"}),
-    Fault.FAIL_200: lambda envelopes: envelopes.failed(
-        200, "err_validation_null", "Must not be null", "from"
-    ),
+    Fault.FAIL_200: lambda envelopes: envelopes.failed(200, "err_validation_null", "Must not be null", "from"),
 }
 
 

@@ -28,9 +28,7 @@ _ODDITIES: tuple[Callable[[Record], Record], ...] = (
     _with(subject="", definition=""),
     _with(subject=None),
     _with(details="Safe \r\nTime taken: 0 hrs, 0 min, 7 sec"),  # older rows are not padded
-    _with(
-        fileType="application/vnd.openxmlformats-officedocument.presentationml"
-    ),  # the vendor cuts long types
+    _with(fileType="application/vnd.openxmlformats-officedocument.presentationml"),  # the vendor cuts long types
     _without("messageId"),
     _without("messageId", "subject", "definition"),  # the older documented record
     _without("fileHash"),

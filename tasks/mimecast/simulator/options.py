@@ -40,9 +40,7 @@ def switches_from(options: Iterable[str]) -> Switches:
     return _converted(given, Switches)
 
 
-def faults_from(
-    options: Iterable[str], rate: float = 0.0, seed: int = 0, names: Iterable[str] = PASSING
-) -> Faults:
+def faults_from(options: Iterable[str], rate: float = 0.0, seed: int = 0, names: Iterable[str] = PASSING) -> Faults:
     """Faults from texts like `500` or `429,times=3,after=10,seconds=2`; `times=all` never ends.
 
     `rate`, `seed` and `names` are those of random faults. Raises SettingsError for a wrong name or value.

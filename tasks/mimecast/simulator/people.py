@@ -47,9 +47,7 @@ def _person(number: int, given: str, family: str) -> Person:
     aliases = [f"{first[0]}{last}{number}@{DOMAIN}"]
     if number % 3 == 0:
         aliases.append(f"{first}.{last}@{FORMER_DOMAIN}")
-    upn = (
-        f"u{10_000 + number}@{DOMAIN}" if number % 4 == 0 else mail
-    )  # sign-in names are often not the address
+    upn = f"u{10_000 + number}@{DOMAIN}" if number % 4 == 0 else mail  # sign-in names are often not the address
     return Person(number, given, family, _DEPARTMENTS[number % len(_DEPARTMENTS)], mail, upn, tuple(aliases))
 
 

@@ -29,9 +29,7 @@ def serve(simulator: Simulator, port: int = 0, host: str = "127.0.0.1") -> Itera
     """Serves from a thread of this process; port 0 takes a free one. Raises SettingsError off loopback."""
     with _listening(host, port) as listener:
         server = _server(simulator)
-        thread = threading.Thread(
-            target=server.run, kwargs={"sockets": [listener]}, name="simulator", daemon=True
-        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="simulator", daemon=True)
         thread.start()
         try:
             _wait_until_started(server, thread)

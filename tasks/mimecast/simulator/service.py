@@ -67,9 +67,7 @@ class Simulator:
         headers = {"allow": "POST"} if status == 405 else {}
         return self._finished(incoming, Answer(status, headers=headers), charge, None)
 
-    def _checked(
-        self, incoming: Incoming, envelopes: Envelopes, plan: Plan | None
-    ) -> tuple[Answer, Account | None]:
+    def _checked(self, incoming: Incoming, envelopes: Envelopes, plan: Plan | None) -> tuple[Answer, Account | None]:
         refused = refusal(plan.fault, envelopes) if plan else None
         if refused:
             return refused, None
@@ -85,9 +83,7 @@ class Simulator:
             return account, None
         return self._permitted(incoming, envelopes, account, plan.fault if plan else None), account
 
-    def _permitted(
-        self, incoming: Incoming, envelopes: Envelopes, account: Account, fault: Fault | None
-    ) -> Answer:
+    def _permitted(self, incoming: Incoming, envelopes: Envelopes, account: Account, fault: Fault | None) -> Answer:
         logs = incoming.path == LOGS_PATH
         if not (account.may_read_logs if logs else account.may_read_account):
             return forbidden(envelopes)
@@ -117,9 +113,7 @@ class Simulator:
     def _too_many(self, envelopes: Envelopes) -> Answer:
         return Answer(429) if self.switches.rate_limit_body == "empty" else envelopes.bare(429)
 
-    def _finished(
-        self, incoming: Incoming, answer: Answer, charge: Charge, account: Account | None
-    ) -> Answer:
+    def _finished(self, incoming: Incoming, answer: Answer, charge: Charge, account: Account | None) -> Answer:
         code = account.code if account else None
         asked = Asked(incoming.path, incoming.loggable, answer.status, incoming.generation, code)
         self.requests.append(asked)

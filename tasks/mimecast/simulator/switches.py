@@ -20,9 +20,9 @@ class Switches:
     rate_window_ms: Annotated[int, "length of the fixed rate window"] = 5_000
     unknown_key_rate_limit: Annotated[int, "calls per rate window of all unknown keys together"] = 5_000
     rate_limit_body: Annotated[Literal["empty", "fail"], "what a 429 carries"] = "empty"
-    reset_header: Annotated[
-        ResetHeader, "name or unit of the header that tells the end of the rate window"
-    ] = "x-ratelimit-reset"
+    reset_header: Annotated[ResetHeader, "name or unit of the header that tells the end of the rate window"] = (
+        "x-ratelimit-reset"
+    )
 
     to_inclusive: Annotated[bool, "a row dated exactly `to` belongs to the listing"] = True
     token_with_other_dates: Annotated[
@@ -30,9 +30,7 @@ class Switches:
     ] = "token"  # noqa: S105 - a page token
     empty_page_with_next: Annotated[bool, "a listing ends in an empty page that still has a `next`"] = False
     empty_form: Annotated[Literal["object", "list"], 'data:[{"attachmentLogs":[]}] or data:[]'] = "object"
-    page_size_form: Annotated[
-        Literal["returned", "asked"], "what pagination.pageSize of an answer counts"
-    ] = "returned"
+    page_size_form: Annotated[Literal["returned", "asked"], "what pagination.pageSize of an answer counts"] = "returned"
     max_page_size: Annotated[int, "more rows than this are never in a page"] = 500
     total_count_v1: Annotated[bool, "totalCount in API 1.0 as well"] = False
 

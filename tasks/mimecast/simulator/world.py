@@ -89,9 +89,7 @@ class World:
         after = found[size][0] if len(found) > size else None
         return Listing(records, after, before[-1][0] if before else None)
 
-    def _walk(
-        self, query: Query, position: Position, *, backwards: bool = False
-    ) -> Iterator[tuple[Position, Row]]:
+    def _walk(self, query: Query, position: Position, *, backwards: bool = False) -> Iterator[tuple[Position, Row]]:
         """Rows of the listing from a place on; backwards: the ones before it, nearest first."""
         for bucket in self._buckets(query, position, backwards):
             rows = self.stock.rows(bucket)

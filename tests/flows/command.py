@@ -1,0 +1,55 @@
+"""The command as a test calls it: in this process, with what it leaves behind taken back."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+from unittest import mock
+
+import pytest
+
+from flows import terminal
+from flows.cli import main
+
+WIDE, NARROW = 160, 100
+
+
+class Ran(NamedTuple):
+    """What a call came to."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Command:
+    """Calls the command; `width` is that of the terminal it believes to have."""
+
+    width = WIDE
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> Ran:
+        with _as_before(), mock.patch.object(terminal.out, "_width", self.width), pytest.raises(SystemExit) as end:
+            main(list(arguments))
+        said = self._capsys.readouterr()
+        return Ran(int(end.value.code or 0), said.out, said.err)
+
+
+@contextmanager
+def _as_before() -> Iterator[None]:
+    """Environment, logging and excepthook as they were."""
+    log, root, hook = logging.getLogger("attachment_alerts"), logging.getLogger(), sys.excepthook
+    handlers, level, propagate = list(log.handlers), log.level, log.propagate
+    filters = [(handler, list(handler.filters)) for handler in root.handlers]
+    with mock.patch.dict(os.environ):
+        try:
+            yield
+        finally:
+            log.handlers[:], log.propagate, sys.excepthook = handlers, propagate, hook
+            log.setLevel(level)
+            for handler, before in filters:
+                handler.filters[:] = before

@@ -1,0 +1,350 @@
+"""Commands that only read, help, errors and exit statuses."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import polars as pl
+import pytest
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from flows import cli, lookups
+from tasks import ledger
+from tasks.alerts import REJECT_SCHEMA
+from tasks.database import Store
+from tasks.load import close_slice, load_slice
+from tasks.mimecast.connector import MimecastConnector
+from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
+from tasks.mimecast.stages import Stages
+from tasks.settings import Settings
+from tasks.window import Slice
+from tests.flows.command import NARROW, WIDE, Command
+
+SOURCE = ledger.Source(UUID(int=1), "demo", "mimecast", "default", 15, "", None, timedelta(days=7))
+FULL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(capsys)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the demo's story, loaded and published as a run does it, without Prefect."""
+    home = tmp_path_factory.mktemp("filled")
+    store, now = Store(Settings(home=home)), datetime.now(UTC).replace(microsecond=0)
+    piece = Slice(now - timedelta(days=7), now, "poll")
+    with serve(Simulator(World.demo(now))) as running:
+        connector = MimecastConnector.model_validate({"base_url": running.url, "allow_other_host": True, **V2_KEYS})
+        begun = ledger.begin(store, SOURCE, now)
+        with Stages(connector, SOURCE, store.settings, threading.Event()) as stages:
+            extracted = stages.extract(piece, home / "scratch")
+            validated = stages.validate(extracted, home / "scratch", begun.open_rejects)
+            transformed = stages.transform(validated, home / "scratch", piece)
+    report = ledger.Report(piece.start, piece.end, "poll", "complete", now, now, newest_at=transformed.newest_at)
+    with store.transaction() as transaction:
+        rejects = pl.concat([pl.DataFrame(schema=REJECT_SCHEMA), *validated.rejects])
+        load_slice(transaction, SOURCE, transformed.scans, rejects, validated.resolved, store.settings)
+        close_slice(transaction, SOURCE, piece, report)
+        transaction.publish = True
+    return home
+
+
+@pytest.fixture
+def home(filled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The filled home as the one in use."""
+    monkeypatch.setenv("ATTACHMENT_ALERTS_HOME", str(filled))
+    return filled
+
+
+@pytest.fixture
+def own_copy(filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A copy of the filled home that a test may change."""
+    copy = tmp_path / "copy"
+    shutil.copytree(filled, copy)
+    monkeypatch.setenv("ATTACHMENT_ALERTS_HOME", str(copy))
+    return Store(Settings(home=copy))
+
+
+def change(store: Store, sql: str, **facts: object) -> None:
+    with store.transaction() as transaction:
+        transaction.run(sql, facts or None)
+        transaction.publish = True
+
+
+def every_command(group: TyperGroup, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], TyperCommand]]:
+    for name, each in group.commands.items():
+        if isinstance(each, TyperGroup):
+            yield from every_command(each, (*words, name))
+        else:
+            assert isinstance(each, TyperCommand)
+            yield (*words, name), each
+
+
+ROOT = typer.main.get_command(cli.app)
+assert isinstance(ROOT, TyperGroup)
+COMMANDS = dict(every_command(ROOT))
+FROM_FIELDS = {("connectors", "add"), ("connectors", "rotate")}  # theirs need Prefect: see test_cli_connectors.py
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_help_has_an_example_that_would_be_understood(words: tuple[str, ...], command: Command) -> None:
+    epilog = COMMANDS[words].epilog or ""
+    calls = [line.split()[1:] for line in epilog.splitlines() if line.strip().startswith("attachment-alerts")]
+    assert calls
+    assert all(call[: len(words)] == list(words) for call in calls)
+    if words in FROM_FIELDS:
+        return
+    says = command(*words, "--help")
+    assert says.status == 0
+    assert f"attachment-alerts {' '.join(words)}" in says.out
+    assert "--home" in says.out
+    for call in calls:
+        COMMANDS[words].make_context(" ".join(words), call[len(words) :])
+
+
+def test_help_of_all_names_every_command(command: Command) -> None:
+    says = command("--help")
+    assert [words[0] for words in COMMANDS if words[0] not in says.out] == []
+    assert command("connectors", "--help").out.count("connectors") > 2
+
+
+def test_nothing_that_reads_waits_for_prefect(home: Path) -> None:
+    script = (
+        "import sys; from flows.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "slow = {'prefect', 'starlette', 'pandera'} & set(sys.modules); assert not slow, slow"
+    )
+    for call in (["--help"], ["alerts"]):
+        subprocess.run([sys.executable, "-c", script, *call], check=True, capture_output=True)  # noqa: S603 - ours
+    quick = "import sys, flows.cli; assert not {'duckdb', 'polars'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", quick], check=True)  # noqa: S603 - ours
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_alerts_shows_what_is_most_urgent_first(home: Path, command: Command, width: int) -> None:
+    command.width = width
+    says = command("alerts")
+    assert says.status == 0
+    assert all(len(line) <= width for line in says.out.splitlines())
+    priorities = re.findall(r"\b(high|medium)\b", says.out.partition("groups")[0])
+    assert priorities.index("medium") == priorities.count("high")
+    assert "released 4 of 25" in says.out
+    assert "19 groups · 11 high · 8 medium" in says.out
+    assert re.search(r"[\d,]+ scans hidden as low · published \d{4}-\d\d-\d\d \d\d:\d\d UTC", says.out)
+
+
+def test_what_attackers_wrote_does_nothing_to_a_terminal(home: Path, command: Command) -> None:
+    groups = json.loads(command("alerts", "--json", "--priority", "high").out)
+    pages = [command("group", each["group_id"]).out for each in groups]
+    for command.width in (60, NARROW, WIDE):
+        pages.append(command("alerts").out)
+    text = "".join(pages)
+    assert {character for character in text if not character.isprintable()} == {"\n"}
+    assert "\\u202efdp.exe" in text
+    assert "\\x1b[2J\\x1b[31mAll clear.pdf" in text
+    assert "[reset your password](https://phish.test) | x | .md" in text
+
+
+def test_json_carries_the_whole_row_and_nothing_a_terminal_obeys(home: Path, command: Command) -> None:
+    says = command("alerts", "--json")
+    assert {character for character in says.out if not 32 <= ord(character) < 127} == {"\n"}
+    rows = json.loads(says.out)
+    assert len(rows) == 19
+    assert all(FULL_ID.fullmatch(row["group_id"]) for row in rows)
+    assert datetime.fromisoformat(rows[0]["last_detected_at"]).tzinfo is not None
+    assert any(row["file_names"] == ["\x1b[2J\x1b[31mAll clear.pdf"] for row in rows)
+
+
+def test_alerts_can_be_narrowed(home: Path, command: Command) -> None:
+    medium = command("alerts", "--priority", "medium")
+    assert "8 of 19 groups" in medium.out
+    assert len(json.loads(command("alerts", "--limit", "3", "--json").out)) == 3
+    recent = json.loads(command("alerts", "--since", "24h", "--json").out)
+    assert 0 < len(recent) < 19
+    day = datetime.now(UTC) - timedelta(hours=24)
+    assert all(datetime.fromisoformat(row["last_detected_at"]) >= day for row in recent)
+    none = command("alerts", "--since", "2999-01-01")
+    assert (none.status, none.out.strip()[:14]) == (0, "0 of 19 groups")
+
+
+def test_times_are_shown_in_the_zone_that_is_set(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTACHMENT_ALERTS_TIME_ZONE", "Asia/Kathmandu")  # five hours and three quarters ahead
+    row = json.loads(command("alerts", "--limit", "1", "--json").out)[0]
+    there = datetime.fromisoformat(row["first_detected_at"]) + timedelta(hours=5, minutes=45)
+    says = command("alerts", "--limit", "1").out
+    assert "(Kathmandu)" in says
+    assert f"{there:%Y-%m-%d %H:%M}" in says
+
+
+ON_THE_PAGE = (
+    "Invoice_88213.html",
+    "released 4 of 25",
+    "user release, none (4)",
+    "once, the last time as",
+    "Recipients  25",
+    "Alerts  7 of 25",
+    "Exposures  3 recipients",
+)
+
+
+def test_group_shows_everything_about_it(home: Path, command: Command) -> None:
+    campaign = next(row for row in json.loads(command("alerts", "--json").out) if row["alert_count"] == 25)
+    for asked in (campaign["group_id"], campaign["group_id"][:8].upper(), campaign["group_id"].replace("-", "")[:12]):
+        says = command("group", asked, "--alerts", "7")
+        assert says.status == 0
+        assert campaign["file_sha256"] in says.out
+        assert [words for words in ON_THE_PAGE if words not in says.out] == []
+    page = json.loads(command("group", campaign["group_id"], "--json").out)
+    assert page["group"] == campaign
+    assert (len(page["alerts"]), len(page["exposures"]), page["asked_for"]) == (20, 3, None)
+
+
+def test_group_without_a_hash(home: Path, command: Command) -> None:
+    bare = next(row for row in json.loads(command("alerts", "--json").out) if row["file_sha256"] is None)
+    says = command("group", bare["group_id"])
+    assert (says.status, "scan0001.pdf" in says.out, "Exposures" in says.out) == (0, True, False)
+
+
+def test_an_ended_id_leads_to_the_group_that_took_over(own_copy: Store, command: Command) -> None:
+    row = json.loads(command("alerts", "--limit", "1", "--json").out)[0]
+    ended = "ffffffff-0000-4000-8000-000000000001"
+    change(
+        own_copy,
+        "INSERT INTO internal.group_ids VALUES ($old::UUID, 'default', 999, $new::UUID, now())",
+        old=ended,
+        new=row["group_id"],
+    )
+    says = command("group", "ffffffff-0000")
+    assert says.status == 0
+    assert f"Group {ended} has ended; its alerts went to {row['group_id']}." in says.err
+    assert json.loads(command("group", ended, "--json").out)["asked_for"] == ended
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (["group", "zz\x1b[2J"], r"No group has an id that begins with 'zz\\x1b[2J'"),
+        (["group", ""], "No group has an id"),
+        (["alerts", "--since", "yesterday"], "'yesterday' is no time. Write 2026-03-01,"),
+        (["alerts", "--since", "7x"], "'7x' is no time"),
+        (["backfill", "acme", "--from", "soon", "--to", "2026-03-01"], "'soon' is no time"),
+        (["simulate", "--switch", "nothing=1"], "There is no switch called 'nothing'"),
+        (["simulate", "--fault", "flood"], "There is no fault called 'flood'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_clear_line(call: list[str], sentence: str, home: Path, command: Command) -> None:
+    says = command(*call)
+    assert (says.status, says.out) == (1, "")
+    assert sentence.replace("\\\\", "\\") in says.err
+    assert says.err.count("\n") == 1
+
+
+def test_a_beginning_that_fits_several(own_copy: Store, command: Command) -> None:
+    change(own_copy, "UPDATE internal.groups SET group_id = ('abcd' || substr(group_id::VARCHAR, 5))::UUID")
+    says = command("group", "abcd")
+    assert says.status == 1
+    assert re.search(r"'abcd' fits 19 groups: (abcd[0-9a-f-]+, ){4}abcd[0-9a-f-]+ and 14 more", says.err)
+
+
+def test_a_home_where_nothing_was_ever_published(tmp_path: Path, command: Command) -> None:
+    for call in (["alerts"], ["group", "ab"], ["health"]):
+        says = command(*call, "--home", str(tmp_path / "empty"))
+        assert (says.status, says.out) == (1, "")
+        assert "does not exist yet. Poll a connector first" in says.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_usage_is_told_apart_from_failure(command: Command) -> None:
+    for call in (["poll"], ["alerts", "--priority", "low"], ["nothing"], ["alerts", "--limit", "0"]):
+        assert command(*call).status == 2
+    assert command("backfill", "acme", "--from", "2026-03-01").status == 2
+
+
+def test_settings_that_are_wrong(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTACHMENT_ALERTS_TIME_ZONE", "Mars")
+    says = command("alerts")
+    assert (says.status, "ATTACHMENT_ALERTS_TIME_ZONE" in says.err) == (1, True)
+
+
+def test_traceback_only_if_asked_for(home: Path, command: Command) -> None:
+    assert "Traceback" not in command("group", "zz").err
+    for asked in (["--traceback", "group", "zz"], ["group", "zz", "--traceback"]):
+        with pytest.raises(cli.AlertsError):
+            cli.main(asked)
+
+
+def test_interruption_is_one_line_and_130(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(store: Store) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lookups, "health", interrupted)
+    says = command("health")
+    assert (says.status, says.out, says.err) == (130, "", "Stopped.\n")
+
+
+def test_an_error_nobody_foresaw_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    cli._defect(ValueError, ValueError("no\x1b[2J"), None)
+    assert capsys.readouterr().err.startswith("✘ Unexpected ValueError: no\\x1b[2J. This is a defect;")
+
+
+LATE = "UPDATE internal.coverage SET end_at = end_at - INTERVAL 1 DAY"
+QUIET = "UPDATE internal.windows SET newest_at = newest_at - INTERVAL 3 DAY"
+NEVER = "DELETE FROM internal.windows"
+FAILING = """
+    INSERT INTO internal.windows BY NAME (
+        SELECT * REPLACE ('failed' AS state, 'ServiceUnavailable' AS error_kind, 'It was \x1b[2J down.' AS error,
+                          finished_at + INTERVAL 1 MINUTE AS finished_at)
+        FROM internal.windows
+    )
+"""
+REFUSED = FAILING.replace("ServiceUnavailable", "KeyExpired")
+
+
+@pytest.mark.parametrize(
+    ("sql", "state", "status"),
+    [
+        ("SELECT 1", "ok", 0),
+        (LATE, "late", 1),
+        (QUIET, "quiet", 1),
+        (NEVER, "never run", 1),
+        (FAILING, "failing", 2),
+        (REFUSED, "auth failed", 2),
+    ],
+)
+def test_health_speaks_to_monitoring(sql: str, state: str, status: int, own_copy: Store, command: Command) -> None:
+    change(own_copy, sql)
+    says = command("health")
+    assert (says.status, state in says.out) == (status, True)
+    assert {character for character in says.out if not character.isprintable()} == {"\n"}
+    rows = json.loads(command("health", "--json").out)
+    assert [(row["connector"], row["state"].replace("_", " ")) for row in rows] == [("demo", state)]
+
+
+def test_health_of_several_is_that_of_the_worst(own_copy: Store, command: Command) -> None:
+    never = """
+        INSERT INTO internal.connectors BY NAME (
+            SELECT * REPLACE (uuid() AS connector_id, 'other' AS name) FROM internal.connectors
+        )
+    """
+    change(own_copy, never)
+    assert command("health").status == 1
+    change(own_copy, FAILING)
+    assert command("health").status == 2
+
+
+def test_simulate_lists_its_switches_and_faults(command: Command) -> None:
+    says = command("simulate", "--list")
+    assert says.status == 0
+    for name in ("to_inclusive", "rate_limit", "wrong-region", "endless-pages"):
+        assert name in says.out
