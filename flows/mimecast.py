@@ -9,8 +9,8 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import pull
-from tasks.connectors import load_connector
 from tasks.mimecast.stages import Stages
+from tasks.window import whole_second
 
 # Three stages for each of at most 16 slices. The cast: Prefect's own runner does not fit its own type.
 RUNNER = cast(Any, ThreadPoolTaskRunner(max_workers=48))
@@ -18,7 +18,7 @@ RUNNER = cast(Any, ThreadPoolTaskRunner(max_workers=48))
 
 def _name_of_backfill() -> str:
     given = flow_run.get_parameters()
-    start, end = (datetime.fromisoformat(str(given[edge])) for edge in ("start", "end"))
+    start, end = (whole_second(datetime.fromisoformat(str(given[edge]))) for edge in ("start", "end"))
     return f"{given['connector']} backfill {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
 
 
@@ -32,7 +32,7 @@ def mimecast(connector: str) -> State[Any]:
     Args:
         connector: Name of a saved Mimecast connector (see `attachment-alerts connectors list`).
     """
-    return pull.poll(connector, load_connector(connector), Stages)
+    return pull.poll(connector, Stages)
 
 
 @flow(name="mimecast-backfill", flow_run_name=_name_of_backfill, task_runner=RUNNER)
@@ -49,7 +49,7 @@ def mimecast_backfill(
         end: End of the time to fetch. The newest minute is left to the polls.
         what: `missing` fetches only what is not in the tables yet; `everything` reads all of it again.
     """
-    return pull.backfill(connector, load_connector(connector), Stages, start, end, what)
+    return pull.backfill(connector, Stages, start, end, what)
 
 
 poll, backfill = mimecast, mimecast_backfill

@@ -6,7 +6,7 @@ A product's flow module names its flows and hands its stages in; everything else
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
@@ -20,6 +20,7 @@ from prefect.states import Completed, Failed
 from flows.slices import Pull, Stages, pull_slices, record_failure
 from tasks import ledger
 from tasks.connector import Connector
+from tasks.connectors import load_connector
 from tasks.database import Store
 from tasks.errors import AlertsError, SettingsError
 from tasks.publishing import Publisher
@@ -42,8 +43,17 @@ log = logging.getLogger("attachment_alerts.pull")
 
 POLL_PATIENCE = 30.0  # seconds a poll waits for another run of its account
 CLOCK_TOLERANCE = timedelta(seconds=5)
+SENTENCES = 3  # errors told in the state of a run; `windows` has them all
 
 MakeStages = Callable[[Any, ledger.Source, Settings, threading.Event], AbstractContextManager[Stages]]
+
+
+class RunFailed(AlertsError):
+    """What a failed run raises for whoever asks for its result; `counts` is what it did all the same."""
+
+    def __init__(self, says: str, counts: dict[str, Any]) -> None:
+        super().__init__(says)
+        self.counts = counts
 
 
 class Begun(NamedTuple):
@@ -54,10 +64,10 @@ class Begun(NamedTuple):
     """by the service's clock where ours is off"""
 
 
-def poll(name: str, connector: Connector, make_stages: MakeStages) -> State[Any]:
+def poll(name: str, make_stages: MakeStages) -> State[Any]:
     """Fetch what is new, what failed earlier, and once a day the last hours again. The state of the flow run."""
     try:
-        with _begun(name, connector, make_stages, POLL_PATIENCE, Interval(*[datetime.now(UTC)] * 2)) as begun:
+        with _begun(name, make_stages, POLL_PATIENCE, Interval(*[datetime.now(UTC)] * 2)) as begun:
             progress, settings = begun.pull.beginning.progress, begun.pull.store.settings
             window = poll_window(progress, begun.now, settings)
             recheck = cut(recheck_window(progress, begun.now, settings), "recheck", settings)
@@ -71,13 +81,11 @@ def poll(name: str, connector: Connector, make_stages: MakeStages) -> State[Any]
     except TurnTaken as taken:
         return Completed(name="Skipped", message=str(taken), data=Summary(skipped=str(taken)).as_counts())
     except AlertsError as error:
-        return Failed(message=str(error), data=Summary(failed=1, errors=[str(error)]).as_counts())
+        return _failed(Summary(failed=1, errors=[str(error)]))
     return _outcome(summary)
 
 
-def backfill(
-    name: str, connector: Connector, make_stages: MakeStages, start: datetime, end: datetime, what: What
-) -> State[Any]:
+def backfill(name: str, make_stages: MakeStages, start: datetime, end: datetime, what: What) -> State[Any]:
     """Fetch a stretch of time by hand: all of it, or only what is not covered yet. The state of the flow run."""
     asked = Interval(whole_second(start), whole_second(end))
     try:
@@ -85,7 +93,7 @@ def backfill(
             raise SettingsError(
                 "The end of a backfill must be later than its start. Correct the times and start it again."
             )
-        with _begun(name, connector, make_stages, None, asked) as begun:
+        with _begun(name, make_stages, None, asked) as begun:
             settings = begun.pull.store.settings
             window = backfill_window(begun.pull.beginning.progress, asked, what, begun.now, settings)
             _say_what_is_skipped(asked, window, begun.now - settings.settle)
@@ -94,28 +102,27 @@ def backfill(
                 summary = pull_slices(begun.pull._replace(progress=progress), slices)
             begun.pull.publisher.at_end(turned=bool(summary.failed) or begun.pull.beginning.failing)
     except AlertsError as error:
-        return Failed(message=str(error), data=Summary(failed=1, errors=[str(error)]).as_counts())
+        return _failed(Summary(failed=1, errors=[str(error)]))
     return _outcome(summary)
 
 
 @contextmanager
-def _begun(
-    name: str, connector: Connector, make_stages: MakeStages, patience: float | None, asked: Interval
-) -> Iterator[Begun]:
+def _begun(name: str, make_stages: MakeStages, patience: float | None, asked: Interval) -> Iterator[Begun]:
     """Register the connector, wait for its turn, open the connection, correct the clock."""
+    connector = load_connector(name)
     store = Store(load_settings())
     source = source_of(name, connector)
     stop = threading.Event()
     trigger: Literal["poll", "backfill"] = "poll" if patience is not None else "backfill"
     turn = Turn(store.settings.home, source.connector_id, stop)
     turn.take(patience)
-    try:
+    with ExitStack() as stack:
+        stack.callback(turn.release)
         beginning = ledger.begin(store, source, datetime.now(UTC))
         publisher = Publisher(store, trigger)
         try:
-            with make_stages(connector, source, store.settings, stop) as stages:
-                now = corrected_now(stages)
-                yield Begun(Pull(stages, source, store, beginning, publisher, turn, stop, _no_progress), now)
+            stages = stack.enter_context(make_stages(connector, source, store.settings, stop))
+            now = corrected_now(stages)
         except AlertsError as error:
             # Nothing was asked for yet: the attempt is on record with the stretch it would have begun with.
             begin = (
@@ -124,8 +131,7 @@ def _begun(
             record_failure(store, source, Slice(begin, max(begin, asked.end), trigger), error)
             publisher.at_end(turned=True)
             raise
-    finally:
-        turn.release()
+        yield Begun(Pull(stages, source, store, beginning, publisher, turn, stop, _no_progress), now)
 
 
 def source_of(name: str, connector: Connector) -> ledger.Source:
@@ -158,12 +164,21 @@ def corrected_now(stages: Stages) -> datetime:
 
 
 def _outcome(summary: Summary) -> State[Any]:
-    """Failed where a slice failed, with the error's own sentence; the counts are the data either way."""
-    if not summary.failed:
-        says = f"{summary.received} received, {summary.new} new, {summary.alerts} alerts, {summary.rejected} rejected."
-        return Completed(message=says, data=summary.as_counts())
-    kept = f" {summary.slices} other slices are loaded." if summary.slices else ""
-    return Failed(message=" ".join(summary.errors) + kept, data=summary.as_counts())
+    """Completed or Failed; the counts are the result either way."""
+    if summary.failed:
+        return _failed(summary)
+    says = f"{summary.received} received, {summary.new} new, {summary.alerts} alerts, {summary.rejected} rejected."
+    return Completed(message=says, data=summary.as_counts())
+
+
+def _failed(summary: Summary) -> State[Any]:
+    """In the errors' own sentences. Prefect wants an exception as the result of what failed."""
+    says = " ".join(summary.errors[:SENTENCES])
+    if len(summary.errors) > SENTENCES:
+        says += f" There were {len(summary.errors) - SENTENCES} more errors: see the relation windows."
+    if summary.slices:
+        says += f" {summary.slices} other slices are loaded."
+    return Failed(message=says, data=RunFailed(says, summary.as_counts()))
 
 
 def _say_what_is_skipped(asked: Interval, window: list[Interval], newest: datetime) -> None:

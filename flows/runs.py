@@ -25,7 +25,8 @@ def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
         flow = getattr(importlib.import_module(f"flows.{product}"), kind)
         change(f"{kind.capitalize()} of {name}")
         state = flow(name, *given, return_state=True)
-        counts = state.result(raise_on_failure=False)
+        result = state.result(raise_on_failure=False)
+    counts = getattr(result, "counts", result)  # of a failed run they come with its error
     if isinstance(counts, BaseException):
         raise counts
     if as_json:

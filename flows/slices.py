@@ -7,10 +7,10 @@ meet it too.
 
 import logging
 import shutil
-import tempfile
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
@@ -27,12 +27,16 @@ from tasks.database import Store
 from tasks.errors import AlertsError, OperatorError
 from tasks.load import Loaded, close_slice, load_slice
 from tasks.publishing import Publisher
+from tasks.scratch import scratch_folder
 from tasks.stage import Extracted, Transformed, Validated
 from tasks.summary import Summary
 from tasks.turn import Turn
+from tasks.untrusted import plain
 from tasks.window import Slice
 
 log = logging.getLogger("attachment_alerts.pull")
+
+STOPPING = 10.0  # seconds for threads to end; Prefect kills a cancelled run after 30
 
 
 class Stages(Protocol):
@@ -129,33 +133,47 @@ def pull_slices(pull: Pull, slices: Sequence[Slice]) -> Summary:
     summary = Summary()
     waiting = deque(slices)
     under_way: deque[UnderWay] = deque()
-    folder = Path(tempfile.mkdtemp(prefix="pull-", dir=_scratch_of(pull.store)))
-    try:
-        while waiting or under_way:
-            if pull.turn.wanted() and not under_way:
-                pull.turn.give_way()
-            while waiting and len(under_way) < pull.store.settings.fetch_concurrency and not pull.turn.wanted():
-                under_way.append(_start(pull, waiting.popleft(), folder))
-            if not under_way:
-                continue
-            first = under_way[0]
-            try:
-                _finish(pull, first, summary)
-            except AlertsError as error:
-                _report_failure(pull, first.piece, error, summary)
-                if isinstance(error, OperatorError):
-                    waiting.clear()
-            under_way.popleft()
-            shutil.rmtree(first.scratch, ignore_errors=True)
-            pull.progress(summary.slices + summary.failed, len(slices))
-    finally:
-        # What is left under way here was stopped from outside: by Ctrl-C, a cancellation, a termination signal.
-        pull.stop.set()
-        _report_cancelled(pull, [each.piece for each in under_way])
-        shutil.rmtree(folder, ignore_errors=True)
+    with scratch_folder(pull.store.settings.home) as folder:
+        try:
+            while waiting or under_way:
+                wanted = _is_wanted(pull, slices)
+                if wanted and not under_way:
+                    pull.turn.give_way()
+                while waiting and len(under_way) < pull.store.settings.fetch_concurrency and not wanted:
+                    under_way.append(_start(pull, waiting.popleft(), folder))
+                    wanted = _is_wanted(pull, slices)
+                if not under_way:
+                    continue
+                first = under_way[0]
+                try:
+                    _finish(pull, first, summary)
+                except AlertsError as error:
+                    _report_failure(pull, first.piece, error, summary)
+                    if isinstance(error, OperatorError):
+                        waiting.clear()
+                under_way.popleft()
+                shutil.rmtree(first.scratch, ignore_errors=True)
+                pull.progress(summary.slices + summary.failed, len(slices))
+        finally:
+            # What is left under way here was stopped from outside: by Ctrl-C, a cancellation, a termination signal.
+            pull.stop.set()
+            _report_cancelled(pull, [each.piece for each in under_way])
+            _wait_briefly(under_way)
     summary.refusals = pull.stages.refusals
     _mention_once(summary)
     return summary
+
+
+def _is_wanted(pull: Pull, slices: Sequence[Slice]) -> bool:
+    """Whether to let another run go first. A poll is short and is not interrupted."""
+    return slices[0].trigger == "backfill" and pull.turn.wanted()
+
+
+def _wait_briefly(under_way: Iterable[UnderWay]) -> None:
+    """Until the threads have seen the stop signal: none may write any more where the scratch folder is removed."""
+    until = time.monotonic() + STOPPING
+    for each in under_way:
+        each.transformed.wait(timeout=max(0.0, until - time.monotonic()))
 
 
 def _start(pull: Pull, piece: Slice, folder: Path) -> UnderWay:
@@ -223,12 +241,6 @@ def _report_cancelled(pull: Pull, pieces: list[Slice]) -> None:
 
 def _mention_once(summary: Summary) -> None:
     for word in sorted(summary.unseen):
-        log.warning("never seen before, kept and treated as unrecognised: %s", word)
+        log.warning("never seen before, kept and treated as unrecognised: %s", plain(word))
     for name in sorted(summary.leftover):
-        log.warning("the service sends a field that is not known here: %s", name)
-
-
-def _scratch_of(store: Store) -> Path:
-    folder = store.settings.home / "scratch"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
+        log.warning("the service sends a field that is not known here: %s", plain(name))

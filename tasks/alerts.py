@@ -11,7 +11,7 @@ MOMENT = pl.Datetime("us", "UTC")
 SCAN_SCHEMA = pl.Schema(
     {
         "scan_id": pl.String(),  # 32 hex digits
-        "detected_at": MOMENT,
+        "detected_at": MOMENT,  # in whole seconds, as identity knows it
         "verdict": pl.String(),
         "dangerous": pl.Boolean(),
         "priority": pl.String(),

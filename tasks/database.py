@@ -171,8 +171,12 @@ class Store:
             ) from cause
 
     def _stored_version(self) -> int:
-        with duckdb.connect(str(self.path), read_only=True) as connection:
+        # Writable: closing it brings what a killed writer left in the log into the file, which may be copied next.
+        connection = self._connect(self.path)
+        try:
             return schema.version(Connection(connection))
+        finally:
+            connection.close()
 
     def _replace_published(self) -> None:
         """Copy the closed store and put the copy in the place of the published file."""
@@ -182,7 +186,15 @@ class Store:
                 f"{log_file} was left by the last commit; nothing was published. Check the disk's free space."
             )
         fresh = self.published_path.with_name(self.published_path.name + ".new")
-        shutil.copyfile(self.path, fresh)
+        fresh.unlink(missing_ok=True)  # of a writer that was killed; read-only, so it cannot be written again
+        try:
+            shutil.copyfile(self.path, fresh)
+        except OSError as cause:
+            fresh.unlink(missing_ok=True)
+            raise StoreError(
+                f"{self.path} could not be copied ({cause}): what was loaded is stored, but not published. "
+                "Check the disk's free space; the next run publishes it."
+            ) from cause
         group = self.settings.readers_group
         if group is not None:
             _hand_to_group(fresh, group)

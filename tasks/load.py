@@ -70,7 +70,7 @@ def load_slice(
         touched.append(alerts.select(TOUCHED))
         exposed.append(_expose(transaction, source, lows))
     if touched:
-        alerts = pl.concat(touched).unique("scan_id", keep="last")
+        alerts = pl.concat(touched)  # twice what changed twice: with each key it left
         update_groups(transaction, alerts, settings, now)
         update_exposures(transaction, alerts, pl.concat(exposed))
     fresh_rejects = _load_rejects(transaction, source, rejects, resolved)
@@ -172,7 +172,7 @@ def _expose(transaction: "Transaction", source: ledger.Source, lows: pl.DataFram
 def _load_rejects(
     transaction: "Transaction", source: ledger.Source, rejects: pl.DataFrame, resolved: Iterable[str]
 ) -> bool:
-    """Store each reject once with first and last seen; True when one is new or resolved."""
+    """Store each reject once with first and last seen; True when one is new, resolved or open again."""
     once = rejects.group_by("reject_id", maintain_order=True).agg(
         pl.col("reason", "raw", "dangerous").first(),
         first_seen_at=pl.col("fetched_at").min(),
@@ -189,6 +189,11 @@ def _load_rejects(
             once=once,
         )
         fresh = transaction.rows(
+            "UPDATE internal.rejects SET resolved_at = NULL "
+            "WHERE resolved_at IS NOT NULL AND reject_id IN (SELECT reject_id::UUID FROM once)",
+            once=once,
+        )[0][0]
+        fresh += transaction.rows(
             """
             INSERT INTO internal.rejects BY NAME
             SELECT reject_id::UUID AS reject_id, $tenant AS tenant, $id AS connector_id, reason, raw, dangerous,

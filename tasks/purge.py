@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from tasks.groups import refresh, update_exposures
+from tasks.groups import update_exposures, update_groups
 
 if TYPE_CHECKING:
-    from tasks.database import Store
+    from tasks.database import Store, Transaction
 
 # Relation of the analysts → table with a connector_id.
 TABLES = {
@@ -35,29 +35,32 @@ def purge(store: "Store", connector_id: UUID) -> None:
     now = datetime.now(UTC)
     own = {"id": connector_id}
     with store.transaction() as transaction:
-        affected = transaction.frame(
-            "SELECT DISTINCT group_id::VARCHAR AS group_id, tenant, file_sha256 FROM internal.alert_scans "
-            "WHERE connector_id = $id",
+        # With an old key: what stays of it is partitioned again, for an alert between two others may have joined them.
+        alerts = transaction.frame(
+            """
+            SELECT
+                tenant, file_sha256, group_key::VARCHAR AS group_key, group_key::VARCHAR AS old_group_key,
+                replace(group_id::VARCHAR, '-', '') AS group_id, detected_at
+            FROM internal.alert_scans WHERE connector_id = $id
+            """,
             own,
         )
-        for table in ("scan_changes", "exposed_scans"):
-            transaction.run(
-                f"""
-                DELETE FROM internal.{table} WHERE scan_id IN (
-                    SELECT scan_id FROM internal.alert_scans WHERE connector_id = $id
-                    UNION ALL SELECT scan_id FROM internal.low_scans WHERE connector_id = $id
-                )
-                """,
-                own,
-            )
-        transaction.run(
-            "DELETE FROM internal.group_changes WHERE alert_id IN "
-            "(SELECT scan_id FROM internal.alert_scans WHERE connector_id = $id)",
+        exposed = transaction.frame(
+            "SELECT DISTINCT tenant, file_sha256 FROM internal.exposed_scans "
+            "SEMI JOIN (SELECT scan_id FROM internal.low_scans WHERE connector_id = $id) USING (scan_id)",
             own,
         )
-        for table in (*TABLES.values(), "connectors"):
-            transaction.run(f"DELETE FROM internal.{table} WHERE connector_id = $id", own)
-        if not affected.is_empty():
-            refresh(transaction, affected["group_id"], now)
-            update_exposures(transaction, affected, affected.clear())
+        _delete(transaction, own)
+        update_groups(transaction, alerts, store.settings, now)
+        update_exposures(transaction, alerts, exposed)
         transaction.changed = transaction.publish = True
+
+
+def _delete(transaction: "Transaction", own: dict[str, UUID]) -> None:
+    scans = " UNION ALL ".join(
+        f"SELECT scan_id FROM internal.{table} WHERE connector_id = $id" for table in ("alert_scans", "low_scans")
+    )
+    for table, column in (("scan_changes", "scan_id"), ("exposed_scans", "scan_id"), ("group_changes", "alert_id")):
+        transaction.run(f"DELETE FROM internal.{table} WHERE {column} IN ({scans})", own)
+    for table in (*TABLES.values(), "connectors"):
+        transaction.run(f"DELETE FROM internal.{table} WHERE connector_id = $id", own)

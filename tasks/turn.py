@@ -35,24 +35,24 @@ class Turn:
     def take(self, patience: float | None) -> None:
         """Wait for the account, at most `patience` seconds (None: as long as it takes). Raises TurnTaken, Stopped."""
         waited = 0.0
-        for lock in (self._next, self._now):
-            while True:
-                try:
-                    lock.acquire(timeout=STEP)
-                    break
-                except Timeout:
-                    waited += STEP
-                    self._refuse_if(waited, patience)
-        self._next.release()
+        try:
+            for lock in (self._next, self._now):
+                while True:
+                    try:
+                        lock.acquire(timeout=STEP)
+                        break
+                    except Timeout:
+                        waited += STEP
+                        self._refuse_if(waited, patience)
+        finally:  # also when a signal ends the wait: nobody could take `now` while `next` is taken
+            self._next.release(force=True)
 
     def _refuse_if(self, waited: float, patience: float | None) -> None:
         if self._stop.is_set():
-            self._next.release(force=True)
             raise Stopped("Stopped while another run was asking this account.")
         if waited == STEP:
             log.info("another run is asking this account; waiting for it")
         if patience is not None and waited >= patience:
-            self._next.release(force=True)
             raise TurnTaken(
                 f"Another run has been asking this account for more than {patience:.0f} s; this one was skipped. "
                 "The next poll fetches the same time."

@@ -146,10 +146,10 @@ def begun(home: Path, *sources: Source, **settings: Any) -> Store:
     return store
 
 
-def rows(store: Store, sql: str) -> list[tuple[Any, ...]]:
+def rows(store: Store, sql: str, **values: Any) -> list[tuple[Any, ...]]:
     """The answer of the store itself, before any publication."""
     with store.transaction() as transaction:
-        return transaction.rows(sql)
+        return transaction.rows(sql, values or None)
 
 
 def content(store: Store) -> dict[str, list[tuple[Any, ...]]]:

@@ -122,7 +122,8 @@ def read_dates(batch: pl.DataFrame) -> pl.DataFrame:
     forms = [
         text.str.to_datetime(form, time_unit="us", strict=False).dt.convert_time_zone("UTC") for form in DATE_FORMS
     ]
-    return rows.with_columns(detected_at=pl.coalesce("detected_at", pl.when(odd).then(pl.coalesce(forms))))
+    whole = pl.coalesce(forms).dt.truncate("1s")  # identity knows whole seconds only
+    return rows.with_columns(detected_at=pl.coalesce("detected_at", pl.when(odd).then(whole)))
 
 
 def as_rejects(bad: pl.DataFrame, connector_id: UUID, dangerous: list[str]) -> pl.DataFrame:

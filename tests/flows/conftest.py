@@ -30,7 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def make_site(prefect_api: None, home: Path) -> Iterator[MakeSite]:
-    """Start a simulator with these records and save a connector to it; its clock stands at noon unless told otherwise."""
+    """Starts a simulator with these records and saves a connector; its clock shows noon unless told otherwise."""
     before = set(saved_names())
     with ExitStack() as stack:
 

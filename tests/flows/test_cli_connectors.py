@@ -1,0 +1,309 @@
+"""Connectors, connection test, poll and backfill from the terminal, against a Prefect API and a simulated service."""
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tasks.connectors import load_connector, remove, saved_names
+from tasks.database import Store
+from tasks.mimecast.connector import MimecastConnector
+from tasks.mimecast.simulator import Account, Running, Simulator, World, serve, v1_keys, v2_keys
+from tasks.settings import Settings
+from tests.flows.command import Command, Ran
+from tests.flows.site import scan
+
+NOW = datetime.now(UTC)
+RECORDS = [scan(NOW - timedelta(hours=hour), hour, "safe" if hour % 3 else "malicious") for hour in range(1, 10)]
+HIDDEN_FROM_GET_ACCOUNT = 3
+SECRETS = [secret for number in (1, 2, 3) for secret in (
+    v2_keys(number)["client_secret"], v1_keys(number)["application_key"], v1_keys(number)["secret_key"],
+)]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Running]:
+    """Three accounts; the third may not ask which account it is."""
+    accounts = tuple(Account.numbered(n, may_read_account=n != HIDDEN_FROM_GET_ACCOUNT) for n in (1, 2, 3))
+    with serve(Simulator(World.of_records(RECORDS), accounts=accounts)) as running:
+        yield running
+
+
+@pytest.fixture
+def command(
+    prefect_api: None, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Command]:
+    """The command with a home and a Prefect API of its own, and nothing on its stdin."""
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    yield Command(capsys)
+    for name in saved_names():
+        remove(name)
+
+
+def with_keys(monkeypatch: pytest.MonkeyPatch, keys: dict[str, str]) -> None:
+    """Secrets in the environment, and no others."""
+    for name in (*v1_keys(1), *v2_keys(1)):
+        monkeypatch.delenv(f"ATTACHMENT_ALERTS_{name.upper()}", raising=False)
+    for name, value in keys.items():
+        monkeypatch.setenv(f"ATTACHMENT_ALERTS_{name.upper()}", value)
+
+
+@pytest.fixture
+def saved(command: Command, service: Running, monkeypatch: pytest.MonkeyPatch) -> Ran:
+    """Account 1, added as `acme`."""
+    with_keys(monkeypatch, {"client_secret": v2_keys(1)["client_secret"]})
+    service.simulator.faults.clear()
+    client = v2_keys(1)["client_id"]
+    return command("connectors", "add", "acme", "--client-id", client, *address(service), "--first-look-back-days", "1")
+
+
+def address(service: Running) -> tuple[str, ...]:
+    return "--base-url", service.url, "--allow-other-host"
+
+
+def kept(name: str) -> MimecastConnector:
+    connector = load_connector(name)
+    assert isinstance(connector, MimecastConnector)
+    return connector
+
+
+@pytest.fixture(autouse=True)
+def tells_no_secret(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call of any test here shows a secret."""
+    plain_call = Command.__call__
+
+    def watched(self: Command, *arguments: str) -> Ran:
+        says = plain_call(self, *arguments)
+        assert [secret for secret in SECRETS if secret in says.out + says.err] == []
+        return says
+
+    monkeypatch.setattr(Command, "__call__", watched)
+
+
+@pytest.mark.parametrize("name", ["add", "rotate"])
+def test_options_are_the_fields_of_the_form(name: str, command: Command) -> None:
+    says = command("connectors", name, "--help")
+    assert says.status == 0
+    for option in ("--home", "--client-id", "--application-id", "--region", "--base-url", "--key-expires-at"):
+        assert option in says.out
+    assert ("--page-size" in says.out) == (name == "add")
+    assert not re.search(r"--(client-secret|application-key|access-key|secret-key|connector-id)", says.out)
+    assert "ATTACHMENT_ALERTS_CLIENT_SECRET" in says.out
+    assert f"attachment-alerts connectors {name} acme" in says.out
+
+
+def test_added_after_a_test_and_shown_without_secrets(saved: Ran, command: Command) -> None:
+    assert saved.status == 0
+    assert re.search(r"✔ +account +Contoso 1 \(simulated\) \(CSIM1A1\)", saved.out)
+    assert "Connectors are kept in the Prefect API at http://" in saved.err
+    connector = kept("acme")
+    assert (connector.account_code, connector.first_look_back_days) == ("CSIM1A1", 1)
+    assert connector.client_secret.get_secret_value() == v2_keys(1)["client_secret"]
+    shown = command("connectors", "show", "acme")
+    assert shown.status == 0
+    assert "********" in shown.out
+    rows = json.loads(command("connectors", "list", "--json").out)
+    assert [(row["name"], row["product"], row["account_code"]) for row in rows] == [("acme", "mimecast", "CSIM1A1")]
+    assert rows[0]["client_secret"] == "********"
+    assert "acme" in command("connectors", "list").out
+
+
+def test_a_name_and_an_account_are_taken_once(
+    saved: Ran, command: Command, service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = len(service.simulator.requests)
+    again = command("connectors", "add", "acme", "--client-id", "x", *address(service))
+    assert (again.status, "'acme' exists already" in again.err) == (1, True)
+    assert len(service.simulator.requests) == asked
+    with_keys(monkeypatch, v1_keys(1))
+    second = command("connectors", "add", "other", "--api", "1.0", "--region", "eu", *address(service))
+    assert (second.status, "already pulled by the connector 'acme'" in second.err) == (1, True)
+    assert list(saved_names()) == ["acme"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--client-id", "nobody"), "The connection test failed, so nothing was saved."),
+        (("--polling-minutes", "7", "--no-test"), "polling_minutes: Input should be 5, 10, 15, 30 or 60"),
+        (("--no-allow-other-host", "--no-test"), "is not an https host of Mimecast"),
+        (("--detection-details-url", "javascript:1", "--no-test"), "must begin with https://"),
+        (("--product", "paper"), "There is no product called 'paper'. Known: mimecast."),
+        (("--api", "1.0", "--region", "eu"), "no terminal to ask. Set ATTACHMENT_ALERTS_APPLICATION_ID"),
+    ],
+)
+def test_what_cannot_be_saved(
+    options: tuple[str, ...], sentence: str, command: Command, service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_keys(monkeypatch, {"client_secret": v2_keys(1)["client_secret"]})
+    says = command("connectors", "add", "acme", "--client-id", "simulated-client-1", *address(service), *options)
+    assert says.status == 1
+    assert sentence in says.err
+    assert "acme" not in saved_names()
+
+
+def test_connection_test_says_what_is_wrong_and_what_to_do(saved: Ran, command: Command, service: Running) -> None:
+    good = command("test-connection", "acme", "--json")
+    assert (good.status, json.loads(good.out)["passed"]) == (0, True)
+    service.simulator.faults.inject("403", times=None)
+    bad = command("test-connection", "acme")
+    service.simulator.faults.clear()
+    assert bad.status == 1
+    assert re.search(r"✘ +permission .*may not", bad.out)
+    assert "→ Grant Monitoring | Attachment Protection | Read" in bad.out
+
+
+def test_a_connector_saved_untested_learns_its_account_later(
+    command: Command, service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_keys(monkeypatch, v2_keys(2))
+    assert command("connectors", "add", "later", *address(service), "--no-test").status == 0
+    assert kept("later").account_code is None
+    assert command("test-connection", "later").status == 0
+    assert kept("later").account_code == "CSIM2A2"
+
+
+def test_rotation_to_keys_of_the_other_generation(
+    saved: Ran, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = kept("acme")
+    with_keys(monkeypatch, v1_keys(1))
+    says = command("connectors", "rotate", "acme", "--api", "1.0", "--region", "eu", "--key-expires-at", "2031-05-06")
+    assert says.status == 0, says.err
+    after = kept("acme")
+    assert (after.api, after.client_id, after.connector_id) == ("1.0", "", before.connector_id)
+    assert after.secret_key.get_secret_value() == v1_keys(1)["secret_key"]
+    assert "2031-05-06" in command("connectors", "list").out
+
+
+def test_rotation_to_another_account_is_refused(saved: Ran, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_keys(monkeypatch, v2_keys(2))
+    for force in ((), ("--force",)):
+        says = command("connectors", "rotate", "acme", *force)
+        assert says.status == 1
+        assert "These keys belong to Contoso 2 (simulated) (CSIM2A2)" in says.out
+    with_keys(monkeypatch, {**v2_keys(1), "client_secret": "wrong"})
+    assert command("connectors", "rotate", "acme").status == 1
+    assert kept("acme").client_secret.get_secret_value() == v2_keys(1)["client_secret"]
+
+
+def test_rotation_where_nobody_tells_the_account(saved: Ran, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_keys(monkeypatch, v2_keys(3))
+    says = command("connectors", "rotate", "acme")
+    assert (says.status, "the new keys may not ask for its code" in says.err) == (1, True)
+    assert kept("acme").client_id == v2_keys(1)["client_id"]
+    assert command("connectors", "rotate", "acme", "--force").status == 0
+    assert (kept("acme").client_id, kept("acme").account_code) == (v2_keys(3)["client_id"], "CSIM1A1")
+
+
+def test_a_new_secret_of_the_same_application_needs_no_code(
+    command: Command, service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_keys(monkeypatch, v2_keys(3))
+    assert command("connectors", "add", "shy", *address(service)).status == 0
+    assert command("connectors", "rotate", "shy").status == 0
+
+
+def test_poll_backfill_and_health(saved: Ran, command: Command, home: Path) -> None:
+    first = command("poll", "acme")
+    assert first.status == 0, first.err
+    for words in (
+        r"received +9 ",
+        r"9 new · 0 changed · 0 duplicates",
+        r"hidden as low +6",
+        r"alerts +3 +3 high",
+        r"1 high +in all",
+    ):
+        assert re.search(words, first.out), words
+    assert re.search(r"poll .*: 9 received", first.err)
+    again = json.loads(command("poll", "acme", "--json").out)
+    assert (again["state"], again["new"], again["received"]) == ("Completed", 0, again["duplicates"])
+    edges = "--from", f"{NOW - timedelta(hours=5):%Y-%m-%dT%H:%M}", "--to", f"{NOW - timedelta(hours=1):%Y-%m-%d %H:%M}"
+    covered = command("backfill", "acme", *edges)
+    assert (covered.status, "Nothing to fetch" in covered.err) == (0, True)
+    everything = json.loads(command("backfill", "acme", *edges, "--what", "everything", "--json").out)
+    assert everything["received"] == everything["duplicates"] > 0
+    health = command("health")
+    assert (health.status, "acme" in health.out) == (0, True)
+
+
+def test_a_failed_poll_says_why_and_exits_with_1(saved: Ran, command: Command, service: Running) -> None:
+    service.simulator.faults.inject("403", times=None)
+    says = command("poll", "acme")
+    counts = json.loads(command("poll", "acme", "--json").out)
+    health = command("health")
+    service.simulator.faults.clear()
+    assert (says.status, says.out) == (1, "")
+    assert says.err.splitlines()[-1].startswith("✘ The keys are good, but may not do this.")
+    assert "Traceback" not in says.err
+    assert (counts["state"], counts["failed"] > 0) == ("Failed", True)
+    assert (health.status, "auth failed" in health.out) == (2, True)
+
+
+def test_names_nobody_knows(command: Command) -> None:
+    calls = [["poll", "nobody"], ["backfill", "nobody", "--from", "2026-01-01", "--to", "2026-01-02"]]
+    calls += [["connectors", what, "nobody"] for what in ("show", "rotate", "remove")]
+    calls += [["connectors", "rename", "nobody", "somebody"], ["test-connection", "nobody"]]
+    for call in calls:
+        says = command(*call, *(["--yes"] if "remove" in call else []))
+        assert (says.status, says.out) == (1, "")
+        assert "No connector is saved as 'nobody' in the Prefect API at http://" in says.err
+
+
+def test_renamed_in_the_tables_too(saved: Ran, command: Command, home: Path) -> None:
+    assert command("connectors", "rename", "acme", "acme-emea").status == 0
+    assert list(home.glob("*.duckdb")) == [], "a store nobody has filled is not made"
+    assert command("poll", "acme-emea").status == 0
+    assert command("connectors", "rename", "acme-emea", "acme").status == 0
+    assert '"acme"' in command("health", "--json").out
+    assert kept("acme").account_code == "CSIM1A1"
+
+
+def test_removed_with_or_without_its_data(saved: Ran, command: Command, home: Path) -> None:
+    assert command("poll", "acme").status == 0
+    asked = command("connectors", "remove", "acme")
+    assert (asked.status, "Say --yes if you mean it" in asked.err) == (1, True)
+    assert re.search(r"alerts +3\n", asked.out)
+    assert list(saved_names()) == ["acme"]
+    assert command("connectors", "remove", "acme", "--yes").status == 0
+    assert list(saved_names()) == []
+    assert len(json.loads(command("alerts", "--json").out)) == 1
+    assert json.loads(command("health", "--json").out) == []
+
+
+def test_purged(saved: Ran, command: Command, home: Path) -> None:
+    assert command("poll", "acme").status == 0
+    assert command("connectors", "remove", "acme", "--purge", "--yes").status == 0
+    assert json.loads(command("alerts", "--json").out) == []
+    with Store(Settings(home=home)).reader() as reader:
+        assert reader.rows("SELECT count(*) FROM scans") == [(0,)]
+
+
+def test_prompts_show_no_secret_and_take_what_is_typed(
+    command: Command, service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+        def readline(self) -> str:
+            return v2_keys(1)["client_id"] + "\n"
+
+    hidden = []
+
+    def getpass(prompt: str) -> str:
+        hidden.append(prompt)
+        return v2_keys(1)["client_secret"]
+
+    with_keys(monkeypatch, {})
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("flows.connector_form.getpass", getpass)
+    says = command("connectors", "add", "asked", *address(service))
+    assert says.status == 0
+    assert "Client id (API 2.0): " in says.err
+    assert hidden == ["Client secret (API 2.0): "]
+    assert kept("asked").client_secret.get_secret_value() == v2_keys(1)["client_secret"]

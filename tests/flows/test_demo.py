@@ -1,0 +1,139 @@
+"""The demo as a person starts it: in a process of its own, twice."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from flows import demo
+from tasks.database import Store
+from tasks.errors import OperatorError
+from tasks.settings import CHECKOUT, Settings
+
+OF_RUNS = ("windows", "coverage", "coverage_gaps", "connector_health", "published")
+FOREIGN = {
+    "PREFECT_API_URL": "http://127.0.0.1:9/api",  # nobody answers there
+    "PREFECT_PROFILE": "nobody-has-this-profile",
+    "PREFECT_LOGGING_LEVEL": "DEBUG",
+    "ATTACHMENT_ALERTS_HOME": "/nowhere",
+}
+
+
+class Run(NamedTuple):
+    status: int
+    out: str
+    err: str
+    seconds: float
+    tables: dict[str, list[tuple[object, ...]]]
+
+
+class Twice(NamedTuple):
+    home: Path
+    first: Run
+    second: Run
+
+
+def run_demo(home: Path, elsewhere: Path) -> Run:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    began = time.monotonic()
+    done = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-m", "flows", "demo", "--home", str(home)],
+        cwd=elsewhere,
+        env=environment | FOREIGN | {"HOME": str(elsewhere)},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    return Run(done.returncode, done.stdout, done.stderr, time.monotonic() - began, tables(home))
+
+
+def tables(home: Path) -> dict[str, list[tuple[object, ...]]]:
+    with Store(Settings(home=home)).reader() as reader:
+        names = [row[0] for row in reader.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")]
+        return {
+            name: reader.frame(f"SELECT * FROM {name} ORDER BY ALL").rows() for name in names if name not in OF_RUNS
+        }
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twice]:
+    home, elsewhere = tmp_path_factory.mktemp("demo") / "home", tmp_path_factory.mktemp("elsewhere")
+    yield Twice(home, run_demo(home, elsewhere), run_demo(home, elsewhere))
+    assert list(elsewhere.iterdir()) == [], "something was written outside the demo's home"
+
+
+def test_it_works_and_shows_groups_summary_and_what_to_try(twice: Twice) -> None:
+    assert (twice.first.status, twice.second.status) == (0, 0), twice.first.err + twice.second.err
+    says = twice.first.out
+    assert "19 groups · 11 high · 8 medium" in says
+    for line in ("received +[12],", "accepted .* new .* duplicates", "rejected +3", "hidden as low", "alerts +48"):
+        assert re.search(line, says), line
+    assert f"alerts --home {twice.home}" in says
+    assert re.search(r"group [0-9a-f]{8} --home", says)
+    assert "connectors add NAME" in says
+    assert "nothing new" in twice.second.out
+
+
+def test_the_query_it_suggests_answers(twice: Twice) -> None:
+    query = re.search(r"-c \"(import duckdb; .+)\"", twice.first.out)
+    assert query
+    answer = subprocess.run([sys.executable, "-c", query[1]], capture_output=True, text=True, check=True)  # noqa: S603
+    assert "Malicious attachment" in answer.stdout
+
+
+def test_a_second_run_changes_nothing(twice: Twice) -> None:
+    first, second = twice.first.tables, twice.second.tables
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+    filled = {
+        "alerts",
+        "alert_groups",
+        "scans",
+        "rejects",
+        "exposures",
+        "scan_changes",
+        "group_aliases",
+        "group_changes",
+    }
+    assert {name for name in first if first[name]} >= filled - {"scan_changes", "group_aliases", "group_changes"}
+
+
+def test_the_terminal_stays_clean_and_alive(twice: Twice) -> None:
+    for run in (twice.first, twice.second):
+        assert {character for character in run.out + run.err if not character.isprintable()} == {"\n"}
+        assert not re.search(r"(?i)traceback|warning|prefect\.|\| INFO|error", run.err), run.err
+        silence = re.findall(r"(\d+) s$", run.err, re.MULTILINE)
+        assert run.seconds < 10 or silence
+
+
+def test_it_keeps_to_its_home(twice: Twice) -> None:
+    assert {path.name for path in twice.home.iterdir()} >= {"store.duckdb", "alerts.duckdb", "demo.json", "prefect"}
+    assert (twice.home / "prefect" / "prefect.db").exists()
+    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)  # noqa: S607
+    assert str(twice.home) not in left.stdout
+
+
+def test_the_anchor_is_kept_as_long_as_there_is_a_store(tmp_path: Path) -> None:
+    first = demo._anchor(tmp_path)
+    (tmp_path / "demo.json").write_text(json.dumps({"anchor": "2026-01-02T03:00:00+00:00"}))
+    assert demo._anchor(tmp_path) == first
+    (tmp_path / "demo.json").write_text(json.dumps({"anchor": "2026-01-02T03:00:00+00:00"}))
+    (tmp_path / "store.duckdb").touch()
+    assert f"{demo._anchor(tmp_path):%Y-%m-%d %H}" == "2026-01-02 03"
+
+
+def test_it_refuses_a_home_that_is_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "store.duckdb").touch()
+    with pytest.raises(OperatorError, match="holds data that is not the demo's"):
+        demo.run_demo(tmp_path)
+
+
+def test_its_default_home_is_not_in_the_repository() -> None:
+    assert demo.OWN_HOME == CHECKOUT / "data" / "demo-home"

@@ -1,0 +1,243 @@
+"""The one door: lock, crash, publication, versions of the store."""
+
+import gzip
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tasks import database, ledger, schema
+from tasks.database import Store
+from tasks.errors import SettingsError, StoreBusy, StoreTooNew
+from tasks.settings import Settings
+from tests.scans import START, begun, load, rows, scan, source
+
+ALL = "SELECT count(*) FROM scans"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return begun(tmp_path)
+
+
+def shown(store: Store, sql: str = ALL) -> int:
+    """What an analyst's client reads from the published file."""
+    with duckdb.connect(str(store.published_path), read_only=True) as client:
+        return int(client.execute(sql).fetchall()[0][0])
+
+
+def test_what_raises_in_a_transaction_leaves_nothing(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError), store.transaction() as transaction:
+        transaction.run("INSERT INTO internal.dangerous_hashes VALUES ('default', 'x', now())")
+        transaction.changed = transaction.publish = True
+        raise ZeroDivisionError
+    assert rows(store, "SELECT count(*) FROM internal.dangerous_hashes") == [(0,)]
+
+
+def test_a_second_writer_waits_for_the_first(store: Store) -> None:
+    began, waited = threading.Event(), []
+
+    def second() -> None:
+        began.wait()
+        load(Store(store.settings), [[scan(1)]])
+        waited.append(rows(store, ALL))
+
+    other = threading.Thread(target=second)
+    other.start()
+    with store.transaction() as transaction:
+        began.set()
+        time.sleep(0.3)
+        assert not waited
+        transaction.run("INSERT INTO internal.dangerous_hashes VALUES ('default', 'x', now())")
+    other.join()
+    assert waited == [[(1,)]]
+
+
+def test_a_writer_who_waits_too_long_is_told_what_to_do(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "LOCK_PATIENCE", 2.1)
+    with (
+        store.transaction(),
+        pytest.raises(StoreBusy, match=r"Another process has been writing to .*try again"),
+        Store(store.settings).transaction(),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("moment", ["before COMMIT", "after COMMIT"])
+def test_a_writer_killed_in_the_middle_loses_or_doubles_nothing(store: Store, moment: str) -> None:
+    load(store, [[scan(0)]])
+    script = f"""
+        import os, signal
+        from pathlib import Path
+        from tasks.database import Connection, Store
+        from tests.scans import Settings, load, scan
+
+        def kill(): os.kill(os.getpid(), signal.SIGKILL)
+
+        run = Connection.run
+        def dying(self, sql, *arguments, **frames):
+            if sql == "COMMIT" and "{moment}" == "before COMMIT": kill()
+            run(self, sql, *arguments, **frames)
+            if sql == "COMMIT" and {len("after COMMIT")} == len("{moment}"): kill()
+
+        store = Store(Settings(home=Path({str(store.settings.home)!r})))
+        Connection.run = dying
+        load(store, [[scan(0), scan(1)]])
+    """
+    died = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, cwd=schema.SQL.parents[1])
+    assert died.returncode == -9
+    expected = 1 if moment == "before COMMIT" else 2
+    assert rows(Store(store.settings), ALL) == [(expected,)]
+    assert load(Store(store.settings), [[scan(0), scan(1)]]).new == 2 - expected
+    assert rows(store, "SELECT count(*), count(DISTINCT alert_id) FROM alerts") == [(2, 2)]
+
+
+def test_the_next_run_publishes_what_a_killed_one_committed(store: Store) -> None:
+    load(store, [[scan(0)]])
+    assert shown(store) == 0
+    ledger.begin(store, source(), START)
+    assert shown(store) == 1
+    assert store.published_revision() == rows(store, "SELECT revision FROM published")[0][0]
+
+
+def test_an_analyst_with_the_file_open_neither_waits_nor_makes_wait(store: Store) -> None:
+    script = f"""
+        import duckdb
+        client = duckdb.connect({str(store.published_path)!r}, read_only=True)
+        while True:
+            print(client.execute({ALL!r}).fetchall()[0][0], flush=True)
+            input()
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as session:
+        assert session.stdin is not None and session.stdout is not None
+        for number in range(3):
+            assert session.stdout.readline() == "0\n"
+            load(store, [[scan(number)]])
+            store.publish()
+            assert shown(store) == number + 1
+            print(file=session.stdin, flush=True)
+        session.kill()
+
+
+def test_a_log_left_beside_the_published_file_locks_nobody_out(store: Store) -> None:
+    store.published_path.chmod(0o600)
+    # An analyst who opened it for writing and died: what he wrote must not come back in the next copy.
+    script = f"""
+        import duckdb, os
+        client = duckdb.connect({str(store.published_path)!r})
+        client.execute("SET wal_autocheckpoint = '1TB'")
+        client.execute("CREATE TABLE mine AS SELECT 1").fetchall()
+        os._exit(0)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
+    left = store.published_path.with_name("alerts.duckdb.wal")
+    assert left.exists()
+    load(store, [[scan(0)]])
+    store.publish()
+    assert not left.exists()
+    assert shown(store) == 1
+    assert shown(store, "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'mine'") == 0
+
+
+def test_only_the_owner_reads_and_a_group_if_one_is_named(store: Store, tmp_path: Path) -> None:
+    assert stat.S_IMODE(store.published_path.stat().st_mode) == 0o400
+    assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
+    own_group = str(tmp_path.group())
+    shared = Store(Settings(home=tmp_path, readers_group=own_group))
+    shared.publish()
+    assert stat.S_IMODE(shared.published_path.stat().st_mode) == 0o440
+    with pytest.raises(SettingsError, match="READERS_GROUP names 'no-such-group'"):
+        Store(Settings(home=tmp_path, readers_group="no-such-group")).publish()
+
+
+def test_nothing_published_yet_is_said_in_words(tmp_path: Path) -> None:
+    with (
+        pytest.raises(SettingsError, match=r"does not exist yet\. Poll a connector first"),
+        Store(Settings(home=tmp_path)).reader(),
+    ):
+        pass
+
+
+def test_widely_installed_clients_can_open_the_file(store: Store) -> None:
+    tags = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE NOT internal"
+    with duckdb.connect(str(store.published_path), read_only=True) as client:
+        assert str(client.execute(tags).fetchall()[0][0]).startswith("v1.5.0")
+
+
+def test_a_store_of_a_later_version_is_refused_with_a_sentence(store: Store) -> None:
+    with store.transaction() as transaction:
+        transaction.run("UPDATE internal.store_state SET schema_version = 99")
+    with pytest.raises(StoreTooNew, match=r"schema version 99.*Update attachment-alerts"), store.transaction():
+        pass
+
+
+@pytest.fixture
+def next_version(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The program as its next schema version: the same files and a migration to be written by the test."""
+    folder = tmp_path_factory.mktemp("sql")
+    for file in schema.SQL.glob("*.*"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "migrations").mkdir()
+    monkeypatch.setattr(schema, "SQL", folder)
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", schema.SCHEMA_VERSION + 1)
+    schema._checked.clear()
+    return folder / "migrations" / f"{schema.SCHEMA_VERSION:04}.sql"
+
+
+def test_an_older_store_is_backed_up_and_migrated(store: Store, next_version: Path) -> None:
+    next_version.write_text("ALTER TABLE internal.groups ADD COLUMN colour VARCHAR DEFAULT 'red'")
+    before = store.path.read_bytes()
+    assert rows(store, "SELECT schema_version FROM published") == [(schema.SCHEMA_VERSION,)]
+    assert rows(store, "SELECT count(colour) FROM internal.groups") == [(0,)]
+    backup = store.path.with_name(f"store.version-{schema.SCHEMA_VERSION - 1}.duckdb")
+    assert backup.read_bytes() == before
+
+
+def test_a_migration_that_fails_leaves_the_store_as_it_was(store: Store, next_version: Path) -> None:
+    next_version.write_text("ALTER TABLE internal.groups ADD COLUMN colour VARCHAR; SELECT * FROM no_such_table")
+    with pytest.raises(duckdb.CatalogException), store.transaction():
+        pass
+    with duckdb.connect(str(store.path), read_only=True) as client:
+        assert client.execute("SELECT schema_version FROM internal.store_state").fetchall() == [
+            (schema.SCHEMA_VERSION - 1,)
+        ]
+        names = client.execute("SELECT column_name FROM duckdb_columns() WHERE table_name = 'groups'").fetchall()
+    assert ("colour",) not in names
+
+
+def test_a_store_of_the_first_version_opens(tmp_path: Path) -> None:
+    """`store_v1.duckdb.gz` was written by the first schema version and never changes."""
+    old = Path(__file__).parent / "store_v1.duckdb.gz"
+    (tmp_path / "store.duckdb").write_bytes(gzip.decompress(old.read_bytes()))
+    store = Store(Settings(home=tmp_path))
+    store.publish()
+    with store.reader() as reader:
+        relations = reader.rows("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal")
+        counts = {name: reader.rows(f"SELECT count(*) FROM {name}")[0][0] for (name,) in relations}
+        assert reader.rows("SELECT DISTINCT schema_version FROM published") == [(schema.SCHEMA_VERSION,)]
+    assert all(counts.values()), counts
+    assert load(store, [[scan(0)]]).duplicates == 1
+
+
+def test_the_lock_of_a_killed_process_is_free(store: Store) -> None:
+    script = f"""
+        import os, signal
+        from pathlib import Path
+        from tasks.database import Store
+        from tasks.settings import Settings
+        with Store(Settings(home=Path({str(store.settings.home)!r}))).transaction():
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], check=False, cwd=schema.SQL.parents[1], env=os.environ
+    )
+    assert rows(store, ALL) == [(0,)]

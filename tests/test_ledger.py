@@ -1,0 +1,146 @@
+"""What the store knows of a connector's pulls: origin, coverage, gaps, attempts, health."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.database import Store
+from tasks.ledger import Report, begin, cover, rechecked, record, removed, renamed
+from tasks.window import Interval, Slice, merge
+from tests.scans import HOUR, START, begun, load, reject, rows, scan, source
+
+NOW = START + timedelta(days=7)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return begun(tmp_path, source(1), source(2))
+
+
+def hours(start: float, end: float, trigger: Any = "poll") -> Slice:
+    return Slice(START + start * HOUR, START + end * HOUR, trigger)
+
+
+def report(state: Any, at: datetime, **more: Any) -> Report:
+    return Report(START, START + HOUR, "poll", state, at, at, **more)
+
+
+def health(store: Store, *names: str) -> Any:
+    found = rows(store, f"SELECT {', '.join(names)} FROM connector_health WHERE connector = 'connector-1'")[0]
+    return found if len(names) > 1 else found[0]
+
+
+def test_the_first_begin_fixes_the_origin(store: Store) -> None:
+    first = begin(store, source(1), NOW + HOUR)
+    assert first.progress.origin == START
+    assert first.progress.rechecked_at == NOW
+    assert (first.progress.coverage, first.open_rejects, first.failing) == ([], frozenset(), False)
+
+
+def test_what_is_edited_of_a_connector_shows_at_its_next_run(store: Store) -> None:
+    before = rows(store, "SELECT revision FROM published")[0][0]
+    begin(store, source(1), NOW)
+    assert rows(store, "SELECT revision FROM published")[0][0] == before
+    begin(store, source(1)._replace(name="renamed", polling_minutes=5), NOW)
+    assert rows(store, "SELECT revision FROM published")[0][0] == before + 1
+    assert sorted(rows(store, "SELECT connector FROM connector_health")) == [("connector-2",), ("renamed",)]
+    renamed(store, source(1).connector_id, "again")
+    removed(store, source(2).connector_id, NOW)
+    assert rows(store, "SELECT connector FROM connector_health") == [("again",)]
+    begin(store, source(2), NOW)
+    assert len(rows(store, "SELECT connector FROM connector_health")) == 2
+
+
+pieces = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(1, 9), st.sampled_from(["poll", "backfill", "recheck"])), max_size=8
+)
+
+
+class Undo(Exception):
+    """Ends a transaction without a trace."""
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return begun(tmp_path_factory.mktemp("home"), source(1), source(2))
+
+
+@settings(max_examples=25, deadline=None)
+@given(done=pieces)
+def test_coverage_is_the_union_of_what_polls_and_backfills_completed(shared: Store, done: list[Any]) -> None:
+    slices = [hours(start, start + length, trigger) for start, length, trigger in done]
+    expected = merge(Interval(each.start, each.end) for each in slices if each.trigger != "recheck")
+    with pytest.raises(Undo), shared.transaction() as transaction:
+        cover(transaction, source(2), hours(0, 1))
+        for each in slices:
+            cover(transaction, source(1), each)
+        found = transaction.rows("SELECT start_at, end_at FROM coverage WHERE connector = 'connector-1' ORDER BY 1")
+        assert found == expected
+        gaps = transaction.rows("SELECT start_at, end_at FROM coverage_gaps WHERE connector = 'connector-1' ORDER BY 1")
+        edges = [START, *(edge for each in expected for edge in each)]
+        assert gaps == [pair for pair in zip(edges[::2], edges[1::2], strict=False) if pair[0] < pair[1]]
+        raise Undo
+
+
+def test_coverage_from_before_the_origin_leaves_no_gap_behind_it(store: Store) -> None:
+    load(store, [], piece=hours(-48, -24, "backfill"))
+    load(store, [], piece=hours(-2, 3))
+    load(store, [], piece=hours(5, 6))
+    assert rows(store, "SELECT start_at, end_at FROM coverage_gaps") == [(START + 3 * HOUR, START + 5 * HOUR)]
+    assert health(store, "watermark", "gaps") == (START + 3 * HOUR, 1)
+    assert begin(store, source(1), NOW).progress.coverage == [
+        Interval(each.start, each.end) for each in (hours(-48, -24), hours(-2, 3), hours(5, 6))
+    ]
+
+
+def test_a_run_knows_the_open_rejects_of_its_connector(store: Store) -> None:
+    one, two, foreign = reject("one"), reject("two"), reject("foreign")
+    load(store, [], rejects=[one, two])
+    load(store, [], source(2), rejects=[foreign])
+    load(store, [], resolved=[two["reject_id"]])
+    assert begin(store, source(1), NOW).open_rejects == {one["reject_id"]}
+
+
+def test_the_recheck_is_remembered_per_connector(store: Store) -> None:
+    with store.transaction() as transaction:
+        rechecked(transaction, source(1), NOW + HOUR)
+    assert begin(store, source(1), NOW).progress.rechecked_at == NOW + HOUR
+    assert begin(store, source(2), NOW).progress.rechecked_at == NOW
+
+
+def attempt(store: Store, *reports: Report) -> None:
+    with store.transaction() as transaction:
+        record(transaction, source(1), reports)
+
+
+def test_failures_are_counted_until_a_slice_is_complete(store: Store) -> None:
+    now = datetime.now(UTC)
+    assert health(store, "state", "watermark") == ("never_run", START)
+    broken = {"error_kind": "PagingBroken", "error": "Try again."}
+    attempt(store, *(report("failed", now + n * HOUR, **broken) for n in range(3)))
+    assert health(store, "state", "consecutive_failures", "last_error") == ("failing", 3, "Try again.")
+    assert begin(store, source(1), NOW).failing
+    attempt(store, report("complete", now + 5 * HOUR, newest_at=now))
+    assert health(store, "consecutive_failures", "last_error", "last_success_at") == (0, None, now + 5 * HOUR)
+    assert not begin(store, source(1), NOW).failing
+
+
+@pytest.mark.parametrize("kind", ["CredentialsRefused", "KeyExpired", "PermissionMissing", "WrongRegion"])
+def test_what_an_operator_must_mend_about_keys_has_a_state_of_its_own(store: Store, kind: str) -> None:
+    attempt(store, report("failed", datetime.now(UTC), error_kind=kind, error="Renew the key."))
+    assert health(store, "state") == "auth_failed"
+
+
+def test_late_quiet_and_ok(store: Store) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    load(store, [[scan(0)]], piece=Slice(START, START + HOUR, "poll"))
+    assert health(store, "state", "last_record_at") == ("late", START)
+    load(store, [], piece=Slice(START, now, "poll"))
+    assert health(store, "state", "alerts_24h") == ("quiet", 1)
+    attempt(store, report("complete", now, newest_at=now))
+    assert health(store, "state") == "ok"
+    assert health(store, "lag_seconds") < 60
