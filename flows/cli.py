@@ -14,7 +14,7 @@ import typer
 from flows.cli_connectors import app as connectors
 from flows.options import COMMAND, DemoHome, Home, Json, Name, example
 from flows.simulate import simulate
-from flows.terminal import fail, out, print_json, say
+from flows.terminal import fail, out, print_json, reading, say
 from flows.typed import moment_of, since_of
 from tasks.errors import AlertsError
 from tasks.settings import load_settings
@@ -80,13 +80,14 @@ def alerts(
     store = Store(load_settings())
     zone = ZoneInfo(store.settings.time_zone)
     start = since_of(since, datetime.now(UTC)) if since else None
-    groups = lookups.groups(store, limit, priority, start)
+    with reading():
+        groups, totals = lookups.groups(store, limit, priority, start), lookups.totals(store)
     if as_json:
         print_json(groups)
         return
     if groups:
         out.print(groups_table(groups, zone))
-    out.print(footer(lookups.totals(store), len(groups), zone, chosen=bool(priority or since)))
+    out.print(footer(totals, len(groups), zone, chosen=bool(priority or since)))
 
 
 @app.command(epilog=example("group d0fb63d8", "group d0fb63d8 --alerts 200"))
@@ -107,7 +108,8 @@ def group(
     from tasks.database import Store
 
     store = Store(load_settings())
-    page = lookups.group(store, group_id, latest)
+    with reading():
+        page = lookups.group(store, group_id, latest)
     if page.asked_for:
         say(f"Group {page.asked_for} has ended; its alerts went to {page.group['group_id']}.")
     if as_json:
@@ -177,7 +179,8 @@ def health(as_json: Json = False, home: Home = None) -> None:
     from tasks.database import Store
 
     store = Store(load_settings())
-    rows = lookups.health(store)
+    with reading():
+        rows = lookups.health(store)
     if as_json:
         print_json(rows)
     elif rows:

@@ -141,8 +141,7 @@ def test(name: str, *, as_json: bool) -> None:
 
 
 def _load() -> None:
-    prefect_api.hush_children(load_settings().home / "prefect.log")
-    prefect_api.load()
+    prefect_api.load(load_settings().home)
     from tasks.connectors import asked_where
 
     say(f"Connectors are kept in {asked_where()}.")

@@ -6,11 +6,13 @@ the server's own messages on the terminal.
 
 import atexit
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 
 from tasks.errors import OperatorError
 
@@ -59,7 +61,12 @@ def start(home: Path) -> OwnServer:
             start_new_session=True,  # Ctrl-C is for us; we stop it in good order
         )
     atexit.register(_stop, process)
+    signal.signal(signal.SIGTERM, _leave)  # by itself it would end us without a word, and leave the server behind
     return OwnServer(f"http://127.0.0.1:{port}/api", process, log)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

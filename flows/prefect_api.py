@@ -15,8 +15,11 @@ SPEAK_FOR_THEMSELVES = ("prefect.flow_runs", "prefect.task_runs", "EventsWorker"
 ANSWERS = 200
 
 
-def load() -> None:
-    """Import Prefect with this project's settings; where no API is configured, use the local server that answers."""
+def load(home: Path) -> None:
+    """Import Prefect with this project's settings; where no API is configured, use the local server that answers.
+
+    What a temporary server writes goes into a file in `home`.
+    """
     own_level = "PREFECT_LOGGING_LEVEL" in os.environ
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
@@ -29,6 +32,8 @@ def load() -> None:
         _hush_prefect()
     if not _configured():
         _use_local_server()
+    if not _configured():
+        _hush_children(home / "prefect.log")
 
 
 @contextmanager
@@ -40,7 +45,7 @@ def asking(says: str = "Asking Prefect") -> Iterator[Callable[[str], None]]:
         yield change
 
 
-def hush_children(into: Path) -> None:
+def _hush_children(into: Path) -> None:
     """Send what child processes write to stderr into a file: the temporary server reports its own end as a failure."""
     if sys.stderr is not sys.__stderr__:  # somebody has put a stream of their own there
         return

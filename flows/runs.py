@@ -17,8 +17,7 @@ from tasks.settings import load_settings
 def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
     """Run the product's flow `poll` or `backfill` and print its summary. Raises AlertsError where it failed."""
     store = Store(load_settings())
-    prefect_api.hush_children(store.settings.home / "prefect.log")
-    prefect_api.load()
+    prefect_api.load(store.settings.home)
     with prefect_api.asking() as change:
         connectors = importlib.import_module("tasks.connectors")
         product = connectors.load_connector(name).product

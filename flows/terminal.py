@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -97,14 +97,22 @@ def _value(value: object) -> str:
 
 
 @contextmanager
-def working(says: str) -> Iterator[Callable[[str], None]]:
-    """A sign of life while the block runs; call what it yields to say something else."""
+def working(says: str, *, briefly: bool = False) -> Iterator[Callable[[str], None]]:
+    """A sign of life while the block runs; call what it yields to say something else.
+
+    `briefly`: it is over in a moment as a rule; a job's log need not know.
+    """
     if err.is_terminal:
         with _spinner(says) as change:
             yield change
     else:
-        with _lines(says) as change:
+        with _lines(says, silent=briefly) as change:
             yield change
+
+
+def reading() -> AbstractContextManager[Callable[[str], None]]:
+    """A sign of life while the published file is asked."""
+    return working("Reading the tables", briefly=True)
 
 
 @contextmanager
@@ -116,7 +124,7 @@ def _spinner(says: str) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def _lines(says: str) -> Iterator[Callable[[str], None]]:
+def _lines(says: str, *, silent: bool) -> Iterator[Callable[[str], None]]:
     now, over, seconds = [says], threading.Event(), [0.0]
 
     def change(text: str) -> None:
@@ -128,7 +136,8 @@ def _lines(says: str) -> Iterator[Callable[[str], None]]:
             seconds[0] += SIGN_OF_LIFE
             say(f"{now[0]} … {seconds[0]:.0f} s")
 
-    change(says)
+    if not silent:
+        change(says)
     thread = threading.Thread(target=live, daemon=True)
     thread.start()
     try:

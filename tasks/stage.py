@@ -78,11 +78,11 @@ def write_batches(frames: Iterable[pl.DataFrame], folder: Path) -> Batches:
             held.clear()
             rows = 0
 
-    for frame in frames:
-        if rows + len(frame) > BATCH_ROWS:
+    for part in (part for frame in frames for part in frame.iter_slices(BATCH_ROWS)):
+        if rows + len(part) > BATCH_ROWS:
             flush()
-        if len(frame):
-            held.append(frame)
-            rows += len(frame)
+        if len(part):
+            held.append(part)
+            rows += len(part)
     flush()
     return Batches(tuple(files))

@@ -109,13 +109,16 @@ def _filled(name: str) -> pl.Expr:
 def _address(name: str) -> pl.Expr:
     """Lower case, without angle brackets. `<>` alone stays: it is the null sender of bounces."""
     text = _filled(name).str.to_lowercase()
-    return pl.when(text == "<>").then(text).otherwise(text.str.strip_prefix("<").str.strip_suffix(">"))
+    inner = text.str.strip_prefix("<").str.strip_suffix(">").str.strip_chars()
+    bracketed = text.str.starts_with("<") & text.str.ends_with(">") & (inner != "")
+    return pl.when(bracketed).then(inner).otherwise(text)
 
 
 def _details(text: pl.Expr) -> list[pl.Expr]:
     """`Safe` padded to 50 characters, a line end, `Time taken: 0 hrs, 0 min, 3 sec`."""
-    took = text.str.extract_groups(r"Time taken:\s*(\d+) hrs?,\s*(\d+) mins?,\s*(\d+) secs?")
-    hours, minutes, seconds = (took.struct[place].cast(pl.Int32, strict=False) for place in range(3))
+    # At most five digits: their sum in seconds still fits the column.
+    took = text.str.extract_groups(r"Time taken:\s*(\d{1,5}) hrs?,\s*(\d{1,5}) mins?,\s*(\d{1,5}) secs?")
+    hours, minutes, seconds = (took.struct[place].cast(pl.Int32) for place in range(3))
     says = text.str.replace(r"(?s)\s*Time taken:.*$", "").str.strip_chars()
     return [
         pl.when(says != "").then(says).alias("details"),

@@ -82,6 +82,8 @@ def split(batch: pl.DataFrame, now: datetime) -> tuple[pl.DataFrame, pl.DataFram
     Raises AnswerNotUnderstood when the frame itself is not what pages become: a fault of the program, not of a record.
     """
     rows = read_dates(batch).with_columns(
+        # pandera's report names values as Python's datetimes, which end at the years 1 and 9999
+        detected_at=pl.col("detected_at").clip(OLDEST - AHEAD, now + 2 * AHEAD),
         usable=pl.col("problem").is_null(),
         identified=pl.any_horizontal(
             pl.col(name).str.strip_chars().str.len_bytes() > 0 for name in IDENTIFYING

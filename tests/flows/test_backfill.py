@@ -1,14 +1,25 @@
 """Backfills: which time they fetch, and that stopping or killing one loses and doubles nothing."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import wraps
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from prefect.settings import PREFECT_API_URL
 
 from flows import slices
-from flows.slices import Pull
+from tasks.mimecast.simulator import World
 from tasks.mimecast.simulator.incoming import LOGS_PATH
+from tasks.mimecast.simulator.rows import Query, epoch
+from tasks.stage import BATCH_ROWS
 from tests.flows.conftest import MakeSite
 from tests.flows.site import Site, hours, noon, same, scan
 
@@ -58,7 +69,7 @@ def test_everything_reads_again_and_changes_nothing(make_site: MakeSite) -> None
 
 def test_time_before_the_origin(make_site: MakeSite) -> None:
     long_ago = noon() - timedelta(days=40)
-    site = make_site([scan(long_ago + HOUR), *hours(noon(), 3)])
+    site = make_site([scan(long_ago + HOUR, 99), *hours(noon(), 3)])
     assert site.poll().result()["new"] == 3
     watermark = site.watermark()
     assert site.backfill(long_ago, long_ago + 2 * HOUR).result()["new"] == 1
@@ -108,29 +119,90 @@ def test_a_stopped_run_keeps_complete_slices_and_goes_on_later(
     stage: str, by_the_hour: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site, window = by_the_hour, (noon() - 12 * HOUR, noon())
-    stop_after(5, stage, monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        site.backfill(*window)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(getattr(slices, stage), "fn", interrupted(getattr(slices, stage).fn, after=5))
+        with pytest.raises(KeyboardInterrupt):
+            site.backfill(*window)
     states = [state for _, state, *_ in site.windows()]
     kept = states.count("complete")
     assert 0 < kept <= 5
     assert states.count("cancelled") == len(states) - kept > 0
     assert site.stored("SELECT count(*) FROM scans") == [(3 * kept,)]
-    assert site.stored("SELECT count(*) FROM coverage") == [(1,)]
-    assert list((site.home / "scratch").glob("*/*")) == []
+    assert site.stored("SELECT start_at, end_at FROM coverage") == [(window[0], window[0] + kept * HOUR)]
+    assert list((site.home / "scratch").glob("pull-*")) == []
     assert site.backfill(*window).result()["new"] == 3 * (12 - kept)
     assert each_once(site, 36)
 
 
-def stop_after(times: int, stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C when the stage is called once more."""
-    calls = 0
-    inner: Callable[..., Any] = getattr(slices, stage).fn
+def interrupted(stage: Callable[..., Any], after: int) -> Callable[..., Any]:
+    """The stage, with Ctrl-C in the place of a later call."""
+    left = iter(range(after))
 
-    def stopping(pull: Pull, *arguments: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls > times:
+    @wraps(stage)  # Prefect reads the signature
+    def stopping(*arguments: Any, **named: Any) -> Any:
+        if next(left, None) is None:
             raise KeyboardInterrupt
-        return inner(pull, *arguments)
+        return stage(*arguments, **named)
+
+    return stopping
+
+
+KILLED = """
+import sys
+from datetime import datetime
+from flows.mimecast import backfill
+backfill(sys.argv[1], *map(datetime.fromisoformat, sys.argv[2:]))
+"""
+
+
+def test_a_killed_run_loses_and_doubles_nothing(by_the_hour: Site) -> None:
+    site, window = by_the_hour, (noon() - 12 * HOUR, noon())
+    site.faults.inject("slow", times=None, seconds=0.3)
+    call = [sys.executable, "-c", KILLED, site.name, *map(datetime.isoformat, window)]
+    api = {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": ""}
+    with subprocess.Popen(call, env=os.environ | api, stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: site.store.path.exists() and len(site.windows()) >= 2, process)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    site.faults.clear()
+    states = [state for _, state, *_ in site.windows()]
+    assert states == ["complete"] * len(states)
+    assert 2 <= len(states) < 12
+    assert site.stored("SELECT count(*) FROM scans") == [(3 * len(states),)]
+    # Nobody holds the killed run's locks any more, and nothing waits for it.
+    assert site.backfill(*window).result()["new"] == 3 * (12 - len(states))
+    assert each_once(site, 36)
+    assert list((site.home / "scratch").glob("pull-*")) == []
+    assert site.poll().result()["new"] == 0
+
+
+def wait_until(so: Callable[[], object], process: subprocess.Popen[bytes], seconds: float = 120.0) -> None:
+    """Until it is so; fails where the process has ended before."""
+    until = time.monotonic() + seconds
+    while not so():
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_a_burst_is_worked_off_in_batches(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, end = noon() - 5 * HOUR, noon() - 4 * HOUR
+    site = make_site(World(per_day=1_200_000, start=begin, end=end))
+    rows: dict[str, list[int]] = {"records": [], "accepted": [], "scans": []}
+    write = pl.DataFrame.write_ipc
+
+    def observed(frame: pl.DataFrame, file: Any, **options: Any) -> Any:
+        rows.setdefault(Path(file).parent.name, []).append(len(frame))
+        return write(frame, file, **options)
+
+    monkeypatch.setattr(pl.DataFrame, "write_ipc", observed)
+    counts = site.backfill(begin, end).result()
+    total = site.world.count(Query(epoch(begin), epoch(end), epoch(site.clock.now())))
+    assert total
+    assert total > 2 * BATCH_ROWS
+    print(rows, counts)
+    assert counts["received"] == total
+    assert counts["slices"] == 1
+    assert counts["new"] + counts["duplicates"] + counts["rejected"] == total
+    assert site.query("SELECT count(*), count(DISTINCT scan_id) FROM scans") == [(counts["new"],) * 2]
+    assert site.query("SELECT count(*) FROM alerts") == site.query("SELECT sum(alert_count) FROM alert_groups")

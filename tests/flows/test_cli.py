@@ -126,9 +126,9 @@ def test_nothing_that_reads_waits_for_prefect(home: Path) -> None:
         "slow = {'prefect', 'starlette', 'pandera'} & set(sys.modules); assert not slow, slow"
     )
     for call in (["--help"], ["alerts"]):
-        subprocess.run([sys.executable, "-c", script, *call], check=True, capture_output=True)  # noqa: S603 - ours
+        subprocess.run([sys.executable, "-c", script, *call], check=True, capture_output=True)
     quick = "import sys, flows.cli; assert not {'duckdb', 'polars'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", quick], check=True)  # noqa: S603 - ours
+    subprocess.run([sys.executable, "-c", quick], check=True)
 
 
 @pytest.mark.parametrize("width", [NARROW, WIDE])

@@ -43,8 +43,9 @@ class Twice(NamedTuple):
 def run_demo(home: Path, elsewhere: Path) -> Run:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     began = time.monotonic()
-    done = subprocess.run(  # noqa: S603 - our own command
+    done = subprocess.run(
         [sys.executable, "-m", "flows", "demo", "--home", str(home)],
+        check=False,
         cwd=elsewhere,
         env=environment | FOREIGN | {"HOME": str(elsewhere)},
         capture_output=True,
@@ -84,7 +85,7 @@ def test_it_works_and_shows_groups_summary_and_what_to_try(twice: Twice) -> None
 def test_the_query_it_suggests_answers(twice: Twice) -> None:
     query = re.search(r"-c \"(import duckdb; .+)\"", twice.first.out)
     assert query
-    answer = subprocess.run([sys.executable, "-c", query[1]], capture_output=True, text=True, check=True)  # noqa: S603
+    answer = subprocess.run([sys.executable, "-c", query[1]], capture_output=True, text=True, check=True)
     assert "Malicious attachment" in answer.stdout
 
 

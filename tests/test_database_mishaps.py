@@ -1,0 +1,206 @@
+"""What may go wrong around the two files: killed writers, full disks, other clients, readers at every moment."""
+
+import gzip
+import os
+import random
+import shutil
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from errno import ENOSPC
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tasks import database, ledger, schema
+from tasks.database import Store
+from tasks.errors import StoreError
+from tasks.settings import CHECKOUT, Settings
+from tests.scans import START, begun, content, load, load_into, rows, scan, source
+
+ALL = "SELECT count(*) FROM scans"
+TABLES = "SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns() WHERE schema_name = 'internal'"
+SUMS = """
+    SELECT (SELECT count(*) FROM scans), (SELECT count(DISTINCT scan_id) FROM scans), (SELECT sum("new") FROM windows),
+        (SELECT sum(alert_count) FROM alert_groups)
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return begun(tmp_path)
+
+
+def process(script: str) -> "subprocess.Popen[str]":
+    """Python of its own, that says a line when it is where the test wants it."""
+    call = [sys.executable, "-c", textwrap.dedent(script)]
+    return subprocess.Popen(call, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT)
+
+
+def line(running: "subprocess.Popen[str]") -> str:
+    assert running.stdout is not None
+    return running.stdout.readline().strip()
+
+
+def test_a_writer_killed_at_any_moment_leaves_whole_slices(store: Store) -> None:
+    script = f"""
+        from pathlib import Path
+        from tests.scans import Settings, Store, load, scan
+        store = Store(Settings(home=Path({str(store.settings.home)!r})))
+        for number in range(200):
+            load(store, [[scan(30 * number + place / 4) for place in range(40)]])
+            store.publish()
+            print(number + 1, flush=True)
+    """
+    with process(script) as writer:
+        try:
+            told = int(line(writer))
+            time.sleep(random.uniform(0, 0.3))  # noqa: S311 - any moment
+        finally:
+            writer.kill()
+    store.publish()
+    with store.reader() as reader:
+        scans, distinct, new, grouped = reader.rows(SUMS)[0]
+    assert scans == distinct == new == grouped
+    assert scans % 40 == 0
+    assert scans >= 40 * told
+
+
+def test_half_a_slice_is_never_seen(store: Store) -> None:
+    load(store, [[scan(0)]])
+    store.publish()
+    before = store.published_path.stat().st_ino
+    with store.transaction() as transaction:
+        load_into(transaction, store.settings, [[scan(1)], [scan(2)]])
+        transaction.publish = True
+        with store.reader() as reader:
+            assert reader.rows(ALL) == [(1,)]
+        assert store.published_path.stat().st_ino == before
+    with store.reader() as reader:
+        assert reader.rows(ALL) == [(3,)]
+
+
+def test_readers_of_every_moment_see_whole_slices(store: Store) -> None:
+    seen: set[int] = set()
+    faults: list[object] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            try:
+                with duckdb.connect(str(store.published_path), read_only=True) as client:
+                    scans, distinct, new, grouped = client.execute(SUMS).fetchall()[0]
+            except duckdb.Error as fault:
+                faults.append(fault)
+                continue
+            seen.add(scans)
+            if scans and not scans == distinct == new == grouped:
+                faults.append((scans, distinct, new, grouped))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(5):
+        load(store, [[scan(number + place / 100) for place in range(10)]])
+        store.publish()
+    done.set()
+    reader.join()
+    assert faults == []
+    assert seen <= {0, 10, 20, 30, 40, 50}
+    assert len(seen) > 1
+
+
+@pytest.mark.parametrize("first_use", [True, False])
+def test_a_store_that_somebody_else_has_open_is_said_in_words(store: Store, first_use: bool) -> None:
+    if first_use:
+        schema._checked.clear()
+    script = f"""
+        import duckdb, time
+        client = duckdb.connect({str(store.path)!r})
+        print("open", flush=True)
+        time.sleep(60)
+    """
+    with process(script) as other:
+        try:
+            assert line(other) == "open"
+            with pytest.raises(StoreError, match=r"cannot be opened.*Only this program may open it"):
+                rows(store, ALL)
+        finally:
+            other.kill()
+    assert rows(store, ALL) == [(0,)]
+
+
+def test_a_full_disk_keeps_what_was_loaded_and_the_next_run_publishes_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(start: Path, end: Path) -> None:
+        end.write_bytes(start.read_bytes()[:1000])
+        raise OSError(ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database.shutil, "copyfile", full)
+        with pytest.raises(StoreError, match=r"No space left on device\): what was loaded is stored"):
+            load_and_publish(store)
+    assert not store.published_path.with_name("alerts.duckdb.new").exists()
+    with store.reader() as reader:
+        assert reader.rows(ALL) == [(0,)]
+    ledger.begin(store, source(), START)
+    with store.reader() as reader:
+        assert reader.rows(ALL) == [(1,)]
+
+
+def load_and_publish(store: Store) -> None:
+    with store.transaction() as transaction:
+        load_into(transaction, store.settings, [[scan(0)]])
+        transaction.publish = True
+
+
+def test_a_copy_left_by_a_killed_writer_is_not_written_into(store: Store, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    os.link(precious, store.published_path.with_name("alerts.duckdb.new"))
+    load_and_publish(store)
+    assert precious.read_text() == "kept"
+    assert oct(store.published_path.stat().st_mode)[-3:] == "400"
+
+
+def test_the_backup_of_an_older_store_holds_what_a_killed_writer_left_in_the_log(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f"""
+        import os
+        from pathlib import Path
+        from tests.scans import Settings, Store, load_into, scan
+        store = Store(Settings(home=Path({str(store.settings.home)!r})))
+        with store.transaction() as transaction:
+            load_into(transaction, store.settings, [[scan(0)]])
+            transaction.run("COMMIT")
+            os._exit(0)
+    """
+    with process(script):
+        pass
+    assert store.path.with_name("store.duckdb.wal").exists()
+    folder = tmp_path / "sql"
+    shutil.copytree(schema.SQL, folder)
+    (folder / "migrations").mkdir(exist_ok=True)
+    later = schema.SCHEMA_VERSION + 1
+    (folder / "migrations" / f"{later:04}.sql").write_text("ALTER TABLE internal.groups ADD COLUMN colour VARCHAR")
+    monkeypatch.setattr(schema, "SQL", folder)
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", later)
+    schema._checked.clear()
+    assert rows(store, ALL) == [(1,)]
+    with duckdb.connect(str(tmp_path / f"store.version-{later - 1}.duckdb"), read_only=True) as backup:
+        assert backup.execute("SELECT count(*) FROM internal.alert_scans").fetchall() == [(1,)]
+
+
+def test_a_migrated_store_has_the_tables_of_a_new_one(store: Store, tmp_path: Path) -> None:
+    """A changed tables.sql without a migration would part the two."""
+    home = tmp_path / "old"
+    home.mkdir()
+    old = Path(__file__).parent / "store_v1.duckdb.gz"
+    (home / "store.duckdb").write_bytes(gzip.decompress(old.read_bytes()))
+    first = Store(Settings(home=home))
+    assert set(rows(first, TABLES)) == set(rows(store, TABLES))
+    assert set(content(first)) == set(content(store))
