@@ -2,26 +2,21 @@
 
 # ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` shall not wait for it
 
-import os
 import sys
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 import typer
 
 from flows.cli_connectors import app as connectors
+from flows.entry import TRACEBACK, start
 from flows.options import COMMAND, DemoHome, Home, Json, Name, example
 from flows.simulate import simulate
-from flows.terminal import fail, out, print_json, reading, say
+from flows.terminal import out, print_json, reading, say
 from flows.typed import moment_of, since_of
-from tasks.errors import AlertsError
 from tasks.settings import load_settings
-from tasks.untrusted import plain
 
-TRACEBACK = "ATTACHMENT_ALERTS_TRACEBACK"
-STOPPED = 130  # what a shell expects of a command that Ctrl-C has ended
 WARNING, CRITICAL = 1, 2  # exit states that monitoring systems understand
 GRAVITY = {"ok": 0, "off": 0, "late": WARNING, "quiet": WARNING, "never_run": WARNING}  # other states: CRITICAL
 
@@ -195,26 +190,5 @@ app.command(epilog=example("simulate", "simulate --switch rate_limit=5 --fault 5
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; leaves by SystemExit. The only place where the project's errors are caught."""
-    given = sys.argv[1:] if arguments is None else arguments
-    explain = "--traceback" in given or os.environ.get(TRACEBACK, "") not in ("", "0")
-    if not explain:
-        sys.excepthook = _defect
-    try:
-        command = typer.main.get_command(app)  # calling `app` itself would put another excepthook in place of ours
-        command(sorted(given, key=lambda argument: argument != "--traceback"), prog_name=COMMAND)
-    except AlertsError as error:
-        if explain:
-            raise
-        fail(str(error))
-        raise SystemExit(1) from None
-    except SystemExit as end:
-        if end.code == STOPPED:
-            say("Stopped.")
-        raise
-
-
-def _defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """An error nobody foresaw: one line too, unless more is asked for."""
-    says = plain(str(error))
-    fail(f"Unexpected {kind.__name__}: {says}. This is a defect; `--traceback` shows where. Please report it.")
+    """The command; leaves by SystemExit."""
+    start(app, sys.argv[1:] if arguments is None else arguments)

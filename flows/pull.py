@@ -22,12 +22,13 @@ from tasks import ledger
 from tasks.connector import Connector
 from tasks.connectors import load_connector
 from tasks.database import Store
-from tasks.errors import AlertsError, SettingsError
+from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError
 from tasks.publishing import Publisher
 from tasks.settings import Settings, load_settings
 from tasks.summary import Summary
 from tasks.turn import Turn, TurnTaken
 from tasks.window import (
+    RECHECK_EVERY,
     Interval,
     Slice,
     What,
@@ -40,6 +41,8 @@ from tasks.window import (
 )
 
 log = logging.getLogger("attachment_alerts.pull")
+# Prefect shows the lines of extra loggers from their own level on, and without one only warnings.
+logging.getLogger("attachment_alerts").setLevel(logging.INFO)
 
 POLL_PATIENCE = 30.0  # seconds a poll waits for another run of its account
 CLOCK_TOLERANCE = timedelta(seconds=5)
@@ -73,11 +76,9 @@ def poll(name: str, make_stages: MakeStages) -> State[Any]:
             recheck = cut(recheck_window(progress, begun.now, settings), "recheck", settings)
             _name_run(name, "poll", window)
             summary = pull_slices(begun.pull, [*cut(window, "poll", settings), *recheck])
-            if recheck and not summary.failed:
-                with begun.pull.store.transaction() as transaction:
-                    ledger.rechecked(transaction, begun.pull.source, begun.now)
-                log.info("re-check of the last %d h: %d records came late", settings.recheck_hours, summary.late)
-            begun.pull.publisher.at_end(turned=bool(summary.failed) or begun.pull.beginning.failing)
+            if recheck:
+                _note_recheck(begun, summary)
+            begun.pull.publisher.at_end(turned=bool(summary.failed) != begun.pull.beginning.failing)
     except TurnTaken as taken:
         return Completed(name="Skipped", message=str(taken), data=Summary(skipped=str(taken)).as_counts())
     except AlertsError as error:
@@ -100,10 +101,23 @@ def backfill(name: str, make_stages: MakeStages, start: datetime, end: datetime,
             slices = cut(window, "backfill", settings)
             with _progress_artifact(f"Backfill of {name}") as progress:
                 summary = pull_slices(begun.pull._replace(progress=progress), slices)
-            begun.pull.publisher.at_end(turned=bool(summary.failed) or begun.pull.beginning.failing)
+            begun.pull.publisher.at_end(turned=bool(summary.failed) != begun.pull.beginning.failing)
     except AlertsError as error:
         return _failed(Summary(failed=1, errors=[str(error)]))
     return _outcome(summary)
+
+
+def _note_recheck(begun: Begun, summary: Summary) -> None:
+    """A re-check that failed is tried again in an hour, not at every poll: it reads a lot."""
+    log.info(
+        "re-check of the last %d h: %d records came late, by up to %s",
+        begun.pull.store.settings.recheck_hours,
+        summary.late,
+        summary.late_by,
+    )
+    began = begun.now if not summary.failed_rechecks else begun.now - RECHECK_EVERY + timedelta(hours=1)
+    with begun.pull.store.transaction() as transaction:
+        ledger.rechecked(transaction, begun.pull.source, began)
 
 
 @contextmanager
@@ -118,18 +132,19 @@ def _begun(name: str, make_stages: MakeStages, patience: float | None, asked: In
     turn.take(patience)
     with ExitStack() as stack:
         stack.callback(turn.release)
-        beginning = ledger.begin(store, source, datetime.now(UTC))
         publisher = Publisher(store, trigger)
         try:
             stages = stack.enter_context(make_stages(connector, source, store.settings, stop))
             now = corrected_now(stages)
-        except AlertsError as error:
+            beginning = ledger.begin(store, source, now)
+        except (OperatorError, ServiceError) as error:
             # Nothing was asked for yet: the attempt is on record with the stretch it would have begun with.
+            beginning = ledger.begin(store, source, datetime.now(UTC))
             begin = (
                 watermark(beginning.progress.origin, beginning.progress.coverage) if trigger == "poll" else asked.start
             )
             record_failure(store, source, Slice(begin, max(begin, asked.end), trigger), error)
-            publisher.at_end(turned=True)
+            publisher.at_end(turned=not beginning.failing)
             raise
         yield Begun(Pull(stages, source, store, beginning, publisher, turn, stop, _no_progress), now)
 
@@ -160,6 +175,7 @@ def corrected_now(stages: Stages) -> datetime:
         "Set this machine's clock (NTP).",
         offset.total_seconds(),
     )
+    stages.correct_clock(offset)
     return datetime.now(UTC) + offset
 
 

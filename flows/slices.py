@@ -7,6 +7,7 @@ meet it too.
 
 import logging
 import shutil
+import sys
 import threading
 import time
 from collections import deque
@@ -15,16 +16,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
-import polars as pl
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
 from tasks import ledger
-from tasks.alerts import REJECT_SCHEMA
 from tasks.database import Store
-from tasks.errors import AlertsError, OperatorError
+from tasks.errors import AlertsError, OperatorError, StoreError
 from tasks.load import Loaded, close_slice, load_slice
 from tasks.publishing import Publisher
 from tasks.scratch import scratch_folder
@@ -45,6 +44,7 @@ class Stages(Protocol):
     @property
     def refusals(self) -> int: ...
     def clock_offset(self) -> timedelta: ...
+    def correct_clock(self, offset: timedelta) -> None: ...
     def extract(self, piece: Slice, scratch: Path) -> Extracted: ...
     def validate(self, extracted: Extracted, scratch: Path, open_rejects: frozenset[str]) -> Validated: ...
     def transform(self, validated: Validated, scratch: Path, piece: Slice) -> Transformed: ...
@@ -89,10 +89,9 @@ def load(
     pull: Pull, piece: Slice, extracted: Extracted, validated: Validated, transformed: Transformed
 ) -> tuple[ledger.Report, Loaded]:
     """Commit the slice: rows, changes, rejects, groups, report and coverage in one transaction."""
-    rejects = pl.concat([pl.DataFrame(schema=REJECT_SCHEMA), *validated.rejects])
     with pull.store.transaction() as transaction:
         loaded = load_slice(
-            transaction, pull.source, transformed.scans, rejects, validated.resolved, pull.store.settings
+            transaction, pull.source, transformed.scans, validated.rejects, validated.resolved, pull.store.settings
         )
         report = ledger.Report(
             piece.start,
@@ -122,6 +121,7 @@ class UnderWay(NamedTuple):
     """A slice whose stages run in threads."""
 
     piece: Slice
+    started_at: datetime
     scratch: Path
     extracted: PrefectFuture[Extracted]
     validated: PrefectFuture[Validated]
@@ -137,7 +137,8 @@ def pull_slices(pull: Pull, slices: Sequence[Slice]) -> Summary:
         try:
             while waiting or under_way:
                 wanted = _is_wanted(pull, slices)
-                if wanted and not under_way:
+                # What is fetched already asks nobody any more, so it need not be loaded before another run's turn.
+                if wanted and all(each.extracted.state.is_final() for each in under_way):
                     pull.turn.give_way()
                 while waiting and len(under_way) < pull.store.settings.fetch_concurrency and not wanted:
                     under_way.append(_start(pull, waiting.popleft(), folder))
@@ -148,16 +149,17 @@ def pull_slices(pull: Pull, slices: Sequence[Slice]) -> Summary:
                 try:
                     _finish(pull, first, summary)
                 except AlertsError as error:
-                    _report_failure(pull, first.piece, error, summary)
+                    _report_failure(pull, first, error, summary)
                     if isinstance(error, OperatorError):
                         waiting.clear()
                 under_way.popleft()
                 shutil.rmtree(first.scratch, ignore_errors=True)
                 pull.progress(summary.slices + summary.failed, len(slices))
         finally:
-            # What is left under way here was stopped from outside: by Ctrl-C, a cancellation, a termination signal.
+            # What is left under way here was stopped from outside (Ctrl-C, a cancellation, a termination signal), or by
+            # a defect of this program, which must not look like somebody's wish.
             pull.stop.set()
-            _report_cancelled(pull, [each.piece for each in under_way])
+            _report_left(pull, under_way)
             _wait_briefly(under_way)
     summary.refusals = pull.stages.refusals
     _mention_once(summary)
@@ -182,12 +184,15 @@ def _start(pull: Pull, piece: Slice, folder: Path) -> UnderWay:
     # Prefect hands a stage the result of the future it is given; the stage's own type knows the result only.
     validated = validate.submit(pull.stages, piece, cast(Any, extracted), scratch, pull.beginning.open_rejects)
     transformed = transform.submit(pull.stages, piece, cast(Any, validated), scratch)
-    return UnderWay(piece, scratch, extracted, validated, transformed)
+    return UnderWay(piece, datetime.now(UTC), scratch, extracted, validated, transformed)
 
 
 def _finish(pull: Pull, one: UnderWay, summary: Summary) -> None:
-    # In this order: of a chain that broke, the first broken stage holds the error.
-    extracted, validated, transformed = one.extracted.result(), one.validated.result(), one.transformed.result()
+    try:
+        # In this order: of a chain that broke, the first broken stage holds the error.
+        extracted, validated, transformed = one.extracted.result(), one.validated.result(), one.transformed.result()
+    except OSError as cause:
+        raise StoreError(f"Scratch files in {one.scratch.parent} cannot be used: {cause}. Check the disk.") from cause
     report, loaded = load(pull, one.piece, extracted, validated, transformed)
     summary.add(report, validated, transformed, loaded)
     log.info(
@@ -204,39 +209,46 @@ def _finish(pull: Pull, one: UnderWay, summary: Summary) -> None:
     )
 
 
-def _report_failure(pull: Pull, piece: Slice, error: AlertsError, summary: Summary) -> None:
+def _report_failure(pull: Pull, one: UnderWay, error: AlertsError, summary: Summary) -> None:
+    piece = one.piece
     summary.failed += 1
+    summary.failed_rechecks += piece.trigger == "recheck"
     if str(error) not in summary.errors:
         summary.errors.append(str(error))
     log.error("%s %s to %s failed: %s", piece.trigger, f"{piece.start:%Y-%m-%d %H:%M}", f"{piece.end:%H:%M}", error)
-    record_failure(pull.store, pull.source, piece, error)
+    record_failure(pull.store, pull.source, piece, error, one)
 
 
-def record_failure(store: Store, source: ledger.Source, piece: Slice, error: AlertsError) -> None:
+def record_failure(
+    store: Store, source: ledger.Source, piece: Slice, error: Exception, one: UnderWay | None = None
+) -> None:
     """Add a failed attempt to `windows`; it covers nothing."""
-    now = datetime.now(UTC)
-    report = ledger.Report(
-        piece.start,
-        piece.end,
-        piece.trigger,
-        "failed",
-        now,
-        now,
-        error_kind=type(error).__name__,
-        error=str(error),
-        flow_run_id=flow_run.get_id(),
-    )
+    report = _unfinished(piece, "failed", one)._replace(error_kind=type(error).__name__, error=str(error))
     with store.transaction() as transaction:
         ledger.record(transaction, source, [report])
 
 
-def _report_cancelled(pull: Pull, pieces: list[Slice]) -> None:
-    if not pieces:
-        return
-    now, run = datetime.now(UTC), flow_run.get_id()
-    reports = [ledger.Report(*piece, "cancelled", now, now, flow_run_id=run) for piece in pieces]
-    with pull.store.transaction() as transaction:
-        ledger.record(transaction, pull.source, reports)
+def _unfinished(piece: Slice, state: ledger.State, one: UnderWay | None) -> ledger.Report:
+    """What is known of an attempt that covered nothing."""
+    now = datetime.now(UTC)
+    report = ledger.Report(*piece, state, one.started_at if one else now, now, flow_run_id=flow_run.get_id())
+    if one is None or not one.extracted.state.is_completed():
+        return report
+    extracted = one.extracted.result()
+    return report._replace(pages=extracted.pages, received=extracted.received, vendor_total=extracted.vendor_total)
+
+
+def _report_left(pull: Pull, under_way: Iterable[UnderWay]) -> None:
+    error = sys.exc_info()[1]
+    state: ledger.State = "failed" if isinstance(error, Exception) else "cancelled"
+    reports = [_unfinished(each.piece, state, each) for each in under_way]
+    if state == "failed":
+        says = f"{type(error).__name__}: {plain(str(error))} This is a defect of the program; report it with this text."
+        reports = [each._replace(error_kind=type(error).__name__, error=says) for each in reports]
+    if reports:
+        with pull.store.transaction() as transaction:
+            ledger.record(transaction, pull.source, reports)
+            transaction.publish = state == "failed"
 
 
 def _mention_once(summary: Summary) -> None:

@@ -35,7 +35,7 @@ class Beginning(NamedTuple):
     open_rejects: frozenset[str]
     """ids of unresolved rejects: a record among them that is accepted now resolves its reject"""
     failing: bool
-    """whether the last attempt failed"""
+    """whether there is a failed attempt whose time nobody has read since"""
 
 
 class Report(NamedTuple):
@@ -117,11 +117,9 @@ def _coverage(transaction: "Transaction", connector_id: UUID) -> list[Interval]:
 
 
 def _failing(transaction: "Transaction", connector_id: UUID) -> bool:
-    last = transaction.rows(
-        "SELECT state FROM internal.windows WHERE connector_id = $id ORDER BY finished_at DESC LIMIT 1",
-        {"id": connector_id},
+    return bool(
+        transaction.rows("SELECT 1 FROM internal.open_failures WHERE connector_id = $id LIMIT 1", {"id": connector_id})
     )
-    return bool(last) and last[0][0] == "failed"
 
 
 def cover(transaction: "Transaction", source: Source, piece: Slice) -> None:

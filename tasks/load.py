@@ -5,7 +5,7 @@ What a load costs follows what is new: stored scans are looked up only between t
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -48,42 +48,57 @@ class Loaded(NamedTuple):
     rejected: int = 0
     alerts: int = 0
     high: int = 0
+    late_by: timedelta = timedelta()
+    """longest time from detection to reading among the new scans"""
 
 
 def load_slice(
     transaction: "Transaction",
     source: ledger.Source,
     scans: Iterable[pl.DataFrame],
-    rejects: pl.DataFrame,
+    rejects: Iterable[pl.DataFrame],
     resolved: Iterable[str],
     settings: Settings,
 ) -> Loaded:
-    """Load the accepted scans (SCAN_SCHEMA, in batches) and the rejects (REJECT_SCHEMA) of one slice.
+    """Load the accepted scans (SCAN_SCHEMA) and the rejects (REJECT_SCHEMA) of one slice, both in batches.
 
     `resolved`: ids of rejects whose record was accepted now. Report and coverage are `close_slice`'s.
     """
     now = datetime.now(UTC)
     outcomes, touched, exposed = [], [], []
+    late_by = timedelta()
     for batch in scans:
         outcome, alerts, lows = _load_batch(transaction, source, batch, settings, now)
         outcomes.append(outcome._replace(scans=outcome.scans.clear(), changes=outcome.changes.clear()))
         touched.append(alerts.select(TOUCHED))
+        late_by = max(late_by, _lateness(outcome.scans, now))
         exposed.append(_expose(transaction, source, lows))
     if touched:
         alerts = pl.concat(touched)  # twice what changed twice: with each key it left
         update_groups(transaction, alerts, settings, now)
         update_exposures(transaction, alerts, pl.concat(exposed))
-    fresh_rejects = _load_rejects(transaction, source, rejects, resolved)
+    rejected = fresh_rejects = 0
+    for bad in rejects:
+        rejected += len(bad)
+        fresh_rejects += _load_rejects(transaction, source, bad)
+    fresh_rejects += _resolve(transaction, resolved)
     new, changed = sum(each.new for each in outcomes), sum(each.changed for each in outcomes)
     transaction.changed |= bool(new or changed or fresh_rejects)
     return Loaded(
         new,
         changed,
         sum(each.duplicates for each in outcomes),
-        len(rejects),
+        rejected,
         sum(each.alerts for each in outcomes),
         sum(each.high for each in outcomes),
+        late_by,
     )
+
+
+def _lateness(scans: pl.DataFrame, now: datetime) -> timedelta:
+    new = scans.filter(pl.col("first_loaded_at") == now)
+    longest: timedelta | None = new.select((pl.col("fetched_at") - pl.col("detected_at")).max()).item()
+    return longest or timedelta()
 
 
 def _load_batch(
@@ -169,40 +184,42 @@ def _expose(transaction: "Transaction", source: ledger.Source, lows: pl.DataFram
     return dangerous
 
 
-def _load_rejects(
-    transaction: "Transaction", source: ledger.Source, rejects: pl.DataFrame, resolved: Iterable[str]
-) -> bool:
-    """Store each reject once with first and last seen; True when one is new, resolved or open again."""
+def _load_rejects(transaction: "Transaction", source: ledger.Source, rejects: pl.DataFrame) -> int:
+    """Store each reject once with first and last seen; how many are new or open again."""
+    if rejects.is_empty():
+        return 0
     once = rejects.group_by("reject_id", maintain_order=True).agg(
         pl.col("reason", "raw", "dangerous").first(),
         first_seen_at=pl.col("fetched_at").min(),
         last_seen_at=pl.col("fetched_at").max(),
     )
-    facts = {"tenant": source.tenant, "id": source.connector_id}
-    fresh = 0
-    if not once.is_empty():
-        transaction.run(
-            """
-            UPDATE internal.rejects r SET last_seen_at = greatest(r.last_seen_at, o.last_seen_at)
-            FROM once o WHERE r.reject_id = o.reject_id::UUID
-            """,
-            once=once,
-        )
-        fresh = transaction.rows(
-            "UPDATE internal.rejects SET resolved_at = NULL "
-            "WHERE resolved_at IS NOT NULL AND reject_id IN (SELECT reject_id::UUID FROM once)",
-            once=once,
-        )[0][0]
-        fresh += transaction.rows(
-            """
-            INSERT INTO internal.rejects BY NAME
-            SELECT reject_id::UUID AS reject_id, $tenant AS tenant, $id AS connector_id, reason, raw, dangerous,
-                first_seen_at, last_seen_at
-            FROM once WHERE reject_id::UUID NOT IN (SELECT reject_id FROM internal.rejects)
-            """,
-            facts,
-            once=once,
-        )[0][0]
+    transaction.run(
+        """
+        UPDATE internal.rejects r SET last_seen_at = greatest(r.last_seen_at, o.last_seen_at)
+        FROM once o WHERE r.reject_id = o.reject_id::UUID
+        """,
+        once=once,
+    )
+    opened = transaction.rows(
+        "UPDATE internal.rejects SET resolved_at = NULL "
+        "WHERE resolved_at IS NOT NULL AND reject_id IN (SELECT reject_id::UUID FROM once)",
+        once=once,
+    )[0][0]
+    new = transaction.rows(
+        """
+        INSERT INTO internal.rejects BY NAME
+        SELECT reject_id::UUID AS reject_id, $tenant AS tenant, $id AS connector_id, reason, raw, dangerous,
+            first_seen_at, last_seen_at
+        FROM once WHERE reject_id::UUID NOT IN (SELECT reject_id FROM internal.rejects)
+        """,
+        {"tenant": source.tenant, "id": source.connector_id},
+        once=once,
+    )[0][0]
+    return int(opened) + int(new)
+
+
+def _resolve(transaction: "Transaction", resolved: Iterable[str]) -> int:
+    """Mark rejects whose record was accepted after all; how many."""
     done = pl.DataFrame({"reject_id": list(resolved)}, schema={"reject_id": pl.String})
     if not done.is_empty():
         transaction.run(
@@ -210,7 +227,7 @@ def _load_rejects(
             {"now": datetime.now(UTC)},
             done=done,
         )
-    return bool(fresh) or not done.is_empty()
+    return len(done)
 
 
 def close_slice(transaction: "Transaction", source: ledger.Source, piece: Slice, report: ledger.Report) -> None:

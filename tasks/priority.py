@@ -101,7 +101,7 @@ def prioritise(scans: pl.DataFrame, maps: Maps) -> tuple[pl.DataFrame, list[str]
     Needs `verdict`: lower case, blanks trimmed, `missing` where the vendor gave none.
     """
     verdicts = scans.select("verdict").unique()
-    known = verdicts["verdict"].is_in(maps.priorities["verdict"].implode())
+    known = verdicts["verdict"].is_in(maps.priorities["verdict"].implode()) & (verdicts["verdict"] != UNRECOGNISED)
     unseen = verdicts.filter(~known)["verdict"].sort().to_list()
     key = pl.when(pl.col("verdict").is_in(unseen)).then(pl.lit(UNRECOGNISED)).otherwise("verdict")
     table = verdicts.with_columns(key=key).join(maps.priorities, left_on="key", right_on="verdict").drop("key")

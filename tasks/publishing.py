@@ -29,9 +29,13 @@ class Publisher:
         return not self._pending
 
     def at_end(self, *, turned: bool) -> None:
-        """Publish what is pending. `turned`: the connector fails, or has ceased to."""
+        """Publish what is pending; what is held back here, the next run publishes. `turned`: health has changed."""
         age = self._store.publication_age()
-        stale = age is None or (age > AT_LEAST and self._store.may_publish())
-        if turned or stale or (self._pending and (self._brought or self._trigger == "backfill")):
+        if turned or (self._pending and self._trigger == "backfill"):
+            due = True
+        else:
+            stale = age is None or age > AT_LEAST
+            due = (stale or (self._pending and self._brought)) and self._store.may_publish()
+        if due:
             self._store.publish()
             self._pending = False

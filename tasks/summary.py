@@ -1,7 +1,7 @@
 """What a run has done, as plain counts."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from tasks.ledger import Report
@@ -15,6 +15,7 @@ class Summary:
 
     slices: int = 0
     failed: int = 0
+    failed_rechecks: int = 0
     skipped: str | None = None
     """why the run did nothing, if it did nothing"""
     pages: int = 0
@@ -32,6 +33,8 @@ class Summary:
     high: int = 0
     late: int = 0
     """new records that only the daily re-check found"""
+    late_by: timedelta = timedelta()
+    """longest time from detection to that reading"""
     refusals: int = 0
     """requests the service refused for its quota"""
     unseen: set[str] = field(default_factory=set)
@@ -47,7 +50,9 @@ class Summary:
         self.low += transformed.low
         self.alerts += loaded.alerts
         self.high += loaded.high
-        self.late += loaded.new if report.trigger == "recheck" else 0
+        if report.trigger == "recheck":
+            self.late += loaded.new
+            self.late_by = max(self.late_by, loaded.late_by)
         self.unseen |= set(transformed.unseen)
         self.leftover |= set(validated.leftover)
         self.newest_at = max(filter(None, (self.newest_at, report.newest_at)), default=None)

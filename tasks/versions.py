@@ -25,6 +25,9 @@ LIFE = pl.Schema(
 """What the store adds to a scan; raised_at is null exactly for scans that never raised an alert."""
 
 
+MEANING = ("disposition", "dangerous", *JUDGED)
+"""What the site's maps say of a reading: it may change while the reading stays the same."""
+
 LEVEL = pl.col("priority").replace_strict(LEVELS, return_dtype=pl.Int8)
 
 
@@ -71,14 +74,17 @@ def merge_versions(batch: pl.DataFrame, stored: pl.DataFrame, keep_low: bool, no
 def _without_same(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:
     """Leave out what says the same again: nearly all of an overlap, and not worth a closer look."""
     once = repeated.filter(~pl.col("scan_id").is_duplicated())
-    both = once.select("scan_id", "priority", *CHANGING).join(
-        stored.select("scan_id", "priority", "raised_at", "cleared_at", *CHANGING), on="scan_id", suffix="_was"
+    both = once.select("scan_id", *MEANING, *CHANGING).join(
+        stored.select("scan_id", "raised_at", "cleared_at", *MEANING, *CHANGING), on="scan_id", suffix="_was"
     )
     low = pl.col("raised_at").is_null() & (pl.col("priority") == "low") & (not keep_low)
     same = [pl.col(name).eq_missing(pl.col(f"{name}_was")) | (low & (name in PRIVATE)) for name in CHANGING]
     # The same verdict may mean something else by now: the site has changed its map.
     stands = pl.col("raised_at").is_not_null() & pl.col("cleared_at").is_null()
-    same += [stands == (LEVEL > 0), (LEVEL <= pl.col("priority_was").replace_strict(LEVELS, return_dtype=pl.Int8))]
+    was = pl.col("priority_was").replace_strict(LEVELS, return_dtype=pl.Int8)
+    means = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_was")) for name in JUDGED)
+    same += [stands == (LEVEL > 0), (was > LEVEL) | means]
+    same += [pl.col(name).eq_missing(pl.col(f"{name}_was")) for name in ("disposition", "dangerous")]
     return repeated.join(both.filter(pl.all_horizontal(same)), on="scan_id", how="anti")
 
 
@@ -121,7 +127,10 @@ def _chains(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.
         # Of a scan that is no alert, only what an earlier setting kept stays.
         kept = pl.when(pl.col("is_stored").first().over("scan_id")).then(pl.col(PRIVATE).first().over("scan_id"))
         rows = rows.with_columns(pl.when(pl.col("highest") > 0).then(pl.col(PRIVATE)).otherwise(kept))
-    compared = (*CHANGING, "stands", "highest")
+    # A lower reading leaves the judgement of the highest one.
+    judged = pl.when(pl.col("level") == pl.col("highest")).then(pl.struct(JUDGED)).forward_fill().over("scan_id")
+    rows = rows.with_columns(judgement=judged)
+    compared = (*CHANGING, "stands", "highest", "judgement", "disposition", "dangerous")
     earlier = [pl.col(name).ne_missing(pl.col(name).shift().over("scan_id")) for name in compared]
     first = pl.int_range(pl.len()).over("scan_id") == 0
     return rows.with_columns(first=first, differs=~first & pl.any_horizontal(earlier))
@@ -130,9 +139,13 @@ def _chains(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.
 def _changes(chains: pl.DataFrame) -> pl.DataFrame:
     """One row for each field that a reading changed."""
     before = chains.with_columns(pl.col(name).shift().over("scan_id").alias(f"old_{name}") for name in CHANGING)
+    # What was not kept of a low scan has not changed when it is kept now.
+    known = (pl.col("highest").shift().over("scan_id") > 0) | pl.any_horizontal(
+        pl.col(f"old_{name}").is_not_null() for name in CHANGING if name in PRIVATE
+    )
     before = before.filter("differs")
     fields = [
-        before.filter(pl.col(name).ne_missing(pl.col(f"old_{name}"))).select(
+        before.filter(pl.col(name).ne_missing(pl.col(f"old_{name}")), known if name in PRIVATE else True).select(
             "scan_id",
             field=pl.lit(name),
             old_value=pl.col(f"old_{name}").cast(pl.String),

@@ -121,7 +121,7 @@ def load_into(
     frames = [frame(each, of, keep_low=settings.keep_low == "full") for each in batches if each]
     bad = pl.DataFrame(rejects, REJECT_SCHEMA)
     accepted, now = sum(map(len, frames)), datetime.now(UTC)
-    loaded = load_slice(transaction, of, frames, bad, resolved, settings)
+    loaded = load_slice(transaction, of, frames, [bad], resolved, settings)
     report = Report(
         piece.start,
         piece.end,

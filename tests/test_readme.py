@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, get_args
 from uuid import UUID
 
-import polars as pl
 import pytest
 import typer
 import yaml
@@ -16,15 +15,16 @@ from prefect import Flow
 from typer.core import TyperGroup
 
 from flows import cli, mimecast
+from flows.slices import Pull, load
 from tasks import ledger
-from tasks.alerts import REJECT_SCHEMA
 from tasks.database import Store
-from tasks.load import close_slice, load_slice
 from tasks.mimecast import check, reach
 from tasks.mimecast.connector import HOSTS, MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.mimecast.stages import Stages
+from tasks.publishing import Publisher
 from tasks.settings import CHECKOUT, DEFAULTS, Settings
+from tasks.turn import Turn
 from tasks.window import Slice
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
@@ -159,20 +159,17 @@ def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     now = datetime.now(UTC).replace(microsecond=0)
     piece = Slice(now - timedelta(days=7), now, "poll")
     source = ledger.Source(UUID(int=1), "demo", "mimecast", "default", 15, "", None, timedelta(days=7))
-    scratch = store.settings.home / "scratch"
+    begun, stop, scratch = ledger.begin(store, source, now), threading.Event(), store.settings.home / "scratch"
     with serve(Simulator(World.demo(now))) as running:
         connector = MimecastConnector(base_url=running.url, allow_other_host=True, **V2_KEYS)
-        begun = ledger.begin(store, source, now)
-        with Stages(connector, source, store.settings, threading.Event()) as stages:
+        with Stages(connector, source, store.settings, stop) as stages:
             extracted = stages.extract(piece, scratch)
             validated = stages.validate(extracted, scratch, begun.open_rejects)
             transformed = stages.transform(validated, scratch, piece)
-    report = ledger.Report(piece.start, piece.end, "poll", "complete", now, now, received=extracted.received)
-    with store.transaction() as transaction:
-        rejects = pl.concat([pl.DataFrame(schema=REJECT_SCHEMA), *validated.rejects])
-        load_slice(transaction, source, transformed.scans, rejects, validated.resolved, store.settings)
-        close_slice(transaction, source, piece, report)
-        transaction.publish = True
+            turn = Turn(store.settings.home, source.connector_id, stop)
+            pull = Pull(stages, source, store, begun, Publisher(store, "poll"), turn, stop, lambda _done, _total: None)
+            load.fn(pull, piece, extracted, validated, transformed)
+    store.publish()
     return store
 
 
@@ -193,7 +190,10 @@ def test_there_are_enough_queries() -> None:
 
 def test_every_relation_is_in_the_table_of_relations(demo_store: Store) -> None:
     with demo_store.reader() as reader:
-        views = {row[0] for row in reader.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")}
+        views = {
+            row[0]
+            for row in reader.rows("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal")
+        }
     assert {cells[0].strip("`") for cells in rows("relation")} == views
 
 

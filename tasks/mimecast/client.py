@@ -64,6 +64,7 @@ class MimecastClient:
         self._counting = threading.Lock()
         self.refusals = 0  # answers 429 so far
         self.quota: Quota | None = None
+        self.clock_correction = timedelta()  # what is added to our clock to tell the service's time
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +76,10 @@ class MimecastClient:
 
     def close(self) -> None:
         self._http.close()
+
+    def now(self) -> datetime:
+        """The service's time, as far as our clock was corrected."""
+        return datetime.now(UTC) + self.clock_correction
 
     def pages(self, start: datetime, end: datetime) -> Iterator[Page]:
         """Every page of [start, end), in order; a row exactly at `end` may be among them.
@@ -175,7 +180,7 @@ class MimecastClient:
                 pause(wait, self._stop)
 
     def _once(self, request: httpx.Request, read: Reader[T], auth: httpx.Auth | None) -> T | Failure:
-        asked_at = datetime.now(UTC)
+        asked_at = self.now()
         try:
             response = self._http.send(request, auth=auth)
         except httpx.RequestError as error:

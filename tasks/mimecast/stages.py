@@ -43,12 +43,18 @@ class Stages:
         """The service's clock minus ours."""
         return self._client.clock_offset()
 
+    def correct_clock(self, offset: timedelta) -> None:
+        """From now on, tell the time by the service's clock."""
+        self._client.clock_correction = offset
+
     def extract(self, piece: Slice, scratch: Path) -> Extracted:
         return extract(self._client, piece, scratch / "extracted")
 
     def validate(self, extracted: Extracted, scratch: Path, open_rejects: frozenset[str]) -> Validated:
         dangerous = self._maps.priorities.filter("dangerous")["verdict"].to_list()
-        return validate(extracted.records, scratch, self._source.connector_id, dangerous, open_rejects)
+        return validate(
+            extracted.records, scratch, self._source.connector_id, dangerous, open_rejects, self._client.now()
+        )
 
     def transform(self, validated: Validated, scratch: Path, piece: Slice) -> Transformed:
         return transform(

@@ -50,20 +50,27 @@ def record_schema(now: datetime) -> pa.DataFrameSchema:
 
 
 def validate(
-    records: Batches, scratch: Path, connector_id: UUID, dangerous: list[str], open_rejects: frozenset[str]
+    records: Batches,
+    scratch: Path,
+    connector_id: UUID,
+    dangerous: list[str],
+    open_rejects: frozenset[str],
+    now: datetime,
 ) -> Validated:
     """Split records into accepted ones (with detected_at) and rejects.
 
     `dangerous`: verdicts to look for in the text of rejects. `open_rejects`: ids of the connector's unresolved rejects.
+    `now`: by the service's clock, for dates that lie ahead.
     """
-    rejects: list[pl.DataFrame] = []
+    rejects: list[Path] = []
     resolved: set[str] = set()
     leftover: set[str] = set()
 
     def accepted() -> Iterator[pl.DataFrame]:
         for batch in records:
-            good, bad = split(batch, datetime.now(UTC))
-            rejects.append(as_rejects(bad, connector_id, dangerous))
+            good, bad = split(batch, now)
+            part = as_rejects(bad, connector_id, dangerous)
+            rejects.extend(write_batches([part], scratch / f"rejects-{len(rejects)}").files)
             if open_rejects:
                 resolved.update(open_rejects & set(good.select(_record_id(connector_id)).to_series()))
             names = good["leftover"].drop_nulls().unique()
@@ -71,9 +78,7 @@ def validate(
             yield good.drop("leftover", "problem")
 
     good = write_batches(accepted(), scratch / "accepted")
-    return Validated(
-        good, write_batches(rejects, scratch / "rejects"), tuple(sorted(resolved)), tuple(sorted(leftover))
-    )
+    return Validated(good, Batches(tuple(rejects)), tuple(sorted(resolved)), tuple(sorted(leftover)))
 
 
 def split(batch: pl.DataFrame, now: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -19,8 +19,8 @@ CREATE TABLE internal.connectors (
     polling_minutes INTEGER NOT NULL,
     detection_details_url VARCHAR,
     key_expires_at TIMESTAMPTZ,
-    origin TIMESTAMPTZ NOT NULL,
-    rechecked_at TIMESTAMPTZ NOT NULL,
+    origin TIMESTAMPTZ,
+    rechecked_at TIMESTAMPTZ,
     removed_at TIMESTAMPTZ
 );
 

@@ -42,7 +42,7 @@ SELECT
         c.detection_details_url,
         '{message_id}', url_encode(coalesce(a.message_id, ''))),
         '{file_sha256}', coalesce(a.file_sha256, '')),
-        '{date}', strftime(a.detected_at, '%Y-%m-%d')) AS detection_details_url
+        '{date}', strftime(a.detected_at AT TIME ZONE 'UTC', '%Y-%m-%d')) AS detection_details_url
 FROM internal.alert_scans a LEFT JOIN internal.connectors c USING (connector_id);
 
 CREATE OR REPLACE VIEW alert_groups AS
@@ -101,8 +101,9 @@ CREATE OR REPLACE VIEW scan_changes AS
 SELECT tenant, scan_id, field, old_value, new_value, seen_at FROM internal.scan_changes;
 
 CREATE OR REPLACE VIEW group_aliases AS
-SELECT tenant, group_id AS old_group_id, current_group_id AS group_id, ended_at AS since
-FROM internal.group_ids WHERE group_id <> current_group_id;
+SELECT i.tenant, i.group_id AS old_group_id, i.current_group_id AS group_id, i.ended_at AS since
+FROM internal.group_ids i SEMI JOIN internal.groups g ON g.group_id = i.current_group_id
+WHERE i.group_id <> i.current_group_id;
 
 CREATE OR REPLACE VIEW group_changes AS
 SELECT tenant, alert_id, old_group_id, new_group_id, "at" FROM internal.group_changes;
@@ -145,7 +146,7 @@ CREATE OR REPLACE VIEW coverage AS
 SELECT v.tenant, c.name AS connector, v.start_at, v.end_at
 FROM internal.coverage v LEFT JOIN internal.connectors c USING (connector_id);
 
-CREATE OR REPLACE VIEW coverage_gaps AS
+CREATE OR REPLACE VIEW internal.holes AS
 WITH since AS (
     SELECT c.tenant, c.connector_id, c.name AS connector, greatest(v.start_at, c.origin) AS start_at, v.end_at
     FROM internal.connectors c JOIN internal.coverage v USING (connector_id) WHERE v.end_at > c.origin
@@ -154,11 +155,26 @@ WITH since AS (
 ),
 stretches AS (
     SELECT
-        tenant, connector, end_at AS start_at,
+        tenant, connector_id, connector, end_at AS start_at,
         lead(start_at) OVER (PARTITION BY connector_id ORDER BY start_at, end_at) AS end_at
     FROM since
 )
-SELECT tenant, connector, start_at, end_at FROM stretches WHERE start_at < end_at;
+SELECT tenant, connector_id, connector, start_at, end_at FROM stretches WHERE start_at < end_at;
+
+CREATE OR REPLACE VIEW coverage_gaps AS
+SELECT tenant, connector, start_at, end_at FROM internal.holes;
+
+-- A failed attempt counts until a later one has read the same time from its start on. Slices of one run finish in any
+-- order, so success of another slice says nothing. What a backfill fails at before the origin is its starter's alone.
+CREATE OR REPLACE VIEW internal.open_failures AS
+SELECT f.connector_id, f.finished_at, f.error_kind, f.error
+FROM internal.windows f JOIN internal.connectors k USING (connector_id)
+WHERE f.state = 'failed' AND f.start_at >= k.origin AND NOT EXISTS (
+    SELECT 1 FROM internal.windows c
+    WHERE c.connector_id = f.connector_id AND c.state LIKE 'complete%' AND c.finished_at > f.finished_at
+        AND c.start_at <= f.start_at AND c.end_at > f.start_at
+        AND (f.trigger <> 'recheck' OR c.trigger = 'recheck')
+);
 
 CREATE OR REPLACE VIEW connector_health AS
 WITH attempts AS (
@@ -166,16 +182,16 @@ WITH attempts AS (
         connector_id,
         max(finished_at) FILTER (state LIKE 'complete%') AS last_success_at,
         max(newest_at) AS last_record_at,
-        arg_max(error, finished_at) FILTER (state = 'failed') AS last_error,
-        arg_max(error_kind, finished_at) FILTER (state = 'failed') AS last_error_kind,
         count(*) AS runs
     FROM internal.windows GROUP BY connector_id
 ),
 failures AS (
-    SELECT w.connector_id, count(*) AS consecutive_failures
-    FROM internal.windows w JOIN attempts a USING (connector_id)
-    WHERE w.state = 'failed' AND (a.last_success_at IS NULL OR w.finished_at > a.last_success_at)
-    GROUP BY w.connector_id
+    SELECT
+        connector_id,
+        count(*) AS consecutive_failures,
+        arg_max(error, finished_at) AS last_error,
+        arg_max(error_kind, finished_at) AS last_error_kind
+    FROM internal.open_failures GROUP BY connector_id
 ),
 marks AS (
     SELECT c.connector_id, coalesce(max(v.end_at), c.origin) AS watermark
@@ -195,10 +211,10 @@ raised AS (
     SELECT connector_id, count(*) AS alerts_24h
     FROM internal.alert_scans WHERE raised_at > now() - INTERVAL 24 HOUR GROUP BY connector_id
 ),
-holes AS (SELECT connector, count(*) AS gaps FROM coverage_gaps GROUP BY connector),
+holes AS (SELECT connector_id, count(*) AS gaps FROM internal.holes GROUP BY connector_id),
 facts AS (
     SELECT
-        c.*, m.watermark, a.last_success_at, a.last_record_at, a.last_error, a.last_error_kind, a.runs,
+        c.*, m.watermark, a.last_success_at, a.last_record_at, f.last_error, f.last_error_kind, a.runs,
         coalesce(f.consecutive_failures, 0) AS consecutive_failures, coalesce(r.rejects_24h, 0) AS rejects_24h,
         coalesce(r.dangerous_rejects, 0) AS dangerous_rejects, coalesce(n.alerts_24h, 0) AS alerts_24h,
         coalesce(h.gaps, 0) AS gaps, epoch(now() - m.watermark)::BIGINT AS lag_seconds
@@ -208,7 +224,7 @@ facts AS (
     LEFT JOIN failures f USING (connector_id)
     LEFT JOIN refused r USING (connector_id)
     LEFT JOIN raised n USING (connector_id)
-    LEFT JOIN holes h ON h.connector = c.name
+    LEFT JOIN holes h USING (connector_id)
     WHERE c.removed_at IS NULL
 )
 SELECT

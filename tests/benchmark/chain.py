@@ -16,7 +16,6 @@ import msgspec
 import polars as pl
 
 from tasks import ledger
-from tasks.alerts import REJECT_SCHEMA
 from tasks.database import Store
 from tasks.load import close_slice, load_slice
 from tasks.mimecast.answer import PAGE_SCHEMA, RECORD_FIELDS, Page, read_page
@@ -100,7 +99,8 @@ class Chain:
             extracted = extract(SavedClient(path), piece, scratch / "extracted")  # type: ignore[arg-type]
         with self._timed("validate"):
             words = ["malicious", "unsafe"]
-            validated = validate(extracted.records, scratch, SOURCE.connector_id, words, frozenset())
+            now = datetime.now(UTC)
+            validated = validate(extracted.records, scratch, SOURCE.connector_id, words, frozenset(), now)
         with self._timed("transform"):
             transformed = transform(
                 validated.records, scratch / "scans", piece, SOURCE.connector_id, self._maps, self.store.settings
@@ -109,8 +109,8 @@ class Chain:
 
     def load(self, one: Prepared, *, publish: bool = False) -> None:
         with self._timed("load and commit"), self.store.transaction() as transaction:
-            rejects = pl.concat([pl.DataFrame(schema=REJECT_SCHEMA), *one.validated.rejects])
-            load_slice(transaction, SOURCE, one.transformed.scans, rejects, (), self.store.settings)
+            scans, rejects = one.transformed.scans, one.validated.rejects
+            load_slice(transaction, SOURCE, scans, rejects, (), self.store.settings)
             now = datetime.now(UTC)
             close_slice(
                 transaction,

@@ -170,7 +170,7 @@ def change(name: str, **fields: Any) -> None:
     save_connector(name, saved)
 
 
-def scan(when: datetime, number: int = 1, result: str = "malicious", **fields: Any) -> dict[str, Any]:
+def scan(when: datetime, number: int | str = 1, result: str = "malicious", **fields: Any) -> dict[str, Any]:
     """A record as the vendor sends it; the number tells it from others of the same second."""
     return {
         "senderAddress": "billing@supplier.example",

@@ -16,10 +16,11 @@ import pytest
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from flows import cli, lookups
+from flows import cli, entry, lookups
 from tasks import ledger
 from tasks.alerts import REJECT_SCHEMA
 from tasks.database import Store
+from tasks.errors import OperatorError
 from tasks.load import close_slice, load_slice
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
@@ -280,7 +281,7 @@ def test_settings_that_are_wrong(home: Path, command: Command, monkeypatch: pyte
 def test_traceback_only_if_asked_for(home: Path, command: Command) -> None:
     assert "Traceback" not in command("group", "zz").err
     for asked in (["--traceback", "group", "zz"], ["group", "zz", "--traceback"]):
-        with pytest.raises(cli.AlertsError):
+        with pytest.raises(OperatorError):
             cli.main(asked)
 
 
@@ -294,7 +295,7 @@ def test_interruption_is_one_line_and_130(home: Path, command: Command, monkeypa
 
 
 def test_an_error_nobody_foresaw_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
-    cli._defect(ValueError, ValueError("no\x1b[2J"), None)
+    entry.defect(ValueError, ValueError("no\x1b[2J"), None)
     assert capsys.readouterr().err.startswith("✘ Unexpected ValueError: no\\x1b[2J. This is a defect;")
 
 

@@ -152,9 +152,11 @@ KEYS = {
 """What a person has to mend: the error while it lasts."""
 
 SECONDS = {"429": 300.0, "slow": 0.05}
-CASES = [*QUIRKS, *TROUBLES]
-BEGIN = noon() - timedelta(hours=len(CASES))
 GENERATIONS = (1, 2)
+CASES = {
+    generation: [case for case in (*QUIRKS, *TROUBLES) if case.only in (None, generation)] for generation in GENERATIONS
+}
+END = noon()
 
 
 def each(cases: list[Case]) -> list[Any]:
@@ -162,35 +164,38 @@ def each(cases: list[Case]) -> list[Any]:
     return [
         pytest.param(generation, case, id=f"{case.name}-{generation}.0")
         for generation in GENERATIONS
-        for case in cases
-        if case.only in (None, generation)
+        for case in CASES[generation]
+        if case in cases
     ]
 
 
+def starts(generation: int) -> dict[datetime, Case]:
+    """When each case's hour begins: the last one ends at noon."""
+    cases = CASES[generation]
+    return {END - timedelta(hours=len(cases) - place): case for place, case in enumerate(cases)}
+
+
 def test_every_fault_of_the_simulator_is_here() -> None:
-    assert {line.name for line in fault_lines()} == {case.fault for case in CASES if case.fault} | KEYS.keys()
+    used = {case.fault for cases in CASES.values() for case in cases if case.fault}
+    assert {line.name for line in fault_lines()} == used | KEYS.keys()
 
 
-def records_of(place: int) -> list[Any]:
+def records_of(start: datetime) -> list[Any]:
     """Ten records, five minutes apart: two groups, exposures, a reject, words and fields never seen."""
+    hour = f"{start:%Y%m%d%H}"
     kinds: list[dict[str, Any]] = [
         *[{}] * 3,
         *[{"result": "safe"}] * 2,
-        {"result": "Timeout", "fileHash": f"B{place:063}", "fileName": "statement (1).pdf"},
-        {"result": "suspicious", "actionTriggered": "user release, teleport", "fileHash": f"c{place:063}"},
+        {"result": "Timeout", "fileHash": f"B{hour:>063}", "fileName": "statement (1).pdf"},
+        {"result": "suspicious", "actionTriggered": "user release, teleport", "fileHash": f"c{hour:>063}"},
         {"result": "unsafe", "newField": "new", "fileHash": None, "subject": None, "definition": ""},
         {"result": "safe", "senderAddress": "<>", "fileType": "text\\/rtf"},
         {"result": "safe", "fileName": ["an", "array"]},
     ]
-    start = BEGIN + timedelta(hours=place)
-    same = {"fileHash": f"a{place:063}"}
+    same = {"fileHash": f"a{hour:>063}"}
     return [
-        scan(
-            start + timedelta(minutes=5 * minute),
-            number,
-            **same | kind | {"messageId": f"<{place}-{minute}@supplier.example>"},
-        )
-        for minute, (number, kind) in enumerate(enumerate(kinds, start=place * 100))
+        scan(start + timedelta(minutes=5 * number), f"{hour}-{number}", **same | kind)
+        for number, kind in enumerate(kinds)
     ]
 
 
@@ -205,15 +210,12 @@ class CaseByCase(Simulator):
 
     def plan(self, generation: int, times: int | None) -> None:
         """Let every trouble happen so many times (None: always)."""
-        self.cases = {f"{BEGIN + timedelta(hours=place):%Y-%m-%dT%H}": case for place, case in enumerate(CASES)}
+        self.cases = {f"{start:%Y-%m-%dT%H}": case for start, case in starts(generation).items()}
         self._left = dict.fromkeys(self.cases, 10**6 if times is None else times)
         self._faults = {hour: Faults() for hour in self.cases}
         for hour, case in self.cases.items():
-            if case.only not in (None, generation):
-                self.cases[hour] = CASES[0]
-            elif case.fault:
-                seconds = SECONDS.get(case.fault)
-                self._faults[hour].inject(case.fault, times, case.after, seconds=seconds)
+            if case.fault:
+                self._faults[hour].inject(case.fault, times, case.after, seconds=SECONDS.get(case.fault))
 
     def answer(self, incoming: Incoming) -> Answer:
         hour = str(((incoming.body or {}).get("data") or [{}])[0].get("from"))[:13]
@@ -237,6 +239,7 @@ class Campaign:
     """What three polls of all cases brought: trouble lasting, happening once, gone."""
 
     site: Site
+    starts: dict[datetime, Case]
     expected: dict[str, pl.DataFrame]
     states: list[State[Any]] = field(default_factory=list)
     attempts: list[dict[Case, tuple[Any, ...]]] = field(default_factory=list)
@@ -252,8 +255,7 @@ class Campaign:
             before=before,
         )
         found = {attempt[0]: attempt[1:] for attempt in attempts}
-        starts = {BEGIN + timedelta(hours=place): case for place, case in enumerate(CASES)}
-        self.attempts.append({case: found[start] for start, case in starts.items() if start in found})
+        self.attempts.append({case: found[start] for start, case in self.starts.items() if start in found})
         self.watermarks.append(self.site.watermark())
 
 
@@ -269,7 +271,8 @@ def campaigns(prefect_api: None, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def run_campaign(generation: int, new_home: Callable[[], Path], patch: pytest.MonkeyPatch) -> Campaign:
     clock = Clock()
-    simulator = CaseByCase(World.of_records(record for place in range(len(CASES)) for record in records_of(place)))
+    cases = starts(generation)
+    simulator = CaseByCase(World.of_records(record for start in cases for record in records_of(start)))
     simulator.world.clock = clock.now
     with serve(simulator) as running:
         save("campaign", connector(running, generation, first_look_back_days=7))
@@ -280,14 +283,14 @@ def run_campaign(generation: int, new_home: Callable[[], Path], patch: pytest.Mo
             patch.setenv("ATTACHMENT_ALERTS_HOME", str(site.home))
             patch.setenv("ATTACHMENT_ALERTS_SLICE_HOURS", "168")
             simulator.plan(generation, 0)
-            site.at(BEGIN)
+            site.at(min(cases))
             assert site.poll().is_completed()
-            site.at(noon())
+            site.at(END)
             return site
 
         without = begun()
         assert without.poll().is_completed()
-        campaign = Campaign(begun(), without.tables(moments=False))
+        campaign = Campaign(begun(), cases, without.tables(moments=False))
         patch.setenv("ATTACHMENT_ALERTS_SLICE_HOURS", "1")
         for times in (None, 1, 0):
             simulator.plan(generation, times)
@@ -317,18 +320,17 @@ def test_trouble_costs_its_slice_while_it_lasts_and_no_record_in_the_end(
 def test_in_the_end_the_tables_are_as_without_any_trouble(generation: int, campaigns: Campaigns) -> None:
     campaign = campaigns(generation)
     assert differences(campaign.brought, campaign.expected) == []
-    counts = {name: len(frame) / len(CASES) for name, frame in campaign.brought.items() if len(frame)}
+    counts = {name: len(frame) / len(CASES[generation]) for name, frame in campaign.brought.items() if len(frame)}
     assert counts == {"scans": 9, "alerts": 6, "alert_groups": 4, "rejects": 1, "exposures": 3}
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
 def test_the_watermark_stops_before_the_first_slice_that_failed(generation: int, campaigns: Campaigns) -> None:
     campaign = campaigns(generation)
-    cost = [next(place for place, case in enumerate(CASES) if test(case)) for test in (
-        lambda case: case.error, lambda case: case.costs
-    )]  # fmt: skip
-    assert campaign.watermarks[:2] == [BEGIN + timedelta(hours=place) for place in cost]
-    assert campaign.watermarks[2] > noon() - timedelta(minutes=3)
+    troubled = [start for start, case in campaign.starts.items() if case.error]
+    costly = [start for start, case in campaign.starts.items() if case.costs]
+    assert campaign.watermarks[:2] == [min(troubled), min(costly)]
+    assert campaign.watermarks[2] > END - timedelta(minutes=3)
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
@@ -350,13 +352,8 @@ def test_a_run_says_what_failed(generation: int, campaigns: Campaigns) -> None:
 def one_slice(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Site]:
     """A connector of an API generation whose first poll finds the first case's records in one slice of three pages."""
     monkeypatch.setenv("ATTACHMENT_ALERTS_SLICE_HOURS", "168")
-    ahead = noon() - timedelta(hours=3) - BEGIN
-    records = [record | {"date": date(record, ahead)} for record in records_of(0)]
+    records = records_of(END - timedelta(hours=3))
     return lambda generation: make_site(records, generation, page_size=PAGE)
-
-
-def date(record: dict[str, Any], ahead: timedelta) -> str:
-    return f"{datetime.strptime(record['date'], '%Y-%m-%dT%H:%M:%S%z') + ahead:%Y-%m-%dT%H:%M:%S}+0000"
 
 
 def loaded(site: Site) -> bool:

@@ -1,0 +1,164 @@
+"""Runs at the same time, and analysts who read meanwhile: nobody sees half of anything, nothing comes twice."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.client.schemas.objects import State
+
+from flows import pull
+from tasks import publishing
+from tests.flows.conftest import MakeSite
+from tests.flows.site import Site, hours, noon, scan
+
+HOUR = timedelta(hours=1)
+LONG_AGO = noon() - timedelta(days=40)
+SLICES = 12
+IN_A_SLICE = 3
+
+ANALYST = """
+import json, pathlib, select, sys, duckdb
+
+file, keeps = pathlib.Path(sys.argv[1]), sys.argv[2] == "keeps"
+QUERIES = [
+    "SELECT count(*) FROM alerts",
+    "SELECT sum(alert_count)::BIGINT FROM alert_groups",
+]
+seen = []
+connection = duckdb.connect(file, read_only=True)
+while True:
+    told_to_end = bool(select.select([sys.stdin], [], [], 0.01)[0])  # looked at first: the last state is seen, too
+    if not keeps:
+        connection.close()
+        connection = duckdb.connect(file, read_only=True)
+    seen.append([connection.execute(query).fetchone()[0] for query in QUERIES])
+    if told_to_end:
+        break
+print(json.dumps(seen))
+"""
+
+
+@pytest.fixture
+def busy(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """Polled once; a stretch long ago is left for a backfill of many slices, and a new record for the next poll."""
+    old = [
+        scan(LONG_AGO + timedelta(hours=hour, minutes=number), 100 + IN_A_SLICE * hour + number)
+        for hour in range(SLICES)
+        for number in range(IN_A_SLICE)
+    ]
+    site = make_site([*hours(noon(), IN_A_SLICE), *old])
+    site.poll()
+    site.later(minutes=10)
+    site.world.add([scan(noon() + timedelta(minutes=5), 99)])
+    monkeypatch.setenv("ATTACHMENT_ALERTS_SLICE_HOURS", "1")
+    monkeypatch.setenv("ATTACHMENT_ALERTS_FETCH_CONCURRENCY", "1")
+    return site
+
+
+def backfill_of(site: Site) -> Callable[[], State[Any]]:
+    return lambda: site.backfill(LONG_AGO, LONG_AGO + SLICES * HOUR)
+
+
+@contextmanager
+def running(*runs: Callable[[], State[Any]]) -> Iterator[list[Future[State[Any]]]]:
+    """Runs in threads of their own, with the test's settings of Prefect."""
+    with ThreadPoolExecutor(len(runs)) as threads:
+        yield [threads.submit(copy_context().run, run) for run in runs]
+
+
+def each_once(site: Site, count: int) -> bool:
+    return site.query("SELECT count(*), count(DISTINCT (connector, message_id)) FROM scans") == [(count, count)]
+
+
+@pytest.mark.parametrize(("patience", "second"), [(1.0, "Skipped"), (120.0, "Completed")])
+def test_two_polls_of_one_account(
+    patience: float, second: str, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "POLL_PATIENCE", patience)
+    monkeypatch.setenv("ATTACHMENT_ALERTS_SLICE_HOURS", "168")
+    site = make_site(hours(noon(), 12), page_size=1)
+    site.faults.inject("slow", times=10, seconds=0.4)
+    with running(site.poll, site.poll) as polls:
+        states = [poll.result() for poll in polls]
+    assert sorted(state.name or "" for state in states) == sorted(["Completed", second])
+    assert sorted(state.result()["new"] for state in states) == [0, 12]
+    skipped = [state.message or "" for state in states if state.name == "Skipped"]
+    assert all("this one was skipped. The next poll fetches the same time." in message for message in skipped)
+    assert each_once(site, 12)
+    assert site.health() == ("ok", 0, None)
+
+
+def test_a_poll_gets_its_turn_between_the_slices_of_a_backfill(busy: Site) -> None:
+    busy.faults.inject("slow", times=None, seconds=0.3)
+    asked = len(busy.simulator.requests)
+    with running(backfill_of(busy)) as (backfill,):
+        while len(busy.simulator.requests) < asked + 3:
+            assert not backfill.done()
+            time.sleep(0.02)
+        poll = busy.poll()
+        assert not backfill.done()
+    assert poll.name == "Completed"
+    assert poll.result()["new"] == 1
+    assert backfill.result().result()["new"] == SLICES * IN_A_SLICE
+    assert each_once(busy, (SLICES + 1) * IN_A_SLICE + 1)
+    triggers = [trigger for trigger, *_ in busy.stored("SELECT trigger FROM windows ORDER BY finished_at")][1:]
+    polled = [place for place, trigger in enumerate(triggers) if trigger == "poll"]
+    assert 0 < polled[0] <= polled[-1] < len(triggers) - 1
+    assert triggers[polled[0] : polled[-1] + 1] == ["poll"] * len(polled)  # the poll itself is not interrupted
+
+
+@contextmanager
+def analyst(site: Site, habit: str) -> Iterator[list[tuple[int, ...]]]:
+    """Somebody with a DuckDB of his own who asks all the time; in the end, what he saw."""
+    seen: list[tuple[int, ...]] = []
+    call = [sys.executable, "-c", ANALYST, str(site.store.published_path), habit]
+    with subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            yield seen
+        finally:
+            said, error = process.communicate(b"that's all\n", timeout=60)
+        assert error == b""
+        seen += map(tuple, json.loads(said))
+
+
+def test_analysts_see_whole_states_only_and_no_error(busy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "EVERY", timedelta())
+    monkeypatch.setattr(type(busy.store), "may_publish", lambda store: True)
+    with analyst(busy, "keeps") as kept, analyst(busy, "reopens") as reopened, running(backfill_of(busy)) as runs:
+        assert busy.poll().is_completed()
+        assert runs[0].result().is_completed()
+    first, last = IN_A_SLICE, (SLICES + 1) * IN_A_SLICE + 1
+    assert set(kept) == {(first, first)}
+    assert {alerts for alerts, in_groups in [*kept, *reopened] if alerts != in_groups} == set()
+    states = [alerts for alerts, *_ in reopened]
+    assert (states[0], states[-1]) == (first, last)
+    assert states == sorted(states)
+    assert len(set(states)) > SLICES // 2
+    assert {alerts % IN_A_SLICE for alerts in states} <= {0, 1}  # slices come as a whole; the poll's has one record
+
+
+def test_two_accounts_by_both_generations_share_the_tables(make_site: MakeSite) -> None:
+    first = make_site(hours(noon(), 5), generation=1)
+    second = make_site(hours(noon(), 7), generation=2, connector_id=UUID(int=2))
+    with running(first.poll, second.poll) as polls:
+        assert [poll.result().result()["new"] for poll in polls] == [5, 7]
+    assert each_once(first, 12)
+    assert first.query("SELECT connector, count(*) FROM alerts GROUP BY ALL ORDER BY ALL") == [
+        (first.name, 5), (second.name, 7)
+    ]  # fmt: skip
+    assert first.query("SELECT alert_count, list_sort(connectors) FROM alert_groups") == [
+        (12, [first.name, second.name])
+    ]
+    assert first.health()[0] == second.health()[0] == "ok"
+    with running(first.poll, second.poll) as polls:
+        assert [poll.result().result()["new"] for poll in polls] == [0, 0]
+    assert each_once(first, 12)
