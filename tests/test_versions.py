@@ -81,8 +81,12 @@ class Rule:
         differing = [each for each in CHANGING if reading[each] != old[each]]
         if not differing:
             return "duplicates"
+        # What was not kept of a low scan has not changed when it is kept now.
+        known = old["raised_at"] or any(old[each] is not None for each in CHANGING if each in PRIVATE)
         self.changes += [
-            (name, each, _text(old[each]), _text(reading[each]), reading["fetched_at"]) for each in differing
+            (name, each, _text(old[each]), _text(reading[each]), reading["fetched_at"])
+            for each in differing
+            if known or each not in PRIVATE
         ]
         highest = LEVELS[old["priority"]] if old["raised_at"] else 0
         judged = {} if level >= highest else {each: old[each] for each in JUDGED}
@@ -275,3 +279,16 @@ def test_a_site_that_changes_its_map_is_followed_when_a_record_is_read_again(sub
     assert (rows["safe"]["priority"], rows["safe"]["raised_at"]) == ("high", NOW)
     state.tell(frame(again, maps=remapped(("timeout", "low"), ("safe", "high"))))
     assert state.counts == {"new": 2, "changed": 2, "duplicates": 2, "alerts": 2}
+
+
+def test_another_meaning_of_the_same_reading_is_taken_over_without_a_change_of_fields() -> None:
+    state = told(scan())
+    assert state.stored["disposition"].to_list() == ["held"]
+    again = frame([scan(read=1001)]).with_columns(
+        disposition=pl.lit("blocked"), dangerous=pl.lit(value=False), sub_classification=pl.lit("Worm")
+    )
+    state.tell(again)
+    row = state.stored.row(0, named=True)
+    assert (row["disposition"], row["dangerous"], row["sub_classification"]) == ("blocked", False, "Worm")
+    assert state.changes == []
+    assert state.counts["changed"] == 1
