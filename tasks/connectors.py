@@ -88,9 +88,9 @@ def load_connector(name: str) -> Connector:
 def list_connectors() -> dict[str, Connector]:
     """All saved connectors by name, sorted; one that cannot be used is left out, with a warning."""
     found = {}
-    for name, cls in sorted(saved_names().items()):
+    for name, connector in _readable().items():
         try:
-            found[name] = _loaded(cls, name)
+            found[name] = _adopted(name, connector)
         except ConnectorRefused as wrong:
             log.warning("%s", wrong)
     return found
@@ -122,7 +122,7 @@ def save_connector(name: str, connector: Connector) -> None:
 
 def find_same_account(connector: Connector) -> str | None:
     """The name of another saved connector for the same account, as far as account codes and keys tell."""
-    for name, other in list_connectors().items():
+    for name, other in _readable().items():
         itself = name == connector._block_document_name or (
             connector.connector_id is not None and other.connector_id == connector.connector_id
         )
@@ -178,10 +178,37 @@ def _refuse_bad_name(name: str) -> None:
         )
 
 
+def _readable() -> dict[str, Connector]:
+    """What is saved, by name, without giving an id to anything; a warning for what cannot be read."""
+    found = {}
+    for name, cls in sorted(saved_names().items()):
+        try:
+            found[name] = _read(cls, name)
+        except ConnectorRefused as wrong:
+            log.warning("%s", wrong)
+    return found
+
+
 def _loaded(cls: type[Connector], name: str) -> Connector:
+    return _adopted(name, _read(cls, name))
+
+
+def _adopted(name: str, connector: Connector) -> Connector:
+    """A connector that was made in the Prefect UI gets its id, unless it is a second one for an account."""
+    if connector.connector_id is None:
+        if other := find_same_account(connector):
+            raise ConnectorRefused(
+                f"The connector {name!r} is for the account that {other!r} pulls already; both would count everything "
+                f"twice. Delete one of them, or give {name!r} the keys of another account."
+            )
+        _save(connector, name, again=True)
+    return connector
+
+
+def _read(cls: type[Connector], name: str) -> Connector:
     with _sentences():
         try:
-            connector = cast(Connector, cls.load(name, **_SYNC))
+            return cast(Connector, cls.load(name, **_SYNC))
         except RuntimeError as unusable:
             if not isinstance(unusable.__cause__, ValidationError):
                 raise
@@ -189,9 +216,6 @@ def _loaded(cls: type[Connector], name: str) -> Connector:
                 f"The connector {name!r} cannot be used: {sentences(unusable.__cause__)}. "
                 "Correct it in the Prefect UI or with `attachment-alerts connectors`."
             ) from None  # the cause would hold the keys
-        if connector.connector_id is None:
-            _save(connector, name, again=True)
-        return connector
 
 
 def _save(connector: Connector, name: str, again: bool) -> None:

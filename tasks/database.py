@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from tasks import schema
 from tasks.errors import SettingsError, StoreBusy, StoreError
 from tasks.settings import Settings
+from tasks.untrusted import plain
 
 log = logging.getLogger("attachment_alerts.database")
 
@@ -110,9 +111,9 @@ class Store:
         """One transaction of the only writer: committed when the block ends, undone when it raises.
 
         Raises StoreBusy when another process writes for more than a minute, StoreTooNew when a later version of the
-        program wrote the file.
+        program wrote the file, StoreError when the database refuses.
         """
-        with self._writing(), self._opened() as connection:
+        with self._writing(), _refusals_in_words(), self._opened() as connection:
             connection.run("BEGIN")
             yield connection
             if connection.changed:
@@ -243,6 +244,18 @@ class Store:
             return None
         with self.reader() as reader:
             return int(reader.rows("SELECT revision FROM published")[0][0])
+
+
+@contextmanager
+def _refusals_in_words() -> Iterator[None]:
+    """A full disk, a lack of memory, a value that does not fit: an error that a run can record."""
+    try:
+        yield
+    except duckdb.Error as cause:
+        raise StoreError(
+            f"The store did not take a change: {plain(str(cause))} Nothing of it was kept. "
+            "Look at the disk's free space and memory; if both are fine, report this text."
+        ) from cause
 
 
 @contextmanager

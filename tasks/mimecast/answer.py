@@ -97,7 +97,7 @@ def read_page(response: httpx.Response, requested_at: datetime) -> Page | Failur
             envelope = _TYPED.decode(response.content)
         except _BROKEN:
             return _read_with_care(response, requested_at)
-        if not envelope.fail and envelope.meta.status in (None, httpx.codes.OK):
+        if not envelope.fail and str(envelope.meta.status) in ("None", "200"):
             return _page(envelope, requested_at, _frame)
     return failure_of(response, decoded(response)) or garbled(response)
 

@@ -189,12 +189,19 @@ class MimecastClient:
         if response.url.path == TOKEN_PATH:  # no token was issued, so the call itself was never sent
             result: T | Failure = token_failure(response, decoded(response))
         else:
-            result = read(response, asked_at)
+            result = self._doubted(read(response, asked_at), response)
         if not isinstance(result, Failure):
             return result
         if result.retry is Retry.TOKEN and isinstance(self._auth, BearerToken):
             self._auth.forget(response.request)
         return replace(result, wait=wait_asked(response))
+
+    def _doubted(self, result: T | Failure, response: httpx.Response) -> T | Failure:
+        """A 401 whose code says nothing of the token: the keys were good when it was issued, so a new one decides."""
+        bearer = response.status_code == httpx.codes.UNAUTHORIZED and isinstance(self._auth, BearerToken)
+        if bearer and isinstance(result, Failure) and result.retry is Retry.NEVER:
+            return replace(result, retry=Retry.TOKEN)
+        return result
 
     def _refused(self, sent_at: float, wait: float | None) -> None:
         self._gate.refused(sent_at, wait or SHORTEST)

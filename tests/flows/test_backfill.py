@@ -25,6 +25,7 @@ from tests.flows.conftest import MakeSite
 from tests.flows.site import Site, hours, noon, same, scan
 
 HOUR = timedelta(hours=1)
+HOURS = 8
 
 
 def asked(site: Site) -> list[tuple[datetime, datetime]]:
@@ -105,11 +106,11 @@ def test_the_window_ends_where_records_may_still_be_on_their_way(what: Any, make
 
 @pytest.fixture
 def by_the_hour(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """Twelve hours of three records each; an hour is a slice."""
+    """Some hours of three records each; an hour is a slice."""
     monkeypatch.setenv("ATTACHMENT_ALERTS_SLICE_HOURS", "1")
     records = [
         scan(noon() - timedelta(hours=hour, minutes=10 + number), 3 * hour + number, fileHash=f"{number:064}")
-        for hour in range(12)
+        for hour in range(HOURS)
         for number in range(3)
     ]
     return make_site(records, page_size=1)
@@ -119,20 +120,20 @@ def by_the_hour(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> Site:
 def test_a_stopped_run_keeps_complete_slices_and_goes_on_later(
     stage: str, by_the_hour: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site, window = by_the_hour, (noon() - 12 * HOUR, noon())
+    site, window = by_the_hour, (noon() - HOURS * HOUR, noon())
     with monkeypatch.context() as patch:
-        patch.setattr(getattr(slices, stage), "fn", interrupted(getattr(slices, stage).fn, after=5))
+        patch.setattr(getattr(slices, stage), "fn", interrupted(getattr(slices, stage).fn, after=3))
         with pytest.raises(KeyboardInterrupt):
             site.backfill(*window)
     states = [state for _, state, *_ in site.windows()]
     kept = states.count("complete")
-    assert 0 < kept <= 5
+    assert 0 < kept <= 3
     assert states.count("cancelled") == len(states) - kept > 0
     assert site.stored("SELECT count(*) FROM scans") == [(3 * kept,)]
     assert site.stored("SELECT start_at, end_at FROM coverage") == [(window[0], window[0] + kept * HOUR)]
     assert list((site.home / "scratch").glob("pull-*")) == []
-    assert site.backfill(*window).result()["new"] == 3 * (12 - kept)
-    assert each_once(site, 36)
+    assert site.backfill(*window).result()["new"] == 3 * (HOURS - kept)
+    assert each_once(site, 3 * HOURS)
 
 
 def interrupted(stage: Callable[..., Any], after: int) -> Callable[..., Any]:
@@ -157,7 +158,7 @@ backfill(sys.argv[1], *map(datetime.fromisoformat, sys.argv[2:]))
 
 
 def test_a_killed_run_loses_and_doubles_nothing(by_the_hour: Site) -> None:
-    site, window = by_the_hour, (noon() - 12 * HOUR, noon())
+    site, window = by_the_hour, (noon() - HOURS * HOUR, noon())
     site.faults.inject("slow", times=None, seconds=0.3)
     call = [sys.executable, "-c", KILLED, site.name, *map(datetime.isoformat, window)]
     api = {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
@@ -168,11 +169,11 @@ def test_a_killed_run_loses_and_doubles_nothing(by_the_hour: Site) -> None:
     site.faults.clear()
     states = [state for _, state, *_ in site.windows()]
     assert states == ["complete"] * len(states)
-    assert 2 <= len(states) < 12
+    assert 2 <= len(states) < HOURS
     assert site.stored("SELECT count(*) FROM scans") == [(3 * len(states),)]
     # Nobody holds the killed run's locks any more, and nothing waits for it.
-    assert site.backfill(*window).result()["new"] == 3 * (12 - len(states))
-    assert each_once(site, 36)
+    assert site.backfill(*window).result()["new"] == 3 * (HOURS - len(states))
+    assert each_once(site, 3 * HOURS)
     assert list((site.home / "scratch").glob("pull-*")) == []
     assert site.poll().result()["new"] == 0
 

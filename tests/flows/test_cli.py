@@ -11,21 +11,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-import polars as pl
 import pytest
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from flows import cli, entry, lookups
+from flows.slices import Pull, load
 from tasks import ledger
-from tasks.alerts import REJECT_SCHEMA
+from tasks.connector import made
 from tasks.database import Store
 from tasks.errors import OperatorError
-from tasks.load import close_slice, load_slice
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.mimecast.stages import Stages
+from tasks.publishing import Publisher
 from tasks.settings import Settings
+from tasks.turn import Turn
 from tasks.window import Slice
 from tests.flows.command import NARROW, WIDE, Command
 
@@ -43,20 +44,18 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with the demo's story, loaded and published as a run does it, without Prefect."""
     home = tmp_path_factory.mktemp("filled")
     store, now = Store(Settings(home=home)), datetime.now(UTC).replace(microsecond=0)
+    begun, stop, scratch = ledger.begin(store, SOURCE, now), threading.Event(), home / "scratch"
     piece = Slice(now - timedelta(days=7), now, "poll")
     with serve(Simulator(World.demo(now))) as running:
-        connector = MimecastConnector.model_validate({"base_url": running.url, "allow_other_host": True, **V2_KEYS})
-        begun = ledger.begin(store, SOURCE, now)
-        with Stages(connector, SOURCE, store.settings, threading.Event()) as stages:
-            extracted = stages.extract(piece, home / "scratch")
-            validated = stages.validate(extracted, home / "scratch", begun.open_rejects)
-            transformed = stages.transform(validated, home / "scratch", piece)
-    report = ledger.Report(piece.start, piece.end, "poll", "complete", now, now, newest_at=transformed.newest_at)
-    with store.transaction() as transaction:
-        rejects = pl.concat([pl.DataFrame(schema=REJECT_SCHEMA), *validated.rejects])
-        load_slice(transaction, SOURCE, transformed.scans, rejects, validated.resolved, store.settings)
-        close_slice(transaction, SOURCE, piece, report)
-        transaction.publish = True
+        connector = made(MimecastConnector, {"base_url": running.url, "allow_other_host": True, **V2_KEYS})
+        with Stages(connector, SOURCE, store.settings, stop) as stages:
+            extracted = stages.extract(piece, scratch)
+            validated = stages.validate(extracted, scratch, begun.open_rejects)
+            transformed = stages.transform(validated, scratch, piece)
+            turn, publisher = Turn(home, SOURCE.connector_id, stop), Publisher(store, "poll")
+            pull = Pull(stages, SOURCE, store, begun, publisher, turn, stop, lambda _done, _total: None)
+            load.fn(pull, piece, extracted, validated, transformed)
+    store.publish()
     return home
 
 
