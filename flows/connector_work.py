@@ -9,6 +9,7 @@ from uuid import UUID
 
 import typer
 
+from flows.called import command_as_typed
 from flows.connector_form import Fields, all_fields, asked, credentials, key_fields, typed_values
 from flows.connector_tables import checks_table
 from flows.layout import facts
@@ -51,7 +52,7 @@ def add(
         connector.account_code = account.code if account else None
     with asking():
         saved.save_connector(name, connector)
-    say(f"Saved as {name}. Next: attachment-alerts poll {name}", style="green")
+    say(f"Saved as {name}. Next: {command_as_typed()} poll {name}", style="green")
 
 
 def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[str, Any]) -> None:

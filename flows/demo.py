@@ -4,7 +4,6 @@
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from rich.text import Text
 
-from flows.options import COMMAND
+from flows.called import as_typed, command_as_typed, from_here
 from flows.own_server import start
 from flows.terminal import out, show_log, working
 from tasks.errors import AlertsError, OperatorError
@@ -120,9 +119,9 @@ def _show(settings: Settings, counts: dict[str, Any]) -> None:
 
 
 def _next_steps(store: "Store", group_id: str) -> list[str]:
-    place = _from_here(store.settings.home)
+    place = from_here(store.settings.home)
     query = "SELECT priority, description, alert_count FROM alert_groups ORDER BY priority_rank"
-    python, command = _as_typed("python", Path(sys.executable)), _command()
+    python, command = as_typed("python", Path(sys.executable)), command_as_typed()
     script = f"import duckdb; print(duckdb.connect('{place}/alerts.duckdb', read_only=True).sql('{query}'))"
     return [
         f"{command} alerts --home {place}",
@@ -130,19 +129,3 @@ def _next_steps(store: "Store", group_id: str) -> list[str]:
         f'{python} -c "{script}"',
         f"{command} connectors add NAME",
     ]
-
-
-def _command() -> str:
-    called = Path(sys.argv[0])
-    if called.name == COMMAND:
-        return _as_typed(COMMAND, called.absolute())
-    return f"{_as_typed('python', Path(sys.executable))} -m flows"
-
-
-def _as_typed(name: str, program: Path) -> str:
-    """The name alone where the shell finds the program by it, else the way there: environments may not be active."""
-    return name if shutil.which(name) == str(program) else _from_here(program)
-
-
-def _from_here(path: Path) -> str:
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

@@ -40,7 +40,8 @@ def load(home: Path) -> None:
 def asking(says: str = "Asking Prefect") -> Iterator[Callable[[str], None]]:
     """A sign of life around calls of Prefect's API, which may have to be started first."""
     yet_to_start = not _configured() and not _temporary_server_runs()
-    text = "Starting a temporary Prefect server (10 to 25 s)" if yet_to_start else says
+    temporary = "Starting a temporary Prefect server (10 to 25 s; `prefect server start` keeps one running)"
+    text = temporary if yet_to_start else says
     with working(text) as change:
         yield change
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from flows.called import command_as_typed
 from flows.layout import facts, heading
-from flows.options import COMMAND, Home
+from flows.options import Home
 from flows.terminal import out, say
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def _print_keys(url: str, v1: dict[str, str], v2: dict[str, str]) -> None:
     out.print(heading("In another terminal"))
     secret = f"{KEY_VARIABLES}CLIENT_SECRET={v2['client_secret']}"
     address = f"--client-id {v2['client_id']} --base-url {url} --allow-other-host"
-    for line in (f"{secret} \\\n    {COMMAND} connectors add simulated {address}", f"{COMMAND} poll simulated"):
+    command = command_as_typed()
+    for line in (f"{secret} \\\n    {command} connectors add simulated {address}", f"{command} poll simulated"):
         out.print(Text(f"  {line}"), soft_wrap=True)
 
 

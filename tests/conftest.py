@@ -21,5 +21,11 @@ def prefect_api() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need the Prefect API come last: its threads and log handlers stay until the end of the session."""
+    """Two halves for two cores: the tests that need the Prefect API share it in one process, all others run beside.
+
+    In one process alone they come last: Prefect's threads and log handlers stay until the end of the session.
+    """
+    for item in items:
+        half = "prefect" if "prefect_api" in getattr(item, "fixturenames", ()) else "plain"
+        item.add_marker(pytest.mark.xdist_group(half))
     items.sort(key=lambda item: "prefect_api" in getattr(item, "fixturenames", ()))

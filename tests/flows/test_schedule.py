@@ -26,7 +26,7 @@ from flows import prefect_settings
 from flows.own_server import _free_port
 from tasks.database import Store
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
-from tasks.settings import Settings
+from tasks.settings import CHECKOUT, Settings
 from tests.flows.site import hours, scan
 
 Found = TypeVar("Found")
@@ -112,7 +112,12 @@ def started(name: str, arguments: list[str], environment: dict[str, str]) -> Ite
     log = Path(environment["ATTACHMENT_ALERTS_HOME"]) / f"{name}.log"
     with log.open("wb") as lines:
         process = subprocess.Popen(
-            [sys.executable, *arguments], env=environment, stdout=lines, stderr=lines, start_new_session=True
+            [sys.executable, *arguments],
+            cwd=CHECKOUT,  # where the runner finds the flows' code again
+            env=environment,
+            stdout=lines,
+            stderr=lines,
+            start_new_session=True,
         )
     try:
         yield process
