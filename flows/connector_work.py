@@ -15,6 +15,7 @@ from flows.connector_tables import checks_table
 from flows.layout import facts
 from flows.options import Home, Name
 from flows.prefect_api import asking
+from flows.pull import source_of
 from flows.terminal import confirmed, number, out, say, working
 from tasks import connectors as saved
 from tasks import ledger, purge
@@ -52,6 +53,7 @@ def add(
         connector.account_code = account.code if account else None
     with asking():
         saved.save_connector(name, connector)
+    ledger.enrol(Store(load_settings()), source_of(name, connector))
     say(f"Saved as {name}. Next: {command_as_typed()} poll {name}", style="green")
 
 

@@ -69,7 +69,8 @@ def begin(store: "Store", source: Source, now: datetime) -> Beginning:
     """
     behind = store.published_revision()
     with store.transaction() as transaction:
-        _register(transaction, source, now)
+        _register(transaction, source)
+        _begin_at(transaction, source, now)
         stored = transaction.rows("SELECT revision FROM internal.store_state")[0][0]
         transaction.publish = transaction.changed or (behind != stored and store.may_publish())
         return Beginning(
@@ -82,15 +83,21 @@ def begin(store: "Store", source: Source, now: datetime) -> Beginning:
         )  # fmt: skip
 
 
-def _register(transaction: "Transaction", source: Source, now: datetime) -> None:
-    facts = source._asdict()
+def enrol(store: "Store", source: Source) -> None:
+    """Make a saved connector known before its first poll: its health is `never_run`."""
+    with store.transaction() as transaction:
+        _register(transaction, source)
+        transaction.publish = transaction.changed
+
+
+def _register(transaction: "Transaction", source: Source) -> None:
+    facts: dict[str, object] = source._asdict()
     facts.pop("first_look_back")
     facts["removed_at"] = None
     assignments = ", ".join(f"{name} = ${name}" for name in facts if name != "connector_id")
     differs = " OR ".join(f"{name} IS DISTINCT FROM ${name}" for name in facts if name != "connector_id")
     known = transaction.rows("SELECT 1 FROM internal.connectors WHERE connector_id = $id", {"id": source.connector_id})
     if not known:
-        facts |= {"origin": (now - source.first_look_back).replace(microsecond=0), "rechecked_at": now}
         names, values = ", ".join(facts), ", ".join(f"${name}" for name in facts)
         transaction.run(f"INSERT INTO internal.connectors ({names}) VALUES ({values})", facts)
         transaction.changed = True
@@ -99,6 +106,18 @@ def _register(transaction: "Transaction", source: Source, now: datetime) -> None
     ):
         transaction.run(f"UPDATE internal.connectors SET {assignments} WHERE connector_id = $connector_id", facts)
         transaction.changed = True
+
+
+def _begin_at(transaction: "Transaction", source: Source, now: datetime) -> None:
+    """Keep the origin, from the connector's first poll on."""
+    transaction.run(
+        "UPDATE internal.connectors SET origin = $origin, rechecked_at = $now WHERE connector_id = $id AND origin IS NULL",
+        {
+            "origin": (now - source.first_look_back).replace(microsecond=0),
+            "now": now,
+            "id": source.connector_id,
+        },
+    )
 
 
 def _progress(transaction: "Transaction", connector_id: UUID) -> Progress:

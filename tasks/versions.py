@@ -143,9 +143,9 @@ def _changes(chains: pl.DataFrame) -> pl.DataFrame:
     known = (pl.col("highest").shift().over("scan_id") > 0) | pl.any_horizontal(
         pl.col(f"old_{name}").is_not_null() for name in CHANGING if name in PRIVATE
     )
-    before = before.filter("differs")
+    before = before.with_columns(known=known).filter("differs")
     fields = [
-        before.filter(pl.col(name).ne_missing(pl.col(f"old_{name}")), known if name in PRIVATE else True).select(
+        before.filter(pl.col(name).ne_missing(pl.col(f"old_{name}")), "known" if name in PRIVATE else True).select(
             "scan_id",
             field=pl.lit(name),
             old_value=pl.col(f"old_{name}").cast(pl.String),

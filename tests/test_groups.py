@@ -150,6 +150,7 @@ def compare(transaction: Transaction, model: Model) -> None:
     assert Counter(moves) == model.moves
     exposures = told("SELECT scan_id::VARCHAR, recipient FROM exposures")
     assert dict(exposures) == {name: each.recipient for name, each in model.exposed().items()}
+    assert transaction.rows("SELECT count(*) FROM internal.exposed_scans") == [(len(exposures),)]
 
 
 class Undo(Exception):
@@ -169,7 +170,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return begun(tmp_path_factory.mktemp("home"), *SOURCES, group_gap_hours=2, group_span_hours=6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(history=loads)
 def test_any_history_ends_as_the_rules_say(store: Store, history: list[tuple[Source, list[Any]]]) -> None:
     model = Model()
@@ -223,6 +224,20 @@ def test_a_late_first_alert_moves_the_limit_and_splits_a_group(tmp_path: Path) -
         (after[0],),
     ]
     assert len(rows(store, "SELECT * FROM group_changes")) == 1
+
+
+def test_the_id_of_a_group_that_ended_is_not_given_again(tmp_path: Path) -> None:
+    store = small(tmp_path)
+    for hour in (10, 7, 9):
+        load(store, [[scan(hour)]])
+    ended = rows(store, "SELECT old_group_id::VARCHAR FROM group_aliases")[0][0]
+    load(store, [[scan(5), scan(3)]])
+    groups = grouped(store)
+    assert groups[3] == groups[5] == groups[7] == groups[9] != groups[10]
+    # Its earliest-loaded member is the alert of 7 h, whose id the group of that time bore.
+    assert rows(store, "SELECT alert_id::VARCHAR FROM alerts ORDER BY detected_at LIMIT 1 OFFSET 2") == [(ended,)]
+    assert groups[7] not in {ended, groups[10]}
+    assert rows(store, "SELECT old_group_id::VARCHAR, group_id::VARCHAR FROM group_aliases") == [(ended, groups[10])]
 
 
 def test_an_alias_leads_to_the_living_group_over_several_joins(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.database import Store
-from tasks.ledger import Report, begin, cover, rechecked, record, removed, renamed
+from tasks.ledger import Report, begin, cover, enrol, rechecked, record, removed, renamed
+from tasks.settings import Settings
 from tasks.window import Interval, Slice, merge
 from tests.scans import HOUR, START, begun, load, reject, rows, scan, source
 
@@ -144,3 +145,22 @@ def test_late_quiet_and_ok(store: Store) -> None:
     attempt(store, report("complete", now, newest_at=now))
     assert health(store, "state") == "ok"
     assert health(store, "lag_seconds") < 60
+
+
+def test_a_saved_connector_is_seen_before_its_first_poll_which_gives_it_its_origin(tmp_path: Path) -> None:
+    store = Store(Settings(home=tmp_path))
+    enrol(store, source(7))
+    assert rows(store, "SELECT state, watermark FROM connector_health") == [("never_run", None)]
+    assert begin(store, source(7), NOW).progress.origin == NOW - source(7).first_look_back
+    assert begin(store, source(7), NOW + HOUR).progress.origin == NOW - source(7).first_look_back
+
+
+def test_success_of_a_later_slice_does_not_hide_a_failed_one(store: Store) -> None:
+    now = datetime.now(UTC)
+    broken = {"error_kind": "PagingBroken", "error": "Try again."}
+    attempt(store, report("failed", now, **broken))
+    later = report("complete", now + HOUR)
+    attempt(store, later._replace(start_at=later.end_at, end_at=later.end_at + HOUR))
+    assert health(store, "state", "consecutive_failures", "last_error") == ("failing", 1, "Try again.")
+    attempt(store, report("complete", now + 2 * HOUR))
+    assert health(store, "consecutive_failures", "last_error") == (0, None)

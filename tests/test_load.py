@@ -179,6 +179,9 @@ def test_scans_that_raise_no_alert_are_counted_and_kept_without_their_text(store
     assert rows(store, WITH_TEXT) == [(3,)]
     load(store, [[scan(1, "unsafe", read=1001, recipient="bob@contoso.example")]])
     assert rows(store, WITH_TEXT) == [(4,)]
+    load(store, [[scan(8, "safe")], [scan(8, "clean", read=1001)]])
+    load(store, [[scan(8, "safe", read=1002)]])
+    assert rows(store, "SELECT count(*), count(DISTINCT scan_id) FROM scans") == [(5, 5)]
 
 
 def test_a_site_may_keep_their_text(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_the_third_waits_behind_the_second(tmp_path: Path) -> None:
     first.release()
     waiting.join()
     assert told == ["second"]
-    assert second.wanted()
+    until(second.wanted)
     second.release()
     behind.join()
     assert told == ["second", "third"]

@@ -121,7 +121,7 @@ class Site:
         """
         found = {}
         with self.store.reader() as reader:
-            names = reader.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")
+            names = reader.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal AND schema_name = 'main'")
             tables = reader.rows("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main'")
             for (name,) in [*names, *tables]:
                 if name not in OF_RUNS:

@@ -57,7 +57,10 @@ def run_demo(home: Path, elsewhere: Path) -> Run:
 
 def tables(home: Path) -> dict[str, list[tuple[object, ...]]]:
     with Store(Settings(home=home)).reader() as reader:
-        names = [row[0] for row in reader.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")]
+        names = [
+            row[0]
+            for row in reader.rows("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal")
+        ]
         return {
             name: reader.frame(f"SELECT * FROM {name} ORDER BY ALL").rows() for name in names if name not in OF_RUNS
         }
