@@ -230,6 +230,7 @@ def _progress_artifact(description: str) -> Iterator[Callable[[int, int], None]]
         update_progress_artifact(artifact, progress=100.0 * done / total)
 
     yield progress
+    update_progress_artifact(artifact, progress=100.0)  # also where there was nothing to fetch
 
 
 def _no_progress(done: int, total: int) -> None:

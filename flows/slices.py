@@ -248,7 +248,7 @@ def _report_left(pull: Pull, under_way: Iterable[UnderWay]) -> None:
     if reports:
         with pull.store.transaction() as transaction:
             ledger.record(transaction, pull.source, reports)
-            transaction.publish = state == "failed"
+            transaction.publish = True  # the end of this run is not reached any more
 
 
 def _mention_once(summary: Summary) -> None:

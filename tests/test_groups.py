@@ -158,7 +158,7 @@ class Undo(Exception):
 
 
 readings = st.tuples(
-    st.integers(0, 30), st.sampled_from([HASH, HASH, OTHER_HASH]), st.sampled_from("ab"), st.sampled_from(list(RANKS))
+    st.integers(0, 24), st.sampled_from([HASH, HASH, OTHER_HASH]), st.sampled_from("ab"), st.sampled_from(list(RANKS))
 )
 loads = st.lists(
     st.tuples(st.sampled_from(SOURCES), st.lists(readings, min_size=1, max_size=14)), min_size=1, max_size=5
@@ -250,6 +250,17 @@ def test_an_alias_leads_to_the_living_group_over_several_joins(tmp_path: Path) -
     aliases = rows(store, "SELECT DISTINCT group_id::VARCHAR FROM group_aliases")
     assert aliases == [(oldest,)]
     assert set(grouped(store).values()) == {oldest}
+
+
+def test_a_group_is_as_urgent_as_its_alerts_that_stand_and_cleared_with_the_last(tmp_path: Path) -> None:
+    store = small(tmp_path)
+    told = "SELECT priority, sub_classification, cleared_at IS NOT NULL FROM alert_groups"
+    load(store, [[scan(0), scan(1, "unsafe")]])
+    assert rows(store, told) == [("high", "Malicious attachment", False)]
+    load(store, [[scan(0, "safe", read=1001)]])
+    assert rows(store, told) == [("medium", "Unsafe attachment", False)]
+    load(store, [[scan(1, "safe", read=1002)]])
+    assert rows(store, told) == [("high", "Malicious attachment", True)]
 
 
 def test_nothing_crosses_tenants(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -259,14 +258,12 @@ class Campaign:
         self.watermarks.append(self.site.watermark())
 
 
-Campaigns = Callable[[int], Campaign]
-
-
-@pytest.fixture(scope="module")
-def campaigns(prefect_api: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaigns]:
-    """The campaign of each API generation, run when it is first asked for."""
+@pytest.fixture(scope="module", params=GENERATIONS, ids=["1.0", "2.0"])
+def campaign(
+    request: pytest.FixtureRequest, prefect_api: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Campaign]:
     with pytest.MonkeyPatch.context() as patch:
-        yield cache(lambda generation: run_campaign(generation, lambda: tmp_path_factory.mktemp("home"), patch))
+        yield run_campaign(request.param, lambda: tmp_path_factory.mktemp("home"), patch)
 
 
 def run_campaign(generation: int, new_home: Callable[[], Path], patch: pytest.MonkeyPatch) -> Campaign:
