@@ -5,9 +5,8 @@ The histories use limits of 2 and 6 hours, so that few alerts make many groups.
 
 from collections import Counter
 from contextlib import suppress
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,108 +14,11 @@ from hypothesis import strategies as st
 
 from tasks.database import Store, Transaction
 from tasks.ledger import Source
-from tests.scans import HASH, START, Reading, begun, frame, load, load_into, rows, scan, source
+from tests.group_rules import RANKS, Model
+from tests.scans import HASH, START, begun, load, load_into, rows, scan, source
 
-GAP, SPAN = timedelta(hours=2), timedelta(hours=6)
 OTHER_HASH = "cd" * 32
 SOURCES = (source(1), source(2, "other"), source(3))
-DANGEROUS, LOW = {"malicious", "unsafe"}, {"safe"}
-RANKS = {"malicious": 1, "unsafe": 2, "safe": 9}
-
-
-class Known(NamedTuple):
-    """A scan as the model knows it."""
-
-    key: tuple[str, str]  # tenant, hash
-    detected_at: datetime
-    recipient: str
-    verdicts: tuple[str, ...]
-
-    @property
-    def alert(self) -> bool:
-        return any(verdict not in LOW for verdict in self.verdicts)
-
-    @property
-    def standing(self) -> bool:
-        return self.verdicts[-1] not in LOW
-
-
-class Model:
-    """The design's rules over all alerts there are, after each load."""
-
-    def __init__(self) -> None:
-        self.scans: dict[str, Known] = {}
-        self.load_no: dict[str, int] = {}
-        self.groups: dict[str, str] = {}  # alert → group
-        self.created: list[str] = []  # every id ever given, in order
-        self.moves: Counter[tuple[str, str, str]] = Counter()
-
-    def load(self, of: Source, readings: list[Reading]) -> None:
-        names = frame(readings, of)["scan_id"].to_list()
-        for name, each in zip(names, readings, strict=True):
-            before = self.scans[name].verdicts if name in self.scans else ()
-            key = (of.tenant, each["file_sha256"])
-            self.scans[name] = Known(key, each["detected_at"], each["recipient"], (*before, each["verdict"]))
-        fresh = [name for name, each in self.scans.items() if each.alert and name not in self.load_no]
-        for name in sorted(fresh, key=self._place):
-            self.load_no[name] = len(self.load_no) + 1
-        self._name(self.parts())
-
-    def _place(self, name: str) -> tuple[datetime, str]:
-        return self.scans[name].detected_at, name
-
-    def parts(self) -> list[list[str]]:
-        """The sweep over all alerts, key by key."""
-        found: list[list[str]] = []
-        for name in sorted(self.load_no, key=lambda name: (self.scans[name].key, *self._place(name))):
-            each, part = self.scans[name], found[-1] if found else []
-            if (
-                not part
-                or self.scans[part[0]].key != each.key
-                or each.detected_at - self.scans[part[-1]].detected_at > GAP
-                or each.detected_at - self.scans[part[0]].detected_at > SPAN
-            ):
-                found.append([])
-            found[-1].append(name)
-        return found
-
-    def _name(self, parts: list[list[str]]) -> None:
-        first = {id(part): min(part, key=self.load_no.__getitem__) for part in parts}
-        holder = {name: part for part in parts for name in part}
-        claims: dict[int, list[str]] = {}
-        for group in set(self.groups.values()):
-            members = [name for name, old in self.groups.items() if old == group]
-            claims.setdefault(id(holder[min(members, key=self.load_no.__getitem__)]), []).append(group)
-        before = dict(self.groups)
-        for part in sorted(parts, key=lambda part: self.load_no[first[id(part)]]):
-            if id(part) in claims:
-                group = min(claims[id(part)], key=self.created.index)
-            else:
-                group = first[id(part)]
-                group = f"fresh {len(self.created)}" if group in self.created else group
-                self.created.append(group)
-            self.groups |= dict.fromkeys(part, group)
-        self.moves.update((name, old, self.groups[name]) for name, old in before.items() if old != self.groups[name])
-
-    def exposed(self) -> dict[str, Known]:
-        dangerous = {each.key for each in self.scans.values() if each.verdicts[-1] in DANGEROUS}
-        return {name: each for name, each in self.scans.items() if not each.alert and each.key in dangerous}
-
-    def facts(self, group: str) -> tuple[Any, ...]:
-        members = [self.scans[name] for name, each in self.groups.items() if each == group]
-        key, standing = members[0].key, [each for each in members if each.standing]
-        alerted = {each.recipient for each in self.scans.values() if each.alert and each.key == key}
-        exposed = {each.recipient for each in self.exposed().values() if each.key == key}
-        return (
-            *key,
-            len(members),
-            len({each.recipient for each in members}),
-            min(each.detected_at for each in members),
-            max(each.detected_at for each in members),
-            min(RANKS[verdict] for each in standing or members for verdict in each.verdicts),
-            not standing,
-            len(exposed - alerted),
-        )
 
 
 def compare(transaction: Transaction, model: Model) -> None:

@@ -102,7 +102,7 @@ def run(
 ) -> Chain:
     client = cast(MimecastClient, Pages(pages, refusals))
     extracted = extract(client, piece, scratch / "extracted")
-    validated = validate(extracted.records, scratch, connector, DANGEROUS, open_rejects)
+    validated = validate(extracted.records, scratch, connector, DANGEROUS, open_rejects, datetime.now(UTC))
     return Chain(extracted, validated, transform(validated.records, scratch / "scans", piece, connector, MAPS, site))
 
 
