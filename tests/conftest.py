@@ -1,3 +1,4 @@
+import gc
 import os
 from collections.abc import Iterator
 
@@ -29,3 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         half = "prefect" if "prefect_api" in getattr(item, "fixturenames", ()) else "plain"
         item.add_marker(pytest.mark.xdist_group(half))
     items.sort(key=lambda item: "prefect_api" in getattr(item, "fixturenames", ()))
+
+
+def pytest_unconfigure() -> None:
+    """Hypothesis leaves a callback with the garbage collector, and DuckDB's types complain that they outlive Python."""
+    gc.callbacks.clear()
