@@ -278,6 +278,7 @@ def run_campaign(generation: int, new_home: Callable[[], Path]) -> Campaign:
     simulator = CaseByCase(World.of_records(record for start in cases for record in records_of(start)))
     simulator.world.clock = clock.now
     with serve(simulator) as running, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATTACHMENT_ALERTS_RECHECK_HOURS", "0")
         save("campaign", connector(running, generation, first_look_back_days=7))
 
         def begun() -> Site:
