@@ -111,7 +111,7 @@ def _show(settings: Settings, counts: dict[str, Any]) -> None:
     out.print()
     out.print(groups_table(groups, zone))
     out.print(footer(totals, len(groups), zone, chosen=False))
-    note = "" if counts["received"] else "nothing new: an earlier run has it all"
+    note = "" if counts["new"] or counts["changed"] else "nothing new: an earlier run has it all"
     out.print(heading("What this run did", note), summary(counts, totals.groups), sep="\n")
     out.print(heading("What to try next"))
     for line in _next_steps(store, max(groups, key=lambda each: int(each["alert_count"]))["group_id"]):

@@ -30,6 +30,7 @@ from tasks.untrusted import plain
 log = logging.getLogger("attachment_alerts.database")
 
 LOCK_PATIENCE = 60.0
+RESTFUL = timedelta(seconds=30)  # between two copies: runs make no more of them in their middle
 CONFIG = {
     # The widely installed 1.x clients cannot open the format that 2.0 writes by default; this one both can.
     "storage_compatibility_version": "v1.5.0",
@@ -219,11 +220,14 @@ class Store:
         return datetime.now(UTC) - datetime.fromtimestamp(stamp, UTC)
 
     def may_publish(self) -> bool:
-        """Whether copying would stay under 5 % of the time since the last copy, at 200 MB/s."""
+        """Whether copying would stay under 5 % of the time since the last copy, at 200 MB/s.
+
+        What is copied in a moment (up to 300 MB) never has to wait: the end of a run is always shown then.
+        """
         age = self.publication_age()
         if age is None:
             return True
-        return age > timedelta(seconds=self.published_path.stat().st_size / 200e6 / 0.05)
+        return max(age, RESTFUL) > timedelta(seconds=self.published_path.stat().st_size / 200e6 / 0.05)
 
     @contextmanager
     def reader(self) -> Iterator[Connection]:

@@ -3,9 +3,8 @@
 from datetime import timedelta
 from typing import Literal
 
-from tasks.database import Store
+from tasks.database import RESTFUL, Store
 
-EVERY = timedelta(seconds=30)  # at most, in the middle of a run
 AT_LEAST = timedelta(minutes=15)
 
 
@@ -23,7 +22,7 @@ class Publisher:
         self._brought |= changed
         self._pending = True
         age = self._store.publication_age()
-        due = self._brought and (age is None or age > EVERY) and self._store.may_publish()
+        due = self._brought and (age is None or age > RESTFUL) and self._store.may_publish()
         if due or (high and self._trigger == "poll"):
             self._pending = False
         return not self._pending

@@ -1,11 +1,16 @@
 import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # Before Prefect is imported: a line logged outside of a run is no reason for a warning, which is an error here.
 os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+
+SERVERS_OF_THEIR_OWN = ("test_demo.py", "test_schedule.py")
 
 
 @pytest.fixture(scope="session")
@@ -21,15 +26,30 @@ def prefect_api() -> Iterator[None]:
         yield
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two halves for two cores: the tests that need the Prefect API share it in one process, all others run beside.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that need the Prefect API come first for two processes, being the longer half, and else last.
 
-    In one process alone they come last: Prefect's threads and log handlers stay until the end of the session.
+    Last, because Prefect's threads and log handlers stay until the end of the session.
     """
-    for item in items:
-        half = "prefect" if "prefect_api" in getattr(item, "fixturenames", ()) else "plain"
-        item.add_marker(pytest.mark.xdist_group(half))
-    items.sort(key=lambda item: "prefect_api" in getattr(item, "fixturenames", ()))
+    shared = hasattr(config, "workerinput")
+    items.sort(key=lambda item: _half(item.nodeid) == "prefect", reverse=shared)
+
+
+class TwoHalves(LoadScopeScheduling):
+    """Files that need the Prefect API share one process and its one server; all others are run beside, by file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _half(nodeid)
+
+
+def _half(nodeid: str) -> str:
+    file = Path(nodeid.partition("::")[0])
+    needs_api = file.parent.name == "flows" and file.name not in SERVERS_OF_THEIR_OWN
+    return "prefect" if needs_api or file.name == "test_connectors.py" else str(file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoHalves:
+    return TwoHalves(config, log)
 
 
 def pytest_unconfigure() -> None:

@@ -13,12 +13,10 @@ from tests.flows.site import Clock, Site, connector, noon, save
 MakeSite = Callable[..., Site]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def quick() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of seconds take milliseconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gate, "PACE", 0.0005)
-        yield
+    monkeypatch.setattr(gate, "PACE", 0.0005)
 
 
 @pytest.fixture

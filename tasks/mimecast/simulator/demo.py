@@ -124,11 +124,12 @@ def _not_understood(anchor: int) -> Iterator[Row]:
     minutes = _Delivery(0, _file("minutes.pdf", _PDF), "hr@adatum.example", PEOPLE[5].mail, "Minutes", "safe")
     good = _row(anchor, minutes).record
     for hours, wrong in (
-        (60, good | {"date": "17/11 20:16"}),
-        (40, good | {"fileName": ["minutes.pdf", "agenda.pdf"]}),
-        (25, "scheduled maintenance"),
+        # Not at a full hour, which may be the midnight at which two slices meet: both would count it.
+        (60.3, good | {"date": "17/11 20:16"}),
+        (40.3, good | {"fileName": ["minutes.pdf", "agenda.pdf"]}),
+        (25.3, "scheduled maintenance"),
     ):
-        yield Row(anchor - hours * _HOUR, ALWAYS, wrong)
+        yield Row(anchor - int(hours * _HOUR), ALWAYS, wrong)
 
 
 def _row(anchor: int, delivery: _Delivery) -> Row:
