@@ -29,7 +29,7 @@ def update_groups(transaction: "Transaction", touched: pl.DataFrame, settings: S
         _record(transaction, assigned, now)
         changed = assigned.members.filter(pl.col("group_id").ne_missing(pl.col("old_group_id")))
         affected += [changed["group_id"], changed["old_group_id"].drop_nulls()]
-    refresh(transaction, pl.concat(affected).unique(), now)
+    _refresh(transaction, pl.concat(affected).unique(), touched["detected_at"], now)
 
 
 def _regroup(transaction: "Transaction", moved: pl.DataFrame, settings: Settings) -> Assigned:
@@ -118,15 +118,22 @@ def _record(transaction: "Transaction", assigned: Assigned, now: datetime) -> No
     )
 
 
-def refresh(transaction: "Transaction", group_ids: pl.Series, now: datetime) -> None:
-    """Make the scalars and counts of these groups anew from their alerts."""
-    affected = group_ids.unique().alias("group_id").to_frame()
-    if not affected.is_empty():
-        facts = {"now": now, "dispositions": list(DISPOSITIONS)}
-        for statement in statements("refresh_groups"):
-            transaction.run(
-                statement, {name: facts[name] for name in facts if f"${name}" in statement}, affected=affected
-            )
+def _refresh(transaction: "Transaction", group_ids: pl.Series, moments: pl.Series, now: datetime) -> None:
+    """Make scalars and counts of these groups anew from their alerts: stored ones, and new ones of these moments."""
+    affected = group_ids.alias("group_id").to_frame()
+    first, last = transaction.rows(
+        "SELECT min(first_detected_at), max(last_detected_at) FROM internal.groups SEMI JOIN "
+        "(SELECT group_id::UUID AS group_id FROM affected) USING (group_id)",
+        affected=affected,
+    )[0]
+    facts = {
+        "now": now,
+        "dispositions": list(DISPOSITIONS),
+        "first": min(filter(None, (first, moments.min()))),
+        "last": max(filter(None, (last, moments.max()))),
+    }
+    for statement in statements("refresh_groups"):
+        transaction.run(statement, {name: facts[name] for name in facts if f"${name}" in statement}, affected=affected)
 
 
 def update_exposures(transaction: "Transaction", touched: pl.DataFrame, exposed: pl.DataFrame) -> None:

@@ -33,6 +33,7 @@ ALERT_ONLY = (
 )
 ALERT_COLUMNS = [name for name in (*SCAN_SCHEMA, *LIFE) if name != "place"]
 LOW_COLUMNS = [name for name in ALERT_COLUMNS if name not in ALERT_ONLY]
+HASH_PREFIX = pl.col("file_sha256").str.slice(0, 8).str.to_integer(base=16, dtype=pl.UInt32)
 IDS = {"scan_id", "group_key", "group_id"}
 
 STORED_SCHEMA = pl.Schema({**SCAN_SCHEMA, **LIFE})
@@ -124,7 +125,7 @@ def _load_batch(
     alerts = outcome.scans.filter(alert).with_columns(was=pl.col("group_key"), tenant=pl.lit(source.tenant))
     alerts = alerts.with_columns(group_key=group_key(settings.group_by))
     alerts = alerts.with_columns(old_group_key=pl.when(pl.col("was") != pl.col("group_key")).then("was"))
-    _insert(transaction, source, "low_scans", lows.select(LOW_COLUMNS))
+    _insert(transaction, source, "low_scans", lows.select(*LOW_COLUMNS, hash_prefix=HASH_PREFIX))
     _insert(transaction, source, "alert_scans", alerts.select(ALERT_COLUMNS))
     if not outcome.changes.is_empty():
         transaction.run(

@@ -1,4 +1,4 @@
-"""What the stages of any connector hand to each other: batches of at most 25,000 rows in scratch files.
+"""What the stages of any connector hand to each other: batches of at most 50,000 rows in scratch files.
 
 Files are scratch of one run and removed with it; they are never a checkpoint. They keep memory independent of the
 length of a window and of bursts inside a slice.
@@ -7,12 +7,13 @@ length of a window and of bursts inside a slice.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
-BATCH_ROWS = 25_000
+BATCH_ROWS = 50_000
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,21 @@ class Batches:
     """Frames of equal columns, one file each, in order."""
 
     files: tuple[Path, ...] = ()
+    left_out: tuple[pl.Series, ...] = ()
+    """numbers of the rows of each file that do not count: cheaper than writing all others again"""
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         """The frames, one at a time."""
-        for file in self.files:
-            yield pl.read_ipc(file)
+        for file, numbers in zip_longest(self.files, self.left_out):
+            frame = pl.read_ipc(file)
+            rest = frame if numbers is None or numbers.is_empty() else without(frame, numbers)
+            if not rest.is_empty():
+                yield rest
+
+
+def without(frame: pl.DataFrame, numbers: pl.Series) -> pl.DataFrame:
+    """The other rows."""
+    return frame.filter(~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(numbers.implode()))
 
 
 class Extracted(NamedTuple):

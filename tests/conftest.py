@@ -48,6 +48,7 @@ def _half(nodeid: str) -> str:
     return "prefect" if needs_api or file.name == "test_connectors.py" else str(file)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoHalves:
     return TwoHalves(config, log)
 

@@ -38,6 +38,8 @@ RECORD_FIELDS = (
 )
 REMARKS = ("raw", "problem", "leftover")
 PAGE_SCHEMA = dict.fromkeys((*RECORD_FIELDS, *REMARKS), pl.String)
+_RECORD_SCHEMA = dict.fromkeys(RECORD_FIELDS, pl.String)
+_NO_REMARKS = [pl.lit(None, pl.String).alias(name) for name in REMARKS]
 
 _FIELDS = frozenset(RECORD_FIELDS)
 _BY_LOWER_CASE = {name.lower(): name for name in RECORD_FIELDS}
@@ -156,23 +158,24 @@ def _count(total: object) -> int | None:
 
 
 def _frame(records: list[Record]) -> pl.DataFrame:
-    # 13 keys on average and each of the 13 in every record: no record has another key. Checked without
-    # looking at any record by itself, which would cost as much as decoding it.
-    remarks: dict[str, list[str | None]] = {name: [None] * len(records) for name in REMARKS}
+    # Records with all 13 names and no other are not looked at one by one: it would cost as much as decoding them.
+    odd = [place for place, record in enumerate(records) if len(record) != len(_FIELDS)]
     try:
-        if sum(map(len, records)) == len(_FIELDS) * len(records):
-            columns = {name: [record[name] for record in records] for name in RECORD_FIELDS}
-            return pl.DataFrame(columns | remarks, schema=PAGE_SCHEMA)
-    except KeyError:
-        pass
-    for place, record in enumerate(records):
-        if len(record) != len(_FIELDS) or not record.keys() <= _FIELDS:
-            raw = msgspec.json.encode(record, order="sorted").decode()
-            records[place] = known = _by_known_names(record)
-            remarks["raw"][place], remarks["leftover"][place] = raw, known.get("leftover")
-    return pl.DataFrame(
-        {name: [record.get(name) for record in records] for name in RECORD_FIELDS} | remarks, schema=PAGE_SCHEMA
-    )
+        return _columns(records, odd)
+    except KeyError:  # one with as many names, but others
+        return _columns(records, [place for place, record in enumerate(records) if record.keys() != _FIELDS])
+
+
+def _columns(records: list[Record], odd: list[int]) -> pl.DataFrame:
+    remarks: dict[str, list[str | None]] = {name: [None] * len(records) for name in REMARKS} if odd else {}
+    known = records.copy() if odd else records
+    for place in odd:
+        known[place] = record = _by_known_names(records[place])
+        remarks["raw"][place] = msgspec.json.encode(records[place], order="sorted").decode()
+        remarks["leftover"][place] = record["leftover"]
+    columns = {name: [record[name] for record in known] for name in RECORD_FIELDS}
+    frame = pl.DataFrame(columns | remarks, schema=PAGE_SCHEMA if odd else _RECORD_SCHEMA)
+    return frame if odd else frame.with_columns(_NO_REMARKS)
 
 
 def _by_known_names(record: Record) -> Record:
@@ -187,7 +190,7 @@ def _by_known_names(record: Record) -> Record:
             leftover.append(name)
         else:
             known[meant] = value
-    return known | {"leftover": ",".join(sorted(leftover)) or None}
+    return dict.fromkeys(RECORD_FIELDS) | known | {"leftover": ",".join(sorted(leftover)) or None}
 
 
 def _frame_of_rows(rows: list[Record]) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import polars as pl
 
 from tasks.alerts import SCAN_SCHEMA, scan_id
 from tasks.errors import DatesIgnored
-from tasks.mimecast.validate import raw_record
+from tasks.mimecast.validate import raw_record, read_dates
 from tasks.priority import Maps, prioritise, respond
 from tasks.settings import Settings
 from tasks.stage import Batches, Transformed, write_batches
@@ -35,7 +35,7 @@ def transform(
     maps: Maps,
     settings: Settings,
 ) -> Transformed:
-    """Turn accepted records (with detected_at) into scans.
+    """Turn accepted records into scans.
 
     Raises DatesIgnored when rows came and every one of them lies outside the slice. No row is dropped for its date.
     """
@@ -49,9 +49,9 @@ def transform(
             rows, words = to_scans(batch, connector_id, maps, keep_low=settings.keep_low == "full")
             unseen.update(words)
             accepted += len(rows)
-            low += rows.filter(pl.col("priority") == "low").height
+            low += int((rows["priority"] == "low").sum())
             # The service may read `to` as inclusive: a row exactly at the end is not outside.
-            outside += rows.filter(~pl.col("detected_at").is_between(piece.start, piece.end)).height
+            outside += len(rows) - int(rows["detected_at"].is_between(piece.start, piece.end).sum())
             newest = max(filter(None, (newest, rows["detected_at"].max())), default=None)
             yield rows
 
@@ -66,7 +66,7 @@ def transform(
 
 def to_scans(batch: pl.DataFrame, connector_id: UUID, maps: Maps, *, keep_low: bool) -> tuple[pl.DataFrame, set[str]]:
     """One batch as scans, and the verdicts, actions and routes never seen."""
-    rows = _our_words(batch, connector_id)
+    rows = _our_words(read_dates(batch), connector_id)
     rows, verdicts = prioritise(rows, maps)
     rows, actions = respond(rows, maps)
     routes = rows["route"].drop_nulls().unique()

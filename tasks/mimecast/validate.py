@@ -3,7 +3,6 @@
 Every field is an optional text; unknown fields and values never reject a record.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -15,7 +14,7 @@ from pandera.errors import SchemaErrors
 from tasks.alerts import MOMENT, REJECT_SCHEMA, fingerprint
 from tasks.errors import AnswerNotUnderstood
 from tasks.mimecast.answer import RECORD_FIELDS
-from tasks.stage import Batches, Validated, write_batches
+from tasks.stage import Batches, Validated, without, write_batches
 
 OLDEST = datetime(2003, 1, 1, tzinfo=UTC)  # before the service existed
 AHEAD = timedelta(days=1)
@@ -57,32 +56,31 @@ def validate(
     open_rejects: frozenset[str],
     now: datetime,
 ) -> Validated:
-    """Split records into accepted ones (with detected_at) and rejects.
+    """Tell accepted records from rejects.
 
     `dangerous`: verdicts to look for in the text of rejects. `open_rejects`: ids of the connector's unresolved rejects.
     `now`: by the service's clock, for dates that lie ahead.
     """
     rejects: list[Path] = []
+    left_out: list[pl.Series] = []
     resolved: set[str] = set()
     leftover: set[str] = set()
-
-    def accepted() -> Iterator[pl.DataFrame]:
-        for batch in records:
-            good, bad = split(batch, now)
-            part = as_rejects(bad, connector_id, dangerous)
-            rejects.extend(write_batches([part], scratch / f"rejects-{len(rejects)}").files)
-            if open_rejects:
-                resolved.update(open_rejects & set(good.select(_record_id(connector_id)).to_series()))
-            names = good["leftover"].drop_nulls().unique()
-            leftover.update(name for text in names for name in text.split(","))
-            yield good.drop("leftover", "problem")
-
-    good = write_batches(accepted(), scratch / "accepted")
-    return Validated(good, Batches(tuple(rejects)), tuple(sorted(resolved)), tuple(sorted(leftover)))
+    for batch in records:
+        bad = faults(batch, now)
+        left_out.append(bad["index"])
+        rejected = as_rejects(batch[bad["index"]].hstack([bad["reason"]]), connector_id, dangerous)
+        rejects.extend(write_batches([rejected], scratch / f"rejects-{len(rejects)}").files)
+        if open_rejects:
+            good = without(batch, bad["index"])
+            resolved.update(open_rejects & set(good.select(_record_id(connector_id)).to_series()))
+        names = batch["leftover"].drop_nulls().unique()
+        leftover.update(name for text in names for name in text.split(","))
+    accepted = Batches(records.files, tuple(left_out))
+    return Validated(accepted, Batches(tuple(rejects)), tuple(sorted(resolved)), tuple(sorted(leftover)))
 
 
-def split(batch: pl.DataFrame, now: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Accepted records with `detected_at`, and the others with `reason`.
+def faults(batch: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """The rows that can be no scans: index (row number), reason.
 
     Raises AnswerNotUnderstood when the frame itself is not what pages become: a fault of the program, not of a record.
     """
@@ -95,25 +93,22 @@ def split(batch: pl.DataFrame, now: datetime) -> tuple[pl.DataFrame, pl.DataFram
         ).fill_null(value=False),
         dated=pl.col("detected_at").is_not_null(),
     )
-    helpers = ("usable", "identified", "dated")
     try:
         record_schema(now).validate(rows, lazy=True)
     except SchemaErrors as failures:
         reasons = _reasons(failures.failure_cases)
-    else:
-        return rows.drop(helpers), rows.clear().with_columns(reason=pl.lit("", pl.String))
-    rows = rows.drop(helpers).with_row_index("index").join(reasons, on="index", how="left").drop("index")
-    bad = rows.filter(pl.col("reason").is_not_null())
-    why = pl.when(pl.col("problem").is_not_null()).then("problem").otherwise("reason")
-    return rows.filter(pl.col("reason").is_null()).drop("reason"), bad.with_columns(reason=why)
+        problems = batch["problem"].gather(reasons["index"])
+        return reasons.with_columns(reason=pl.coalesce(problems, "reason"))
+    return pl.DataFrame(schema={"index": pl.UInt32, "reason": pl.String})
 
 
 def _reasons(cases: pl.DataFrame) -> pl.DataFrame:
     if cases["index"].null_count():
         raise AnswerNotUnderstood(f"A page became a frame of the wrong shape: {cases['check'].unique().to_list()}.")
-    return cases.group_by(pl.col("index").cast(pl.UInt32)).agg(
+    by_row = cases.group_by(pl.col("index").cast(pl.UInt32)).agg(
         reason=pl.col("check").cast(pl.String).unique(maintain_order=True).str.join("; ")
     )
+    return by_row.sort("index")
 
 
 def read_dates(batch: pl.DataFrame) -> pl.DataFrame:

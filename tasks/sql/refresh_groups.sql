@@ -1,9 +1,10 @@
--- Make the stored scalars of the groups in `affected` anew from their alerts.
+-- Make the stored scalars of the groups in `affected` anew from their alerts, all detected between two moments.
 DELETE FROM internal.groups WHERE group_id IN (SELECT group_id::UUID FROM affected);
 
 INSERT INTO internal.groups BY NAME
 WITH members AS (
-    SELECT * FROM internal.alert_scans WHERE group_id IN (SELECT group_id::UUID FROM affected)
+    SELECT * FROM internal.alert_scans
+    WHERE detected_at BETWEEN $first AND $last AND group_id IN (SELECT group_id::UUID FROM affected)
 ),
 names AS (
     SELECT group_id, first(file_name ORDER BY n DESC, file_name) AS file_name

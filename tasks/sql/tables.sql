@@ -1,6 +1,7 @@
 -- Schema version 1. The program's own tables; analysts read the views of views.sql.
 -- No primary keys: the single writer and the anti-join hold uniqueness, an index would double the file and
--- slow every insert. Lists are never stored: updating them costs a rewrite of the row.
+-- slow every insert. Lists are never stored: updating them costs a rewrite of the row. Raw records are compressed by
+-- zstd: half the file and less time than what is chosen for short texts.
 CREATE SCHEMA internal;
 
 CREATE TABLE internal.store_state (
@@ -45,10 +46,11 @@ CREATE TABLE internal.low_scans (
     definition VARCHAR,
     details VARCHAR,
     scan_seconds INTEGER,
-    raw VARCHAR,
+    raw VARCHAR USING COMPRESSION zstd,
     fetched_at TIMESTAMPTZ NOT NULL,
     first_loaded_at TIMESTAMPTZ NOT NULL,
-    last_changed_at TIMESTAMPTZ NOT NULL
+    last_changed_at TIMESTAMPTZ NOT NULL,
+    hash_prefix UINTEGER
 );
 
 CREATE TABLE internal.alert_scans (
@@ -75,7 +77,7 @@ CREATE TABLE internal.alert_scans (
     definition VARCHAR,
     details VARCHAR,
     scan_seconds INTEGER,
-    raw VARCHAR,
+    raw VARCHAR USING COMPRESSION zstd,
     fetched_at TIMESTAMPTZ NOT NULL,
     first_loaded_at TIMESTAMPTZ NOT NULL,
     last_changed_at TIMESTAMPTZ NOT NULL,
