@@ -1,0 +1,1 @@
+"""Single values of directory exports, brought to one form: addresses, ids, dates, multi-values, tokens for nothing."""
