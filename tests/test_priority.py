@@ -28,7 +28,7 @@ VERDICTS = {
 }
 UNRECOGNISED = ("medium", 2, "Unrecognised verdict", False, "verdict-unrecognised")
 ACTIONS = {
-    "no_action": "none",
+    "no_action": "none notify",
     "held": "hold held|admin hold|user hold",
     "blocked": "block blocked reject rejected drop",
     "removed": "remove removed strip stripped delete deleted",
