@@ -134,6 +134,14 @@ def _refresh(transaction: "Transaction", group_ids: pl.Series, moments: pl.Serie
     }
     for statement in statements("refresh_groups"):
         transaction.run(statement, {name: facts[name] for name in facts if f"${name}" in statement}, affected=affected)
+    if transaction.rows("SELECT 1 FROM internal.directory_imports LIMIT 1"):
+        count_people(transaction, affected)
+
+
+def count_people(transaction: "Transaction", affected: pl.DataFrame) -> None:
+    """Count the people, devices and unmatched recipients of these groups (group_id) anew."""
+    for statement in statements("count_people"):
+        transaction.run(statement, affected=affected)
 
 
 def update_exposures(transaction: "Transaction", touched: pl.DataFrame, exposed: pl.DataFrame) -> None:

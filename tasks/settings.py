@@ -61,6 +61,24 @@ class Settings(BaseSettings):
     readers_group: str | None = Field(
         default=None, description="system group that may read alerts.duckdb; without it only the owner can"
     )
+    domain_aliases: str = Field(
+        default="",
+        description="domains whose addresses stand for those of another: `old.example=new.example, …`",
+    )
+    plus_addressing: bool = Field(
+        default=True,
+        description="whether `user+tag@` reaches `user@`, as it does in Exchange Online unless switched off",
+    )
+    directory_max_gone_percent: int = Field(
+        default=20,
+        ge=0,
+        le=100,
+        description="an import that would mark more of a source's people as gone is refused unless confirmed",
+    )
+    ansi_code_page: str = Field(
+        default="cp1252",
+        description="encoding of exports that are neither UTF-8 nor UTF-16: that of the exporting Windows",
+    )
     time_zone: str = Field(default="UTC", description="time zone in which the terminal shows times")
 
     @field_validator("home")
@@ -76,6 +94,17 @@ class Settings(BaseSettings):
         except (ZoneInfoNotFoundError, ValueError) as cause:
             raise ValueError(f"{value!r} is no time zone; use a name such as Europe/Berlin") from cause
         return value
+
+    @field_validator("domain_aliases")
+    @classmethod
+    def _pairs(cls, value: str) -> str:
+        _domain_pairs(value)
+        return value
+
+    @cached_property
+    def domain_alias_map(self) -> dict[str, str]:
+        """Alias domain → the domain it stands for, lower case."""
+        return _domain_pairs(self.domain_aliases)
 
     @cached_property
     def overlap(self) -> timedelta:
@@ -97,6 +126,16 @@ class Settings(BaseSettings):
         """The site's own `name` if its home has one, else the default that comes with the checkout."""
         own = self.home / name
         return own if own.exists() else DEFAULTS / name
+
+
+def _domain_pairs(text: str) -> dict[str, str]:
+    pairs = [part.split("=") for part in text.lower().split(",") if part.strip()]
+    if any(len(pair) != PAIR or not all(name.strip() for name in pair) for pair in pairs):
+        raise ValueError("write it as old.example=new.example, further pairs after commas")
+    return {alias.strip(): domain.strip() for alias, domain in pairs}
+
+
+PAIR = 2
 
 
 def load_settings(home: Path | None = None) -> Settings:

@@ -1,7 +1,8 @@
-"""What the stages of any connector hand to each other: batches of at most 50,000 rows in scratch files.
+"""What the stages of any connector hand to each other: batches of at most 50,000 rows.
 
-Files are scratch of one run and removed with it; they are never a checkpoint. They keep memory independent of the
-length of a window and of bursts inside a slice.
+The last batch of a slice, nearly always its only one, stays in memory; the others wait in scratch files, which keeps
+memory independent of the length of a window and of bursts inside a slice. Files are scratch of one run and removed
+with it; they are never a checkpoint.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,16 +19,16 @@ BATCH_ROWS = 50_000
 
 @dataclass(frozen=True)
 class Batches:
-    """Frames of equal columns, one file each, in order."""
+    """Frames of equal columns, in order."""
 
-    files: tuple[Path, ...] = ()
+    parts: tuple[Path | pl.DataFrame, ...] = ()
     left_out: tuple[pl.Series, ...] = ()
-    """numbers of the rows of each file that do not count: cheaper than writing all others again"""
+    """numbers of the rows of each part that do not count: cheaper than copying all others"""
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         """The frames, one at a time."""
-        for file, numbers in zip_longest(self.files, self.left_out):
-            frame = pl.read_ipc(file)
+        for part, numbers in zip_longest(self.parts, self.left_out):
+            frame = pl.read_ipc(part) if isinstance(part, Path) else part
             rest = frame if numbers is None or numbers.is_empty() else without(frame, numbers)
             if not rest.is_empty():
                 yield rest
@@ -75,25 +76,21 @@ class Transformed(NamedTuple):
 
 
 def write_batches(frames: Iterable[pl.DataFrame], folder: Path) -> Batches:
-    """Write small frames as files of at most `BATCH_ROWS` rows, holding no more than that in memory."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files: list[Path] = []
+    """Collect small frames in batches of at most `BATCH_ROWS` rows, all but the last one in files."""
+    parts: list[Path | pl.DataFrame] = []
     held: list[pl.DataFrame] = []
     rows = 0
-
-    def flush() -> None:
-        nonlocal rows
-        if held:
-            files.append(folder / f"{len(files):05}.arrow")
-            pl.concat(held, rechunk=True).write_ipc(files[-1], compression="uncompressed")
-            held.clear()
-            rows = 0
-
     for part in (part for frame in frames for part in frame.iter_slices(BATCH_ROWS)):
         if rows + len(part) > BATCH_ROWS:
-            flush()
+            parts.append(_written(held, folder / f"{len(parts):05}.arrow"))
+            held, rows = [], 0
         if len(part):
             held.append(part)
             rows += len(part)
-    flush()
-    return Batches(tuple(files))
+    return Batches((*parts, pl.concat(held, rechunk=True)) if held else ())
+
+
+def _written(held: list[pl.DataFrame], file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pl.concat(held, rechunk=True).write_ipc(file, compression="uncompressed")
+    return file

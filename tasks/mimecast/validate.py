@@ -61,7 +61,7 @@ def validate(
     `dangerous`: verdicts to look for in the text of rejects. `open_rejects`: ids of the connector's unresolved rejects.
     `now`: by the service's clock, for dates that lie ahead.
     """
-    rejects: list[Path] = []
+    rejects: list[Path | pl.DataFrame] = []
     left_out: list[pl.Series] = []
     resolved: set[str] = set()
     leftover: set[str] = set()
@@ -69,13 +69,13 @@ def validate(
         bad = faults(batch, now)
         left_out.append(bad["index"])
         rejected = as_rejects(batch[bad["index"]].hstack([bad["reason"]]), connector_id, dangerous)
-        rejects.extend(write_batches([rejected], scratch / f"rejects-{len(rejects)}").files)
+        rejects.extend(write_batches([rejected], scratch / f"rejects-{len(rejects)}").parts)
         if open_rejects:
             good = without(batch, bad["index"])
             resolved.update(open_rejects & set(good.select(_record_id(connector_id)).to_series()))
         names = batch["leftover"].drop_nulls().unique()
         leftover.update(name for text in names for name in text.split(","))
-    accepted = Batches(records.files, tuple(left_out))
+    accepted = Batches(records.parts, tuple(left_out))
     return Validated(accepted, Batches(tuple(rejects)), tuple(sorted(resolved)), tuple(sorted(leftover)))
 
 

@@ -23,10 +23,14 @@ SELECT
     scan_id, stored.tenant, c.name AS connector, c.product, detected_at, verdict, priority, priority_rank, priority_rule,
     'Email' AS classification, sub_classification, response,
     list_transform(string_split(response, ','), lambda part: trim(part)) AS responses, disposition,
-    file_sha256, file_name, file_type, sender, domain_of(sender) AS sender_domain, recipient,
-    domain_of(recipient) AS recipient_domain, subject, message_id, route, definition, details, scan_seconds, NULL::VARCHAR AS user_id, NULL::VARCHAR AS match_state,
-    NULL::VARCHAR AS match_rule, fetched_at, first_loaded_at, last_changed_at, raw
-FROM stored LEFT JOIN internal.connectors c USING (connector_id);
+    file_sha256, file_name, file_type, sender, domain_of(sender) AS sender_domain, stored.recipient,
+    domain_of(stored.recipient) AS recipient_domain, subject, message_id, route, definition, details, scan_seconds, r.user_id, r.match_state,
+    r.match_rule, fetched_at, first_loaded_at, last_changed_at, raw
+FROM stored
+LEFT JOIN internal.connectors c USING (connector_id)
+LEFT JOIN internal.recipients r
+    ON stored.tenant = r.tenant AND stored.recipient = r.recipient AND detected_at >= r.valid_from
+    AND (r.valid_to IS NULL OR detected_at < r.valid_to);
 
 CREATE OR REPLACE VIEW alerts AS
 SELECT
@@ -34,8 +38,8 @@ SELECT
     a.priority_rank, a.priority_rule, 'Email' AS classification, a.sub_classification, a.verdict, a.response,
     list_transform(string_split(a.response, ','), lambda part: trim(part)) AS responses, a.disposition,
     a.file_sha256, a.file_name, a.file_type, a.sender, domain_of(a.sender) AS sender_domain, a.recipient,
-    domain_of(a.recipient) AS recipient_domain, a.subject, a.message_id, a.route, a.definition, a.details, a.scan_seconds, NULL::VARCHAR AS user_id,
-    NULL::VARCHAR AS match_state, NULL::VARCHAR AS match_rule, 'new' AS status, NULL::VARCHAR AS assignee,
+    domain_of(a.recipient) AS recipient_domain, a.subject, a.message_id, a.route, a.definition, a.details, a.scan_seconds, r.user_id,
+    r.match_state, r.match_rule, 'new' AS status, NULL::VARCHAR AS assignee,
     NULL::VARCHAR AS close_reason, NULL::TIMESTAMPTZ AS status_changed_at, a.raised_at, a.cleared_at,
     a.first_loaded_at, a.last_changed_at,
     replace(replace(replace(
@@ -43,7 +47,53 @@ SELECT
         '{message_id}', url_encode(coalesce(a.message_id, ''))),
         '{file_sha256}', coalesce(a.file_sha256, '')),
         '{date}', strftime(a.detected_at AT TIME ZONE 'UTC', '%Y-%m-%d')) AS detection_details_url
-FROM internal.alert_scans a LEFT JOIN internal.connectors c USING (connector_id);
+FROM internal.alert_scans a
+LEFT JOIN internal.connectors c USING (connector_id)
+LEFT JOIN internal.recipients r
+    ON a.tenant = r.tenant AND a.recipient = r.recipient AND a.detected_at >= r.valid_from
+    AND (r.valid_to IS NULL OR a.detected_at < r.valid_to);
+
+-- The people of each alert: whom its recipient meant when it was detected, a mail group by its members.
+CREATE OR REPLACE VIEW internal.alert_people AS
+SELECT
+    a.scan_id AS alert_id, a.group_id, a.tenant, a.detected_at, coalesce(m.user_id, p.user_id) AS user_id,
+    p.match_rule, p.match_rank, p.matched_value, CASE WHEN m.user_id IS NOT NULL THEN p.user_id END AS via_group,
+    p.ambiguous, p.snapshot_at
+FROM internal.alert_scans a
+JOIN internal.recipients r
+    ON a.tenant = r.tenant AND a.recipient = r.recipient AND a.detected_at >= r.valid_from
+    AND (r.valid_to IS NULL OR a.detected_at < r.valid_to)
+JOIN internal.recipient_people p
+    ON r.tenant = p.tenant AND r.recipient = p.recipient AND r.valid_from = p.valid_from
+LEFT JOIN internal.group_people m ON p.tenant = m.tenant AND p.user_id = m.group_id;
+
+-- Their devices: links that held when the alert was detected; for a person with none then, those that hold now.
+CREATE OR REPLACE VIEW internal.alert_machines AS
+WITH linked AS (
+    SELECT
+        p.alert_id, p.group_id, p.tenant, p.user_id, d.device_id, d.evidence, d.rank, d.gone_at,
+        p.detected_at >= d.valid_from AND (d.gone_at IS NULL OR p.detected_at < d.gone_at) AS held
+    FROM internal.alert_people p JOIN internal.device_people d ON p.tenant = d.tenant AND p.user_id = d.user_id
+    WHERE NOT p.ambiguous
+),
+chosen AS (
+    SELECT *, bool_or(held) OVER (PARTITION BY alert_id, user_id) AS any_held FROM linked
+)
+SELECT alert_id, group_id, tenant, user_id, device_id, arg_min(evidence, rank) AS evidence, min(rank) AS rank
+FROM chosen WHERE held OR (NOT any_held AND gone_at IS NULL)
+GROUP BY ALL;
+
+CREATE OR REPLACE VIEW alert_users AS
+SELECT
+    x.alert_id, x.tenant, x.user_id, u.display_name, u.upn, u.mail, u.department, u.kind, u.account_enabled,
+    x.match_rule, x.match_rank, x.matched_value, x.via_group, x.ambiguous, x.snapshot_at
+FROM internal.alert_people x LEFT JOIN internal.people u ON x.tenant = u.tenant AND x.user_id = u.user_id;
+
+CREATE OR REPLACE VIEW alert_devices AS
+SELECT
+    x.alert_id, x.tenant, x.user_id, x.device_id, d.device_name, d.os, d.is_compliant, d.is_managed, d.last_seen_at,
+    x.evidence
+FROM internal.alert_machines x LEFT JOIN internal.devices d ON x.tenant = d.tenant AND x.device_id = d.device_id;
 
 CREATE OR REPLACE VIEW alert_groups AS
 WITH lists AS (
@@ -65,6 +115,16 @@ said AS (
     FROM (SELECT group_id, coalesce(response, '') AS response, count(*) AS n FROM internal.alert_scans GROUP BY ALL)
     GROUP BY group_id
 ),
+concerned AS (
+    SELECT group_id, list_sort(list(DISTINCT coalesce(u.display_name, u.upn, u.mail)))[:50] AS users
+    FROM internal.alert_people x JOIN internal.people u ON x.tenant = u.tenant AND x.user_id = u.user_id
+    WHERE NOT x.ambiguous GROUP BY group_id
+),
+machines AS (
+    SELECT group_id, list_sort(list(DISTINCT coalesce(d.device_name, d.device_id::VARCHAR)))[:50] AS devices
+    FROM internal.alert_machines x JOIN internal.devices d ON x.tenant = d.tenant AND x.device_id = d.device_id
+    GROUP BY group_id
+),
 seen AS (
     SELECT
         group_id,
@@ -84,8 +144,8 @@ SELECT
     ) AS key_indicators,
     s.responses, g.worst_disposition, g.released_count, l.verdicts, array_to_string(l.products, ', ') AS product,
     l.connectors, g.alert_count, 0::BIGINT AS suppressed_count, g.recipient_count,
-    NULL::BIGINT AS user_count, NULL::BIGINT AS device_count, NULL::BIGINT AS unmatched_count, g.exposure_count,
-    coalesce(l.recipients, []) AS recipients, []::VARCHAR[] AS users, []::VARCHAR[] AS devices,
+    g.user_count, g.device_count, g.unmatched_count, g.exposure_count,
+    coalesce(l.recipients, []) AS recipients, coalesce(k.users, []) AS users, coalesce(m.devices, []) AS devices,
     coalesce(l.senders, []) AS senders, coalesce(l.sender_domains, []) AS sender_domains,
     coalesce(l.subjects, []) AS subjects, g.file_sha256, coalesce(l.file_names, []) AS file_names,
     g.first_detected_at, g.last_detected_at, g.first_loaded_at, g.last_changed_at, g.cleared_at,
@@ -95,6 +155,8 @@ SELECT
 FROM internal.groups g
 LEFT JOIN lists l USING (group_id)
 LEFT JOIN said s USING (group_id)
+LEFT JOIN concerned k USING (group_id)
+LEFT JOIN machines m USING (group_id)
 LEFT JOIN seen p USING (group_id);
 
 CREATE OR REPLACE VIEW scan_changes AS
@@ -120,13 +182,16 @@ earliest AS (
 )
 SELECT
     x.scan_id, x.tenant, coalesce(g.group_id, f.group_id) AS group_id, x.file_sha256, x.recipient,
-    NULL::VARCHAR AS user_id, x.message_id, x.verdict, x.disposition, x.detected_at, x.first_alert_at,
+    r.user_id, x.message_id, x.verdict, x.disposition, x.detected_at, x.first_alert_at,
     CASE WHEN x.detected_at < x.first_alert_at THEN 'before' ELSE 'after' END AS direction,
     EXISTS (
         SELECT 1 FROM internal.alert_scans a
         WHERE a.tenant = x.tenant AND a.file_sha256 = x.file_sha256 AND a.recipient = x.recipient
     ) AS also_alerted
 FROM exposed x
+LEFT JOIN internal.recipients r
+    ON x.tenant = r.tenant AND x.recipient = r.recipient AND x.detected_at >= r.valid_from
+    AND (r.valid_to IS NULL OR x.detected_at < r.valid_to)
 ASOF LEFT JOIN internal.groups g
     ON x.tenant = g.tenant AND x.file_sha256 = g.file_sha256 AND x.detected_at >= g.first_detected_at
 LEFT JOIN earliest f ON x.tenant = f.tenant AND x.file_sha256 = f.file_sha256;
@@ -175,6 +240,15 @@ WHERE f.state = 'failed' AND f.start_at >= k.origin AND NOT EXISTS (
         AND c.start_at <= f.start_at AND c.end_at > f.start_at
         AND (f.trigger <> 'recheck' OR c.trigger = 'recheck')
 );
+
+-- How old the oldest part of a tenant's directory is: one forgotten export is enough to miss people.
+CREATE OR REPLACE VIEW internal.directory_age AS
+SELECT tenant, max(epoch(now() - snapshot_at) // 3600)::BIGINT AS directory_age_hours
+FROM (
+    SELECT tenant, source, max(snapshot_at) AS snapshot_at
+    FROM internal.directory_imports WHERE state = 'imported' GROUP BY ALL
+)
+GROUP BY tenant;
 
 CREATE OR REPLACE VIEW connector_health AS
 WITH attempts AS (
@@ -243,5 +317,43 @@ SELECT
         WHEN consecutive_failures > 0 THEN last_error
         WHEN dangerous_rejects > 0 THEN format('{} rejected records mention a dangerous verdict: look at the relation rejects.', dangerous_rejects)
     END AS last_error,
-    key_expires_at, rejects_24h, dangerous_rejects, alerts_24h, gaps, NULL::BIGINT AS directory_age_hours
-FROM facts;
+    key_expires_at, rejects_24h, dangerous_rejects, alerts_24h, gaps, directory_age_hours
+FROM facts LEFT JOIN internal.directory_age USING (tenant);
+
+CREATE OR REPLACE VIEW directory_users AS
+SELECT
+    tenant, user_id, display_name, upn, mail, department, job_title, kind, account_enabled, sources, merge_rules,
+    first_seen_at, last_seen_at, gone_at
+FROM internal.people;
+
+CREATE OR REPLACE VIEW directory_addresses AS
+SELECT tenant, address, user_id, rank, rule, source, valid_from, gone_at FROM internal.addresses;
+
+CREATE OR REPLACE VIEW directory_devices AS
+SELECT
+    tenant, device_id, device_name, os, os_version, is_compliant, is_managed, serial_number, last_seen_at, sources, gone_at
+FROM internal.devices;
+
+CREATE OR REPLACE VIEW directory_device_users AS
+SELECT tenant, device_id, user_id, evidence, rank, valid_from, gone_at FROM internal.device_people;
+
+CREATE OR REPLACE VIEW directory_imports AS
+SELECT
+    tenant, source, file_name, family, snapshot_at, imported_at, people, devices, addresses, rejected, warnings, state
+FROM internal.directory_imports;
+
+CREATE OR REPLACE VIEW unmatched_recipients AS
+SELECT
+    a.tenant, a.recipient,
+    any_value(r.reason) || CASE
+        WHEN any_value(g.directory_age_hours) > 168
+            THEN format(' (the directory is {} days old)', any_value(g.directory_age_hours) // 24) ELSE ''
+    END AS reason,
+    count(*) AS alert_count, max(a.detected_at) AS last_detected_at
+FROM internal.alert_scans a
+JOIN internal.recipients r
+    ON a.tenant = r.tenant AND a.recipient = r.recipient AND a.detected_at >= r.valid_from
+    AND (r.valid_to IS NULL OR a.detected_at < r.valid_to)
+LEFT JOIN internal.directory_age g ON a.tenant = g.tenant
+WHERE r.match_state = 'unmatched'
+GROUP BY a.tenant, a.recipient;
