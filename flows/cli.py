@@ -159,6 +159,30 @@ def test_connection(name: Name, as_json: Json = False, home: Home = None) -> Non
     test(name, as_json=as_json)
 
 
+@app.command(epilog=example("import-directory exports/", "import-directory users.csv devices.zip --tenant acme"))
+def import_directory(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATH]...", show_default=False, help="Files, folders or zips. Without: the home's drop folder."
+        ),
+    ] = None,
+    tenant: Annotated[str, typer.Option(help="The organisation the exports belong to.")] = "default",
+    confirm_gone: Annotated[
+        bool, typer.Option("--confirm-gone", help="Import also what would mark many of a source's people as gone.")
+    ] = False,
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """Import exports of people and devices.
+
+    Every file is recognised by its content; all recipients are then looked up again.
+    """
+    from flows.directory_table import import_directory as imported
+
+    imported(paths, tenant, confirm_gone=confirm_gone, as_json=as_json)
+
+
 @app.command(epilog=example("health", "health --json"))
 def health(as_json: Json = False, home: Home = None) -> None:
     """Show how each connector fares; the exit status is for monitoring.

@@ -21,7 +21,7 @@ from typer.core import TyperCommand
 from flows.terminal import err
 from tasks.connector import KEPT_BY_US, Connector
 from tasks.connectors import products
-from tasks.errors import OperatorError
+from tasks.errors import ConnectorRefused, OperatorError
 from tasks.untrusted import plain
 
 ENVIRONMENT = "ATTACHMENT_ALERTS_"
@@ -80,7 +80,13 @@ def asked(
 
 
 def typed_values(product: type[Connector], values: dict[str, Any]) -> dict[str, Any]:
-    """Choices that are numbers as numbers; the rest is left to the connector's own check."""
+    """Choices that are numbers as numbers; the rest is left to the connector's own check.
+
+    Raises ConnectorRefused for an option of another product.
+    """
+    if foreign := values.keys() - product.model_fields.keys():
+        flags = ", ".join(sorted("--" + name.replace("_", "-") for name in foreign))
+        raise ConnectorRefused(f"{flags}: no option of {product.product}. Say which product with --product.")
     return {name: _as_choice(product.model_fields[name], value) for name, value in values.items()}
 
 

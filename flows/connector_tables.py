@@ -9,7 +9,7 @@ from rich.text import Text
 
 from flows.layout import plain_table
 from flows.terminal import SYMBOL, shown
-from tasks.connector import Check, Connector
+from tasks.connector import Check, Connector, PolledConnector
 
 HIDDEN = "********"
 
@@ -47,7 +47,7 @@ def connectors_table(found: dict[str, Connector]) -> Table:
     for name, each in found.items():
         expiry = f"{each.key_expires_at:%Y-%m-%d}" if each.key_expires_at else None
         facts = [shown(fact) for fact in (each.product, each.account_code, each.tenant)]
-        polled = Text(f"{each.polling_minutes} min")
+        polled = Text(f"{each.polling_minutes} min") if isinstance(each, PolledConnector) else shown(None)
         table.add_row(shown(name, "bold"), *facts, polled, shown(expiry), shown(each.connector_id, "dim"))
     return table
 

@@ -19,14 +19,14 @@ from flows.pull import source_of
 from flows.terminal import confirmed, number, out, say, working
 from tasks import connectors as saved
 from tasks import ledger, purge
-from tasks.connector import Account, Check, Connector
+from tasks.connector import Account, Check, Connector, PolledConnector
 from tasks.database import Store
 from tasks.errors import ConnectorRefused, OperatorError
 from tasks.settings import load_settings
 from tasks.turn import Turn, TurnTaken
 
 NoTest = Annotated[bool, typer.Option("--no-test", help="Save without testing the connection first.")]
-Product = Annotated[str, typer.Option(help="Product of the account, where there are several.")]
+Product = Annotated[str, typer.Option(help="Product of the account. Default: the one that is polled for scans.")]
 NewName = Annotated[
     str, typer.Argument(metavar="NAME", help="Name to save it under: lower-case letters, digits, single dashes.")
 ]
@@ -40,7 +40,7 @@ def add(
 ) -> None:
     """Save a new connector."""
     kinds = saved.products()
-    kind = kinds.get(product or next(iter(kinds)))
+    kind = kinds.get(product or next(each for each in kinds if issubclass(kinds[each], PolledConnector)))
     if kind is None:
         raise ConnectorRefused(f"There is no product called {product!r}. Known: {', '.join(kinds)}.")
     with asking():
@@ -53,8 +53,11 @@ def add(
         connector.account_code = account.code if account else None
     with asking():
         saved.save_connector(name, connector)
-    ledger.enrol(Store(load_settings()), source_of(name, connector))
-    say(f"Saved as {name}. Next: {command_as_typed()} poll {name}", style="green")
+    if isinstance(connector, PolledConnector):
+        ledger.enrol(Store(load_settings()), source_of(name, connector))
+        say(f"Saved as {name}. Next: {command_as_typed()} poll {name}", style="green")
+    else:
+        say(f"Saved as {name}.", style="green")
 
 
 def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NAME = "demo"
 OWN_HOME = DEFAULTS / "demo-home"
+EXPORTS = DEFAULTS / "demo"
 
 
 def run_demo(home: Path | None) -> None:
@@ -36,7 +37,9 @@ def run_demo(home: Path | None) -> None:
         server = start(home / "prefect")
         os.environ["PREFECT_API_URL"] = server.url
         counts = _polled(settings, _anchor(home), server.wait, change)
-    _show(settings, counts)
+        change("Importing the company's people and devices")
+        files = _imported()
+    _show(settings, counts, files)
 
 
 def _refuse_foreign(home: Path) -> None:
@@ -99,8 +102,20 @@ def _save(url: str) -> None:
     save_connector(NAME, connector.model_copy(update={"base_url": url}))
 
 
-def _show(settings: Settings, counts: dict[str, Any]) -> None:
+def _imported() -> list[dict[str, Any]]:
+    """Exports as administrators make them, of the company whose mail the simulator scans."""
+    from flows.directory import directory_import
+
+    state = directory_import([str(EXPORTS)], return_state=True)
+    result: Any = state.result(raise_on_failure=False)
+    if isinstance(result, BaseException):
+        raise result
+    return list(result["files"])
+
+
+def _show(settings: Settings, counts: dict[str, Any], files: list[dict[str, Any]]) -> None:
     from flows import lookups
+    from flows.directory_table import show_files
     from flows.group_table import footer, groups_table
     from flows.layout import heading
     from flows.runs import summary
@@ -113,6 +128,8 @@ def _show(settings: Settings, counts: dict[str, Any]) -> None:
     out.print(footer(totals, len(groups), zone, chosen=False))
     note = "" if counts["new"] or counts["changed"] else "nothing new: an earlier run has it all"
     out.print(heading("What this run did", note), summary(counts, totals.groups), sep="\n")
+    out.print(heading("Whom it concerns", "from data/demo"))
+    show_files(files)
     out.print(heading("What to try next"))
     for line in _next_steps(store, max(groups, key=lambda each: int(each["alert_count"]))["group_id"]):
         out.print(Text(f"  {line}"), soft_wrap=True)

@@ -26,6 +26,10 @@ def group_page(page: Page, zone: ZoneInfo) -> RenderableType:
     if group["recipients"]:
         parts += [heading("Recipients", _listed(group["recipients"], group["recipient_count"]))]
         parts.append(Columns([shown(f"  {address}") for address in group["recipients"]], padding=(0, 2)))
+    for title, name in (("People", "user"), ("Devices", "device")):
+        if group[f"{name}s"]:
+            parts += [heading(title, _listed(group[f"{name}s"], group[f"{name}_count"]))]
+            parts.append(Columns([shown(f"  {each}") for each in group[f"{name}s"]], padding=(0, 2)))
     parts += [heading("Alerts", _listed(page.alerts, group["alert_count"])), _alerts(page.alerts, zone)]
     if page.exposures:
         people = f"{group['exposure_count']:,} recipients of this file without an alert"
@@ -44,6 +48,9 @@ def _title(group: dict[str, Any]) -> Text:
 def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
     said = " · ".join(f"{each['response'] or 'nothing'} ({each['count']:,})" for each in group["responses"])
     counts = [f"{group[f'{what}_count']:,} {what}s" for what in ("alert", "recipient")]
+    if group["user_count"] is not None:
+        counts += [f"{group['user_count']:,} people", f"{group['device_count']:,} devices"]
+        counts += [f"{group['unmatched_count']:,} recipients nobody knows"] if group["unmatched_count"] else []
     rows = [
         ("group", Text(group["group_id"], style="cyan")),
         ("detected", span(group, zone).append(f" {zone_name(zone)}")),

@@ -15,6 +15,14 @@ WIDE = 155  # columns from which on every fact has a column of its own
 SHORT_ID = 8
 DISPOSITION = {"released": "bold red", "no_action": "red", "unknown": "yellow", "delayed": "yellow"}
 
+COUNTS = {
+    "Alerts": "alert_count",
+    "Recipients": "recipient_count",
+    "People": "user_count",
+    "Devices": "device_count",
+    "Exposed": "exposure_count",
+}
+
 # A vendor's MIME types are as long as a line; these are what people call the files.
 FILE_TYPES = {
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
@@ -57,7 +65,8 @@ def _wide(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     table.add_column("File", ratio=1, overflow="ellipsis", no_wrap=True)
     table.add_column("Description", min_width=27, overflow="ellipsis", no_wrap=True)
     table.add_column("Response", overflow="ellipsis", no_wrap=True)
-    for title in ("Alerts", "Recipients", "Exposed"):
+    counts = COUNTS if knows_people(groups) else {title: COUNTS[title] for title in ("Alerts", "Recipients", "Exposed")}
+    for title in counts:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column(f"First → last ({zone_name(zone)})", no_wrap=True)
     table.add_column("Status", no_wrap=True)
@@ -69,11 +78,16 @@ def _wide(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
             shown(parts.file_name),
             _kind(parts),
             response(each, " · "),
-            *(number(each[f"{what}_count"]) for what in ("alert", "recipient", "exposure")),
+            *(number(each[name]) for name in counts.values()),
             span(each, zone),
             _status(each),
         )
     return table
+
+
+def knows_people(groups: list[dict[str, Any]]) -> bool:
+    """Whether a directory was imported."""
+    return any(each["user_count"] is not None for each in groups)
 
 
 def _narrow(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
@@ -82,7 +96,8 @@ def _narrow(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     table.add_column("File\nDescription", ratio=1, overflow="ellipsis", no_wrap=True)
     table.add_column("Response\n", overflow="ellipsis", no_wrap=True)
     table.add_column("Alerts\nExposed", justify="right", no_wrap=True)
-    table.add_column("Recip-\nients", justify="right", no_wrap=True)
+    people = knows_people(groups)
+    table.add_column("Recipients\nPeople" if people else "Recip-\nients", justify="right", no_wrap=True)
     table.add_column(f"First detected\nLast ({zone_name(zone)})", no_wrap=True)
     table.add_column("Status\n", no_wrap=True)
     for each in groups:
@@ -93,7 +108,7 @@ def _narrow(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
             _lines(shown(parts.file_name), _kind(parts)),
             response(each, "\n"),
             _lines(number(each["alert_count"]), number(each["exposure_count"])),
-            number(each["recipient_count"]),
+            _lines(number(each["recipient_count"]), *([number(each["user_count"])] if people else [])),
             first if first == last else _lines(first, last),
             _status(each),
         )

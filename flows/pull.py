@@ -19,7 +19,7 @@ from prefect.states import Completed, Failed
 
 from flows.slices import Pull, Stages, pull_slices, record_failure
 from tasks import ledger
-from tasks.connector import Connector
+from tasks.connector import Connector, PolledConnector
 from tasks.connectors import load_connector
 from tasks.database import Store
 from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError
@@ -150,7 +150,9 @@ def _begun(name: str, make_stages: MakeStages, patience: float | None, asked: In
 
 
 def source_of(name: str, connector: Connector) -> ledger.Source:
-    """What the store has to know of a saved connector."""
+    """What the store has to know of a saved connector that is polled for scans."""
+    if not isinstance(connector, PolledConnector):
+        raise SettingsError(f"{name!r} brings no scans, so it is not polled.")
     if connector.connector_id is None:
         raise SettingsError(f"The connector {name!r} was never saved. Save it first.")
     return ledger.Source(

@@ -7,10 +7,11 @@ from rich.table import Table
 from rich.text import Text
 
 from flows import lookups, prefect_api
+from flows.directory_table import show_files
 from flows.layout import facts
 from flows.terminal import PRIORITY, out, print_json, say, shown
 from tasks.database import Store
-from tasks.errors import AlertsError
+from tasks.errors import AlertsError, ConnectorRefused
 from tasks.settings import load_settings
 
 
@@ -21,7 +22,9 @@ def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
     with prefect_api.asking() as change:
         connectors = importlib.import_module("tasks.connectors")
         product = connectors.load_connector(name).product
-        flow = getattr(importlib.import_module(f"flows.{product}"), kind)
+        flow = getattr(importlib.import_module(f"flows.{product}"), kind, None)
+        if flow is None:
+            raise ConnectorRefused(f"{name} is a connector of {product}, which has no {kind}. Use `poll {name}`.")
         change(f"{kind.capitalize()} of {name}")
         state = flow(name, *given, return_state=True)
         result = state.result(raise_on_failure=False)
@@ -30,6 +33,8 @@ def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
         raise counts
     if as_json:
         print_json({"connector": name, "state": state.name, **counts})
+    elif "files" in counts:  # a directory's pull
+        show_files(counts["files"])
     elif counts["skipped"]:
         say(f"Skipped: {counts['skipped']}", style="yellow")
     elif counts["slices"] == 0 and state.is_completed():

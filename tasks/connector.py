@@ -60,27 +60,6 @@ class Connector(Block):
         "tenants never mix.",
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
     )
-    polling_minutes: Literal[5, 10, 15, 30, 60] = Field(
-        default=15, title="Polling frequency (minutes)", description="How often new records are fetched."
-    )
-    first_look_back_days: int = Field(
-        default=7,
-        ge=1,
-        le=60,
-        title="First look-back (days)",
-        description="How far back the very first poll goes. Older records are fetched by a backfill.",
-    )
-    no_verdict: Literal["medium", "low"] = Field(
-        default="medium",
-        title="Priority of scans without a verdict",
-        description="Scans that timed out, failed or say nothing: medium shows them as alerts, low only counts them.",
-    )
-    detection_details_url: str = Field(
-        default="",
-        title="Link to detection details",
-        description="Web address behind an alert; {message_id}, {file_sha256} and {date} are filled in. "
-        "Empty: the product's own console.",
-    )
     key_expires_at: datetime | None = Field(
         default=None,
         title="Keys expire at",
@@ -112,22 +91,9 @@ class Connector(Block):
             return moment
         return moment.replace(tzinfo=UTC)
 
-    @field_validator("detection_details_url")
-    @classmethod
-    def _link(cls, template: str) -> str:
-        if template and not template.startswith(("https://", "http://")):
-            raise ValueError("the link to detection details must begin with https://")
-        try:
-            parts = [part[1:] for part in Formatter().parse(template) if part[1] is not None]
-        except ValueError as wrong:
-            raise ValueError("the link to detection details has a single { or }; write {{ or }}") from wrong
-        if any(name not in LINK_PLACES or spec or conversion for name, spec, conversion in parts):
-            raise ValueError("the link can hold {message_id}, {file_sha256} and {date}, nothing else in braces")
-        return template
-
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The form: address and credentials, then what all products share, then what we keep ourselves."""
+        """The form: address and credentials, then what products share, then what we keep ourselves."""
         key = (cls, args, *kwargs.items())
         if key not in _FORMS:  # one save asks for it fifty times
             form = super().model_json_schema(*args, **kwargs)
@@ -137,11 +103,6 @@ class Connector(Block):
                 form["properties"][name]["position"] = position
             _FORMS[key] = form
         return deepcopy(_FORMS[key])
-
-    @property
-    def link_template(self) -> str:
-        """The template of the link to a detection, or of the nearest page there is."""
-        return self.detection_details_url or self.console_url()
 
     def console_url(self) -> str:
         """The product's console for this account."""
@@ -166,6 +127,50 @@ class Connector(Block):
         return self.key_identity() == other.key_identity() or (
             self.account_code is not None and self.account_code == other.account_code
         )
+
+
+class PolledConnector(Connector):
+    """What connectors have that are polled for scans, beside what all have."""
+
+    polling_minutes: Literal[5, 10, 15, 30, 60] = Field(
+        default=15, title="Polling frequency (minutes)", description="How often new records are fetched."
+    )
+    first_look_back_days: int = Field(
+        default=7,
+        ge=1,
+        le=60,
+        title="First look-back (days)",
+        description="How far back the very first poll goes. Older records are fetched by a backfill.",
+    )
+    no_verdict: Literal["medium", "low"] = Field(
+        default="medium",
+        title="Priority of scans without a verdict",
+        description="Scans that timed out, failed or say nothing: medium shows them as alerts, low only counts them.",
+    )
+    detection_details_url: str = Field(
+        default="",
+        title="Link to detection details",
+        description="Web address behind an alert; {message_id}, {file_sha256} and {date} are filled in. "
+        "Empty: the product's own console.",
+    )
+
+    @field_validator("detection_details_url")
+    @classmethod
+    def _link(cls, template: str) -> str:
+        if template and not template.startswith(("https://", "http://")):
+            raise ValueError("the link to detection details must begin with https://")
+        try:
+            parts = [part[1:] for part in Formatter().parse(template) if part[1] is not None]
+        except ValueError as wrong:
+            raise ValueError("the link to detection details has a single { or }; write {{ or }}") from wrong
+        if any(name not in LINK_PLACES or spec or conversion for name, spec, conversion in parts):
+            raise ValueError("the link can hold {message_id}, {file_sha256} and {date}, nothing else in braces")
+        return template
+
+    @property
+    def link_template(self) -> str:
+        """The template of the link to a detection, or of the nearest page there is."""
+        return self.detection_details_url or self.console_url()
 
 
 C = TypeVar("C", bound=Connector)

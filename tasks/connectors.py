@@ -53,7 +53,8 @@ def products() -> dict[str, type[Connector]]:
         if room.ispkg and importlib.util.find_spec(f"tasks.{room.name}.connector"):
             module = importlib.import_module(f"tasks.{room.name}.connector")
             for thing in vars(module).values():
-                if isinstance(thing, type) and issubclass(thing, Connector) and thing is not Connector:
+                own = isinstance(thing, type) and thing.__module__ == module.__name__
+                if own and issubclass(thing, Connector):
                     found[thing.product] = thing
     return found
 

@@ -5,6 +5,7 @@ AlertsError
 │   ├── SettingsError          a setting or an override file is wrong
 │   ├── UnknownConnector       no connector is saved under that name
 │   ├── ConnectorRefused       a connector cannot be saved or changed like that
+│   ├── ExportRefused          a directory export cannot be read: which file, where in it, what to do
 │   ├── CredentialsRefused     the service does not accept the keys
 │   │   └── KeyExpired             … because they have expired
 │   ├── PermissionMissing      the keys work, but may not read these logs
@@ -44,6 +45,10 @@ class UnknownConnector(OperatorError):
 
 class ConnectorRefused(OperatorError):
     """A connector cannot be saved, renamed or rotated like that."""
+
+
+class ExportRefused(OperatorError):
+    """A directory export cannot be read; nothing of it is used."""
 
 
 class CredentialsRefused(OperatorError):

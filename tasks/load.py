@@ -12,6 +12,7 @@ import polars as pl
 
 from tasks import ledger
 from tasks.alerts import SCAN_SCHEMA
+from tasks.directory.tables import correlate
 from tasks.grouping import group_key
 from tasks.groups import update_exposures, update_groups
 from tasks.settings import Settings
@@ -66,7 +67,7 @@ def load_slice(
     `resolved`: ids of rejects whose record was accepted now. Report and coverage are `close_slice`'s.
     """
     now = datetime.now(UTC)
-    outcomes, touched, exposed = [], [], []
+    outcomes, touched, exposed, recipients = [], [], [], []
     late_by = timedelta()
     for batch in scans:
         outcome, alerts, lows = _load_batch(transaction, source, batch, settings, now)
@@ -74,7 +75,9 @@ def load_slice(
         touched.append(alerts.select(TOUCHED))
         late_by = max(late_by, _lateness(outcome.scans, now))
         exposed.append(_expose(transaction, source, lows))
+        recipients.append(batch["recipient"].unique())
     if touched:
+        correlate(transaction, source.tenant, pl.concat(recipients), settings)
         alerts = pl.concat(touched)  # twice what changed twice: with each key it left
         update_groups(transaction, alerts, settings, now)
         update_exposures(transaction, alerts, pl.concat(exposed))

@@ -75,6 +75,9 @@ class Settings(BaseSettings):
         le=100,
         description="an import that would mark more of a source's people as gone is refused unless confirmed",
     )
+    drop_keep_days: int = Field(
+        default=7, ge=0, description="days after which files that were imported from the drop folder are removed"
+    )
     ansi_code_page: str = Field(
         default="cp1252",
         description="encoding of exports that are neither UTF-8 nor UTF-16: that of the exporting Windows",

@@ -16,9 +16,9 @@ from typer.core import TyperGroup
 
 from flows import cli, mimecast
 from flows.slices import Pull, load
-from tasks import ledger
+from tasks import ledger, reach
 from tasks.database import Store
-from tasks.mimecast import check, reach
+from tasks.mimecast import check
 from tasks.mimecast.connector import HOSTS, MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.mimecast.stages import Stages
@@ -32,6 +32,7 @@ SECTIONS = [
     "See it work",
     "Test it",
     "Connecting a real Mimecast account",
+    "Directory exports: people and devices",
     "Running on a schedule",
     "Backfills",
     "The tables",

@@ -16,7 +16,8 @@ import msgspec
 import polars as pl
 
 from tasks.errors import AnswerNotUnderstood
-from tasks.mimecast.failure import Failure, decoded, failure_of, garbled
+from tasks.failing import Failure
+from tasks.mimecast.failure import decoded, failure_of, garbled
 from tasks.untrusted import plain
 
 log = logging.getLogger("attachment_alerts.mimecast")

@@ -10,11 +10,11 @@ from tasks.errors import (
     PermissionMissing,
     WrongRegion,
 )
+from tasks.gate import BRIEF
 from tasks.mimecast.client import MimecastClient, Quota
 from tasks.mimecast.connector import HOSTS, MimecastConnector
 from tasks.mimecast.failure import PERMISSION
-from tasks.mimecast.gate import BRIEF
-from tasks.mimecast.reach import reach_check
+from tasks.reach import reach_check
 from tasks.untrusted import plain
 
 CLOCK, CREDENTIALS, EXPIRY, REGION = "clock", "credentials", "key expiry", "region"
@@ -34,7 +34,7 @@ def run_checks(connector: MimecastConnector) -> tuple[list[Check], Account | Non
     A check that an earlier one makes impossible is skipped, with the reason. `tasks.connectors.passed` tells
     whether a poll would work.
     """
-    checks = [_address(connector), reach_check(connector)]
+    checks = [_address(connector), reach_check(connector.url, vendor_host=connector.is_vendor_host())]
     if checks[-1].state == "failed":
         return checks + _skipped(AFTER_REACH, "the host cannot be reached"), None
     with MimecastClient(connector, patience=BRIEF) as client:

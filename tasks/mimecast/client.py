@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -16,12 +15,13 @@ import httpx
 
 from tasks.connector import Account
 from tasks.errors import PageTokenRefused, PagingBroken, PermissionMissing, ServiceError
+from tasks.failing import Failure, Retry
+from tasks.gate import SHORTEST, STANDARD, Patience, Tries, gate_of, pause, wait_asked
 from tasks.mimecast.answer import Page, read_data, read_page
 from tasks.mimecast.auth import TOKEN_PATH, BearerToken, SignedRequests
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.failure import Failure, Retry, decoded, token_failure
-from tasks.mimecast.gate import SHORTEST, STANDARD, Patience, Tries, gate_of, pause, wait_asked
-from tasks.mimecast.transport import open_http, transport_failure
+from tasks.mimecast.failure import decoded, token_failure
+from tasks.transport import offset_of, open_http, transport_failure
 
 log = logging.getLogger("attachment_alerts.mimecast")
 
@@ -29,7 +29,6 @@ GET_LOGS = "/api/ttp/attachment/get-logs"
 GET_ACCOUNT = "/api/account/get-account"
 PAGE_CAP = 100_000  # 50 million records in one slice: no honest listing is that long
 EMPTY_PAGES = 3
-HALF_A_SECOND = timedelta(seconds=0.5)  # a Date header is cut to whole seconds
 
 _AGAIN = "The slice is not counted as fetched; the next run fetches it again."
 
@@ -207,16 +206,6 @@ class MimecastClient:
         self._gate.refused(sent_at, wait or SHORTEST)
         with self._counting:
             self.refusals += 1
-
-
-def offset_of(answer: httpx.Response, asked_at: datetime, answered_at: datetime) -> timedelta | None:
-    """Server's clock minus ours, by the middle of the exchange; None without a readable Date."""
-    try:
-        server = parsedate_to_datetime(answer.headers.get("date", ""))
-    except ValueError:
-        return None
-    ours = asked_at + (answered_at - asked_at) / 2
-    return (server if server.tzinfo else server.replace(tzinfo=UTC)) + HALF_A_SECOND - ours
 
 
 def quota_of(response: httpx.Response) -> Quota | None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from tasks.connector import Connector, made
+from tasks.connector import PolledConnector, made
 
 Region = Literal[
     "global", "uk", "us", "eu", "de", "usb", "ca", "za", "au", "je", "jer", "uspcom", "sandbox"
@@ -51,7 +51,7 @@ def _key(title: str, description: str) -> Any:
     return Field(default=SecretStr(""), title=title, description=description)
 
 
-class MimecastConnector(Connector):
+class MimecastConnector(PolledConnector):
     """One Mimecast account: where its API is and the keys that read its attachment-protection logs."""
 
     product: ClassVar[str] = "mimecast"

@@ -5,8 +5,6 @@ from the status line, and an expired key has been seen under several statuses. S
 first.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 import httpx
@@ -23,29 +21,8 @@ from tasks.errors import (
     Unreachable,
     WrongRegion,
 )
+from tasks.failing import Failure, Retry
 from tasks.untrusted import plain
-
-
-class Retry(StrEnum):
-    """What kind of trouble it was; `gate.Patience` says how often each kind is tried again."""
-
-    NEVER = "never"
-    THROTTLED = "request quota used up"
-    SERVER = "service in trouble"
-    METHOD = "method refused"  # the service answers 405 at random
-    CUT = "connection not made or cut"
-    GARBLED = "answer not whole"
-    APPLICATION_ID = "application id not known"  # err_developer_key comes now and then for a good id
-    TOKEN = "token refused"  # noqa: S105 - a kind of trouble
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why there is no result. `wait`: seconds, where the server asked for them."""
-
-    error: AlertsError
-    retry: Retry = Retry.NEVER
-    wait: float | None = None
 
 
 class Fault(NamedTuple):

@@ -243,7 +243,7 @@ WHERE f.state = 'failed' AND f.start_at >= k.origin AND NOT EXISTS (
 
 -- How old the oldest part of a tenant's directory is: one forgotten export is enough to miss people.
 CREATE OR REPLACE VIEW internal.directory_age AS
-SELECT tenant, max(epoch(now() - snapshot_at) // 3600)::BIGINT AS directory_age_hours
+SELECT tenant, max(floor(epoch(now() - snapshot_at) / 3600)::BIGINT) AS directory_age_hours
 FROM (
     SELECT tenant, source, max(snapshot_at) AS snapshot_at
     FROM internal.directory_imports WHERE state = 'imported' GROUP BY ALL

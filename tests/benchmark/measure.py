@@ -17,6 +17,7 @@ from tasks.database import Store
 from tasks.settings import Settings
 from tests.benchmark import pages
 from tests.benchmark.chain import Chain, decode_floor, peak_mib
+from tests.benchmark.directory import correlation, save_exports
 from tests.benchmark.grow import grow
 from tests.benchmark.prefect_part import prefect_part
 
@@ -31,11 +32,13 @@ def main() -> None:
     parser.add_argument(
         "--stored", type=int, default=5_000_000, help="scans in the larger of the two stores that are polled"
     )
+    parser.add_argument("--people", type=int, default=200_000, help="people in the directory that is imported")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         home = Path(folder)
         pages_to_tables(home, asked.records)
         polls(home, asked.stored)
+        directory(home, asked.people)
     report_prefect()
 
 
@@ -84,6 +87,17 @@ def _polls(home: Path, saved: Path, scans: int) -> tuple[float, float, float, fl
 
 def _poll(chain: Chain, folder: Path, number: int) -> None:
     chain.load(chain.prepare(pages.path_of(folder, number), pages.slice_of(number)))
+
+
+def directory(home: Path, people: int) -> None:
+    """What it costs to import a directory and to look every recipient of a million scans up again."""
+    _apart(save_exports, home / "exports", people)
+    cost = _apart(correlation, home / "directory", home / "exports", 1_000_000)
+    out.print(
+        f"[bold]1,000,000 scans against {cost.people:,} people and groups[/], import and correlation: "
+        f"{cost.whole:.1f} s (goal: below 60), peak {cost.peak:.0f} MiB (goal: below 2,048)"
+    )
+    out.print(f"  looking recipients up {cost.resolving:.1f} s, of which the plain join {cost.joining:.2f} s")
 
 
 def report_prefect() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from tasks import gate
 from tasks.connectors import remove, saved_names
-from tasks.mimecast import gate
 from tasks.mimecast.simulator import Simulator, Switches, World, serve
 from tests.flows.site import Clock, Site, connector, noon, save
 

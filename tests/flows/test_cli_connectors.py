@@ -132,7 +132,7 @@ def test_a_name_and_an_account_are_taken_once(
         (("--polling-minutes", "7", "--no-test"), "polling_minutes: Input should be 5, 10, 15, 30 or 60"),
         (("--no-allow-other-host", "--no-test"), "is not an https host of Mimecast"),
         (("--detection-details-url", "javascript:1", "--no-test"), "must begin with https://"),
-        (("--product", "paper"), "There is no product called 'paper'. Known: mimecast."),
+        (("--product", "paper"), "There is no product called 'paper'. Known: entra, mimecast."),
         (("--api", "1.0", "--region", "eu"), "no terminal to ask. Set ATTACHMENT_ALERTS_APPLICATION_ID"),
     ],
 )

@@ -79,6 +79,7 @@ def test_it_works_and_shows_groups_summary_and_what_to_try(twice: Twice) -> None
     assert "19 groups · 11 high · 8 medium" in says
     for line in ("received +[12],", "accepted .* new .* duplicates", "rejected +3", "hidden as low", "alerts +48"):
         assert re.search(line, says), line
+    assert "graph-users.json" in says
     assert f"alerts --home {twice.home}" in says
     assert re.search(r"group [0-9a-f]{8} --home", says)
     assert "connectors add NAME" in says
@@ -90,6 +91,20 @@ def test_the_query_it_suggests_answers(twice: Twice) -> None:
     assert query
     answer = subprocess.run([sys.executable, "-c", query[1]], capture_output=True, text=True, check=True)
     assert "Malicious attachment" in answer.stdout
+
+
+def test_alerts_name_people_and_devices_in_every_way(twice: Twice) -> None:
+    with Store(Settings(home=twice.home)).reader() as reader:
+        ways = dict(reader.rows("SELECT match_state, count(*) FROM alerts GROUP BY ALL"))
+        rules = {rule for (rule,) in reader.rows("SELECT DISTINCT match_rule FROM alerts")}
+        reasons = reader.rows("SELECT recipient, reason FROM unmatched_recipients")
+        via_group = reader.rows("SELECT count(DISTINCT user_id) FROM alert_users WHERE via_group IS NOT NULL")[0][0]
+        devices = reader.rows("SELECT count(*) FROM alert_devices")[0][0]
+    assert ways.keys() == {"matched", "group", "ambiguous", "unmatched"}
+    assert rules >= {"primary", "alias", "primary, without tag"}
+    assert reasons == [("buyer@northwind.example", "external domain")]
+    assert via_group > 1
+    assert devices > 0
 
 
 def test_a_second_run_changes_nothing(twice: Twice) -> None:
@@ -106,6 +121,7 @@ def test_a_second_run_changes_nothing(twice: Twice) -> None:
         "group_aliases",
         "group_changes",
     }
+    filled |= {"alert_users", "alert_devices", "directory_users", "directory_addresses", "directory_devices"}
     assert {name for name in first if first[name]} >= filled - {"scan_changes", "group_aliases", "group_changes"}
 
 

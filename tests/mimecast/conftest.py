@@ -2,8 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.mimecast import gate
-from tasks.mimecast.transport import CA_FILES, CA_FOLDER
+from tasks import gate
+from tasks.transport import CA_FILES, CA_FOLDER
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import AnswerNotUnderstood, ServiceError
+from tasks.failing import Failure, Retry
 from tasks.mimecast.answer import PAGE_SCHEMA, RECORD_FIELDS, Page, read_data, read_page
-from tasks.mimecast.failure import Failure, Retry
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123_456, tzinfo=UTC)
 RECORD = {

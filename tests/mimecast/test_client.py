@@ -12,6 +12,7 @@ import httpx
 import polars as pl
 import pytest
 
+from tasks import gate
 from tasks.connector import Account
 from tasks.errors import (
     AlertsError,
@@ -28,7 +29,6 @@ from tasks.errors import (
     WrongRegion,
 )
 from tasks.mimecast import client as client_module
-from tasks.mimecast import gate
 from tasks.mimecast.client import GET_LOGS, MimecastClient
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import (

@@ -14,7 +14,8 @@ from tasks.errors import (
     Unreachable,
     WrongRegion,
 )
-from tasks.mimecast.failure import Retry, failure_of, faults_of, token_failure
+from tasks.failing import Retry
+from tasks.mimecast.failure import failure_of, faults_of, token_failure
 
 
 def nested(code: str, message: str = "", retryable: bool = False) -> dict[str, Any]:

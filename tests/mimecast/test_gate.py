@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import ServiceUnavailable, Stopped
-from tasks.mimecast.failure import Failure, Retry
-from tasks.mimecast.gate import (
+from tasks.failing import Failure, Retry
+from tasks.gate import (
     BRIEF,
     FIRST_GAP,
     LONGEST,

@@ -79,8 +79,8 @@ def _learnt_too_late() -> Iterator[_Delivery]:
     file, sender, subject = _file("Price list spring.xlsx", _SHEET), "sales@wingtip.test", "New prices"
     for place, person in enumerate(PEOPLE[60:68]):
         yield _Delivery(104 - place * 5, file, sender, person.mail, subject, "safe")
-    for place, person in enumerate(PEOPLE[70:72]):
-        yield _Delivery(19 - place, file, sender, person.mail, subject, "malicious", "hold, notify")
+    for place, address in enumerate((PEOPLE[70].mail, f"sales-emea@{DOMAIN}")):
+        yield _Delivery(19 - place, file, sender, address, subject, "malicious", "hold, notify")
 
 
 def _macros_let_through() -> Iterator[_Delivery]:
@@ -98,7 +98,8 @@ def _undecided() -> Iterator[_Delivery]:
     for place, verdict in enumerate(verdicts):
         file = _file(f"Site plans part {place + 1}.zip", _ZIP)
         action = "detain, escalate" if verdict == "suspicious macro" else "none, none"
-        recipient = PEOPLE[120 + place].mail
+        local, _, domain = PEOPLE[120 + place].mail.partition("@")
+        recipient = f"{local}+plans@{domain}" if place % 2 else f"{local}@{domain}"
         yield _Delivery(86 - place * 11, file, "plans@litware.example", recipient, "Site plans", verdict, action)
 
 

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 import httpx
 
 from tasks.errors import Stopped
-from tasks.mimecast.failure import Failure, Retry
+from tasks.failing import Failure, Retry
 
 PACE = 1.0  # factor on every wait; tests make it small
 
@@ -28,7 +28,7 @@ WIDEN, NARROW = 1.7, 0.97
 def pause(seconds: float, stop: threading.Event) -> None:
     """Wait; raises Stopped at once when the run is asked to end."""
     if stop.wait(max(seconds, 0.0) * PACE):
-        raise Stopped("The run was asked to stop. Complete slices are kept, the others are fetched again next time.")
+        raise Stopped("The run was asked to stop. What is complete is kept, the rest is fetched again next time.")
 
 
 def server_wait(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -8,8 +8,7 @@ from cryptography.x509.oid import NameOID
 
 from tasks.connector import Check
 from tasks.errors import Unreachable
-from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.transport import (
+from tasks.transport import (
     causes,
     company_ca,
     open_http,
@@ -28,9 +27,8 @@ _SET_CA = (
 )
 
 
-def reach_check(connector: MimecastConnector) -> Check:
+def reach_check(url: str, *, vendor_host: bool) -> Check:
     """Talks to the host without sending any key."""
-    url = connector.url
     try:
         issuer = _issuer(url)
     except Unreachable as unusable:  # what the environment says of authorities or proxies
@@ -41,13 +39,13 @@ def reach_check(connector: MimecastConnector) -> Check:
     if issuer is None:
         return Check(REACHED, "warning", f"{answers}, without encryption.", "Use https outside of this machine.")
     if company_ca() and not _publicly_trusted(url):
-        return _inspected(connector, answers, issuer)
+        return _inspected(vendor_host, answers, issuer)
     return Check(REACHED, "ok", f"{answers}, with a certificate by {issuer}.")
 
 
-def _inspected(connector: MimecastConnector, answers: str, issuer: str) -> Check:
+def _inspected(vendor_host: bool, answers: str, issuer: str) -> Check:
     trusted = " and ".join(company_ca())
-    if not connector.is_vendor_host():
+    if not vendor_host:
         return Check(REACHED, "ok", f"{answers}, with a certificate by {issuer}, trusted through {trusted}.")
     return Check(
         REACHED,

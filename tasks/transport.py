@@ -3,13 +3,15 @@
 import os
 import socket
 import ssl
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from urllib.request import getproxies, proxy_bypass
 
 import certifi
 import httpx
 
 from tasks.errors import AlertsError, ServiceUnavailable, Unreachable
-from tasks.mimecast.failure import Failure, Retry
+from tasks.failing import Failure, Retry
 from tasks.untrusted import plain
 
 TIMEOUT = httpx.Timeout(60, connect=15, pool=None)  # seconds
@@ -17,6 +19,7 @@ USER_AGENT = "attachment-alerts"
 # The first that is set. The last two are what other programs call the same thing; httpx itself ignores them.
 CA_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 CA_FOLDER = "SSL_CERT_DIR"
+HALF_A_SECOND = timedelta(seconds=0.5)  # a Date header is cut to whole seconds
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -90,6 +93,16 @@ def proxy_of(base_url: str) -> str | None:
         return None
     proxy = httpx.URL(address if "://" in address else f"http://{address}")
     return plain(f"{proxy.scheme}://{proxy.host}" + (f":{proxy.port}" if proxy.port else ""))
+
+
+def offset_of(answer: httpx.Response, asked_at: datetime, answered_at: datetime) -> timedelta | None:
+    """Server's clock minus ours, by the middle of the exchange; None without a readable Date."""
+    try:
+        server = parsedate_to_datetime(answer.headers.get("date", ""))
+    except ValueError:
+        return None
+    ours = asked_at + (answered_at - asked_at) / 2
+    return (server if server.tzinfo else server.replace(tzinfo=UTC)) + HALF_A_SECOND - ours
 
 
 def causes(error: BaseException) -> list[BaseException]:

@@ -1,0 +1,131 @@
+"""All sources of a tenant → its people, addresses, devices and groups."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+import polars as pl
+
+from tasks.correlation import Directory
+from tasks.directory import devices as machines
+from tasks.directory import members as groups
+from tasks.directory import people as persons
+from tasks.directory.model import Parsed
+from tasks.directory.snapshot import next_facts, next_objects
+
+REFERRED = (
+    "entra_id", "ad_guid", "onprem_guid", "ad_sid", "onprem_sid", "ad_dn", "onprem_dn", "upn", "onprem_upn",
+    "primary_smtp", "mail", "display_name", "domain", "sam_account", "onprem_domain", "onprem_sam",
+)  # fmt: skip
+"""Columns by which exports refer to people: the others would only be copied along."""
+
+OWN_RANK = 5
+"""Addresses up to this rank make a domain one of the tenant's own; private addresses and guests' do not."""
+
+
+class Sources(NamedTuple):
+    """What all sources of a tenant say, each frame with `source` first; columns of the source_… tables."""
+
+    objects: pl.DataFrame
+    addresses: pl.DataFrame
+    members: pl.DataFrame
+    devices: pl.DataFrame
+    device_users: pl.DataFrame
+
+
+class Built(NamedTuple):
+    """What is made of them; columns of the tables of the same names."""
+
+    people: pl.DataFrame
+    addresses: pl.DataFrame
+    devices: pl.DataFrame
+    device_people: pl.DataFrame
+    group_people: pl.DataFrame
+    own_domains: pl.DataFrame
+    warnings: tuple[str, ...]
+
+    def lookup(self, sources: pl.DataFrame) -> Directory:
+        """What recipients are looked up in; `sources`: source, snapshot_at, has_aliases."""
+        return Directory(self.addresses, self.people, sources, self.own_domains["domain"])
+
+
+def imported(sources: Sources, parsed: list[Parsed], at: datetime) -> Sources:
+    """The sources after complete imports: each one that `parsed` names is a new snapshot, the others stay."""
+    for name in sorted({each.source for each in parsed}):
+        files = [each for each in parsed if each.source == name]
+        sources = Sources(
+            *(
+                _renewed(frame, field, name, pl.concat([getattr(each, field) for each in files]), at)
+                for field, frame in zip(Sources._fields, sources, strict=True)
+            )
+        )
+    return sources
+
+
+def _renewed(frame: pl.DataFrame, field: str, source: str, seen: pl.DataFrame, at: datetime) -> pl.DataFrame:
+    stored, others = frame.filter(pl.col("source") == source), frame.filter(pl.col("source") != source)
+    seen = seen.rename({"row": "row_no"}, strict=False).with_columns(source=pl.lit(source))
+    if field in ("objects", "devices"):
+        key = "object_key" if field == "objects" else "device_key"
+        following = next_objects(stored, seen.unique(key, keep="first", maintain_order=True), key, at)
+    else:
+        following = next_facts(stored, seen, at)
+    return pl.concat([others, following.select(others.columns)])
+
+
+def build(sources: Sources) -> tuple[Sources, Built]:
+    """Merge the sources; they come back with the ids of persons and devices that their rows belong to."""
+    merged = persons.merge_people(sources.objects)
+    joined = machines.merge_devices(sources.devices)
+    ids, keys = merged.select("source", "object_key", "user_id"), ["source", "object_key"]
+    objects = sources.objects.drop("user_id").join(ids, on=keys, maintain_order="left")
+    devices = sources.devices.drop("device_id").join(joined, on=["source", "device_key"], maintain_order="left")
+    sources = sources._replace(
+        objects=objects.select(sources.objects.columns), devices=devices.select(sources.devices.columns)
+    )
+    addresses = sources.addresses.join(ids, on=keys).drop("object_key").unique(maintain_order=True)
+    members = sources.members.filter(pl.col("gone_at").is_null())
+    named = sources.objects.select("source", "object_key", "user_id", "kind", *REFERRED)
+    expanded = groups.expand_groups(members, named, merged)
+    domain = pl.col("address").str.extract(r"@([^@]*)$").alias("domain")
+    built = Built(
+        _people(sources, merged),
+        addresses,
+        _devices(sources, joined),
+        machines.device_people(sources.device_users, joined, named, merged),
+        expanded.members.drop("via"),
+        addresses.filter(pl.col("rank") <= OWN_RANK, pl.col("gone_at").is_null()).select(domain).unique().drop_nulls(),
+        _warnings(expanded.warnings),
+    )
+    return sources, built
+
+
+def _warnings(found: pl.DataFrame) -> tuple[str, ...]:
+    """What was found out about mail groups, in sentences."""
+    says = {
+        "unresolved": "{} members of mail groups are in no import: they are not told as concerned.",
+        "too_deep": "{} nested mail groups lie too deep and were not opened.",
+        "too_large": "{} members were left out: their mail groups are too large to name everybody.",
+    }
+    counts = found.group_by("problem").agg(pl.col("count").sum()).sort("problem").rows()
+    return tuple(says[problem].format(count) for problem, count in counts)
+
+
+def _people(sources: Sources, merged: pl.DataFrame) -> pl.DataFrame:
+    """Who is still there is described by what is still there."""
+    lives = sources.objects.group_by("user_id").agg(
+        pl.col("first_seen_at").min(),
+        last_seen_at=pl.col("seen_at").max(),
+        gone_at=pl.when(pl.col("gone_at").is_not_null().all()).then(pl.col("gone_at").max()),
+    )
+    present = pl.col("gone_at").is_null()
+    current = sources.objects.filter(present | present.any().over("user_id").not_())
+    return persons.people(current, merged).join(lives, on="user_id", how="left")
+
+
+def _devices(sources: Sources, joined: pl.DataFrame) -> pl.DataFrame:
+    lives = sources.devices.group_by("device_id").agg(
+        gone_at=pl.when(pl.col("gone_at").is_not_null().all()).then(pl.col("gone_at").max())
+    )
+    present = pl.col("gone_at").is_null()
+    current = sources.devices.filter(present | present.any().over("device_id").not_())
+    return machines.devices(current, joined).join(lives, on="device_id", how="left")

@@ -1,0 +1,53 @@
+"""The watched folder: exports that somebody drops there are imported by the next scheduled run.
+
+What was read moves to `done/` or `refused/` beside it and is removed after some days, for it holds personal data.
+"""
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tasks.settings import Settings
+
+DONE, REFUSED = "done", "refused"
+
+
+def drop_folder(settings: Settings) -> Path:
+    """The site's drop folder, made where it is missing: only its owner may read it."""
+    folder = settings.home / "drop"
+    for each in (folder, folder / DONE, folder / REFUSED):
+        each.mkdir(parents=True, exist_ok=True, mode=0o750)
+    return folder
+
+
+def waiting(folder: Path) -> list[Path]:
+    """Files and folders that wait for an import, oldest name first; hidden ones are still being written."""
+    return sorted(
+        each for each in folder.iterdir() if each.name not in (DONE, REFUSED) and not each.name.startswith(".")
+    )
+
+
+def put_away(path: Path, folder: Path, *, refused: bool, now: datetime) -> Path:
+    """Move what was read out of the way; its name begins with the time, so that the same name may come again."""
+    target = folder / (REFUSED if refused else DONE) / f"{now:%Y%m%dT%H%M%S%f}-{path.name}"
+    return Path(shutil.move(path, target))
+
+
+def clear(folder: Path, settings: Settings, now: datetime) -> int:
+    """Remove what was put away longer ago than the site keeps it; how many files and folders."""
+    limit = now - timedelta(days=settings.drop_keep_days)
+    old = [each for kind in (DONE, REFUSED) for each in (folder / kind).iterdir() if _put_away_at(each) < limit]
+    for each in old:
+        if each.is_dir():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
+    return len(old)
+
+
+def _put_away_at(path: Path) -> datetime:
+    """By the name, for copying tools change times of files; what is named otherwise was not put away by us."""
+    try:
+        return datetime.strptime(path.name.partition("-")[0], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
+    except ValueError:
+        return datetime.now(UTC)

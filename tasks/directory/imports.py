@@ -1,0 +1,139 @@
+"""One import: files of any sources become the tenant's directory, and its recipients are looked up again."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, NamedTuple
+from uuid import uuid4
+
+import polars as pl
+
+from tasks.correlation import resolve
+from tasks.directory import tables
+from tasks.directory.build import build, imported
+from tasks.directory.model import Parsed
+from tasks.directory.snapshot import share_gone
+from tasks.errors import StoreBusy
+
+if TYPE_CHECKING:
+    from tasks.database import Store
+
+TRIES = 3  # imports of one tenant that may be faster than this one
+
+
+class Export(NamedTuple):
+    """One part of a file or pull: a zip or a mixed file has several."""
+
+    file_name: str
+    digest: str
+    """SHA-256 of the content: the same file again changes nothing"""
+    parsed: Parsed
+
+
+class Imported(NamedTuple):
+    """What became of it; a row of `directory_imports` unless it was unchanged."""
+
+    export: Export
+    state: Literal["imported", "unchanged", "refused"]
+    reason: str | None = None
+
+
+def import_exports(
+    store: "Store", tenant: str, exports: list[Export], now: datetime, *, confirmed: bool = False
+) -> list[Imported]:
+    """Import complete snapshots of the sources that the exports name; the other sources stay.
+
+    A source that holds what it held is left alone; one that would lose more than the set share of its people is refused
+    unless `confirmed`. Nothing is computed under the writer's lock; raises StoreBusy if other imports of this tenant
+    were faster three times.
+    """
+    for _ in range(TRIES):
+        with store.transaction() as transaction:
+            stored = tables.read(transaction, tenant)
+            recipients = tables.recipients_of(transaction, tenant)
+        outcomes = [_judged(stored, each, exports, store, confirmed) for each in exports]
+        taken = [each.export.parsed for each in outcomes if each.state == "imported"]
+        if not taken:
+            _note_refusals(store, tenant, outcomes, now)
+            return outcomes
+        sources, built = build(imported(stored.sources, taken, now))
+        rows = _rows(tenant, outcomes, now)
+        latest = _latest(stored.latest, rows)
+        settings = store.settings
+        resolved = resolve(
+            recipients, built.lookup(latest), settings.domain_alias_map, plus_addressing=settings.plus_addressing
+        )
+        with store.transaction() as transaction:
+            if not tables.is_still(transaction, tenant, stored):
+                continue
+            tables.write(transaction, tenant, sources, built, resolved)
+            tables.record(transaction, rows)
+            # What polls brought while this was computed.
+            tables.correlate(transaction, tenant, tables.recipients_of(transaction, tenant), settings)
+            tables.count_all(transaction, tenant)
+            transaction.changed = transaction.publish = True
+        return outcomes
+    raise StoreBusy(f"Other imports for the tenant {tenant} kept changing its directory. Import one at a time.")
+
+
+def _judged(stored: tables.Stored, export: Export, exports: list[Export], store: "Store", confirmed: bool) -> Imported:
+    source = export.parsed.source
+    together = [each for each in exports if each.parsed.source == source]
+    latest = stored.latest.filter(pl.col("source") == source)
+    if not latest.is_empty() and sorted(each.digest for each in together) == latest["digests"].item().to_list():
+        return Imported(export, "unchanged")
+    limit = store.settings.directory_max_gone_percent
+    for field, key in (("objects", "object_key"), ("devices", "device_key")):
+        held = getattr(stored.sources, field).filter(pl.col("source") == source)
+        share = share_gone(held, pl.concat([getattr(each.parsed, field) for each in together]), key)
+        if share * 100 > limit and not confirmed:
+            return Imported(
+                export,
+                "refused",
+                f"It would mark {share:.0%} of the {field} of {source} as gone, more than {limit} %: probably the "
+                "export is filtered or cut short. Export all of it, or import it again with --confirm-gone.",
+            )
+    return Imported(export, "imported")
+
+
+def _rows(tenant: str, outcomes: list[Imported], now: datetime) -> pl.DataFrame:
+    """Rows of `directory_imports`."""
+    rows = [
+        {
+            "import_id": str(uuid4()),
+            "tenant": tenant,
+            "source": each.export.parsed.source,
+            "file_name": each.export.file_name,
+            "family": each.export.parsed.family,
+            "digest": each.export.digest,
+            "snapshot_at": each.export.parsed.snapshot_at or now,
+            "imported_at": now,
+            "people": each.export.parsed.objects.height,
+            "devices": each.export.parsed.devices.height,
+            "addresses": each.export.parsed.addresses.height,
+            "rejected": each.export.parsed.rejects.height,
+            "warnings": [*each.export.parsed.warnings, *filter(None, [each.reason])],
+            "has_aliases": each.export.parsed.has_aliases,
+            "state": each.state,
+        }
+        for each in outcomes
+        if each.state != "unchanged"
+    ]
+    return pl.DataFrame(rows, schema=tables.IMPORT_SCHEMA)
+
+
+def _latest(before: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """source, snapshot_at, has_aliases after this import."""
+    new = (
+        rows.filter(pl.col("state") == "imported")
+        .group_by("source")
+        .agg(pl.col("snapshot_at").max(), pl.col("has_aliases").any())
+    )
+    others = before.drop("digests").join(new, on="source", how="anti")
+    return pl.concat([others, new.select(others.columns)])
+
+
+def _note_refusals(store: "Store", tenant: str, outcomes: list[Imported], now: datetime) -> None:
+    rows = _rows(tenant, outcomes, now)
+    if not rows.is_empty():
+        with store.transaction() as transaction:
+            tables.record(transaction, rows)
+            transaction.changed = transaction.publish = True

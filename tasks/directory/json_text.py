@@ -1,0 +1,96 @@
+"""The text of a JSON export → its records, whatever envelope they come in (reference 1.4).
+
+One page (`{"value": […]}`), an array of pages, a bare array, one object, JSON Lines, and documents one after the other.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple, NoReturn
+
+import msgspec
+
+from tasks.errors import ExportRefused
+from tasks.untrusted import plain
+
+Record = dict[str, Any]
+
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+_BROKEN = (msgspec.DecodeError, UnicodeError, RecursionError)
+# Numbers too long for any type are kept as their text.
+_LENIENT = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)
+
+
+class Page(NamedTuple):
+    """Records that came in one envelope."""
+
+    context: str
+    """what follows `$metadata#` in `@odata.context`; empty where there is none"""
+    records: list[object]
+    more: bool
+    """there is a next page"""
+
+
+def read_pages(text: str, name: str) -> list[Page]:
+    """The pages of a file; records outside of any envelope are a page of their own.
+
+    Raises ExportRefused, with line and column, for text that is no JSON or an answer that says what went wrong.
+    """
+    pages: list[Page] = []
+    loose: list[object] = []
+    for document in _documents(text.removeprefix("\ufeff"), name):
+        for value in document if isinstance(document, list) else [document]:
+            page = _page(value, name)
+            if page is None:
+                loose.append(value)
+            else:
+                pages.append(page)
+    return [*pages, Page("", loose, more=False)] if loose else pages
+
+
+def _documents(text: str, name: str) -> list[Any]:
+    for pieces in ([text], [line for line in text.split("\n") if line.strip()]):
+        try:
+            return [msgspec.json.decode(piece) for piece in pieces]
+        except _BROKEN:
+            continue
+    return list(_one_after_the_other(text, name))
+
+
+def _one_after_the_other(text: str, name: str) -> Iterator[Any]:
+    """Documents of several lines each, and JSON that is not strict: half characters, control characters, NaN."""
+    at = 0
+    while rest := re.compile(r"\S").search(text, at):
+        try:
+            value, at = _LENIENT.raw_decode(text, rest.start())
+            mended = _HALF_CHARACTER.sub("\ufffd", json.dumps(value, ensure_ascii=False))
+            yield msgspec.json.decode(mended)
+        except json.JSONDecodeError as wrong:
+            _refuse(text, name, wrong.pos, wrong.msg)
+        except (ValueError, RecursionError):
+            _refuse(text, name, rest.start(), "nested too deeply or a number too long")
+
+
+def _refuse(text: str, name: str, position: int, why: str) -> NoReturn:
+    line, column = text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position)
+    raise ExportRefused(
+        f"{plain(name)}, line {line}, column {column}: not JSON ({why}). The file is damaged or cut short; "
+        "export it again."
+    )
+
+
+def _page(value: object, name: str) -> Page | None:
+    """The envelope that `value` is; None if it is a record, or nothing known."""
+    if not isinstance(value, dict):
+        return None
+    if isinstance(error := value.get("error"), dict):
+        code, message = (plain(str(error.get(part) or "none")) for part in ("code", "message"))
+        raise ExportRefused(
+            f"{plain(name)} holds an error of the service instead of data (code {code}: {message}). "
+            "Ask again, and save the answer that brings the data."
+        )
+    records = value.get("value")
+    if "value" not in value or not isinstance(records, list):
+        return None
+    _, _, context = str(value.get("@odata.context") or "").partition("#")
+    return Page(context, records, more=bool(value.get("@odata.nextLink")))

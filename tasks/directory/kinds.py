@@ -1,0 +1,97 @@
+"""What an object of a directory is: person, shared mailbox, room, group, contact, guest, service or system account.
+
+Rules of reference/directory-exports.md sections 3.1 and 3.3 E. Expressions on text columns; an expression that an
+export has no column for is `NOT_TOLD`.
+"""
+
+import polars as pl
+
+NOT_TOLD = pl.lit(None, pl.String)
+
+# msExchRecipientTypeDetails (3.1), a 64-bit number; its remote forms are mailboxes in the cloud.
+_BY_RECIPIENT_TYPE = {
+    "shared": (4, 34_359_738_368),
+    "room": (16, 32, 8_589_934_592, 17_179_869_184),
+    "contact": (64,),
+    "group": (256, 512, 1024, 2048),
+}
+_RECIPIENT_TYPES = {str(number): kind for kind, numbers in _BY_RECIPIENT_TYPE.items() for number in numbers}
+DYNAMIC_GROUP = "2048"
+
+# Mailboxes that Exchange and mail servers make for themselves, by local part; and by account name.
+_SYSTEM = (
+    r"(?i)^(?:healthmailbox[0-9a-f\-]*|(?:systemmailbox|discoverysearchmailbox)\{?[0-9a-f\-]*\}?"
+    r"|(?:federatedemail|migration)\.[0-9a-f\-]{36}|postmaster|mailer-daemon)$"
+)
+_SYSTEM_ACCOUNT = r"(?i)^(?:healthmailbox[0-9a-f]+|sm_[0-9a-f]{17})$"
+# Accounts of Entra Connect (MSOL_, AAD_, Sync_, ADSyncMSA) and those that sites name so themselves; and of Windows.
+_SERVICE = r"(?i)^(?:(?:msol|aad)_[0-9a-f]+|sync_[^@]+_[0-9a-f]+|adsyncmsa.*|svc[\-_.].+)$"
+_SERVICE_ACCOUNT = r"(?i)^(?:krbtgt(?:_\d+)?|guest|defaultaccount|wdagutilityaccount|azureadssoacc\$?)$"
+_SERVICE_CLASSES = (
+    "msds-managedserviceaccount",
+    "msds-groupmanagedserviceaccount",
+    "msds-delegatedmanagedserviceaccount",
+)
+_GROUP_CLASSES = (
+    "group",
+    "groupofnames",
+    "groupofuniquenames",
+    "posixgroup",
+    "msexchdynamicdistributionlist",
+)
+_PERSON_CLASSES = ("user", "inetorgperson", "person", "organizationalperson", "posixaccount")
+
+
+def kind(
+    *,
+    upn: pl.Expr = NOT_TOLD,
+    mail: pl.Expr = NOT_TOLD,
+    sam: pl.Expr = NOT_TOLD,
+    user_type: pl.Expr = NOT_TOLD,
+    recipient_type: pl.Expr = NOT_TOLD,
+    base: pl.Expr = NOT_TOLD,
+) -> pl.Expr:
+    """The kind of an object, never null.
+
+    `base`: what its class says (`kind_of_class`, or `group` for a listing of groups); `recipient_type`:
+    msExchRecipientTypeDetails as text; `user_type`: Member or Guest, which counts before `#EXT#` in the UPN, for
+    there are members with such names.
+    """
+    system = pl.any_horizontal(
+        *(_local(each).str.contains(_SYSTEM) for each in (upn, mail)), sam.str.contains(_SYSTEM_ACCOUNT)
+    )
+    service = pl.any_horizontal(
+        *(_local(each).str.contains(_SERVICE) for each in (upn, sam)), sam.str.contains(_SERVICE_ACCOUNT)
+    )
+    told = user_type.str.strip_chars().str.to_lowercase()
+    guest = pl.coalesce(told == "guest", upn.str.contains("(?i)#EXT#"), pl.lit(value=False))
+    by_type = recipient_type.str.strip_chars().replace_strict(_RECIPIENT_TYPES, default=None, return_dtype=pl.String)
+    return (
+        pl.when(base.is_in(["group", "contact", "service"])).then(base)
+        .when(system).then(pl.lit("system"))
+        .when(service).then(pl.lit("service"))
+        .otherwise(pl.coalesce(by_type, pl.when(guest).then(pl.lit("guest")), pl.lit("person")))
+    )  # fmt: skip
+
+
+def kind_of_class(classes: pl.Expr) -> pl.Expr:
+    """What objectClass (list of texts) makes of an entry: group, contact, service, device, person; null for the rest.
+
+    A managed service account is a computer to its schema, a computer a user: the narrower class decides.
+    """
+    names = classes.list.eval(pl.element().str.strip_chars().str.to_lowercase())
+
+    def any_of(*wanted: str) -> pl.Expr:
+        return pl.any_horizontal(names.list.contains(name) for name in wanted)
+
+    return (
+        pl.when(any_of(*_SERVICE_CLASSES)).then(pl.lit("service"))
+        .when(any_of("computer")).then(pl.lit("device"))
+        .when(any_of("contact")).then(pl.lit("contact"))
+        .when(any_of(*_GROUP_CLASSES)).then(pl.lit("group"))
+        .when(any_of(*_PERSON_CLASSES)).then(pl.lit("person"))
+    )  # fmt: skip
+
+
+def _local(address: pl.Expr) -> pl.Expr:
+    return address.str.extract(r"^\s*([^@]*)")

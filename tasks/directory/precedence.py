@@ -1,0 +1,31 @@
+"""What the name of a source says: the system it comes from, and whose word counts first."""
+
+import polars as pl
+
+
+def system(source: str | pl.Expr = "source") -> pl.Expr:
+    """`ad` for exports of Active Directory; `entra` for all others: one directory in the cloud stands behind them."""
+    column = pl.col(source) if isinstance(source, str) else source
+    return pl.when((column == "ad") | column.str.starts_with("ad-")).then(pl.lit("ad")).otherwise(pl.lit("entra"))
+
+
+def people_rank() -> pl.Expr:
+    """0 Graph, 1 Entra's own files, 2 Active Directory, 3 others, which see people only in passing."""
+    source = pl.col("source")
+    graph = source.str.starts_with("graph-") & (source != "graph-managed-devices")
+    return (
+        pl.when(graph)
+        .then(0)
+        .when(source.str.starts_with("entra-"))
+        .then(1)
+        .when(system() == "ad")
+        .then(2)
+        .otherwise(3)
+    )
+
+
+def device_rank() -> pl.Expr:
+    """0 Intune, which manages the device, 1 Entra, 2 Active Directory."""
+    source = pl.col("source")
+    managed = source.str.starts_with("intune-") | (source == "graph-managed-devices")
+    return pl.when(managed).then(0).when(system() == "entra").then(1).otherwise(2)

@@ -1,0 +1,39 @@
+"""Files, folders and zips → what they say; a file that cannot be read is refused by itself."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks.directory.archive import expand
+from tasks.directory.headers import load_headers
+from tasks.directory.imports import Export
+from tasks.directory.recognise import read_export
+from tasks.errors import ExportRefused
+from tasks.settings import Settings
+
+
+class Refused(NamedTuple):
+    """A file that nothing of was used."""
+
+    file_name: str
+    reason: str
+
+
+def read_files(paths: Iterable[Path], settings: Settings) -> tuple[list[Export], list[Refused]]:
+    """What the files in these places say, each recognised by its content. Nothing is written.
+
+    Raises ExportRefused for a path that does not exist.
+    """
+    headers = load_headers(settings)
+    exports: list[Export] = []
+    refused: list[Refused] = []
+    for name, content in expand(paths):
+        try:
+            parts = read_export(name, content, headers, settings.ansi_code_page)
+        except ExportRefused as error:
+            refused.append(Refused(name, str(error)))
+            continue
+        digest = hashlib.sha256(content).hexdigest()
+        exports += [Export(name, digest, part) for part in parts]
+    return exports, refused

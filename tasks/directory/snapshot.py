@@ -1,0 +1,57 @@
+"""An import is a snapshot of its source: what is new, what is still there, what is gone. Pure functions on frames."""
+
+from datetime import datetime
+
+import polars as pl
+
+from tasks.correlation import BEGINNING
+
+LIFE = ("valid_from", "gone_at")
+
+
+def next_objects(stored: pl.DataFrame, seen: pl.DataFrame, key: str, at: datetime) -> pl.DataFrame:
+    """Rows of one source after a complete import: those seen as they are now, the others marked as gone.
+
+    `stored` has the columns of `seen` and its id (null in what is new), first_seen_at, seen_at, gone_at.
+    """
+    moment = pl.lit(at, stored.schema["first_seen_at"])
+    kept = [name for name in stored.columns if name not in seen.columns]
+    known = stored.select(key, *kept)
+    # Nothing is known of a new source: a join would only copy all of it.
+    nulls = [pl.lit(None, known.schema[name]).alias(name) for name in kept]
+    rows = seen.with_columns(nulls) if stored.is_empty() else seen.join(known, on=key, how="left")
+    now = rows.with_columns(
+        first_seen_at=pl.coalesce("first_seen_at", moment), seen_at=moment, gone_at=pl.lit(None, moment_type(stored))
+    )
+    gone = stored.join(seen, on=key, how="anti").with_columns(gone_at=pl.coalesce("gone_at", moment))
+    return pl.concat([now.select(stored.columns), gone])
+
+
+def next_facts(stored: pl.DataFrame, seen: pl.DataFrame, at: datetime) -> pl.DataFrame:
+    """Facts of one source with [valid_from, gone_at) after a complete import.
+
+    A source's first import is valid from the beginning of time (design: Correlation).
+    """
+    fact = [name for name in stored.columns if name not in LIFE]
+    kind = moment_type(stored)
+    holds = pl.col("gone_at").is_null()
+    ended, current = stored.filter(~holds), stored.filter(holds)
+    since = BEGINNING if stored.is_empty() else at
+    seen = seen.select(fact).unique(maintain_order=True)
+    new = seen.join(current, on=fact, how="anti", nulls_equal=True)
+    over = current.join(seen, on=fact, how="anti", nulls_equal=True).with_columns(gone_at=pl.lit(at, kind))
+    still = current.join(seen, on=fact, how="semi", nulls_equal=True)
+    new = new.with_columns(valid_from=pl.lit(since, kind), gone_at=pl.lit(None, kind)).select(stored.columns)
+    return pl.concat([ended, over, still, new])
+
+
+def share_gone(stored: pl.DataFrame, seen: pl.DataFrame, key: str) -> float:
+    """Share of what a source holds now that an import would mark as gone."""
+    current = stored.filter(pl.col("gone_at").is_null())
+    if current.is_empty():
+        return 0.0
+    return current.join(seen, on=key, how="anti").height / current.height
+
+
+def moment_type(frame: pl.DataFrame) -> pl.DataType:
+    return frame.schema["gone_at"]

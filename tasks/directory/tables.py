@@ -1,0 +1,187 @@
+"""The directory in the store: read what is there, write what an import made of it, look recipients up."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from tasks.alerts import MOMENT
+from tasks.correlation import Directory, Resolved, resolve, routes
+from tasks.directory.build import Built, Sources
+from tasks.groups import count_people
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from tasks.database import Transaction
+
+IDS = ("user_id", "device_id", "group_id", "import_id")
+# Shared SQL knows no vendor: its names for columns of ours.
+IN_SQL = {
+    "entra_id": "cloud_id", "entra_device_id": "cloud_device_id", "entra_object_id": "cloud_object_id",
+    "intune_id": "mdm_id",
+}  # fmt: skip
+OURS = {theirs: ours for ours, theirs in IN_SQL.items()}
+NO_SOURCES = pl.DataFrame(
+    schema={"source": pl.String, "snapshot_at": MOMENT, "has_aliases": pl.Boolean, "digests": pl.List(pl.String)}
+)
+
+IMPORT_SCHEMA = pl.Schema(
+    {
+        "import_id": pl.String(),
+        "tenant": pl.String(),
+        "source": pl.String(),
+        "file_name": pl.String(),
+        "family": pl.String(),
+        "digest": pl.String(),
+        "snapshot_at": MOMENT,
+        "imported_at": MOMENT,
+        "people": pl.Int64(),
+        "devices": pl.Int64(),
+        "addresses": pl.Int64(),
+        "rejected": pl.Int64(),
+        "warnings": pl.List(pl.String()),
+        "has_aliases": pl.Boolean(),
+        "state": pl.String(),
+    }
+)
+
+
+class Stored(NamedTuple):
+    """A tenant's directory as the store holds it."""
+
+    imports: int
+    """how many imports there were: another number on writing means that somebody else was faster"""
+    sources: Sources
+    latest: pl.DataFrame
+    """source, snapshot_at, has_aliases, digests of the newest import of each source"""
+
+
+def read(transaction: "Transaction", tenant: str) -> Stored:
+    """Everything an import needs to know."""
+    frames = [_read(transaction, f"source_{field}", tenant) for field in Sources._fields]
+    return Stored(_imports(transaction, tenant), Sources(*frames), _latest(transaction, tenant))
+
+
+def _imports(transaction: "Transaction", tenant: str) -> int:
+    sql = "SELECT count(*) FROM internal.directory_imports WHERE tenant = $tenant AND state = 'imported'"
+    return int(transaction.rows(sql, {"tenant": tenant})[0][0])
+
+
+def _read(transaction: "Transaction", table: str, tenant: str) -> pl.DataFrame:
+    names = [row[0] for row in transaction.rows(
+        "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'internal' AND table_name = $table "
+        "AND database_name = current_database() ORDER BY column_index", {"table": table},
+    )]  # fmt: skip
+    columns = [f"{name}::VARCHAR AS {name}" if name in IDS else name for name in names if name != "tenant"]
+    rows = transaction.frame(
+        f"SELECT {', '.join(columns)} FROM internal.{table} WHERE tenant = $tenant", {"tenant": tenant}
+    )
+    return rows.rename(OURS, strict=False)
+
+
+def _latest(transaction: "Transaction", tenant: str) -> pl.DataFrame:
+    return transaction.frame(
+        """
+        SELECT source, max(snapshot_at) AS snapshot_at, bool_or(has_aliases) AS has_aliases,
+            list(digest ORDER BY digest) AS digests
+        FROM (
+            SELECT *, imported_at = max(imported_at) OVER (PARTITION BY source) AS newest
+            FROM internal.directory_imports WHERE tenant = $tenant AND state = 'imported'
+        )
+        WHERE newest GROUP BY source
+        """,
+        {"tenant": tenant},
+    ).cast(NO_SOURCES.schema)
+
+
+def is_still(transaction: "Transaction", tenant: str, stored: Stored) -> bool:
+    """Whether nobody has imported anything since."""
+    return _imports(transaction, tenant) == stored.imports
+
+
+def write(transaction: "Transaction", tenant: str, sources: Sources, built: Built, resolved: Resolved) -> None:
+    """Put an import in the place of what was there."""
+    for field, frame in zip(Sources._fields, sources, strict=True):
+        _replace(transaction, tenant, f"source_{field}", frame)
+    for table in ("people", "addresses", "devices", "device_people", "group_people", "own_domains"):
+        _replace(transaction, tenant, table, getattr(built, table))
+    _replace(transaction, tenant, "recipients", resolved.recipients)
+    _replace(transaction, tenant, "recipient_people", resolved.candidates)
+
+
+def count_all(transaction: "Transaction", tenant: str) -> None:
+    """Count the people, devices and unmatched recipients of all groups of the tenant anew."""
+    groups = transaction.frame(
+        "SELECT replace(group_id::VARCHAR, '-', '') AS group_id FROM internal.groups WHERE tenant = $tenant",
+        {"tenant": tenant},
+    )
+    count_people(transaction, groups)
+
+
+def record(transaction: "Transaction", rows: pl.DataFrame) -> None:
+    """Add files to the relation `directory_imports`."""
+    _insert(transaction, "directory_imports", rows)
+
+
+def _replace(transaction: "Transaction", tenant: str, table: str, rows: pl.DataFrame) -> None:
+    transaction.run(f"DELETE FROM internal.{table} WHERE tenant = $tenant", {"tenant": tenant})
+    _insert(transaction, table, rows.with_columns(tenant=pl.lit(tenant)))
+
+
+def _insert(transaction: "Transaction", table: str, rows: pl.DataFrame) -> None:
+    rows = rows.rename(IN_SQL, strict=False)
+    if not rows.is_empty():
+        columns = [f"{name}::UUID AS {name}" if name in IDS else name for name in rows.columns]
+        transaction.run(f"INSERT INTO internal.{table} BY NAME SELECT {', '.join(columns)} FROM rows", rows=rows)
+
+
+def recipients_of(transaction: "Transaction", tenant: str) -> pl.Series:
+    """Every recipient of the tenant's scans."""
+    rows = transaction.frame(
+        "SELECT recipient FROM internal.low_scans WHERE tenant = $tenant AND recipient IS NOT NULL "
+        "UNION SELECT recipient FROM internal.alert_scans WHERE tenant = $tenant AND recipient IS NOT NULL "
+        "ORDER BY recipient",
+        {"tenant": tenant},
+    )
+    return rows["recipient"]
+
+
+def correlate(transaction: "Transaction", tenant: str, recipients: pl.Series, settings: Settings) -> None:
+    """Look up those recipients that were never looked up before; nothing where no directory was imported."""
+    latest = _latest(transaction, tenant)
+    if latest.is_empty():
+        return
+    new = transaction.frame(
+        "SELECT recipient FROM asked ANTI JOIN (SELECT recipient FROM internal.recipients WHERE tenant = $tenant) "
+        "USING (recipient)",
+        {"tenant": tenant},
+        asked=recipients.drop_nulls().unique().alias("recipient").to_frame(),
+    )["recipient"]
+    if new.is_empty():
+        return
+    asked = routes(new, settings.domain_alias_map, plus_addressing=settings.plus_addressing)
+    resolved = resolve(
+        new,
+        _directory(transaction, tenant, asked, latest),
+        settings.domain_alias_map,
+        plus_addressing=settings.plus_addressing,
+    )
+    for table, rows in (("recipients", resolved.recipients), ("recipient_people", resolved.candidates)):
+        _insert(transaction, table, rows.with_columns(tenant=pl.lit(tenant)))
+
+
+def _directory(transaction: "Transaction", tenant: str, asked: pl.DataFrame, latest: pl.DataFrame) -> Directory:
+    """The part of the directory that these addresses can meet."""
+    addresses = transaction.frame(
+        "SELECT address, user_id::VARCHAR AS user_id, rank, rule, source, valid_from, gone_at FROM internal.addresses "
+        "SEMI JOIN asked USING (address) WHERE tenant = $tenant",
+        {"tenant": tenant},
+        asked=asked.select("address").unique(),
+    )
+    people = transaction.frame(
+        "SELECT p.user_id::VARCHAR AS user_id, kind, account_enabled, last_seen_at FROM internal.people p "
+        "SEMI JOIN (SELECT user_id::UUID AS user_id FROM known) USING (user_id) WHERE tenant = $tenant",
+        {"tenant": tenant},
+        known=addresses.select("user_id").unique(),
+    )
+    domains = transaction.frame("SELECT domain FROM internal.own_domains WHERE tenant = $tenant", {"tenant": tenant})
+    return Directory(addresses, people, latest.drop("digests"), domains["domain"])

@@ -1,0 +1,53 @@
+"""Several requests in one (`$batch`): each has its own answer, and may fail by itself."""
+
+from collections.abc import Container, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import httpx
+
+from tasks.entra.answer import Page, Record, not_understood, read_page
+from tasks.failing import Failure, Retry
+from tasks.gate import wait_asked
+
+Absent = Literal["gone", "forbidden"]
+
+
+def asked(paths: Sequence[str], done: Container[str]) -> dict[str, Any]:
+    """The body of a batch. One that is sent again asks only for what failed."""
+    open_ones = [(place, path) for place, path in enumerate(paths) if path not in done]
+    return {"requests": [{"id": str(place), "method": "GET", "url": path} for place, path in open_ones]}
+
+
+def settle(paths: Sequence[str], answers: object, done: dict[str, Page | Absent]) -> bool | Failure:
+    """Sort the answers of a batch into `done`; the first failure, throttling before others, where there is one."""
+    by_id = (
+        {str(each.get("id")): each for each in answers if isinstance(each, dict)} if isinstance(answers, list) else {}
+    )
+    failures: list[Failure] = []
+    for place, path in enumerate(paths):
+        if path in done:
+            continue
+        answer = by_id.get(str(place))
+        result = _part(answer) if answer else not_understood("an answer is missing in a batch")
+        if isinstance(result, Failure):
+            failures.append(result)
+        else:
+            done[path] = result
+    failures.sort(key=lambda failure: (failure.retry is not Retry.THROTTLED, -(failure.wait or 0)))
+    return failures[0] if failures else True
+
+
+def _part(answer: Record) -> Page | Absent | Failure:
+    status, headers = answer.get("status"), answer.get("headers")
+    if not isinstance(status, int):
+        return not_understood("an answer without a status in a batch")
+    if status == httpx.codes.NOT_FOUND:
+        return "gone"
+    if status == httpx.codes.FORBIDDEN:
+        return "forbidden"
+    told = {str(name): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {}
+    told = {name: value for name, value in told.items() if name.lower() not in ("content-length", "content-encoding")}
+    response = httpx.Response(status, headers=told, json=answer.get("body"))
+    page = read_page(response)
+    return replace(page, wait=wait_asked(response)) if isinstance(page, Failure) else page

@@ -1,0 +1,158 @@
+"""The connection test: one line per thing that can be wrong, in the order in which a request meets them."""
+
+from datetime import UTC, datetime, timedelta
+
+from tasks.connector import Account, Check
+from tasks.entra.client import GraphClient
+from tasks.entra.connector import EntraConnector
+from tasks.entra.groups import HIDDEN_PERMISSION
+from tasks.entra.pull import STREAMS, USERS, Stream, needs
+from tasks.errors import AlertsError, CredentialsRefused, KeyExpired, PermissionMissing, WrongRegion
+from tasks.gate import BRIEF
+from tasks.reach import REACHED, reach_check
+from tasks.untrusted import plain
+
+SIGN_IN_HOST, GRAPH_HOST = f"{REACHED}, sign-in", f"{REACHED}, Graph"
+CLOCK, CREDENTIALS, EXPIRY, LEAST, ACCOUNT = "clock", "credentials", "key expiry", "least permissions", "directory"
+PERMISSIONS = tuple(f"reads {stream.name}" for stream in STREAMS)
+AFTER_REACH = (CLOCK, CREDENTIALS, EXPIRY, *PERMISSIONS, LEAST, ACCOUNT)
+
+CLOCK_MAY_DIFFER = timedelta(seconds=60)  # a signed statement is good for ten minutes; people should know earlier
+WARN_BEFORE_EXPIRY = timedelta(days=14)
+_ROTATE = "Give a new one with `attachment-alerts connectors rotate`."
+
+
+def check(connector: EntraConnector) -> list[Check]:
+    """Every check in order; `tasks.connectors.passed` tells whether a pull would work."""
+    return run_checks(connector)[0]
+
+
+def run_checks(connector: EntraConnector) -> tuple[list[Check], Account | None]:
+    """Every check in order, and the directory the keys belong to where it could be asked.
+
+    A check that an earlier one makes impossible is skipped, with the reason. A permission that only leaves a stream
+    out is a warning; without users there is no pull.
+    """
+    checks = [_address(connector), *_hosts(connector)]
+    if any(each.state == "failed" for each in checks):
+        return checks + _skipped(AFTER_REACH, "the host cannot be reached"), None
+    with GraphClient(connector, patience=BRIEF) as client:
+        clock = _clock(client)
+        refusals = {USERS: _refusal(client, USERS)}
+        keys = _keys(connector, clock, refusals[USERS])
+        if keys[0].state != "ok":
+            return [*checks, clock, *keys, *_skipped((*PERMISSIONS, LEAST, ACCOUNT), "no token")], None
+        refusals |= {stream: _refusal(client, stream) for stream in STREAMS if stream is not USERS}
+        roles = client.roles()
+        permissions = [_permission(stream, refusal, roles) for stream, refusal in refusals.items()]
+        account, told = _account(client, connector)
+    return [*checks, clock, *keys, *permissions, _least(roles), told], account
+
+
+def _address(connector: EntraConnector) -> Check:
+    if connector.is_vendor_host():
+        return Check("address", "ok", f"{connector.url}, sign-in at {connector.login_url}.")
+    says = f"{connector.url} is not a host of Microsoft; the keys are sent there because the connector allows it."
+    return Check("address", "warning", says, "Right for a simulator or a gateway of your own. Else correct it.")
+
+
+def _hosts(connector: EntraConnector) -> list[Check]:
+    found = []
+    for name, url in ((SIGN_IN_HOST, connector.login_url), (GRAPH_HOST, connector.url)):
+        reached = reach_check(url, vendor_host=connector.is_vendor_host())
+        found.append(Check(name, reached.state, reached.says, reached.next_step))
+    return found
+
+
+def _clock(client: GraphClient) -> Check:
+    try:
+        difference = client.clock_difference()
+    except AlertsError as error:
+        return Check(CLOCK, "warning", f"The server's time could not be asked. {error}", "Test again later.")
+    if difference is None:
+        return Check(CLOCK, "ok", "The server does not tell its time; this machine's clock is taken as right.")
+    seconds = difference.total_seconds()
+    if abs(difference) <= CLOCK_MAY_DIFFER:
+        return Check(CLOCK, "ok", "This machine's clock agrees with the server's.")
+    way = "behind" if seconds > 0 else "ahead of"
+    says = f"This machine's clock is {abs(seconds):.0f} s {way} the server's."
+    return Check(CLOCK, "warning", says, "Set it by NTP: a sign-in by certificate is refused for it.")
+
+
+def _refusal(client: GraphClient, stream: Stream) -> AlertsError | None:
+    try:
+        client.object(stream.probe)
+    except AlertsError as error:
+        return error
+    return None
+
+
+def _keys(connector: EntraConnector, clock: Check, refused: AlertsError | None) -> list[Check]:
+    """Credentials and expiry: what the first request, which needs a token, tells about both."""
+    match refused:
+        case None | PermissionMissing():
+            which = "certificate" if connector.certificate() else "client secret"
+            return [Check(CREDENTIALS, "ok", f"Microsoft accepts the {which}."), _expiry(connector)]
+        case KeyExpired():
+            expired = Check(EXPIRY, "failed", str(refused), _ROTATE)
+            return [*_skipped((CREDENTIALS,), "expired keys are not compared"), expired]
+        case CredentialsRefused() | WrongRegion():
+            step = "Set this machine's clock first. " if clock.state == "warning" else ""
+            wrong = Check(CREDENTIALS, "failed", str(refused), f"{step}Correct the connector and test again.")
+        case _:
+            wrong = Check(CREDENTIALS, "failed", str(refused), "Test again later.")
+    return [wrong, *_skipped((EXPIRY,), "no token")]
+
+
+def _expiry(connector: EntraConnector) -> Check:
+    ends = connector.key_expires_at
+    if ends is None:
+        return Check(EXPIRY, "ok", "Not expired. When the secret will expire is not known here.")
+    left = ends - datetime.now(UTC)
+    if left < timedelta(0):
+        says = f"By the date known here, the keys expired on {ends:%Y-%m-%d}, but they work."
+        return Check(EXPIRY, "warning", says, "Correct the date of the connector.")
+    if left < WARN_BEFORE_EXPIRY:
+        return Check(EXPIRY, "warning", f"The keys expire on {ends:%Y-%m-%d}, in {left.days} days.", _ROTATE)
+    return Check(EXPIRY, "ok", f"The keys are good until {ends:%Y-%m-%d}.")
+
+
+def _permission(stream: Stream, refused: AlertsError | None, roles: frozenset[str] | None) -> Check:
+    """Whether the stream may be read, by asking for one object of it; what the token claims explains a refusal."""
+    name = f"reads {stream.name}"
+    if refused is None:
+        return Check(name, "ok", f"The application may read {stream.name} ({stream.permission}).")
+    if not isinstance(refused, PermissionMissing):
+        return Check(name, "failed", str(refused), "Test again later.")
+    step = needs(stream)
+    if roles is not None and roles & {stream.permission, *stream.broader}:
+        step = "The permission is granted. Is the product licensed in this directory? A new grant takes some minutes."
+    if stream is USERS:
+        return Check(name, "failed", str(refused), step)
+    return Check(name, "warning", f"{refused} The {stream.name} are left out.", step)
+
+
+def _least(roles: frozenset[str] | None) -> Check:
+    """Whether the application may do more than read what is pulled: its keys are worth less to a thief then."""
+    if roles is None:
+        return Check(LEAST, "ok", "The token does not tell which permissions it has.")
+    if more := sorted(roles - {stream.permission for stream in STREAMS} - {HIDDEN_PERMISSION}):
+        says = f"The application has {plain(', '.join(more))}: more than this product needs."
+        return Check(LEAST, "warning", says, "Take away what no other program needs, or register an own application.")
+    return Check(LEAST, "ok", "The application has no permission that is not needed.")
+
+
+def _account(client: GraphClient, connector: EntraConnector) -> tuple[Account, Check]:
+    """The directory's name. Reading it needs no further permission; without it the pull works all the same."""
+    code = connector.directory_id
+    try:
+        listed = client.listing("/organization?$select=id,displayName")
+    except AlertsError as error:
+        says = f"The name of the directory could not be asked. {error}"
+        return Account(code=code), Check(ACCOUNT, "warning", says, "Not needed for the pull.")
+    name = str((listed or [{}])[0].get("displayName") or "without a name")
+    return Account(code=code, name=name), Check(ACCOUNT, "ok", f"{plain(name)} ({code}).")
+
+
+def _skipped(names: tuple[str, ...], why: str) -> list[Check]:
+    return [Check(name, "skipped", f"Not tested: {why}.") for name in names]

@@ -1,0 +1,180 @@
+"""A directory of Microsoft Entra ID as a connector: cloud, application, and its secret or certificate."""
+
+import hashlib
+import re
+from typing import Any, ClassVar, Literal, Self
+
+import httpx
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from tasks.connector import Connector, made
+from tasks.entra.certificate import ClientCertificate, read_certificate
+from tasks.entra.clouds import CLOUDS
+
+CREDENTIALS = {"secret": ("client_secret",), "certificate": ("client_certificate",)}
+ALL_CREDENTIALS = CREDENTIALS["secret"] + CREDENTIALS["certificate"]
+OWN_FIELDS = ("cloud", "directory_id", "client_id", "base_url", "allow_other_host")
+
+_GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_SENDABLE = re.compile(r"[\x21-\x7e]*")
+
+
+class EntraConnector(Connector):
+    """One directory and the application that may read it."""
+
+    product: ClassVar[str] = "entra"
+    _block_type_name: ClassVar[str | None] = "Entra Connector"
+    _block_type_slug: ClassVar[str | None] = "entra-connector"
+    _description: ClassVar[str | None] = (
+        "A Microsoft Entra directory whose users, groups and devices are read from Microsoft Graph. Needs an "
+        "application with the permission User.Read.All, and GroupMember.Read.All, Device.Read.All and "
+        "DeviceManagementManagedDevices.Read.All for groups and devices."
+    )
+
+    cloud: Literal["global", "us_gov", "us_dod", "china"] = Field(
+        default="global",
+        title="Cloud",
+        description="Which Microsoft cloud the directory lives in: global for nearly everybody, also for GCC; "
+        "us_gov (GCC High), us_dod or china.",
+    )
+    directory_id: str = Field(
+        default="",
+        title="Directory (tenant) id",
+        description="Overview page of the app registration in the Entra admin center.",
+    )
+    client_id: str = Field(
+        default="",
+        title="Application (client) id",
+        description="Overview page of the app registration, beside the directory id.",
+    )
+    client_secret: SecretStr = Field(
+        default=SecretStr(""),
+        title="Client secret",
+        description="The column Value under Certificates & secrets, shown once. Not the Secret ID.",
+    )
+    client_certificate: SecretStr = Field(
+        default=SecretStr(""),
+        title="Certificate with private key",
+        description="Instead of a secret: PEM text of the private key and of the certificate that was uploaded "
+        "under Certificates & secrets, one after the other.",
+    )
+    base_url: str = Field(
+        default="",
+        title="Base URL",
+        description="Only for a simulator or a gateway of your own: https://host. It goes before the cloud.",
+    )
+    allow_other_host: bool = Field(
+        default=False,
+        title="Allow a host that is not Microsoft's",
+        description="Needed with a base URL: the keys are sent there, whoever that is.",
+    )
+
+    @field_validator("directory_id", "client_id")
+    @classmethod
+    def _guid(cls, value: str) -> str:
+        if value and not _GUID.fullmatch(value.lower()):
+            raise ValueError("is not like 01234567-89ab-cdef-0123-456789abcdef; copy it from the app's Overview page")
+        return value.lower()
+
+    @field_validator("client_secret", mode="before")
+    @classmethod
+    def _secret(cls, value: Any) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not isinstance(text, str):
+            return value
+        if not _SENDABLE.fullmatch(text.strip()):
+            raise ValueError("has blanks, line ends or unusual characters inside; copy it again")
+        if _GUID.fullmatch(text.strip().lower()):
+            raise ValueError("is the Secret ID; the secret itself is in the column Value beside it")
+        return SecretStr(text.strip())
+
+    @field_validator("client_certificate")
+    @classmethod
+    def _pem(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value().strip():
+            read_certificate(value.get_secret_value())
+            return value
+        return SecretStr("")
+
+    @field_validator("base_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if not value:
+            return value
+        try:
+            url = httpx.URL(value)
+        except httpx.InvalidURL:
+            raise ValueError("is no address; write https://host") from None
+        if url.scheme not in ("https", "http") or not url.host:
+            raise ValueError("is no address; write https://host")
+        if url.userinfo or url.query or url.fragment or url.path not in ("", "/"):
+            raise ValueError("must be https://host and nothing more: no path, no user, no question mark")
+        return str(url.copy_with(path="/")).rstrip("/")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if missing := [name for name in ("directory_id", "client_id") if not getattr(self, name)]:
+            raise ValueError(f"{' and '.join(missing)} must be given")
+        given = [name for name in ALL_CREDENTIALS if getattr(self, name).get_secret_value()]
+        if len(given) != 1:
+            raise ValueError(f"needs {' or '.join(ALL_CREDENTIALS)}, one of the two")
+        if self.base_url and not self.allow_other_host:
+            raise ValueError(
+                "the base URL is not a host of Microsoft. If the keys shall be sent there, allow it explicitly "
+                "(allow_other_host)"
+            )
+        if certificate := self.certificate():
+            self.key_expires_at = certificate.expires_at  # whatever was entered
+        return self
+
+    @property
+    def url(self) -> str:
+        """Scheme and host of Microsoft Graph, without a slash at the end."""
+        return self.base_url or CLOUDS[self.cloud].graph
+
+    @property
+    def login_url(self) -> str:
+        """Scheme and host that issues tokens."""
+        return self.base_url or CLOUDS[self.cloud].login
+
+    @property
+    def token_path(self) -> str:
+        return f"/{self.directory_id}/oauth2/v2.0/token"
+
+    @property
+    def audience(self) -> str:
+        """Whom a signed statement is for: Microsoft itself, also where a gateway stands between."""
+        return CLOUDS[self.cloud].login + self.token_path
+
+    @property
+    def scope(self) -> str:
+        """All permissions that the application was granted for Graph."""
+        return f"{CLOUDS[self.cloud].graph}/.default"
+
+    def certificate(self) -> ClientCertificate | None:
+        """What signs the token requests; None where a secret does."""
+        pem = self.client_certificate.get_secret_value()
+        return read_certificate(pem) if pem else None
+
+    def is_vendor_host(self) -> bool:
+        """Whether the keys go to hosts of Microsoft itself."""
+        return not self.base_url
+
+    def console_url(self) -> str:
+        return CLOUDS[self.cloud].console
+
+    def realm(self) -> str:
+        return "entra" if self.is_vendor_host() else self.url
+
+    def key_identity(self) -> str:
+        # Two applications of one directory see the same people: to us they are one account.
+        return hashlib.sha256(f"{self.cloud}\n{self.directory_id}".encode()).hexdigest()
+
+    def rotated(self, **new_credentials: Any) -> Self:
+        if unknown := new_credentials.keys() - {*ALL_CREDENTIALS, *OWN_FIELDS, "key_expires_at"}:
+            raise TypeError(f"not credentials: {sorted(unknown)}")
+        kept = {name: getattr(self, name) for name in type(self).model_fields if name not in ALL_CREDENTIALS}
+        kept["key_expires_at"] = None  # that was the old key's
+        copy = made(type(self), kept | new_credentials)
+        copy._block_document_id, copy._block_document_name = (self._block_document_id, self._block_document_name)
+        return copy

@@ -1,0 +1,196 @@
+"""A refusal of Microsoft Graph or of its sign-in: which error it is, what to do next, and whether to try again.
+
+Codes before statuses: one status has several causes. Codes of the sign-in (AADSTS…) are Microsoft's page
+"Microsoft Entra authentication and authorization error codes"; it warns that they change, so an unknown one is
+shown and judged by its status.
+"""
+
+from typing import Any, NamedTuple
+
+import httpx
+
+from tasks.errors import (
+    AlertsError,
+    AnswerNotUnderstood,
+    CredentialsRefused,
+    KeyExpired,
+    PageTokenRefused,
+    PermissionMissing,
+    ServiceError,
+    ServiceUnavailable,
+    Unreachable,
+    WrongRegion,
+)
+from tasks.failing import Failure, Retry
+from tasks.untrusted import plain
+
+
+class Meaning(NamedTuple):
+    error: type[AlertsError]
+    retry: Retry
+    says: str
+
+
+_SECRETS = "Entra admin center > App registrations > your application > Certificates & secrets"
+_ROTATE = "give it with `attachment-alerts connectors rotate`"
+_IDS = "Compare Directory (tenant) id and cloud with the Overview page of the app registration."
+_NO_DIRECTORY = Meaning(
+    CredentialsRefused, Retry.NEVER, f"This Microsoft cloud knows no directory with this id. {_IDS}"
+)
+_CERTIFICATE = Meaning(
+    CredentialsRefused,
+    Retry.NEVER,
+    f"Microsoft does not accept the certificate: it is not the one of this application. Upload it under {_SECRETS}, "
+    "and wait a few minutes.",
+)
+_CERTIFICATE_EXPIRED = Meaning(
+    KeyExpired,
+    Retry.NEVER,
+    f"The certificate is not valid today. Make a new one, upload it under {_SECRETS}, and {_ROTATE}.",
+)
+BY_SIGN_IN_CODE = {
+    7000215: Meaning(
+        CredentialsRefused,
+        Retry.NEVER,
+        "The client secret is wrong. Make a new one and copy its column Value, not its Secret ID, under "
+        f"{_SECRETS}; then {_ROTATE}.",
+    ),
+    7000222: Meaning(
+        KeyExpired, Retry.NEVER, f"The client secret has expired. Make a new one under {_SECRETS}, and {_ROTATE}."
+    ),
+    700016: Meaning(
+        CredentialsRefused,
+        Retry.NEVER,
+        "The directory knows no application with this client id. Compare Application (client) id and Directory "
+        "(tenant) id with the Overview page of the app registration; an application of another directory needs "
+        "consent in this one first.",
+    ),
+    7000112: Meaning(
+        CredentialsRefused,
+        Retry.NEVER,
+        "The application is disabled. Enable it: Entra admin center > Enterprise applications > your application > "
+        "Properties > Enabled for users to sign-in.",
+    ),
+    90002: _NO_DIRECTORY,
+    900023: _NO_DIRECTORY,
+    900021: _NO_DIRECTORY,
+    700027: _CERTIFICATE,
+    7000214: _CERTIFICATE,  # revoked
+    1000502: _CERTIFICATE_EXPIRED,
+    700024: Meaning(
+        CredentialsRefused,
+        Retry.NEVER,
+        "The signed statement is not valid at this time by Microsoft's clock. Set this machine's clock (NTP).",
+    ),
+    500011: Meaning(
+        WrongRegion,
+        Retry.NEVER,
+        "Microsoft Graph of this cloud is not known in the directory. Choose the cloud that the directory lives in.",
+    ),
+    53003: Meaning(
+        CredentialsRefused,
+        Retry.NEVER,
+        "A Conditional Access policy for workload identities blocks the application from here. Ask for an exception "
+        "for the address of this machine.",
+    ),
+}
+_FORBIDDEN = Meaning(PermissionMissing, Retry.NEVER, "The application may not read this.")
+_TOKEN_REFUSED = Meaning(
+    CredentialsRefused,
+    Retry.TOKEN,
+    "Microsoft Graph refuses the token that was just issued. Check that the cloud is right and that an administrator "
+    "gave consent to the application.",
+)
+BY_CODE = {
+    "authorization_requestdenied": _FORBIDDEN,
+    "invalidauthenticationtoken": _TOKEN_REFUSED,
+    "authorization_identitynotfound": _TOKEN_REFUSED,
+    "directory_expiredpagetoken": Meaning(
+        PageTokenRefused, Retry.NEVER, "Microsoft Graph refused a page token in the middle of a listing."
+    ),
+}
+_NOT_LICENSED = Meaning(
+    PermissionMissing, Retry.NEVER, "Microsoft Graph says that this directory does not use the product (no licence)."
+)
+BY_STATUS = {
+    # Intune answers 401 also where the directory has none of it: only after a new token it is a matter of permission.
+    401: Meaning(PermissionMissing, Retry.TOKEN, "The application may not read this."),
+    403: _FORBIDDEN,
+    404: Meaning(
+        WrongRegion, Retry.NEVER, "The host does not know this call, so it is not Microsoft Graph. Check the base URL."
+    ),
+    407: Meaning(
+        Unreachable,
+        Retry.NEVER,
+        "The proxy asks for a user and password. Put them into HTTPS_PROXY or ask for a way out.",
+    ),
+    408: Meaning(ServiceUnavailable, Retry.SERVER, "Microsoft did not answer in time. A later run tries again."),
+    429: Meaning(
+        ServiceUnavailable,
+        Retry.THROTTLED,
+        "Microsoft keeps throttling this application. Is another program using it? A later run tries again.",
+    ),
+}
+_SERVER_TROUBLE = Meaning(
+    ServiceUnavailable, Retry.SERVER, "Microsoft's service is in trouble. A later run tries again."
+)
+_REDIRECTED = Meaning(
+    Unreachable,
+    Retry.NEVER,
+    "The answer is a redirection, so something else answers in Microsoft's place. Check base URL and proxy.",
+)
+_REFUSED = Meaning(
+    ServiceError, Retry.NEVER, "Microsoft Graph refuses the request. Report it with this text if it stays so."
+)
+_NO_TOKEN = Meaning(
+    CredentialsRefused,
+    Retry.NEVER,
+    "Microsoft issues no token for this application. Look up the code at https://login.microsoftonline.com/error, and "
+    f"check directory id, client id and what is under {_SECRETS}.",
+)
+
+
+def graph_failure(response: httpx.Response, body: object) -> Failure:
+    """Why a call of Graph brought no result. Its message is shown: it is about the request, not about keys."""
+    error = body.get("error") if isinstance(body, dict) else None
+    code, message = (
+        (str(error.get(name) or "") for name in ("code", "message")) if isinstance(error, dict) else ("", "")
+    )
+    if "not applicable to target tenant" in message.lower():
+        meaning = _NOT_LICENSED
+    else:
+        status = response.status_code
+        meaning = BY_CODE.get(code.lower()) or BY_STATUS.get(status) or _by_range(status)
+    said = plain(": ".join(filter(None, (code, message))))
+    return _failure(meaning, response, f'"{said}"' if said else "", response.headers.get("request-id"))
+
+
+def sign_in_failure(response: httpx.Response, body: object) -> Failure:
+    """Why no token was issued. Only code and correlation id are repeated: a text may quote what was sent."""
+    if response.is_success:
+        return Failure(
+            AnswerNotUnderstood("Microsoft's sign-in answered without a token. Check base URL and proxy."),
+            Retry.GARBLED,
+        )
+    told: dict[str, Any] = body if isinstance(body, dict) else {}
+    listed = told.get("error_codes")
+    codes = [code for code in (listed if isinstance(listed, list) else []) if isinstance(code, int)]
+    known = [BY_SIGN_IN_CODE[code] for code in codes if code in BY_SIGN_IN_CODE]
+    status = response.status_code
+    fallback = _NO_TOKEN if status in (400, 401, 403) else BY_STATUS.get(status) or _by_range(status)
+    if told.get("error") == "temporarily_unavailable":
+        fallback = _SERVER_TROUBLE
+    shown = ", ".join(f"AADSTS{code}" for code in codes[:3])
+    return _failure(known[0] if known else fallback, response, shown, told.get("correlation_id"))
+
+
+def _by_range(status: int) -> Meaning:
+    if status >= 500:
+        return _SERVER_TROUBLE
+    return _REDIRECTED if 300 <= status < 400 else _REFUSED
+
+
+def _failure(meaning: Meaning, response: httpx.Response, said: str, request_id: object) -> Failure:
+    trace = f", request id {plain(request_id, 64)}" if isinstance(request_id, str) and request_id else ""
+    words = f": {said}" if said else ""
+    return Failure(meaning.error(f"{meaning.says} (HTTP {response.status_code}{trace}{words})"), meaning.retry)

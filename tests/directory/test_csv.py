@@ -1,0 +1,286 @@
+"""From an export's bytes to source objects. Each pair in `exports` is a test: a file, and what it says or why it is
+refused. Of warnings the pair holds how they begin."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZipFile
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.directory import archive, table
+from tasks.directory.archive import expand
+from tasks.directory.headers import FILE, HeaderAliases, load_headers
+from tasks.directory.model import (
+    ADDRESS_RULES,
+    ADDRESS_SCHEMA,
+    DEVICE_SCHEMA,
+    DEVICE_USER_SCHEMA,
+    EVIDENCE,
+    KINDS,
+    MEMBER_SCHEMA,
+    OBJECT_SCHEMA,
+    REF_KINDS,
+    REJECT_SCHEMA,
+    Parsed,
+)
+from tasks.directory.recognise import read_export
+from tasks.errors import ExportRefused, SettingsError
+from tasks.settings import DEFAULTS, Settings
+
+EXPORTS = Path(__file__).with_name("exports")
+TABLES = (".csv", ".txt", ".zip")
+FILES = sorted(path for path in EXPORTS.iterdir() if path.suffix in TABLES)
+GOOD = [path for path in FILES if not path.stem.startswith("refused_")]
+HEADERS = load_headers(Settings(home=DEFAULTS))
+SCHEMAS = {
+    "objects": OBJECT_SCHEMA,
+    "addresses": ADDRESS_SCHEMA,
+    "members": MEMBER_SCHEMA,
+    "devices": DEVICE_SCHEMA,
+    "device_users": DEVICE_USER_SCHEMA,
+    "rejects": REJECT_SCHEMA,
+}
+USERS = b"userPrincipalName,displayName,id\n"
+PERSON = b"a@contoso.example,A,00000000-0000-4000-8000-000000000001\n"
+
+
+def told(part: Parsed) -> dict[str, Any]:
+    """A part as its pair shows it: without nulls and empty frames."""
+    frames = {name: [_told_row(row) for row in getattr(part, name).iter_rows(named=True)] for name in SCHEMAS}
+    return {
+        "source": part.source,
+        "family": part.family,
+        "has_aliases": part.has_aliases,
+        **{name: rows for name, rows in frames.items() if rows},
+        "warnings": list(part.warnings),
+    }
+
+
+def _told_row(row: dict[str, Any]) -> dict[str, Any]:
+    shown = {"last_seen_at": row["last_seen_at"].isoformat()} if row.get("last_seen_at") else {}
+    return {name: value for name, value in (row | shown).items() if value is not None}
+
+
+def test_every_file_has_its_pair() -> None:
+    assert {path.stem for path in FILES} == {
+        path.name.removesuffix(".expected.json") for path in EXPORTS.glob("*.json")
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_what_an_export_says(path: Path) -> None:
+    expected = json.loads(path.with_name(f"{path.stem}.expected.json").read_text(encoding="utf-8"))
+    if isinstance(expected, str):
+        with pytest.raises(ExportRefused) as refusal:
+            read_export(path.name, path.read_bytes(), HEADERS)
+        assert str(refusal.value).startswith(expected)
+        return
+    parts = [told(part) for part in read_export(path.name, path.read_bytes(), HEADERS)]
+    for part, pair in zip(parts, expected, strict=True):
+        starts = pair.pop("warnings")
+        warnings = part.pop("warnings")
+        assert [text[: len(start)] for text, start in zip(warnings, starts, strict=True)] == starts
+    assert parts == expected
+
+
+def check(parts: list[Parsed]) -> None:
+    """What every part keeps to."""
+    for part in parts:
+        for name, schema in SCHEMAS.items():
+            assert getattr(part, name).schema == schema, name
+        assert part.objects["object_key"].is_unique().all()
+        assert part.devices["device_key"].is_unique().all()
+        assert not part.objects["object_key"].has_nulls()
+        assert not part.devices["device_key"].has_nulls()
+        for frame in (part.addresses, part.members, part.device_users):
+            assert sum(frame.null_count().row(0)) == 0
+        assert set(part.objects["kind"]) <= set(KINDS)
+        assert set(part.addresses["rule"]) <= set(ADDRESS_RULES)
+        assert set(part.device_users["evidence"]) <= set(EVIDENCE)
+        assert set(part.device_users["ref_kind"]) | set(part.members["ref_kind"]) <= set(REF_KINDS)
+        assert set(part.addresses["object_key"]) <= set(part.objects["object_key"])
+        assert set(part.members["group_key"]) <= set(part.objects["object_key"])
+        assert set(part.device_users["device_key"]) <= set(part.devices["device_key"])
+        assert not part.rejects["reason"].has_nulls()
+
+
+def read_or_refuse(content: bytes) -> list[Parsed]:
+    try:
+        parts = read_export("any.csv", content, HEADERS)
+    except ExportRefused as refusal:
+        assert str(refusal).isprintable()
+        assert str(refusal).startswith("any.csv")
+        return []
+    check(parts)
+    return parts
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=300) | st.text(max_size=200).map(str.encode))
+def test_any_bytes_are_read_or_refused(content: bytes) -> None:
+    read_or_refuse(content)
+    read_or_refuse(USERS + content)
+    read_or_refuse(b"PK\x03\x04" + content)
+
+
+cells = st.text(max_size=12) | st.sampled_from(
+    [
+        "", "-", "System.String[]", "X'00'", "X'c3'", "a@b", "@", "SMTP:a@b.example;x500:/o=a", "S-1-5-21-1",
+        "S-1-5-" + "9" * 40, "0" * 32, "00000000-0000-0000-0000-000000000001", "9" * 19, "10000101000000.0Z",
+        "99/99/9999 1:00:00 PM", "CN=a;CN=b", "top;group", "computer",
+        "\ud7ff", "a_b.example#EXT#@c", "x\\y", "A,B;C", "'\"'", "True", "2" * 30,
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_cells_under_any_known_headers(data: st.DataObject) -> None:
+    family = data.draw(st.sampled_from(sorted(HEADERS.families)))
+    known = sorted(HEADERS.families[family])
+    names = data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=len(known)))
+    rows = data.draw(st.lists(st.lists(cells, min_size=len(names), max_size=len(names)), max_size=4))
+    lines = [names, *rows]
+    text = "\n".join(",".join('"' + cell.replace('"', '""') + '"' for cell in line) for line in lines)
+    read_or_refuse(text.encode())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_damaged_exports_are_read_or_refused(data: st.DataObject) -> None:
+    content = bytearray(data.draw(st.sampled_from(GOOD)).read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=6)):
+        content[place] = data.draw(st.integers(0, 255))
+    start = data.draw(st.just(0) | st.integers(0, len(content)))
+    read_or_refuse(bytes(content[start : data.draw(st.just(len(content)) | st.integers(0, len(content)))]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_exports_without_some_columns_are_read_or_refused(data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from([path for path in GOOD if path.suffix == ".csv" and path.read_bytes().isascii()]))
+    frame = pl.read_csv(path, infer_schema=False, comment_prefix="#TYPE", truncate_ragged_lines=True)
+    kept = data.draw(st.lists(st.sampled_from(frame.columns), min_size=1, unique=True))
+    read_or_refuse(frame.select(kept).write_csv().encode())
+
+
+def test_json_and_ldif_are_told_by_content() -> None:
+    user = {"id": "00000000-0000-4000-8000-000000000001", "userPrincipalName": "a@contoso.example"}
+    (part,) = read_export("a.csv", json.dumps(user).encode("utf-16"), HEADERS)
+    assert part.source == "graph-users"
+    entry = b"# a comment\n  folded\n\ndn: CN=A,DC=contoso,DC=example\nobjectClass: user\nsAMAccountName: a\n"
+    (part,) = read_export("a.csv", entry, HEADERS)
+    assert part.source == "ad"
+
+
+def test_large_files_are_read_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "BATCH_ROWS", 3)
+    people = b"".join(b"u%d@contoso.example,U,\n" % number for number in range(10))
+    (part,) = read_export("a.csv", USERS + people, HEADERS)
+    assert part.objects["upn"].to_list() == [f"u{number}@contoso.example" for number in range(10)]
+    assert part.objects["row"].to_list() == list(range(2, 12))
+
+
+def test_a_cell_may_hold_a_large_group() -> None:
+    names = ";".join(
+        f"CN=Person {number},OU=A rather long name of a unit,DC=contoso,DC=example" for number in range(3000)
+    )
+    content = f'DN,objectClass,cn,member\n"CN=All,DC=contoso,DC=example",top;group,All,"{names}"\n'
+    (part,) = read_export("a.csv", content.encode(), HEADERS)
+    assert part.members.height == 3000
+
+
+def site(home: Path, text: str) -> HeaderAliases:
+    (home / FILE).write_text(text, encoding="utf-8")
+    return load_headers(Settings(home=home))
+
+
+def test_a_site_adds_headers_of_its_own(tmp_path: Path) -> None:
+    own = site(
+        tmp_path, "family,header,field\nentra-users,Anmeldename,upn\n,Abteilung,department\nentra-users,mail,ignore\n"
+    )
+    content = b"ANMELDENAME,displayName,mail,Abteilung\na@contoso.example,A,m@contoso.example,Einkauf\n"
+    with pytest.raises(ExportRefused, match=r"directory_headers\.csv"):
+        read_export("a.csv", content, HEADERS)
+    (part,) = read_export("a.csv", content, own)
+    assert part.objects.select("upn", "mail", "department").rows() == [("a@contoso.example", None, "Einkauf")]
+
+
+def test_the_family_column_may_be_missing(tmp_path: Path) -> None:
+    own = site(tmp_path, "header,field\nAbteilung,department\n")
+    assert all("abteilung" in own.families[family] for family in ("ad", "entra-users"))
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("header,field\nA,nonsense\n", "line 2: a header and one of these fields"),
+        ("family,header,field\nnowhere,A,upn\n", "line 2: the family must be one of"),
+        ("family,header,field\nentra-devices,A,upn\n", "line 2: a header and one of these fields"),
+        ("header,field\n,upn\n", "line 2"),
+        ("header\nA\n", "the columns header and field are needed"),
+        ("", "cannot be read as CSV"),
+    ],
+)
+def test_a_faulty_file_of_headers_is_refused(text: str, fault: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=fault):
+        site(tmp_path, text)
+
+
+def zipped(**members: bytes) -> bytes:
+    buffer = BytesIO()
+    with ZipFile(buffer, "w", ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return buffer.getvalue()
+
+
+def test_files_folders_and_zips_in_any_mix(tmp_path: Path) -> None:
+    inner = tmp_path / "all" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "b.csv").write_bytes(b"b")
+    (inner / ".hidden").write_bytes(b"x")
+    (tmp_path / "all" / "a.zip").write_bytes(zipped(one=b"1", two=zipped(three=b"3")))
+    (tmp_path / "all" / "broken.zip").write_bytes(b"PK\x03\x04")
+    for name in ("done", "refused"):
+        (tmp_path / "all" / name).mkdir()
+        (tmp_path / "all" / name / "c.csv").write_bytes(b"c")
+    (tmp_path / "all" / "link").symlink_to(tmp_path)
+    (tmp_path / "d.csv").write_bytes(b"d")
+    found = list(expand([tmp_path / "d.csv", tmp_path / "all"]))
+    assert found == [
+        ("d.csv", b"d"), ("a.zip/one", b"1"), ("a.zip/two/three", b"3"), ("broken.zip", b"PK\x03\x04"), ("b.csv", b"b"),
+    ]  # fmt: skip
+
+
+def test_a_path_that_is_not_there_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"a")
+    with pytest.raises(ExportRefused, match=r"nowhere does not exist"):
+        next(expand([tmp_path / "a.csv", tmp_path / "nowhere"]))
+
+
+def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(archive, "MAX_MEMBERS", 3)
+    zeros = bytes(60_000)
+    bombs = [zipped(a=zeros, b=zeros), zipped(a=zipped(a=zeros), b=zipped(a=zeros)), zipped(a=b"", b=b"", c=b"", d=b"")]
+    for bomb in bombs:
+        with pytest.raises(ExportRefused, match="more than any export"):
+            read_export("bomb.zip", bomb, HEADERS)
+
+
+def test_an_encrypted_or_odd_zip_is_refused() -> None:
+    plain_zip = bytearray(zipped(a=b"text"))
+    plain_zip[plain_zip.index(b"PK\x01\x02") + 8] |= 1
+    with pytest.raises(ExportRefused, match="password"):
+        read_export("a.zip", bytes(plain_zip), HEADERS)
+    buffer = BytesIO()
+    with ZipFile(buffer, "w", ZIP_LZMA) as file:
+        file.writestr("a", b"text")
+    with pytest.raises(ExportRefused, match="unusual"):
+        read_export("a.zip", buffer.getvalue(), HEADERS)

@@ -1,0 +1,174 @@
+"""Imports into a real store: snapshots, what they refuse, and what alerts then say about people and devices."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.database import Store
+from tasks.directory.imports import Export, import_exports
+from tests.directory.by_hand import device, devices, person, users
+from tests.scans import HOUR, START, begun, load, scan, source
+
+NOW = START + timedelta(days=30)
+DAY = timedelta(days=1)
+STAFF = [person(name) for name in ("cleo", "dora", "emil", "finn", "gina", "hugo", "ivan", "jana")]
+ANN = person("ann", "a.lee@contoso.example")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = begun(tmp_path)
+    load(made, [[
+        scan(0, recipient="ann@contoso.example", file_name="1"),
+        scan(1, recipient="a.lee+news@contoso.example", file_name="2"),
+        scan(2, recipient="all@contoso.example", file_name="3"),
+        scan(3, recipient="nobody@contoso.example", file_name="4"),
+        scan(4, recipient="x@elsewhere.example", file_name="5"),
+        scan(5, "safe", recipient="dora@contoso.example", file_name="6"),
+    ]])  # fmt: skip
+    return made
+
+
+def bring(store: Store, *exports: Export, now: Any = NOW, **how: Any) -> list[str]:
+    """States of the exports after an import."""
+    return [each.state for each in import_exports(store, how.pop("tenant", "default"), list(exports), now, **how)]
+
+
+def ask(store: Store, sql: str) -> list[tuple[Any, ...]]:
+    with store.reader() as reader:
+        return reader.rows(sql)
+
+
+def everything(store: Store) -> dict[str, list[tuple[Any, ...]]]:
+    with store.transaction() as transaction:
+        names = transaction.rows(
+            "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'internal' "
+            "AND database_name = current_database() AND table_name <> 'store_state'"
+        )
+        return {name: transaction.frame(f"SELECT * FROM internal.{name} ORDER BY ALL").rows() for (name,) in names}
+
+
+def staff(*more: Any, **fields: Any) -> Export:
+    return users(ANN, *STAFF, *more, **fields)
+
+
+def test_alerts_name_people_and_groups_count_them(store: Store) -> None:
+    group = person("all", kind="group", account_enabled=None)
+    assert bring(store, staff(group, members=[("all", "ann"), ("all", "emil")])) == ["imported"]
+    assert ask(store, "SELECT file_name, match_state, match_rule FROM alerts ORDER BY file_name") == [
+        ("1", "matched", "primary"),
+        ("2", "matched", "alias, without tag"),
+        ("3", "group", "primary"),
+        ("4", "unmatched", None),
+        ("5", "unmatched", None),
+    ]
+    reached = "SELECT display_name, via_group IS NOT NULL, count(*) FROM alert_users GROUP BY ALL ORDER BY ALL"
+    assert ask(store, reached) == [
+        ("Ann", False, 2), ("Ann", True, 1), ("Emil", True, 1)
+    ]  # fmt: skip
+    assert ask(store, "SELECT user_count, unmatched_count, recipient_count, users FROM alert_groups") == [
+        (2, 2, 5, ["Ann", "Emil"])
+    ]
+    assert ask(store, "SELECT recipient, split_part(reason, ' (', 1) FROM unmatched_recipients ORDER BY ALL") == [
+        ("nobody@contoso.example", "unknown address"), ("x@elsewhere.example", "external domain")
+    ]  # fmt: skip
+    assert ask(store, "SELECT match_rule FROM scans WHERE priority = 'low'") == [("primary",)]
+    assert ask(store, "SELECT count(user_id) FROM exposures") == [(1,)]
+
+
+def test_devices_by_the_evidence_that_ties_them(store: Store) -> None:
+    pc = device("pc-1", "ann")
+    again = {**pc[1], "evidence": "logged_on"}
+    bring(store, staff(), devices(pc, (pc[0], again), device("pc-2", "dora")))
+    assert ask(store, "SELECT DISTINCT device_name, evidence FROM alert_devices") == [("pc-1", "primary_user")]
+    assert ask(store, "SELECT device_count, devices FROM alert_groups") == [(1, ["pc-1"])]
+    assert ask(store, "SELECT count(*) FROM directory_device_users") == [(3,)]
+
+
+def test_the_same_file_again_changes_nothing(store: Store) -> None:
+    bring(store, staff(), devices(device("pc-1", "ann")))
+    before = everything(store)
+    assert bring(store, staff(), devices(device("pc-1", "ann")), now=NOW + DAY) == ["unchanged", "unchanged"]
+    assert everything(store) == before
+
+
+def test_what_is_no_longer_exported_is_gone_but_kept(store: Store) -> None:
+    bring(store, staff())
+    assert bring(store, users(*STAFF), now=NOW + DAY) == ["imported"]
+    assert ask(store, "SELECT display_name FROM directory_users WHERE gone_at IS NOT NULL") == [("Ann",)]
+    assert ask(store, "SELECT match_state FROM alerts WHERE file_name = '1'") == [("matched",)], "she was there then"
+    bring(store, staff(), now=NOW + 2 * DAY)
+    assert ask(store, "SELECT count(*) FROM directory_users WHERE gone_at IS NOT NULL") == [(0,)]
+    assert ask(store, "SELECT count(DISTINCT user_id), count(*) FROM directory_users") == [(9, 9)]
+
+
+def test_an_address_that_moves_means_whom_it_meant_at_the_time(store: Store) -> None:
+    bring(store, staff())
+    bob = person("bob", "a.lee@contoso.example")
+    bring(store, users(person("ann"), bob, *STAFF), now=NOW + DAY)
+    load(store, [[scan(24 * 40, recipient="a.lee@contoso.example", file_name="7")]])
+    store.publish()
+    assert ask(store, "SELECT a.file_name, u.display_name FROM alerts a JOIN alert_users u USING (alert_id) "
+               "WHERE a.file_name IN ('2', '7') ORDER BY ALL") == [("2", "Ann"), ("7", "Bob")]  # fmt: skip
+
+
+def test_a_cut_short_export_is_refused_unless_confirmed(store: Store) -> None:
+    bring(store, staff())
+    before = everything(store)
+    assert bring(store, users(ANN, *STAFF[:6]), now=NOW + DAY) == ["refused"]
+    after = everything(store)
+    assert {name for name in after if after[name] != before[name]} == {"directory_imports"}
+    assert "22%" in ask(store, "SELECT warnings[-1] FROM directory_imports WHERE state = 'refused'")[0][0]
+    assert bring(store, users(ANN, *STAFF[:6]), now=NOW + DAY, confirmed=True) == ["imported"]
+    assert ask(store, "SELECT count(*) FROM directory_users WHERE gone_at IS NOT NULL") == [(2,)]
+
+
+def test_one_source_refused_does_not_stop_another(store: Store) -> None:
+    bring(store, staff())
+    assert bring(store, users(ANN), devices(device("pc-1", "ann"))) == ["refused", "imported"]
+    assert ask(store, "SELECT count(*) FROM alert_devices") != [(0,)]
+
+
+def test_a_load_looks_up_new_recipients_only(store: Store) -> None:
+    bring(store, staff())
+    before = ask(store, "SELECT count(*) FROM internal.recipients")
+    load(store, [[scan(6, recipient="dora@contoso.example", file_name="8"), scan(6, recipient="hugo@contoso.example")]])
+    store.publish()
+    assert ask(store, "SELECT count(*) FROM internal.recipients") == [(before[0][0] + 1,)]
+    assert ask(store, "SELECT user_count, unmatched_count FROM alert_groups") == [(3, 3)]
+
+
+def test_without_a_directory_nothing_is_claimed(store: Store) -> None:
+    store.publish()
+    assert ask(store, "SELECT DISTINCT match_state, user_id FROM alerts") == [(None, None)]
+    assert ask(store, "SELECT user_count, device_count, unmatched_count, users FROM alert_groups") == [
+        (None, None, None, [])
+    ]
+    assert ask(store, "SELECT count(*) FROM unmatched_recipients") == [(0,)]
+
+
+def test_tenants_do_not_mix(store: Store) -> None:
+    bring(store, staff(), tenant="other")
+    assert ask(store, "SELECT DISTINCT match_state FROM alerts") == [(None,)]
+    load(store, [[scan(9, recipient="ann@contoso.example")]], source(2, tenant="other"))
+    store.publish()
+    assert ask(store, "SELECT tenant, match_state FROM alerts WHERE match_state IS NOT NULL") == [("other", "matched")]
+
+
+def test_people_keep_their_ids_when_another_source_tells_more(store: Store) -> None:
+    bring(store, staff())
+    ids = ask(store, "SELECT display_name, user_id FROM directory_users ORDER BY ALL")
+    bring(store, staff(person("kim")), now=NOW + DAY)
+    assert set(ids) < set(ask(store, "SELECT display_name, user_id FROM directory_users"))
+
+
+def test_health_tells_how_old_the_directory_is(store: Store) -> None:
+    bring(store, staff(), now=NOW)
+    hours = int((datetime.now(UTC) - NOW) / HOUR)
+    assert ask(store, "SELECT directory_age_hours FROM connector_health") == [(hours,)]
+    old = f"the directory is {hours // 24} days old"
+    assert all(old in reason for (reason,) in ask(store, "SELECT reason FROM unmatched_recipients"))
+    bring(store, staff(person("kim")), now=datetime.now(UTC) - 6 * DAY)
+    assert not any("days old" in reason for (reason,) in ask(store, "SELECT reason FROM unmatched_recipients"))

@@ -1,0 +1,114 @@
+"""JSON exports: each file in `json` becomes what its `.expected.json` says, or is refused with its sentence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.directory import graph_json
+from tasks.directory.model import Parsed
+from tasks.errors import ExportRefused
+from tests.directory.parsed_pairs import assert_valid, expected, exports, told
+
+FOLDER = Path(__file__).with_name("json")
+EXPORTS = exports(FOLDER)
+READABLE = [path for path in EXPORTS if "refused" not in expected(path)]
+
+
+@pytest.mark.parametrize("path", EXPORTS, ids=lambda path: path.name)
+def test_an_export_becomes_what_its_pair_says(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    try:
+        parts = graph_json.read(text, path.name)
+    except ExportRefused as refusal:
+        assert {"refused": str(refusal)} == expected(path)
+        return
+    assert_valid(parts)
+    assert [told(each) for each in parts] == expected(path)
+
+
+def test_a_pull_and_a_file_say_the_same() -> None:
+    records = [
+        {"id": "1", "userPrincipalName": "a@contoso.example", "proxyAddresses": ["SMTP:a@contoso.example"]},
+        {"id": "2", "userPrincipalName": 5},
+    ]
+    (filed,) = graph_json.read(json.dumps({"@odata.context": "x#users", "value": records}), "x")
+    assert told(filed) == told(graph_json.users(records))
+
+
+@pytest.mark.parametrize("pull", [graph_json.users, graph_json.devices, graph_json.managed_devices, graph_json.groups])
+def test_a_listing_of_nothing_is_no_error(pull: Any) -> None:
+    part: Parsed = pull([])
+    assert_valid([part])
+    assert part.objects.is_empty() and part.devices.is_empty() and not part.warnings
+
+
+def test_every_envelope_says_the_same() -> None:
+    users = [{"id": str(n), "userPrincipalName": f"{n}@contoso.example", "proxyAddresses": []} for n in range(3)]
+    pages = [{"value": users[:2], "@odata.nextLink": "https://graph.microsoft.com/x"}, {"value": users[2:]}]
+    envelopes = {
+        "one page": json.dumps({"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#users", "value": users}),
+        "pages": json.dumps(pages),
+        "bare": json.dumps(users, indent=1),
+        "lines": "\r\n".join(map(json.dumps, users)) + "\n",
+        "pages as lines": "\n".join(map(json.dumps, pages)),
+        "one after the other": "\n".join(json.dumps(each, indent=2) for each in users),
+        "with BOM": "\ufeff" + json.dumps(users),
+    }
+    read = {name: [told(each) for each in graph_json.read(text, name)] for name, text in envelopes.items()}
+    assert len(read["bare"][0]["objects"]) == 3
+    for name, parts in read.items():
+        assert parts == read["bare"], name
+
+
+def test_what_is_cut_short_is_refused_with_its_place() -> None:
+    text = json.dumps([{"id": "1", "userPrincipalName": "a@contoso.example"}], indent=1)
+    with pytest.raises(ExportRefused, match=r"^a\\x1b\.json, line 3, column \d+: not JSON"):
+        graph_json.read(text[: text.index("userPrincipalName") - 5], "a\x1b.json")
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+NAMES = (
+    "id", "userPrincipalName", "mail", "proxyAddresses", "otherMails", "userType", "deviceId", "registeredUsers",
+    "azureADDeviceId", "usersLoggedOn", "members", "groupTypes", "objectSid", "objectGUID", "objectClass", "member",
+    "@odata.type", "@removed", "value", "error", "activedirectory", "user", "groups",
+)  # fmt: skip
+texts = st.sampled_from(
+    ["SMTP:a@contoso.example", "#microsoft.graph.device", "00000000-0000-0000-0000-000000000000", "AAAA", "group", "@"]
+)
+records = st.recursive(
+    st.dictionaries(st.sampled_from(NAMES), values | texts | st.lists(texts, max_size=2), max_size=5),
+    lambda inner: st.dictionaries(st.sampled_from(NAMES), st.lists(inner, max_size=2) | inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(records | values, max_size=4))
+def test_any_json_is_read_or_refused(document: list[Any]) -> None:
+    _read_or_refused(json.dumps(document))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_any_damage_is_read_or_refused(data: st.DataObject) -> None:
+    text = data.draw(st.sampled_from(READABLE)).read_text(encoding="utf-8")
+    at = data.draw(st.integers(0, len(text)))
+    length = data.draw(st.integers(0, 20))
+    _read_or_refused(
+        text[:at] + data.draw(st.text(max_size=5) | st.sampled_from(["\\ud800", "[" * 2000])) + text[at + length :]
+    )
+
+
+def _read_or_refused(text: str) -> None:
+    try:
+        assert_valid(graph_json.read(text, "export.json"))
+    except ExportRefused as refusal:
+        assert str(refusal).startswith("export.json")

@@ -1,0 +1,356 @@
+"""People out of objects: each pair of files in `same_person` is a test, and so are the rules about all inputs."""
+
+import json
+from collections import defaultdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.directory.components import connected
+from tasks.directory.model import KINDS
+from tasks.directory.people import MERGED_SCHEMA, PEOPLE_SCHEMA, address_table, merge_people, people
+from tests.directory.person_rules import persons
+from tests.directory.synthetic import ADDRESSES, OBJECTS, SEEN, filled
+
+PAIRS = Path(__file__).with_name("same_person")
+NAMES = sorted(path.stem for path in PAIRS.glob("*.json") if not path.stem.endswith(".expected"))
+
+Row = dict[str, Any]
+
+
+def frame(rows: list[Row]) -> pl.DataFrame:
+    """Objects: persons first seen on one day, unless told otherwise."""
+    rows = [{"kind": "person", "first_seen_at": SEEN, **row} for row in rows]
+    columns = {name for row in rows for name in row}
+    return filled(pl.DataFrame(rows, {name: kind for name, kind in OBJECTS.items() if name in columns}), OBJECTS)
+
+
+def ids(merged: pl.DataFrame) -> dict[str, str]:
+    return {f"{source} {key}": user_id for source, key, user_id, _ in merged.rows()}
+
+
+def parts(merged: pl.DataFrame) -> set[frozenset[tuple[str, str]]]:
+    found = defaultdict(set)
+    for source, key, user_id, _ in merged.rows():
+        found[user_id].add((source, key))
+    return {frozenset(part) for part in found.values()}
+
+
+def shown(merged: pl.DataFrame) -> list[Row]:
+    """As the files of a pair have it."""
+    found: dict[str, Row] = {}
+    for source, key, user_id, rules in merged.rows():
+        found.setdefault(user_id, {"objects": [], "merge_rules": rules})["objects"].append(f"{source} {key}")
+    return sorted(found.values(), key=lambda person: person["objects"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_objects_become_people(name: str) -> None:
+    rows = json.loads((PAIRS / f"{name}.json").read_text(encoding="utf-8"))
+    merged = merge_people(frame(rows))
+    assert merged.schema == MERGED_SCHEMA
+    assert shown(merged) == json.loads((PAIRS / f"{name}.expected.json").read_text(encoding="utf-8"))
+
+
+def few(letter: str, *, often: int = 2) -> st.SearchStrategy[str | None]:
+    """One of three values, or none."""
+    return st.sampled_from([None] * often + [f"{letter}{number}" for number in range(3)])
+
+
+SOURCES = ("entra-users", "graph-users", "m365-users", "ad-users", "ad")
+FIELDS = {
+    "source": st.sampled_from(SOURCES),
+    "kind": st.sampled_from(("person", "person", "person", "guest", *KINDS)),
+    "user_type": st.sampled_from([None, None, "Member", "Guest"]),
+    "upn": few("n"),
+    "mail": few("m"),
+    "primary_smtp": few("m"),
+    "employee_id": few("w", often=5),
+    "sam_account": few("u", often=3),
+    "onprem_sam": few("u", often=3),
+    "domain": st.sampled_from([None, "d"]),
+    "onprem_domain": st.sampled_from([None, "d"]),
+    **{name: few("g", often=4) for name in ("ad_guid", "ad_anchor", "onprem_guid")},
+    **{name: few("s", often=4) for name in ("ad_sid", "onprem_sid")},
+    **{name: few("c", often=5) for name in ("ad_dn", "onprem_dn")},
+    "entra_id": few("e"),
+    "onprem_upn": few("n", often=5),
+}
+_SPARSE = [name for name in FIELDS if name not in ("source", "kind")]
+
+
+@st.composite
+def an_object(draw: st.DrawFn) -> Row:
+    """An object that tells a handful of things: one that tells everything contradicts all others."""
+    told = draw(st.sets(st.sampled_from(_SPARSE), min_size=1, max_size=6))
+    return {name: draw(value) if name in told or name not in _SPARSE else None for name, value in FIELDS.items()}
+
+
+@st.composite
+def directories(draw: st.DrawFn, max_size: int = 9) -> list[Row]:
+    rows = draw(st.lists(an_object(), min_size=1, max_size=max_size))
+    return [{**row, "object_key": f"k{number}"} for number, row in enumerate(rows)]
+
+
+EARLIER = st.sampled_from([None, None, *(f"00000000-0000-0000-0000-00000000000{number}" for number in range(4))])
+DAYS = st.integers(0, 3)
+
+
+@st.composite
+def with_history(draw: st.DrawFn) -> list[Row]:
+    """Objects that earlier imports gave ids to, in any way."""
+    rows = draw(directories())
+    return [{**row, "user_id": draw(EARLIER), "first_seen_at": SEEN + timedelta(days=draw(DAYS))} for row in rows]
+
+
+def again(objects: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
+    """The objects with the ids that they got, as the store has them at the next import."""
+    named = merged.select("source", "object_key", "user_id")
+    return filled(objects.drop("user_id").join(named, on=["source", "object_key"]), OBJECTS)
+
+
+@settings(max_examples=60, deadline=None)
+@given(directories())
+def test_people_are_what_the_rules_say(rows: list[Row]) -> None:
+    merged = merge_people(frame(rows))
+    assert parts(merged) == persons(frame(rows).to_dicts())
+
+
+@settings(max_examples=30, deadline=None)
+@given(with_history(), st.randoms(use_true_random=False))
+def test_the_order_of_rows_and_files_does_not_matter(rows: list[Row], chance: Any) -> None:
+    shuffled = chance.sample(rows, len(rows))
+    assert merge_people(frame(rows)).rows() == merge_people(frame(shuffled)).rows()
+
+
+@settings(max_examples=30, deadline=None)
+@given(directories())
+def test_no_person_has_two_accounts(rows: list[Row]) -> None:
+    objects = frame(rows)
+    held = objects.drop("user_id").join(merge_people(objects), on=["source", "object_key"])
+    counts = held.group_by("user_id").agg(pl.col("ad_sid").drop_nulls().n_unique(), pl.len())
+    alone = held.filter(pl.col("user_type") == "Member", pl.col("entra_id").is_not_null())
+    members = alone.group_by("user_id").agg(pl.col("entra_id").n_unique())
+    assert counts["ad_sid"].max() in (0, 1)
+    assert members["entra_id"].max() in (None, 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(with_history())
+def test_the_same_import_again_changes_nothing(rows: list[Row]) -> None:
+    objects = frame(rows)
+    merged = merge_people(objects)
+    assert merge_people(again(objects, merged)).rows() == merged.rows()
+
+
+@settings(max_examples=30, deadline=None)
+@given(with_history())
+def test_an_id_is_one_persons_and_stays_where_it_was_first(rows: list[Row]) -> None:
+    objects = frame(rows)
+    merged = merge_people(objects)
+    assert parts(merged) == persons(objects.to_dicts())  # ids never join or split anybody
+    now = ids(merged)
+    holders = defaultdict(list)
+    for row in objects.sort("first_seen_at", "source", "object_key").iter_rows(named=True):
+        holders[row["user_id"]].append(now[f"{row['source']} {row['object_key']}"])
+    earlier = set(holders) - {None}
+    for old, (first, *others) in ((old, held) for old, held in holders.items() if old):
+        assert first in earlier
+        assert old == first or old not in others
+
+
+@settings(max_examples=30, deadline=None)
+@given(directories(max_size=6), directories(max_size=4))
+def test_another_source_keeps_ids(rows: list[Row], more: list[Row]) -> None:
+    objects = frame(rows)
+    before = merge_people(objects)
+    added = [{**row, "source": f"{row['source']}-2", "first_seen_at": SEEN + timedelta(days=1)} for row in more]
+    after = ids(merge_people(pl.concat([again(objects, before), frame(added)])))
+    known = set(before["user_id"])
+    for part in parts(before):
+        now = [after[f"{source} {key}"] for source, key in part]
+        assert known & set(now), "a person has new ids only"
+        if len(set(now)) > 1:
+            assert max(now.count(each) for each in set(now) & known) >= 1
+
+
+def test_the_id_first_seen_stays_when_people_join() -> None:
+    sid, day = {"ad_sid": "S-1"}, timedelta(days=1)
+    old, new = "22222222-0000-0000-0000-000000000000", "11111111-0000-0000-0000-000000000000"
+    told = [
+        {"source": "ad", "object_key": "a", **sid, "user_id": new, "first_seen_at": SEEN + day},
+        {"source": "ad-users", "object_key": "b", **sid, "user_id": old},
+        {"source": "ad-lab", "object_key": "c", **sid},
+    ]
+    assert set(ids(merge_people(frame(told))).values()) == {old}
+    told[0]["first_seen_at"] = SEEN
+    assert set(ids(merge_people(frame(told))).values()) == {new}
+
+
+def test_who_splits_leaves_the_id_with_the_object_first_seen() -> None:
+    mine = {"user_id": "22222222-0000-0000-0000-000000000000"}
+    found = ids(
+        merge_people(
+            frame(
+                [
+                    {"source": "ad", "object_key": "a", "ad_sid": "S-1", **mine, "first_seen_at": SEEN + timedelta(1)},
+                    {"source": "ad", "object_key": "b", "ad_sid": "S-2", **mine},
+                ]
+            )
+        )
+    )
+    assert found["ad b"] == mine["user_id"]
+    assert found["ad a"] != mine["user_id"]
+
+
+def test_the_id_of_a_member_comes_before_a_guests() -> None:
+    mail = {"mail": "anna@contoso.example", "primary_smtp": "anna@contoso.example"}
+    member = {"source": "graph-users", "object_key": "m", "entra_id": "m", "user_type": "Member", **mail}
+    guest = {"source": "graph-users", "object_key": "g", "entra_id": "a", "user_type": "Guest", **mail}
+    (alone,) = ids(merge_people(frame([member]))).values()
+    assert set(ids(merge_people(frame([guest, member]))).values()) == {alone}
+    day = {"first_seen_at": SEEN + timedelta(days=1)}
+    both = frame([{**guest, "user_id": "0" * 36}, {**member, **day, "user_id": alone}])
+    assert set(ids(merge_people(both)).values()) == {alone}
+
+
+def test_a_new_id_is_made_from_the_strongest_identifier() -> None:
+    """Ids are stored: another way to make them would rename everybody on sites that start anew."""
+    told = {
+        "entra_id": "6e7b768e-07e2-4810-8459-485f84f8f204",
+        "ad_sid": "S-1-5-21-1-2-3-1001",
+        "ad_guid": "d08f810b-a35c-49a8-8d5c-2b7cd9a1a4b5",
+        "ad_dn": "cn=anna,dc=contoso,dc=example",
+        "upn": "anna@contoso.example",
+        "primary_smtp": "anna@contoso.example",
+    }
+    found = []
+    for name in [*told, None]:
+        (one,) = ids(merge_people(frame([{"source": "ad", "object_key": "k", **told}]))).values()
+        found.append(one)
+        told.pop(str(name), None)
+    assert found == MADE
+
+
+MADE: list[str] = []
+
+
+def test_two_people_of_one_name_have_two_ids() -> None:
+    same = {"upn": "anna@contoso.example", "kind": "contact"}
+    rows = [{"source": "ad-users", "object_key": "a", **same}, {"source": "entra-users", "object_key": "b", **same}]
+    found = ids(merge_people(frame(rows)))
+    (alone,) = ids(merge_people(frame(rows[:1]))).values()
+    assert len({alone, *found.values()}) == 3
+    # ... and whoever comes later does not take the other's.
+    later = ids(merge_people(frame([{**rows[0], "user_id": alone}, rows[1]])))
+    assert later["ad-users a"] == alone != later["entra-users b"]
+
+
+def test_whose_word_counts() -> None:
+    told = [
+        {"source": "ad-users", "object_key": "a", "ad_sid": "S-1", "display_name": "Anna (AD)", "department": "Sales"},
+        {"source": "entra-users", "object_key": "e", "entra_id": "e", "onprem_sid": "S-1", "display_name": "Anna"},
+        {"source": "graph-users", "object_key": "e", "entra_id": "e", "upn": "anna@contoso.example"},
+        {"source": "intune-devices", "object_key": "i", "upn": "anna@contoso.example", "job_title": "Intern"},
+    ]
+    told[0] |= {"account_enabled": True, "job_title": "Head", "kind": "shared"}
+    told[1] |= {"account_enabled": False}
+    objects = frame(told)
+    found = people(objects, merge_people(objects))
+    assert found.schema == PEOPLE_SCHEMA
+    assert found.drop("user_id").to_dicts() == [
+        {
+            "display_name": "Anna",
+            "upn": "anna@contoso.example",
+            "mail": None,
+            "department": "Sales",
+            "job_title": "Head",
+            "kind": "shared",
+            "account_enabled": False,
+            "sources": ["ad-users", "entra-users", "graph-users", "intune-devices"],
+            "merge_rules": ["id", "sid", "upn"],
+        }
+    ]
+
+
+def test_a_guest_is_one_who_is_no_member_as_well() -> None:
+    guest = {"source": "graph-users", "object_key": "g", "entra_id": "g", "user_type": "Guest", "kind": "guest"}
+    guest |= {"primary_smtp": "anna@contoso.example", "display_name": "A guest"}
+    member = {"source": "entra-users", "object_key": "m", "entra_id": "m", "display_name": "Anna"}
+    member |= {"primary_smtp": "anna@contoso.example", "user_type": "Member"}
+    alone, both = frame([guest]), frame([guest, member])
+    assert people(alone, merge_people(alone))["kind"].to_list() == ["guest"]
+    found = people(both, merge_people(both))
+    assert found.select("kind", "display_name").rows() == [("person", "Anna")]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("person", "guest")])
+def test_the_most_specific_kind_counts(kind: str) -> None:
+    objects = frame(
+        [
+            {"source": "graph-users", "object_key": "e", "ad_guid": "g" if kind != "group" else None},
+            {"source": "ad", "object_key": "a", "ad_guid": "g", "kind": kind},
+        ]
+    )
+    assert kind in people(objects, merge_people(objects))["kind"].to_list()
+
+
+def test_each_address_of_a_person_counts_once_per_source_by_its_best_rank() -> None:
+    objects = frame(
+        [
+            {"source": "graph-users", "object_key": "e", "onprem_sid": "S-1"},
+            {"source": "ad", "object_key": "a", "ad_sid": "S-1"},
+            {"source": "ad", "object_key": "b", "ad_sid": "S-2"},
+        ]
+    )
+    told = [
+        ("graph-users", "e", "anna@contoso.example", 5, "upn"),
+        ("graph-users", "e", "anna@contoso.example", 1, "primary"),
+        ("ad", "a", "anna@contoso.example", 3, "mail"),
+        ("ad", "b", "anna@contoso.example", 2, "alias"),
+        ("ad", "unknown", "eve@contoso.example", 1, "primary"),
+    ]
+    merged = merge_people(objects)
+    now = ids(merged)
+    found = address_table(pl.DataFrame(told, ADDRESSES, orient="row"), merged)
+    assert found.columns == ["address", "user_id", "rank", "rule", "source"]
+    anna = "anna@contoso.example"
+    assert set(found.rows()) == {
+        (anna, now["ad a"], 1, "primary", "graph-users"),
+        (anna, now["ad a"], 3, "mail", "ad"),
+        (anna, now["ad b"], 2, "alias", "ad"),
+    }
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=40))
+def test_components_are_those_of_the_graph(links: list[tuple[int, int]]) -> None:
+    found = connected(pl.DataFrame(links, {"item": pl.UInt32, "key": pl.UInt32}, orient="row"))
+    labels = {item: item for item, _ in links}
+    for _ in labels:
+        lowest: dict[int, int] = {}
+        for item, key in links:
+            lowest[key] = min(lowest.get(key, labels[item]), labels[item])
+        for item, key in links:
+            labels[item] = min(labels[item], lowest[key])
+    assert dict(found.rows()) == labels
+
+
+def test_a_long_chain_is_one_component() -> None:
+    n = 20_000
+    items = pl.DataFrame({"item": pl.int_range(n, eager=True, dtype=pl.UInt32)})
+    links = pl.concat([items.with_columns(key=pl.col("item") + step) for step in (0, 1)])
+    shuffled = links.with_columns((pl.col("item").cast(pl.UInt64) * 7919 % n).cast(pl.UInt32))
+    for chain in (links, shuffled):
+        assert connected(chain)["label"].unique().to_list() == [0]
+
+
+def test_no_objects_are_no_people() -> None:
+    none = pl.DataFrame(schema=OBJECTS)
+    merged = merge_people(none)
+    assert merged.schema == MERGED_SCHEMA
+    assert people(none, merged).schema == PEOPLE_SCHEMA

@@ -1,0 +1,159 @@
+"""The connection test: each thing that can be wrong has its line and its next step."""
+
+import socket
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from tasks.connectors import Check, check_connector, passed
+from tasks.entra.check import check
+from tests.entra.asking import connector_of, user
+from tests.entra.conftest import make_keys
+from tests.entra.graph import DIRECTORY, PERMISSIONS, SECRET, Graph, error, serve, throttled
+
+pytestmark = pytest.mark.usefixtures("quick", "bare_network")
+
+NAMES = [
+    "address", "host and TLS, sign-in", "host and TLS, Graph", "clock", "credentials", "key expiry",
+    "reads users", "reads groups", "reads devices", "reads managed devices", "least permissions", "directory",
+]  # fmt: skip
+LOOPBACK = dict.fromkeys(NAMES[:3], "warning")  # another host, and without TLS
+
+
+def outcome(graph: Graph, **changes: Any) -> dict[str, Check]:
+    checks = check(connector_of(graph, **changes))
+    assert [each.name for each in checks] == NAMES
+    for each in checks:
+        assert each.says
+        assert SECRET not in f"{each.says} {each.next_step}"
+        assert each.next_step or each.state in ("ok", "skipped")
+    return {each.name: each for each in checks}
+
+
+def states(checks: dict[str, Check]) -> dict[str, str]:
+    return {each.name: each.state for each in checks.values() if each.state != "ok"}
+
+
+def test_everything_fine(graph: Graph) -> None:
+    graph.users = [user(1)]
+    checks = outcome(graph)
+    assert states(checks) == LOOPBACK
+    found, account = check_connector(connector_of(graph))
+    assert passed(found)
+    assert account is not None
+    assert (account.code, account.name) == (DIRECTORY, "Contoso \x1b[31m")
+    assert checks["directory"].says == rf"Contoso \x1b[31m ({DIRECTORY})."
+
+
+@pytest.mark.parametrize(
+    ("stream", "name"),
+    [("groups", "reads groups"), ("devices", "reads devices"), ("deviceManagement", "reads managed devices")],
+)
+def test_a_missing_permission_is_named_and_leaves_a_stream_out(graph: Graph, stream: str, name: str) -> None:
+    permission = PERMISSIONS[stream]
+    graph.roles -= {permission}
+    checks = outcome(graph)
+    assert states(checks) == LOOPBACK | {name: "warning"}
+    assert permission in (checks[name].next_step or "")
+    assert "left out" in checks[name].says
+    assert passed(list(checks.values()))
+
+
+def test_without_users_it_fails(graph: Graph) -> None:
+    graph.roles -= {"User.Read.All"}
+    checks = outcome(graph)
+    assert states(checks) == LOOPBACK | {"reads users": "failed", "directory": "warning"}
+    assert "Grant admin consent" in (checks["reads users"].next_step or "")
+    assert not passed(list(checks.values()))
+
+
+def test_a_permission_that_is_granted_and_does_not_help(graph: Graph) -> None:
+    answer = error(400, "BadRequest", "Request not applicable to target tenant.")
+    graph.trouble = lambda path, _: answer if path == "/deviceManagement/managedDevices" else None
+    checks = outcome(graph)
+    assert states(checks) == LOOPBACK | {NAMES[9]: "warning"}
+    assert "licensed" in (checks[NAMES[9]].next_step or "")
+
+
+def test_more_permissions_than_needed(graph: Graph) -> None:
+    graph.roles |= {"Directory.ReadWrite.All", "Member.Read.Hidden"}
+    checks = outcome(graph)
+    assert states(checks) == LOOPBACK | {"least permissions": "warning"}
+    assert "has Directory.ReadWrite.All: more" in checks["least permissions"].says
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (7000215, "column Value, not its Secret ID"),
+        (700016, "no application with this client id"),
+        (90002, "no directory with this id"),
+        (700027, "does not accept the certificate"),
+    ],
+)
+def test_refused_keys(graph: Graph, code: int, says: str) -> None:
+    graph.sign_in_error = code
+    checks = outcome(graph)
+    assert checks["credentials"].state == "failed"
+    assert says in checks["credentials"].says
+    assert {checks[name].state for name in NAMES[5:]} == {"skipped"}
+    assert not passed(list(checks.values()))
+
+
+def test_expired_secret(graph: Graph) -> None:
+    graph.sign_in_error = 7000222
+    checks = outcome(graph)
+    assert checks["key expiry"].state == "failed"
+    assert "rotate" in (checks["key expiry"].next_step or "")
+    assert not passed(list(checks.values()))
+
+
+@pytest.mark.parametrize(("days", "state"), [(-1, "warning"), (13, "warning"), (15, "ok")])
+def test_keys_that_end_soon(graph: Graph, days: int, state: str) -> None:
+    ends = datetime.now(UTC) + timedelta(days=days, hours=1)
+    checks = outcome(graph, key_expires_at=ends)
+    assert checks["key expiry"].state == state
+    assert f"{ends:%Y-%m-%d}" in checks["key expiry"].says
+
+
+def test_a_certificate_that_ends_soon(graph: Graph) -> None:
+    keys = make_keys(days=5)
+    graph.public_key, graph.thumbprint = keys.public_key, keys.thumbprint
+    checks = outcome(graph, client_secret="", client_certificate=keys.pem)
+    assert states(checks) == LOOPBACK | {"key expiry": "warning"}
+    assert "certificate" in checks["credentials"].says
+
+
+def test_a_clock_that_is_off() -> None:
+    ahead = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    with serve(Graph(date=ahead)) as graph:
+        checks = outcome(graph)
+        assert states(checks) == LOOPBACK | {"clock": "warning"}
+        assert "behind" in checks["clock"].says
+        graph.sign_in_error = 700024
+        assert "clock first" in (outcome(graph)["credentials"].next_step or "")
+
+
+@pytest.mark.parametrize("answer", [throttled(600), error(503, "", "")])
+def test_a_service_in_trouble_does_not_pass(graph: Graph, answer: Any) -> None:
+    graph.trouble = lambda path, _: answer if path == "/devices" else None
+    checks = outcome(graph)
+    assert states(checks) == LOOPBACK | {"reads devices": "failed"}
+    assert not passed(list(checks.values()))
+
+
+def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    graph = Graph(url=f"http://127.0.0.1:{port}")
+    checks = outcome(graph)
+    assert [checks[name].state for name in NAMES[1:3]] == ["failed"] * 2
+    assert {checks[name].state for name in NAMES[3:]} == {"skipped"}
+
+
+def test_no_key_is_sent_to_learn_who_answers(graph: Graph) -> None:
+    graph.sign_in_error = 700016
+    outcome(graph)
+    assert graph.asked == []

@@ -1,0 +1,141 @@
+"""The form of an Entra connector."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tasks.connector import made
+from tasks.connectors import products, rotated
+from tasks.entra.connector import EntraConnector
+from tasks.errors import ConnectorRefused
+from tests.entra.conftest import Keys, make_keys
+from tests.entra.graph import CLIENT, DIRECTORY
+
+SECRET = "abc8Q~hush.hush_hush"
+VALUES = {"directory_id": DIRECTORY, "client_id": CLIENT, "client_secret": SECRET}
+
+
+def connector(**changes: Any) -> EntraConnector:
+    return made(EntraConnector, VALUES | changes)
+
+
+def test_found_as_a_product() -> None:
+    assert products()["entra"] is EntraConnector
+
+
+@pytest.mark.parametrize(
+    ("cloud", "login", "graph"),
+    [
+        ("global", "https://login.microsoftonline.com", "https://graph.microsoft.com"),
+        ("us_gov", "https://login.microsoftonline.us", "https://graph.microsoft.us"),
+        ("us_dod", "https://login.microsoftonline.us", "https://dod-graph.microsoft.us"),
+        ("china", "https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn"),
+    ],
+)
+def test_clouds(cloud: str, login: str, graph: str) -> None:
+    found = connector(cloud=cloud)
+    assert (found.login_url, found.url, found.scope) == (login, graph, f"{graph}/.default")
+    assert found.audience == f"{login}/{DIRECTORY}/oauth2/v2.0/token"
+    assert found.is_vendor_host()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"directory_id": ""}, "directory_id must be given"),
+        ({"directory_id": "contoso.example"}, "directory_id: is not like"),
+        ({"client_id": "my app"}, "client_id: is not like"),
+        ({"client_secret": ""}, "client_secret or client_certificate"),
+        ({"client_secret": CLIENT}, "is the Secret ID"),
+        ({"client_secret": "hush hush"}, "has blanks"),
+        ({"client_secret": "", "client_certificate": "hush"}, "found: 0 private keys, 0 certificates"),
+        ({"base_url": "http://127.0.0.1:1"}, "allow it explicitly"),
+        ({"base_url": "https://graph.test/v1.0", "allow_other_host": True}, "nothing more"),
+        ({"base_url": "https://me:hush@graph.test", "allow_other_host": True}, "nothing more"),
+        ({"cloud": "moon"}, "cloud"),
+    ],
+)
+def test_wrong_forms_are_named_without_their_values(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConnectorRefused, match=says) as caught:
+        connector(**wrong)
+    assert "hush" not in str(caught.value)
+
+
+def test_secret_and_certificate_are_not_both(keys: Keys) -> None:
+    with pytest.raises(ConnectorRefused, match="one of the two"):
+        connector(client_certificate=keys.pem)
+
+
+def test_certificates_that_cannot_be_used(keys: Keys) -> None:
+    other, small = make_keys(), make_keys(bits=1024)
+    elliptic = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    locked = serialization.load_pem_private_key(keys.private_pem.encode(), None).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
+    )
+    body = keys.private_pem.splitlines()[5]
+    for pem, says in {
+        keys.certificate_pem: "0 private keys, 1 certificates",
+        keys.private_pem: "1 private keys, 0 certificates",
+        keys.private_pem + other.certificate_pem: "not of this private key",
+        small.pem: "RSA with at least 2048 bits",
+        elliptic.decode() + keys.certificate_pem: "must be RSA",
+        locked.decode() + keys.certificate_pem: "passphrase",
+        keys.pem.replace(body, body[::-1]): "cannot be read",
+        keys.private_pem + keys.certificate_pem.replace("M", "x", 3): "certificate cannot be read",
+    }.items():
+        with pytest.raises(ConnectorRefused, match=says) as caught:
+            connector(client_secret="", client_certificate=pem)
+        assert body not in str(caught.value)
+
+
+def test_a_chain_may_follow_the_certificate(keys: Keys) -> None:
+    chain = make_keys().certificate_pem
+    found = connector(client_secret="", client_certificate=keys.private_pem + chain + keys.certificate_pem)
+    certificate = found.certificate()
+    assert certificate is not None
+    assert certificate.certificate.public_key() == keys.public_key
+
+
+def test_a_certificate_knows_its_end(keys: Keys) -> None:
+    ends = connector(client_secret="", client_certificate=keys.pem, key_expires_at="2020-01-01").key_expires_at
+    assert ends is not None
+    assert timedelta(days=29) < ends - datetime.now(UTC) < timedelta(days=31)
+    assert connector().key_expires_at is None
+
+
+def test_secrets_are_not_shown(keys: Keys) -> None:
+    by_certificate = connector(client_secret="", client_certificate=keys.pem)
+    line = keys.private_pem.splitlines()[3]
+    assert line not in f"{by_certificate!r} {by_certificate.certificate()!r} {by_certificate.model_dump()}"
+    assert SECRET not in f"{connector()!r} {connector().model_dump()}"
+
+
+def test_two_applications_of_one_directory_are_one_account() -> None:
+    other = connector(client_id="33333333-aaaa-bbbb-cccc-000000000003", client_secret="other")
+    assert connector().same_account(other)
+    assert not connector().same_account(connector(directory_id="33333333-aaaa-bbbb-cccc-000000000003"))
+
+
+def test_rotation_from_secret_to_certificate_and_back(keys: Keys) -> None:
+    old = connector(key_expires_at="2027-01-01T00:00:00Z", tenant="acme")
+    new = rotated(old, client_certificate=keys.pem)
+    assert isinstance(new, EntraConnector)
+    certificate = new.certificate()
+    assert certificate is not None
+    assert (new.client_secret.get_secret_value(), new.tenant) == ("", "acme")
+    assert new.key_expires_at == certificate.expires_at
+    back = rotated(new, client_secret=SECRET)
+    assert isinstance(back, EntraConnector)
+    assert (back.certificate(), back.key_expires_at) == (None, None)
+    with pytest.raises(TypeError):
+        old.rotated(tenant="other")
+
+
+def test_form_shows_its_own_fields_first() -> None:
+    positions = {name: field["position"] for name, field in EntraConnector.model_json_schema()["properties"].items()}
+    assert max(positions[name] for name in VALUES) < positions["tenant"]

@@ -1,0 +1,201 @@
+"""Recipients and what they mean: rules as rows of a table, and properties of all inputs."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.alerts import MOMENT
+from tasks.correlation import BEGINNING, Directory, Resolved, resolve
+
+DAY = datetime(2026, 3, 1, tzinfo=UTC)
+ALIASES = {"legacy.example": "contoso.example"}
+
+ADDRESS = {
+    "address": pl.String, "user_id": pl.String, "rank": pl.Int8, "rule": pl.String, "source": pl.String,
+    "valid_from": MOMENT, "gone_at": MOMENT,
+}  # fmt: skip
+RANKS = {"primary": 1, "alias": 2, "mail": 3, "upn": 5, "other": 7}
+
+
+def address(
+    text: str, user: str, rule: str = "primary", since: datetime = BEGINNING, gone: datetime | None = None
+) -> Any:
+    return {
+        "address": text, "user_id": user, "rank": RANKS[rule], "rule": rule, "source": "users",
+        "valid_from": since, "gone_at": gone,
+    }  # fmt: skip
+
+
+def person(user: str, kind: str = "person", *, enabled: bool | None = True, seen: datetime = DAY) -> Any:
+    return {"user_id": user, "kind": kind, "account_enabled": enabled, "last_seen_at": seen}
+
+
+def directory(addresses: list[Any], people: list[Any] | None = None, *, aliases: bool = True) -> Directory:
+    known = people or [person(user) for user in {each["user_id"] for each in addresses}]
+    frame = pl.DataFrame(addresses, schema=ADDRESS)
+    own = frame.filter(pl.col("rank") <= 5)["address"].str.extract(r"@(.*)$").unique()
+    return Directory(
+        frame,
+        pl.DataFrame(
+            known,
+            schema={"user_id": pl.String, "kind": pl.String, "account_enabled": pl.Boolean, "last_seen_at": MOMENT},
+        ),
+        pl.DataFrame(
+            {"source": ["users"], "snapshot_at": [DAY], "has_aliases": [aliases]},
+            schema={"source": pl.String, "snapshot_at": MOMENT, "has_aliases": pl.Boolean},
+        ),
+        own,
+    )
+
+
+def resolved(recipient: str, found: Directory, *, plus: bool = True) -> Resolved:
+    return resolve(pl.Series([recipient]), found, ALIASES, plus_addressing=plus)
+
+
+def meant(recipient: str, found: Directory, **how: bool) -> tuple[str | None, str, str | None]:
+    """user, state, rule of the only stretch of time"""
+    row: tuple[str | None, str, str | None] = (
+        resolved(recipient, found, **how).recipients.select("user_id", "match_state", "match_rule").row(0)
+    )
+    return row
+
+
+ANN = [address("ann@contoso.example", "ann"), address("a.lee@contoso.example", "ann", "alias")]
+
+
+@pytest.mark.parametrize(
+    ("recipient", "expected"),
+    [
+        ("ann@contoso.example", ("ann", "matched", "primary")),
+        ("  Ann@CONTOSO.example ", ("ann", "matched", "primary")),
+        ("a.lee@contoso.example", ("ann", "matched", "alias")),
+        ("ann@legacy.example", ("ann", "matched", "primary, domain alias")),
+        ("ann+news@contoso.example", ("ann", "matched", "primary, without tag")),
+        ("ann+a+b@contoso.example", ("ann", "matched", "primary, without tag")),
+        ("a.lee+x@legacy.example", ("ann", "matched", "alias, domain alias, without tag")),
+        ("+ann@contoso.example", (None, "unmatched", None)),
+        ("bob@contoso.example", (None, "unmatched", None)),
+        ("not an address", (None, "unmatched", None)),
+    ],
+)
+def test_routes(recipient: str, expected: Any) -> None:
+    assert meant(recipient, directory(ANN)) == expected
+
+
+def test_plus_addressing_can_be_switched_off() -> None:
+    assert meant("ann+news@contoso.example", directory(ANN), plus=False)[1] == "unmatched"
+
+
+def test_the_exact_address_wins_over_the_one_without_tag() -> None:
+    found = directory([*ANN, address("ann+news@contoso.example", "list", "other")])
+    assert meant("ann+news@contoso.example", found) == ("list", "matched", "other")
+
+
+def test_the_best_rank_wins() -> None:
+    found = directory([address("x@contoso.example", "upn", "upn"), address("x@contoso.example", "mail", "mail")])
+    assert meant("x@contoso.example", found)[0] == "mail"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (person("one"), person("other", enabled=False)),
+        (person("one", enabled=None), person("other", enabled=False)),
+        (person("one"), person("other", "guest")),
+        (person("one"), person("other", "contact")),
+        (person("one", "shared"), person("other", "contact")),
+        (person("one", seen=DAY), person("other", seen=DAY - timedelta(days=1))),
+        # in this order: an enabled guest is preferred to a disabled member
+        (person("one", "guest"), person("other", enabled=False)),
+    ],
+)
+def test_ties_that_can_be_decided(one: Any, other: Any) -> None:
+    found = directory([address("x@contoso.example", "one"), address("x@contoso.example", "other")], [other, one])
+    assert meant("x@contoso.example", found) == ("one", "matched", "primary")
+
+
+def test_what_cannot_be_decided_is_ambiguous_and_lists_all() -> None:
+    found = directory([address("x@contoso.example", "one"), address("x@contoso.example", "other")])
+    both = resolved("x@contoso.example", found)
+    assert meant("x@contoso.example", found) == (None, "ambiguous", "primary")
+    assert sorted(both.candidates["user_id"]) == ["one", "other"]
+    assert both.candidates["ambiguous"].all()
+
+
+def test_a_mail_group_is_no_person() -> None:
+    found = directory([address("all@contoso.example", "all")], [person("all", "group", enabled=None)])
+    assert meant("all@contoso.example", found) == (None, "group", "primary")
+    assert resolved("all@contoso.example", found).candidates["user_id"].to_list() == ["all"]
+
+
+@pytest.mark.parametrize(
+    ("recipient", "aliases", "reason"),
+    [
+        ("bob@contoso.example", True, "unknown address"),
+        ("bob@contoso.example", False, "unknown address; no imported source holds aliases"),
+        ("bob@legacy.example", True, "unknown address"),
+        ("bob@elsewhere.example", True, "external domain"),
+        ("bob", True, "external domain"),
+    ],
+)
+def test_unmatched_with_a_reason(recipient: str, aliases: bool, reason: str) -> None:
+    row = resolved(recipient, directory(ANN, aliases=aliases)).recipients.row(0, named=True)
+    assert (row["match_state"], row["reason"]) == ("unmatched", reason)
+
+
+def test_an_address_that_moved_means_whom_it_meant_at_the_time() -> None:
+    moved = DAY + timedelta(days=10)
+    found = directory([
+        address("sales@contoso.example", "ann", gone=moved), address("sales@contoso.example", "bob", since=moved),
+    ])  # fmt: skip
+    rows = resolved("sales@contoso.example", found).recipients.select("valid_from", "valid_to", "user_id").rows()
+    assert rows == [(BEGINNING, moved, "ann"), (moved, None, "bob")]
+
+
+def test_outside_of_its_validity_the_newest_counts_and_the_rule_says_so() -> None:
+    gone = DAY + timedelta(days=5)
+    found = directory([address("ann@contoso.example", "ann", since=DAY, gone=gone)])
+    rows = resolved("ann@contoso.example", found).recipients.select("valid_from", "user_id", "match_rule").rows()
+    assert rows == [
+        (BEGINNING, "ann", "primary, not valid then"),
+        (DAY, "ann", "primary"),
+        (gone, "ann", "primary, not valid then"),
+    ]
+
+
+MOMENTS = st.integers(0, 6).map(lambda day: DAY + timedelta(days=day))
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["a@contoso.example", "a+b@contoso.example", "c@legacy.example"]),
+        st.sampled_from(["one", "two", "three"]),
+        st.sampled_from(sorted(RANKS)),
+        st.one_of(st.just(BEGINNING), MOMENTS),
+        st.one_of(st.none(), MOMENTS),
+    ),
+    max_size=8,
+)
+ASKED = pl.Series(["a@contoso.example", "a+b@contoso.example", "c@legacy.example", "c+x@legacy.example", "z@x.example"])
+
+
+@given(ROWS, st.randoms(use_true_random=False))
+def test_every_moment_of_every_recipient_has_one_answer_whatever_the_order(rows: list[Any], order: Any) -> None:
+    made = [address(*row) for row in rows if row[4] is None or row[3] < row[4]]
+    people = [person("one"), person("two", "guest"), person("three", enabled=False)]
+    found = resolve(ASKED, directory(made, people), ALIASES, plus_addressing=True)
+    order.shuffle(made)
+    again = resolve(ASKED, directory(made, people), ALIASES, plus_addressing=True)
+    key = ["recipient", "valid_from"]
+    assert found.recipients.sort(key).equals(again.recipients.sort(key))
+    for _, stretches in found.recipients.sort(key).group_by("recipient"):
+        assert stretches["valid_from"][0] == BEGINNING
+        assert stretches["valid_to"].to_list() == [*stretches["valid_from"][1:], None]
+    counts = found.candidates.group_by(key).len()
+    states = found.recipients.join(counts, on=key, how="left").select("match_state", pl.col("len").fill_null(0)).rows()
+    assert all(
+        (state, count > 1) in {("ambiguous", True), ("matched", False), ("unmatched", False)} for state, count in states
+    )
+    assert all((state == "unmatched") == (count == 0) for state, count in states)
