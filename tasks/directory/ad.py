@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from tasks.directory.addresses import address_rows, fitted, object_rows
+from tasks.directory.addresses import address_rows, fitted, list_series, object_rows
 from tasks.directory.ids import guid, sid
 from tasks.directory.kinds import DYNAMIC_GROUP, kind, kind_of_class
 from tasks.directory.model import DEVICE_SCHEMA, DEVICE_USER_SCHEMA, MEMBER_SCHEMA, REJECT_SCHEMA, Parsed
@@ -31,7 +31,7 @@ DISABLED = 2  # bit of userAccountControl (reference 2.2)
 
 def entries_frame(entries: Sequence[dict[str, list[str]]], rows: Sequence[int]) -> pl.DataFrame:
     """The frame that `ad_objects` takes; `entries`: lower-case attribute → values, `rows`: where each stands."""
-    columns = {name: [entry.get(name) for entry in entries] for name in ATTRIBUTES}
+    columns = {name: list_series([entry.get(name) for entry in entries]) for name in ATTRIBUTES}
     return pl.DataFrame({"row": rows, **columns}, schema=ENTRY_SCHEMA)
 
 

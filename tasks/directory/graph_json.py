@@ -44,6 +44,7 @@ _FIELDS = {
 # `#users`, `#users(id,mail)`, `#users/$entity`, `#users/$delta`, but not `#users('…')/ownedDevices`.
 _CONTEXT = re.compile(r"(?:devicemanagement/)?(user|device|group|manageddevice)s(?:\((?!').*\))?(?:/\$.*)?", re.DOTALL)
 _TYPE = re.compile(r"#?microsoft\.graph\.(user|device|group|manageddevice)")
+_EXPANDED = ("group", "device")
 _RELATIONS = ("members", "transitivemembers", "registeredusers", "registeredowners")
 _EXPANDED_MOST = 20  # related objects that Graph gives with an object; it cuts the others off without a word
 
@@ -94,7 +95,7 @@ def _sorted(pages: Sequence[Page]) -> _Told:
                     records, rows = told.records.setdefault(kind, ([], []))
                     records.append(each)
                     rows.append(row)
-                    cut += _is_cut(each)
+                    cut += kind in _EXPANDED and _is_cut(each)
     told.notes.extend(_notes(pages, removed, cut))
     return told
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 import polars as pl
 
+from tasks.directory.addresses import list_series
 from tasks.directory.model import REJECT_SCHEMA
 from tasks.directory.values import is_sentinel, nothing
 
@@ -147,23 +148,18 @@ def _lowered(record: object) -> object:
 
 
 def _frame(good: Sequence[msgspec.Struct], places: list[int], kind: type[msgspec.Struct]) -> pl.DataFrame:
-    columns: dict[str, list[object]] = {"row": list(places)}
-    types: dict[str, pl.DataType] = {"row": pl.Int64()}
+    columns = {"row": pl.Series(places, dtype=pl.Int64)}
     for name in kind.__struct_fields__:
-        if name in _RELATIONS:
-            continue
         values = [getattr(each, name) for each in good]
-        columns[name] = [_as_list(value) for value in values] if name in _LISTS else [_as_text(each) for each in values]
-        types[name] = pl.List(pl.String()) if name in _LISTS else pl.String()
-    return pl.DataFrame(columns, schema=types).with_columns(nothing(pl.col(pl.String)))
+        if name in _LISTS:
+            columns[name] = list_series([[value] if isinstance(value, str) else value for value in values])
+        elif name not in _RELATIONS:
+            columns[name] = pl.Series([_as_text(value) for value in values], dtype=pl.String)
+    return pl.DataFrame(columns).with_columns(nothing(pl.col(pl.String)))
 
 
 def _as_text(value: str | bool | None) -> str | None:
     return str(value) if isinstance(value, bool) else value
-
-
-def _as_list(value: list[str | None] | str | None) -> list[str | None] | None:
-    return [value] if isinstance(value, str) else value
 
 
 def _related(

@@ -60,7 +60,7 @@ def address_key(expr: pl.Expr) -> pl.Expr:
 
     Lower case, not casefold: casefold would merge ß with ss and ſ with s, which are different mailboxes.
     """  # noqa: RUF002
-    text = expr.str.replace(_BEFORE, "").str.replace(_AFTER, "").str.normalize("NFC").str.to_lowercase()
+    text = expr.str.replace(_BEFORE, "").str.replace(_AFTER, "").str.to_lowercase()
     text = text.str.normalize("NFC").map_batches(_with_ascii_domains, return_dtype=pl.String)
     text = text.str.strip_suffix(".")
     return pl.when(text.str.contains(_ADDRESS)).then(text)

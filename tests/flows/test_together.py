@@ -99,7 +99,7 @@ def test_two_polls_of_one_account(
 
 
 def test_a_poll_gets_its_turn_between_the_slices_of_a_backfill(busy: Site) -> None:
-    busy.faults.inject("slow", times=None, seconds=0.3)
+    busy.faults.inject("slow", times=None, seconds=0.8)
     asked = len(busy.simulator.requests)
     with running(backfill_of(busy)) as (backfill,):
         while len(busy.simulator.requests) < asked + 3:
