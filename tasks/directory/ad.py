@@ -144,7 +144,9 @@ def _members(groups: pl.DataFrame) -> pl.DataFrame:
     told = (
         groups.select("memberof", ref="ad_dn").explode("memberof").with_columns(pl.col("memberof").str.to_lowercase())
     )
-    inverse = told.join(holders, on="memberof").select("group_key", "ref", ref_kind=pl.lit("ad_dn"))
+    inverse = told.join(holders, on="memberof", maintain_order="left").select(
+        "group_key", "ref", ref_kind=pl.lit("ad_dn")
+    )
     rows = pl.concat([*own, inverse], how="diagonal").with_columns(nothing(pl.col("ref")).str.to_lowercase())
     return fitted(rows.drop_nulls().unique(maintain_order=True), MEMBER_SCHEMA)
 

@@ -18,8 +18,9 @@ REFERRED = (
 )  # fmt: skip
 """Columns by which exports refer to people: the others would only be copied along."""
 
-OWN_RANK = 5
-"""Addresses up to this rank make a domain one of the tenant's own; private addresses and guests' do not."""
+OWN_RULES = ("primary", "alias", "mail", "upn")
+FOREIGN_KINDS = ("guest", "contact")
+"""Addresses by these rules make a domain one of the tenant's own, unless they belong to a guest or a contact."""
 
 
 class Sources(NamedTuple):
@@ -86,17 +87,23 @@ def build(sources: Sources) -> tuple[Sources, Built]:
     members = sources.members.filter(pl.col("gone_at").is_null())
     named = sources.objects.select("source", "object_key", "user_id", "kind", *REFERRED)
     expanded = groups.expand_groups(members, named, merged)
-    domain = pl.col("address").str.extract(r"@([^@]*)$").alias("domain")
+    people = _people(sources, merged)
     built = Built(
-        _people(sources, merged),
+        people,
         addresses,
         _devices(sources, joined),
         machines.device_people(sources.device_users, joined, named, merged),
         expanded.members.drop("via"),
-        addresses.filter(pl.col("rank") <= OWN_RANK, pl.col("gone_at").is_null()).select(domain).unique().drop_nulls(),
+        _own_domains(addresses, people),
         _warnings(expanded.warnings),
     )
     return sources, built
+
+
+def _own_domains(addresses: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
+    own = people.filter(~pl.col("kind").is_in(FOREIGN_KINDS)).select("user_id")
+    current = addresses.filter(pl.col("rule").is_in(OWN_RULES), pl.col("gone_at").is_null()).join(own, on="user_id")
+    return current.select(pl.col("address").str.extract(r"@([^@]*)$").alias("domain")).unique().drop_nulls()
 
 
 def _warnings(found: pl.DataFrame) -> tuple[str, ...]:

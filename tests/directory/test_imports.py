@@ -149,6 +149,14 @@ def test_without_a_directory_nothing_is_claimed(store: Store) -> None:
     assert ask(store, "SELECT count(*) FROM unmatched_recipients") == [(0,)]
 
 
+def test_a_guests_domain_is_not_ours(store: Store) -> None:
+    guest, addresses = person("x", kind="guest")
+    foreign = [each | {"address": "known@elsewhere.example"} for each in addresses]
+    bring(store, staff((guest, foreign)))
+    unmatched = "SELECT split_part(reason, ' (', 1) FROM unmatched_recipients WHERE recipient = 'x@elsewhere.example'"
+    assert ask(store, unmatched) == [("external domain",)]
+
+
 def test_tenants_do_not_mix(store: Store) -> None:
     bring(store, staff(), tenant="other")
     assert ask(store, "SELECT DISTINCT match_state FROM alerts") == [(None,)]
