@@ -142,6 +142,10 @@ def _load_batch(
 
 def _stored(transaction: "Transaction", batch: pl.DataFrame) -> pl.DataFrame:
     """Stored scans with the ids of this batch: SCAN_SCHEMA + LIFE; raised_at is null for low ones."""
+    span = {"first": batch["detected_at"].min(), "last": batch["detected_at"].max()}
+    anything = "SELECT 1 FROM internal.{} WHERE detected_at BETWEEN $first AND $last LIMIT 1"
+    if not any(transaction.rows(anything.format(table), span) for table in ("low_scans", "alert_scans")):
+        return pl.DataFrame(schema=STORED_SCHEMA)  # time that was never fetched before: most of a backfill
     lows = {"dangerous": "false", "priority": "'low'", "priority_rank": "9"}
     columns = {name: f"replace({name}::VARCHAR, '-', '')" if name in IDS else name for name in STORED_SCHEMA}
     columns["place"] = "-1"  # whatever a later page says comes after what is stored
@@ -153,7 +157,7 @@ def _stored(transaction: "Transaction", batch: pl.DataFrame) -> pl.DataFrame:
     ]
     stored = transaction.frame(
         "WITH ids AS MATERIALIZED (SELECT scan_id::UUID AS scan_id FROM batch) " + " UNION ALL ".join(parts),
-        {"first": batch["detected_at"].min(), "last": batch["detected_at"].max()},
+        span,
         batch=batch.select("scan_id"),
     )
     return stored.cast(STORED_SCHEMA)
