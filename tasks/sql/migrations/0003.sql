@@ -1,0 +1,58 @@
+-- Triage, suppression, notices and retention. What people decided stands beside the alerts, never in them: a load
+-- rewrites the rows of alerts, and must neither carry nor lose a decision.
+
+-- Append-only. priority_rank: the alert's when it was decided; a decision holds until the alert becomes more urgent.
+CREATE TABLE internal.triage_log (
+    decision_no BIGINT NOT NULL,
+    decision_id UUID NOT NULL,
+    tenant VARCHAR NOT NULL,
+    alert_id UUID NOT NULL,
+    group_id UUID NOT NULL,
+    status VARCHAR NOT NULL,
+    close_reason VARCHAR,
+    assignee VARCHAR,
+    comment VARCHAR,
+    priority_rank TINYINT NOT NULL,
+    "by" VARCHAR NOT NULL,
+    "at" TIMESTAMPTZ NOT NULL
+);
+
+-- The latest decision on each alert.
+CREATE TABLE internal.decisions (
+    decision_no BIGINT NOT NULL,
+    tenant VARCHAR NOT NULL,
+    alert_id UUID NOT NULL,
+    status VARCHAR NOT NULL,
+    close_reason VARCHAR,
+    assignee VARCHAR,
+    priority_rank TINYINT NOT NULL,
+    "by" VARCHAR NOT NULL,
+    "at" TIMESTAMPTZ NOT NULL
+);
+
+-- ended_at: when an entry stopped to hide, by expiry or by hand; until then it hides, whatever the clock says.
+CREATE TABLE internal.allow_list (
+    entry_id UUID NOT NULL,
+    tenant VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    value VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    author VARCHAR NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    expires_at TIMESTAMPTZ,
+    ended_at TIMESTAMPTZ
+);
+
+-- The alerts that are hidden now, each by its oldest entry.
+CREATE TABLE internal.suppressed (
+    tenant VARCHAR NOT NULL,
+    alert_id UUID NOT NULL,
+    entry_id UUID NOT NULL
+);
+
+ALTER TABLE internal.groups ADD COLUMN suppressed_count BIGINT DEFAULT 0;
+ALTER TABLE internal.groups ADD COLUMN status VARCHAR DEFAULT 'new';
+ALTER TABLE internal.groups ADD COLUMN assignee VARCHAR;
+ALTER TABLE internal.groups ADD COLUMN close_reason VARCHAR;
+ALTER TABLE internal.groups ADD COLUMN reopened_at TIMESTAMPTZ;
+ALTER TABLE internal.groups ADD COLUMN reopened_by VARCHAR;
