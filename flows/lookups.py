@@ -98,7 +98,8 @@ def _resolved(reader: Connection, asked_for: str) -> tuple[str, str | None]:
         """
         WITH known AS (
             SELECT group_id::VARCHAR AS group_id, NULL AS ended FROM alert_groups
-            UNION ALL SELECT group_id::VARCHAR, old_group_id::VARCHAR FROM group_aliases
+            UNION ALL
+            SELECT group_id::VARCHAR, old_group_id::VARCHAR FROM group_aliases SEMI JOIN alert_groups USING (group_id)
         )
         SELECT * FROM known WHERE starts_with(replace(coalesce(ended, group_id), '-', ''), $digits)
         ORDER BY ended IS NOT NULL, 1, 2

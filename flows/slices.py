@@ -130,7 +130,7 @@ class UnderWay(NamedTuple):
 
 def pull_slices(pull: Pull, slices: Sequence[Slice]) -> Summary:
     """Fetch and load all slices, concurrently within the account's limit; one that fails does not stop the others."""
-    summary = Summary()
+    summary = Summary(shown_again=pull.beginning.shown_again)
     waiting = deque(slices)
     under_way: deque[UnderWay] = deque()
     with scratch_folder(pull.store.settings.home) as folder:

@@ -5,6 +5,8 @@ AlertsError
 │   ├── SettingsError          a setting or an override file is wrong
 │   ├── UnknownConnector       no connector is saved under that name
 │   ├── ConnectorRefused       a connector cannot be saved or changed like that
+│   ├── TriageRefused          a decision makes no sense, or what it is about does not exist
+│   ├── EntryRefused           an entry of the allow-list cannot be added or removed like that
 │   ├── ExportRefused          a directory export cannot be read: which file, where in it, what to do
 │   ├── CredentialsRefused     the service does not accept the keys
 │   │   └── KeyExpired             … because they have expired
@@ -45,6 +47,14 @@ class UnknownConnector(OperatorError):
 
 class ConnectorRefused(OperatorError):
     """A connector cannot be saved, renamed or rotated like that."""
+
+
+class TriageRefused(OperatorError):
+    """A decision makes no sense, or the alert or group it is about does not exist."""
+
+
+class EntryRefused(OperatorError):
+    """An entry of the allow-list cannot be added or removed like that."""
 
 
 class ExportRefused(OperatorError):

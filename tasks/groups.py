@@ -1,10 +1,11 @@
 """Stored groups: group the stretches that a load has touched again, keep ids, counts, history and exposures."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from tasks.alerts import MOMENT
 from tasks.grouping import Assigned, assign_ids, partition
 from tasks.priority import DISPOSITIONS
 from tasks.schema import statements
@@ -29,7 +30,7 @@ def update_groups(transaction: "Transaction", touched: pl.DataFrame, settings: S
         _record(transaction, assigned, now)
         changed = assigned.members.filter(pl.col("group_id").ne_missing(pl.col("old_group_id")))
         affected += [changed["group_id"], changed["old_group_id"].drop_nulls()]
-    _refresh(transaction, pl.concat(affected).unique(), touched["detected_at"], now)
+    refresh_groups(transaction, pl.concat(affected).unique(), touched["detected_at"], now)
 
 
 def _regroup(transaction: "Transaction", moved: pl.DataFrame, settings: Settings) -> Assigned:
@@ -46,9 +47,9 @@ def _regroup(transaction: "Transaction", moved: pl.DataFrame, settings: Settings
         WITH starts AS (
             SELECT
                 k.group_key::UUID AS group_key,
-                coalesce(max(g.first_detected_at), any_value(k.detected_at)) AS start_at
+                coalesce(max(g.starts_at), any_value(k.detected_at)) AS start_at
             FROM keys k
-            LEFT JOIN internal.groups g ON g.group_key = k.group_key::UUID AND g.first_detected_at <= k.detected_at
+            LEFT JOIN internal.groups g ON g.group_key = k.group_key::UUID AND g.starts_at <= k.detected_at
             GROUP BY k.group_key
         )
         SELECT
@@ -118,24 +119,53 @@ def _record(transaction: "Transaction", assigned: Assigned, now: datetime) -> No
     )
 
 
-def _refresh(transaction: "Transaction", group_ids: pl.Series, moments: pl.Series, now: datetime) -> None:
-    """Make scalars and counts of these groups anew from their alerts: stored ones, and new ones of these moments."""
+def refresh_groups(transaction: "Transaction", group_ids: pl.Series, moments: pl.Series, now: datetime) -> None:
+    """Make all that is stored of these groups anew from their alerts: stored ones, and new ones of these moments."""
     affected = group_ids.alias("group_id").to_frame()
+    facts = {"now": now, "dispositions": list(DISPOSITIONS), **_stretch(transaction, affected, moments)}
+    decided = _keep_status(transaction, affected)
+    _run(transaction, "refresh_groups", facts, affected)
+    if decided:
+        _run(transaction, "refresh_status", facts, affected)
+    if transaction.rows("SELECT 1 FROM internal.directory_imports LIMIT 1"):
+        count_people(transaction, affected)
+
+
+def refresh_status(transaction: "Transaction", group_ids: pl.Series, now: datetime) -> None:
+    """Say of these groups what people have decided by now; nothing else about them has changed."""
+    affected = group_ids.alias("group_id").to_frame()
+    facts = {"now": now, **_stretch(transaction, affected, pl.Series([], dtype=MOMENT))}
+    _keep_status(transaction, affected)
+    _run(transaction, "refresh_status", facts, affected)
+
+
+def _stretch(transaction: "Transaction", affected: pl.DataFrame, moments: pl.Series) -> dict[str, datetime]:
+    """Between which moments the alerts of these groups were detected: all others need not be read."""
     first, last = transaction.rows(
-        "SELECT min(first_detected_at), max(last_detected_at) FROM internal.groups SEMI JOIN "
+        "SELECT min(starts_at), max(ends_at) FROM internal.groups SEMI JOIN "
         "(SELECT group_id::UUID AS group_id FROM affected) USING (group_id)",
         affected=affected,
     )[0]
-    facts = {
-        "now": now,
-        "dispositions": list(DISPOSITIONS),
-        "first": min(filter(None, (first, moments.min()))),
-        "last": max(filter(None, (last, moments.max()))),
-    }
-    for statement in statements("refresh_groups"):
-        transaction.run(statement, {name: facts[name] for name in facts if f"${name}" in statement}, affected=affected)
-    if transaction.rows("SELECT 1 FROM internal.directory_imports LIMIT 1"):
-        count_people(transaction, affected)
+    firsts, lasts = filter(None, (first, moments.min())), filter(None, (last, moments.max()))
+    return {"first": min(firsts), "last": max(lasts)}
+
+
+def _keep_status(transaction: "Transaction", affected: pl.DataFrame) -> bool:
+    """Keep in `before` what is said of these groups now; whether anybody has ever decided on an alert."""
+    if not transaction.rows("SELECT 1 FROM internal.decisions LIMIT 1"):
+        return False
+    transaction.run(
+        "CREATE OR REPLACE TEMP TABLE before AS SELECT group_id, status, reopened_at, reopened_by "
+        "FROM internal.groups WHERE group_id IN (SELECT group_id::UUID FROM affected)",
+        affected=affected,
+    )
+    return True
+
+
+def _run(transaction: "Transaction", name: str, facts: dict[str, Any], affected: pl.DataFrame) -> None:
+    for statement in statements(name):
+        used = {fact: value for fact, value in facts.items() if f"${fact}" in statement}
+        transaction.run(statement, used, affected=affected)
 
 
 def count_people(transaction: "Transaction", affected: pl.DataFrame) -> None:
@@ -144,16 +174,19 @@ def count_people(transaction: "Transaction", affected: pl.DataFrame) -> None:
         transaction.run(statement, affected=affected)
 
 
-def update_exposures(transaction: "Transaction", touched: pl.DataFrame, exposed: pl.DataFrame) -> None:
+def update_exposures(transaction: "Transaction", touched: pl.DataFrame, exposed: pl.DataFrame) -> int:
     """Bring exposures up to date for the hashes of touched alerts, and the counts of those and of `exposed` hashes.
 
-    Both frames: tenant, file_sha256.
+    Both frames: tenant, file_sha256. How many scans are exposed by a hash that has become dangerous.
     """
+    found = 0
     touched = touched.select("tenant", "file_sha256").drop_nulls().unique()
     counted = pl.concat([touched, exposed.select("tenant", "file_sha256")]).unique()
     if not touched.is_empty():
         for statement in statements("refresh_exposures"):
-            transaction.run(statement, touched=touched)
+            answer = transaction.rows(statement, touched=touched)
+            found += answer[0][0] if "INSERT INTO internal.exposed_scans" in statement else 0
     if not counted.is_empty():
         for statement in statements("count_exposures"):
             transaction.run(statement, counted=counted)
+    return found

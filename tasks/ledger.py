@@ -1,12 +1,13 @@
 """What the store knows of a connector's pulls: its origin, its coverage, one row for each attempted slice."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import UUID
 
 import polars as pl
 
+from tasks.suppression import end_due
 from tasks.window import Interval, Progress, Slice, merge
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Beginning(NamedTuple):
     """ids of unresolved rejects: a record among them that is accepted now resolves its reject"""
     failing: bool
     """whether there is a failed attempt whose time nobody has read since"""
+    shown_again: int = 0
+    """alerts that expired entries of the allow-list no longer hide"""
 
 
 class Report(NamedTuple):
@@ -65,12 +68,14 @@ class Report(NamedTuple):
 def begin(store: "Store", source: Source, now: datetime) -> Beginning:
     """Register the connector, keep its origin from its first poll on, and read where it stands.
 
-    Publishes first if an earlier run was killed between its commit and its publication.
+    Ends entries of the allow-list whose time is over. Publishes if that changed anything, or if an earlier run was
+    killed between its commit and its publication.
     """
     behind = store.published_revision()
     with store.transaction() as transaction:
         _register(transaction, source)
         _begin_at(transaction, source, now)
+        shown_again = end_due(transaction, datetime.now(UTC))
         stored = transaction.rows("SELECT revision FROM internal.store_state")[0][0]
         transaction.publish = transaction.changed or (behind != stored and store.may_publish())
         return Beginning(
@@ -80,6 +85,7 @@ def begin(store: "Store", source: Source, now: datetime) -> Beginning:
                 "WHERE connector_id = $id AND resolved_at IS NULL", {"id": source.connector_id},
             )),
             _failing(transaction, source.connector_id),
+            shown_again,
         )  # fmt: skip
 
 

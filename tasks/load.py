@@ -16,6 +16,7 @@ from tasks.directory.tables import correlate
 from tasks.grouping import group_key
 from tasks.groups import update_exposures, update_groups
 from tasks.settings import Settings
+from tasks.suppression import suppress
 from tasks.versions import LIFE, Outcome, merge_versions
 from tasks.window import Slice
 
@@ -38,7 +39,7 @@ HASH_PREFIX = pl.col("file_sha256").str.slice(0, 8).str.to_integer(base=16, dtyp
 IDS = {"scan_id", "group_key", "group_id"}
 
 STORED_SCHEMA = pl.Schema({**SCAN_SCHEMA, **LIFE})
-TOUCHED = ("scan_id", "tenant", "file_sha256", "group_key", "old_group_key", "detected_at", "group_id")
+TOUCHED = ("scan_id", "tenant", "file_sha256", "sender", "group_key", "old_group_key", "detected_at", "group_id")
 
 
 class Loaded(NamedTuple):
@@ -52,6 +53,10 @@ class Loaded(NamedTuple):
     high: int = 0
     late_by: timedelta = timedelta()
     """longest time from detection to reading among the new scans"""
+    suppressed: int = 0
+    """alerts among these that the allow-list hides"""
+    exposures: int = 0
+    """scans without alert whose file turned out to be dangerous elsewhere"""
 
 
 def load_slice(
@@ -68,19 +73,22 @@ def load_slice(
     """
     now = datetime.now(UTC)
     outcomes, touched, exposed, recipients = [], [], [], []
-    late_by = timedelta()
+    late_by, suppressed, found = timedelta(), 0, 0
     for batch in scans:
         outcome, alerts, lows = _load_batch(transaction, source, batch, settings, now)
         outcomes.append(outcome._replace(scans=outcome.scans.clear(), changes=outcome.changes.clear()))
         touched.append(alerts.select(TOUCHED))
         late_by = max(late_by, _lateness(outcome.scans, now))
-        exposed.append(_expose(transaction, source, lows))
+        dangerous, exposures = _expose(transaction, source, lows, now)
+        exposed.append(dangerous)
+        found += exposures
         recipients.append(batch["recipient"].unique())
     if touched:
         correlate(transaction, source.tenant, pl.concat(recipients), settings)
         alerts = pl.concat(touched)  # twice what changed twice: with each key it left
+        suppressed = suppress(transaction, _named(alerts), now)
         update_groups(transaction, alerts, settings, now)
-        update_exposures(transaction, alerts, pl.concat(exposed))
+        found += update_exposures(transaction, alerts, pl.concat(exposed))
     rejected = fresh_rejects = 0
     for bad in rejects:
         rejected += len(bad)
@@ -96,7 +104,15 @@ def load_slice(
         sum(each.alerts for each in outcomes),
         sum(each.high for each in outcomes),
         late_by,
+        suppressed,
+        found,
     )
+
+
+def _named(alerts: pl.DataFrame) -> pl.DataFrame:
+    """What an entry of the allow-list may name of these alerts."""
+    domain = pl.col("sender").str.extract("@([^@]*)$")  # as the tables say it
+    return alerts.select("tenant", "file_sha256", "sender", alert_id="scan_id", sender_domain=domain)
 
 
 def _lateness(scans: pl.DataFrame, now: datetime) -> timedelta:
@@ -175,21 +191,25 @@ def _insert(transaction: "Transaction", source: ledger.Source, table: str, rows:
     )
 
 
-def _expose(transaction: "Transaction", source: ledger.Source, lows: pl.DataFrame) -> pl.DataFrame:
-    """Add low scans whose hash is dangerous already; return their tenant and file_sha256."""
+def _expose(
+    transaction: "Transaction", source: ledger.Source, lows: pl.DataFrame, now: datetime
+) -> tuple[pl.DataFrame, int]:
+    """Add low scans whose hash is dangerous already; return their tenant and file_sha256, and how many are new."""
     dangerous = transaction.frame(
         "SELECT tenant, file_sha256 FROM internal.dangerous_hashes WHERE tenant = $tenant "
         "AND file_sha256 IN (SELECT file_sha256 FROM hashes)",
         {"tenant": source.tenant},
         hashes=lows.select("file_sha256").drop_nulls().unique(),
     ).cast(pl.String)
-    exposed = lows.select("scan_id", "file_sha256", "recipient").join(dangerous, on="file_sha256")
+    exposed = lows.join(dangerous, on="file_sha256")
+    new = exposed.filter(pl.col("first_loaded_at") == now).height
+    exposed = exposed.select("tenant", "scan_id", "file_sha256", "recipient")
     if not exposed.is_empty():
         transaction.run(
             "INSERT INTO internal.exposed_scans BY NAME SELECT * REPLACE (scan_id::UUID AS scan_id) FROM exposed",
             exposed=exposed,
         )
-    return dangerous
+    return dangerous, new
 
 
 def _load_rejects(transaction: "Transaction", source: ledger.Source, rejects: pl.DataFrame) -> int:

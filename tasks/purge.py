@@ -60,7 +60,9 @@ def _delete(transaction: "Transaction", own: dict[str, UUID]) -> None:
     scans = " UNION ALL ".join(
         f"SELECT scan_id FROM internal.{table} WHERE connector_id = $id" for table in ("alert_scans", "low_scans")
     )
-    for table, column in (("scan_changes", "scan_id"), ("exposed_scans", "scan_id"), ("group_changes", "alert_id")):
+    of_scans, of_alerts = ("scan_changes", "exposed_scans"), ("group_changes", "triage_log", "decisions", "suppressed")
+    for table in (*of_scans, *of_alerts):
+        column = "scan_id" if table in of_scans else "alert_id"
         transaction.run(f"DELETE FROM internal.{table} WHERE {column} IN ({scans})", own)
     for table in (*TABLES.values(), "connectors"):
         transaction.run(f"DELETE FROM internal.{table} WHERE connector_id = $id", own)

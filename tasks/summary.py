@@ -31,6 +31,12 @@ class Summary:
     alerts: int = 0
     """alerts that are new or became more urgent"""
     high: int = 0
+    suppressed: int = 0
+    """alerts among these that the allow-list hides"""
+    exposures: int = 0
+    """scans without alert whose file turned out to be dangerous elsewhere"""
+    shown_again: int = 0
+    """alerts that expired entries of the allow-list no longer hide"""
     late: int = 0
     """new records that only the daily re-check found"""
     late_by: timedelta = timedelta()
@@ -50,6 +56,8 @@ class Summary:
         self.low += transformed.low
         self.alerts += loaded.alerts
         self.high += loaded.high
+        self.suppressed += loaded.suppressed
+        self.exposures += loaded.exposures
         if report.trigger == "recheck":
             self.late += loaded.new
             self.late_by = max(self.late_by, loaded.late_by)

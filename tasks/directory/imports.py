@@ -12,6 +12,7 @@ from tasks.directory.build import build, imported
 from tasks.directory.model import Parsed
 from tasks.directory.snapshot import share_gone
 from tasks.errors import StoreBusy
+from tasks.suppression import end_due
 
 if TYPE_CHECKING:
     from tasks.database import Store
@@ -47,6 +48,8 @@ def import_exports(
     """
     for _ in range(TRIES):
         with store.transaction() as transaction:
+            end_due(transaction, now)
+            transaction.publish = transaction.changed
             stored = tables.read(transaction, tenant)
             recipients = tables.recipients_of(transaction, tenant)
         outcomes = [_judged(stored, each, exports, store, confirmed) for each in exports]

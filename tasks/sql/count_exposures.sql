@@ -8,8 +8,8 @@ FROM (
         SELECT e.* FROM internal.exposed_scans e
         SEMI JOIN counted USING (tenant, file_sha256)
         ANTI JOIN (
-            SELECT tenant, file_sha256, recipient FROM internal.alert_scans
-            WHERE file_sha256 IN (SELECT file_sha256 FROM counted)
+            SELECT tenant, file_sha256, recipient FROM internal.standing
+            WHERE shown AND file_sha256 IN (SELECT file_sha256 FROM counted)
         ) a USING (tenant, file_sha256, recipient)
     ) e USING (tenant, file_sha256)
     GROUP BY ALL

@@ -1,8 +1,9 @@
--- Bring dangerous hashes and exposed scans up to date for the hashes whose alerts were touched. `touched`: tenant, file_sha256.
+-- Bring dangerous hashes and exposed scans up to date for the hashes whose alerts were touched. `touched`: tenant,
+-- file_sha256. An alert that the allow-list hides makes nothing dangerous.
 CREATE OR REPLACE TEMP TABLE dangerous_now AS
 SELECT tenant, file_sha256, min(detected_at) AS first_alert_at
-FROM internal.alert_scans
-WHERE dangerous AND file_sha256 IN (SELECT file_sha256 FROM touched)
+FROM internal.standing
+WHERE dangerous AND shown AND file_sha256 IN (SELECT file_sha256 FROM touched)
 GROUP BY ALL;
 
 CREATE OR REPLACE TEMP TABLE became AS

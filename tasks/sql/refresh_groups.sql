@@ -1,39 +1,51 @@
--- Make the stored scalars of the groups in `affected` anew from their alerts, all detected between two moments.
+-- Make the stored scalars of the groups in `affected` anew from their alerts, all detected between two moments. What the
+-- allow-list hides counts only for where a group begins and ends; a group with nothing else stays, and is not listed.
 DELETE FROM internal.groups WHERE group_id IN (SELECT group_id::UUID FROM affected);
 
 INSERT INTO internal.groups BY NAME
 WITH members AS (
-    SELECT * FROM internal.alert_scans
+    SELECT * FROM internal.standing
     WHERE detected_at BETWEEN $first AND $last AND group_id IN (SELECT group_id::UUID FROM affected)
 ),
 names AS (
     SELECT group_id, first(file_name ORDER BY n DESC, file_name) AS file_name
-    FROM (SELECT group_id, file_name, count(*) AS n FROM members WHERE file_name IS NOT NULL GROUP BY ALL)
+    FROM (
+        SELECT group_id, file_name, count(*) AS n
+        FROM members WHERE shown AND file_name IS NOT NULL GROUP BY ALL
+    )
     GROUP BY group_id
 ),
 -- A group is as urgent as its most urgent alert that still stands; if none does, as the most urgent it had.
 worth AS (
     SELECT * FROM members
     QUALIFY row_number() OVER (
-        PARTITION BY group_id ORDER BY cleared_at IS NOT NULL, priority_rank, detected_at DESC, scan_id
+        PARTITION BY group_id
+        ORDER BY NOT shown, cleared_at IS NOT NULL, priority_rank, detected_at DESC, scan_id
     ) = 1
 ),
 counts AS (
     SELECT
         group_id,
-        count(*) FILTER (disposition = 'released') AS released_count,
-        min(list_position($dispositions, disposition)) AS worst,
-        count(*) AS alert_count,
-        count(DISTINCT recipient) AS recipient_count,
-        min(detected_at) AS first_detected_at,
-        max(detected_at) AS last_detected_at,
+        count(*) FILTER (shown AND disposition = 'released') AS released_count,
+        min(list_position($dispositions, disposition)) FILTER (shown) AS worst,
+        count(*) FILTER (shown) AS alert_count,
+        count(*) FILTER (NOT shown) AS suppressed_count,
+        count(DISTINCT recipient) FILTER (shown) AS recipient_count,
+        min(detected_at) FILTER (shown) AS first_detected_at,
+        max(detected_at) FILTER (shown) AS last_detected_at,
+        min(detected_at) AS starts_at,
+        max(detected_at) AS ends_at,
         min(first_loaded_at) AS first_loaded_at,
-        CASE WHEN count(*) = count(cleared_at) THEN max(cleared_at) END AS cleared_at
+        CASE
+            WHEN count(*) FILTER (shown) = count(cleared_at) FILTER (shown) THEN max(cleared_at) FILTER (shown)
+        END AS cleared_at
     FROM members GROUP BY group_id
 )
 SELECT
     group_id, w.tenant, w.group_key, w.priority, w.priority_rank, w.sub_classification, w.file_sha256, w.file_type,
-    n.file_name, $dispositions[c.worst] AS worst_disposition, c.released_count, c.alert_count, c.recipient_count,
-    0 AS exposure_count, c.first_detected_at, c.last_detected_at, c.first_loaded_at, $now AS last_changed_at,
-    c.cleared_at
+    n.file_name, coalesce($dispositions[c.worst], w.disposition) AS worst_disposition, c.released_count, c.alert_count,
+    c.suppressed_count, c.recipient_count, 0 AS exposure_count,
+    coalesce(c.first_detected_at, c.starts_at) AS first_detected_at,
+    coalesce(c.last_detected_at, c.ends_at) AS last_detected_at, c.starts_at, c.ends_at, c.first_loaded_at,
+    $now AS last_changed_at, c.cleared_at
 FROM counts c JOIN worth w USING (group_id) LEFT JOIN names n USING (group_id);

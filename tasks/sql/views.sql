@@ -32,26 +32,45 @@ LEFT JOIN internal.recipients r
     ON stored.tenant = r.tenant AND stored.recipient = r.recipient AND detected_at >= r.valid_from
     AND (r.valid_to IS NULL OR detected_at < r.valid_to);
 
-CREATE OR REPLACE VIEW alerts AS
+-- Every alert with what people decided on it and the entry of the allow-list that hides it. A decision holds until the
+-- alert becomes more urgent.
+CREATE OR REPLACE VIEW internal.standing AS
+SELECT
+    a.*, h.alert_id IS NULL AS shown, h.entry_id, d.decision_no, d."at" AS decided_at,
+    CASE WHEN d.alert_id IS NULL OR a.priority_rank < d.priority_rank THEN 'new' ELSE d.status END AS status,
+    CASE WHEN a.priority_rank >= d.priority_rank THEN d.close_reason END AS close_reason, d.assignee,
+    coalesce(a.priority_rank < d.priority_rank, false) AS risen
+FROM internal.alert_scans a
+LEFT JOIN internal.suppressed h ON a.scan_id = h.alert_id AND h.ended_at IS NULL
+LEFT JOIN internal.decisions d ON a.scan_id = d.alert_id;
+
+CREATE OR REPLACE VIEW internal.all_alerts AS
 SELECT
     a.scan_id AS alert_id, a.group_id, a.tenant, c.name AS connector, c.product, a.detected_at, a.priority,
     a.priority_rank, a.priority_rule, 'Email' AS classification, a.sub_classification, a.verdict, a.response,
     list_transform(string_split(a.response, ','), lambda part: trim(part)) AS responses, a.disposition,
     a.file_sha256, a.file_name, a.file_type, a.sender, domain_of(a.sender) AS sender_domain, a.recipient,
     domain_of(a.recipient) AS recipient_domain, a.subject, a.message_id, a.route, a.definition, a.details, a.scan_seconds, r.user_id,
-    r.match_state, r.match_rule, 'new' AS status, NULL::VARCHAR AS assignee,
-    NULL::VARCHAR AS close_reason, NULL::TIMESTAMPTZ AS status_changed_at, a.raised_at, a.cleared_at,
+    r.match_state, r.match_rule, a.status, a.assignee, a.close_reason, a.decided_at AS status_changed_at, a.raised_at, a.cleared_at,
     a.first_loaded_at, a.last_changed_at,
     replace(replace(replace(
         c.detection_details_url,
         '{message_id}', url_encode(coalesce(a.message_id, ''))),
         '{file_sha256}', coalesce(a.file_sha256, '')),
-        '{date}', strftime(a.detected_at AT TIME ZONE 'UTC', '%Y-%m-%d')) AS detection_details_url
-FROM internal.alert_scans a
+        '{date}', strftime(a.detected_at AT TIME ZONE 'UTC', '%Y-%m-%d')) AS detection_details_url, a.shown, a.entry_id
+FROM internal.standing a
 LEFT JOIN internal.connectors c USING (connector_id)
 LEFT JOIN internal.recipients r
     ON a.tenant = r.tenant AND a.recipient = r.recipient AND a.detected_at >= r.valid_from
     AND (r.valid_to IS NULL OR a.detected_at < r.valid_to);
+
+CREATE OR REPLACE VIEW alerts AS
+SELECT * EXCLUDE (shown, entry_id) FROM internal.all_alerts WHERE shown;
+
+CREATE OR REPLACE VIEW suppressed_alerts AS
+SELECT a.* EXCLUDE (shown), e.reason, e.expires_at
+FROM internal.all_alerts a JOIN internal.allow_list e USING (entry_id)
+WHERE NOT a.shown;
 
 -- The people of each alert: whom its recipient meant when it was detected, a mail group by its members.
 CREATE OR REPLACE VIEW internal.alert_people AS
@@ -59,13 +78,14 @@ SELECT
     a.scan_id AS alert_id, a.group_id, a.tenant, a.detected_at, coalesce(m.user_id, p.user_id) AS user_id,
     p.match_rule, p.match_rank, p.matched_value, CASE WHEN m.user_id IS NOT NULL THEN p.user_id END AS via_group,
     p.ambiguous, p.snapshot_at
-FROM internal.alert_scans a
+FROM internal.standing a
 JOIN internal.recipients r
     ON a.tenant = r.tenant AND a.recipient = r.recipient AND a.detected_at >= r.valid_from
     AND (r.valid_to IS NULL OR a.detected_at < r.valid_to)
 JOIN internal.recipient_people p
     ON r.tenant = p.tenant AND r.recipient = p.recipient AND r.valid_from = p.valid_from
-LEFT JOIN internal.group_people m ON p.tenant = m.tenant AND p.user_id = m.group_id;
+LEFT JOIN internal.group_people m ON p.tenant = m.tenant AND p.user_id = m.group_id
+WHERE a.shown;
 
 -- Their devices: links that held when the alert was detected; for a person with none then, those that hold now.
 CREATE OR REPLACE VIEW internal.alert_machines AS
@@ -112,7 +132,7 @@ WITH lists AS (
 ),
 said AS (
     SELECT group_id, list({'response': response, 'count': n} ORDER BY n DESC, response)[:50] AS responses
-    FROM (SELECT group_id, coalesce(response, '') AS response, count(*) AS n FROM internal.alert_scans GROUP BY ALL)
+    FROM (SELECT group_id, coalesce(response, '') AS response, count(*) AS n FROM internal.standing WHERE shown GROUP BY ALL)
     GROUP BY group_id
 ),
 concerned AS (
@@ -129,8 +149,9 @@ seen AS (
     SELECT
         group_id,
         lag(group_id) OVER earlier AS previous_group_id,
+        lag(close_reason) OVER earlier AS previous_close_reason,
         row_number() OVER earlier - 1 AS times_seen_before
-    FROM internal.groups
+    FROM internal.groups WHERE alert_count > 0
     WINDOW earlier AS (PARTITION BY tenant, coalesce(file_sha256, group_key::VARCHAR) ORDER BY first_detected_at, group_id)
 )
 SELECT
@@ -143,21 +164,22 @@ SELECT
         list_transform(coalesce(l.sender_domains, [])[:5], lambda x: {'kind': 'sender domain', 'value': x})
     ) AS key_indicators,
     s.responses, g.worst_disposition, g.released_count, l.verdicts, array_to_string(l.products, ', ') AS product,
-    l.connectors, g.alert_count, 0::BIGINT AS suppressed_count, g.recipient_count,
+    l.connectors, g.alert_count, g.suppressed_count, g.recipient_count,
     g.user_count, g.device_count, g.unmatched_count, g.exposure_count,
     coalesce(l.recipients, []) AS recipients, coalesce(k.users, []) AS users, coalesce(m.devices, []) AS devices,
     coalesce(l.senders, []) AS senders, coalesce(l.sender_domains, []) AS sender_domains,
     coalesce(l.subjects, []) AS subjects, g.file_sha256, coalesce(l.file_names, []) AS file_names,
     g.first_detected_at, g.last_detected_at, g.first_loaded_at, g.last_changed_at, g.cleared_at,
-    'new' AS status, NULL::VARCHAR AS assignee, NULL::VARCHAR AS close_reason, NULL::TIMESTAMPTZ AS reopened_at,
-    NULL::VARCHAR AS reopened_by, p.previous_group_id, NULL::VARCHAR AS previous_close_reason, p.times_seen_before,
+    g.status, g.assignee, g.close_reason, g.reopened_at, g.reopened_by, p.previous_group_id, p.previous_close_reason,
+    p.times_seen_before,
     l.detection_details_url
 FROM internal.groups g
 LEFT JOIN lists l USING (group_id)
 LEFT JOIN said s USING (group_id)
 LEFT JOIN concerned k USING (group_id)
 LEFT JOIN machines m USING (group_id)
-LEFT JOIN seen p USING (group_id);
+LEFT JOIN seen p USING (group_id)
+WHERE g.alert_count > 0;
 
 CREATE OR REPLACE VIEW scan_changes AS
 SELECT tenant, scan_id, field, old_value, new_value, seen_at FROM internal.scan_changes;
@@ -172,29 +194,61 @@ SELECT tenant, alert_id, old_group_id, new_group_id, "at" FROM internal.group_ch
 
 CREATE OR REPLACE VIEW exposures AS
 WITH exposed AS (
-    SELECT s.*, d.first_alert_at
+    SELECT s.*, d.first_alert_at, r.user_id
     FROM internal.low_scans s
     SEMI JOIN internal.exposed_scans e ON s.scan_id = e.scan_id
     JOIN internal.dangerous_hashes d ON s.tenant = d.tenant AND s.file_sha256 = d.file_sha256
+    LEFT JOIN internal.recipients r
+        ON s.tenant = r.tenant AND s.recipient = r.recipient AND s.detected_at >= r.valid_from
+        AND (r.valid_to IS NULL OR s.detected_at < r.valid_to)
 ),
+-- Links that held when the file was scanned; for a person with none then, those that hold now.
+machines AS (
+    SELECT scan_id, list_sort(list(DISTINCT coalesce(device_name, device_id::VARCHAR)))[:50] AS devices
+    FROM (
+        SELECT *, bool_or(held) OVER (PARTITION BY scan_id) AS any_held
+        FROM (
+            SELECT
+                x.scan_id, d.device_id, d.device_name, p.gone_at,
+                x.detected_at >= p.valid_from AND (p.gone_at IS NULL OR x.detected_at < p.gone_at) AS held
+            FROM exposed x
+            JOIN internal.device_people p ON x.tenant = p.tenant AND x.user_id = p.user_id
+            JOIN internal.devices d ON p.tenant = d.tenant AND p.device_id = d.device_id
+        )
+    )
+    WHERE held OR (NOT any_held AND gone_at IS NULL) GROUP BY scan_id
+),
+listed AS (SELECT * FROM internal.groups WHERE alert_count > 0),
 earliest AS (
-    SELECT tenant, file_sha256, arg_min(group_id, first_detected_at) AS group_id FROM internal.groups GROUP BY ALL
+    SELECT tenant, file_sha256, arg_min(group_id, first_detected_at) AS group_id FROM listed GROUP BY ALL
 )
 SELECT
     x.scan_id, x.tenant, coalesce(g.group_id, f.group_id) AS group_id, x.file_sha256, x.recipient,
-    r.user_id, x.message_id, x.verdict, x.disposition, x.detected_at, x.first_alert_at,
+    x.user_id, u.display_name, coalesce(m.devices, []) AS devices, x.message_id, x.verdict, x.disposition, x.detected_at, x.first_alert_at,
     CASE WHEN x.detected_at < x.first_alert_at THEN 'before' ELSE 'after' END AS direction,
     EXISTS (
-        SELECT 1 FROM internal.alert_scans a
-        WHERE a.tenant = x.tenant AND a.file_sha256 = x.file_sha256 AND a.recipient = x.recipient
+        SELECT 1 FROM internal.standing a
+        WHERE a.shown AND a.tenant = x.tenant AND a.file_sha256 = x.file_sha256 AND a.recipient = x.recipient
     ) AS also_alerted
 FROM exposed x
-LEFT JOIN internal.recipients r
-    ON x.tenant = r.tenant AND x.recipient = r.recipient AND x.detected_at >= r.valid_from
-    AND (r.valid_to IS NULL OR x.detected_at < r.valid_to)
-ASOF LEFT JOIN internal.groups g
+LEFT JOIN internal.people u ON x.tenant = u.tenant AND x.user_id = u.user_id
+LEFT JOIN machines m ON x.scan_id = m.scan_id
+ASOF LEFT JOIN listed g
     ON x.tenant = g.tenant AND x.file_sha256 = g.file_sha256 AND x.detected_at >= g.first_detected_at
 LEFT JOIN earliest f ON x.tenant = f.tenant AND x.file_sha256 = f.file_sha256;
+
+CREATE OR REPLACE VIEW triage_log AS
+SELECT decision_id, tenant, alert_id, group_id, status, close_reason, assignee, comment, "by", "at"
+FROM internal.triage_log;
+
+CREATE OR REPLACE VIEW allow_list AS
+SELECT
+    e.entry_id, e.tenant, e.kind, e.value, e.reason, e.author, e.created_at, e.expires_at, e.ended_at,
+    e.ended_at IS NULL AS active, coalesce(h.n, 0) AS hidden_count
+FROM internal.allow_list e
+LEFT JOIN (
+    SELECT entry_id, count(*) AS n FROM internal.suppressed WHERE ended_at IS NULL GROUP BY entry_id
+) h USING (entry_id);
 
 CREATE OR REPLACE VIEW rejects AS
 SELECT
@@ -350,10 +404,10 @@ SELECT
             THEN format(' (the directory is {} days old)', any_value(g.directory_age_hours) // 24) ELSE ''
     END AS reason,
     count(*) AS alert_count, max(a.detected_at) AS last_detected_at
-FROM internal.alert_scans a
+FROM internal.standing a
 JOIN internal.recipients r
     ON a.tenant = r.tenant AND a.recipient = r.recipient AND a.detected_at >= r.valid_from
     AND (r.valid_to IS NULL OR a.detected_at < r.valid_to)
 LEFT JOIN internal.directory_age g ON a.tenant = g.tenant
-WHERE r.match_state = 'unmatched'
+WHERE a.shown AND r.match_state = 'unmatched'
 GROUP BY a.tenant, a.recipient;

@@ -42,8 +42,8 @@ SELECT
     group_id, 'default' AS tenant, any_value(group_key) AS group_key, 'high' AS priority, 1 AS priority_rank,
     'Malicious attachment' AS sub_classification, 'held' AS worst_disposition, 0 AS released_count,
     count(*) AS alert_count, count(DISTINCT recipient) AS recipient_count, 0 AS exposure_count,
-    min(detected_at) AS first_detected_at, max(detected_at) AS last_detected_at, now() AS first_loaded_at,
-    now() AS last_changed_at
+    min(detected_at) AS first_detected_at, max(detected_at) AS last_detected_at, min(detected_at) AS starts_at,
+    max(detected_at) AS ends_at, now() AS first_loaded_at, now() AS last_changed_at
 FROM internal.alert_scans GROUP BY group_id
 """
 

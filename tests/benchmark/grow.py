@@ -14,7 +14,7 @@ SELECT * REPLACE (
 INSERT INTO internal.groups
 SELECT * REPLACE (
     md5(group_id::VARCHAR || $back::VARCHAR)::UUID AS group_id, first_detected_at - $back AS first_detected_at,
-    last_detected_at - $back AS last_detected_at
+    last_detected_at - $back AS last_detected_at, starts_at - $back AS starts_at, ends_at - $back AS ends_at
 ) FROM internal.groups WHERE first_detected_at >= $since;
 INSERT INTO internal.group_ids
 SELECT * REPLACE (

@@ -43,11 +43,13 @@ CREATE TABLE internal.allow_list (
     ended_at TIMESTAMPTZ
 );
 
--- The alerts that are hidden now, each by its oldest entry.
+-- Alerts that an entry hides or once hid, each by its oldest entry; one row for each stretch of time.
 CREATE TABLE internal.suppressed (
     tenant VARCHAR NOT NULL,
     alert_id UUID NOT NULL,
-    entry_id UUID NOT NULL
+    entry_id UUID NOT NULL,
+    since TIMESTAMPTZ NOT NULL,
+    ended_at TIMESTAMPTZ
 );
 
 ALTER TABLE internal.groups ADD COLUMN suppressed_count BIGINT DEFAULT 0;
@@ -56,3 +58,8 @@ ALTER TABLE internal.groups ADD COLUMN assignee VARCHAR;
 ALTER TABLE internal.groups ADD COLUMN close_reason VARCHAR;
 ALTER TABLE internal.groups ADD COLUMN reopened_at TIMESTAMPTZ;
 ALTER TABLE internal.groups ADD COLUMN reopened_by VARCHAR;
+-- A group counts and shows only what nobody hides; where its stretch of time begins and ends, hidden alerts included,
+-- is what grouping has to know.
+ALTER TABLE internal.groups ADD COLUMN starts_at TIMESTAMPTZ;
+ALTER TABLE internal.groups ADD COLUMN ends_at TIMESTAMPTZ;
+UPDATE internal.groups SET starts_at = first_detected_at, ends_at = last_detected_at;

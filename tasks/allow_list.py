@@ -1,0 +1,117 @@
+"""The allow-list: entries that hide alerts of a hash, a sender or a sender domain, with reason, author and expiry."""
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from uuid import UUID, uuid4
+
+import polars as pl
+
+from tasks.errors import EntryRefused
+from tasks.suppression import Hidden, end, end_due, hide, named, would_hide
+from tasks.untrusted import plain
+
+if TYPE_CHECKING:
+    from tasks.database import Store, Transaction
+
+Kind = Literal["hash", "sender", "sender_domain"]
+
+FORMS = {
+    "hash": (r"[0-9a-f]{64}", "64 hexadecimal digits, the SHA-256 of a file"),
+    "sender": (r"\S+@\S+|<>", "an address such as ann@example.org"),
+    "sender_domain": (r"[^\s@]+\.[^\s@]+", "a domain such as example.org, without @; its subdomains are others"),
+}
+
+
+class Entry(NamedTuple):
+    """What to hide, and why."""
+
+    kind: Kind
+    value: str
+    reason: str
+    author: str
+    expires_at: datetime | None = None
+    tenant: str = "default"
+
+
+class Ended(NamedTuple):
+    """What removing entries came to."""
+
+    entries: list[dict[str, Any]]
+    shown_again: int
+
+
+def would_hide_now(store: "Store", entry: Entry) -> Hidden:
+    """How many stored alerts an entry would hide. Raises EntryRefused where it cannot be added."""
+    with store.transaction() as transaction:
+        entry = _checked(transaction, entry, datetime.now(UTC))
+        return would_hide(transaction, named(transaction, entry.tenant, entry.kind, entry.value))
+
+
+def add(store: "Store", entry: Entry) -> tuple[UUID, Hidden]:
+    """Add an entry and hide what it names, now and in every later load. Returns when that is published."""
+    entry_id = uuid4()
+    with store.transaction() as transaction:
+        now = datetime.now(UTC)
+        end_due(transaction, now)
+        entry = _checked(transaction, entry, now)
+        hidden = would_hide(transaction, named(transaction, entry.tenant, entry.kind, entry.value))
+        facts = {**entry._asdict(), "entry_id": entry_id, "created_at": now}
+        names, values = ", ".join(facts), ", ".join(f"${name}" for name in facts)
+        transaction.run(f"INSERT INTO internal.allow_list ({names}) VALUES ({values})", facts)
+        hide(transaction, entry.tenant, entry.kind, entry.value, now)
+        transaction.changed = transaction.publish = True
+    return entry_id, hidden
+
+
+def remove(store: "Store", asked: list[str]) -> Ended:
+    """End entries by id or the beginning of it: what they hid is shown again. Returns when that is published."""
+    with store.transaction() as transaction:
+        now = datetime.now(UTC)
+        end_due(transaction, now)
+        entries = [_one(transaction, each) for each in asked]
+        ids = pl.Series("entry_id", [each["entry_id"] for each in entries], dtype=pl.String).unique()
+        shown_again = end(transaction, ids, now)
+        transaction.publish = True
+    return Ended(entries, shown_again)
+
+
+def _checked(transaction: "Transaction", entry: Entry, now: datetime) -> Entry:
+    """The entry as it is stored. Raises EntryRefused."""
+    form, says = FORMS[entry.kind]
+    value = entry.value.strip().lower().removeprefix("@" if entry.kind == "sender_domain" else "")
+    if not re.fullmatch(form, value):
+        raise EntryRefused(f"'{plain(entry.value)}' is no {entry.kind}: give {says}.")
+    if not entry.reason.strip() or not entry.author.strip():
+        raise EntryRefused("An entry needs a reason and an author: somebody will ask why these alerts are hidden.")
+    if entry.expires_at is not None and entry.expires_at <= now:
+        raise EntryRefused("The expiry lies in the past. Give a later one, or none.")
+    same = transaction.rows(
+        "SELECT left(entry_id::VARCHAR, 8) FROM internal.allow_list "
+        "WHERE ended_at IS NULL AND tenant = $tenant AND kind = $kind AND value = $value "
+        "AND (expires_at IS NULL OR expires_at > $now)",
+        {"tenant": entry.tenant, "kind": entry.kind, "value": value, "now": now},
+    )
+    if same:
+        raise EntryRefused(
+            f"The entry {same[0][0]} hides this {entry.kind} already. Remove it first if reason or expiry have changed."
+        )
+    return entry._replace(value=value, reason=entry.reason.strip(), author=entry.author.strip())
+
+
+def _one(transaction: "Transaction", asked: str) -> dict[str, Any]:
+    """The one active entry whose id begins like that. Raises EntryRefused."""
+    digits = asked.strip().lower().replace("-", "")
+    found = transaction.frame(
+        "SELECT entry_id::VARCHAR AS entry_id, tenant, kind, value FROM internal.allow_list "
+        "WHERE ended_at IS NULL AND starts_with(replace(entry_id::VARCHAR, '-', ''), $digits)",
+        {"digits": digits},
+    ).to_dicts()
+    if not digits or not found:
+        raise EntryRefused(
+            f"No active entry has an id that begins with '{plain(asked)}'. `attachment-alerts allow-list list` "
+            "shows them. Nothing was changed."
+        )
+    if len(found) > 1:
+        raise EntryRefused(f"'{plain(asked)}' fits {len(found)} entries. Give more of the id.")
+    return found[0]

@@ -1,0 +1,63 @@
+"""Ids as people type them: whole or the beginning, of groups that live or have ended, and of alerts."""
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from tasks.errors import TriageRefused
+from tasks.untrusted import plain
+
+if TYPE_CHECKING:
+    from tasks.database import Transaction
+
+CANDIDATES = 5  # shown where a short id fits several
+GROUPS = """
+    SELECT i.group_id AS known, i.current_group_id AS id FROM internal.group_ids i
+    SEMI JOIN internal.groups g ON i.current_group_id = g.group_id
+"""
+ALERTS = "SELECT scan_id AS known, scan_id AS id FROM internal.alert_scans"
+
+
+def resolve_groups(transaction: "Transaction", asked: list[str]) -> pl.DataFrame:
+    """asked, id (32 hex digits) of the living group each stands for. Raises TriageRefused."""
+    return _resolved(transaction, asked, "group", GROUPS)
+
+
+def resolve_alerts(transaction: "Transaction", asked: list[str]) -> pl.DataFrame:
+    """asked, id (32 hex digits) of each alert. Raises TriageRefused."""
+    return _resolved(transaction, asked, "alert", ALERTS)
+
+
+def _resolved(transaction: "Transaction", asked: list[str], kind: str, source: str) -> pl.DataFrame:
+    texts = pl.DataFrame({"asked": asked}, schema={"asked": pl.String})
+    digits = pl.col("asked").str.strip_chars().str.to_lowercase().str.replace_all("-", "")
+    typed = texts.with_columns(digits=digits, place=pl.int_range(pl.len()))
+    if typed.is_empty():
+        return typed.select("asked", id="digits")
+    found = transaction.frame(
+        f"""
+        WITH known AS (
+            SELECT replace(known::VARCHAR, '-', '') AS known, replace(id::VARCHAR, '-', '') AS id FROM ({source})
+        )
+        SELECT t.asked, list(DISTINCT k.id ORDER BY k.id) AS ids
+        FROM typed t LEFT JOIN known k ON t.digits <> '' AND starts_with(k.known, t.digits)
+        GROUP BY t.asked, t.place ORDER BY t.place
+        """,
+        typed=typed,
+    )
+    found = found.with_columns(ids=pl.col("ids").list.drop_nulls()).with_columns(n=pl.col("ids").list.len())
+    wrong = found.filter(pl.col("n") != 1)
+    if not wrong.is_empty():
+        raise _refusal(kind, **wrong.row(0, named=True))
+    return found.select("asked", id=pl.col("ids").list.first()).unique("id", keep="first", maintain_order=True)
+
+
+def _refusal(kind: str, asked: str, ids: list[str], n: int) -> TriageRefused:
+    if not ids:
+        return TriageRefused(
+            f"No {kind} has an id that begins with '{plain(asked)}'. `attachment-alerts alerts` lists the groups, "
+            "the relation alerts the alerts. Nothing was changed."
+        )
+    more = f" and {n - CANDIDATES} more" if n > CANDIDATES else ""
+    some = ", ".join(ids[:CANDIDATES])
+    return TriageRefused(f"'{plain(asked)}' fits {n} {kind}s: {some}{more}. Give more of the id.")

@@ -1,0 +1,212 @@
+"""What people decide: per alert, kept whatever runs do, and undone only by what they had not seen."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.database import Store
+from tasks.errors import TriageRefused
+from tasks.triage import Decision, Filter, decide, find
+from tests.scans import HASH, begun, load, rows, scan
+
+CLOSED = Decision("closed", "ann", "benign")
+WORKING = Decision("in_progress", "ann", assignee="zoe")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return begun(tmp_path, group_gap_hours=2, group_span_hours=6)
+
+
+def groups(store: Store, columns: str = "status, close_reason, assignee, reopened_by") -> list[tuple[Any, ...]]:
+    return rows(store, f"SELECT {columns} FROM alert_groups ORDER BY first_detected_at")
+
+
+def ids(store: Store) -> list[str]:
+    return [row[0] for row in groups(store, "group_id::VARCHAR")]
+
+
+def test_a_decision_on_a_group_is_one_on_each_of_its_alerts(store: Store) -> None:
+    load(store, [[scan(0), scan(1, "unsafe")]])
+    decided = decide(store, CLOSED._replace(comment="a newsletter"), groups=[ids(store)[0][:8]])
+    assert (decided.alerts, decided.groups) == (2, ids(store))
+    assert groups(store) == [("closed", "benign", None, None)]
+    log = rows(
+        store, 'SELECT DISTINCT decision_id, group_id::VARCHAR, status, close_reason, comment, "by" FROM triage_log'
+    )
+    assert log == [(decided.decision_id, ids(store)[0], "closed", "benign", "a newsletter", "ann")]
+    assert rows(store, "SELECT DISTINCT status, close_reason, status_changed_at IS NOT NULL FROM alerts") == [
+        ("closed", "benign", True)
+    ]
+
+
+def test_a_run_neither_writes_nor_loses_a_decision(store: Store) -> None:
+    load(store, [[scan(0)]])
+    decide(store, WORKING, groups=ids(store))
+    before = groups(store)
+    load(store, [[scan(0, response="block", read=1001)]])
+    load(store, [[scan(0, "safe", response="block", read=1002)]])
+    assert rows(store, "SELECT response, cleared_at IS NOT NULL, status, assignee FROM alerts") == [
+        ("block", True, "in_progress", "zoe")
+    ]
+    assert groups(store) == before
+    assert rows(store, "SELECT count(*) FROM triage_log") == [(1,)]
+
+
+def test_a_new_alert_brings_a_closed_group_back(store: Store) -> None:
+    load(store, [[scan(0)]])
+    decide(store, CLOSED, groups=ids(store))
+    load(store, [[scan(1)]])
+    assert groups(store) == [("new", None, None, "new_alert")]
+    reopened_at = groups(store, "reopened_at")
+    assert reopened_at == rows(store, "SELECT max(raised_at) FROM alerts")
+    load(store, [[scan(1.5)]])
+    decide(store, WORKING, groups=ids(store))
+    assert groups(store) == [("in_progress", None, "zoe", "new_alert")]
+    assert groups(store, "reopened_at") == reopened_at
+    decide(store, CLOSED, groups=ids(store))
+    assert groups(store) == [("closed", "benign", "zoe", None)]
+
+
+@pytest.mark.parametrize(("first", "then"), [("unsafe", "malicious"), ("timeout", "unsafe")])
+def test_an_alert_that_becomes_more_urgent_is_new_again(store: Store, first: str, then: str) -> None:
+    load(store, [[scan(0, first), scan(1, first)]])
+    decide(store, CLOSED, groups=ids(store))
+    load(store, [[scan(1, then, read=1001)]])
+    assert groups(store) == [("new", None, None, "raised_priority")]
+    assert rows(store, "SELECT status FROM alerts ORDER BY detected_at") == [("closed",), ("new",)]
+    decide(store, CLOSED, groups=ids(store))
+    load(store, [[scan(1, first, read=1002)], [scan(1, then, read=1003)]])
+    assert groups(store) == [("closed", "benign", None, None)]
+
+
+def test_a_flood_of_new_alerts_does_not_undo_in_progress(store: Store) -> None:
+    load(store, [[scan(0)]])
+    decide(store, WORKING, groups=ids(store))
+    load(store, [[scan(1, recipient=f"{number}@contoso.example") for number in range(50)]])
+    assert groups(store) == [("in_progress", None, "zoe", None)]
+
+
+def test_a_person_brings_a_closed_group_back(store: Store) -> None:
+    load(store, [[scan(0), scan(1)]])
+    decide(store, CLOSED, groups=ids(store))
+    one = rows(store, "SELECT alert_id::VARCHAR FROM alerts LIMIT 1")[0][0]
+    decide(store, Decision("new", "bob"), alerts=[one[:10]])
+    assert groups(store) == [("new", None, None, "person")]
+
+
+def test_a_late_row_that_joins_a_closed_group_with_another(store: Store) -> None:
+    load(store, [[scan(0)]])
+    load(store, [[scan(3)]])
+    closed, open_ = ids(store)
+    decide(store, CLOSED, groups=[closed])
+    load(store, [[scan(1.5, "unsafe")]])
+    assert groups(store) == [("new", None, None, "new_alert")]
+    assert rows(store, "SELECT old_group_id::VARCHAR FROM group_aliases") == [(open_,)]
+    decide(store, CLOSED, groups=[open_[:8]])  # an ended id stands for the group that took the alerts over
+    assert groups(store) == [("closed", "benign", None, None)]
+
+
+def test_the_group_before_says_why_it_was_closed(store: Store) -> None:
+    load(store, [[scan(0), scan(10)]])
+    decide(store, CLOSED, groups=ids(store)[:1])
+    told = groups(store, "previous_group_id::VARCHAR, previous_close_reason, times_seen_before")
+    assert told == [(None, None, 0), (ids(store)[0], "benign", 1)]
+
+
+def test_the_assignee_stays_until_somebody_says_otherwise(store: Store) -> None:
+    load(store, [[scan(0)]])
+    decide(store, WORKING, groups=ids(store))
+    load(store, [[scan(1)]])
+    decide(store, CLOSED, groups=ids(store))
+    assert rows(store, "SELECT DISTINCT assignee FROM alerts") == [("zoe",)]
+    decide(store, Decision("new", "ann"), groups=ids(store))
+    assert groups(store, "status, assignee") == [("new", None)]
+
+
+REFUSED = [
+    (Decision("closed", "ann"), "Closing needs a reason"),
+    (Decision("in_progress", "ann", "benign"), "A close reason goes with the status closed"),
+    (Decision("new", "ann"), "is new already"),
+    (Decision("in_progress", " "), "Say who decides"),
+]
+
+
+@pytest.mark.parametrize(("decision", "says"), REFUSED)
+def test_a_decision_that_makes_no_sense_is_refused(store: Store, decision: Decision, says: str) -> None:
+    load(store, [[scan(0)]])
+    with pytest.raises(TriageRefused, match=says):
+        decide(store, decision, groups=ids(store))
+    assert rows(store, "SELECT * FROM triage_log") == []
+
+
+def test_one_impossible_id_refuses_all(store: Store) -> None:
+    load(store, [[scan(0), scan(10)]])
+    first, second = ids(store)
+    with pytest.raises(TriageRefused, match="No group has an id that begins with 'beef'"):
+        decide(store, CLOSED, groups=[first, "beef"])
+    with pytest.raises(TriageRefused, match="No alert has"):
+        decide(store, CLOSED, groups=[first], alerts=[""])
+    with pytest.raises(TriageRefused, match="Name what to decide on"):
+        decide(store, CLOSED)
+    decide(store, CLOSED, groups=[first])
+    with pytest.raises(TriageRefused, match=f"{first} is closed already as benign, since .* Nothing was changed"):
+        decide(store, CLOSED, groups=[second, first])
+    assert groups(store, "status") == [("closed",), ("new",)]
+    decide(store, CLOSED._replace(close_reason="duplicate"), groups=[first])
+    assert groups(store, "close_reason") == [("duplicate",), (None,)]
+
+
+def test_a_filter_finds_alerts_and_the_decision_is_on_these_alone(store: Store) -> None:
+    load(store, [[scan(0, "unsafe"), scan(1), scan(10, "unsafe", sender="Eve@Other.example".lower())]])
+    found = find(store, Filter(priority="medium", before=scan(5)["detected_at"]), CLOSED)
+    assert len(found) == 1
+    load(store, [[scan(0.5, "unsafe")]])  # what comes while a person thinks is not decided on
+    assert decide(store, CLOSED, found=found).alerts == 1
+    assert rows(store, "SELECT status FROM alerts ORDER BY detected_at") == [("closed",), ("new",), ("new",), ("new",)]
+    with pytest.raises(TriageRefused, match="in the meantime"):
+        decide(store, CLOSED, found=found)
+    assert len(find(store, Filter(sender_domain="OTHER.example"), CLOSED)) == 1
+    assert len(find(store, Filter(file_sha256=HASH.upper(), status="new"), CLOSED)) == 3
+    assert find(store, Filter(tenant="other"), CLOSED).is_empty()
+    with pytest.raises(TriageRefused, match="Name what to decide on"):
+        find(store, Filter(), CLOSED)
+
+
+def test_decisions_from_several_places_while_polls_run(store: Store) -> None:
+    load(store, [[scan(number * 3, file_name=str(number)) for number in range(8)]])
+    wanted = ids(store)
+    refused: list[str] = []
+
+    def work(by: str, mine: list[str]) -> None:
+        for each in mine:
+            try:
+                decide(Store(store.settings), Decision("closed", by, "benign"), groups=[each])
+            except TriageRefused as error:
+                refused.append(str(error))
+
+    def poll() -> None:
+        for number in range(6):
+            load(Store(store.settings), [[scan(100 + number * 3)]])
+
+    # The first two groups are everybody's: one decides, the other is told so.
+    shares = [wanted[:5], wanted[:2] + wanted[5:]]
+    threads = [threading.Thread(target=work, args=(f"person {number}", mine)) for number, mine in enumerate(shares)]
+    threads.append(threading.Thread(target=poll))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refused) == 2
+    assert all("closed already as benign" in each for each in refused)
+    assert rows(store, "SELECT count(*), count(DISTINCT alert_id), count(DISTINCT decision_id) FROM triage_log") == [
+        (8, 8, 8)
+    ]
+    assert rows(store, "SELECT status, count(*) FROM alert_groups GROUP BY ALL ORDER BY ALL") == [
+        ("closed", 8),
+        ("new", 6),
+    ]
+    with store.reader() as reader:  # published, all of it
+        assert reader.rows("SELECT count(*) FROM alert_groups WHERE status = 'closed'") == [(8,)]
