@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from flows.cli_connectors import app as connectors
+from flows.cli_history import regroup
 from flows.entry import TRACEBACK, start
 from flows.options import COMMAND, DemoHome, Home, Json, Name, example
 from flows.simulate import simulate
@@ -209,6 +210,7 @@ def health(as_json: Json = False, home: Home = None) -> None:
     raise typer.Exit(max((GRAVITY.get(row["state"], CRITICAL) for row in rows), default=WARNING))
 
 
+app.command(epilog=example("regroup", "regroup --by hash+response --span-hours 72", "regroup --apply"))(regroup)
 app.add_typer(connectors)
 app.command(epilog=example("simulate", "simulate --switch rate_limit=5 --fault 503,times=3"))(simulate)
 

@@ -62,7 +62,7 @@ def groups(
 def group(store: Store, asked_for: str, latest: int) -> Page:
     """One group by its id or the beginning of it, also by an id that has ended. Raises OperatorError."""
     with store.reader() as reader:
-        group_id, ended = _resolved(reader, asked_for)
+        group_id, ended = resolved(reader, asked_for)
         of_group = {"id": group_id, "latest": latest}
         found = reader.frame(f"{_GROUPS} WHERE group_id = $id::UUID", {"id": group_id}).to_dicts()[0]
         alerts = reader.frame(
@@ -91,7 +91,7 @@ def health(store: Store) -> list[dict[str, Any]]:
         return reader.frame("SELECT * FROM connector_health ORDER BY connector").to_dicts()
 
 
-def _resolved(reader: Connection, asked_for: str) -> tuple[str, str | None]:
+def resolved(reader: Connection, asked_for: str) -> tuple[str, str | None]:
     """The living group's id, and the ended id if that is what was asked for."""
     digits = asked_for.strip().lower().replace("-", "")
     found = reader.rows(

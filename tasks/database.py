@@ -249,6 +249,16 @@ class Store:
         with duckdb.connect(str(self.published_path), read_only=True) as connection:
             yield Connection(connection)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """The published file, brought up to date before: for plans that are made without holding the lock."""
+        behind = self.published_revision()
+        if self.path.exists():
+            with self.transaction() as transaction:
+                transaction.publish = behind != transaction.rows("SELECT revision FROM internal.store_state")[0][0]
+        with self.reader() as reader:
+            yield reader
+
     def published_revision(self) -> int | None:
         """Revision of the published copy; None when there is none."""
         if not self.published_path.exists():

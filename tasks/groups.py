@@ -27,7 +27,7 @@ def update_groups(transaction: "Transaction", touched: pl.DataFrame, settings: S
     affected = [touched["group_id"].drop_nulls()]
     if not moved.is_empty():
         assigned = _regroup(transaction, moved, settings)
-        _record(transaction, assigned, now)
+        record_ids(transaction, assigned, now)
         changed = assigned.members.filter(pl.col("group_id").ne_missing(pl.col("old_group_id")))
         affected += [changed["group_id"], changed["old_group_id"].drop_nulls()]
     refresh_groups(transaction, pl.concat(affected).unique(), touched["detected_at"], now)
@@ -79,7 +79,8 @@ def _number(members: pl.DataFrame, last: int) -> pl.DataFrame:
     return members.with_columns(load_no=pl.coalesce("load_no", fresh))
 
 
-def _record(transaction: "Transaction", assigned: Assigned, now: datetime) -> None:
+def record_ids(transaction: "Transaction", assigned: Assigned, now: datetime) -> None:
+    """Give alerts their groups and numbers, and keep the history of ids."""
     moved = assigned.members.filter(pl.col("group_id").ne_missing(pl.col("old_group_id")))
     if moved.is_empty():
         return

@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 # Before Prefect is imported: a line logged outside of a run is no reason for a warning, which is an error here.
 os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+
+settings.register_profile("thorough", max_examples=5000)
 
 SERVERS_OF_THEIR_OWN = ("test_demo.py", "test_schedule.py")
 

@@ -7,9 +7,17 @@ from typing import Any, NamedTuple
 from tasks.ledger import Source
 from tests.scans import Reading, frame
 
-GAP, SPAN = timedelta(hours=2), timedelta(hours=6)
+HOUR = timedelta(hours=1)
 DANGEROUS, LOW = {"malicious", "unsafe"}, {"safe"}
 RANKS = {"malicious": 1, "unsafe": 2, "safe": 9}
+
+
+class Rules(NamedTuple):
+    """What alerts must share to be one group, and for how long; no hours: no limit."""
+
+    group_by: str = "hash"
+    gap_hours: int = 2
+    span_hours: int = 6
 
 
 class Known(NamedTuple):
@@ -28,11 +36,17 @@ class Known(NamedTuple):
     def standing(self) -> bool:
         return self.verdicts[-1] not in LOW
 
+    @property
+    def rank(self) -> int:
+        """Of the highest priority it ever had."""
+        return min(RANKS[verdict] for verdict in self.verdicts)
+
 
 class Model:
-    """The design's rules over all alerts there are, after each load."""
+    """The design's rules over all alerts there are, after each step of a history."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Rules | None = None) -> None:
+        self.rules = rules or Rules()
         self.scans: dict[str, Known] = {}
         self.load_no: dict[str, int] = {}
         self.groups: dict[str, str] = {}  # alert → group
@@ -50,19 +64,28 @@ class Model:
             self.load_no[name] = len(self.load_no) + 1
         self._name(self.parts())
 
+    def regroup(self, rules: Rules) -> None:
+        self.rules = rules
+        self._name(self.parts())
+
     def _place(self, name: str) -> tuple[datetime, str]:
         return self.scans[name].detected_at, name
 
+    def _key(self, name: str) -> tuple[Any, ...]:
+        each = self.scans[name]
+        return (*each.key, each.rank) if self.rules.group_by == "hash+priority" else each.key
+
     def parts(self) -> list[list[str]]:
         """The sweep over all alerts, key by key."""
+        gap, span = self.rules.gap_hours * HOUR, self.rules.span_hours * HOUR
         found: list[list[str]] = []
-        for name in sorted(self.load_no, key=lambda name: (self.scans[name].key, *self._place(name))):
-            each, part = self.scans[name], found[-1] if found else []
+        for name in sorted(self.load_no, key=lambda name: (self._key(name), *self._place(name))):
+            at, part = self.scans[name].detected_at, found[-1] if found else []
             if (
                 not part
-                or self.scans[part[0]].key != each.key
-                or each.detected_at - self.scans[part[-1]].detected_at > GAP
-                or each.detected_at - self.scans[part[0]].detected_at > SPAN
+                or self._key(part[0]) != self._key(name)
+                or (gap and at - self.scans[part[-1]].detected_at > gap)
+                or (span and at - self.scans[part[0]].detected_at > span)
             ):
                 found.append([])
             found[-1].append(name)
@@ -101,7 +124,7 @@ class Model:
             len({each.recipient for each in members}),
             min(each.detected_at for each in members),
             max(each.detected_at for each in members),
-            min(RANKS[verdict] for each in standing or members for verdict in each.verdicts),
+            min(each.rank for each in standing or members),
             not standing,
             len(exposed - alerted),
         )

@@ -1,92 +1,15 @@
-"""Groups in the store under any history of loads: partition, ids, counts and exposures as the rules say them.
+"""Groups in the store: partition, ids and counts in the histories that people ask about; `test_histories` has all.
 
 The histories use limits of 2 and 6 hours, so that few alerts make many groups.
 """
 
-from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from tasks.database import Store
+from tests.scans import START, begun, load, rows, scan, source
 
-from tasks.database import Store, Transaction
-from tasks.ledger import Source
-from tests.group_rules import RANKS, Model
-from tests.scans import HASH, START, begun, load, load_into, rows, scan, source
-
-OTHER_HASH = "cd" * 32
 SOURCES = (source(1), source(2, "other"), source(3))
-
-
-def compare(transaction: Transaction, model: Model) -> None:
-    """The store shows what the model says. Ids given for a second use of a name are known by when they were given."""
-    given_ids = transaction.rows(
-        "SELECT replace(group_id::VARCHAR, '-', '') FROM internal.group_ids ORDER BY created_no"
-    )
-    names = dict(zip((row[0] for row in given_ids), model.created, strict=True))
-    assert all(theirs == ours or ours.startswith("fresh") for theirs, ours in names.items())
-    assert len(names) == len(given_ids)  # no id was given twice
-
-    def told(sql: str) -> list[tuple[Any, ...]]:
-        plain = (
-            (value.replace("-", "") if isinstance(value, str) else value for value in row)
-            for row in transaction.rows(sql)
-        )
-        return [tuple(names.get(value, value) if place else value for place, value in enumerate(row)) for row in plain]
-
-    alerts = told("SELECT scan_id::VARCHAR, group_id::VARCHAR, load_no FROM internal.alert_scans")
-    assert {row[0]: row[1:] for row in alerts} == {name: (model.groups[name], n) for name, n in model.load_no.items()}
-    living = told(
-        "SELECT 0, group_id::VARCHAR, tenant, file_sha256, alert_count, recipient_count, first_detected_at, "
-        "last_detected_at, priority_rank, cleared_at IS NOT NULL, exposure_count FROM alert_groups"
-    )
-    assert {row[1]: row[2:] for row in living} == {group: model.facts(group) for group in set(model.groups.values())}
-    aliases = told("SELECT 0, old_group_id::VARCHAR, group_id::VARCHAR FROM group_aliases")
-    ended = set(model.created) - set(model.groups.values())
-    assert {row[1] for row in aliases} == ended
-    assert {row[2] for row in aliases} <= set(model.groups.values())
-    moves = told("SELECT alert_id::VARCHAR, old_group_id::VARCHAR, new_group_id::VARCHAR FROM group_changes")
-    assert Counter(moves) == model.moves
-    exposures = told("SELECT scan_id::VARCHAR, recipient FROM exposures")
-    assert dict(exposures) == {name: each.recipient for name, each in model.exposed().items()}
-    assert transaction.rows("SELECT count(*) FROM internal.exposed_scans") == [(len(exposures),)]
-
-
-class Undo(Exception):
-    """Ends a transaction, so that the next history begins with an empty store."""
-
-
-readings = st.tuples(
-    st.integers(0, 24), st.sampled_from([HASH, HASH, OTHER_HASH]), st.sampled_from("ab"), st.sampled_from(list(RANKS))
-)
-loads = st.lists(
-    st.tuples(st.sampled_from(SOURCES), st.lists(readings, min_size=1, max_size=14)), min_size=1, max_size=5
-)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return begun(tmp_path_factory.mktemp("home"), *SOURCES, group_gap_hours=2, group_span_hours=6)
-
-
-@settings(max_examples=20, deadline=None)
-@given(history=loads)
-def test_any_history_ends_as_the_rules_say(store: Store, history: list[tuple[Source, list[Any]]]) -> None:
-    model = Model()
-    with suppress(Undo), store.transaction() as transaction:
-        for number, (of, told) in enumerate(history):
-            told_readings = [
-                scan(hour, verdict, read=1000 + number, file_sha256=file_hash, recipient=recipient)
-                for hour, file_hash, recipient, verdict in told
-            ]
-            model.load(of, told_readings)
-            half = len(told_readings) // 2
-            load_into(transaction, store.settings, [told_readings[:half], told_readings[half:]], of)
-        compare(transaction, model)
-        raise Undo
 
 
 def grouped(store: Store) -> dict[int, str]:

@@ -38,6 +38,7 @@ SECTIONS = [
     "The tables",
     "Settings",
     "Your own priorities and responses",
+    "Changing the rules later",
     "How it is built",
     "Adding a connector for another product",
     "Troubleshooting",

@@ -1,0 +1,101 @@
+"""`regroup`: what is stored seen by other rules; shown first, changed only when asked for."""
+
+# ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` shall not wait for it
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import typer
+
+from flows import prefect_api
+from flows.options import Home, Json
+from flows.terminal import confirmed, out, print_json, say, working
+from tasks.errors import AlertsError
+from tasks.settings import load_settings
+
+Apply = Annotated[bool, typer.Option("--apply", help="Make the change. Without it, it is only shown.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the change.")]
+Show = Callable[[dict[str, Any]], Any]
+
+
+def regroup(
+    group_by: Annotated[
+        Literal["hash", "hash+priority", "hash+response", "hash+priority+response"] | None,
+        typer.Option("--by", show_default=False, help="What alerts must share to be one group. Default: the setting."),
+    ] = None,
+    gap_hours: Annotated[
+        int | None,
+        typer.Option(min=0, show_default=False, help="Longest time between two alerts of a group; 0: no limit."),
+    ] = None,
+    span_hours: Annotated[
+        int | None,
+        typer.Option(min=0, show_default=False, help="Longest time from a group's first alert to its last; 0: none."),
+    ] = None,
+    apply: Apply = False,
+    yes: Yes = False,
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """Show what grouping all alerts by another key or other limits changes.
+
+    Changes nothing without --apply. Later runs group by the settings: change those, too.
+    """
+    from flows.history_tables import regroup_page
+
+    given = (group_by, gap_hours, span_hours)
+
+    def plan() -> dict[str, Any]:
+        from tasks.database import Store
+        from tasks.regroup import regrouped
+
+        return regrouped(Store(load_settings()), *given, apply=False)
+
+    def question(counts: dict[str, Any]) -> str | None:
+        changes = counts["alerts_moved"] or counts["alerts_rekeyed"]
+        return f"Move {counts['alerts_moved']:,} alerts to other groups?" if changes else None
+
+    _planned("regroup", given, plan, regroup_page, question, apply=apply, yes=yes, as_json=as_json)
+
+
+def _planned(
+    name: str,
+    given: tuple[Any, ...],
+    plan: Callable[[], dict[str, Any]],
+    page: Show,
+    question: Callable[[dict[str, Any]], str | None],
+    *,
+    apply: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Show the plan; with `apply`, ask, run the flow of that name, and show what it did."""
+    with working("Looking at what is stored"):
+        counts = plan()
+    asked = question(counts)
+    if apply and asked:
+        if not as_json:
+            out.print(page(counts))
+        confirmed(asked, yes)
+        counts = _run(name, given)
+    if as_json:
+        print_json(counts)
+    elif not apply:
+        out.print(page(counts))
+        say("Nothing was changed: this is what --apply would do." if asked else "There is nothing to change.")
+    else:
+        say("Done, and published." if asked else "There is nothing to change.", style="green" if asked else "dim")
+
+
+def _run(name: str, given: tuple[Any, ...]) -> dict[str, Any]:
+    """Run the flow with `apply` in this process; what it did. Raises AlertsError where it failed."""
+    import importlib
+
+    prefect_api.load(load_settings().home)
+    with prefect_api.asking() as change:
+        flow = getattr(importlib.import_module(f"flows.{name}"), name)
+        change(f"{name.capitalize()} is at work")
+        state = flow(*given, apply=True, return_state=True)
+        result = state.result(raise_on_failure=False)
+    if not state.is_completed():
+        raise AlertsError(str(state.message))
+    return dict(result)

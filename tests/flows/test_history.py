@@ -1,0 +1,40 @@
+"""The commands that apply other rules to what is stored: shown first, done once, by the flow of the same name."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tasks.database import Store
+from tests.flows.command import Command
+from tests.scans import begun, load, scan
+
+
+@pytest.fixture
+def command(home: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(capsys)
+
+
+@pytest.fixture
+def store(home: Path) -> Store:
+    store = begun(home)
+    load(store, [[scan(0), scan(20), scan(40), scan(41, "safe")]])
+    store.publish()
+    return store
+
+
+def test_regroup_shows_then_does_and_a_second_time_finds_nothing(
+    prefect_api: None, command: Command, store: Store
+) -> None:
+    asked = ("regroup", "--gap-hours", "10")
+    shown = command(*asked)
+    assert (shown.status, "1 → 3" in shown.out) == (0, True)
+    assert "ATTACHMENT_ALERTS_GROUP_GAP_HOURS=10" in shown.out
+    assert "Nothing was changed" in shown.err
+    refused = command(*asked, "--apply")
+    assert (refused.status, "Say --yes" in refused.err) == (1, True)
+    done = json.loads(command(*asked, "--apply", "--yes", "--json").out)
+    assert (done["applied"], done["groups_after"]) == (True, 3)
+    assert "nothing to change" in command(*asked, "--apply").err
+    with store.reader() as reader:
+        assert reader.rows("SELECT count(*) FROM alert_groups") == [(3,)]

@@ -1,0 +1,79 @@
+"""Regroup: what it shows is what it does, and it does it once."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks import regroup
+from tasks.database import Store
+from tasks.regroup import apply_groups, plan_groups, regrouped
+from tests.scans import begun, content, load, rows, scan, source
+
+OTHER_HASH = "cd" * 32
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """One group of three days, one of a day, both by the default limits."""
+    store = begun(tmp_path)
+    alone = scan(30, "unsafe", file_sha256=OTHER_HASH)
+    load(store, [[scan(0), scan(20, "unsafe"), scan(40), scan(60), alone]])
+    store.publish()
+    return store
+
+
+def test_a_preview_counts_exactly_and_changes_nothing(store: Store) -> None:
+    before = content(store)
+    found = regrouped(store, None, 10, None, apply=False)
+    assert (found["groups_before"], found["groups_after"]) == (2, 5)
+    assert (found["alerts_moved"], found["groups_split"], found["groups_joined"]) == (3, 1, 0)
+    (split,) = found["split"]
+    assert (split["alerts"], split["parts"], split["file_name"]) == (4, 4, "invoice.pdf")
+    assert found["unlike_settings"] == ["group_gap_hours"]
+    assert content(store) == before
+
+
+def test_a_plan_is_carried_out_once_and_back(store: Store) -> None:
+    whole = rows(store, "SELECT alert_id, group_id FROM alerts ORDER BY ALL")
+    done = regrouped(store, "hash+priority", None, 30, apply=True)
+    assert (done["groups_after"], done["alerts_rekeyed"]) == (4, 5)
+    told = "SELECT priority, alert_count, exposure_count FROM alert_groups ORDER BY first_detected_at"
+    assert rows(store, told) == [("high", 1, 0), ("medium", 1, 0), ("medium", 1, 0), ("high", 2, 0)]
+    assert len(rows(store, "SELECT * FROM group_changes")) == done["alerts_moved"] == 3
+    with store.reader() as reader:
+        assert reader.rows("SELECT count(*) FROM alert_groups") == [(4,)]  # published
+    revision = store.published_revision()
+    again = regrouped(store, "hash+priority", None, 30, apply=True)
+    assert (again["alerts_moved"], again["alerts_rekeyed"], again["groups_joined"]) == (0, 0, 0)
+    assert store.published_revision() == revision
+    back = regrouped(store, None, None, None, apply=True)
+    assert (back["groups_joined"], back["joined"][0]["parts"], back["unlike_settings"]) == (1, 3, [])
+    assert rows(store, "SELECT alert_id, group_id FROM alerts ORDER BY ALL") == whole
+    assert {row[0] for row in rows(store, "SELECT group_id FROM group_aliases")} <= {group for _, group in whole}
+
+
+def test_counts_of_exposures_survive(store: Store) -> None:
+    load(store, [[scan(5, "safe", recipient="bob@contoso.example")]])
+    told = "SELECT exposure_count FROM alert_groups WHERE file_sha256 = $hash"
+    assert rows(store, told, hash="ab" * 32) == [(1,)]
+    regrouped(store, None, 10, None, apply=True)
+    assert rows(store, told, hash="ab" * 32) == [(1,)] * 4
+
+
+def test_a_store_that_has_moved_on_is_planned_again(store: Store) -> None:
+    wanted = store.settings.model_copy(update={"group_gap_hours": 10})
+    with store.snapshot() as database:
+        plan = plan_groups(database, wanted)
+    load(store, [[scan(200), scan(220)]], source())
+    done = apply_groups(store, wanted, plan)
+    assert done.revision > plan.revision
+    assert rows(store, "SELECT count(*) FROM alert_groups") == [(7,)]
+    assert regroup.compared(done)["alerts"] == 7
+
+
+def test_what_dies_in_the_middle_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = content(store)
+    monkeypatch.setattr(regroup, "update_exposures", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        regrouped(store, None, 10, None, apply=True)
+    assert content(store) == before
