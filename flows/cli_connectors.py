@@ -50,17 +50,43 @@ def add() -> None:
 
 @app.command("list", epilog=example("connectors list", "connectors list --json"))
 def list_all(as_json: Json = False, home: Home = None) -> None:
-    """List the saved connectors."""
+    """List the saved connectors: how often they are polled, whether they are, and how they fare."""
     _load()
+    from zoneinfo import ZoneInfo
+
     from flows.connector_tables import connectors_table, open_values
+    from flows.connector_work import how_they_fare
     from tasks.connectors import list_connectors
 
+    settings = load_settings()
     with prefect_api.asking():
         found = list_connectors()
+        fare = how_they_fare(found)
     if as_json:
-        print_json([{"name": name, **open_values(each)} for name, each in found.items()])
+        print_json([{"name": name, **open_values(each), **fare[name]._asdict()} for name, each in found.items()])
     elif found:
-        out.print(connectors_table(found))
+        out.print(connectors_table(found, fare, ZoneInfo(settings.time_zone)))
+    else:
+        say("No connector is saved there yet. Save one with `attachment-alerts connectors add NAME`.")
+
+
+@app.command(epilog=example("connectors apply", "connectors apply --json"))
+def apply(as_json: Json = False, home: Home = None) -> None:
+    """Make, change and remove the deployments that poll the saved connectors.
+
+    Each connector gets one, scheduled by its polling frequency; a second time nothing changes.
+
+    Polling is switched on when the connection test has passed. After that its switch is left to you.
+    """
+    _load()
+    from flows.connector_tables import poll_values, polls_table
+    from flows.connector_work import apply_all
+
+    done = apply_all()
+    if as_json:
+        print_json([poll_values(each) for each in done])
+    elif done:
+        out.print(polls_table(done))
     else:
         say("No connector is saved there yet. Save one with `attachment-alerts connectors add NAME`.")
 
@@ -92,7 +118,8 @@ def rename(
     from flows import connector_work
 
     connector_work.rename(name, new_name)
-    say(f"{name} is {new_name} now. Schedules that poll it by its old name need the new one.", style="green")
+    say(f"{name} is {new_name} now.", style="green")
+    connector_work.follow(new_name)
 
 
 @app.command(
@@ -117,6 +144,7 @@ def remove(
 
     connector_work.remove(name, purging=purge, yes=yes)
     say(f"{name} is removed.", style="green")
+    connector_work.follow(name)
 
 
 def test(name: str, *, as_json: bool) -> None:
@@ -129,6 +157,8 @@ def test(name: str, *, as_json: bool) -> None:
     from tasks.connectors import passed
 
     checks, account = connector_work.test(name)
+    if passed(checks):
+        connector_work.follow(name)
     if as_json:
         print_json(
             {"connector": name, "passed": passed(checks), "account": account and asdict(account),

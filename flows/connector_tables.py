@@ -1,15 +1,22 @@
 """Connectors and connection tests on the terminal; secrets are never shown."""
 
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 from rich.table import Table
 from rich.text import Text
 
+from flows.group_page import STATE, behind
 from flows.layout import plain_table
-from flows.terminal import SYMBOL, shown
-from tasks.connector import Check, Connector, PolledConnector
+from flows.terminal import SYMBOL, moment, shown, zone_name
+from tasks.connector import Check, Connector
+
+if TYPE_CHECKING:
+    from flows.connector_work import Fare
+    from flows.polls import Poll
 
 HIDDEN = "********"
 
@@ -36,20 +43,62 @@ def connector_facts(connector: Connector) -> list[tuple[str, Text]]:
     return [(titles[name] or name, shown(value, limit=1000)) for name, value in told.items()]
 
 
-def connectors_table(found: dict[str, Connector]) -> Table:
+def connectors_table(found: dict[str, Connector], fare: "dict[str, Fare]", zone: ZoneInfo) -> Table:
     """One line per saved connector."""
     table = plain_table()
-    for title in ("Name", "Product", "Account", "Tenant"):
+    for title in ("Name", "Product", "Region", "Account", "Tenant"):
         table.add_column(title, no_wrap=True)
-    table.add_column("Polled every", justify="right", no_wrap=True)
-    table.add_column("Keys expire", no_wrap=True)
-    table.add_column("Connector id", ratio=1, no_wrap=True)
+    table.add_column("Every", justify="right", no_wrap=True)
+    table.add_column("Polling", no_wrap=True)
+    table.add_column(f"Last success ({zone_name(zone)})", no_wrap=True)
+    table.add_column("Lag", justify="right", no_wrap=True)
+    table.add_column("State", no_wrap=True)
+    table.add_column("Keys expire", ratio=1, no_wrap=True)
     for name, each in found.items():
+        how = fare[name]
         expiry = f"{each.key_expires_at:%Y-%m-%d}" if each.key_expires_at else None
-        facts = [shown(fact) for fact in (each.product, each.account_code, each.tenant)]
-        polled = Text(f"{each.polling_minutes} min") if isinstance(each, PolledConnector) else shown(None)
-        table.add_row(shown(name, "bold"), *facts, polled, shown(expiry), shown(each.connector_id, "dim"))
+        facts = [shown(fact) for fact in (each.product, each.place, each.account_code, each.tenant)]
+        state = shown(how.state and how.state.replace("_", " "), STATE.get(how.state or "", "bold red"))
+        times = moment(how.last_success_at, zone), behind(how.lag_seconds)
+        polling = Text(duration(each.every)), switch(how.polling)
+        table.add_row(shown(name, "bold"), *facts, *polling, *times, state, shown(expiry))
     return table
+
+
+def switch(polling: bool | None) -> Text:
+    """Whether a schedule is on; a dash where there is none."""
+    return shown(None) if polling is None else Text("on", style="green") if polling else Text("off", style="yellow")
+
+
+def duration(length: timedelta) -> str:
+    """A polling frequency in words."""
+    return "day" if length == timedelta(days=1) else f"{length.total_seconds() / 60:.0f} min"
+
+
+def says(poll: "Poll") -> str:
+    """What was done about the deployment of a connector, and whether it is polled."""
+    if poll.done == "removed":
+        return f"Its deployment {poll.deployment} is removed."
+    polled = f"polled every {duration(poll.every)}" if poll.polling else "switched off until a connection test passes"
+    return f"Deployment {poll.deployment} {poll.done}: {polled}."
+
+
+def polls_table(done: "list[Poll]") -> Table:
+    """One line per deployment of a connector."""
+    table = plain_table(expand=False)
+    for title in ("Connector", "Deployment", "Every", "Polling", "Done"):
+        table.add_column(title, no_wrap=True)
+    for each in done:
+        gone = each.done == "removed"
+        every, polling = ("-", shown(None)) if gone else (duration(each.every), switch(each.polling))
+        style = "dim" if each.done == "unchanged" else "green"
+        table.add_row(shown(each.connector, "bold"), shown(each.deployment), every, polling, Text(each.done, style))
+    return table
+
+
+def poll_values(poll: "Poll") -> dict[str, Any]:
+    """The same for other programs."""
+    return poll._asdict() | {"every": int(poll.every.total_seconds())}
 
 
 def checks_table(checks: list[Check]) -> Table:

@@ -4,24 +4,26 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import typer
 
+from flows import deploying, lookups, polls
 from flows.called import command_as_typed
 from flows.connector_form import Fields, all_fields, asked, credentials, key_fields, typed_values
-from flows.connector_tables import checks_table
+from flows.connector_tables import checks_table, says
+from flows.connectors import applied
 from flows.layout import facts
 from flows.options import Home, Name
-from flows.prefect_api import asking
+from flows.prefect_api import asking, server_in_use
 from flows.pull import source_of
 from flows.terminal import confirmed, number, out, say, working
 from tasks import connectors as saved
 from tasks import ledger, purge
 from tasks.connector import Account, Check, Connector, PolledConnector
 from tasks.database import Store
-from tasks.errors import ConnectorRefused, OperatorError
+from tasks.errors import ConnectorRefused, NotDeployed, OperatorError
 from tasks.settings import load_settings
 from tasks.turn import Turn, TurnTaken
 
@@ -51,13 +53,13 @@ def add(
     if not no_test:
         account = tested(connector)
         connector.account_code = account.code if account else None
+        connector.tested_at = datetime.now(UTC)
     with asking():
         saved.save_connector(name, connector)
     if isinstance(connector, PolledConnector):
         ledger.enrol(Store(load_settings()), source_of(name, connector))
-        say(f"Saved as {name}. Next: {command_as_typed()} poll {name}", style="green")
-    else:
-        say(f"Saved as {name}.", style="green")
+    say(f"Saved as {name}. Next: {command_as_typed()} poll {name}", style="green")
+    follow(name)
 
 
 def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[str, Any]) -> None:
@@ -74,9 +76,11 @@ def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[
         old.account_code = _code_of(old)
     _refuse_other_account(old, new, code, force)
     new.account_code = code or old.account_code
+    new.tested_at = datetime.now(UTC)
     with asking():
         saved.save_connector(name, new)
     say(f"{name} has new keys. Its data, its place and its schedule stay as they were.", style="green")
+    follow(name)
 
 
 FORMS: dict[str, tuple[Callable[..., None], Fields]] = {"add": (add, all_fields), "rotate": (rotate, key_fields)}
@@ -95,14 +99,65 @@ def tested(connector: Connector) -> Account | None:
 def test(name: str) -> tuple[list[Check], Account | None]:
     """The connection test of a saved connector, which also learns which account it is."""
     with asking():
-        connector = saved.load_connector(name)
+        saved.load_connector(name)  # also starts the temporary server, under a line of its own
     with working("Testing the connection"):
-        checks, account = saved.check_connector(connector)
-    if account and account.code and connector.account_code is None:
-        connector.account_code = account.code
-        with asking():
-            saved.save_connector(name, connector)
-    return checks, account
+        return saved.test_connector(name)
+
+
+def apply_all() -> list[polls.Poll]:
+    """Apply the saved connectors, prefect.yaml first where the server does not know it. Raises NotDeployed."""
+    if not server_in_use():
+        raise NotDeployed(
+            f"No Prefect server is in use that could run schedules. Start one with `{command_as_typed()} serve`: "
+            "it applies the connectors by itself."
+        )
+    with asking("Applying the connectors") as change:
+        try:
+            return applied()
+        except NotDeployed:
+            change("Deploying what prefect.yaml declares")
+            deploying.deploy()
+            change("Applying the connectors")
+            return applied()
+
+
+def follow(name: str) -> None:
+    """Let the deployment of a connector follow what was done to it, and say whether it is polled by itself."""
+    if not server_in_use():
+        say(f"It is polled by itself while a server runs: {command_as_typed()} serve")
+        return
+    try:
+        with asking("Applying the connectors"):
+            done = applied()
+    except NotDeployed:
+        say(f"It is polled by itself once its schedule is made: {command_as_typed()} connectors apply")
+        return
+    for each in done:
+        if each.connector == name and each.done != "unchanged":
+            say(says(each))
+
+
+class Fare(NamedTuple):
+    """How a connector fares, as far as server and tables tell."""
+
+    polling: bool | None = None
+    state: str | None = None
+    last_success_at: datetime | None = None
+    lag_seconds: int | None = None
+
+
+def how_they_fare(found: dict[str, Connector]) -> dict[str, Fare]:
+    """Its schedule's switch and its health, by name. The switch is the one of this moment."""
+    store, switches = Store(load_settings()), polls.switches()
+    health = {row["connector"]: row for row in lookups.health(store)} if store.published_path.exists() else {}
+    fare = {}
+    for name, each in found.items():
+        row, polling = health.get(name, {}), switches.get(each.connector_id) if each.connector_id else None
+        state = row.get("state")
+        if state not in (None, "never_run") and polling is False:
+            state = "off"
+        fare[name] = Fare(polling, state, row.get("last_success_at"), row.get("lag_seconds"))
+    return fare
 
 
 def rename(old: str, new: str) -> None:

@@ -125,7 +125,7 @@ def health_table(rows: list[dict[str, Any]], zone: ZoneInfo) -> Table:
         counts = [number(each[name]) for name in ("alerts_24h", "rejects_24h", "gaps", "consecutive_failures")]
         times = [moment(each[name], zone) for name in ("last_success_at", "last_record_at")]
         expiry = moment(each["key_expires_at"], zone, "%Y-%m-%d")
-        table.add_row(shown(each["connector"]), state, _behind(each["lag_seconds"]), *times, *counts, expiry)
+        table.add_row(shown(each["connector"]), state, behind(each["lag_seconds"]), *times, *counts, expiry)
     return table
 
 
@@ -137,7 +137,8 @@ def health_errors(rows: list[dict[str, Any]]) -> list[Text]:
     ]
 
 
-def _behind(seconds: int | None) -> Text:
+def behind(seconds: int | None) -> Text:
+    """How long ago, in the two largest units."""
     if seconds is None:
         return Text("-", style="dim")
     span = timedelta(seconds=max(seconds, 0))

@@ -65,6 +65,11 @@ def _hush_prefect() -> None:
         handler.addFilter(lambda entry: not entry.name.startswith(SPEAK_FOR_THEMSELVES))
 
 
+def server_in_use() -> bool:
+    """Whether there is a server that stays, and so runs schedules; a temporary one does not."""
+    return _configured()
+
+
 def _configured() -> bool:
     settings = importlib.import_module("prefect.settings")
     return bool(settings.get_current_settings().api.url)

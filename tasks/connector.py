@@ -6,7 +6,7 @@ A connector is a Prefect Block, so the same one is edited in the Prefect UI and 
 import inspect
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from string import Formatter
 from typing import Any, ClassVar, Literal, Self, TypeVar
 from uuid import UUID
@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 from tasks.errors import ConnectorRefused
 
 LINK_PLACES = ("message_id", "file_sha256", "date")
-KEPT_BY_US = ("connector_id", "account_code")  # last in the form: nobody has to fill them
+KEPT_BY_US = ("connector_id", "account_code", "tested_at")  # last in the form: nobody has to fill them
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,11 @@ class Connector(Block):
         title="Account code",
         description="Filled in by the connection test: which account the keys belong to. Leave it as it is.",
     )
+    tested_at: datetime | None = Field(
+        default=None,
+        title="Tested at",
+        description="Filled in by the connection test when it passes; polling begins after it. Leave it as it is.",
+    )
     connector_id: UUID | None = Field(
         default=None,
         title="Connector id",
@@ -103,6 +108,16 @@ class Connector(Block):
                 form["properties"][name]["position"] = position
             _FORMS[key] = form
         return deepcopy(_FORMS[key])
+
+    @property
+    def every(self) -> timedelta:
+        """How often it is polled: what changes slowly, once a day."""
+        return timedelta(days=1)
+
+    @property
+    def place(self) -> str:
+        """Where the account lives, in the product's own word: a region, a cloud, a host."""
+        raise NotImplementedError
 
     def console_url(self) -> str:
         """The product's console for this account."""
@@ -166,6 +181,10 @@ class PolledConnector(Connector):
         if any(name not in LINK_PLACES or spec or conversion for name, spec, conversion in parts):
             raise ValueError("the link can hold {message_id}, {file_sha256} and {date}, nothing else in braces")
         return template
+
+    @property
+    def every(self) -> timedelta:
+        return timedelta(minutes=self.polling_minutes)
 
     @property
     def link_template(self) -> str:

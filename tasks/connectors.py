@@ -7,6 +7,7 @@ import pkgutil
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import httpx
@@ -31,12 +32,14 @@ __all__ = [
     "load_connector",
     "made",
     "passed",
+    "prefect_client",
     "products",
     "remove",
     "rename",
     "rotated",
     "save_connector",
     "saved_names",
+    "test_connector",
 ]
 
 log = logging.getLogger("attachment_alerts.connectors")
@@ -76,7 +79,7 @@ def load_connector(name: str) -> Connector:
 
     One that was made in the Prefect UI gets its immutable id now.
     """
-    with _prefect() as client:
+    with prefect_client() as client:
         for cls in products().values():
             if name in _names(client, cls):
                 return _loaded(cls, name)
@@ -99,7 +102,7 @@ def list_connectors() -> dict[str, Connector]:
 
 def saved_names() -> dict[str, type[Connector]]:
     """The names of all saved connectors and their kinds, without reading them."""
-    with _prefect() as client:
+    with prefect_client() as client:
         return {name: cls for cls in products().values() for name in _names(client, cls)}
 
 
@@ -164,6 +167,20 @@ def check_connector(connector: Connector) -> tuple[list[Check], Account | None]:
     module = importlib.import_module(f"tasks.{connector.product}.check")
     checks: list[Check]
     checks, account = module.run_checks(connector)
+    return checks, account
+
+
+def test_connector(name: str) -> tuple[list[Check], Account | None]:
+    """The connection test of a saved connector; one that passes is remembered, and which account it is."""
+    connector = load_connector(name)
+    checks, account = check_connector(connector)
+    before = connector.tested_at, connector.account_code
+    if passed(checks):
+        connector.tested_at = datetime.now(UTC).replace(microsecond=0)
+    if connector.account_code is None and account:
+        connector.account_code = account.code
+    if before != (connector.tested_at, connector.account_code):
+        save_connector(name, connector)
     return checks, account
 
 
@@ -243,7 +260,8 @@ def _names(client: SyncPrefectClient, cls: type[Connector]) -> list[str]:
 
 
 @contextmanager
-def _prefect() -> Iterator[SyncPrefectClient]:
+def prefect_client() -> Iterator[SyncPrefectClient]:
+    """A client of the Prefect API in use, whose troubles are told in words."""
     with _sentences(), get_client(sync_client=True) as client:
         yield client
 

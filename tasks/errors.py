@@ -7,6 +7,7 @@ AlertsError
 │   ├── ConnectorRefused       a connector cannot be saved or changed like that
 │   ├── TriageRefused          a decision makes no sense, or what it is about does not exist
 │   ├── EntryRefused           an entry of the allow-list cannot be added or removed like that
+│   ├── NotDeployed            the Prefect server in use does not know the project's deployments yet
 │   ├── ExportRefused          a directory export cannot be read: which file, where in it, what to do
 │   ├── CredentialsRefused     the service does not accept the keys
 │   │   └── KeyExpired             … because they have expired
@@ -55,6 +56,10 @@ class TriageRefused(OperatorError):
 
 class EntryRefused(OperatorError):
     """An entry of the allow-list cannot be added or removed like that."""
+
+
+class NotDeployed(OperatorError):
+    """The Prefect server in use does not know this project's deployments, or there is none that runs schedules."""
 
 
 class ExportRefused(OperatorError):

@@ -1,6 +1,6 @@
 """What the store knows of a connector's pulls: its origin, its coverage, one row for each attempted slice."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import UUID
@@ -93,6 +93,19 @@ def enrol(store: "Store", source: Source) -> None:
     """Make a saved connector known before its first poll: its health is `never_run`."""
     with store.transaction() as transaction:
         _register(transaction, source)
+        transaction.publish = transaction.changed
+
+
+def note_polling(store: "Store", sources: Iterable[Source], switches: Mapping[UUID, bool]) -> None:
+    """Make these connectors known, and whether their schedule is switched on."""
+    with store.transaction() as transaction:
+        for source in sources:
+            _register(transaction, source)
+            facts = {"id": source.connector_id, "polling": switches[source.connector_id]}
+            differs = "connector_id = $id AND polling IS DISTINCT FROM $polling"
+            if transaction.rows(f"SELECT 1 FROM internal.connectors WHERE {differs}", facts):
+                transaction.run(f"UPDATE internal.connectors SET polling = $polling WHERE {differs}", facts)
+                transaction.changed = True
         transaction.publish = transaction.changed
 
 

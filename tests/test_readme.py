@@ -10,11 +10,9 @@ from uuid import UUID
 
 import pytest
 import typer
-import yaml
-from prefect import Flow
 from typer.core import TyperGroup
 
-from flows import cli, mimecast
+from flows import cli
 from flows.slices import Pull, load
 from tasks import ledger, reach
 from tasks.database import Store
@@ -82,6 +80,14 @@ def test_ci_runs_the_test_command_of_this_page() -> None:
     assert "-c constraints.txt -e '.[test]' && .venv/bin/python -m pytest" in command[1]
 
 
+def test_ci_runs_the_second_test_command_too() -> None:
+    script = (CHECKOUT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "'/<!-- server test command -->/,/^```$/p' README.md" in script
+    command = re.search(r"<!-- server test command -->\n```bash\n(.+)\n```\n", README)
+    assert command, "the marker must stand directly before the fence, and the command is one line"
+    assert "-m 'server or browser'" in command[1]
+
+
 def settings_table() -> list[str]:
     """The table as it must stand, from the settings themselves."""
     table = []
@@ -128,7 +134,9 @@ def test_every_command_it_names_exists() -> None:
     root = typer.main.get_command(cli.app)
     assert isinstance(root, TyperGroup)
     known = commands(root)
-    named = set(re.findall(r"attachment-alerts ([a-z][a-z-]+(?: (?:add|list|show|rename|rotate|remove)\b)?)", README))
+    named = set(
+        re.findall(r"attachment-alerts ([a-z][a-z-]+(?: (?:add|apply|list|show|rename|rotate|remove)\b)?)", README)
+    )
     assert named - {*known, "connectors", "test-connection"} == set()
 
 
@@ -140,18 +148,6 @@ def test_every_check_of_the_connection_test_is_explained() -> None:
 def test_every_region_is_named() -> None:
     page = README.partition("## Connecting")[2].partition("\n## ")[0]
     assert [region for hosts in HOSTS.values() for region in hosts if f"`{region}`" not in page] == []
-
-
-def test_deployment_to_copy_fits_the_flow_and_the_file() -> None:
-    (block,) = blocks("yaml")
-    file = (CHECKOUT / "prefect.yaml").read_text(encoding="utf-8")
-    deployment = yaml.safe_load(file + "\n" + block)["deployments"][-1]
-    assert deployment["entrypoint"] == "flows/mimecast.py:mimecast"
-    assert isinstance(mimecast.mimecast, Flow)
-    assert set(deployment["parameters"]) == {"connector"}
-    assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
-    assert "active" not in deployment["schedules"][0]
-    assert deployment["work_pool"]["name"] == "attachment-alerts"
 
 
 @pytest.fixture(scope="module")

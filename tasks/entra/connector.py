@@ -133,6 +133,10 @@ class EntraConnector(Connector):
         return self.base_url or CLOUDS[self.cloud].graph
 
     @property
+    def place(self) -> str:
+        return httpx.URL(self.base_url).host if self.base_url else self.cloud
+
+    @property
     def login_url(self) -> str:
         """Scheme and host that issues tokens."""
         return self.base_url or CLOUDS[self.cloud].login

@@ -163,6 +163,10 @@ class MimecastConnector(PolledConnector):
         """Scheme and host, without a slash at the end."""
         return self.base_url or HOSTS[self.api][self.region]
 
+    @property
+    def place(self) -> str:
+        return httpx.URL(self.base_url).host if self.base_url else self.region
+
     def is_vendor_host(self) -> bool:
         """Whether the keys go to a host of Mimecast itself, over https."""
         url = httpx.URL(self.url)

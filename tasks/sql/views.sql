@@ -359,6 +359,7 @@ SELECT
     tenant, name AS connector, product,
     CASE
         WHEN runs IS NULL THEN 'never_run'
+        WHEN polling IS FALSE THEN 'off'
         WHEN consecutive_failures > 0 AND last_error_kind IN ('CredentialsRefused', 'KeyExpired', 'PermissionMissing', 'WrongRegion')
             THEN 'auth_failed'
         WHEN consecutive_failures > 0 OR dangerous_rejects > 0 THEN 'failing'

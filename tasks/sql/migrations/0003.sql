@@ -63,3 +63,6 @@ ALTER TABLE internal.groups ADD COLUMN reopened_by VARCHAR;
 ALTER TABLE internal.groups ADD COLUMN starts_at TIMESTAMPTZ;
 ALTER TABLE internal.groups ADD COLUMN ends_at TIMESTAMPTZ;
 UPDATE internal.groups SET starts_at = first_detected_at, ends_at = last_detected_at;
+
+-- Whether the connector's schedule is switched on, as far as somebody has told: without a server nobody does.
+ALTER TABLE internal.connectors ADD COLUMN polling BOOLEAN;

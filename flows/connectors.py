@@ -1,0 +1,88 @@
+"""Saved connectors as work for a schedule or a click: apply them, test one."""
+
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from flows import polls
+from flows.pull import source_of
+from tasks import ledger
+from tasks.connector import Check, PolledConnector
+from tasks.connectors import list_connectors, passed, test_connector
+from tasks.database import Store
+from tasks.errors import AlertsError, NotDeployed
+from tasks.settings import load_settings
+
+
+def applied() -> list[polls.Poll]:
+    """Apply the saved connectors, and let the tables know which of them are polled."""
+    connectors = list_connectors()
+    done = polls.apply(connectors)
+    sources = [source_of(name, each) for name, each in connectors.items() if isinstance(each, PolledConnector)]
+    ledger.note_polling(Store(load_settings()), sources, {poll.connector_id: poll.polling for poll in done})
+    return done
+
+
+@flow(name="connectors-apply", flow_run_name="apply connectors")
+def connectors_apply() -> State[Any]:
+    """Make, change and remove the deployments that poll the saved connectors, so that they fit them.
+
+    Run it after a connector was saved, changed or removed in the UI. A second time it changes nothing. Polling is
+    switched on by itself once the connection test has passed; after that the switch of the schedule is left alone.
+    """
+    try:
+        done = applied()
+    except AlertsError as error:
+        return Failed(message=str(error))
+    return Completed(message=summary(done), data=[poll._asdict() for poll in done])
+
+
+def summary(done: list[polls.Poll]) -> str:
+    """What was done, in a sentence."""
+    news = [f"{poll.deployment} {poll.done}" for poll in done if poll.done != "unchanged"]
+    on = sum(poll.polling for poll in done)
+    count = sum(poll.done != "removed" for poll in done)
+    return f"{'; '.join(news) or 'Nothing to change'}. {on} of {count} connectors are polled."
+
+
+@task(task_run_name="ask {connector}", cache_policy=NO_CACHE)
+def check(connector: str) -> list[Check]:
+    """The checks in their order; one that passes is remembered."""
+    return test_connector(connector)[0]
+
+
+@flow(name="test-connection", flow_run_name="{connector} connection test")
+def test_connection(connector: str) -> State[Any]:
+    """Ask the service, check by check, whether a poll would work, and say what to do where it would not.
+
+    Polling begins after the first test that passes.
+
+    Args:
+        connector: Name of a saved connector (see `attachment-alerts connectors list`).
+    """
+    try:
+        checks = check(connector)
+    except AlertsError as error:
+        return Failed(message=str(error))
+    if not passed(checks):
+        return Failed(message=_why(checks))
+    return Completed(message=f"A poll of {connector} works.{_switched_on(connector)}")
+
+
+def _switched_on(connector: str) -> str:
+    """Let the schedule follow at once; what that came to, for the state of the run."""
+    try:
+        news = [poll for poll in applied() if poll.connector == connector and poll.done != "unchanged"]
+    except NotDeployed:  # run by hand, on a server that knows no deployments: there is nothing to switch
+        return ""
+    return "".join(f" {poll.deployment} {poll.done}." for poll in news)
+
+
+def _why(checks: list[Check]) -> str:
+    wrong = next((check for check in checks if check.state == "failed"), None)
+    if wrong is None:
+        return "Not everything could be tested."
+    return f"{wrong.name}: {wrong.says} {wrong.next_step or ''}".strip()

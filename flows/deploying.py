@@ -1,0 +1,47 @@
+"""What prefect.yaml declares, put on the server in use by Prefect itself: work pools, deployments, triggers."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import yaml
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import get_current_settings
+from prefect.workers.process import ProcessWorker
+
+from tasks.connectors import asked_where, prefect_client
+from tasks.errors import NotDeployed
+from tasks.settings import CHECKOUT
+from tasks.untrusted import plain
+
+FILE = CHECKOUT / "prefect.yaml"
+
+
+def pools() -> list[str]:
+    """The work pools that prefect.yaml names."""
+    declared: list[dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
+    return sorted({each["work_pool"]["name"] for each in declared})
+
+
+def deploy() -> None:
+    """Run `prefect deploy --all`; a work pool that is missing is made, with processes of this machine as its workers.
+
+    Raises NotDeployed.
+    """
+    with prefect_client() as client:
+        for pool in pools():
+            try:
+                client.read_work_pool(pool)
+            except ObjectNotFound:
+                template = ProcessWorker.get_default_base_job_template()
+                client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
+    call = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(FILE)]
+    api = {"PREFECT_API_URL": str(get_current_settings().api.url)}
+    done = subprocess.run(  # noqa: S603 - our own interpreter, nothing typed by anybody
+        call, cwd=CHECKOUT, env=os.environ | api, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        says = (done.stderr or done.stdout).strip().splitlines()
+        raise NotDeployed(f"`prefect deploy --all` failed on {asked_where()}: {plain(says[-1] if says else '?')}")

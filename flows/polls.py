@@ -1,0 +1,209 @@
+"""One deployment for each saved connector, with a schedule that polls it: made, changed and removed with the connector.
+
+It is a copy of the product's own deployment in prefect.yaml (work pool, pull steps, limit), with the connector's name
+as parameter. So whatever runs the deployments of prefect.yaml runs these as well, and all of it is declared once.
+"""
+
+import importlib
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentScheduleUpdate, DeploymentUpdate
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.objects import DeploymentSchedule
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import IntervalSchedule
+
+from tasks.connector import Connector
+from tasks.connectors import asked_where, prefect_client, products, saved_names
+from tasks.errors import ConnectorRefused, NotDeployed
+
+log = logging.getLogger("attachment_alerts.polls")
+
+OURS = "connector"  # the tag of what is made here; the connector's id is another one
+POLL = "poll"  # slug of a schedule …
+ONCE_TESTED = "poll-once-tested"  # … and until a connection test has passed, or a person has switched it on before
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+COPIED = (
+    "path", "entrypoint", "pull_steps", "work_pool_name", "work_queue_name", "job_variables",
+    "parameter_openapi_schema", "enforce_parameter_schema", "concurrency_options",
+)  # fmt: skip
+PAGE = 200
+
+Done = Literal["made", "renamed", "switched on", "changed", "unchanged", "removed"]
+
+
+class Poll(NamedTuple):
+    """The deployment of one connector, and what was done about it."""
+
+    connector: str
+    connector_id: UUID
+    deployment: str
+    every: timedelta
+    polling: bool
+    """whether its schedule is switched on"""
+    done: Done
+
+
+class Deployed(NamedTuple):
+    """What the server has of one product: the deployment to copy, and the copies."""
+
+    flow: Flow[Any, Any]
+    original: DeploymentResponse | None
+    copies: list[DeploymentResponse]
+
+
+def apply(connectors: dict[str, Connector]) -> list[Poll]:
+    """Make the deployments fit these connectors, all that are saved; a second time nothing changes.
+
+    The switch of a schedule is set once, when a connection test has passed. From then on it is left to people.
+    Raises NotDeployed where the server does not know prefect.yaml yet.
+    """
+    known = saved_names()
+    with prefect_client() as client:
+        deployed = {product: _deployed(client, product) for product in products()}
+        polls = [_applied(client, name, each, deployed[each.product]) for name, each in connectors.items()]
+        kept = {poll.deployment for poll in polls}
+        for flow, _, copies in deployed.values():
+            for copy in copies:
+                name, of_unreadable = f"{flow.name}/{copy.name}", copy.name in known and copy.name not in connectors
+                if name not in kept and not of_unreadable:
+                    client.delete_deployment(copy.id)
+                    if _connector_id(copy) not in {poll.connector_id for poll in polls}:
+                        polls.append(Poll(copy.name, _connector_id(copy), name, timedelta(), False, "removed"))
+    return polls
+
+
+def switches() -> dict[UUID, bool]:
+    """Which connectors have a deployment, and whether its schedule is switched on."""
+    with prefect_client() as client:
+        copies = [copy for product in products() for copy in _deployed(client, product).copies]
+    return {_connector_id(copy): _switched_on(copy) for copy in copies}
+
+
+def _deployed(client: SyncPrefectClient, product: str) -> Deployed:
+    flow: Flow[Any, Any] = importlib.import_module(f"flows.{product}").poll
+    of_flow = FlowFilter(name=FlowFilterName(any_=[flow.name]))
+    found: list[DeploymentResponse] = []
+    while True:
+        page = client.read_deployments(flow_filter=of_flow, limit=PAGE, offset=len(found))
+        found += page
+        if len(page) < PAGE:
+            break
+    copies = [each for each in found if OURS in each.tags]
+    original = next((each for each in found if OURS not in each.tags and not each.parameters.get("connector")), None)
+    return Deployed(flow, original, copies)
+
+
+def _connector_id(copy: DeploymentResponse) -> UUID:
+    return UUID(next(tag for tag in copy.tags if tag.startswith("id:")).removeprefix("id:"))
+
+
+def _switched_on(copy: DeploymentResponse) -> bool:
+    return not copy.paused and any(schedule.active for schedule in copy.schedules)
+
+
+def _applied(client: SyncPrefectClient, name: str, connector: Connector, deployed: Deployed) -> Poll:
+    flow, original, copies = deployed
+    if original is None:
+        raise NotDeployed(
+            f"{asked_where().capitalize()} does not know the flows of this project yet. Run `attachment-alerts serve`, "
+            "or `prefect deploy --all` in the checkout."
+        )
+    if name == original.name:
+        raise ConnectorRefused(f"{name!r} is the name of a deployment in prefect.yaml. Rename the connector.")
+    assert connector.connector_id is not None  # noqa: S101 - whatever is listed has one
+    mine = [copy for copy in copies if _connector_id(copy) == connector.connector_id]
+    copy = next((each for each in mine if each.name == name), None)
+    wanted = _wanted(flow, name, connector, original)
+    done: Done
+    if copy is None:
+        before = mine[0] if mine else None
+        schedules = _moved(before, connector) if before else [_new_schedule(connector)]
+        copy = _create(client, name, original, wanted, schedules, paused=bool(before and before.paused))
+        done = "renamed" if before else "made"
+    else:
+        done = _updated(client, copy, wanted, connector)
+        copy = client.read_deployment(copy.id) if done != "unchanged" else copy
+    full_name = f"{flow.name}/{name}"
+    return Poll(name, connector.connector_id, full_name, connector.every, _switched_on(copy), done)
+
+
+def _wanted(flow: Flow[Any, Any], name: str, connector: Connector, original: DeploymentResponse) -> dict[str, Any]:
+    """Everything of the copy but its schedule."""
+    limit = original.global_concurrency_limit
+    return {field: getattr(original, field) for field in COPIED} | {
+        "description": f"Polls {name}. Made from the saved connector: change its polling frequency there, and switch "
+        "polling on and off with the schedule's own switch here.",
+        "tags": sorted({*original.tags, OURS, f"id:{connector.connector_id}"}),
+        "parameters": {**original.parameters, "connector": name},
+        "concurrency_limit": limit.limit if limit else None,
+    }
+
+
+def _create(
+    client: SyncPrefectClient,
+    name: str,
+    original: DeploymentResponse,
+    wanted: dict[str, Any],
+    schedules: list[DeploymentScheduleCreate],
+    *,
+    paused: bool,
+) -> DeploymentResponse:
+    made = client.create_deployment(original.flow_id, name, schedules=schedules, paused=paused, **wanted)
+    return client.read_deployment(made)
+
+
+def _updated(client: SyncPrefectClient, copy: DeploymentResponse, wanted: dict[str, Any], connector: Connector) -> Done:
+    """Send what differs, and nothing else: what is not sent stays as it is, the switch above all."""
+    limit = copy.global_concurrency_limit
+    present = {field: getattr(copy, field) for field in wanted if field != "concurrency_limit"}
+    present |= {"tags": sorted(copy.tags), "concurrency_limit": limit.limit if limit else None}
+    changes = {field: value for field, value in wanted.items() if present[field] != value}
+    schedule = next((each for each in copy.schedules if each.slug in (POLL, ONCE_TESTED)), None)
+    patch = _schedule_change(schedule, connector) if schedule else None  # one that a person has deleted stays deleted
+    if patch:
+        changes["schedules"] = [patch]
+    if not changes:
+        return "unchanged"
+    client.update_deployment(copy.id, DeploymentUpdate(**changes))
+    return "switched on" if patch and patch.active else "changed"
+
+
+def _schedule_change(present: DeploymentSchedule, connector: Connector) -> DeploymentScheduleUpdate | None:
+    """Another frequency, or the one time when a schedule is switched on; None where it is as it should be."""
+    change: dict[str, Any] = {}
+    if present.slug == ONCE_TESTED and (connector.tested_at or present.active):
+        change = {"slug": POLL, "replaces": ONCE_TESTED, "active": True}
+    if present.schedule != (schedule := _schedule(connector)):
+        change = {"slug": present.slug, "schedule": schedule} | change
+    return DeploymentScheduleUpdate(**change) if change else None
+
+
+def _schedule(connector: Connector) -> IntervalSchedule:
+    """Its frequency; when it begins follows from the connector's id, so that not all are due at the same second."""
+    seconds = int(connector.every.total_seconds())
+    offset = connector.connector_id.int % seconds if connector.connector_id else 0
+    return IntervalSchedule(interval=connector.every, anchor_date=EPOCH + timedelta(seconds=offset), timezone="UTC")
+
+
+def _new_schedule(connector: Connector) -> DeploymentScheduleCreate:
+    tested = connector.tested_at is not None
+    slug = POLL if tested else ONCE_TESTED
+    return DeploymentScheduleCreate(schedule=_schedule(connector), active=tested, slug=slug)
+
+
+def _moved(before: DeploymentResponse, connector: Connector) -> list[DeploymentScheduleCreate]:
+    """The schedules of a deployment for the one that takes its place, their switches as they were."""
+    return [
+        DeploymentScheduleCreate(
+            schedule=_schedule(connector) if each.slug in (POLL, ONCE_TESTED) else each.schedule,
+            active=each.active,
+            slug=each.slug,
+        )
+        for each in before.schedules
+    ]

@@ -1,0 +1,236 @@
+"""Deployments that poll the saved connectors: made, changed, switched on once, renamed and removed with them."""
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.client.schemas.responses import DeploymentResponse
+
+from flows import entra, mimecast, polls
+from flows.connectors import applied, connectors_apply
+from flows.connectors import test_connection as connection_test
+from tasks.connectors import remove, rename, save_connector, saved_names
+from tasks.database import Store
+from tasks.entra.connector import EntraConnector
+from tasks.errors import NotDeployed
+from tasks.mimecast.connector import MimecastConnector
+from tasks.mimecast.simulator import Simulator, World, serve
+from tasks.settings import Settings
+from tests.flows.site import change
+from tests.flows.site import connector as simulated
+
+SECRET = "hush-hush"
+NOW = datetime.now(UTC)
+POOL = "attachment-alerts"
+
+
+def mimecast_account(**fields: Any) -> MimecastConnector:
+    values = {"client_id": f"client-{uuid4()}", "client_secret": SECRET, "polling_minutes": 5}
+    return MimecastConnector.model_validate(values | fields)
+
+
+@pytest.fixture(scope="module")
+def originals(prefect_api: None) -> Iterator[SyncPrefectClient]:
+    """What `prefect deploy --all` leaves on a server, as far as it is copied."""
+    one = ConcurrencyLimitConfig(limit=1, collision_strategy="CANCEL_NEW")
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        made = [
+            each.to_deployment(name, concurrency_limit=one, tags=["attachment-alerts"]).apply(work_pool_name=POOL)
+            for each, name in ((mimecast.poll, "poll"), (entra.poll, "directory-pull"))
+        ]
+        yield client
+        for each in made:
+            client.delete_deployment(each)
+        client.delete_work_pool(POOL)
+
+
+@pytest.fixture
+def client(originals: SyncPrefectClient, home: Path) -> Iterator[SyncPrefectClient]:
+    yield originals
+    for name in saved_names():
+        remove(name)
+    applied()
+
+
+def deployment(client: SyncPrefectClient, name: str = "mimecast/acme") -> DeploymentResponse:
+    return client.read_deployment_by_name(name)
+
+
+def switch(client: SyncPrefectClient, name: str, *, on: bool) -> None:
+    """What a person does in the UI."""
+    found = deployment(client, name)
+    client.update_deployment_schedule(found.id, found.schedules[0].id, active=on)
+
+
+def switched_on(client: SyncPrefectClient, name: str = "mimecast/acme") -> list[bool]:
+    return [schedule.active for schedule in deployment(client, name).schedules]
+
+
+def done() -> dict[str, str]:
+    return {poll.deployment: poll.done for poll in applied()}
+
+
+def test_a_server_that_knows_nothing_yet(prefect_api: None, home: Path) -> None:
+    with get_client(sync_client=True) as client:
+        assert polls._deployed(client, "mimecast").original is None
+    save_connector("acme", mimecast_account())
+    with pytest.raises(NotDeployed, match="attachment-alerts serve"):
+        applied()
+    remove("acme")
+
+
+def test_one_for_each_connector_switched_off_until_tested(client: SyncPrefectClient) -> None:
+    save_connector("acme", mimecast_account())
+    save_connector("tested", mimecast_account(tested_at=NOW, polling_minutes=60))
+    save_connector("corp", EntraConnector(directory_id=str(uuid4()), client_id=str(uuid4()), client_secret=SECRET))
+    assert done() == {"mimecast/acme": "made", "mimecast/tested": "made", "entra/corp": "made"}
+    for name, minutes, on in (("mimecast/acme", 5, False), ("mimecast/tested", 60, True), ("entra/corp", 1440, False)):
+        made = deployment(client, name)
+        assert made.parameters == {"connector": name.partition("/")[2]}
+        assert [(each.active, each.schedule.interval) for each in made.schedules] == [(on, timedelta(minutes=minutes))]
+        assert made.global_concurrency_limit
+        assert made.concurrency_options
+        assert (made.global_concurrency_limit.limit, made.concurrency_options.collision_strategy) == (1, "CANCEL_NEW")
+        assert made.work_pool_name == POOL
+        assert SECRET not in made.model_dump_json()
+
+
+def test_applying_again_changes_nothing(client: SyncPrefectClient) -> None:
+    save_connector("acme", mimecast_account())
+    applied()
+    before = deployment(client)
+    assert done() == {"mimecast/acme": "unchanged"}
+    assert deployment(client) == before
+
+
+def test_a_passed_test_switches_on_once_and_never_again(client: SyncPrefectClient) -> None:
+    save_connector("acme", mimecast_account())
+    applied()
+    change("acme", tested_at=NOW)
+    assert done() == {"mimecast/acme": "switched on"}
+    assert switched_on(client) == [True]
+    switch(client, "mimecast/acme", on=False)
+    change("acme", tested_at=NOW + timedelta(hours=1))
+    assert done() == {"mimecast/acme": "unchanged"}
+    assert switched_on(client) == [False]
+
+
+def test_a_person_may_switch_before_the_test(client: SyncPrefectClient) -> None:
+    save_connector("acme", mimecast_account())
+    applied()
+    switch(client, "mimecast/acme", on=True)
+    applied()
+    switch(client, "mimecast/acme", on=False)
+    change("acme", tested_at=NOW)
+    assert done() == {"mimecast/acme": "unchanged"}
+    assert switched_on(client) == [False]
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_another_frequency_changes_the_schedule_and_nothing_else(client: SyncPrefectClient, on: bool) -> None:
+    save_connector("acme", mimecast_account(tested_at=NOW))
+    applied()
+    switch(client, "mimecast/acme", on=on)
+    before = deployment(client)
+    change("acme", polling_minutes=30)
+    assert done() == {"mimecast/acme": "changed"}
+    after = deployment(client)
+    assert [(each.active, each.schedule.interval) for each in after.schedules] == [(on, timedelta(minutes=30))]
+    assert after.schedules[0].id == before.schedules[0].id
+    same = {"schedules", "updated"}
+    assert after.model_dump(exclude=same) == before.model_dump(exclude=same)
+    assert done() == {"mimecast/acme": "unchanged"}
+
+
+def test_a_schedule_that_a_person_deleted_stays_deleted(client: SyncPrefectClient) -> None:
+    save_connector("acme", mimecast_account(tested_at=NOW))
+    applied()
+    found = deployment(client)
+    client.delete_deployment_schedule(found.id, found.schedules[0].id)
+    change("acme", polling_minutes=30)
+    assert done() == {"mimecast/acme": "unchanged"}
+    assert deployment(client).schedules == []
+
+
+def test_renamed_with_its_switch_and_removed_with_its_connector(client: SyncPrefectClient) -> None:
+    save_connector("acme", mimecast_account(tested_at=NOW))
+    applied()
+    switch(client, "mimecast/acme", on=False)
+    rename("acme", "acme-emea")
+    assert done() == {"mimecast/acme-emea": "renamed"}
+    assert switched_on(client, "mimecast/acme-emea") == [False]
+    assert deployment(client, "mimecast/acme-emea").parameters == {"connector": "acme-emea"}
+    remove("acme-emea")
+    assert done() == {"mimecast/acme-emea": "removed"}
+    assert polls.switches() == {}
+
+
+def test_another_connector_of_the_same_name_begins_anew(client: SyncPrefectClient) -> None:
+    save_connector("acme", mimecast_account(tested_at=NOW))
+    applied()
+    remove("acme")
+    save_connector("acme", mimecast_account())
+    assert done() == {"mimecast/acme": "made"}
+    assert switched_on(client) == [False]
+
+
+def test_one_that_cannot_be_read_keeps_its_deployment(
+    client: SyncPrefectClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    account = mimecast_account(tested_at=NOW)
+    save_connector("acme", account)
+    applied()
+    account.client_secret = None  # type: ignore[assignment]  # the form in the UI sends null
+    account.save("acme", overwrite=True, _sync=True)
+    with caplog.at_level(logging.WARNING):
+        assert done() == {}
+    assert "'acme' cannot be used" in caplog.text
+    assert switched_on(client) == [True]
+
+
+def test_what_prefect_yaml_says_is_followed(client: SyncPrefectClient) -> None:
+    save_connector("acme", mimecast_account(tested_at=NOW))
+    applied()
+    switch(client, "mimecast/acme", on=False)
+    client.update_deployment(deployment(client, "mimecast/poll").id, DeploymentUpdate(tags=["attachment-alerts", "x"]))
+    assert done() == {"mimecast/acme": "changed"}
+    assert "x" in deployment(client).tags
+    assert switched_on(client) == [False]
+
+
+def test_health_tells_off_from_on(client: SyncPrefectClient, home: Path) -> None:
+    def states() -> list[tuple[str, ...]]:
+        with Store(Settings(home=home)).transaction() as transaction:
+            return transaction.rows("SELECT connector, state FROM connector_health")
+
+    with serve(Simulator(World.of_records([]))) as running:
+        save_connector("acme", simulated(running, 2))
+        assert connectors_apply(return_state=True).message == "mimecast/acme made. 0 of 1 connectors are polled."
+        assert states() == [("acme", "never_run")]
+        assert mimecast.poll("acme", return_state=True).is_completed()
+        assert states() == [("acme", "off")]
+        assert connection_test("acme", return_state=True).message == "A poll of acme works. mimecast/acme switched on."
+        assert applied()[0].done == "unchanged"
+        assert states() == [("acme", "quiet")]
+
+
+def test_connection_test_fails_with_the_sentence(client: SyncPrefectClient) -> None:
+    with serve(Simulator(World.of_records([]))) as running:
+        save_connector("acme", simulated(running, 2))
+        applied()
+        running.simulator.faults.inject("403", times=None)
+        state = connection_test("acme", return_state=True)
+    assert state.is_failed()
+    assert state.message
+    assert state.message.startswith("permission: ")
+    assert "Grant Monitoring | Attachment Protection | Read" in state.message
+    assert switched_on(client) == [False]
+    assert applied()[0].done == "unchanged"

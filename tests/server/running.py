@@ -1,0 +1,92 @@
+"""Processes of Prefect as a test needs them: the project's settings, an environment of their own, gone in the end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+from unittest import mock
+from uuid import UUID
+
+import httpx
+
+from flows import prefect_settings
+from flows.own_server import _free_port
+from flows.polls import EPOCH
+from tasks.settings import CHECKOUT
+
+Found = TypeVar("Found")
+Process = subprocess.Popen[bytes]
+
+PATIENCE = 240.0  # seconds, on a machine that is busy with other things
+
+
+@contextmanager
+def server(environment: dict[str, str]) -> Iterator[Process]:
+    """A Prefect server on a free port, which the environment knows when it answers."""
+    port = _free_port()
+    with started("server", ["-m", "prefect", "server", "start", "--port", str(port)], environment) as process:
+        url = environment["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+        wait_for(lambda: answers(url), process)
+        yield process
+
+
+def due_in(seconds: int, *, minutes: int) -> UUID:
+    """An id for a connector whose schedule is due then: when a schedule begins follows from the connector's id."""
+    return UUID(int=int((datetime.now(UTC) - EPOCH).total_seconds() + seconds) % (60 * minutes))
+
+
+def own_environment(folder: Path) -> dict[str, str]:
+    """The project's settings of Prefect and nothing of the session's."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    with mock.patch.dict(os.environ, inherited, clear=True):
+        prefect_settings.apply()
+        quicker = {"PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_UI_ENABLED": "false"}
+        return os.environ | quicker | {
+            "PREFECT_HOME": str(folder / "prefect"), "ATTACHMENT_ALERTS_HOME": str(folder),
+        }  # fmt: skip
+
+
+@contextmanager
+def started(name: str, arguments: list[str], environment: dict[str, str]) -> Iterator[Process]:
+    """A process of Python in a group of its own, which is gone in the end."""
+    log = Path(environment["ATTACHMENT_ALERTS_HOME"]) / f"{name}.log"
+    with log.open("wb") as lines:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=CHECKOUT,  # where the runner finds the flows' code again
+            env=environment,
+            stdout=lines,
+            stderr=lines,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=15)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_for(find: Callable[[], Found | None], *processes: Process) -> Found:
+    """What is found in the end; fails where a process has ended before."""
+    until = time.monotonic() + PATIENCE
+    while not (found := find()):
+        assert [process.poll() for process in processes] == [None] * len(processes)
+        assert time.monotonic() < until
+        time.sleep(0.25)
+    return found
+
+
+def answers(url: str) -> bool:
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{url}/health", timeout=5.0, trust_env=False).is_success
+    return False
