@@ -8,15 +8,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
+from flows.artifacts import Told, progress_artifact, telling
+from flows.run_page import Outcome
 from flows.slices import Pull, Stages, pull_slices, record_failure
 from tasks import ledger
 from tasks.connector import Connector, PolledConnector
@@ -31,6 +32,7 @@ from tasks.window import (
     RECHECK_EVERY,
     Interval,
     Slice,
+    Trigger,
     What,
     backfill_window,
     cut,
@@ -69,42 +71,69 @@ class Begun(NamedTuple):
 
 def poll(name: str, make_stages: MakeStages) -> State[Any]:
     """Fetch what is new, what failed earlier, and once a day the last hours again. The state of the flow run."""
-    try:
-        with _begun(name, make_stages, POLL_PATIENCE, Interval(*[datetime.now(UTC)] * 2)) as begun:
-            progress, settings = begun.pull.beginning.progress, begun.pull.store.settings
-            window = poll_window(progress, begun.now, settings)
-            recheck = cut(recheck_window(progress, begun.now, settings), "recheck", settings)
+
+    def work(told: Told) -> None:
+        with _begun(told, make_stages, POLL_PATIENCE, Interval(*[told.began_at] * 2)) as begun:
+            before, settings = begun.pull.beginning.progress, begun.pull.store.settings
+            window = poll_window(before, begun.now, settings)
+            recheck = cut(recheck_window(before, begun.now, settings), "recheck", settings)
             _name_run(name, "poll", window)
-            summary = pull_slices(begun.pull, [*cut(window, "poll", settings), *recheck])
+            told.window = tuple(window)
+            _fetch(begun, [*cut(window, "poll", settings), *recheck], told)
             if recheck:
-                _note_recheck(begun, summary)
-            begun.pull.publisher.at_end(turned=bool(summary.failed) != begun.pull.beginning.failing)
-    except TurnTaken as taken:
-        return Completed(name="Skipped", message=str(taken), data=Summary(skipped=str(taken)).as_counts())
-    except AlertsError as error:
-        return _failed(Summary(failed=1, errors=[str(error)]))
-    return _outcome(summary)
+                _note_recheck(begun, told.summary)
+            _publish(begun, told.summary)
+
+    return _state_of(name, "poll", work)
 
 
 def backfill(name: str, make_stages: MakeStages, start: datetime, end: datetime, what: What) -> State[Any]:
     """Fetch a stretch of time by hand: all of it, or only what is not covered yet. The state of the flow run."""
-    asked = Interval(whole_second(start), whole_second(end))
-    try:
+
+    def work(told: Told) -> None:
+        asked = Interval(whole_second(start), whole_second(end))
         if asked.start >= asked.end:
             raise SettingsError(
                 "The end of a backfill must be later than its start. Correct the times and start it again."
             )
-        with _begun(name, make_stages, None, asked) as begun:
+        with _begun(told, make_stages, None, asked) as begun:
             settings = begun.pull.store.settings
             window = backfill_window(begun.pull.beginning.progress, asked, what, begun.now, settings)
-            _say_what_is_skipped(asked, window, begun.now - settings.settle)
-            slices = cut(window, "backfill", settings)
-            with _progress_artifact(f"Backfill of {name}") as progress:
-                summary = pull_slices(begun.pull._replace(progress=progress), slices)
-            begun.pull.publisher.at_end(turned=bool(summary.failed) != begun.pull.beginning.failing)
-    except AlertsError as error:
-        return _failed(Summary(failed=1, errors=[str(error)]))
-    return _outcome(summary)
+            told.window = tuple(window)
+            told.notes = _skipped(asked, window, begun.now - settings.settle)
+            for note in told.notes:
+                log.info("%s", note)
+            _fetch(begun, cut(window, "backfill", settings), told)
+            _publish(begun, told.summary)
+
+    return _state_of(name, "backfill", work)
+
+
+def _state_of(name: str, trigger: Trigger, work: Callable[[Told], None]) -> State[Any]:
+    """Do the work, turn what it raises into a state with the error's own sentence, and write the run's pages."""
+    with telling(name, trigger) as told:
+        summary = told.summary
+        try:
+            work(told)
+            state = _failed(summary) if summary.failed else _completed(summary)
+        except TurnTaken as taken:
+            summary.skipped = str(taken)
+            state = Completed(name="Skipped", message=str(taken), data=summary.as_counts())
+        except AlertsError as error:
+            summary.failed += 1
+            summary.errors.append(str(error))
+            state = _failed(summary)
+        told.outcome = Outcome("skipped" if summary.skipped else state.type.value.lower(), state.message or "")
+    return state
+
+
+def _fetch(begun: Begun, slices: list[Slice], told: Told) -> None:
+    with progress_artifact(f"{told.connector} {told.trigger}", len(slices)) as progress:
+        pull_slices(begun.pull._replace(progress=progress), slices, told.summary)
+
+
+def _publish(begun: Begun, summary: Summary) -> None:
+    begun.pull.publisher.at_end(turned=bool(summary.failed) != begun.pull.beginning.failing)
 
 
 def _note_recheck(begun: Begun, summary: Summary) -> None:
@@ -121,18 +150,19 @@ def _note_recheck(begun: Begun, summary: Summary) -> None:
 
 
 @contextmanager
-def _begun(name: str, make_stages: MakeStages, patience: float | None, asked: Interval) -> Iterator[Begun]:
+def _begun(told: Told, make_stages: MakeStages, patience: float | None, asked: Interval) -> Iterator[Begun]:
     """Register the connector, wait for its turn, open the connection, correct the clock."""
-    connector = load_connector(name)
+    connector = load_connector(told.connector)
     store = Store(load_settings())
-    source = source_of(name, connector)
+    source = source_of(told.connector, connector)
+    told.store, told.source = store, source
     stop = threading.Event()
     trigger: Literal["poll", "backfill"] = "poll" if patience is not None else "backfill"
     turn = Turn(store.settings.home, source.connector_id, stop)
     turn.take(patience)
     with ExitStack() as stack:
         stack.callback(turn.release)
-        publisher = Publisher(store, trigger)
+        publisher = told.publisher = Publisher(store, trigger)
         try:
             stages = stack.enter_context(make_stages(connector, source, store.settings, stop))
             now = corrected_now(stages)
@@ -146,7 +176,7 @@ def _begun(name: str, make_stages: MakeStages, patience: float | None, asked: In
             record_failure(store, source, Slice(begin, max(begin, asked.end), trigger), error)
             publisher.at_end(turned=not beginning.failing)
             raise
-        yield Begun(Pull(stages, source, store, beginning, publisher, turn, stop, _no_progress), now)
+        yield Begun(Pull(stages, source, store, beginning, publisher, turn, stop), now)
 
 
 def source_of(name: str, connector: Connector) -> ledger.Source:
@@ -181,10 +211,8 @@ def corrected_now(stages: Stages) -> datetime:
     return datetime.now(UTC) + offset
 
 
-def _outcome(summary: Summary) -> State[Any]:
-    """Completed or Failed; the counts are the result either way."""
-    if summary.failed:
-        return _failed(summary)
+def _completed(summary: Summary) -> State[Any]:
+    """The counts are the result, of a failed run as well."""
     says = f"{summary.received} received, {summary.new} new, {summary.alerts} alerts, {summary.rejected} rejected."
     return Completed(message=says, data=summary.as_counts())
 
@@ -199,19 +227,16 @@ def _failed(summary: Summary) -> State[Any]:
     return Failed(message=says, data=RunFailed(says, summary.as_counts()))
 
 
-def _say_what_is_skipped(asked: Interval, window: list[Interval], newest: datetime) -> None:
+def _skipped(asked: Interval, window: list[Interval], newest: datetime) -> list[str]:
+    """What of the time asked for is not fetched, in sentences."""
+    notes = []
     if asked.end > newest:
-        log.info(
-            "the window ends at %s: younger records may still be on their way",
-            f"{newest:%Y-%m-%d %H:%M:%S} UTC",
-        )
+        notes.append(f"the window ends at {newest:%Y-%m-%d %H:%M:%S} UTC: younger records may still be on their way")
     fetched = sum((each.end - each.start for each in window), timedelta())
     skipped = min(asked.end, newest) - asked.start - fetched
     if skipped > timedelta():
-        log.info(
-            "%s of the window are covered already and skipped; choose `everything` to read them again",
-            skipped,
-        )
+        notes.append(f"{skipped} of the window are covered already and skipped; choose `everything` to read them again")
+    return notes
 
 
 def _name_run(name: str, trigger: str, window: list[Interval]) -> None:
@@ -221,19 +246,3 @@ def _name_run(name: str, trigger: str, window: list[Interval]) -> None:
         text = f"{name} {trigger} {window[0].start:%Y-%m-%d %H:%M} to {window[-1].end:%Y-%m-%d %H:%M}"
         with get_client(sync_client=True) as client:
             client.update_flow_run(UUID(run_id), name=text)
-
-
-@contextmanager
-def _progress_artifact(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on the run's page in the Prefect UI."""
-    artifact = cast(UUID, create_progress_artifact(progress=0.0, description=description))
-
-    def progress(done: int, total: int) -> None:
-        update_progress_artifact(artifact, progress=100.0 * done / total)
-
-    yield progress
-    update_progress_artifact(artifact, progress=100.0)  # also where there was nothing to fetch
-
-
-def _no_progress(done: int, total: int) -> None:
-    """A poll is too short for a bar."""

@@ -60,7 +60,7 @@ class Pull(NamedTuple):
     publisher: Publisher
     turn: Turn
     stop: threading.Event
-    progress: Callable[[int, int], None]
+    progress: Callable[[int, int], None] = lambda done, total: None
     """told how many of how many slices are done"""
 
 
@@ -128,9 +128,12 @@ class UnderWay(NamedTuple):
     transformed: PrefectFuture[Transformed]
 
 
-def pull_slices(pull: Pull, slices: Sequence[Slice]) -> Summary:
-    """Fetch and load all slices, concurrently within the account's limit; one that fails does not stop the others."""
-    summary = Summary(shown_again=pull.beginning.shown_again)
+def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
+    """Fetch and load all slices, concurrently within the account's limit; one that fails does not stop the others.
+
+    `summary` is counted up on the way, so that it tells of a run that is stopped, too.
+    """
+    summary.shown_again = pull.beginning.shown_again
     waiting = deque(slices)
     under_way: deque[UnderWay] = deque()
     with scratch_folder(pull.store.settings.home) as folder:
@@ -161,9 +164,8 @@ def pull_slices(pull: Pull, slices: Sequence[Slice]) -> Summary:
             pull.stop.set()
             _report_left(pull, under_way)
             _wait_briefly(under_way)
-    summary.refusals = pull.stages.refusals
+            summary.refusals = pull.stages.refusals
     _mention_once(summary)
-    return summary
 
 
 def _is_wanted(pull: Pull, slices: Sequence[Slice]) -> bool:

@@ -1,7 +1,7 @@
 """Stored groups: group the stretches that a load has touched again, keep ids, counts, history and exposures."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
@@ -15,22 +15,35 @@ if TYPE_CHECKING:
     from tasks.database import Transaction
 
 
-def update_groups(transaction: "Transaction", touched: pl.DataFrame, settings: Settings, now: datetime) -> None:
+class Affected(NamedTuple):
+    """Groups that an update has made anew: their ids as 32 digits."""
+
+    group_ids: frozenset[str] = frozenset()
+    """ended ones among them"""
+    opened: frozenset[str] = frozenset()
+    """… that did not exist before"""
+
+
+def update_groups(transaction: "Transaction", touched: pl.DataFrame, settings: Settings, now: datetime) -> Affected:
     """Bring groups up to date after alerts were inserted or replaced.
 
     `touched`: scan_id, tenant, file_sha256, group_key, old_group_key (null unless it changed), detected_at,
     group_id (null: new alert). The cost follows the touched stretches, not the table.
     """
     if touched.is_empty():
-        return
+        return Affected()
     moved = touched.filter(pl.col("group_id").is_null() | pl.col("old_group_key").is_not_null())
     affected = [touched["group_id"].drop_nulls()]
+    opened: frozenset[str] = frozenset()
     if not moved.is_empty():
         assigned = _regroup(transaction, moved, settings)
         record_ids(transaction, assigned, now)
         changed = assigned.members.filter(pl.col("group_id").ne_missing(pl.col("old_group_id")))
         affected += [changed["group_id"], changed["old_group_id"].drop_nulls()]
-    refresh_groups(transaction, pl.concat(affected).unique(), touched["detected_at"], now)
+        opened = frozenset(assigned.created["group_id"])
+    group_ids = pl.concat(affected).unique()
+    refresh_groups(transaction, group_ids, touched["detected_at"], now)
+    return Affected(frozenset(group_ids), opened)
 
 
 def _regroup(transaction: "Transaction", moved: pl.DataFrame, settings: Settings) -> Assigned:

@@ -4,6 +4,7 @@ What a load costs follows what is new: stored scans are looked up only between t
 (the date is part of a scan's identity, so no other row can have its id), groups only where they are touched.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +15,7 @@ from tasks import ledger
 from tasks.alerts import SCAN_SCHEMA
 from tasks.directory.tables import correlate
 from tasks.grouping import group_key
-from tasks.groups import update_exposures, update_groups
+from tasks.groups import Affected, update_exposures, update_groups
 from tasks.settings import Settings
 from tasks.suppression import suppress
 from tasks.versions import LIFE, Outcome, merge_versions
@@ -57,6 +58,9 @@ class Loaded(NamedTuple):
     """alerts among these that the allow-list hides"""
     exposures: int = 0
     """scans without alert whose file turned out to be dangerous elsewhere"""
+    affected: Affected = Affected()
+    reasons: tuple[tuple[str, int], ...] = ()
+    """why records were rejected, and how many"""
 
 
 def load_slice(
@@ -73,7 +77,7 @@ def load_slice(
     """
     now = datetime.now(UTC)
     outcomes, touched, exposed, recipients = [], [], [], []
-    late_by, suppressed, found = timedelta(), 0, 0
+    late_by, suppressed, found, affected = timedelta(), 0, 0, Affected()
     for batch in scans:
         outcome, alerts, lows = _load_batch(transaction, source, batch, settings, now)
         outcomes.append(outcome._replace(scans=outcome.scans.clear(), changes=outcome.changes.clear()))
@@ -87,11 +91,12 @@ def load_slice(
         correlate(transaction, source.tenant, pl.concat(recipients), settings)
         alerts = pl.concat(touched)  # twice what changed twice: with each key it left
         suppressed = suppress(transaction, _named(alerts), now)
-        update_groups(transaction, alerts, settings, now)
+        affected = update_groups(transaction, alerts, settings, now)
         found += update_exposures(transaction, alerts, pl.concat(exposed))
-    rejected = fresh_rejects = 0
+    fresh_rejects = 0
+    reasons: Counter[str] = Counter()
     for bad in rejects:
-        rejected += len(bad)
+        reasons.update(dict(bad["reason"].value_counts().iter_rows()))
         fresh_rejects += _load_rejects(transaction, source, bad)
     fresh_rejects += _resolve(transaction, resolved)
     new, changed = sum(each.new for each in outcomes), sum(each.changed for each in outcomes)
@@ -100,12 +105,14 @@ def load_slice(
         new,
         changed,
         sum(each.duplicates for each in outcomes),
-        rejected,
+        reasons.total(),
         sum(each.alerts for each in outcomes),
         sum(each.high for each in outcomes),
         late_by,
         suppressed,
         found,
+        affected,
+        tuple(reasons.most_common()),
     )
 
 

@@ -27,6 +27,11 @@ class Publisher:
             self._pending = False
         return not self._pending
 
+    @property
+    def shows_all(self) -> bool:
+        """Whether the copy shows every slice that this run has committed."""
+        return not self._pending and self._store.published_path.exists()
+
     def at_end(self, *, turned: bool) -> None:
         """Publish what is pending; what is held back here, the next run publishes. `turned`: health has changed."""
         age = self._store.publication_age()

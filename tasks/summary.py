@@ -1,5 +1,6 @@
 """What a run has done, as plain counts."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from tasks.ledger import Report
 from tasks.load import Loaded
 from tasks.stage import Transformed, Validated
+
+REMEMBERED = 100_000  # groups: what a run may tell about, within 20 MB; more of them are no longer told apart
 
 
 @dataclass
@@ -45,6 +48,12 @@ class Summary:
     """requests the service refused for its quota"""
     unseen: set[str] = field(default_factory=set)
     leftover: set[str] = field(default_factory=set)
+    reasons: Counter[str] = field(default_factory=Counter)
+    """why records were rejected"""
+    groups: set[str] = field(default_factory=set)
+    """ids of the groups that were made or changed, at most about `REMEMBERED` of them"""
+    opened: set[str] = field(default_factory=set)
+    """… that did not exist before"""
     newest_at: datetime | None = None
     errors: list[str] = field(default_factory=list)
 
@@ -61,6 +70,10 @@ class Summary:
         if report.trigger == "recheck":
             self.late += loaded.new
             self.late_by = max(self.late_by, loaded.late_by)
+        self.reasons.update(dict(loaded.reasons))
+        if len(self.groups) < REMEMBERED:
+            self.groups |= loaded.affected.group_ids
+            self.opened |= loaded.affected.opened
         self.unseen |= set(transformed.unseen)
         self.leftover |= set(validated.leftover)
         self.newest_at = max(filter(None, (self.newest_at, report.newest_at)), default=None)

@@ -1,0 +1,116 @@
+"""What a run leaves in the Prefect UI: its progress, its groups, its figures, and the standing pages.
+
+An artifact that Prefect does not take is a warning: what was fetched is in the tables all the same.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import cast
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from flows.run_page import Outcome, Run, group_rows, groups_title, summary_page
+from flows.standing import health_page, urgent_page
+from tasks.database import Store
+from tasks.errors import AlertsError
+from tasks.ledger import Source
+from tasks.overview import Overview, overview
+from tasks.publishing import Publisher
+from tasks.summary import Summary
+from tasks.window import Interval
+
+log = logging.getLogger("attachment_alerts.pull")
+
+URGENT = "open-high-priority-groups"
+STOPPED = Outcome("stopped", "Stopped before its end. Complete slices are kept; the next run fetches the rest.")
+
+
+@dataclass
+class Told:
+    """What a run knows about itself so far; filled in as it goes on."""
+
+    connector: str
+    trigger: str
+    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    store: Store | None = None
+    source: Source | None = None
+    publisher: Publisher | None = None
+    window: tuple[Interval, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    """what of the time asked for is not fetched"""
+    summary: Summary = field(default_factory=Summary)
+    outcome: Outcome = STOPPED
+
+
+@contextmanager
+def telling(connector: str, trigger: str) -> Iterator[Told]:
+    """Write the pages of a run when it ends, however it ends."""
+    told = Told(connector, trigger)
+    try:
+        yield told
+    finally:
+        try:
+            _write(told)
+        except httpx.HTTPError as refused:
+            log.warning("Prefect did not take the pages about this run (%s)", type(refused).__name__)
+
+
+def _write(told: Told) -> None:
+    run = Run(told.connector, told.trigger, told.began_at, told.window, tuple(told.notes))
+    after = _read(told)
+    if after and after.changed.rows:
+        rows = group_rows(after.changed, told.summary.opened)
+        create_table_artifact(table=rows, description=groups_title(after.changed, told.summary))
+    create_markdown_artifact(
+        markdown=summary_page(run, told.outcome, told.summary, after),
+        description=f"What this {told.trigger} of {told.connector} did",
+    )
+    if told.source is None:  # nothing is saved under that name: it has no health
+        return
+    now, polling = datetime.now(UTC), timedelta(minutes=told.source.polling_minutes)
+    create_markdown_artifact(
+        key=f"health-{told.connector}",
+        markdown=health_page(run, told.outcome, after and after.health, polling, now),
+        description=f"Health of the connector {told.connector}, after its last run",
+    )
+    if after:
+        create_markdown_artifact(
+            key=URGENT, markdown=urgent_page(after.urgent, now), description="Open alert groups of high priority"
+        )
+
+
+def _read(told: Told) -> Overview | None:
+    """The tables after the run; None where they cannot be read, which the run has met itself as a rule."""
+    if told.store is None:
+        return None
+    published = told.publisher is not None and told.publisher.shows_all
+    try:
+        return overview(told.store, told.connector, told.summary.groups, published=published)
+    except AlertsError as error:
+        log.warning("the tables could not be read for the pages about this run: %s", error)
+        return None
+
+
+@contextmanager
+def progress_artifact(what: str, slices: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar on the run's page, told how many of how many slices are done. One slice alone needs none."""
+    if slices <= 1:
+        yield lambda done, total: None
+        return
+    bar = cast(UUID, create_progress_artifact(progress=0.0, description=f"{what}: {slices} slices to fetch"))
+
+    def progress(done: int, total: int) -> None:
+        says = f"{what}: {done} of {total} slices done"
+        update_progress_artifact(bar, progress=100.0 * done / total, description=says)
+
+    yield progress

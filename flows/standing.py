@@ -1,0 +1,98 @@
+"""The standing pages: how one connector fares, and which urgent groups are open. Pure, nothing of Prefect.
+
+A page stays as it is when nobody writes it any more. So each says when it was written and from when on it is not to be
+believed: a connector whose polling has died must not look well.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from flows.markdown import DASH, code, facts, link, moment, number, sentence, table
+from flows.run_page import Outcome, Run, responses
+from tasks.overview import Listed
+
+GRACE = timedelta(minutes=15)  # for a poll that takes its time
+
+MEANS = {
+    "ok": "Polled, complete, and records came in the last 24 hours.",
+    "late": "Behind: the tables end more than three polling periods and 15 minutes ago.",
+    "quiet": "Polled without errors, but no record is younger than 24 hours.",
+    "failing": "The last attempts failed, or a rejected record mentions a dangerous verdict.",
+    "auth_failed": "Keys, permission or region are refused: run the connection test.",
+    "off": "Polling is switched off.",
+    "never_run": "Nothing was ever polled.",
+}
+SIGN = {"ok": "✅", "late": "⚠️", "quiet": "⚠️", "never_run": "⚠️", "off": "⏸️"}  # others: ❌
+
+
+def health_page(
+    run: Run, outcome: Outcome, health: dict[str, Any] | None, polling: timedelta, written_at: datetime
+) -> str:
+    """How the connector fares after a run of it; `health` is None where the tables could not be read."""
+    state = health["state"] if health else "unknown"
+    parts = [
+        f"## {SIGN.get(state, '❌')} {run.connector}: {state.replace('_', ' ')}",
+        MEANS.get(state, "Its tables could not be read: see the last run."),
+        _until(state, polling, written_at),
+        facts([("Last run", f"{run.trigger}, {outcome.word}, {moment(run.began_at)}"), *_facts(health)]),
+    ]
+    said = {outcome.says if outcome.word != "completed" else "", (health or {}).get("last_error") or ""} - {""}
+    parts += [sentence(text) for text in sorted(said)]
+    return "\n\n".join(parts)
+
+
+def _until(state: str, polling: timedelta, written_at: datetime) -> str:
+    if state == "off":
+        return f"Written {moment(written_at)}."
+    due = written_at + polling
+    return (
+        f"Written **{moment(written_at)}**. The next poll is due by {moment(due)}. If it is later than "
+        f"**{moment(due + GRACE)}** and this page is the newest, polling has stopped and the state above is no longer "
+        "true: is the schedule on, does the worker run?"
+    )
+
+
+def _facts(health: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if health is None:
+        return []
+    age = health["directory_age_hours"]
+    return [
+        ("Tables complete up to", moment(health["watermark"])),
+        ("Last success", moment(health["last_success_at"])),
+        ("Youngest record", moment(health["last_record_at"])),
+        ("Failures in a row", number(health["consecutive_failures"])),
+        ("Gaps", number(health["gaps"])),
+        ("Alerts in 24 h", number(health["alerts_24h"])),
+        ("Rejects in 24 h", number(health["rejects_24h"])),
+        ("Keys expire", moment(health["key_expires_at"])),
+        ("Age of the directory", DASH if age is None else f"{age // 24} days, {age % 24} h"),
+    ]
+
+
+def urgent_page(urgent: Listed, written_at: datetime) -> str:
+    """The open groups of high priority, latest first."""
+    if not urgent.rows:
+        return f"## No open group of high priority\n\nWritten {moment(written_at)}, after the last run of a connector."
+    more = urgent.found - len(urgent.rows)
+    tenants = len({row["tenant"] for row in urgent.rows}) > 1
+    titles = ["Last alert", "What", "Response", "Alerts:", "Users:", "Devices:", "Details", "Group"]
+    rows = [
+        [
+            moment(row["last_detected_at"]),
+            code(row["description"], 120),
+            responses(row["responses"]),
+            *(number(row[name]) for name in ("alert_count", "user_count", "device_count")),
+            link("open", row["detection_details_url"]),
+            code(row["group_id"]),
+            *([code(row["tenant"])] if tenants else []),
+        ]
+        for row in urgent.rows
+    ]
+    return "\n\n".join(
+        [
+            f"## {urgent.found:,} open group{'' if urgent.found == 1 else 's'} of high priority",
+            f"Written {moment(written_at)}, after the last run of a connector. Latest first"
+            + (f"; {more:,} more are in the relation `alert_groups`." if more else "."),
+            table([*titles, *(["Tenant"] if tenants else [])], rows),
+        ]
+    )

@@ -1,0 +1,165 @@
+"""What a run shows in the Prefect UI: its figures, its groups, the health of its connector, the urgent groups."""
+
+import json
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prefect.artifacts import update_progress_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
+from prefect.client.schemas.objects import Artifact, State
+from prefect.client.schemas.sorting import ArtifactSort
+
+from flows import slices
+from flows.artifacts import URGENT
+from flows.markdown import sentence
+from tasks.turn import Turn
+from tests.flows.conftest import MakeSite
+from tests.flows.site import CONNECTOR_ID, hours, noon, scan
+
+HOUR = timedelta(hours=1)
+HOSTILE = "a|b`](javascript:x)<img src=x onerror=alert(1)>\u202efdp.exe\n# head"
+
+
+def artifacts(state: State[Any]) -> dict[str, Artifact]:
+    """What this run left, by key, or by type where it has none."""
+    run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=run, sort=ArtifactSort.CREATED_DESC)
+    named = {each.key or str(each.type): each for each in found}
+    assert len(named) == len(found)
+    return named
+
+
+def text(artifact: Artifact) -> str:
+    return str(artifact.data)
+
+
+def latest(key: str) -> str:
+    """The newest version of a standing page."""
+    with get_client(sync_client=True) as client:
+        (found,) = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])), sort=ArtifactSort.CREATED_DESC, limit=1
+        )
+    return text(found)
+
+
+def row(page: str, name: str) -> str:
+    """The value beside a name in a table of two columns."""
+    (line,) = [line for line in page.splitlines() if line.startswith(f"| {name} |")]
+    return line.split("|")[2].strip()
+
+
+def test_a_poll_tells_its_story(make_site: MakeSite) -> None:
+    records = [
+        *(scan(noon() - 2 * HOUR, number, fileName=HOSTILE, subject="Secret subject") for number in range(3)),
+        scan(noon() - 3 * HOUR, 7, "timeout", fileHash="cd" * 32, actionTriggered="hold, <b>beam</b>"),
+        *(scan(noon() - 3 * HOUR, f"safe{number}", "safe", fileHash="ef" * 32) for number in range(4)),
+        *(scan(noon() - 4 * HOUR, f"bad{number}", "safe", fileName=["an", "array"]) for number in range(2)),
+    ]
+    site = make_site(records)
+    found = artifacts(site.poll())
+    assert found.keys() >= {"markdown", "table", f"health-{site.name}", URGENT}
+
+    page = text(found["markdown"])
+    assert page.startswith(f"## {site.name}: poll completed\n\nTime asked for: ")
+    counts = {name: row(page, name) for name in ("Received", "Accepted", "Rejected", "… new", "… high", "… medium")}
+    assert counts == dict(zip(counts, ("10", "8", "2", "8", "3", "1"), strict=True))
+    assert row(page, "Groups, new") == "2"
+    assert "| `fileName is an array` | 2 |" in page
+    assert "`action: <b>beam</b>`" in page
+
+    first, second = json.loads(text(found["table"]))
+    assert (first["priority"], first["group"], first["alerts"], first["users"]) == ("high", "new", 3, "-")
+    assert first["description"] == (
+        r"`Malicious attachment · application/msword · a\x7cb\x60](javascript:x)<img src=x onerror=alert(1)>"
+        r"\u202efdp.exe\x0a# head`"
+    )
+    assert second["responses"] == "`hold, <b>beam</b>` (1)"
+    assert site.query("SELECT group_id::VARCHAR FROM alert_groups ORDER BY priority_rank") == [
+        (first["group id"],), (second["group id"],),
+    ]  # fmt: skip
+    assert first["details"].startswith("https://")
+    assert found["table"].description == "New and changed alert groups: 2, most urgent first."
+
+    health = text(found[f"health-{site.name}"])
+    assert health.startswith(f"## ✅ {site.name}: ok")
+    assert row(health, "Last run").startswith("poll, completed, ")
+    urgent = text(found[URGENT])
+    assert "open group" in urgent
+    assert first["group id"] in urgent
+    for shown in (page, text(found["table"]), health, urgent):
+        assert "Secret" not in shown
+        assert "contoso.example" not in shown
+
+    # Again, with nothing new: no table; one more alert of the first group: it has changed.
+    assert "table" not in artifacts(site.poll())
+    site.world.add([scan(noon() - HOUR / 2, 9)])
+    (changed,) = json.loads(text(artifacts(site.poll())["table"]))
+    assert (changed["group"], changed["alerts"], changed["group id"]) == ("changed", 4, first["group id"])
+
+
+def test_runs_that_bring_nothing_keep_the_health_up_to_date(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_site(hours(noon(), 3), 1)
+    key = f"health-{site.name}"
+    site.faults.inject("418", times=None)
+    state = site.poll()
+    assert "❌" in (health := latest(key))
+    assert "auth failed" in health
+    assert sentence(state.message or "") in health
+    assert row(text(artifacts(state)["markdown"]), "Slices").startswith("0 loaded, ")
+
+    site.faults.clear()
+    monkeypatch.setattr("flows.pull.POLL_PATIENCE", 1.0)
+    other = Turn(site.home, CONNECTOR_ID, threading.Event())
+    other.take(None)
+    state = site.poll()
+    other.release()
+    assert state.name == "Skipped"
+    assert row(latest(key), "Last run").startswith("poll, skipped, ")
+    assert "❌" in latest(key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(slices.load, "fn", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            site.poll()
+    assert row(latest(key), "Last run").startswith("poll, stopped, ")
+
+    assert site.poll().is_completed()
+    assert "✅" in latest(key)
+    assert "The next poll is due by" in latest(key)
+
+
+def interrupted(*given: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_name_that_is_not_saved_has_no_health(make_site: MakeSite) -> None:
+    site = replace(make_site(), name="nobody")
+    found = artifacts(site.poll())
+    assert found.keys() == {"markdown"}
+    assert "No connector is saved as 'nobody'" in text(found["markdown"])
+
+
+def test_a_backfill_shows_how_far_it_is(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = make_site(hours(noon(), 6))
+    monkeypatch.setenv("ATTACHMENT_ALERTS_SLICE_HOURS", "2")
+    seen: list[str] = []
+
+    def observed(*given: Any, **named: Any) -> Any:
+        seen.append(named["description"])
+        return update_progress_artifact(*given, **named)
+
+    monkeypatch.setattr("flows.artifacts.update_progress_artifact", observed)
+    state = site.backfill(noon() - 6 * HOUR, noon() - 2 * HOUR)
+    assert seen == [f"{site.name} backfill: {done} of 2 slices done" for done in (1, 2)]
+    assert artifacts(state)["progress"].data == 100
+    state = site.backfill(noon() - 8 * HOUR, noon() - 2 * HOUR)
+    page = text(artifacts(state)["markdown"])
+    assert "4:00:00 of the window are covered already and skipped" in page
+    assert "progress" not in artifacts(state)
