@@ -18,6 +18,7 @@ from tasks.errors import ConnectorRefused
 
 LINK_PLACES = ("message_id", "file_sha256", "date")
 KEPT_BY_US = ("connector_id", "account_code", "tested_at")  # last in the form: nobody has to fill them
+SELDOM = ("page_size", "base_url", "allow_other_host")  # before those: for a gateway, a simulator, a slow line
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,32 @@ class Check:
 _FORMS: dict[Any, dict[str, Any]] = {}
 
 
+def needed(*names: str) -> dict[str, Any]:
+    """A rule that these text fields are filled in."""
+    return {"required": list(names), "properties": {name: {"minLength": 1} for name in names}}
+
+
+def _arrange(cls: "type[Connector]", form: dict[str, Any]) -> None:
+    """Order, what must be filled in, and what is checked on save."""
+    fields: dict[str, dict[str, Any]] = form["properties"]
+    lineage = [*enumerate(cls.__mro__)][::-1]
+    declared = {name: place for place, each in lineage for name in inspect.get_annotations(each)}
+    order = sorted(fields, key=lambda name: (name in KEPT_BY_US, name in SELDOM, declared[name]))
+    # A form follows the positions, the page of a saved connector the order of the fields.
+    form["properties"] = fields = {name: _plain_field(fields[name]) | {"position": order.index(name)} for name in order}
+    # The UI calls everything else "(Optional)".
+    form["required"] = [name for name in order if "default" in fields[name] or name in cls.always_needed]
+    form["allOf"] = cls.rules()
+
+
+def _plain_field(field: dict[str, Any]) -> dict[str, Any]:
+    """One that may be empty as an ordinary field: left empty it is not sent, and nobody has to choose "None" first."""
+    filled = [kind for kind in field.get("anyOf", []) if kind != {"type": "null"}]
+    plain = field | filled[0] if len(filled) == 1 else field
+    dropped = {"anyOf"} | ({"default"} if field.get("default") in (None, "") else set())
+    return {name: value for name, value in plain.items() if name not in dropped}
+
+
 class Connector(Block):
     """What the connector of every product has. A product's own class adds address and credentials."""
 
@@ -52,34 +79,34 @@ class Connector(Block):
         str_strip_whitespace=True,
     )
     product: ClassVar[str]  # also the name of the product's room in tasks/ and of its flow
+    always_needed: ClassVar[tuple[str, ...]] = ()  # fields without a default that nobody can leave empty
 
     tenant: str = Field(
         default="default",
         title="Tenant",
-        description="The organisation this account belongs to. Alerts, people and devices of different "
-        "tenants never mix.",
+        description="The organisation this account belongs to, in lower-case letters, digits, - and _. Alerts, people "
+        "and devices of different tenants never mix. With one organisation leave it at default.",
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
     )
     key_expires_at: datetime | None = Field(
         default=None,
         title="Keys expire at",
-        description="If you know when these keys end, enter it: a warning starts 14 days before. Without a zone: UTC.",
+        description="If you know when these keys end, enter it: a warning starts 14 days before.",
     )
     account_code: str | None = Field(
         default=None,
-        title="Account code",
-        description="Filled in by the connection test: which account the keys belong to. Leave it as it is.",
+        title="Account code: not for you to fill in",
+        description="Which account the keys belong to; the connection test finds out.",
     )
     tested_at: datetime | None = Field(
         default=None,
-        title="Tested at",
-        description="Filled in by the connection test when it passes; polling begins after it. Leave it as it is.",
+        title="Tested at: not for you to fill in",
+        description="When the connection test last passed; polling begins after it.",
     )
     connector_id: UUID | None = Field(
         default=None,
-        title="Connector id",
-        description="Given at the first save and never changed: all data of this connector carries it. "
-        "Leave it as it is.",
+        title="Connector id: not for you to fill in",
+        description="Given by itself and never changed: all data of this connector carries it.",
     )
 
     @model_validator(mode="before")
@@ -98,16 +125,22 @@ class Connector(Block):
 
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The form: address and credentials, then what products share, then what we keep ourselves."""
+        """The form: address and credentials, what products share, what is seldom needed, what we keep ourselves."""
         key = (cls, args, *kwargs.items())
         if key not in _FORMS:  # one save asks for it fifty times
             form = super().model_json_schema(*args, **kwargs)
-            own = inspect.get_annotations(cls)
-            names = sorted(form["properties"], key=lambda name: (name in KEPT_BY_US, name not in own))
-            for position, name in enumerate(names):
-                form["properties"][name]["position"] = position
+            _arrange(cls, form)
             _FORMS[key] = form
         return deepcopy(_FORMS[key])
+
+    @classmethod
+    def rules(cls) -> list[dict[str, Any]]:
+        """What the form in the UI checks on save beyond single fields: JSON Schema, of which each part must hold.
+
+        Only a help: the V2 UI of Prefect 3.8.8 sends the values in the schema's place, and so checks nothing. Our own
+        validators see a connector when it is loaded, by the connection test at the latest, and speak in sentences.
+        """
+        return []
 
     @property
     def every(self) -> timedelta:
@@ -165,8 +198,8 @@ class PolledConnector(Connector):
     detection_details_url: str = Field(
         default="",
         title="Link to detection details",
-        description="Web address behind an alert; {message_id}, {file_sha256} and {date} are filled in. "
-        "Empty: the product's own console.",
+        description="Web address behind an alert, for example https://siem.example/?hash={file_sha256}; {message_id}, "
+        "{file_sha256} and {date} are filled in. Empty: the product's own console.",
     )
 
     @field_validator("detection_details_url")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from tasks.connector import Connector, made
+from tasks.connector import Connector, made, needed
 from tasks.entra.certificate import ClientCertificate, read_certificate
 from tasks.entra.clouds import CLOUDS
 
@@ -23,6 +23,7 @@ class EntraConnector(Connector):
     """One directory and the application that may read it."""
 
     product: ClassVar[str] = "entra"
+    always_needed: ClassVar[tuple[str, ...]] = ("directory_id", "client_id")
     _block_type_name: ClassVar[str | None] = "Entra Connector"
     _block_type_slug: ClassVar[str | None] = "entra-connector"
     _description: ClassVar[str | None] = (
@@ -61,13 +62,21 @@ class EntraConnector(Connector):
     base_url: str = Field(
         default="",
         title="Base URL",
-        description="Only for a simulator or a gateway of your own: https://host. It goes before the cloud.",
+        description="Only for a simulator or a gateway of your own, for example https://gateway.example.com. It goes "
+        "before the cloud.",
     )
     allow_other_host: bool = Field(
         default=False,
         title="Allow a host that is not Microsoft's",
         description="Needed with a base URL: the keys are sent there, whoever that is.",
     )
+
+    @classmethod
+    def rules(cls) -> list[dict[str, Any]]:
+        return [
+            {"if": {"not": needed("client_certificate")}, "then": needed("client_secret")},
+            {"if": needed("base_url"), "then": {"properties": {"allow_other_host": {"const": True}}}},
+        ]
 
     @field_validator("directory_id", "client_id")
     @classmethod
@@ -113,7 +122,7 @@ class EntraConnector(Connector):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if missing := [name for name in ("directory_id", "client_id") if not getattr(self, name)]:
+        if missing := [name for name in self.always_needed if not getattr(self, name)]:
             raise ValueError(f"{' and '.join(missing)} must be given")
         given = [name for name in ALL_CREDENTIALS if getattr(self, name).get_secret_value()]
         if len(given) != 1:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from tasks.connector import PolledConnector, made
+from tasks.connector import PolledConnector, made, needed
 
 Region = Literal[
     "global", "uk", "us", "eu", "de", "usb", "ca", "za", "au", "je", "jer", "uspcom", "sandbox"
@@ -44,6 +44,8 @@ CREDENTIALS = {
 ALL_CREDENTIALS = CREDENTIALS["2.0"] + CREDENTIALS["1.0"]
 OWN_FIELDS = ("api", "region", "base_url", "allow_other_host")
 
+_HOST = r"https?://[^\s/?#@]+/?"
+_OF_VENDOR = rf"^https://[^\s/?#@]+({'|'.join(map(re.escape, VENDOR_DOMAINS))})/?$"
 _SENDABLE = re.compile(r"[\x21-\x7e]*")  # what fits into an HTTP header
 
 
@@ -65,18 +67,21 @@ class MimecastConnector(PolledConnector):
     api: Literal["2.0", "1.0"] = Field(
         default="2.0",
         title="API generation",
-        description="2.0 has a client id and a client secret; 1.0 has four keys. New applications can only be 2.0.",
+        description="2.0 has a client id and a client secret, 1.0 has four keys: fill in those of one generation and "
+        "leave the others empty. New applications can only be 2.0.",
     )
     region: Region = Field(
         default="global",
         title="Region",
-        description="API 2.0: global (for every account), uk or us (fixed location). "
-        "API 1.0: the region of the account, any of the list but global and uk.",
+        description="API 2.0: global (right for every account), uk or us (fixed location). "
+        "API 1.0: the region of the account, as in the address of its login page; not global, not uk.",
     )
     base_url: str = Field(
         default="",
         title="Base URL",
-        description="Only if the address of the API is none of the regions': https://host. It goes before the region.",
+        description="Only if the address of the API is none of the regions', for example https://gateway.example.com. "
+        "It goes before the region.",
+        json_schema_extra={"pattern": f"^({_HOST})?$"},
     )
     allow_other_host: bool = Field(
         default=False,
@@ -84,14 +89,24 @@ class MimecastConnector(PolledConnector):
         description="Needed for a simulator or a gateway of your own: the keys are sent to the base URL, "
         "whoever that is.",
     )
-    client_id: str = Field(default="", title="Client id (API 2.0)", description="Of the API 2.0 application.")
-    client_secret: SecretStr = _key("Client secret (API 2.0)", "Shown once, when the application is made.")
-    application_id: str = Field(
-        default="", title="Application id (API 1.0)", description="Of the API application in the console."
+    client_id: str = Field(
+        default="", title="Client id (API 2.0)", description="For API 2.0 only: of the API 2.0 application."
     )
-    application_key: SecretStr = _key("Application key (API 1.0)", "Beside the application id in the console.")
-    access_key: SecretStr = _key("Access key (API 1.0)", "Made for a service user with Create Keys.")
-    secret_key: SecretStr = _key("Secret key (API 1.0)", "Made together with the access key.")
+    client_secret: SecretStr = _key(
+        "Client secret (API 2.0)", "For API 2.0 only: shown once, when the application is made."
+    )
+    application_id: str = Field(
+        default="",
+        title="Application id (API 1.0)",
+        description="For API 1.0 only: of the API application in the console.",
+    )
+    application_key: SecretStr = _key(
+        "Application key (API 1.0)", "For API 1.0 only: beside the application id in the console."
+    )
+    access_key: SecretStr = _key("Access key (API 1.0)", "For API 1.0 only: made for a service user with Create Keys.")
+    secret_key: SecretStr = _key(
+        "Secret key (API 1.0)", "For API 1.0 only: made together with the access key, base64 text that may end in =."
+    )
     page_size: int = Field(
         default=500,
         ge=1,
@@ -99,6 +114,18 @@ class MimecastConnector(PolledConnector):
         title="Page size",
         description="Records per request. 500 is the most that is known to work; smaller only if Mimecast asks for it.",
     )
+
+    @classmethod
+    def rules(cls) -> list[dict[str, Any]]:
+        elsewhere = {"required": ["base_url"], "properties": {"base_url": {"not": {"pattern": f"^$|{_OF_VENDOR}"}}}}
+        allowed = {"properties": {"allow_other_host": {"const": True}}}
+        found: list[dict[str, Any]] = [{"if": elsewhere, "then": allowed}]
+        for api, hosts in HOSTS.items():
+            chosen = {"properties": {"api": {"const": api}}}
+            region = {"properties": {"region": {"enum": list(hosts)}}}
+            found.append({"if": chosen, "then": needed(*CREDENTIALS[api])})
+            found.append({"if": chosen | {"not": needed("base_url")}, "then": region})
+        return found
 
     @field_validator("client_id", "application_id")
     @classmethod

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from prefect.utilities.schema_tools.validation import build_error_obj, validate
 
 from tasks.connector import made
 from tasks.connectors import products, rotated
@@ -139,3 +140,23 @@ def test_rotation_from_secret_to_certificate_and_back(keys: Keys) -> None:
 def test_form_shows_its_own_fields_first() -> None:
     positions = {name: field["position"] for name, field in EntraConnector.model_json_schema()["properties"].items()}
     assert max(positions[name] for name in VALUES) < positions["tenant"]
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        (VALUES, []),
+        ({}, ["client_id", "client_secret", "directory_id"]),
+        (VALUES | {"client_secret": "", "client_certificate": "pem"}, []),
+        (VALUES | {"client_secret": ""}, ["client_secret"]),
+        (VALUES | {"base_url": "https://gateway.example.com", "allow_other_host": False}, ["allow_other_host"]),
+    ],
+)
+def test_form_refuses_on_save(values: dict[str, Any], wrong: list[str]) -> None:
+    answer = build_error_obj(
+        validate(
+            {"cloud": "global", "tenant": "default", "allow_other_host": False} | values,
+            EntraConnector.model_json_schema(),
+        )
+    )["errors"]
+    assert sorted(each["property"] for each in answer) == wrong

@@ -3,11 +3,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from prefect.utilities.schema_tools.validation import build_error_obj, validate
 from pydantic import ValidationError
 
-from tasks.connector import made
+from tasks.connector import KEPT_BY_US, made
 from tasks.errors import ConnectorRefused
-from tasks.mimecast.connector import HOSTS, MimecastConnector
+from tasks.mimecast.connector import CREDENTIALS, HOSTS, MimecastConnector
 
 V1 = {
     "api": "1.0",
@@ -132,9 +133,43 @@ def test_form_explains_every_field_in_a_good_order() -> None:
     fields = MimecastConnector.model_json_schema()["properties"]
     assert all(field["title"] and field["description"] for field in fields.values())
     order = sorted(fields, key=lambda name: fields[name]["position"])
-    assert order[:3] == ["api", "region", "base_url"]
-    assert order[-2:] == ["account_code", "connector_id"]
+    assert order[:5] == ["api", "region", "client_id", "client_secret", "application_id"]
+    assert order[8:10] == ["polling_minutes", "first_look_back_days"]
+    kept = [name for name in order if name in KEPT_BY_US]
+    assert order[-len(kept) - 3 :] == ["base_url", "allow_other_host", "page_size", *kept]
     assert fields["polling_minutes"]["enum"] == [5, 10, 15, 30, 60]
+    assert not [name for name, field in fields.items() if "anyOf" in field]  # the UI would ask for its type first
+
+
+GATEWAY = "https://gateway.example.com"
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        (V2, {}),
+        (V1, {}),
+        ({}, {"client_id": "is a required property", "client_secret": "is a required property"}),
+        (V2 | {"client_secret": ""}, {"client_secret": "should be non-empty"}),
+        (V2 | {"region": "eu"}, {"region": "'eu' is not one of ['global', 'uk', 'us']"}),
+        (V2 | {"region": "eu", "base_url": "https://eu-api.mimecast.com"}, {}),
+        (V1 | {"region": "global"}, {"region": "'global' is not one of ['eu',"}),
+        ({"api": "1.0", "region": "eu"} | V2, dict.fromkeys(CREDENTIALS["1.0"], "is a required property")),
+        (V2 | {"base_url": GATEWAY}, {"allow_other_host": "True was expected"}),
+        (V2 | {"base_url": GATEWAY, "allow_other_host": True}, {}),
+        (V2 | {"base_url": ""}, {}),
+        (V2 | {"base_url": f"{GATEWAY}/api", "allow_other_host": True}, {"base_url": "does not match"}),
+        (V2 | {"polling_minutes": 7, "page_size": 501}, {"polling_minutes": "is not one of", "page_size": "maximum"}),
+    ],
+)
+def test_form_refuses_on_save(values: dict[str, Any], wrong: dict[str, str]) -> None:
+    form = MimecastConnector.model_json_schema()
+    filled = {name: field["default"] for name, field in form["properties"].items() if "default" in field}
+    answer = build_error_obj(validate(filled | values, form))["errors"]  # as the UI asks its server
+    found = {each["property"]: " ".join(each["errors"]) for each in answer}
+    assert found.keys() == wrong.keys()
+    assert [name for name, says in wrong.items() if says not in found[name]] == []
+    assert not [secret for secret in SECRETS if secret in str(found)]
 
 
 def test_link_to_details() -> None:
