@@ -3,6 +3,8 @@
 Frames that cross a stage have exactly these columns, so a connector's transform and the shared load agree by name.
 """
 
+from collections.abc import Callable
+
 import polars as pl
 import polars_hash  # noqa: F401 - adds the `chash` namespace to expressions
 
@@ -68,29 +70,42 @@ LEVELS = {"low": 0, "medium": 1, "high": 2}
 
 
 def scan_id(
-    connector_id: pl.Expr,
-    message_id: pl.Expr,
-    sender: pl.Expr,
-    recipient: pl.Expr,
-    file_name: pl.Expr,
-    file_hash: pl.Expr,
-    date: pl.Expr,
-) -> pl.Expr:
-    """Identity of a scan (design: Identity). Texts as the vendor sent them; `date` is a UTC datetime.
+    connector_id: str,
+    message_id: pl.Series,
+    sender: pl.Series,
+    recipient: pl.Series,
+    file_name: pl.Series,
+    file_hash: pl.Series,
+    date: pl.Series,
+) -> pl.Series:
+    """Identity of scans (design: Identity). Texts as the vendor sent them; `date` is a UTC datetime.
 
     Normalised here and nowhere else: blanks trimmed, addresses and hash lower-cased, date as epoch seconds.
     """
-    return fingerprint(
-        [
-            connector_id,
-            message_id.str.strip_chars(),
-            sender.str.strip_chars().str.to_lowercase(),
-            recipient.str.strip_chars().str.to_lowercase(),
-            file_name.str.strip_chars(),
-            file_hash.str.strip_chars().str.to_lowercase(),
-            date.dt.epoch("s"),
-        ]
+
+    def lowered(text: pl.Expr) -> pl.Expr:
+        return _prefixed(text.str.strip_chars().str.to_lowercase())
+
+    rows = pl.DataFrame(
+        {
+            "message_id": message_id,
+            "sender": per_distinct(sender, lowered),
+            "recipient": per_distinct(recipient, lowered),
+            "file_name": file_name,
+            "file_hash": per_distinct(file_hash, lowered),
+            "date": per_distinct(date, lambda moment: _prefixed(moment.dt.epoch("s"))),
+        }
     )
+    trimmed = [pl.col(name).str.strip_chars() for name in ("message_id", "file_name")]
+    prefixed = rows.with_columns(map(_prefixed, trimmed))
+    return prefixed.select(_digest([_prefixed(pl.lit(connector_id)), pl.all()])).to_series()
+
+
+def per_distinct(values: pl.Series, make: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+    """What `make` makes of each value, once for each distinct one: most columns of a batch say little that is new."""
+    rows = values.alias("value").to_frame()
+    table = rows.unique().with_columns(made=make(pl.col("value")))
+    return rows.join(table, on="value", how="left", nulls_equal=True, maintain_order="left")["made"]
 
 
 def fingerprint(parts: list[pl.Expr]) -> pl.Expr:
@@ -98,7 +113,14 @@ def fingerprint(parts: list[pl.Expr]) -> pl.Expr:
 
     The lengths keep ("ab", "c") and ("a", "bc") apart. Null counts as empty (design: Identity).
     """
-    texts = [part.cast(pl.String).fill_null("") for part in parts]
-    prefixed = [piece for text in texts for piece in (text.str.len_bytes().cast(pl.String), pl.lit(":"), text)]
+    return _digest([_prefixed(part) for part in parts])
+
+
+def _prefixed(part: pl.Expr) -> pl.Expr:
+    text = part.cast(pl.String).fill_null("")
+    return pl.concat_str(text.str.len_bytes().cast(pl.String), pl.lit(":"), text)
+
+
+def _digest(prefixed: list[pl.Expr]) -> pl.Expr:
     digest: pl.Expr = pl.concat_str(prefixed).chash.sha2_256()  # type: ignore[attr-defined]
     return digest.str.slice(0, 32)

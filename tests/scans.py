@@ -73,8 +73,8 @@ def frame(
     """The readings as a connector's transform hands them over."""
     schema = {name: kind for name, kind in SCAN_SCHEMA.items() if name in scan()}
     rows = pl.DataFrame(readings, schema).with_row_index("place")
-    names = ("message_id", "sender", "recipient", "file_name", "file_sha256", "detected_at")
-    rows = rows.with_columns(scan_id=scan_id(pl.lit((of or source()).connector_id.hex), *map(pl.col, names)))
+    names = ["message_id", "sender", "recipient", "file_name", "file_sha256", "detected_at"]
+    rows = rows.with_columns(scan_id=scan_id((of or source()).connector_id.hex, *rows[names]))
     rows, _ = respond(prioritise(rows, maps)[0], maps)
     record = pl.concat_str(pl.lit("record of "), pl.col("fetched_at").dt.epoch("s"))
     rows = rows.with_columns(raw=pl.when(pl.lit(keep_low) | (pl.col("priority") != "low")).then(record))

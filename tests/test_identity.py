@@ -31,8 +31,7 @@ readings = st.fixed_dictionaries(dict.fromkeys(FIELDS, text) | {"date": dates})
 
 def ids(rows: list[dict[str, Any]], connector: str = CONNECTOR) -> list[str]:
     frame = pl.DataFrame(rows, dict.fromkeys(FIELDS, pl.String) | {"date": MOMENT})
-    exprs = {name: pl.col(name) for name in (*FIELDS, "date")}
-    return frame.select(scan_id(pl.lit(connector), **exprs).alias("id"))["id"].to_list()
+    return scan_id(connector, **frame.to_dict()).to_list()
 
 
 def by_hand(row: dict[str, Any], connector: str = CONNECTOR) -> str:

@@ -40,7 +40,7 @@ RECORD_FIELDS = (
 REMARKS = ("raw", "problem", "leftover")
 PAGE_SCHEMA = dict.fromkeys((*RECORD_FIELDS, *REMARKS), pl.String)
 _RECORD_SCHEMA = dict.fromkeys(RECORD_FIELDS, pl.String)
-_NO_REMARKS = [pl.lit(None, pl.String).alias(name) for name in REMARKS]
+_NO_REMARKS = [pl.Series(name, [None], pl.String) for name in REMARKS]
 
 _FIELDS = frozenset(RECORD_FIELDS)
 _BY_LOWER_CASE = {name.lower(): name for name in RECORD_FIELDS}
@@ -176,7 +176,7 @@ def _columns(records: list[Record], odd: list[int]) -> pl.DataFrame:
         remarks["leftover"][place] = record["leftover"]
     columns = {name: [record[name] for record in known] for name in RECORD_FIELDS}
     frame = pl.DataFrame(columns | remarks, schema=PAGE_SCHEMA if odd else _RECORD_SCHEMA)
-    return frame if odd else frame.with_columns(_NO_REMARKS)
+    return frame if odd else frame.hstack([remark.new_from_index(0, len(records)) for remark in _NO_REMARKS])
 
 
 def _by_known_names(record: Record) -> Record:

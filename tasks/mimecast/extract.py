@@ -50,7 +50,7 @@ def _fetch(client: MimecastClient, piece: Slice, scratch: Path) -> Extracted:
 
 
 def _placed(page: Page, place: int) -> pl.DataFrame:
-    """Add what orders the readings of one scan. Whole series: expressions cost as much as decoding a page."""
+    """Add what orders the readings of one scan. Series of lists: expressions cost as much as a page."""
     rows = len(page.records)
     fetched_at = pl.Series("fetched_at", [page.requested_at], dtype=MOMENT).new_from_index(0, rows)
-    return page.records.hstack([fetched_at, pl.Series("place", range(place, place + rows), dtype=pl.Int64)])
+    return page.records.hstack([fetched_at, pl.Series("place", list(range(place, place + rows)), pl.Int64)])

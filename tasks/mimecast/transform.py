@@ -7,7 +7,7 @@ from uuid import UUID
 
 import polars as pl
 
-from tasks.alerts import SCAN_SCHEMA, scan_id
+from tasks.alerts import SCAN_SCHEMA, per_distinct, scan_id
 from tasks.errors import DatesIgnored
 from tasks.mimecast.validate import raw_record, read_dates
 from tasks.priority import Maps, prioritise, respond
@@ -79,58 +79,59 @@ def to_scans(batch: pl.DataFrame, connector_id: UUID, maps: Maps, *, keep_low: b
 
 def _our_words(batch: pl.DataFrame, connector_id: UUID) -> pl.DataFrame:
     """Vendor fields by our names, normalised; empty becomes null."""
-    file_hash = _filled("fileHash").str.to_lowercase()
-    rows = batch.with_columns(
-        scan_id=scan_id(
-            pl.lit(connector_id.hex),
-            pl.col("messageId"),
-            pl.col("senderAddress"),
-            pl.col("recipientAddress"),
-            pl.col("fileName"),
-            pl.col("fileHash"),
-            pl.col("detected_at"),
-        ),
-        verdict=_filled("result").str.to_lowercase().fill_null("missing"),
-        route=_filled("route").str.to_lowercase(),
-        file_sha256=pl.when(file_hash.str.contains("^[0-9a-f]{64}$")).then(file_hash),
-        sender=_address("senderAddress"),
-        recipient=_address("recipientAddress"),
-        **{ours: _filled(theirs) for ours, theirs in TEXTS.items()},
+    identifying = ("messageId", "senderAddress", "recipientAddress", "fileName", "fileHash", "detected_at")
+    return batch.with_columns(
+        scan_id(connector_id.hex, *(batch[name] for name in identifying)).alias("scan_id"),
+        *(_filled(pl.col(theirs)).alias(ours) for ours, theirs in TEXTS.items()),
+        *(per_distinct(batch[theirs], make).alias(ours) for ours, (theirs, make) in FEW.items()),
     )
-    return _per_distinct(rows, "details", _details)
 
 
-def _filled(name: str) -> pl.Expr:
+def _filled(text: pl.Expr) -> pl.Expr:
     """Trimmed text; missing, null and empty are one."""
-    text = pl.col(name).str.strip_chars()
-    return pl.when(text != "").then(text)
+    trimmed = text.str.strip_chars()
+    return pl.when(trimmed != "").then(trimmed)
 
 
-def _address(name: str) -> pl.Expr:
+def _lower(text: pl.Expr) -> pl.Expr:
+    return _filled(text).str.to_lowercase()
+
+
+def _sha256(text: pl.Expr) -> pl.Expr:
+    """Anything else is no usable hash."""
+    return pl.when(_lower(text).str.contains("^[0-9a-f]{64}$")).then(_lower(text))
+
+
+def _address(text: pl.Expr) -> pl.Expr:
     """Lower case, without angle brackets. `<>` alone stays: it is the null sender of bounces."""
-    text = _filled(name).str.to_lowercase()
-    inner = text.str.strip_prefix("<").str.strip_suffix(">").str.strip_chars()
-    bracketed = text.str.starts_with("<") & text.str.ends_with(">") & (inner != "")
-    return pl.when(bracketed).then(inner).otherwise(text)
+    address = _lower(text)
+    inner = address.str.strip_prefix("<").str.strip_suffix(">").str.strip_chars()
+    bracketed = address.str.starts_with("<") & address.str.ends_with(">") & (inner != "")
+    return pl.when(bracketed).then(inner).otherwise(address)
 
 
-def _details(text: pl.Expr) -> list[pl.Expr]:
-    """`Safe` padded to 50 characters, a line end, `Time taken: 0 hrs, 0 min, 3 sec`."""
+def _details(text: pl.Expr) -> pl.Expr:
+    """`Safe` padded to 50 characters, a line end, `Time taken: 0 hrs, 0 min, 3 sec`: without the time."""
+    return _filled(text.str.replace(r"(?s)\s*Time taken:.*$", ""))
+
+
+def _scan_seconds(text: pl.Expr) -> pl.Expr:
     # At most five digits: their sum in seconds still fits the column.
     took = text.str.extract_groups(r"Time taken:\s*(\d{1,5}) hrs?,\s*(\d{1,5}) mins?,\s*(\d{1,5}) secs?")
     hours, minutes, seconds = (took.struct[place].cast(pl.Int32) for place in range(3))
-    says = text.str.replace(r"(?s)\s*Time taken:.*$", "").str.strip_chars()
-    return [
-        pl.when(says != "").then(says).alias("details"),
-        (hours * 3600 + minutes * 60 + seconds).alias("scan_seconds"),
-    ]
+    return hours * 3600 + minutes * 60 + seconds
 
 
-def _per_distinct(rows: pl.DataFrame, name: str, make: Callable[[pl.Expr], list[pl.Expr]]) -> pl.DataFrame:
-    """Replace a column of few distinct texts by what `make` makes of each of them."""
-    texts = rows.select(pl.col(name).alias("_text")).unique()
-    table = texts.select("_text", *make(pl.col("_text")))
-    return rows.rename({name: "_text"}).join(table, on="_text", how="left", nulls_equal=True, maintain_order="left")
+FEW: dict[str, tuple[str, Callable[[pl.Expr], pl.Expr]]] = {
+    "verdict": ("result", lambda text: _lower(text).fill_null("missing")),
+    "route": ("route", _lower),
+    "file_sha256": ("fileHash", _sha256),
+    "sender": ("senderAddress", _address),
+    "recipient": ("recipientAddress", _address),
+    "details": ("details", _details),
+    "scan_seconds": ("details", _scan_seconds),
+}
+"""Columns that need more than trimming and have few distinct texts in a batch."""
 
 
 def _with_raw(rows: pl.DataFrame, batch: pl.DataFrame, *, keep_low: bool) -> pl.DataFrame:
