@@ -1,8 +1,9 @@
-"""`regroup`: what is stored seen by other rules; shown first, changed only when asked for."""
+"""`regroup` and `replay`: what is stored seen by other rules; shown first, changed only when asked for."""
 
 # ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` shall not wait for it
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import typer
@@ -15,6 +16,16 @@ from tasks.settings import load_settings
 
 Apply = Annotated[bool, typer.Option("--apply", help="Make the change. Without it, it is only shown.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the change.")]
+
+
+class Present(StrEnum):
+    """What of the present `replay` applies; an Enum, because a list of literals is no argument."""
+
+    rejects = "rejects"
+    priorities = "priorities"
+    responses = "responses"
+
+
 Show = Callable[[dict[str, Any]], Any]
 
 
@@ -57,6 +68,41 @@ def regroup(
     _planned("regroup", given, plan, regroup_page, question, apply=apply, yes=yes, as_json=as_json)
 
 
+def replay(
+    what: Annotated[
+        list[Present] | None,
+        typer.Argument(show_default=False, help="What to apply: rejects, priorities, responses. Default: all three."),
+    ] = None,
+    apply: Apply = False,
+    yes: Yes = False,
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """Show what the present program and maps would make of what is stored.
+
+    Rejects are read again; your priorities.csv and responses.csv are applied to stored scans. Changes nothing without
+    --apply.
+    """
+    from flows.history_tables import replay_page
+
+    chosen: list[Any] = [each.value for each in what or ()]
+
+    def plan() -> dict[str, Any]:
+        from flows.replay import replay_now
+        from tasks.database import Store
+
+        return replay_now(Store(load_settings()), chosen, apply=False)
+
+    def question(counts: dict[str, Any]) -> str | None:
+        if not counts["changes"]:
+            return None
+        return f"Change {counts['scans_changed']:,} scans and accept {counts['rejects_accepted']:,} rejects?"
+
+    prefect_api.load(load_settings().home)  # connectors say what scans without a verdict count as
+    options = {"apply": apply, "yes": yes, "as_json": as_json, "needs_api": True}
+    _planned("replay", (chosen,), plan, replay_page, question, **options)
+
+
 def _planned(
     name: str,
     given: tuple[Any, ...],
@@ -67,9 +113,10 @@ def _planned(
     apply: bool,
     yes: bool,
     as_json: bool,
+    needs_api: bool = False,
 ) -> None:
     """Show the plan; with `apply`, ask, run the flow of that name, and show what it did."""
-    with working("Looking at what is stored"):
+    with prefect_api.asking("Looking at what is stored") if needs_api else working("Looking at what is stored"):
         counts = plan()
     asked = question(counts)
     if apply and asked:

@@ -1,4 +1,4 @@
-"""What regroup found, on the terminal."""
+"""What regroup and replay found, on the terminal."""
 
 from typing import Any
 
@@ -50,5 +50,45 @@ def _examples(groups: list[dict[str, Any]], column: str) -> Table:
             shown(each["file_name"]),
             number(each["alerts"]),
             Text(", ".join(largest) + (f" and {more:,} more" if more else "")),
+        )
+    return table
+
+
+def replay_page(counts: dict[str, Any]) -> RenderableType:
+    """What changes in all, then change by change, those of the most scans first."""
+    kept = Text(f"{counts['rejects_accepted']:,}").append(f"   {counts['rejects_left']:,} stay rejected", style="dim")
+    parts: list[RenderableType] = [
+        facts(
+            [
+                ("applied", Text(", ".join(counts["what"]))),
+                ("scans that change", number(counts["scans_changed"])),
+                ("alerts raised", number(counts["alerts_raised"], "yellow")),
+                ("alerts cleared", number(counts["alerts_cleared"])),
+                ("rejects accepted", kept),
+            ]
+        )
+    ]
+    if counts["changes"]:
+        more = f"{counts['changes_not_told']:,} smaller ones are not listed" if counts["changes_not_told"] else ""
+        parts += [heading("Changes", more), _changes(counts["changes"])]
+    return Group(*parts)
+
+
+def _changes(changes: list[dict[str, Any]]) -> Table:
+    table = plain_table(expand=False)
+    table.add_column("Map", no_wrap=True)
+    table.add_column("Said", overflow="ellipsis", no_wrap=True, max_width=40)
+    for title in ("Was", "Becomes"):
+        table.add_column(title, overflow="fold")
+    table.add_column("Count", justify="right", no_wrap=True)
+    table.add_column("For example", no_wrap=True)
+    for each in changes:
+        table.add_row(
+            Text(each["what"]),
+            shown(each["said"]),
+            shown(each["old"]),
+            shown(each["new"]),
+            number(each["count"]),
+            Text(each["example"][:SHORT_ID], style="cyan"),
         )
     return table

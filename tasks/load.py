@@ -131,7 +131,7 @@ def _lateness(scans: pl.DataFrame, now: datetime) -> timedelta:
 def _load_batch(
     transaction: "Transaction", source: ledger.Source, batch: pl.DataFrame, settings: Settings, now: datetime
 ) -> tuple[Outcome, pl.DataFrame, pl.DataFrame]:
-    stored = _stored(transaction, batch)
+    stored = stored_scans(transaction, batch)
     outcome = merge_versions(batch, stored, settings.keep_low == "full", now)
     if not outcome.replaced.is_empty():
         span = {"first": batch["detected_at"].min(), "last": batch["detected_at"].max()}
@@ -163,8 +163,8 @@ def _load_batch(
     return outcome, alerts, lows
 
 
-def _stored(transaction: "Transaction", batch: pl.DataFrame) -> pl.DataFrame:
-    """Stored scans with the ids of this batch: SCAN_SCHEMA + LIFE; raised_at is null for low ones."""
+def stored_scans(transaction: "Transaction", batch: pl.DataFrame) -> pl.DataFrame:
+    """Stored scans with the ids (scan_id, detected_at) of this batch: STORED_SCHEMA; raised_at is null for low ones."""
     span = {"first": batch["detected_at"].min(), "last": batch["detected_at"].max()}
     anything = "SELECT 1 FROM internal.{} WHERE detected_at BETWEEN $first AND $last LIMIT 1"
     if not any(transaction.rows(anything.format(table), span) for table in ("low_scans", "alert_scans")):

@@ -75,6 +75,15 @@ class Transformed(NamedTuple):
     """verdicts, actions and routes never seen, as `kind: word`"""
 
 
+class Again(NamedTuple):
+    """Rejects that are records by now."""
+
+    scans: pl.DataFrame
+    """SCAN_SCHEMA"""
+    reject_ids: pl.Series
+    """of the reject that each scan was"""
+
+
 def write_batches(frames: Iterable[pl.DataFrame], folder: Path) -> Batches:
     """Collect small frames in batches of at most `BATCH_ROWS` rows, all but the last one in files."""
     parts: list[Path | pl.DataFrame] = []

@@ -7,6 +7,7 @@ one odd record costs that record and never its neighbours.
 import json
 import logging
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -103,6 +104,11 @@ def read_page(response: httpx.Response, requested_at: datetime) -> Page | Failur
         if not envelope.fail and str(envelope.meta.status) in ("None", "200"):
             return _page(envelope, requested_at, _frame)
     return failure_of(response, decoded(response)) or garbled(response)
+
+
+def read_records(texts: Iterable[str]) -> pl.DataFrame:
+    """Records that were kept as JSON, as the rows of a page."""
+    return _frame_with_care([msgspec.Raw(text.encode()) for text in texts])
 
 
 def read_data(response: httpx.Response) -> list[Any] | Failure:

@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 from tasks.database import Store
+from tasks.settings import DEFAULTS
 from tests.flows.command import Command
-from tests.scans import begun, load, scan
+from tests.flows.conftest import MakeSite
+from tests.flows.site import noon
+from tests.flows.site import scan as record
+from tests.scans import HOUR, begun, load, scan
 
 
 @pytest.fixture
@@ -38,3 +42,24 @@ def test_regroup_shows_then_does_and_a_second_time_finds_nothing(
     assert "nothing to change" in command(*asked, "--apply").err
     with store.reader() as reader:
         assert reader.rows("SELECT count(*) FROM alert_groups") == [(3,)]
+
+
+def test_replay_reads_rejects_and_applies_maps_as_the_connector_says(make_site: MakeSite, command: Command) -> None:
+    records = [
+        record(noon() - HOUR, 1, "safe"),
+        record(noon() - HOUR, 2, "timeout"),
+        record(noon() - HOUR, 3, date="x"),
+    ]
+    site = make_site(records, no_verdict="low")
+    assert site.poll().is_completed()
+    assert site.query("SELECT count(*) FROM alerts") == [(0,)]
+    assert "nothing to change" in command("replay").err
+    (site.home / "priorities.csv").write_text(
+        (DEFAULTS / "priorities.csv").read_text().replace("safe,low,Safe attachment", "safe,medium,Not safe here")
+    )
+    shown = command("replay", "priorities")
+    assert (shown.status, "Not safe here" in shown.out) == (0, True)
+    done = json.loads(command("replay", "--apply", "--yes", "--json").out)
+    assert (done["alerts_raised"], done["rejects_left"], done["scans_changed"]) == (1, 1, 1)
+    assert site.query("SELECT sub_classification FROM alerts") == [("Not safe here",)]
+    assert "nothing to change" in command("replay", "--apply").err

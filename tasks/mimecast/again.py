@@ -1,0 +1,21 @@
+"""Rejects read again by today's code: the records they are kept as become scans, or are rejected still."""
+
+from datetime import datetime
+from uuid import UUID
+
+import polars as pl
+
+from tasks.mimecast.answer import read_records
+from tasks.mimecast.transform import to_scans
+from tasks.mimecast.validate import faults
+from tasks.priority import Maps
+from tasks.stage import Again, without
+
+
+def read_again(rejects: pl.DataFrame, connector_id: UUID, maps: Maps, now: datetime, *, keep_low: bool) -> Again:
+    """What the connector's rejects (REJECT_SCHEMA) are today: scans of those that are records after all."""
+    places = pl.Series("place", range(len(rejects)), dtype=pl.Int64)
+    records = read_records(rejects["raw"]).hstack([rejects["fetched_at"], places])
+    bad = faults(records, now)["index"]
+    scans, _ = to_scans(without(records, bad), connector_id, maps, keep_low=keep_low)
+    return Again(scans, without(rejects.select("reject_id"), bad)["reject_id"])

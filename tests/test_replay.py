@@ -1,0 +1,142 @@
+"""Replay: other maps over stored scans, rejects that are records by now; what is shown is what is done, once."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tasks import load as loading
+from tasks.database import Store
+from tasks.priority import load_maps
+from tasks.remap import Reading
+from tasks.replay import WHAT, Means, apply_replay, plan_replay, replayed
+from tasks.settings import DEFAULTS
+from tasks.stage import Again
+from tests.scans import begun, content, frame, load, reject, rows, scan, source
+
+BOB, CYD = "bob@contoso.example", "cyd@contoso.example"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An alert, one that was cleared, one without a verdict, and three low scans."""
+    store = begun(tmp_path)
+    load(store, [[scan(0), scan(1, "unsafe"), scan(2, "timeout"), scan(3, "safe"), scan(4, "clean", recipient=BOB)]])
+    load(store, [[scan(1, "safe", read=1001), scan(5, "safe", response="release", recipient=CYD)]])
+    store.publish()
+    return store
+
+
+def means(
+    store: Store, *what: Any, no_verdict: Any = "medium", known: bool = True, again: Any = None, **maps: str
+) -> Means:
+    """Today's reading, with a site's own rows in the place of the defaults'."""
+    for name, text in maps.items():
+        default = (DEFAULTS / f"{name}.csv").read_text().splitlines()
+        first = text.partition(",")[0]
+        kept = [line for line in default if line.partition(",")[0] != first]
+        (store.settings.home / f"{name}.csv").write_text("\n".join([*kept, text]) + "\n")
+    chosen = frozenset(what or WHAT)
+    reading = Reading(load_maps(store.settings, no_verdict), frozenset(chosen - {"rejects"}), known)
+    nothing = Again(frame([]), pl.Series([], dtype=pl.String))
+    return Means(chosen, lambda _: reading, lambda _, bad: again(bad) if again else nothing)
+
+
+def told(counts: dict[str, Any]) -> set[tuple[Any, ...]]:
+    return {(each["said"], each["old"], each["new"], each["count"]) for each in counts["changes"]}
+
+
+def test_the_same_maps_change_nothing(store: Store) -> None:
+    before, revision = content(store), store.published_revision()
+    assert replayed(store, means(store), apply=True)["changes"] == []
+    assert content(store) == before
+    assert store.published_revision() == revision
+
+
+def test_a_verdict_that_is_dangerous_by_now_raises_low_scans(store: Store) -> None:
+    other = means(store, "priorities", priorities="clean,high,Clean but not here,true,own-clean")
+    before = content(store)
+    shown = replayed(store, other, apply=False)
+    assert told(shown) == {("clean", "low (Safe attachment, verdict-clean)", "high (Clean but not here, own-clean)", 1)}
+    assert (shown["alerts_raised"], shown["alerts_cleared"], shown["scans_changed"]) == (1, 0, 1)
+    assert content(store) == before
+    assert told(replayed(store, other, apply=True)) == told(shown)
+    assert rows(store, "SELECT priority, verdict, subject FROM alerts WHERE recipient = $bob", bob=BOB) == [
+        ("high", "clean", None)  # what was not kept comes with the next reading
+    ]
+    changes = rows(store, "SELECT field, old_value, new_value FROM scan_changes WHERE field = 'priority'")
+    assert changes == [("priority", "low", "high")]
+    with store.reader() as reader:
+        assert reader.rows("SELECT sum(alert_count), any_value(exposure_count) FROM alert_groups") == [(4, 1)]
+    done = content(store)
+    assert replayed(store, other, apply=True)["changes"] == []
+    assert content(store) == done
+
+
+def test_once_an_alert_always_an_alert(store: Store) -> None:
+    harmless = means(store, "priorities", priorities="malicious,low,Not here,false,own")
+    shown = replayed(store, harmless, apply=True)
+    assert (shown["alerts_cleared"], shown["alerts_raised"]) == (1, 0)
+    sql = "SELECT priority, sub_classification, cleared_at IS NOT NULL FROM alerts ORDER BY detected_at"
+    assert rows(store, sql)[0] == ("high", "Malicious attachment", True)
+    (store.settings.home / "priorities.csv").unlink()
+    assert replayed(store, means(store, "priorities"), apply=True)["scans_changed"] == 1
+    assert rows(store, sql)[0] == ("high", "Malicious attachment", False)
+
+
+def test_a_lower_priority_of_today_leaves_the_highest(store: Store) -> None:
+    assert replayed(store, means(store, priorities="malicious,medium,Less,true,own"), apply=True)["changes"] == []
+
+
+def test_responses_mean_something_else_and_leave_verdicts_alone(store: Store) -> None:
+    other = means(store, "responses", priorities="safe,high,Own,true,own", responses="hold,blocked")
+    shown = replayed(store, other, apply=True)
+    assert told(shown) == {("hold", "held", "blocked", 5)}
+    assert rows(store, "SELECT disposition, count(*) FROM scans GROUP BY ALL ORDER BY ALL") == [
+        ("blocked", 5), ("released", 1)
+    ]  # fmt: skip
+    assert rows(store, "SELECT priority, cleared_at IS NOT NULL FROM alerts ORDER BY detected_at") == [
+        ("high", False), ("medium", True), ("medium", False)
+    ]  # fmt: skip
+    assert rows(store, "SELECT worst_disposition FROM alert_groups") == [("blocked",)]
+
+
+def test_scans_without_verdict_follow_their_connector_and_stay_without_one(store: Store) -> None:
+    before = content(store)
+    assert replayed(store, means(store, no_verdict="low", known=False), apply=True)["changes"] == []
+    assert content(store) == before
+    assert replayed(store, means(store, no_verdict="low"), apply=True)["alerts_cleared"] == 1
+
+
+def test_rejects_that_are_records_by_now_become_scans(store: Store) -> None:
+    bad = [reject("1"), reject("2", dangerous=True)]
+    load(store, [], rejects=bad)
+
+    def again(rejects: pl.DataFrame) -> Again:
+        assert rejects["raw"].to_list() == ["1", "2"]
+        return Again(frame([scan(9, recipient=BOB)]), rejects["reject_id"].tail(1))
+
+    shown = replayed(store, means(store, "rejects", again=again), apply=False)
+    assert told(shown) == {("not an object", "rejected", "high", 1)}
+    assert (shown["rejects_accepted"], shown["rejects_left"]) == (1, 1)
+    replayed(store, means(store, "rejects", again=again), apply=True)
+    assert rows(store, "SELECT raw, resolved_at IS NOT NULL FROM rejects ORDER BY raw") == [("1", False), ("2", True)]
+    assert rows(store, "SELECT count(*) FROM alerts WHERE recipient = $bob", bob=BOB) == [(1,)]
+
+
+def test_a_store_that_has_moved_on_is_planned_again(store: Store) -> None:
+    other = means(store, "priorities", priorities="safe,medium,Own,false,own")
+    with store.snapshot() as database:
+        plan = plan_replay(database, other)
+    load(store, [[scan(7, "safe")]], source())
+    assert apply_replay(store, other, plan).kinds.filter("new_alert")["scans"].sum() == 4
+    assert rows(store, "SELECT count(*) FROM scans WHERE priority = 'low'") == [(1,)]
+
+
+def test_what_dies_in_the_middle_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = content(store)
+    monkeypatch.setattr(loading, "update_exposures", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        replayed(store, means(store, priorities="clean,high,Own,true,own"), apply=True)
+    assert content(store) == before
