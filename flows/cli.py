@@ -11,6 +11,7 @@ import typer
 
 from flows.cli_connectors import app as connectors
 from flows.cli_history import regroup, replay
+from flows.cli_triage import allow_list, triage
 from flows.entry import TRACEBACK, start
 from flows.options import COMMAND, DemoHome, Home, Json, Name, example
 from flows.simulate import simulate
@@ -53,7 +54,7 @@ def demo(home: DemoHome = None) -> None:
     run_demo(home)
 
 
-@app.command(epilog=example("alerts", "alerts --priority high --since 24h", "alerts --json --limit 1"))
+@app.command(epilog=example("alerts", "alerts --priority high --since 24h", "alerts --status all --json --limit 1"))
 def alerts(
     limit: Annotated[int, typer.Option(min=1, help="How many groups to list at most.")] = 50,
     priority: Annotated[
@@ -65,10 +66,13 @@ def alerts(
             metavar="TIME", show_default=False, help="Only groups with an alert since then: 2026-03-01, 24h or 7d."
         ),
     ] = None,
+    status: Annotated[
+        Literal["open", "new", "in_progress", "closed", "all"], typer.Option(help="Only groups of this status.")
+    ] = "open",
     as_json: Json = False,
     home: Home = None,
 ) -> None:
-    """List the alert groups, most urgent first."""
+    """List the alert groups, most urgent first; closed ones only if asked for."""
     from flows import lookups
     from flows.group_table import footer, groups_table
     from tasks.database import Store
@@ -77,13 +81,13 @@ def alerts(
     zone = ZoneInfo(store.settings.time_zone)
     start = since_of(since, datetime.now(UTC)) if since else None
     with reading():
-        groups, totals = lookups.groups(store, limit, priority, start), lookups.totals(store)
+        groups, totals = lookups.groups(store, limit, priority, start, status), lookups.totals(store)
     if as_json:
         print_json(groups)
         return
     if groups:
         out.print(groups_table(groups, zone))
-    out.print(footer(totals, len(groups), zone, chosen=bool(priority or since)))
+    out.print(footer(totals, groups, zone, chosen=bool(priority or since)))
 
 
 @app.command(epilog=example("group d0fb63d8", "group d0fb63d8 --alerts 200"))
@@ -213,6 +217,14 @@ def health(as_json: Json = False, home: Home = None) -> None:
 app.command(epilog=example("regroup", "regroup --by hash+response --span-hours 72", "regroup --apply"))(regroup)
 app.command(epilog=example("replay", "replay priorities responses", "replay rejects --apply"))(replay)
 app.add_typer(connectors)
+app.command(
+    epilog=example(
+        "triage d0fb63d8 --status closed --reason benign --comment 'our newsletter'",
+        "triage d0fb63d8 0a91 --status in_progress --assignee zoe",
+        "triage --priority medium --older-than 30d --status closed --reason benign",
+    )
+)(triage)
+app.add_typer(allow_list)
 app.command(epilog=example("simulate", "simulate --switch rate_limit=5 --fault 503,times=3"))(simulate)
 
 

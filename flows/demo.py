@@ -125,7 +125,7 @@ def _show(settings: Settings, counts: dict[str, Any], files: list[dict[str, Any]
     groups, totals = lookups.groups(store), lookups.totals(store)
     out.print()
     out.print(groups_table(groups, zone))
-    out.print(footer(totals, len(groups), zone, chosen=False))
+    out.print(footer(totals, groups, zone, chosen=False))
     note = "" if counts["new"] or counts["changed"] else "nothing new: an earlier run has it all"
     out.print(heading("What this run did", note), summary(counts, totals.groups), sep="\n")
     out.print(heading("Whom it concerns", "from data/demo"))

@@ -12,7 +12,8 @@ from rich.text import Text
 from flows.group_table import SHORT_ID, described, priority, response, span
 from flows.layout import facts, heading, plain_table
 from flows.lookups import Page
-from flows.terminal import moment, number, out, shown, zone_name
+from flows.terminal import moment, number, out, several, shown, zone_name
+from flows.triage_tables import decisions_table, reopened_text, status_text
 
 ROOMY = 130  # columns from which on subjects have their place
 STATE = {"ok": "green", "off": "dim", "late": "yellow", "quiet": "yellow", "never_run": "yellow"}  # others: red
@@ -30,6 +31,8 @@ def group_page(page: Page, zone: ZoneInfo) -> RenderableType:
         if group[f"{name}s"]:
             parts += [heading(title, _listed(group[f"{name}s"], group[f"{name}_count"]))]
             parts.append(Columns([shown(f"  {each}") for each in group[f"{name}s"]], padding=(0, 2)))
+    if page.decisions:
+        parts += [heading("Decisions"), decisions_table(page.decisions, zone)]
     parts += [heading("Alerts", _listed(page.alerts, group["alert_count"])), _alerts(page.alerts, zone)]
     if page.exposures:
         people = f"{group['exposure_count']:,} recipients of this file without an alert"
@@ -41,8 +44,7 @@ def _title(group: dict[str, Any]) -> Text:
     what = described(group)
     name = shown(what.file_name or "unnamed file", "bold")
     kind = shown(" · ".join(part for part in (what.kind, what.file_type) if part))
-    status = group["status"].replace("_", " ")
-    return Text.assemble(name, "\n", priority(group), " · ", kind, " · ", status, "\n")
+    return Text.assemble(name, "\n", priority(group), " · ", kind, " · ", status_text(group), "\n")
 
 
 def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
@@ -57,6 +59,7 @@ def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
         ("response", Text.assemble(response(group, " · "), ("   ", ""), shown(said, "dim"))),
         ("verdicts", shown(", ".join(group["verdicts"] or []))),
         ("counts", Text(" · ".join([*counts, f"{group['exposure_count']:,} exposed"]))),
+        *_said(group, zone),
         ("seen before", _before(group)),
         ("connectors", shown(f"{', '.join(group['connectors'] or [])} ({group['product']})")),
         ("link", shown(group["detection_details_url"], limit=1000)),
@@ -66,12 +69,29 @@ def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
     return rows
 
 
+def _said(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
+    """What people decided, where they did."""
+    rows = []
+    if group["assignee"]:
+        rows.append(("assignee", shown(group["assignee"])))
+    if group["reopened_at"]:
+        rows.append(("re-opened", reopened_text(group, zone)))
+    if group["suppressed_count"]:
+        rows.append(
+            ("suppressed", Text(f"{several(group['suppressed_count'], 'more alert')} hidden by the allow-list"))
+        )
+    return rows
+
+
 def _before(group: dict[str, Any]) -> Text:
     times = group["times_seen_before"]
     if not times:
         return Text("no", style="dim")
     text = Text("once" if times == 1 else f"{times:,} times")
-    return text.append(", the last time as ").append(group["previous_group_id"][:SHORT_ID], style="cyan")
+    text.append(", the last time as ").append(group["previous_group_id"][:SHORT_ID], style="cyan")
+    if group["previous_close_reason"]:
+        text.append(f", closed as {group['previous_close_reason'].replace('_', ' ')}")
+    return text
 
 
 def _listed(rows: list[Any], count: int) -> str:
@@ -100,11 +120,15 @@ def _exposures(exposures: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     table.add_column("Verdict then", no_wrap=True)
     table.add_column("Response", no_wrap=True)
     table.add_column("Recipient", ratio=1, overflow="ellipsis", no_wrap=True)
+    machines = any(each["devices"] for each in exposures)
+    if machines:
+        table.add_column("Devices", overflow="ellipsis", no_wrap=True)
     table.add_column("Scanned when", no_wrap=True)
     for each in exposures:
         when = f"{each['direction']} the first alert" + (", also alerted" if each["also_alerted"] else "")
         disposition = each["disposition"].replace("_", " ")
-        cells = [shown(each["verdict"]), Text(disposition), shown(each["recipient"]), Text(when)]
+        devices = [shown(", ".join(each["devices"]))] if machines else []
+        cells = [shown(each["verdict"]), Text(disposition), shown(each["recipient"]), *devices, Text(when)]
         table.add_row(moment(each["detected_at"], zone), *cells)
     return table
 

@@ -9,7 +9,8 @@ from rich.text import Text
 
 from flows.layout import plain_table
 from flows.lookups import Totals
-from flows.terminal import PRIORITY, moment, number, out, shown, zone_name
+from flows.terminal import PRIORITY, moment, number, out, several, shown, zone_name
+from flows.triage_tables import STATUS
 
 WIDE = 155  # columns from which on every fact has a column of its own
 SHORT_ID = 8
@@ -115,13 +116,18 @@ def _narrow(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     return table
 
 
-def footer(totals: Totals, listed: int, zone: ZoneInfo, *, chosen: bool) -> Text:
-    """How much there is beside what the table shows, and how fresh it is."""
-    everything = sum(totals.groups.values())
-    count = f"{everything:,} group{'' if everything == 1 else 's'}"
-    line = Text.assemble("\n", (f"{listed:,} of {count}" if chosen or listed < everything else count, "bold"))
-    for name, groups in totals.groups.items():
-        line.append(" · ", "dim").append(f"{groups:,} {name}", PRIORITY.get(name, ""))
+def footer(totals: Totals, groups: list[dict[str, Any]], zone: ZoneInfo, *, chosen: bool) -> Text:
+    """How much there is beside the groups that the table shows, and how fresh it is."""
+    everything, listed = sum(totals.groups.values()), len(groups)
+    says = several(everything, "group")
+    line = Text.assemble("\n", (f"{listed:,} of {says}" if chosen or listed < everything else says, "bold"))
+    for name, count in totals.groups.items():
+        line.append(" · ", "dim").append(f"{count:,} {name}", PRIORITY.get(name, ""))
+    if totals.closed:
+        hint = "" if any(each["status"] == "closed" for each in groups) else " (--status all)"
+        line.append(f" · {totals.closed:,} closed{hint}", "dim")
+    if totals.suppressed:
+        line.append(f" · {several(totals.suppressed, 'alert')} hidden by the allow-list", "dim")
     line.append(f" · {totals.hidden:,} scans hidden as low", "dim")
     return line.append(f" · published {_clock(totals.published_at, zone)}", "dim")
 
@@ -168,4 +174,8 @@ def response(group: dict[str, Any], between: str) -> Text:
 
 
 def _status(group: dict[str, Any]) -> Text:
-    return Text(group["status"].replace("_", " "), style="dim" if group["status"] == "closed" else "")
+    """What a person decided; below it who works on it, or that it has come back and nobody does."""
+    status = Text(group["status"].replace("_", " "), style=STATUS[group["status"]])
+    if group["status"] == "new" and group["reopened_at"]:
+        return _lines(status, Text("re-opened", style="yellow"))
+    return _lines(status, shown(group["assignee"], "dim", limit=20)) if group["assignee"] else status

@@ -21,6 +21,8 @@ class Totals(NamedTuple):
     groups: dict[str, int]  # by priority, most urgent first
     hidden: int  # scans that raise no alert
     published_at: datetime | None
+    closed: int = 0  # groups among these
+    suppressed: int = 0  # alerts that the allow-list hides
 
 
 class Page(NamedTuple):
@@ -30,6 +32,7 @@ class Page(NamedTuple):
     asked_for: str | None  # the ended id that led here
     alerts: list[dict[str, Any]]  # the latest ones
     exposures: list[dict[str, Any]]  # of its hash: they concern every group of it
+    decisions: list[dict[str, Any]]  # on its alerts, latest first
 
 
 def totals(store: Store) -> Totals:
@@ -40,19 +43,26 @@ def totals(store: Store) -> Totals:
         )
         hidden = reader.rows("SELECT count(*) FROM scans WHERE priority = 'low'")[0][0]
         published_at = reader.rows("SELECT published_at FROM published")[0][0]
-    return Totals(dict(groups), hidden, published_at)
+        closed = reader.rows("SELECT count(*) FROM alert_groups WHERE status = 'closed'")[0][0]
+        suppressed = reader.rows("SELECT count(*) FROM suppressed_alerts")[0][0]
+    return Totals(dict(groups), hidden, published_at, closed, suppressed)
 
 
 def groups(
-    store: Store, limit: int | None = None, priority: str | None = None, since: datetime | None = None
+    store: Store,
+    limit: int | None = None,
+    priority: str | None = None,
+    since: datetime | None = None,
+    status: str = "all",
 ) -> list[dict[str, Any]]:
-    """Rows of `alert_groups`, most urgent first, then latest first."""
-    asked = {"priority": priority, "since": since, "limit": limit}
+    """Rows of `alert_groups`, most urgent first, then latest first. `status`: one, `open` (not closed), or `all`."""
+    asked = {"priority": priority, "since": since, "limit": limit, "status": status}
     with store.reader() as reader:
         return reader.frame(
             f"""
             {_GROUPS}
             WHERE ($priority IS NULL OR priority = $priority) AND ($since IS NULL OR last_detected_at >= $since)
+                AND ($status = 'all' OR status = $status OR ($status = 'open' AND status <> 'closed'))
             ORDER BY priority_rank, last_detected_at DESC, group_id LIMIT $limit
             """,
             asked,
@@ -69,20 +79,40 @@ def group(store: Store, asked_for: str, latest: int) -> Page:
             """
             SELECT
                 alert_id::VARCHAR AS alert_id, detected_at, priority, verdict, response, disposition, sender, recipient,
-                subject, file_name, message_id, cleared_at
+                subject, file_name, message_id, cleared_at, status
             FROM alerts WHERE group_id = $id::UUID ORDER BY detected_at DESC, alert_id LIMIT $latest
             """,
             of_group,
         )
         exposures = reader.frame(
             """
-            SELECT detected_at, recipient, verdict, disposition, direction, also_alerted
+            SELECT detected_at, recipient, verdict, disposition, direction, also_alerted, display_name, devices
             FROM exposures WHERE tenant = $tenant AND file_sha256 = $hash
             ORDER BY detected_at DESC, scan_id LIMIT $latest
             """,
             {"tenant": found["tenant"], "hash": found["file_sha256"], "latest": latest},
         )
-    return Page(found, ended, alerts.to_dicts(), exposures.to_dicts())
+        decisions = reader.frame(
+            """
+            SELECT
+                decision_id::VARCHAR AS decision_id, "at", "by", status, close_reason, max(assignee) AS assignee,
+                comment, count(*) AS alerts
+            FROM triage_log SEMI JOIN alerts a ON a.alert_id = triage_log.alert_id AND a.group_id = $id::UUID
+            GROUP BY ALL ORDER BY "at" DESC LIMIT $latest
+            """,
+            of_group,
+        )
+    return Page(found, ended, alerts.to_dicts(), exposures.to_dicts(), decisions.to_dicts())
+
+
+def allow_list(store: Store, *, ended: bool) -> list[dict[str, Any]]:
+    """Rows of `allow_list`, active ones first, then latest first; those that have ended only if asked for."""
+    with store.reader() as reader:
+        return reader.frame(
+            "SELECT * REPLACE (entry_id::VARCHAR AS entry_id) FROM allow_list WHERE active OR $ended "
+            "ORDER BY active DESC, created_at DESC, entry_id",
+            {"ended": ended},
+        ).to_dicts()
 
 
 def health(store: Store) -> list[dict[str, Any]]:

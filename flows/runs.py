@@ -58,8 +58,11 @@ def summary(counts: dict[str, Any], groups: dict[str, int] | None) -> Table:
         ("accepted", Text(f"{counts['accepted']:,}").append(f"   {detail}", style="dim")),
         ("rejected", Text(f"{counts['rejected']:,}", style="yellow" if counts["rejected"] else "dim")),
         ("hidden as low", Text(f"{counts['low']:,}")),
-        ("alerts", Text(f"{counts['alerts']:,}").append(f"   {counts['high']:,} high", style="dim")),
+        ("alerts", Text(f"{counts['alerts']:,}").append(f"   {_of_alerts(counts)}", style="dim")),
     ]
+    for name, title in (("exposures", "exposed"), ("shown_again", "shown again")):
+        if counts[name]:
+            rows.append((title, Text(f"{counts[name]:,}").append(f"   {EXPLAINED[name]}", style="dim")))
     if groups is not None:
         rows.append(("groups", _by_priority(groups).append("   in all", style="dim")))
     for name, title in (("late", "came late"), ("refusals", "throttled"), ("outside", "outside")):
@@ -69,6 +72,17 @@ def summary(counts: dict[str, Any], groups: dict[str, int] | None) -> Table:
         if counts[name]:
             rows.append((title, shown(", ".join(counts[name]), "yellow", limit=1000)))
     return facts(rows)
+
+
+EXPLAINED = {
+    "exposures": "scans without alert whose file turned out to be dangerous",
+    "shown_again": "alerts whose entry of the allow-list has expired",
+}
+
+
+def _of_alerts(counts: dict[str, Any]) -> str:
+    hidden = f" · {counts['suppressed']:,} hidden by the allow-list" if counts["suppressed"] else ""
+    return f"{counts['high']:,} high{hidden}"
 
 
 def _by_priority(groups: dict[str, int]) -> Text:

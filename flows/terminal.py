@@ -56,6 +56,11 @@ def number(value: int | None, style: str = "") -> Text:
     return Text(f"{value:,}", style=style if value else "dim")
 
 
+def several(count: int, thing: str) -> str:
+    """So many things: 1 alert, 2 alerts."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {'entries' if thing == 'entry' else thing + 's'}"
+
+
 def moment(value: datetime | None, zone: ZoneInfo, form: str = "%Y-%m-%d %H:%M") -> Text:
     """A point in time as a clock in `zone` shows it."""
     return Text("-", style="dim") if value is None else Text(value.astimezone(zone).strftime(form))

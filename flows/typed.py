@@ -28,3 +28,11 @@ def since_of(text: str, now: datetime) -> datetime:
     if ago is None:
         return moment_of(text)
     return max(now - int(ago[1]) * _UNIT[ago[2]], datetime(1970, 1, 1, tzinfo=UTC)) if int(ago[1]) < 10**5 else now
+
+
+def until_of(text: str, now: datetime) -> datetime:
+    """A time as typed, or in how long: 90min, 24h, 30d, 2w. Raises OperatorError."""
+    ahead = _AGO.fullmatch(text.strip())
+    if ahead is None:
+        return moment_of(text)
+    return min(now + min(int(ahead[1]), 10**4) * _UNIT[ahead[2]], datetime(9999, 1, 1, tzinfo=UTC))

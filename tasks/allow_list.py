@@ -76,27 +76,48 @@ def remove(store: "Store", asked: list[str]) -> Ended:
     return Ended(entries, shown_again)
 
 
-def _checked(transaction: "Transaction", entry: Entry, now: datetime) -> Entry:
-    """The entry as it is stored. Raises EntryRefused."""
+def active_id(store: "Store", entry: Entry) -> str:
+    """Id of the active entry with this kind and value. Raises EntryRefused."""
+    with store.transaction() as transaction:
+        known = _active(transaction, entry._replace(value=_normalised(entry)), datetime(1970, 1, 1, tzinfo=UTC))
+    if known is None:
+        raise EntryRefused(f"No active entry hides the {entry.kind} '{plain(entry.value)}'. Nothing was changed.")
+    return known
+
+
+def _normalised(entry: Entry) -> str:
+    """The value as alerts have it. Raises EntryRefused where it can be none."""
     form, says = FORMS[entry.kind]
     value = entry.value.strip().lower().removeprefix("@" if entry.kind == "sender_domain" else "")
     if not re.fullmatch(form, value):
         raise EntryRefused(f"'{plain(entry.value)}' is no {entry.kind}: give {says}.")
-    if not entry.reason.strip() or not entry.author.strip():
+    return value
+
+
+def _active(transaction: "Transaction", entry: Entry, now: datetime) -> str | None:
+    """Id of the entry that hides the same, and not only until the next run ends it."""
+    found = transaction.rows(
+        "SELECT entry_id::VARCHAR FROM internal.allow_list "
+        "WHERE ended_at IS NULL AND tenant = $tenant AND kind = $kind AND value = $value "
+        "AND (expires_at IS NULL OR expires_at > $now)",
+        {"tenant": entry.tenant, "kind": entry.kind, "value": entry.value, "now": now},
+    )
+    return str(found[0][0]) if found else None
+
+
+def _checked(transaction: "Transaction", entry: Entry, now: datetime) -> Entry:
+    """The entry as it is stored. Raises EntryRefused."""
+    entry = entry._replace(value=_normalised(entry), reason=entry.reason.strip(), author=entry.author.strip())
+    if not entry.reason or not entry.author:
         raise EntryRefused("An entry needs a reason and an author: somebody will ask why these alerts are hidden.")
     if entry.expires_at is not None and entry.expires_at <= now:
         raise EntryRefused("The expiry lies in the past. Give a later one, or none.")
-    same = transaction.rows(
-        "SELECT left(entry_id::VARCHAR, 8) FROM internal.allow_list "
-        "WHERE ended_at IS NULL AND tenant = $tenant AND kind = $kind AND value = $value "
-        "AND (expires_at IS NULL OR expires_at > $now)",
-        {"tenant": entry.tenant, "kind": entry.kind, "value": value, "now": now},
-    )
-    if same:
+    same = _active(transaction, entry, now)
+    if same is not None:
         raise EntryRefused(
-            f"The entry {same[0][0]} hides this {entry.kind} already. Remove it first if reason or expiry have changed."
+            f"The entry {same[:8]} hides this {entry.kind} already. Remove it first if reason or expiry have changed."
         )
-    return entry._replace(value=value, reason=entry.reason.strip(), author=entry.author.strip())
+    return entry
 
 
 def _one(transaction: "Transaction", asked: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Decision(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """Which alerts, by what they are: all conditions hold."""
+    """Which alerts that are not closed, by what they are: all conditions hold."""
 
     tenant: str | None = None
     priority: str | None = None
@@ -54,7 +54,11 @@ class Filter(NamedTuple):
     sender_domain: str | None = None
     before: datetime | None = None
     """detected before"""
-    status: Status | None = None
+
+    def refuse_any(self) -> None:
+        """Refuse a filter beside ids: which of the two was meant?"""
+        if any(value is not None for value in self):
+            raise TriageRefused("Name ids or choose by a filter, not both. Nothing was changed.")
 
 
 class Decided(NamedTuple):
@@ -67,17 +71,21 @@ class Decided(NamedTuple):
 
 
 def find(store: "Store", chosen: Filter, decision: Decision) -> pl.DataFrame:
-    """alert_id, group_id of the alerts that a filter finds and that the decision would change."""
+    """alert_id, group_id of the alerts that a filter finds and that the decision would change. Raises TriageRefused."""
     check(decision)
     wanted = {name: value for name, value in chosen._asdict().items() if value is not None}
     if not wanted:
         raise TriageRefused("Name what to decide on: ids of groups or alerts, or at least one filter.")
     columns = {"before": "a.detected_at < $before", "sender_domain": "domain_of(a.sender) = $sender_domain"}
-    conditions = [columns.get(name, f"a.{name} = ${name}") for name in wanted]
+    conditions = ["a.shown", "a.status <> 'closed'"]
+    conditions += [columns.get(name, f"a.{name} = ${name}") for name in wanted]
     values = {name: value.lower() if name.startswith(("file", "sender")) else value for name, value in wanted.items()}
     with store.transaction() as transaction:
-        seen = transaction.frame(f"{SEEN} WHERE a.shown AND {' AND '.join(conditions)}", values)
-    return seen.filter(changes(decision)).select("alert_id", "group_id")
+        seen = transaction.frame(f"{SEEN} WHERE {' AND '.join(conditions)}", values)
+    found = seen.filter(changes(decision)).select("alert_id", "group_id")
+    if found.is_empty():
+        raise TriageRefused("No alert that is not closed fits that choice and would change.")
+    return found
 
 
 def decide(

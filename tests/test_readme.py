@@ -34,6 +34,8 @@ SECTIONS = [
     "Running on a schedule",
     "Backfills",
     "The tables",
+    "Triage",
+    "Allow-list",
     "Settings",
     "Your own priorities and responses",
     "Changing the rules later",
@@ -137,7 +139,7 @@ def test_every_command_it_names_exists() -> None:
     named = set(
         re.findall(r"attachment-alerts ([a-z][a-z-]+(?: (?:add|apply|list|show|rename|rotate|remove)\b)?)", README)
     )
-    assert named - {*known, "connectors", "test-connection"} == set()
+    assert named - {*known, "connectors", "allow-list", "test-connection"} == set()
 
 
 def test_every_check_of_the_connection_test_is_explained() -> None:
@@ -172,7 +174,7 @@ def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 QUERIES = blocks("sql")
-EMPTY_IN_THE_DEMO = ("FROM scan_changes", "WHERE file_sha256 = ")
+EMPTY_IN_THE_DEMO = ("FROM scan_changes", "WHERE file_sha256 = ", "FROM triage_log", "FROM allow_list")
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.split("FROM ", 1)[1].split()[0])

@@ -1,0 +1,142 @@
+"""Decisions and the allow-list by command and by form: both do what `tasks/triage.py` and `tasks/allow_list.py` do."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.triage import allow_list_flow, triage
+from tasks.database import Store
+from tests.flows.command import NARROW, WIDE, Command
+from tests.scans import begun, load, rows, scan
+
+LOW = scan(1, "safe", recipient="bob@contoso.example")
+
+
+@pytest.fixture
+def store(home: Path) -> Store:
+    """Two groups: one of a dangerous file that somebody also got without an alert, one of an undecided file."""
+    store = begun(home)
+    load(store, [[scan(0), scan(0.5, sender="x@good.example"), LOW, scan(1, "timeout", file_sha256="cd" * 32)]])
+    store.publish()
+    return store
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(capsys)
+
+
+def listed(command: Command, *more: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(command("alerts", "--json", *more).out)
+    return found
+
+
+def test_from_new_to_closed_and_back(store: Store, command: Command) -> None:
+    high, medium = (each["group_id"] for each in listed(command))
+    says = command("triage", high[:8], "--status", "in_progress", "--assignee", "zoe\x1b[2J", "--by", "ann")
+    assert (says.status, says.err.strip()) == (0, "2 alerts of 1 group: in progress.")
+    for command.width in (NARROW, WIDE):
+        shown = command("alerts").out
+        assert "in progress" in shown
+        assert r"zoe\x1b[2J" in shown
+    decided = command(
+        "triage", high, medium, "--status", "closed", "--reason", "true_positive", "--comment", "=cmd", "--json"
+    )
+    assert json.loads(decided.out)["groups"] == [high, medium]
+    assert listed(command) == []
+    assert "0 of 2 groups · 1 high · 1 medium · 2 closed (--status all)" in command("alerts").out
+    assert [each["group_id"] for each in listed(command, "--status", "closed")] == [high, medium]
+    load(store, [[scan(0.7)]])
+    store.publish()
+    assert [each["status"] for each in listed(command)] == ["new"]
+    assert "re-opened" in command("alerts").out
+    page = command("group", high).out
+    assert "by new alert" in page
+    assert all(words in page for words in ("closed as true positive", "=cmd", "ann", "1 recipients of this file"))
+
+
+def test_a_choice_shows_its_number_and_asks(store: Store, command: Command) -> None:
+    choice = ("triage", "--sender-domain", "good.example", "--status", "closed", "--reason", "benign")
+    says = command(*choice)
+    assert says.status == 1
+    assert "1 alert of 1 group would be closed as benign. Decide? There is no terminal to ask." in says.err
+    assert rows(store, "SELECT * FROM triage_log") == []
+    assert command(*choice, "--yes").err.strip() == "1 alert of 1 group: closed as benign."
+    older = command("triage", "--older-than", "1d", "--status", "closed", "--reason", "benign", "--yes", "--json")
+    assert json.loads(older.out)["alerts"] == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (["triage", "zz", "--status", "closed", "--reason", "benign"], "No group has an id that begins with 'zz'"),
+        (["triage", "--status", "new"], "Name what to decide on"),
+        (["triage", "zz", "--priority", "high", "--status", "new"], "Name ids or choose by a filter, not both"),
+        (["triage", "--priority", "high", "--status", "closed"], "Closing needs a reason"),
+        (["triage", "--hash", "ee" * 32, "--status", "in_progress", "--yes"], "No alert that is not closed fits"),
+        (["allow-list", "add", "hash", "x", "--reason", "y"], "'x' is no hash: give 64 hexadecimal digits"),
+        (["allow-list", "add", "sender", "a@b", "--reason", "y", "--expires", "soon"], "'soon' is no time"),
+        (["allow-list", "remove", "zz"], "No active entry has an id that begins with 'zz'"),
+    ],
+)
+def test_what_makes_no_sense_is_one_clear_line(call: list[str], sentence: str, store: Store, command: Command) -> None:
+    says = command(*call)
+    assert (says.status, says.out, says.err.count("\n")) == (1, "", 1)
+    assert sentence in says.err
+
+
+def test_the_allow_list_from_adding_to_removing(store: Store, command: Command) -> None:
+    add = ("allow-list", "add", "sender_domain", "good.example", "--reason", "our \x1b newsletter", "--expires", "30d")
+    assert "It would hide 1 stored alert, and 0 groups as a whole. Add it?" in command(*add).err
+    assert command("allow-list", "list").err.strip() == "The allow-list is empty."
+    entry = json.loads(command(*add, "--yes", "--json").out)
+    assert (entry["alerts"], entry["groups"]) == (1, 0)
+    for command.width in (NARROW, WIDE):
+        table = command("allow-list", "list").out
+        assert entry["entry_id"][:8] in table
+        assert r"our \x1b" in table
+    expires_at = datetime.fromisoformat(json.loads(command("allow-list", "list", "--json").out)[0]["expires_at"])
+    assert timedelta(days=29) < expires_at - datetime.now(UTC) <= timedelta(days=30)
+    assert "1 alert hidden by the allow-list" in command("alerts").out
+    assert "1 more alert hidden by the allow-list" in command("group", listed(command)[0]["group_id"]).out
+    assert command("allow-list", "remove", entry["entry_id"][:6]).err.strip() == "1 entry removed; 1 alert shown again."
+    assert json.loads(command("allow-list", "list", "--json").out) == []
+    assert [each["active"] for each in json.loads(command("allow-list", "list", "--all", "--json").out)] == [False]
+    assert "ended" in command("allow-list", "list", "--all").out
+
+
+def test_the_form_of_triage(prefect_api: None, store: Store) -> None:
+    properties: dict[str, Any] = triage.parameters.properties
+    assert properties["status"]["enum"] == ["in_progress", "closed", "new"]
+    assert properties["close_reason"]["enum"] == ["none", "true_positive", "false_positive", "benign", "duplicate"]
+    assert all(each["description"] for each in properties.values())
+    counted = triage("ann", "closed", "benign", priority="high", return_state=True)
+    assert counted.name == "Counted"
+    assert str(counted.message).startswith("2 alerts of 1 groups would change")
+    assert rows(store, "SELECT * FROM triage_log") == []
+    done = triage("ann", "closed", "benign", priority="high", confirm=True, return_state=True)
+    assert done.is_completed()
+    medium = rows(store, "SELECT group_id::VARCHAR FROM alert_groups WHERE priority = 'medium'")[0][0]
+    done = triage("bob", "in_progress", groups=f" {medium[:8]},{medium}", assignee="bob", return_state=True)
+    assert done.message == "1 alerts of 1 groups are in progress."
+    refused = triage("bob", "closed", groups=medium, return_state=True)
+    assert refused.is_failed()
+    assert str(refused.message).startswith("Closing needs a reason")
+    with store.reader() as reader:
+        told = reader.rows('SELECT DISTINCT status, assignee, "by" FROM triage_log ORDER BY ALL')
+    assert told == [("closed", None, "ann"), ("in_progress", "bob", "bob")]
+
+
+def test_the_form_of_the_allow_list(prefect_api: None, store: Store) -> None:
+    entry: dict[str, Any] = {"author": "ann", "kind": "sender", "value": "x@good.example", "reason": "known"}
+    counted = allow_list_flow(action="add", **entry, return_state=True)
+    assert (counted.name, counted.result()) == ("Counted", {"alerts": 1, "groups": 0})
+    assert allow_list_flow(action="add", **entry, confirm=True, return_state=True).is_completed()
+    again = allow_list_flow(action="add", **entry, confirm=True, return_state=True)
+    assert again.is_failed() and "hides this sender already" in str(again.message)
+    removed = allow_list_flow(action="remove", **entry, return_state=True)
+    assert removed.message == "1 alerts are shown again."
+    assert allow_list_flow(action="remove", **entry, return_state=True).is_failed()
