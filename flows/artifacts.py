@@ -27,7 +27,7 @@ from tasks.ledger import Source
 from tasks.overview import Overview, overview
 from tasks.publishing import Publisher
 from tasks.summary import Summary
-from tasks.window import Interval
+from tasks.window import Interval, Trigger
 
 log = logging.getLogger("attachment_alerts.pull")
 
@@ -40,7 +40,7 @@ class Told:
     """What a run knows about itself so far; filled in as it goes on."""
 
     connector: str
-    trigger: str
+    trigger: Trigger
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     store: Store | None = None
     source: Source | None = None
@@ -53,7 +53,7 @@ class Told:
 
 
 @contextmanager
-def telling(connector: str, trigger: str) -> Iterator[Told]:
+def telling(connector: str, trigger: Trigger) -> Iterator[Told]:
     """Write the pages of a run when it ends, however it ends."""
     told = Told(connector, trigger)
     try:

@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
+from flows import events
 from flows.artifacts import Told, progress_artifact, telling
 from flows.run_page import Outcome
 from flows.slices import Pull, Stages, pull_slices, record_failure
@@ -82,7 +83,7 @@ def poll(name: str, make_stages: MakeStages) -> State[Any]:
             _fetch(begun, [*cut(window, "poll", settings), *recheck], told)
             if recheck:
                 _note_recheck(begun, told.summary)
-            _publish(begun, told.summary)
+            _conclude(begun, told)
 
     return _state_of(name, "poll", work)
 
@@ -104,7 +105,7 @@ def backfill(name: str, make_stages: MakeStages, start: datetime, end: datetime,
             for note in told.notes:
                 log.info("%s", note)
             _fetch(begun, cut(window, "backfill", settings), told)
-            _publish(begun, told.summary)
+            _conclude(begun, told)
 
     return _state_of(name, "backfill", work)
 
@@ -132,8 +133,9 @@ def _fetch(begun: Begun, slices: list[Slice], told: Told) -> None:
         pull_slices(begun.pull._replace(progress=progress), slices, told.summary)
 
 
-def _publish(begun: Begun, summary: Summary) -> None:
-    begun.pull.publisher.at_end(turned=bool(summary.failed) != begun.pull.beginning.failing)
+def _conclude(begun: Begun, told: Told) -> None:
+    begun.pull.publisher.at_end(turned=bool(told.summary.failed) != begun.pull.beginning.failing)
+    events.end_of_run(begun.pull.store, begun.pull.source, told.trigger, told.summary)
 
 
 def _note_recheck(begun: Begun, summary: Summary) -> None:
@@ -175,6 +177,7 @@ def _begun(told: Told, make_stages: MakeStages, patience: float | None, asked: I
             )
             record_failure(store, source, Slice(begin, max(begin, asked.end), trigger), error)
             publisher.at_end(turned=not beginning.failing)
+            events.end_of_run(store, source, trigger, Summary(failed=1))
             raise
         yield Begun(Pull(stages, source, store, beginning, publisher, turn, stop), now)
 

@@ -7,6 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from flows import events
 from flows.pull import RunFailed
 from tasks.database import Store
 from tasks.errors import AlertsError
@@ -35,7 +36,9 @@ def regroup(
         apply: Change the groups, in one transaction. Without it nothing is changed.
     """
     try:
-        counts = regrouped(Store(load_settings()), group_by, gap_hours, span_hours, apply=apply)
+        store = Store(load_settings())
+        counts = regrouped(store, group_by, gap_hours, span_hours, apply=apply)
+        events.after_change(store)
     except AlertsError as error:
         return Failed(message=str(error), data=RunFailed(str(error), {}))
     verb = "became" if apply else "would become"

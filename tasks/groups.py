@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from tasks import notices
 from tasks.alerts import MOMENT
 from tasks.grouping import Assigned, assign_ids, partition
 from tasks.priority import DISPOSITIONS
@@ -136,6 +137,7 @@ def record_ids(transaction: "Transaction", assigned: Assigned, now: datetime) ->
 def refresh_groups(transaction: "Transaction", group_ids: pl.Series, moments: pl.Series, now: datetime) -> None:
     """Make all that is stored of these groups anew from their alerts: stored ones, and new ones of these moments."""
     affected = group_ids.alias("group_id").to_frame()
+    notices.remember(transaction, affected, now)
     facts = {"now": now, "dispositions": list(DISPOSITIONS), **_stretch(transaction, affected, moments)}
     decided = _keep_status(transaction, affected)
     _run(transaction, "refresh_groups", facts, affected)
@@ -148,6 +150,7 @@ def refresh_groups(transaction: "Transaction", group_ids: pl.Series, moments: pl
 def refresh_status(transaction: "Transaction", group_ids: pl.Series, now: datetime) -> None:
     """Say of these groups what people have decided by now; nothing else about them has changed."""
     affected = group_ids.alias("group_id").to_frame()
+    notices.remember(transaction, affected, now)
     facts = {"now": now, **_stretch(transaction, affected, pl.Series([], dtype=MOMENT))}
     _keep_status(transaction, affected)
     _run(transaction, "refresh_status", facts, affected)
@@ -201,6 +204,7 @@ def update_exposures(transaction: "Transaction", touched: pl.DataFrame, exposed:
             answer = transaction.rows(statement, touched=touched)
             found += answer[0][0] if "INSERT INTO internal.exposed_scans" in statement else 0
     if not counted.is_empty():
+        notices.remember_hashes(transaction, counted)
         for statement in statements("count_exposures"):
             transaction.run(statement, counted=counted)
     return found

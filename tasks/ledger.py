@@ -130,7 +130,7 @@ def _register(transaction: "Transaction", source: Source) -> None:
 def _begin_at(transaction: "Transaction", source: Source, now: datetime) -> None:
     """Keep the origin, from the connector's first poll on."""
     transaction.run(
-        "UPDATE internal.connectors SET origin = $origin, rechecked_at = $now "
+        "UPDATE internal.connectors SET origin = $origin, rechecked_at = $now, first_polled_at = $now "
         "WHERE connector_id = $id AND origin IS NULL",
         {
             "origin": (now - source.first_look_back).replace(microsecond=0),

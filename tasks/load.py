@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from tasks import ledger
+from tasks import ledger, notices
 from tasks.alerts import SCAN_SCHEMA
 from tasks.directory.tables import correlate
 from tasks.grouping import group_key
@@ -266,6 +266,7 @@ def _resolve(transaction: "Transaction", resolved: Iterable[str]) -> int:
 
 
 def close_slice(transaction: "Transaction", source: ledger.Source, piece: Slice, report: ledger.Report) -> None:
-    """Record a complete slice and its coverage, in the same transaction as its rows."""
+    """Record a complete slice, its coverage and what is to be told of it, in the same transaction as its rows."""
     ledger.record(transaction, source, [report])
     ledger.cover(transaction, source, piece)
+    notices.note(transaction, notices.cause_of(transaction, source, piece), datetime.now(UTC), source.connector_id)

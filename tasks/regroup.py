@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from tasks import notices
 from tasks.grouping import Assigned, assign_ids, group_key, partition
 from tasks.groups import record_ids, refresh_groups, update_exposures
 from tasks.settings import Settings
@@ -142,4 +143,5 @@ def write_groups(transaction: "Transaction", plan: Plan, now: datetime) -> bool:
     # Groups that were made anew have lost their count of exposures; which hashes are dangerous has not changed.
     hashes = touched.select("tenant", "file_sha256").drop_nulls().unique()
     update_exposures(transaction, hashes.clear(), hashes)
+    notices.note(transaction, "regroup", now)
     return True

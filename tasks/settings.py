@@ -82,6 +82,17 @@ class Settings(BaseSettings):
         default="cp1252",
         description="encoding of exports that are neither UTF-8 nor UTF-16: that of the exporting Windows",
     )
+    notify: str = Field(
+        default="",
+        description="where messages go: saved notification blocks of Prefect, `slack-webhook/security, …`; "
+        "none: nowhere",
+    )
+    notify_per_hour: int = Field(
+        default=20, ge=0, description="messages about single groups in an hour; what goes beyond is one digest"
+    )
+    remind_hours: int = Field(
+        default=4, ge=0, description="a high group that is still new after so many hours is reminded of once; 0: never"
+    )
     time_zone: str = Field(default="UTC", description="time zone in which the terminal shows times")
 
     @field_validator("home")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
+from tasks import notices
 from tasks.alerts import MOMENT
 from tasks.groups import refresh_groups, update_exposures
 
@@ -104,7 +105,11 @@ def end_due(transaction: "Transaction", now: datetime) -> int:
         "SELECT entry_id::VARCHAR AS entry_id FROM internal.allow_list WHERE ended_at IS NULL AND expires_at <= $now",
         {"now": now},
     )
-    return end(transaction, due["entry_id"], now) if not due.is_empty() else 0
+    if due.is_empty():
+        return 0
+    shown_again = end(transaction, due["entry_id"], now)
+    notices.note(transaction, "expiry", now)
+    return shown_again
 
 
 def end(transaction: "Transaction", entry_ids: pl.Series, now: datetime) -> int:

@@ -27,6 +27,8 @@ counts AS (
     SELECT
         group_id,
         count(*) FILTER (shown AND disposition = 'released') AS released_count,
+        CASE WHEN bool_or(shown AND dangerous) THEN count(*) FILTER (shown AND disposition = 'released') ELSE 0 END
+            AS dangerous_released_count,
         min(list_position($dispositions, disposition)) FILTER (shown) AS worst,
         count(*) FILTER (shown) AS alert_count,
         count(*) FILTER (NOT shown) AS suppressed_count,
@@ -43,8 +45,8 @@ counts AS (
 )
 SELECT
     group_id, w.tenant, w.group_key, w.priority, w.priority_rank, w.sub_classification, w.file_sha256, w.file_type,
-    n.file_name, coalesce($dispositions[c.worst], w.disposition) AS worst_disposition, c.released_count, c.alert_count,
-    c.suppressed_count, c.recipient_count, 0 AS exposure_count,
+    n.file_name, coalesce($dispositions[c.worst], w.disposition) AS worst_disposition, c.released_count,
+    c.dangerous_released_count, c.alert_count, c.suppressed_count, c.recipient_count, 0 AS exposure_count,
     coalesce(c.first_detected_at, c.starts_at) AS first_detected_at,
     coalesce(c.last_detected_at, c.ends_at) AS last_detected_at, c.starts_at, c.ends_at, c.first_loaded_at,
     $now AS last_changed_at, c.cleared_at

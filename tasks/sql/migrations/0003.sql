@@ -66,3 +66,28 @@ UPDATE internal.groups SET starts_at = first_detected_at, ends_at = last_detecte
 
 -- Whether the connector's schedule is switched on, as far as somebody has told: without a server nobody does.
 ALTER TABLE internal.connectors ADD COLUMN polling BOOLEAN;
+-- Notices: what happened to a group or a connector and is to be told. Written in the transaction of the change, told
+-- after its commit; told_with is the id of the event that tells it, fixed before it is sent, so that what is sent again
+-- after a crash is known to be the same.
+CREATE TABLE internal.notices (
+    notice_id UUID NOT NULL,
+    tenant VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    group_id UUID,
+    connector_id UUID,
+    cause VARCHAR NOT NULL,
+    digest BOOLEAN NOT NULL,
+    urgent BOOLEAN,
+    "at" TIMESTAMPTZ NOT NULL,
+    claimed_at TIMESTAMPTZ,
+    told_with UUID,
+    told_at TIMESTAMPTZ
+);
+
+ALTER TABLE internal.groups ADD COLUMN dangerous_released_count BIGINT DEFAULT 0;
+UPDATE internal.groups g SET dangerous_released_count = g.released_count
+WHERE g.group_id IN (SELECT group_id FROM internal.alert_scans WHERE dangerous);
+
+ALTER TABLE internal.connectors ADD COLUMN first_polled_at TIMESTAMPTZ;
+ALTER TABLE internal.connectors ADD COLUMN told_state VARCHAR;
+ALTER TABLE internal.connectors ADD COLUMN told_gap_at TIMESTAMPTZ;

@@ -1,0 +1,104 @@
+"""What is to be told: written in the transaction of the change, told after its commit (an outbox).
+
+Whatever makes groups anew says first which ones (`remember`), and whoever ends the transaction compares them with what
+they have become (`note`): one notice for each group and change, however many alerts or steps it took. Telling is
+claiming, sending, and `told`. A run that is killed in between leaves the claim behind; it lapses, and the next run
+sends the same events with the same ids.
+"""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+from uuid import UUID
+
+import polars as pl
+
+from tasks.schema import statements
+from tasks.window import Slice
+
+if TYPE_CHECKING:
+    from tasks.database import Transaction
+    from tasks.ledger import Source
+
+Cause = Literal["poll", "first_look_back", "recheck", "backfill", "regroup", "replay", "expiry", "reminder"]
+LIVE: tuple[Cause, ...] = ("poll", "expiry")
+"""What comes as it happens is told one by one; the rest is a run's digest."""
+
+BEFORE = """
+    CREATE TEMP TABLE IF NOT EXISTS groups_before (
+        group_id UUID, shown BOOLEAN, since TIMESTAMPTZ, tenant VARCHAR, alike VARCHAR, priority_rank TINYINT,
+        status VARCHAR, suppressed_count BIGINT, exposure_count BIGINT, released BIGINT
+    )
+"""
+REMEMBER = """
+    INSERT INTO groups_before
+    SELECT
+        a.group_id, coalesce(g.alert_count > 0, false), $since, g.tenant,
+        coalesce(g.file_sha256, g.group_key::VARCHAR), g.priority_rank, g.status, g.suppressed_count,
+        g.exposure_count, g.dangerous_released_count
+    FROM (SELECT DISTINCT group_id::UUID AS group_id FROM affected) a LEFT JOIN internal.groups g USING (group_id)
+    ANTI JOIN groups_before b ON a.group_id = b.group_id
+"""
+OF_HASHES = "SELECT group_id::VARCHAR AS group_id FROM internal.groups SEMI JOIN counted USING (tenant, file_sha256)"
+
+
+def remember(transaction: "Transaction", affected: pl.DataFrame, since: datetime) -> None:
+    """Keep what these groups (group_id) were before this transaction; what is new in them was raised `since` then."""
+    transaction.run(BEFORE)
+    transaction.run(REMEMBER, {"since": since}, affected=affected)
+
+
+def remember_hashes(transaction: "Transaction", counted: pl.DataFrame) -> None:
+    """The same for all groups of these hashes (tenant, file_sha256), whose exposures are about to be counted."""
+    remember(transaction, transaction.frame(OF_HASHES, counted=counted), datetime.max.replace(tzinfo=UTC))
+
+
+def note(transaction: "Transaction", cause: Cause, now: datetime, connector_id: UUID | None = None) -> None:
+    """Write down what this transaction has changed that somebody may have to be told."""
+    transaction.run(BEFORE)
+    facts = {"cause": cause, "in_bulk": cause not in LIVE, "now": now, "connector_id": connector_id}
+    for statement in statements("note_changes"):
+        transaction.run(statement, {name: facts[name] for name in facts if f"${name}" in statement})
+
+
+def cause_of(transaction: "Transaction", source: "Source", piece: Slice) -> Cause:
+    """Why a slice is read. What lies before a connector's first poll is its first look back, also when it is late."""
+    if piece.trigger != "poll":
+        return piece.trigger
+    first = transaction.rows(
+        "SELECT first_polled_at FROM internal.connectors WHERE connector_id = $id", {"id": source.connector_id}
+    )
+    return "first_look_back" if first and first[0][0] and piece.end <= first[0][0] else "poll"
+
+
+STANDS = """
+    SELECT
+        c.told_state, h.state, c.told_gap_at,
+        (SELECT max(end_at) FROM internal.holes WHERE connector_id = $connector_id) AS gap_at
+    FROM internal.connectors c JOIN connector_health h ON c.tenant = h.tenant AND c.name = h.connector
+    WHERE c.connector_id = $connector_id
+"""
+SAID = {"failing": "lost", "auth_failed": "lost", "quiet": "quiet", "ok": "back"}
+"""State of the health → what is said of it; the others say nothing new of the connection."""
+
+
+def note_connector(transaction: "Transaction", source: "Source", cause: Cause, now: datetime) -> str:
+    """Write down how a connector fares at the end of a run, where that is not what was said of it last; its state."""
+    known = {"connector_id": source.connector_id}
+    told_state, state, told_gap_at, gap_at = transaction.rows(STANDS, known)[0]
+    says = SAID.get(state, told_state)
+    kinds = [f"connector_{says}"] if says != told_state and (says, told_state) != ("back", None) else []
+    # A gap that became smaller is the same one, and no gap opens before another but by a change of the origin.
+    kinds += ["gap_found"] if gap_at and (told_gap_at is None or gap_at > told_gap_at) else []
+    if kinds or says != told_state:
+        transaction.run(
+            "UPDATE internal.connectors SET told_state = $says, told_gap_at = greatest(told_gap_at, $gap_at) "
+            "WHERE connector_id = $connector_id",
+            {"says": says, "gap_at": gap_at, **known},
+        )
+    for kind in kinds:
+        transaction.run(
+            "INSERT INTO internal.notices BY NAME SELECT uuid() AS notice_id, $tenant AS tenant, $kind AS kind, "
+            '$connector_id AS connector_id, $cause AS cause, false AS digest, $now AS "at"',
+            {"tenant": source.tenant, "kind": kind, "cause": cause, "now": now, **known},
+        )
+    return str(state)

@@ -1,0 +1,37 @@
+-- A high group that is still new some hours after it was told of is told of once more.
+INSERT INTO internal.notices BY NAME
+WITH told AS (
+    SELECT i.current_group_id AS group_id, max(n.told_at) AS told_at, arg_max(n.digest, n.told_at) AS digest
+    FROM internal.notices n JOIN internal.group_ids i USING (group_id)
+    WHERE n.kind IN ('group_opened', 'group_reopened', 'group_raised') AND n.told_with IS NOT NULL
+    GROUP BY ALL
+),
+reminded AS (
+    SELECT i.current_group_id AS group_id, max(n."at") AS reminded_at
+    FROM internal.notices n JOIN internal.group_ids i USING (group_id) WHERE n.kind = 'reminder' GROUP BY ALL
+)
+SELECT
+    uuid() AS notice_id, g.tenant, 'reminder' AS kind, g.group_id, 'reminder' AS cause, t.digest, $now AS "at"
+FROM told t JOIN internal.groups g USING (group_id) LEFT JOIN reminded r USING (group_id)
+WHERE $remind AND t.told_at <= $remind_before AND (r.reminded_at IS NULL OR r.reminded_at < t.told_at)
+    AND g.priority = 'high' AND g.status = 'new' AND g.alert_count > 0 AND g.cleared_at IS NULL;
+
+-- What waits to be told and is this run's to tell: single messages of any run, of a digest what its own run brought.
+-- What a killed run left comes with a later one.
+CREATE OR REPLACE TEMP TABLE claimed AS
+SELECT * FROM internal.notices
+WHERE told_at IS NULL AND (claimed_at IS NULL OR claimed_at < $lapsed)
+    AND (
+        NOT digest OR cause IN ('regroup', 'replay', 'expiry', 'reminder') OR "at" < $orphaned
+        OR (connector_id = $connector_id AND (cause = 'backfill') = $backfill)
+    );
+
+UPDATE internal.notices SET claimed_at = $now WHERE notice_id IN (SELECT notice_id FROM claimed);
+
+-- Of a group that is gone or has no alert to show, there is nothing to tell.
+UPDATE internal.notices SET told_at = $now
+WHERE notice_id IN (
+    SELECT c.notice_id FROM claimed c LEFT JOIN internal.group_ids i USING (group_id)
+    LEFT JOIN internal.groups g ON g.group_id = i.current_group_id
+    WHERE c.group_id IS NOT NULL AND (g.group_id IS NULL OR g.alert_count = 0 OR g.cleared_at IS NOT NULL)
+);

@@ -1,0 +1,282 @@
+"""What people are told: one message for each group and change, whatever the batches; digests; nothing twice or lost."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks import notices, outbox
+from tasks.allow_list import Entry, add
+from tasks.database import Store, Transaction
+from tasks.ledger import Report, begin, record
+from tasks.outbox import Happening, Teller
+from tasks.regroup import regrouped
+from tasks.triage import Decision, decide
+from tasks.window import Slice
+from tests.scans import HASH, HOUR, START, Reading, begun, load, load_into, rows, scan, source
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+HOURS = (NOW - START) / HOUR
+POLL = Slice(NOW - HOUR, NOW, "poll")
+BACKFILL = Slice(NOW - HOUR, NOW, "backfill")
+OURS = Teller(source().connector_id)
+A, B = "aa" * 32, "bb" * 32
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return begun(tmp_path)
+
+
+def seen(ago: float = 1, verdict: str = "malicious", **fields: Any) -> Reading:
+    return scan(HOURS - ago, verdict, read=HOURS, **fields)
+
+
+def poll(store: Store, *readings: Reading, piece: Slice = POLL, number: int = 1, tenant: str = "default") -> None:
+    load(store, [readings], source(number, tenant), piece=piece)
+
+
+def claim(store: Store, after: timedelta = timedelta(), teller: Teller = OURS) -> list[Happening]:
+    with store.transaction() as transaction:
+        return outbox.claim(transaction, teller, store.settings, NOW + timedelta(minutes=1) + after)
+
+
+def tell(store: Store, after: timedelta = timedelta(), teller: Teller = OURS) -> list[Happening]:
+    found = claim(store, after, teller)
+    with store.transaction() as transaction:
+        outbox.told(transaction, found, NOW + timedelta(minutes=1) + after)
+    return found
+
+
+def said(events: Iterable[Happening]) -> list[str]:
+    """Names, with a mark where people are written to."""
+    marks = {"true": "!", "false": ""}
+    return sorted(
+        each.name.removeprefix("attachment-alerts.") + marks[each.resource["attachment-alerts.urgent"]]
+        for each in events
+    )
+
+
+def test_one_message_for_each_group_and_change(store: Store) -> None:
+    poll(store, seen(3, "unknown"), seen(2, "unknown", recipient="bob@contoso.example"))
+    assert said(tell(store)) == ["group.opened"]
+    poll(store, seen(3, "unknown", recipient="carl@contoso.example"))
+    assert said(tell(store)) == []
+    poll(store, seen(1), seen(1, recipient="bob@contoso.example"))
+    assert said(tell(store)) == ["group.raised!"]
+    poll(store, seen(1, recipient="dan@contoso.example"))
+    assert said(tell(store)) == []
+    poll(store, seen(1, "clean", recipient="eve@contoso.example"), seen(2, "clean", recipient="fay@contoso.example"))
+    assert said(tell(store)) == ["exposure.found!"]
+    poll(store, seen(1, recipient="gus@contoso.example", response="released"))
+    assert said(tell(store)) == ["attachment.released!"]
+    assert said(tell(store)) == []
+
+
+def test_what_an_event_says_is_ids_and_counts_only(store: Store) -> None:
+    poll(store, seen(2), seen(1, recipient="bob@contoso.example"), seen(1, "clean", recipient="eve@contoso.example"))
+    exposure, event = sorted(tell(store), key=lambda each: each.name)
+    assert said([exposure, event]) == ["exposure.found", "group.opened!"]  # one message, which counts the exposure
+    assert event.payload == {
+        "tenant": "default", "group_id": event.payload["group_id"], "priority": "high", "file_sha256": HASH,
+        "alerts": 2, "recipients": 2, "users": None, "devices": None, "exposed": 1, "released": 0, "cause": "poll",
+        "first_detected_at": (NOW - 2 * HOUR).isoformat(), "last_detected_at": (NOW - HOUR).isoformat(),
+    }  # fmt: skip
+    assert event.resource["prefect.resource.id"] == f"attachment-alerts.group.{event.payload['group_id']}"
+    assert event.event_id in {row[0] for row in rows(store, "SELECT told_with FROM internal.notices")}
+
+
+@pytest.mark.parametrize(
+    ("piece", "ago", "name"),
+    [
+        (POLL, 1, "group.opened!"),
+        (POLL, 25, "digest!"),
+        (Slice(START, START + HOUR, "poll"), 1, "digest!"),
+        (BACKFILL, 1, "digest!"),
+        (Slice(NOW - HOUR, NOW, "recheck"), 1, "digest!"),
+    ],
+)
+def test_what_comes_in_bulk_or_late_is_a_digest(store: Store, piece: Slice, ago: float, name: str) -> None:
+    poll(store, seen(ago, file_sha256=A), seen(ago, response="released", file_sha256=B), piece=piece)
+    names = [name] if name == "digest!" else [name, name]
+    assert said(tell(store, teller=OURS._replace(backfill=piece == BACKFILL))) == ["attachment.released!", *names]
+
+
+def test_a_digest_is_urgent_if_something_in_it_is(store: Store) -> None:
+    poll(store, seen(1, "unknown", file_sha256=A), piece=BACKFILL)
+    poll(store, seen(1, "unknown", file_sha256=B), piece=BACKFILL)
+    [digest] = tell(store, teller=OURS._replace(backfill=True))
+    assert said([digest]) == ["digest"]
+    assert digest.payload["groups"] == 2
+    assert digest.payload["changes"] == {"group_opened": 2}
+    poll(store, seen(0.5, file_sha256=A), piece=BACKFILL)
+    [digest] = tell(store, teller=OURS._replace(backfill=True))
+    assert said([digest]) == ["digest!"]
+    assert digest.payload["changes"] == {"group_raised": 1}
+
+
+def test_a_poll_leaves_a_running_backfill_its_digest(store: Store) -> None:
+    poll(store, seen(1), piece=BACKFILL)
+    assert said(tell(store)) == []
+    assert said(tell(store, timedelta(hours=7))) == ["digest!"]  # it was killed, and nobody started it again
+
+
+def test_a_flood_becomes_a_digest_and_counts_for_an_hour(store: Store) -> None:
+    few = Store(store.settings.model_copy(update={"notify_per_hour": 2}))
+    poll(few, *[seen(1, file_sha256=f"{number:064x}") for number in range(5)])
+    found = tell(few)
+    assert said(found) == ["digest!", "group.opened!", "group.opened!"]
+    assert next(each.payload["groups"] for each in found if each.name.endswith("digest")) == 3
+    poll(
+        few,
+        seen(1, file_sha256=A),
+        seen(1, file_sha256=B, response="released"),
+        seen(1, "unknown", file_sha256="cc" * 32),
+    )
+    assert said(tell(few)) == ["attachment.released!", "digest!", "group.opened"]
+    poll(few, seen(1, file_sha256="dd" * 32))
+    assert said(tell(few, timedelta(minutes=61))) == ["group.opened!"]
+
+
+def test_a_run_killed_before_it_told_or_before_it_knew_is_told_by_the_next_once(store: Store) -> None:
+    poll(store, seen(1, file_sha256=A), seen(30, file_sha256=B))
+    first = claim(store)  # … and killed: perhaps sent, perhaps not
+    assert said(first) == ["digest!", "group.opened!"]
+    assert claim(store, timedelta(minutes=5)) == []  # it may still be sending
+    poll(store, seen(30, file_sha256="cc" * 32))
+    again = tell(store, timedelta(minutes=15))
+    assert [each for each in again if each in first] == first
+    assert said(again) == ["digest!", "digest!", "group.opened!"]
+    assert tell(store, timedelta(hours=1)) == []
+
+
+def test_a_high_group_that_stays_new_is_reminded_of_once(store: Store) -> None:
+    poll(store, seen(1, file_sha256=A), seen(1, "unknown", file_sha256=B), seen(30, file_sha256="cc" * 32))
+    assert said(tell(store)) == ["digest!", "group.opened", "group.opened!"]
+    assert said(tell(store, timedelta(hours=3, minutes=59))) == []
+    assert said(tell(store, timedelta(hours=4, minutes=1))) == ["digest!", "group.still-new!"]
+    assert said(tell(store, timedelta(hours=9))) == []
+
+
+def test_groups_that_only_share_their_alerts_out_anew_are_not_told_again(store: Store) -> None:
+    poll(store, seen(23.5, response="released"), seen(2, response="released", recipient="bob@contoso.example"))
+    poll(store, seen(47, "clean", recipient="eve@contoso.example"))
+    assert said(tell(store)) == ["attachment.released!", "exposure.found", "group.opened!"]
+    poll(store, seen(50, recipient="carl@contoso.example"))
+    tell(store)
+    poll(store, seen(30, "unknown", recipient="dan@contoso.example"))  # joins what were two groups
+    assert rows(store, "SELECT count(*) FROM alert_groups") == [(1,)]
+    assert said(tell(store)) == []
+    regrouped(store, None, 3, None, apply=True)
+    assert said(tell(store)) == ["digest!"]
+
+
+def test_a_closed_group_that_comes_back_is_told(store: Store) -> None:
+    poll(store, seen(2), seen(2, "unknown", file_sha256=A))
+    groups = [each.payload["group_id"] for each in tell(store)]
+    decide(store, Decision("closed", "ann", "benign"), groups=groups)
+    poll(store, seen(1, recipient="bob@contoso.example"), seen(1, "unknown", file_sha256=A, recipient="bob@x.example"))
+    assert said(tell(store)) == ["group.reopened", "group.reopened!"]
+    decide(store, Decision("closed", "ann", "benign"), groups=groups[:1])
+    decide(store, Decision("in_progress", "ann"), groups=groups[:1])
+    assert said(tell(store)) == []  # who opens a group again knows it
+    assert said(tell(store, timedelta(hours=5))) == []  # … and nobody has to be reminded
+
+
+def test_what_is_hidden_is_told_when_it_is_shown_again(store: Store) -> None:
+    soon = datetime.now(UTC) + timedelta(milliseconds=1200)
+    add(store, Entry("sender", seen()["sender"], "known", "ann", soon))
+    poll(store, seen(2), seen(1, response="released"))
+    assert said(tell(store)) == []
+    time.sleep(max(0.0, (soon - datetime.now(UTC)).total_seconds()))
+    begin(store, source(), NOW)
+    assert said(tell(store)) == ["attachment.released!", "suppression.expired!"]
+    assert said(tell(store)) == []
+
+
+def test_nothing_crosses_tenants(tmp_path: Path) -> None:
+    store = begun(tmp_path, source(1, "one"), source(2, "two"))
+    for number, tenant in ((1, "one"), (2, "two")):
+        poll(store, seen(30), piece=POLL, number=number, tenant=tenant)
+    found = [*tell(store, teller=Teller(UUID(int=1))), *tell(store, teller=Teller(UUID(int=2)))]
+    assert [(each.payload["tenant"], each.payload["groups"]) for each in found] == [("one", 1), ("two", 1)]
+
+
+def test_a_connector_is_lost_quiet_and_back_once_each(store: Store) -> None:
+    def attempt(state: Any, **more: Any) -> list[str]:
+        at = datetime.now(UTC)
+        with store.transaction() as transaction:
+            record(transaction, source(), [Report(START, NOW, "poll", state, at, at, **more)])
+            transaction.run("UPDATE internal.coverage SET start_at = $start", {"start": START})
+            notices.note_connector(transaction, source(), "poll", NOW)
+        return [each.name.removeprefix("attachment-alerts.connector.") for each in tell(store)]
+
+    poll(store, seen(30))
+    tell(store)
+    assert attempt("complete", newest_at=NOW) == []
+    assert attempt("failed", error="no route", error_kind="Unreachable") == ["lost"]
+    assert attempt("failed", error="no route", error_kind="Unreachable") == []
+    assert attempt("complete") == ["back"]
+    with store.transaction() as transaction:
+        transaction.run("UPDATE internal.windows SET newest_at = $old", {"old": NOW - 30 * HOUR})
+    assert attempt("complete") == ["quiet"]
+    assert attempt("complete") == []
+    assert attempt("complete", newest_at=NOW) == ["back"]
+
+
+class Undone(Exception):
+    """Ends an example: its transaction leaves nothing behind."""
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2),
+            st.sampled_from(["malicious", "unknown", "clean"]),
+            st.floats(0.1, 20),
+            st.booleans(),
+            st.booleans(),
+        ),
+        max_size=8,
+    )
+)
+@settings(max_examples=6, deadline=None)
+def test_whatever_the_batches_each_change_is_told_once(
+    tmp_path_factory: pytest.TempPathFactory, history: Sequence[tuple[int, str, float, bool, bool]]
+) -> None:
+    """Scans of three files; after each the batch may end, and after a batch a run may tell."""
+    told: list[Happening] = []
+    batch: list[Reading] = []
+
+    def load_and_tell(transaction: Transaction, *, tells: bool) -> None:
+        load_into(transaction, store.settings, [batch], piece=POLL)
+        batch.clear()
+        if tells:
+            found = outbox.claim(transaction, OURS, store.settings, NOW)
+            outbox.told(transaction, found, NOW)
+            told.extend(found)
+
+    store = begun(tmp_path_factory.mktemp("store"))
+    with suppress(Undone), store.transaction() as transaction:
+        for number, (file, verdict, ago, ends, tells) in enumerate(history):
+            who = f"{number}@contoso.example"
+            batch.append(seen(ago, verdict, file_sha256=f"{file:064x}", recipient=who))
+            if ends:
+                load_and_tell(transaction, tells=tells)
+        load_and_tell(transaction, tells=True)
+        groups = transaction.rows("SELECT group_id::VARCHAR, priority FROM alert_groups")
+        raise Undone
+    changes = Counter((each.payload["group_id"], *said([each])) for each in told)
+    assert all(times == 1 for (_, name), times in changes.items() if not name.startswith("exposure"))
+    for group_id, priority in groups:
+        names = {name for of, name in changes if of == group_id}
+        assert len(names & {"group.opened", "group.opened!"}) == 1
+        assert len(names & {"group.opened!", "group.raised!"}) == (priority == "high")
