@@ -10,6 +10,7 @@ from tasks.directory import devices as machines
 from tasks.directory import members as groups
 from tasks.directory import people as persons
 from tasks.directory.model import Parsed
+from tasks.directory.references import with_ids
 from tasks.directory.snapshot import next_facts, next_objects
 
 REFERRED = (
@@ -17,6 +18,8 @@ REFERRED = (
     "primary_smtp", "mail", "display_name", "domain", "sam_account", "onprem_domain", "onprem_sam",
 )  # fmt: skip
 """Columns by which exports refer to people: the others would only be copied along."""
+
+LIFE = ("first_seen_at", "seen_at", "gone_at")
 
 OWN_RULES = ("primary", "alias", "mail", "upn")
 FOREIGN_KINDS = ("guest", "contact")
@@ -51,48 +54,48 @@ class Built(NamedTuple):
 
 def imported(sources: Sources, parsed: list[Parsed], at: datetime) -> Sources:
     """The sources after complete imports: each one that `parsed` names is a new snapshot, the others stay."""
-    for name in sorted({each.source for each in parsed}):
-        files = [each for each in parsed if each.source == name]
-        sources = Sources(
-            *(
-                _renewed(frame, field, name, pl.concat([getattr(each, field) for each in files]), at)
-                for field, frame in zip(Sources._fields, sources, strict=True)
-            )
-        )
-    return sources
+    names = sorted({each.source for each in parsed})
+    renewed = []
+    for field, frame in zip(Sources._fields, sources, strict=True):
+        told = {name: pl.concat([getattr(each, field) for each in parsed if each.source == name]) for name in names}
+        others = frame.filter(~pl.col("source").is_in(names))
+        renewed.append(pl.concat([others, *(_renewed(frame, field, name, seen, at) for name, seen in told.items())]))
+    return Sources(*renewed)
 
 
 def _renewed(frame: pl.DataFrame, field: str, source: str, seen: pl.DataFrame, at: datetime) -> pl.DataFrame:
-    stored, others = frame.filter(pl.col("source") == source), frame.filter(pl.col("source") != source)
+    """The rows of one source, and what it said before, after a complete import."""
+    stored = frame.filter(pl.col("source") == source)
     seen = seen.rename({"row": "row_no"}, strict=False).with_columns(source=pl.lit(source))
     if field in ("objects", "devices"):
         key = "object_key" if field == "objects" else "device_key"
-        following = next_objects(stored, seen.unique(key, keep="first", maintain_order=True), key, at)
+        if seen[key].is_duplicated().any():
+            seen = seen.unique(key, keep="first", maintain_order=True)
+        following = next_objects(stored, seen, key, at)
     else:
         following = next_facts(stored, seen, at)
-    return pl.concat([others, following.select(others.columns)])
+    return following.select(frame.columns)
 
 
 def build(sources: Sources) -> tuple[Sources, Built]:
     """Merge the sources; they come back with the ids of persons and devices that their rows belong to."""
     merged = persons.merge_people(sources.objects)
     joined = machines.merge_devices(sources.devices)
-    ids, keys = merged.select("source", "object_key", "user_id"), ["source", "object_key"]
-    objects = sources.objects.drop("user_id").join(ids, on=keys, maintain_order="left")
-    devices = sources.devices.drop("device_id").join(joined, on=["source", "device_key"], maintain_order="left")
     sources = sources._replace(
-        objects=objects.select(sources.objects.columns), devices=devices.select(sources.devices.columns)
+        objects=with_ids(sources.objects, merged, "object_key", "user_id"),
+        devices=with_ids(sources.devices, joined, "device_key", "device_id"),
     )
-    addresses = sources.addresses.join(ids, on=keys).drop("object_key").unique(maintain_order=True)
+    ids = merged.select("source", "object_key", "user_id")
+    addresses = sources.addresses.join(ids, on=["source", "object_key"]).drop("object_key").unique(maintain_order=True)
     members = sources.members.filter(pl.col("gone_at").is_null())
-    named = sources.objects.select("source", "object_key", "user_id", "kind", *REFERRED)
-    expanded = groups.expand_groups(members, named, merged)
+    placed = sources.objects.select("source", "object_key", "user_id", "kind", *REFERRED)
+    expanded = groups.expand_groups(members, placed)
     people = _people(sources, merged)
     built = Built(
         people,
         addresses,
         _devices(sources, joined),
-        machines.device_people(sources.device_users, joined, named, merged),
+        machines.device_people(sources.device_users, joined, placed),
         expanded.members.drop("via"),
         _own_domains(addresses, people),
         _warnings(expanded.warnings),
@@ -119,20 +122,22 @@ def _warnings(found: pl.DataFrame) -> tuple[str, ...]:
 
 def _people(sources: Sources, merged: pl.DataFrame) -> pl.DataFrame:
     """Who is still there is described by what is still there."""
-    lives = sources.objects.group_by("user_id").agg(
+    rows = sources.objects.select(*persons.TOLD, *LIFE)
+    lives = rows.group_by("user_id").agg(
         pl.col("first_seen_at").min(),
         last_seen_at=pl.col("seen_at").max(),
         gone_at=pl.when(pl.col("gone_at").is_not_null().all()).then(pl.col("gone_at").max()),
     )
     present = pl.col("gone_at").is_null()
-    current = sources.objects.filter(present | present.any().over("user_id").not_())
+    current = rows.filter(present | present.any().over("user_id").not_())
     return persons.people(current, merged).join(lives, on="user_id", how="left")
 
 
 def _devices(sources: Sources, joined: pl.DataFrame) -> pl.DataFrame:
-    lives = sources.devices.group_by("device_id").agg(
+    rows = sources.devices.select(*machines.TOLD, "gone_at")
+    lives = rows.group_by("device_id").agg(
         gone_at=pl.when(pl.col("gone_at").is_not_null().all()).then(pl.col("gone_at").max())
     )
     present = pl.col("gone_at").is_null()
-    current = sources.devices.filter(present | present.any().over("device_id").not_())
+    current = rows.filter(present | present.any().over("device_id").not_())
     return machines.devices(current, joined).join(lives, on="device_id", how="left")

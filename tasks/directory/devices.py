@@ -13,7 +13,7 @@ from tasks.directory.identity import entity_ids
 from tasks.directory.merging import Rule, merge, numbered
 from tasks.directory.model import EVIDENCE
 from tasks.directory.precedence import device_rank, system
-from tasks.directory.references import REFERENCE, resolve, with_people
+from tasks.directory.references import REFERENCE, resolve, with_ids
 
 DEVICES_SCHEMA = pl.Schema(
     {
@@ -32,6 +32,11 @@ EXCLUSIVE = (("entra_device_id",), ("ad_sid",))
 """No device has two of a kind: one that was registered anew, or a serial number that many share, joins nothing."""
 
 _VALUES = ("device_name", "os", "os_version", "is_compliant", "is_managed", "serial_number")
+_MERGED_BY = (
+    "source", "device_key", "device_id", "first_seen_at", "entra_device_id", "entra_object_id", "intune_id", "ad_sid",
+    "serial_number", "device_name", "dns_name",
+)  # fmt: skip
+TOLD = ("source", "device_key", "device_id", "last_seen_at", *_VALUES)
 
 
 def _same(column: str) -> Callable[[pl.DataFrame], pl.DataFrame]:
@@ -57,7 +62,7 @@ RULES = (
 
 def merge_devices(devices: pl.DataFrame) -> pl.DataFrame:
     """source, device_key, device_id: by `deviceId`, then serial number, then host name; earlier ids are kept."""
-    rows = numbered(devices, "source", "device_key")
+    rows = numbered(devices.select(_MERGED_BY), "source", "device_key")
     rows = rows.with_columns(part=merge(rows, RULES, EXCLUSIVE).parts, guest=pl.lit(value=False))
     rows = rows.rename({"device_id": "earlier_id", "device_key": "key"})
     strongest = ("entra_device_id", "entra_object_id", "intune_id", "ad_sid", "serial_number")
@@ -68,7 +73,7 @@ def merge_devices(devices: pl.DataFrame) -> pl.DataFrame:
 
 def devices(devices: pl.DataFrame, merged_devices: pl.DataFrame) -> pl.DataFrame:
     """DEVICES_SCHEMA: one row per device. Of each value the first one told counts: Intune's, Entra's, then others'."""
-    rows = devices.drop("device_id").join(merged_devices, on=["source", "device_key"])
+    rows = with_ids(devices.select(TOLD), merged_devices, "device_key", "device_id")
     found = (
         rows.sort(device_rank(), "source", "device_key")
         .group_by("device_id", maintain_order=True)
@@ -81,17 +86,14 @@ def devices(devices: pl.DataFrame, merged_devices: pl.DataFrame) -> pl.DataFrame
     return found.select(DEVICES_SCHEMA.names()).sort("device_id")
 
 
-def device_people(
-    device_users: pl.DataFrame, merged_devices: pl.DataFrame, objects: pl.DataFrame, merged: pl.DataFrame
-) -> pl.DataFrame:
+def device_people(device_users: pl.DataFrame, merged_devices: pl.DataFrame, placed: pl.DataFrame) -> pl.DataFrame:
     """device_id, user_id, evidence, rank, valid_from, gone_at: every tie between a device and a person.
 
-    A computer that a group manages is nobody's.
+    `placed`: objects with the person that each is now. A computer that a group manages is nobody's.
     """
-    placed = with_people(objects, merged)
     groups = placed.filter(pl.col("kind") == "group").select("user_id").unique()
     ties = device_users.with_columns(system=system()).join(merged_devices, on=["source", "device_key"])
-    named = ties.join(resolve(device_users, objects, merged), on=REFERENCE).join(groups, on="user_id", how="anti")
+    named = ties.join(resolve(device_users, placed), on=REFERENCE).join(groups, on="user_id", how="anti")
     rank = pl.col("evidence").replace_strict(EVIDENCE, return_dtype=pl.Int8)
     found = named.select("device_id", "user_id", "evidence", rank.alias("rank"), "valid_from", "gone_at").unique()
     return found.sort("device_id", "rank", "user_id")

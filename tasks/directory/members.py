@@ -5,7 +5,7 @@ from typing import NamedTuple
 import polars as pl
 
 from tasks.directory.precedence import system
-from tasks.directory.references import REFERENCE, resolve, with_people
+from tasks.directory.references import REFERENCE, resolve
 
 MAX_DEPTH = 10
 """levels; the group's own members are the first"""
@@ -37,20 +37,17 @@ class Expanded(NamedTuple):
 
 
 def expand_groups(
-    members: pl.DataFrame,
-    objects: pl.DataFrame,
-    merged: pl.DataFrame,
-    max_depth: int = MAX_DEPTH,
-    max_members: int = MAX_MEMBERS,
+    members: pl.DataFrame, placed: pl.DataFrame, max_depth: int = MAX_DEPTH, max_members: int = MAX_MEMBERS
 ) -> Expanded:
     """Who gets what is sent to a group. A group that contains itself is opened once.
+
+    `placed`: objects with the person or group that each is now.
 
     A level that could bring a group to more than `max_members` is left out whole, and what lies below it: a part of it
     would mislead.
     """
-    placed = with_people(objects, merged)
     groups = placed.filter(pl.col("kind") == "group")["user_id"].unique()
-    edges, unresolved = _edges(members, objects, merged)
+    edges, unresolved = _edges(members, placed)
     edges = edges.with_columns(is_group=pl.col("user_id").is_in(groups.implode()))
     found, limits = _levels(edges, max_depth, max_members)
     rows = found.select(EXPANDED_SCHEMA.names()).cast(EXPANDED_SCHEMA)
@@ -58,11 +55,11 @@ def expand_groups(
     return Expanded(rows.sort("group_id", "depth", "user_id"), warnings.sort("group_id", "problem"))
 
 
-def _edges(members: pl.DataFrame, objects: pl.DataFrame, merged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _edges(members: pl.DataFrame, placed: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """group_id, user_id of every member that is known; warnings about the others."""
-    holders = merged.select("source", group_key="object_key", group_id="user_id")
+    holders = placed.select("source", group_key="object_key", group_id="user_id")
     told = members.join(holders, on=["source", "group_key"], how="left").with_columns(system=system())
-    named = told.join(resolve(members, objects, merged), on=REFERENCE, how="left")
+    named = told.join(resolve(members, placed), on=REFERENCE, how="left")
     known = pl.col("group_id").is_not_null() & pl.col("user_id").is_not_null()
     unknown = named.filter(~known).group_by("group_id").len("count")
     return (

@@ -10,7 +10,7 @@ from tasks.directory.identity import entity_ids
 from tasks.directory.merge_rules import EXCLUSIVE, RULES
 from tasks.directory.merging import merge, numbered
 from tasks.directory.precedence import people_rank
-from tasks.directory.references import with_people
+from tasks.directory.references import with_ids
 
 MERGED_SCHEMA = pl.Schema(
     {
@@ -38,6 +38,13 @@ SPECIFIC = ("room", "shared", "group", "contact", "service", "system", "person",
 """Kinds, the most specific first: most exports know nothing but persons. A guest is one who is no member as well."""
 
 _VALUES = ("display_name", "upn", "mail", "department", "job_title", "account_enabled")
+TOLD = ("source", "object_key", "user_id", "kind", "user_type", "entra_id", *_VALUES)
+"""columns that people are described by"""
+_MERGED_BY = (
+    "source", "object_key", "user_id", "first_seen_at", "kind", "user_type", "upn", "mail", "primary_smtp",
+    "employee_id", "sam_account", "domain", "entra_id", "ad_guid", "ad_anchor", "ad_sid", "ad_dn", "onprem_sid",
+    "onprem_guid", "onprem_dn", "onprem_domain", "onprem_sam", "onprem_upn",
+)  # fmt: skip
 
 
 def merge_people(objects: pl.DataFrame) -> pl.DataFrame:
@@ -46,7 +53,7 @@ def merge_people(objects: pl.DataFrame) -> pl.DataFrame:
     An id is made from the strongest identifier of the person (a member's before a guest's), prefixed by its kind, so
     it is the same wherever the same export comes first.
     """
-    rows = numbered(objects, "source", "object_key")
+    rows = numbered(objects.select(_MERGED_BY), "source", "object_key")
     rows = rows.with_columns(pl.col("upn", "domain", "sam_account").str.to_lowercase(), guest=_guest())
     rows = rows.with_columns(member_id=pl.when(~pl.col("guest")).then("entra_id"))
     merged = merge(rows, RULES, EXCLUSIVE)
@@ -78,20 +85,18 @@ def people(objects: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
     Of each value the first one told counts, members before guests, Graph and Entra before Active Directory before
     others. The kind is the most specific one told.
     """
-    rows = (
-        with_people(objects, merged)
-        .with_columns(
-            guest=_guest(),
-            specific=pl.col("kind").replace_strict({kind: n for n, kind in enumerate(SPECIFIC)}, return_dtype=pl.Int8),
-        )
-        .sort("guest", people_rank(), "source", "object_key")
-    )
+    rows = with_ids(objects.select(TOLD), merged, "object_key", "user_id").with_columns(guest=_guest())
+    rows = rows.with_columns(
+        specific=pl.col("kind").replace_strict({kind: n for n, kind in enumerate(SPECIFIC)}, return_dtype=pl.Int8)
+    ).drop("kind", "user_type", "entra_id")
+    rows = rows.sort("guest", people_rank(), "source", "object_key").drop("object_key", "guest")
     found = rows.group_by("user_id", maintain_order=True).agg(
         *(pl.col(name).first(ignore_nulls=True) for name in _VALUES),
         pl.col("specific").min(),
         sources=pl.col("source").unique().sort(),
-        merge_rules=pl.col("merge_rules").first(),
     )
+    rules = merged.select("user_id", "merge_rules").unique("user_id")
+    found = found.join(rules, on="user_id", how="left")
     kind = pl.col("specific").replace_strict(dict(enumerate(SPECIFIC)), return_dtype=pl.String)
     return found.with_columns(kind=kind).select(PEOPLE_SCHEMA.names()).sort("user_id")
 

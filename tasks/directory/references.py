@@ -1,7 +1,5 @@
 """What exports call people (ids, names, addresses) → the people."""
 
-from collections.abc import Sequence
-
 import polars as pl
 
 from tasks.directory.precedence import system
@@ -21,25 +19,32 @@ _ACCOUNTS = (("domain", "sam_account"), ("onprem_domain", "onprem_sam"))
 _ANYWHERE = "?\\"  # stands for the domain of an account whose export does not tell it
 
 
-def resolve(refs: pl.DataFrame, objects: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
+def resolve(refs: pl.DataFrame, placed: pl.DataFrame) -> pl.DataFrame:
     """system, ref_kind, ref, user_id: the references of `refs` (source, ref_kind, ref) that name exactly one person.
 
-    Case does not matter. People of the system that speaks come before others of the same name. `domain\\account` also
-    means the domain whose DNS name begins so, else an account of which no domain is known.
+    `placed`: objects with the person that each is now. Case does not matter. People of the system that speaks come
+    before others of the same name. `domain\\account` also means the domain whose DNS name begins so, else an account of
+    which no domain is known.
     """
     wanted = _wanted(refs.select("ref_kind", "ref", system=system()).unique())
-    rows = with_people(objects, merged).with_columns(known_system=system())
-    known = _known(rows, wanted["ref_kind"].unique().to_list())
-    found = wanted.join(known, on=["ref_kind", "key"])
-    distance = 2 * pl.col("choice") + (pl.col("system") != pl.col("known_system"))
-    nearest = found.filter(distance == distance.min().over(REFERENCE))
-    once = nearest.select(*REFERENCE, "user_id").unique()
-    return once.filter(pl.len().over(REFERENCE) == 1)
+    rows = placed.with_columns(known_system=system())
+    found = [wanted.select(*REFERENCE, user_id="key").clear()]
+    for (kind,), asked in wanted.group_by("ref_kind"):  # one kind after the other: their names are many
+        met = asked.join(_known(rows, str(kind)), on="key")
+        distance = 2 * pl.col("choice") + (pl.col("system") != pl.col("known_system"))
+        nearest = met.filter(distance == distance.min().over("system", "ref"))
+        found.append(nearest.select(*REFERENCE, "user_id").unique())
+    return pl.concat(found).filter(pl.len().over(REFERENCE) == 1)
 
 
-def with_people(objects: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
-    """`objects` with the present `user_id` and the `merge_rules` of its person."""
-    return objects.drop("user_id").join(merged, on=["source", "object_key"])
+def with_ids(rows: pl.DataFrame, found: pl.DataFrame, key: str, name: str) -> pl.DataFrame:
+    """`rows` with the `name` that `found` (source, `key`, `name`) has for each.
+
+    Only the keys are joined: joining the wide rows themselves would copy every column of them.
+    """
+    keys = rows.select("source", key)
+    ids = keys.join(found.select("source", key, name), on=["source", key], how="left", maintain_order="left")
+    return rows.with_columns(ids[name])
 
 
 def _wanted(refs: pl.DataFrame) -> pl.DataFrame:
@@ -50,19 +55,14 @@ def _wanted(refs: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([first, second]).drop_nulls("key")
 
 
-def _known(rows: pl.DataFrame, kinds: Sequence[str]) -> pl.DataFrame:
-    """ref_kind, key, known_system, user_id: everything that people are called."""
-    keys = [
-        (kind, pl.col(name).str.strip_chars().str.to_lowercase()) for kind in kinds for name in _COLUMNS.get(kind, ())
-    ]
-    if "sam" in kinds:
-        keys += [("sam", key) for domain, account in _ACCOUNTS for key in _account_keys(domain, account)]
-    tables = [
-        rows.select(ref_kind=pl.lit(kind), key=key, known_system="known_system", user_id="user_id")
-        for kind, key in keys
-    ]
-    empty = pl.DataFrame(schema=dict.fromkeys(("ref_kind", "key", "known_system", "user_id"), pl.String))
-    return pl.concat([empty, *tables]).drop_nulls("key").unique()
+def _known(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
+    """key, known_system, user_id: everything of one kind that people are called."""
+    if kind == "sam":
+        keys = [key for domain, account in _ACCOUNTS for key in _account_keys(domain, account)]
+    else:
+        keys = [pl.col(name).str.strip_chars().str.to_lowercase() for name in _COLUMNS[kind]]
+    tables = [rows.select("known_system", "user_id", key=key).drop_nulls("key") for key in keys]
+    return pl.concat(tables).unique()
 
 
 def _account_keys(domain: str, account: str) -> list[pl.Expr]:

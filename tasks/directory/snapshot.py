@@ -37,7 +37,9 @@ def next_facts(stored: pl.DataFrame, seen: pl.DataFrame, at: datetime) -> pl.Dat
     holds = pl.col("gone_at").is_null()
     ended, current = stored.filter(~holds), stored.filter(holds)
     since = BEGINNING if stored.is_empty() else at
-    seen = seen.select(fact).unique(maintain_order=True)
+    seen = seen.select(fact)
+    if seen.is_duplicated().any():
+        seen = seen.unique(maintain_order=True)
     new = seen.join(current, on=fact, how="anti", nulls_equal=True)
     over = current.join(seen, on=fact, how="anti", nulls_equal=True).with_columns(gone_at=pl.lit(at, kind))
     still = current.join(seen, on=fact, how="semi", nulls_equal=True)

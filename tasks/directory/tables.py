@@ -20,6 +20,8 @@ IN_SQL = {
     "intune_id": "mdm_id",
 }  # fmt: skip
 OURS = {theirs: ours for ours, theirs in IN_SQL.items()}
+PIECE = 16_384
+"""Rows of one insert: what a large one needs, several times its rows, stays allocated until the commit."""
 NO_SOURCES = pl.DataFrame(
     schema={"source": pl.String, "snapshot_at": MOMENT, "has_aliases": pl.Boolean, "digests": pl.List(pl.String)}
 )
@@ -129,9 +131,9 @@ def _replace(transaction: "Transaction", tenant: str, table: str, rows: pl.DataF
 
 def _insert(transaction: "Transaction", table: str, rows: pl.DataFrame) -> None:
     rows = rows.rename(IN_SQL, strict=False)
-    if not rows.is_empty():
-        columns = [f"{name}::UUID AS {name}" if name in IDS else name for name in rows.columns]
-        transaction.run(f"INSERT INTO internal.{table} BY NAME SELECT {', '.join(columns)} FROM rows", rows=rows)
+    columns = [f"{name}::UUID AS {name}" if name in IDS else name for name in rows.columns]
+    for piece in rows.iter_slices(PIECE):
+        transaction.run(f"INSERT INTO internal.{table} BY NAME SELECT {', '.join(columns)} FROM piece", piece=piece)
 
 
 def recipients_of(transaction: "Transaction", tenant: str) -> pl.Series:

@@ -80,8 +80,8 @@ def exports(folder: Path) -> list[Export]:
     return [Export(name, name, Parsed(name, name, **frames)) for name, frames in parts.items()]
 
 
-def correlation(home: Path, folder: Path, scans: int) -> Cost:
-    """Seconds of an import that looks every recipient up again, of the look-up in it, and of its plain join."""
+def save_scans(home: Path, scans: int) -> None:
+    """A store of so many scans and no directory."""
     store = Store(Settings(home=home))
     begin(store, SOURCE, datetime.now(UTC))
     with store.transaction() as transaction:
@@ -89,6 +89,11 @@ def correlation(home: Path, folder: Path, scans: int) -> Cost:
             sql = SCANS.format(table=table, rows=rows, more=more)
             transaction.run(sql, {"connector": SOURCE.connector_id})
         transaction.run(GROUPS)
+
+
+def correlation(home: Path, folder: Path) -> Cost:
+    """Seconds of an import that looks every recipient up again, of the look-up in it, and of its plain join."""
+    store = Store(Settings(home=home))
     seconds: dict[str, float] = {}
     inner = imports.resolve
 

@@ -20,6 +20,7 @@ from tasks.directory.model import (
     OBJECT_SCHEMA,
 )
 from tasks.directory.people import address_table, merge_people, people
+from tasks.directory.references import with_ids
 
 SEEN = datetime(2026, 3, 1, tzinfo=UTC)
 SOURCE = {"source": pl.String()}
@@ -201,14 +202,15 @@ def main(n: int) -> None:
     start = time.perf_counter()
     merged = merge_people(told.objects)
     merged_at = time.perf_counter()
+    placed = with_ids(told.objects, merged, "object_key", "user_id")
     merged_devices = merge_devices(told.devices)
     devices_at = time.perf_counter()
     steps: dict[str, Callable[[], object]] = {
         "people": lambda: people(told.objects, merged),
         "address_table": lambda: address_table(told.addresses, merged),
-        "expand_groups": lambda: expand_groups(told.members, told.objects, merged),
+        "expand_groups": lambda: expand_groups(told.members, placed),
         "devices": lambda: devices(told.devices, merged_devices),
-        "device_people": lambda: device_people(told.device_users, merged_devices, told.objects, merged),
+        "device_people": lambda: device_people(told.device_users, merged_devices, placed),
     }
     spent = {"merge_people": merged_at - start, "merge_devices": devices_at - merged_at}
     for name, step in steps.items():

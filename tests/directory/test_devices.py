@@ -5,12 +5,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.alerts import MOMENT
 from tasks.directory.devices import device_people, devices, merge_devices
 from tasks.directory.people import merge_people
+from tasks.directory.references import with_ids
 from tests.directory.synthetic import DEVICE_USERS, DEVICES, OBJECTS, SEEN, filled
 
 Row = dict[str, Any]
@@ -95,7 +96,11 @@ def test_whose_a_device_is(kind: str, ref: str, who: list[str]) -> None:
     machines, objects = frame([machine("intune-devices", "a", serial_number="S")]), people()
     merged = merge_people(objects)
     link = {"source": "intune-devices", "device_key": "a", "evidence": "primary_user", "ref_kind": kind, "ref": ref}
-    ties = device_people(frame([{**link, "valid_from": SEEN}], LINKS), merge_devices(machines), objects, merged)
+    ties = device_people(
+        frame([{**link, "valid_from": SEEN}], LINKS),
+        merge_devices(machines),
+        with_ids(objects, merged, "object_key", "user_id"),
+    )
     found = ties.join(merged, on="user_id")
     assert found["object_key"].to_list() == who
     assert ties["rank"].to_list() == [1] * len(who)
@@ -113,6 +118,7 @@ ROWS = st.lists(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(ROWS, st.randoms(use_true_random=False))
 def test_order_does_not_matter_ids_stay_and_no_device_has_two_device_ids(rows: list[Row], chance: Any) -> None:
     rows = [{**row, "device_key": str(place), "first_seen_at": SEEN} for place, row in enumerate(rows)]
