@@ -14,6 +14,7 @@ from flows.layout import facts, heading, plain_table
 from flows.lookups import Page
 from flows.terminal import moment, number, out, several, shown, zone_name
 from flows.triage_tables import decisions_table, reopened_text, status_text
+from tasks.summary import OLD_DIRECTORY
 
 ROOMY = 130  # columns from which on subjects have their place
 STATE = {"ok": "green", "off": "dim", "late": "yellow", "quiet": "yellow", "never_run": "yellow"}  # others: red
@@ -154,11 +155,21 @@ def health_table(rows: list[dict[str, Any]], zone: ZoneInfo) -> Table:
 
 
 def health_errors(rows: list[dict[str, Any]]) -> list[Text]:
-    """What the failing connectors say, a line each."""
+    """What the failing connectors say, a line each; then the tenants whose directory is too old."""
     said = [(each["connector"], each["last_error"]) for each in rows if each["last_error"]]
+    ages = {each["tenant"]: each["directory_age_hours"] or 0 for each in rows}
     return [
         Text.assemble(("✘ ", "bold red"), shown(name, "bold"), "  ", shown(error, limit=1000)) for name, error in said
+    ] + [
+        Text.assemble(("! ", "bold yellow"), "directory of ", shown(tenant, "bold"), "  ", old_directory(hours // 24))
+        for tenant, hours in ages.items()
+        if hours > OLD_DIRECTORY
     ]
+
+
+def old_directory(days: int) -> Text:
+    """What a directory that nobody has imported for long means."""
+    return Text(f"{days} days old: people and devices that came since are not known. Import it again.", "yellow")
 
 
 def behind(seconds: int | None) -> Text:

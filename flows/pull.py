@@ -116,7 +116,7 @@ def _state_of(name: str, trigger: Trigger, work: Callable[[Told], None]) -> Stat
         summary = told.summary
         try:
             work(told)
-            state = _failed(summary) if summary.failed else _completed(summary)
+            state = _failed(summary) if summary.failed else completed(summary)
         except TurnTaken as taken:
             summary.skipped = str(taken)
             state = Completed(name="Skipped", message=str(taken), data=summary.as_counts())
@@ -214,9 +214,11 @@ def corrected_now(stages: Stages) -> datetime:
     return datetime.now(UTC) + offset
 
 
-def _completed(summary: Summary) -> State[Any]:
+def completed(summary: Summary) -> State[Any]:
     """The counts are the result, of a failed run as well."""
     says = f"{summary.received} received, {summary.new} new, {summary.alerts} alerts, {summary.rejected} rejected."
+    if summary.directory_days:
+        says += f" The directory is {summary.directory_days} days old: import it again."
     return Completed(message=says, data=summary.as_counts())
 
 

@@ -5,11 +5,10 @@ from typing import Any, NamedTuple
 
 from flows.markdown import DASH, address, code, facts, moment, number, sentence, table
 from tasks.overview import GAPS, Listed, Overview
-from tasks.summary import REMEMBERED, Summary
+from tasks.summary import OLD_DIRECTORY, REMEMBERED, Summary
 from tasks.window import Interval
 
 REASONS = 20
-OLD_DIRECTORY = 168  # hours
 
 
 class Outcome(NamedTuple):

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from flows import lookups, prefect_api
 from flows.directory_table import show_files
+from flows.group_page import old_directory
 from flows.layout import facts
 from flows.terminal import PRIORITY, out, print_json, say, shown
 from tasks.database import Store
@@ -71,6 +72,8 @@ def summary(counts: dict[str, Any], groups: dict[str, int] | None) -> Table:
     for name, title in (("unseen", "never seen"), ("leftover", "unknown fields")):
         if counts[name]:
             rows.append((title, shown(", ".join(counts[name]), "yellow", limit=1000)))
+    if counts["directory_days"]:
+        rows.append(("directory", old_directory(counts["directory_days"])))
     return facts(rows)
 
 

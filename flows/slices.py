@@ -134,6 +134,7 @@ def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
     `summary` is counted up on the way, so that it tells of a run that is stopped, too.
     """
     summary.shown_again = pull.beginning.shown_again
+    summary.directory_days = pull.beginning.directory_days
     waiting = deque(slices)
     under_way: deque[UnderWay] = deque()
     with scratch_folder(pull.store.settings.home) as folder:

@@ -37,6 +37,8 @@ class Beginning(NamedTuple):
     """ids of unresolved rejects: a record among them that is accepted now resolves its reject"""
     failing: bool
     """whether there is a failed attempt whose time nobody has read since"""
+    directory_days: int = 0
+    """age of the tenant's directory where it is too old, else 0"""
     shown_again: int = 0
     """alerts that expired entries of the allow-list no longer hide"""
 
@@ -85,8 +87,14 @@ def begin(store: "Store", source: Source, now: datetime) -> Beginning:
                 "WHERE connector_id = $id AND resolved_at IS NULL", {"id": source.connector_id},
             )),
             _failing(transaction, source.connector_id),
+            _directory_days(transaction, source.tenant),
             shown_again,
         )  # fmt: skip
+
+
+def _directory_days(transaction: "Transaction", tenant: str) -> int:
+    sql = "SELECT directory_age_hours // 24 FROM internal.directory_age WHERE tenant = $tenant AND too_old"
+    return next((int(days) for (days,) in transaction.rows(sql, {"tenant": tenant})), 0)
 
 
 def enrol(store: "Store", source: Source) -> None:

@@ -12,6 +12,10 @@ from tasks.stage import Transformed, Validated
 REMEMBERED = 100_000  # groups: what a run may tell about, within 20 MB; more of them are no longer told apart
 
 
+OLD_DIRECTORY = 7 * 24
+"""hours; as in the view `internal.directory_age`"""
+
+
 @dataclass
 class Summary:
     """Totals of a run. received = accepted + rejected; accepted = new + changed + duplicates."""
@@ -54,6 +58,8 @@ class Summary:
     """ids of the groups that were made or changed, at most about `REMEMBERED` of them"""
     opened: set[str] = field(default_factory=set)
     """… that did not exist before"""
+    directory_days: int = 0
+    """age of the directory where it is older than a week: people who came since are not known"""
     newest_at: datetime | None = None
     errors: list[str] = field(default_factory=list)
 

@@ -67,11 +67,8 @@ def import_exports(
         with store.transaction() as transaction:
             if not tables.is_still(transaction, tenant, stored):
                 continue
-            tables.write(transaction, tenant, sources, built, resolved)
             tables.record(transaction, rows)
-            # What polls brought while this was computed.
-            tables.correlate(transaction, tenant, tables.recipients_of(transaction, tenant), settings)
-            tables.count_all(transaction, tenant)
+            tables.write(transaction, tenant, sources, built, resolved, settings)
             transaction.changed = transaction.publish = True
         return outcomes
     raise StoreBusy(f"Other imports for the tenant {tenant} kept changing its directory. Import one at a time.")

@@ -8,6 +8,7 @@ from tasks.alerts import MOMENT
 from tasks.correlation import Directory, Resolved, resolve, routes
 from tasks.directory.build import Built, Sources
 from tasks.groups import count_people
+from tasks.schema import statements
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -100,23 +101,48 @@ def is_still(transaction: "Transaction", tenant: str, stored: Stored) -> bool:
     return _imports(transaction, tenant) == stored.imports
 
 
-def write(transaction: "Transaction", tenant: str, sources: Sources, built: Built, resolved: Resolved) -> None:
-    """Put an import in the place of what was there."""
+def write(
+    transaction: "Transaction", tenant: str, sources: Sources, built: Built, resolved: Resolved, settings: Settings
+) -> None:
+    """Put an import in the place of what was there, and count those groups anew that it says something else about."""
     for field, frame in zip(Sources._fields, sources, strict=True):
         _replace(transaction, tenant, f"source_{field}", frame)
-    for table in ("people", "addresses", "devices", "device_people", "group_people", "own_domains"):
+    for table in ("people", "addresses", "devices", "own_domains"):
         _replace(transaction, tenant, table, getattr(built, table))
-    _replace(transaction, tenant, "recipients", resolved.recipients)
-    _replace(transaction, tenant, "recipient_people", resolved.candidates)
+    facts = {
+        "recipients": resolved.recipients, "recipient_people": resolved.candidates,
+        "device_people": built.device_people, "group_people": built.group_people,
+    }  # fmt: skip
+    changed = {table: _changed(transaction, tenant, table, rows) for table, rows in facts.items()}
+    for table, rows in facts.items():
+        _replace(transaction, tenant, table, rows)
+    # What polls brought while this was computed.
+    correlate(transaction, tenant, recipients_of(transaction, tenant), settings)
+    moved = pl.concat([changed["recipients"], changed["recipient_people"]]).unique()
+    frames = {"moved": moved, "people": changed["device_people"], "mail_groups": changed["group_people"]}
+    (sql,) = statements("moved_groups")
+    count_people(transaction, transaction.frame(sql, {"tenant": tenant}, **frames))
 
 
-def count_all(transaction: "Transaction", tenant: str) -> None:
-    """Count the people, devices and unmatched recipients of all groups of the tenant anew."""
-    groups = transaction.frame(
-        "SELECT replace(group_id::VARCHAR, '-', '') AS group_id FROM internal.groups WHERE tenant = $tenant",
+COUNTED = {
+    "recipients": ("recipient", "valid_from", "valid_to", "match_state"),
+    "recipient_people": ("recipient", "valid_from", "user_id", "ambiguous"),
+    "device_people": ("user_id", "device_id", "valid_from", "gone_at"),
+    "group_people": ("group_id", "user_id"),
+}
+"""What the counts of a group depend on; the first column names whose groups these are."""
+
+
+def _changed(transaction: "Transaction", tenant: str, table: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """Whose rows in this table differ from those that are to take their place."""
+    key, *_ = names = COUNTED[table]
+    before = f"SELECT {', '.join(names)} FROM internal.{table} WHERE tenant = $tenant"
+    after = f"SELECT {', '.join(f'{name}::UUID AS {name}' if name in IDS else name for name in names)} FROM rows"
+    return transaction.frame(
+        f"SELECT DISTINCT {key} FROM ((({before}) EXCEPT ({after})) UNION ALL (({after}) EXCEPT ({before})))",
         {"tenant": tenant},
+        rows=rows.select(names),
     )
-    count_people(transaction, groups)
 
 
 def record(transaction: "Transaction", rows: pl.DataFrame) -> None:

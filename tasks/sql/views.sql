@@ -297,7 +297,9 @@ WHERE f.state = 'failed' AND f.start_at >= k.origin AND NOT EXISTS (
 
 -- How old the oldest part of a tenant's directory is: one forgotten export is enough to miss people.
 CREATE OR REPLACE VIEW internal.directory_age AS
-SELECT tenant, max(floor(epoch(now() - snapshot_at) / 3600)::BIGINT) AS directory_age_hours
+SELECT
+    tenant, max(floor(epoch(now() - snapshot_at) / 3600)::BIGINT) AS directory_age_hours,
+    directory_age_hours > 7 * 24 AS too_old
 FROM (
     SELECT tenant, source, max(snapshot_at) AS snapshot_at
     FROM internal.directory_imports WHERE state = 'imported' GROUP BY ALL
@@ -401,7 +403,7 @@ CREATE OR REPLACE VIEW unmatched_recipients AS
 SELECT
     a.tenant, a.recipient,
     any_value(r.reason) || CASE
-        WHEN any_value(g.directory_age_hours) > 168
+        WHEN any_value(g.too_old)
             THEN format(' (the directory is {} days old)', any_value(g.directory_age_hours) // 24) ELSE ''
     END AS reason,
     count(*) AS alert_count, max(a.detected_at) AS last_detected_at

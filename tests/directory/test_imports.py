@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
+from flows.group_page import health_errors
+from flows.lookups import health
+from flows.pull import completed
 from tasks.database import Store
 from tasks.directory.imports import Export, import_exports
+from tasks.groups import count_people
+from tasks.ledger import begin
+from tasks.summary import Summary
 from tests.directory.by_hand import device, devices, person, users
 from tests.scans import HOUR, START, begun, load, scan, source
 
@@ -140,6 +146,41 @@ def test_a_load_looks_up_new_recipients_only(store: Store) -> None:
     assert ask(store, "SELECT user_count, unmatched_count FROM alert_groups") == [(3, 3)]
 
 
+COUNTS = "SELECT file_name, user_count, device_count, unmatched_count FROM internal.groups ORDER BY file_name"
+ALL = person("all", kind="group", account_enabled=None)
+KIM = person("kim")
+STEPS = [
+    (staff(ALL, members=[("all", "emil")], has_aliases=False), ""),  # nobody is another one than before
+    (staff(ALL, KIM, members=[("all", "emil")]), "4"),
+    (staff(ALL, KIM, members=[("all", "emil"), ("all", "finn")]), "3"),
+    (devices(device("pc-1", "ann"), device("pc-2", "emil"), device("pc-3", "emil")), "3"),
+    (devices(device("pc-1", "dora"), device("pc-2", "emil"), device("pc-3", "kim")), "1234"),
+    (users(ANN, person("bea", "dora@contoso.example"), ALL, KIM, *STAFF[:1], *STAFF[2:], members=[("all", "ann")]),
+     "23"),
+]  # fmt: skip
+"""exports, and the groups that are counted anew after each"""
+
+
+def test_an_import_counts_only_groups_it_says_something_else_about(tmp_path: Path) -> None:
+    store = begun(tmp_path)
+    recipients = {"1": "ann", "2": "dora", "3": "all", "4": "kim"}  # by file name: a group of alerts each
+    load(store, [[scan(n, recipient=f"{name}@contoso.example", file_name=file, file_sha256=file * 64)
+                  for n, (file, name) in enumerate(recipients.items())]])  # fmt: skip
+    bring(store, staff(ALL, members=[("all", "emil")]), devices(device("pc-1", "ann"), device("pc-2", "emil")))
+    for number, (export, moved) in enumerate(STEPS):
+        before = ask(store, COUNTS)
+        with store.transaction() as transaction:
+            transaction.run("UPDATE internal.groups SET user_count = -1")  # whatever counts anew overwrites it
+        later = NOW + (number + 1) * DAY
+        assert bring(store, export._replace(digest=str(number)), now=later, confirmed=True) == ["imported"]
+        counted = [row if row[1] != -1 else old for row, old in zip(ask(store, COUNTS), before, strict=True)]
+        assert [row[0] for row in ask(store, COUNTS) if row[1] != -1] == list(moved)
+        with store.transaction() as transaction:
+            count_people(transaction, transaction.frame("SELECT group_id::VARCHAR AS group_id FROM internal.groups"))
+            transaction.publish = True
+        assert ask(store, COUNTS) == counted, "counting everything anew finds nothing else"
+
+
 def test_without_a_directory_nothing_is_claimed(store: Store) -> None:
     store.publish()
     assert ask(store, "SELECT DISTINCT match_state, user_id FROM alerts") == [(None, None)]
@@ -178,5 +219,10 @@ def test_health_tells_how_old_the_directory_is(store: Store) -> None:
     assert ask(store, "SELECT directory_age_hours FROM connector_health") == [(hours,)]
     old = f"the directory is {hours // 24} days old"
     assert all(old in reason for (reason,) in ask(store, "SELECT reason FROM unmatched_recipients"))
+    summary = Summary(directory_days=begin(store, source(), datetime.now(UTC)).directory_days)
+    assert f"The directory is {hours // 24} days old" in (completed(summary).message or "")
+    assert f"{hours // 24} days old" in "".join(map(str, health_errors(health(store))))
     bring(store, staff(person("kim")), now=datetime.now(UTC) - 6 * DAY)
+    assert begin(store, source(), datetime.now(UTC)).directory_days == 0
+    assert health_errors(health(store)) == []
     assert not any("days old" in reason for (reason,) in ask(store, "SELECT reason FROM unmatched_recipients"))
