@@ -8,6 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows import polls
+from flows.choices import offer
 from flows.pull import source_of
 from tasks import ledger
 from tasks.connector import Check, PolledConnector
@@ -21,6 +22,7 @@ def applied() -> list[polls.Poll]:
     """Apply the saved connectors, and let the tables know which of them are polled."""
     connectors = list_connectors()
     done = polls.apply(connectors)
+    offer(connectors)
     sources = [source_of(name, each) for name, each in connectors.items() if isinstance(each, PolledConnector)]
     ledger.note_polling(Store(load_settings()), sources, {poll.connector_id: poll.polling for poll in done})
     return done
@@ -61,7 +63,7 @@ def test_connection(connector: str) -> State[Any]:
     Polling begins after the first test that passes.
 
     Args:
-        connector: Name of a saved connector (see `attachment-alerts connectors list`).
+        connector: Which account: the name under which its connector is saved.
     """
     try:
         checks = check(connector)

@@ -32,8 +32,9 @@ def entra(connector: str, confirm_gone: bool = False) -> State[Any]:
     """Read people, mail groups and devices from Microsoft Graph, and tell again whom and what each alert concerns.
 
     Args:
-        connector: Name of a saved Entra connector (see `attachment-alerts connectors list`).
-        confirm_gone: Import also what would mark many people as gone.
+        connector: Which directory: the name under which its connector is saved.
+        confirm_gone: Import also what would mark many people as gone. Without it such a pull is refused, because it is
+            usually a permission that was taken away.
     """
     now = datetime.now(UTC)
     try:

@@ -19,18 +19,20 @@ RUNNER = cast(Any, ThreadPoolTaskRunner(max_workers=48))
 def _name_of_backfill() -> str:
     given = flow_run.get_parameters()
     start, end = (whole_second(datetime.fromisoformat(str(given[edge]))) for edge in ("start", "end"))
-    return f"{given['connector']} backfill {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
+    again = ", everything again" if given["what"] == "everything" else ""
+    return f"{given['connector']} backfill {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}{again}"
 
 
 @flow(name="mimecast", flow_run_name="{connector} poll", task_runner=RUNNER)
 def mimecast(connector: str) -> State[Any]:
-    """Poll one Mimecast account: fetch what is new since the last poll, turn it into alerts, publish the tables.
+    """Fetch the new attachment scans of one Mimecast account, turn them into alerts, publish the tables.
 
     Catches up by itself after an outage; a slice that failed is fetched again by the next poll. Once a day the last
-    72 hours are read again, because verdicts, releases and late records come later.
+    72 hours are read again, because verdicts, releases and late records come later. The run's page shows its figures
+    and the new and changed alert groups.
 
     Args:
-        connector: Name of a saved Mimecast connector (see `attachment-alerts connectors list`).
+        connector: Which account: the name under which its connector is saved.
     """
     return pull.poll(connector, Stages)
 
@@ -39,15 +41,17 @@ def mimecast(connector: str) -> State[Any]:
 def mimecast_backfill(
     connector: str, start: datetime, end: datetime, what: Literal["missing", "everything"] = "missing"
 ) -> State[Any]:
-    """Fetch a stretch of time of one Mimecast account again or for the first time.
+    """Fetch the attachment scans of a stretch of time of one Mimecast account, again or for the first time.
 
-    Can be stopped at any time and started again: complete slices stay, `missing` goes on where it ended.
+    Cancel it whenever you like: complete slices stay, and a run with the same times goes on where it ended. A poll of
+    the same account goes first. The run's page shows how far it is.
 
     Args:
-        connector: Name of a saved Mimecast connector (see `attachment-alerts connectors list`).
-        start: Begin of the time to fetch. A time without a zone is UTC.
-        end: End of the time to fetch. The newest minute is left to the polls.
-        what: `missing` fetches only what is not in the tables yet; `everything` reads all of it again.
+        connector: Which account: the name under which its connector is saved.
+        start: Begin of the time to fetch. Without a zone it is UTC.
+        end: End of the time to fetch, itself not included. The newest minute is left to the polls.
+        what: `missing` fetches only what is not in the tables yet. `everything` reads all of it again, for example
+            after a change of priorities.csv.
     """
     return pull.backfill(connector, Stages, start, end, what)
 

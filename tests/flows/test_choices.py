@@ -1,0 +1,57 @@
+"""The form of a backfill and of a connection test offers the saved connectors, and takes other names as well."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+
+from flows.choices import offer
+from flows.connectors import test_connection as connection_test
+from flows.mimecast import backfill
+from tasks.entra.connector import EntraConnector
+from tasks.mimecast.connector import MimecastConnector
+
+ACME = MimecastConnector(client_id="a", client_secret="hush")
+CORP = EntraConnector(directory_id=str(uuid4()), client_id=str(uuid4()), client_secret="hush")
+FORMS = {"mimecast-backfill/choices": backfill, "test-connection/choices": connection_test}
+
+
+@pytest.fixture
+def client(prefect_api: None) -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as client:
+        made = [flow.to_deployment("choices").apply() for flow in FORMS.values()]
+        yield client
+        for each in made:
+            client.delete_deployment(each)
+
+
+def form(client: SyncPrefectClient, name: str) -> dict[str, Any]:
+    schema = client.read_deployment_by_name(name).parameter_openapi_schema
+    assert schema is not None
+    return dict(schema["properties"])
+
+
+def test_forms_offer_the_saved_connectors(client: SyncPrefectClient) -> None:
+    before = {name: form(client, name) for name in FORMS}
+    offer({"emea": ACME, "acme": ACME, "corp": CORP})
+    offered = {name: form(client, name)["connector"].get("enum") for name in FORMS}
+    assert offered == {
+        "mimecast-backfill/choices": ["acme", "emea"],
+        "test-connection/choices": ["acme", "corp", "emea"],
+    }
+    changed = [client.read_deployment_by_name(name).updated for name in FORMS]
+    offer({"corp": CORP, "acme": ACME, "emea": ACME})
+    assert [client.read_deployment_by_name(name).updated for name in FORMS] == changed
+
+    fields = form(client, "mimecast-backfill/choices")
+    assert fields["connector"]["description"].startswith("Which account")
+    assert fields["what"]["enum"] == ["missing", "everything"]
+    assert [fields[edge]["format"] for edge in ("start", "end")] == ["date-time"] * 2
+    given = {"connector": "just-saved", "start": "2026-03-01T00:00:00Z", "end": "2026-03-02T00:00:00Z"}
+    deployment = client.read_deployment_by_name("mimecast-backfill/choices")
+    assert client.create_flow_run_from_deployment(deployment.id, parameters=given).parameters == given
+
+    offer({})
+    assert {name: form(client, name) for name in FORMS} == before
