@@ -3,9 +3,12 @@
 import os
 import socket
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
 
 import certifi
 import httpx
@@ -20,6 +23,7 @@ USER_AGENT = "attachment-alerts"
 CA_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 CA_FOLDER = "SSL_CERT_DIR"
 HALF_A_SECOND = timedelta(seconds=0.5)  # a Date header is cut to whole seconds
+CONNECTED = ("connection.connect_tcp.complete", "connection.start_tls.complete")  # steps of httpcore
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -60,7 +64,28 @@ def public_trust() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
-def open_http(base_url: str, *, verify: ssl.SSLContext | None = None, auth: httpx.Auth | None = None) -> httpx.Client:
+class HttpClient(httpx.Client):
+    """A client that can be cut off by another thread: whoever waits for an answer then waits no longer."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(event_hooks={"request": [self._watch]}, **given)
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+
+    def _watch(self, request: httpx.Request) -> None:
+        request.extensions["trace"] = self._trace
+
+    def _trace(self, event: str, info: dict[str, Any]) -> None:
+        if event in CONNECTED:
+            self._sockets.add(info["return_value"].get_extra_info("socket"))
+
+    def cut(self) -> None:
+        """End every conversation at once. Closing a connection would not wake a thread that reads from it."""
+        for each in list(self._sockets):
+            with suppress(OSError):  # it has ended by itself
+                socket.socket.shutdown(each, socket.SHUT_RDWR)  # TLS and all
+
+
+def open_http(base_url: str, *, verify: ssl.SSLContext | None = None, auth: httpx.Auth | None = None) -> HttpClient:
     """A client for this host, trusting by `trust()` unless told otherwise.
 
     Raises Unreachable where the settings of authorities or proxies cannot be used.
@@ -70,7 +95,7 @@ def open_http(base_url: str, *, verify: ssl.SSLContext | None = None, auth: http
         encrypted = httpx.URL(base_url).scheme == "https"
         verify = trust() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        return httpx.Client(
+        return HttpClient(
             base_url=base_url,
             auth=auth,
             verify=verify,

@@ -76,6 +76,10 @@ class MimecastClient:
     def close(self) -> None:
         self._http.close()
 
+    def cut(self) -> None:
+        """Let nobody wait for an answer any more; may be called from another thread, after `stop` was set."""
+        self._http.cut()
+
     def now(self) -> datetime:
         """The service's time, as far as our clock was corrected."""
         return datetime.now(UTC) + self.clock_correction

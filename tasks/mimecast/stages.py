@@ -34,6 +34,10 @@ class Stages:
     ) -> None:
         self._client.close()
 
+    def cut(self) -> None:
+        """End every request that is under way."""
+        self._client.cut()
+
     @property
     def refusals(self) -> int:
         """Requests refused for the account's quota so far."""

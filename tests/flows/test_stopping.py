@@ -1,0 +1,98 @@
+"""A run that is cancelled ends within ten seconds, whatever its slices are waiting for, and keeps complete ones."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import wraps
+from typing import Any
+from weakref import WeakValueDictionary
+
+import pytest
+
+from flows import slices
+from tasks import gate
+from tests.flows.conftest import MakeSite
+from tests.flows.site import Site, hours, noon
+
+HOUR = timedelta(hours=1)
+HOURS = 4
+
+
+@pytest.fixture
+def site(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """Some hours of one record each; an hour is a slice, and one is fetched at a time."""
+    monkeypatch.setenv("ATTACHMENT_ALERTS_SLICE_HOURS", "1")
+    monkeypatch.setenv("ATTACHMENT_ALERTS_FETCH_CONCURRENCY", "2")
+    return make_site(hours(noon(), HOURS))
+
+
+@contextmanager
+def cancelled_when(so: Callable[[], bool]) -> Iterator[list[float]]:
+    """Send this process what Ctrl-C sends once it is so; yields when that was."""
+    at: list[float] = []
+
+    def watch() -> None:
+        while not so():
+            time.sleep(0.05)
+        time.sleep(0.2)
+        at.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, daemon=True).start()
+    yield at
+
+
+def stopped(site: Site, so: Callable[[], bool]) -> float:
+    """Seconds from the cancellation of a backfill to its end."""
+    with cancelled_when(so) as at, pytest.raises(KeyboardInterrupt):
+        site.backfill(noon() - HOURS * HOUR, noon())
+    return time.monotonic() - at[0]
+
+
+def goes_on(site: Site) -> None:
+    """The next run fetches what is left, and every record is there once."""
+    states = [state for _, state, *_ in site.windows()]
+    assert set(states) == {"complete", "cancelled"}
+    kept = states.count("complete")
+    site.faults.clear()
+    assert site.backfill(noon() - HOURS * HOUR, noon()).result()["new"] == HOURS - kept
+    assert site.query("SELECT count(*), count(DISTINCT scan_id) FROM scans") == [(HOURS,) * 2]
+    assert list((site.home / "scratch").glob("pull-*")) == []
+
+
+def test_in_the_middle_of_an_answer(site: Site) -> None:
+    site.faults.inject("slow", times=None, after=2, seconds=30)
+    assert stopped(site, lambda: site.faults.happened["slow"] > 0) < 10
+    goes_on(site)
+
+
+def test_while_the_service_asks_to_wait(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.faults.inject("429", times=None, after=2, seconds=300)
+    monkeypatch.setattr(gate, "PACE", 1.0)
+    assert stopped(site, lambda: site.faults.happened["429"] > 0) < 10
+    monkeypatch.setattr(gate, "PACE", 0.0005)
+    monkeypatch.setattr(gate, "_GATES", WeakValueDictionary())  # another process knows nothing of the wait
+    goes_on(site)
+
+
+def test_while_a_slice_is_loaded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    loading, load = threading.Event(), slices.load_slice
+    done: list[Any] = []
+
+    @wraps(load)
+    def slow(*given: Any) -> Any:
+        result = load(*given)
+        done.append(result)
+        if len(done) == 2:
+            loading.set()
+            time.sleep(3)  # rows are inserted, nothing is committed
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(slices, "load_slice", slow)
+        assert stopped(site, loading.is_set) < 10
+    goes_on(site)
