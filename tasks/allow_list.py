@@ -50,17 +50,23 @@ def would_hide_now(store: "Store", entry: Entry) -> Hidden:
 
 def add(store: "Store", entry: Entry) -> tuple[UUID, Hidden]:
     """Add an entry and hide what it names, now and in every later load. Returns when that is published."""
-    entry_id = uuid4()
     with store.transaction() as transaction:
         now = datetime.now(UTC)
         end_due(transaction, now)
-        entry = _checked(transaction, entry, now)
-        hidden = would_hide(transaction, named(transaction, entry.tenant, entry.kind, entry.value))
-        facts = {**entry._asdict(), "entry_id": entry_id, "created_at": now}
-        names, values = ", ".join(facts), ", ".join(f"${name}" for name in facts)
-        transaction.run(f"INSERT INTO internal.allow_list ({names}) VALUES ({values})", facts)
-        hide(transaction, entry.tenant, entry.kind, entry.value, now)
-        transaction.changed = transaction.publish = True
+        added = write_entry(transaction, entry, now)
+        transaction.publish = True
+    return added
+
+
+def write_entry(transaction: "Transaction", entry: Entry, now: datetime) -> tuple[UUID, Hidden]:
+    """What `add` does, inside a transaction that is open already."""
+    entry, entry_id = _checked(transaction, entry, now), uuid4()
+    hidden = would_hide(transaction, named(transaction, entry.tenant, entry.kind, entry.value))
+    facts = {**entry._asdict(), "entry_id": entry_id, "created_at": now}
+    names, values = ", ".join(facts), ", ".join(f"${name}" for name in facts)
+    transaction.run(f"INSERT INTO internal.allow_list ({names}) VALUES ({values})", facts)
+    hide(transaction, entry.tenant, entry.kind, entry.value, now)
+    transaction.changed = True
     return entry_id, hidden
 
 

@@ -101,21 +101,35 @@ def decide(
     Of what was found, alerts that somebody else has decided on like that in the meantime are left alone. Returns when
     the decision is published. Raises TriageRefused.
     """
-    check(decision)
     with store.transaction() as transaction:
         now = datetime.now(UTC)
-        end_due(transaction, now)
-        seen = (
-            _named(transaction, groups or [], alerts or [], decision)
-            if found is None
-            else _found(transaction, found, decision)
-        )
-        if seen.is_empty():
-            raise TriageRefused("There is no alert left to decide on: somebody has decided like that in the meantime.")
-        decision_id = _write(transaction, seen, decision, now)
-        concerned = seen["group_id"].unique(maintain_order=True)
-        refresh_status(transaction, concerned, now)
-        transaction.changed = transaction.publish = True
+        decided = write_decision(transaction, decision, now, groups=groups, alerts=alerts, found=found)
+        end_due(transaction, now)  # afterwards: nobody has seen yet what is shown again
+        transaction.publish = True
+    return decided
+
+
+def write_decision(
+    transaction: "Transaction",
+    decision: Decision,
+    now: datetime,
+    *,
+    groups: list[str] | None = None,
+    alerts: list[str] | None = None,
+    found: pl.DataFrame | None = None,
+) -> Decided:
+    """What `decide` does, inside a transaction that is open already."""
+    check(decision)
+    if found is None:
+        seen = _named(transaction, groups or [], alerts or [], decision)
+    else:
+        seen = _found(transaction, found, decision)
+    if seen.is_empty():
+        raise TriageRefused("There is no alert left to decide on: somebody has decided like that in the meantime.")
+    decision_id = _write(transaction, seen, decision, now)
+    concerned = seen["group_id"].unique(maintain_order=True)
+    refresh_status(transaction, concerned, now)
+    transaction.changed = True
     return Decided(decision_id, len(seen), [str(UUID(each)) for each in concerned])
 
 

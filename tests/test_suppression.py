@@ -119,6 +119,15 @@ def test_an_entry_ends_by_itself_at_the_first_run_after_its_expiry(store: Store)
     assert begin(store, source(), datetime.now(UTC)).shown_again == 0
 
 
+def test_a_decision_made_after_the_expiry_is_on_what_was_seen_before(store: Store) -> None:
+    load(store, [[scan(0), scan(1, **GOOD)]])
+    add(store, OF_GOOD._replace(expires_at=datetime.now(UTC) + TOMORROW))
+    expired(store)
+    group = groups(store, "group_id::VARCHAR")[0][0]
+    assert decide(store, Decision("closed", "ann", "benign"), groups=[group]).alerts == 1
+    assert groups(store, "alert_count, status, reopened_by") == [(2, "new", "suppression_ended")]
+
+
 def test_what_two_entries_name_stays_hidden_until_both_have_ended(store: Store) -> None:
     load(store, [[scan(0, **GOOD)]])
     first, _ = add(store, OF_GOOD)
