@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +16,8 @@ from tasks.stage import Extracted, write_batches
 from tasks.window import Slice
 
 log = logging.getLogger("attachment_alerts.mimecast")
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def extract(client: MimecastClient, piece: Slice, scratch: Path) -> Extracted:
@@ -50,7 +52,7 @@ def _fetch(client: MimecastClient, piece: Slice, scratch: Path) -> Extracted:
 
 
 def _placed(page: Page, place: int) -> pl.DataFrame:
-    """Add what orders the readings of one scan. Series of lists: expressions cost as much as a page."""
-    rows = len(page.records)
-    fetched_at = pl.Series("fetched_at", [page.requested_at], dtype=MOMENT).new_from_index(0, rows)
-    return page.records.hstack([fetched_at, pl.Series("place", list(range(place, place + rows)), pl.Int64)])
+    """Add what orders the readings of one scan. Not by expressions or datetimes: they cost as much as the page."""
+    asked = (page.requested_at - EPOCH) // timedelta(microseconds=1)
+    fetched_at = pl.Series("fetched_at", [asked], pl.Int64).cast(MOMENT)
+    return page.records.with_row_index("place", place).hstack([fetched_at.new_from_index(0, len(page.records))])

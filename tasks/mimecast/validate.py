@@ -3,6 +3,7 @@
 Every field is an optional text; unknown fields and values never reject a record.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -61,22 +62,24 @@ def validate(
     `dangerous`: verdicts to look for in the text of rejects. `open_rejects`: ids of the connector's unresolved rejects.
     `now`: by the service's clock, for dates that lie ahead.
     """
-    rejects: list[Path | pl.DataFrame] = []
     left_out: list[pl.Series] = []
     resolved: set[str] = set()
     leftover: set[str] = set()
-    for batch in records:
-        bad = faults(batch, now)
-        left_out.append(bad["index"])
-        rejected = as_rejects(batch[bad["index"]].hstack([bad["reason"]]), connector_id, dangerous)
-        rejects.extend(write_batches([rejected], scratch / f"rejects-{len(rejects)}").parts)
-        if open_rejects:
-            good = without(batch, bad["index"])
-            resolved.update(open_rejects & set(good.select(_record_id(connector_id)).to_series()))
-        names = batch["leftover"].drop_nulls().unique()
-        leftover.update(name for text in names for name in text.split(","))
+
+    def rejected() -> Iterator[pl.DataFrame]:
+        for batch in records:
+            bad = faults(batch, now)
+            left_out.append(bad["index"])
+            if open_rejects:
+                good = without(batch, bad["index"])
+                resolved.update(open_rejects & set(good.select(_record_id(connector_id)).to_series()))
+            names = batch["leftover"].drop_nulls().unique()
+            leftover.update(name for text in names for name in text.split(","))
+            yield as_rejects(batch[bad["index"]].hstack([bad["reason"]]), connector_id, dangerous)
+
+    rejects = write_batches(rejected(), scratch / "rejects")
     accepted = Batches(records.parts, tuple(left_out))
-    return Validated(accepted, Batches(tuple(rejects)), tuple(sorted(resolved)), tuple(sorted(leftover)))
+    return Validated(accepted, rejects, tuple(sorted(resolved)), tuple(sorted(leftover)))
 
 
 def faults(batch: pl.DataFrame, now: datetime) -> pl.DataFrame:

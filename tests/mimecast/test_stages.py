@@ -169,6 +169,7 @@ def test_batches_stay_small_and_keep_the_order(tmp_path: Path, monkeypatch: pyte
     chain = run(pages, tmp_path)
     stages = (chain.extracted.records, chain.validated.records, chain.validated.rejects, chain.transformed.scans)
     assert all(0 < len(batch) <= 3 for batches in stages for batch in batches)
+    assert all(isinstance(part, Path) for batches in stages for part in batches.parts[:-1])
     assert [scan["file_name"] for scan in chain.scans] == names[:4] + names[12:]
     assert [scan["place"] for scan in chain.scans] == [*range(4), *range(12, 20)]
     assert [json.loads(bad["raw"])["fileName"] for bad in chain.rejects] == names[4:12]
