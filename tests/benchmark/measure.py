@@ -45,8 +45,9 @@ def main() -> None:
 def pages_to_tables(home: Path, records: int) -> None:
     """One million records in ten slices, each measurement in a process of its own."""
     count = pages.save(home / "pages", 10, records // 10)
-    floor = _apart(decode_floor, home / "pages", 10)
+    before = _apart(decode_floor, home / "pages", 10)
     seconds, stages, peak = _apart(_chain, home / "million", home / "pages", 10)
+    floor = statistics.mean([before, _apart(decode_floor, home / "pages", 10)])  # other work on the machine varies
     out.print(f"[bold]{count:,} records, saved pages to committed tables[/]: {seconds:.1f} s, peak {peak:.0f} MiB")
     out.print(f"  decoding the same bytes the fastest way: {floor:.1f} s; ratio {seconds / floor:.2f} (goal: below 4)")
     out.print("  " + ", ".join(f"{name} {spent:.1f} s" for name, spent in stages.items()) + " (overlapping)")
