@@ -6,6 +6,7 @@ An artifact that Prefect does not take is a warning: what was fetched is in the 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -32,6 +33,8 @@ from tasks.window import Interval, Trigger
 log = logging.getLogger("attachment_alerts.pull")
 
 URGENT = "open-high-priority-groups"
+# Told the same as the bar in the UI: whoever started the flow in this process may watch.
+WATCH: ContextVar[Callable[[int, int], None]] = ContextVar("watch", default=lambda done, total: None)
 STOPPED = Outcome("stopped", "Stopped before its end. Complete slices are kept; the next run fetches the rest.")
 
 
@@ -73,7 +76,7 @@ def _write(told: Told) -> None:
         create_table_artifact(table=rows, description=groups_title(after.changed, told.summary))
     create_markdown_artifact(
         markdown=summary_page(run, told.outcome, told.summary, after),
-        description=f"What this {told.trigger} of {told.connector} did",
+        description=f"What this {told.trigger} of {run.name} did",
     )
     if told.source is None:  # nothing is saved under that name: it has no health
         return
@@ -104,13 +107,15 @@ def _read(told: Told) -> Overview | None:
 @contextmanager
 def progress_artifact(what: str, slices: int) -> Iterator[Callable[[int, int], None]]:
     """A bar on the run's page, told how many of how many slices are done. One slice alone needs none."""
+    watch = WATCH.get()
     if slices <= 1:
-        yield lambda done, total: None
+        yield watch
         return
     bar = cast(UUID, create_progress_artifact(progress=0.0, description=f"{what}: {slices} slices to fetch"))
 
     def progress(done: int, total: int) -> None:
         says = f"{what}: {done} of {total} slices done"
         update_progress_artifact(bar, progress=100.0 * done / total, description=says)
+        watch(done, total)
 
     yield progress

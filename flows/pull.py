@@ -24,11 +24,12 @@ from tasks import ledger
 from tasks.connector import Connector, PolledConnector
 from tasks.connectors import load_connector
 from tasks.database import Store
-from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError
+from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError, StoreError
 from tasks.publishing import Publisher
 from tasks.settings import Settings, load_settings
 from tasks.summary import Summary
 from tasks.turn import Turn, TurnTaken
+from tasks.untrusted import plain
 from tasks.window import (
     RECHECK_EVERY,
     Interval,
@@ -120,12 +121,20 @@ def _state_of(name: str, trigger: Trigger, work: Callable[[Told], None]) -> Stat
         except TurnTaken as taken:
             summary.skipped = str(taken)
             state = Completed(name="Skipped", message=str(taken), data=summary.as_counts())
-        except AlertsError as error:
-            summary.failed += 1
-            summary.errors.append(str(error))
-            state = _failed(summary)
+        except (AlertsError, OSError) as error:
+            state = _ended_by(error, told)
         told.outcome = Outcome("skipped" if summary.skipped else state.type.value.lower(), state.message or "")
     return state
+
+
+def _ended_by(error: AlertsError | OSError, told: Told) -> State[Any]:
+    """The state of a run that an error has ended; nothing but the home's files raises an OSError here."""
+    says = f"Files cannot be used: {error}. Check the disk and the rights of its folder."
+    told.summary.failed += 1
+    told.summary.errors.append(plain(says, 500) if isinstance(error, OSError) else str(error))
+    if isinstance(error, OSError | StoreError):
+        told.store = None  # waiting for it once more would tell nothing new
+    return _failed(told.summary)
 
 
 def _fetch(begun: Begun, slices: list[Slice], told: Told) -> None:

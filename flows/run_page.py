@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from flows.markdown import DASH, address, code, facts, moment, number, sentence, table
+from tasks.connectors import NAME
 from tasks.overview import GAPS, Listed, Overview
 from tasks.summary import OLD_DIRECTORY, REMEMBERED, Summary
 from tasks.window import Interval
@@ -29,11 +30,16 @@ class Run(NamedTuple):
     notes: tuple[str, ...] = ()
     """what of the time asked for is not fetched"""
 
+    @property
+    def name(self) -> str:
+        """The connector's name as a heading shows it; a name that cannot be one was typed by somebody."""
+        return self.connector if NAME.fullmatch(self.connector) else code(self.connector)
+
 
 def summary_page(run: Run, outcome: Outcome, summary: Summary, after: Overview | None) -> str:
     """Everything in figures; `after` is None where the tables could not be read."""
     parts = [
-        f"## {run.connector}: {run.trigger} {outcome.word}",
+        f"## {run.name}: {run.trigger} {outcome.word}",
         _when(run),
         *(f"{note[0].upper()}{note[1:]}." for note in run.notes),
         *([sentence(outcome.says)] if outcome.word != "completed" else []),

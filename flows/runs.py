@@ -26,7 +26,10 @@ def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
         flow = getattr(importlib.import_module(f"flows.{product}"), kind, None)
         if flow is None:
             raise ConnectorRefused(f"{name} is a connector of {product}, which has no {kind}. Use `poll {name}`.")
-        change(f"{kind.capitalize()} of {name}")
+        doing = f"{kind.capitalize()} of {name}"
+        change(doing)
+        artifacts = importlib.import_module("flows.artifacts")
+        artifacts.WATCH.set(lambda done, total: change(f"{doing}: {done} of {total} slices, {100 * done // total} %"))
         state = flow(name, *given, return_state=True)
         result = state.result(raise_on_failure=False)
     counts = getattr(result, "counts", result)  # of a failed run they come with its error

@@ -38,6 +38,7 @@ CONFIG = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
 }
+MODEST = f"SET memory_limit = '{CONFIG['memory_limit']}'; SET threads = {CONFIG['threads']}"  # for a reader in a run
 # The widely installed 1.x clients cannot open the format that 2.0 writes by default; the one named here both can.
 # Row groups of the usual 122,880 rows are written again by each slice that adds to the last one; small ones are
 # written once, without a detour through the log, and a poll that looks for its scans by date reads fewer rows.
@@ -59,7 +60,7 @@ class Connection:
 
     def __init__(self, inner: duckdb.DuckDBPyConnection) -> None:
         self._inner = inner
-        self.run("SET TimeZone = 'UTC'")
+        self.run("SET TimeZone = 'UTC'; SET enable_progress_bar = false")  # a bar would be drawn into our output
 
     def run(self, sql: str, parameters: dict[str, Any] | None = None, **frames: pl.DataFrame) -> None:
         """Execute one or more statements; each frame is a table of its name while they run."""

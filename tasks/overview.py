@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from tasks.database import Connection
+from tasks.database import MODEST, Connection
 from tasks.window import Interval
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def overview(store: "Store", connector: str, group_ids: Collection[str], *, publ
         if not published:
             return Overview(health, gaps, _changed(stored, group_ids), _urgent(stored))
     with store.reader() as copy:
+        copy.run(MODEST)
         return Overview(health, gaps, _changed(copy, group_ids), _urgent(copy))
 
 

@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
     FlowRunFilter,
     FlowRunFilterId,
     LogFilter,
     LogFilterFlowRunId,
 )
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.sorting import ArtifactSort
 from pydantic import SecretStr
 
 from tasks.mimecast.simulator import V1_KEYS, V2_KEYS, World
@@ -210,6 +213,8 @@ def told_to_prefect(client: SyncPrefectClient, states: list[State[Any]]) -> str:
     ids = [state.state_details.flow_run_id for state in states if state.state_details.flow_run_id]
     runs = FlowRunFilter(id=FlowRunFilterId(any_=ids))
     found: list[Any] = [*client.read_flow_runs(flow_run_filter=runs), *client.read_task_runs(flow_run_filter=runs)]
+    pages = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=ids))
+    found += client.read_artifacts(artifact_filter=pages, sort=ArtifactSort.CREATED_DESC, limit=200)
     found += client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=ids)))
     return "\n".join([*(each.model_dump_json() for each in found), *map(repr, states)])
 
@@ -242,5 +247,6 @@ def test_no_secret_is_told_to_anybody(
     told = {"log": caplog.text, "Prefect": prefect, "tables": tables, "terminal": "".join(capfd.readouterr())}
     assert all(site.name in told[where] for where in ("log", "Prefect", "tables"))
     assert "get-logs" in told["log"]
+    assert f"health-{site.name}" in told["Prefect"]
     found = [(where, secret) for where, text in told.items() for secret in secrets if secret in text]
     assert found == []

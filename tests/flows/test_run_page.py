@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import Artifact, State
 from prefect.client.schemas.sorting import ArtifactSort
 
 from flows import slices
-from flows.artifacts import URGENT
+from flows.artifacts import URGENT, WATCH
 from flows.markdown import sentence
 from tasks.turn import Turn
 from tests.flows.conftest import MakeSite
@@ -163,7 +163,10 @@ def test_a_backfill_shows_how_far_it_is(make_site: MakeSite, monkeypatch: pytest
         return update_progress_artifact(*given, **named)
 
     monkeypatch.setattr("flows.artifacts.update_progress_artifact", observed)
+    watched: list[tuple[int, int]] = []
+    WATCH.set(lambda *done: watched.append(done))
     state = site.backfill(noon() - 6 * HOUR, noon() - 2 * HOUR)
+    assert watched == [(1, 2), (2, 2)]
     assert seen == [f"{site.name} backfill: {done} of 2 slices done" for done in (1, 2)]
     assert artifacts(state)["progress"].data == 100
     state = site.backfill(noon() - 8 * HOUR, noon() - 2 * HOUR)

@@ -1,0 +1,81 @@
+"""What goes wrong on this side, in the words that the state of the run shows; and what must not fail a run."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from filelock import FileLock
+
+from flows import artifacts
+from flows.mimecast import backfill
+from tasks import database
+from tests.flows.conftest import MakeSite
+from tests.flows.site import hours, noon
+from tests.flows.test_run_page import artifacts as left_by
+from tests.flows.test_run_page import latest, text
+
+HOUR = timedelta(hours=1)
+
+
+def test_a_setting_that_cannot_be_used(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = make_site()
+    monkeypatch.setenv("ATTACHMENT_ALERTS_SLICE_HOURS", "many")
+    state = site.poll()
+    assert state.is_failed()
+    assert (state.message or "").startswith("The setting ATTACHMENT_ALERTS_SLICE_HOURS is not usable: ")
+    assert not site.simulator.requests
+
+
+def test_a_home_that_cannot_be_written(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    site = make_site()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ATTACHMENT_ALERTS_HOME", str(tmp_path / "file" / "home"))
+    state = site.poll()
+    assert state.is_failed()
+    assert "file/home" in (state.message or "")
+    assert "Check the disk and the rights of its folder." in (state.message or "")
+
+
+def test_a_store_that_another_process_keeps(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = make_site(hours(noon(), 2))
+    assert site.poll().is_completed()
+    monkeypatch.setattr(database, "LOCK_PATIENCE", 2.5)
+    with FileLock(site.home / "store.lock"):
+        state = site.poll()
+    assert "has been writing to" in (state.message or "")
+    assert "unknown" in (health := latest(f"health-{site.name}"))
+    assert "has been writing to" in health
+    assert site.poll().is_completed()
+
+
+def test_prefect_that_takes_no_artifacts(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site(hours(noon(), 2))
+
+    def refused(*given: Any, **named: Any) -> Any:
+        raise httpx.ConnectError("no")
+
+    monkeypatch.setattr(artifacts, "create_table_artifact", refused)
+    assert site.poll().result()["new"] == 2
+    assert "Prefect did not take the pages about this run (ConnectError)" in caplog.text
+
+
+def test_a_time_that_is_none(make_site: MakeSite) -> None:
+    site = make_site()
+    given: Any = "soon"
+    state: Any = backfill(site.name, given, noon(), return_state=True)
+    assert state.is_failed()
+    assert "start: Input should be a valid datetime" in state.message
+    assert not site.simulator.requests
+
+
+def test_a_name_that_cannot_be_one(make_site: MakeSite) -> None:
+    state = replace(make_site(), name="No | such\x1b name").poll()
+    assert state.is_failed()
+    page = text(left_by(state)["markdown"])
+    assert "\x1b" not in page
+    assert page.startswith(r"## `No \x7c such\x1b name`: poll failed")
