@@ -12,14 +12,15 @@ from flows.choices import offer
 from flows.pull import source_of
 from tasks import ledger
 from tasks.connector import Check, PolledConnector
-from tasks.connectors import list_connectors, passed, test_connector
+from tasks.connectors import list_connectors, offer_forms, passed, test_connector
 from tasks.database import Store
 from tasks.errors import AlertsError, NotDeployed
 from tasks.settings import load_settings
 
 
 def applied() -> list[polls.Poll]:
-    """Apply the saved connectors, and let the tables know which of them are polled."""
+    """Apply the saved connectors, and let the tables know which of them are polled. A new server learns the forms."""
+    offer_forms()
     connectors = list_connectors()
     done = polls.apply(connectors)
     offer(connectors)

@@ -57,6 +57,8 @@ def _arrange(cls: "type[Connector]", form: dict[str, Any]) -> None:
     order = sorted(fields, key=lambda name: (name in KEPT_BY_US, name in SELDOM, declared[name]))
     # A form follows the positions, the page of a saved connector the order of the fields.
     form["properties"] = fields = {name: _plain_field(fields[name]) | {"position": order.index(name)} for name in order}
+    for name in KEPT_BY_US:
+        fields[name].pop("format", None)  # no calendar where nothing is to be picked
     # The UI calls everything else "(Optional)".
     form["required"] = [name for name in order if "default" in fields[name] or name in cls.always_needed]
     form["allOf"] = cls.rules()

@@ -31,6 +31,7 @@ __all__ = [
     "list_connectors",
     "load_connector",
     "made",
+    "offer_forms",
     "passed",
     "prefect_client",
     "products",
@@ -98,6 +99,13 @@ def list_connectors() -> dict[str, Connector]:
         except ConnectorRefused as wrong:
             log.warning("%s", wrong)
     return found
+
+
+def offer_forms() -> None:
+    """Make the forms of all products known to the server in use, whose UI offers them then; again, nothing changes."""
+    with _sentences():
+        for cls in products().values():
+            cls.register_type_and_schema(**_SYNC)
 
 
 def saved_names() -> dict[str, type[Connector]]:

@@ -1,0 +1,141 @@
+"""A site's machine as the long tests need it: a Prefect server, a worker, a home. It can lose its power."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows import deploying
+from flows.own_server import _free_port
+from tasks.database import Store
+from tasks.settings import CHECKOUT, Settings
+from tests.server import running
+from tests.server.running import Found
+
+
+class Machine:
+    """What is started here is gone in the end, or at once by `loses_power`."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
+        self.store = Store(Settings(home=home))
+        self.port, self._boots = _free_port(), 0
+        self.environment = running.own_environment(home) | settings
+        self.environment["PREFECT_API_URL"] = self.url = f"http://127.0.0.1:{self.port}/api"
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+        self._processes = ExitStack()
+        self._lasting = ExitStack()
+        self.server: running.Process
+        self.worker: running.Process
+        self.client: SyncPrefectClient
+
+    def __enter__(self) -> Self:
+        self._lasting.callback(_print_logs, self.store.settings.home)
+        self._lasting.enter_context(temporary_settings({PREFECT_API_URL: self.url}))
+        self.client = self._lasting.enter_context(get_client(sync_client=True))
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        with self._lasting, self._processes:
+            pass
+
+    def boots(self) -> None:
+        """Start the server and, once it answers, a worker; the first time deploy what prefect.yaml declares."""
+        self._boots += 1
+        call = ["-m", "prefect", "server", "start", "--port", str(self.port)]
+        self.server = self._start(f"server-{self._boots}", call)
+        running.wait_for(lambda: running.answers(self.url), self.server)
+        if self._boots == 1:
+            deploying.deploy()
+        self.worker = self._start(
+            f"worker-{self._boots}", ["-m", "prefect", "worker", "start", "-p", "attachment-alerts"]
+        )
+
+    def loses_power(self) -> None:
+        """Nothing is told to end; nothing gets to clean up."""
+        for process in (self.server, self.worker):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        self._processes.close()
+
+    def _start(self, name: str, call: list[str]) -> running.Process:
+        return self._processes.enter_context(running.started(name, call, self.environment))
+
+    def wait_for(self, find: Callable[[], Found | None]) -> Found:
+        return running.wait_for(find, self.server, self.worker)
+
+    def command(self, *arguments: str) -> Any:
+        """What a command prints as JSON."""
+        call = [sys.executable, "-m", "flows", *arguments, "--json"]
+        done = subprocess.run(call, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def stored(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask the program's own file: also what is not published yet."""
+        with self.store.transaction() as transaction:
+            return transaction.rows(sql)
+
+    def deployment(self, name: str) -> DeploymentResponse:
+        return self.client.read_deployment_by_name(name)
+
+    def start(self, deployment: str, **parameters: Any) -> UUID:
+        """A run as the UI starts it."""
+        found = self.deployment(deployment)
+        return self.client.create_flow_run_from_deployment(found.id, parameters=parameters).id
+
+    def ended(self, run_id: UUID) -> FlowRun:
+        """The run once it is over, however it ended."""
+
+        def over() -> FlowRun | None:
+            run = self.client.read_flow_run(run_id)
+            return run if run.state and run.state.is_final() else None
+
+        return self.wait_for(over)
+
+    def runs(self, deployment: str) -> list[FlowRun]:
+        """Runs of a deployment, the latest first; without those that are still to come."""
+        of_it = DeploymentFilter(id=DeploymentFilterId(any_=[self.deployment(deployment).id]))
+        begun = FlowRunFilter.model_validate({"start_time": {"is_null_": False}})
+        return self.client.read_flow_runs(
+            deployment_filter=of_it, flow_run_filter=begun, sort=FlowRunSort.START_TIME_DESC, limit=200
+        )
+
+    def switch(self, deployment: str, *, on: bool) -> None:
+        """What a person does with the schedule's switch in the UI."""
+        found = self.deployment(deployment)
+        self.client.update_deployment_schedule(found.id, found.schedules[0].id, active=on)
+
+    def hurry(self, deployment: str, every: timedelta) -> None:
+        """A schedule of seconds, which no connector offers."""
+        found = self.deployment(deployment)
+        schedule = IntervalSchedule(interval=every)
+        self.client.update_deployment_schedule(found.id, found.schedules[0].id, schedule=schedule)
+
+    def slots_taken(self) -> dict[str, int]:
+        """Concurrency limits of which a slot is in use."""
+        limits = self.client.read_global_concurrency_limits(limit=100)
+        return {limit.name: limit.active_slots for limit in limits if limit.active_slots}
+
+
+def _print_logs(home: Path) -> None:
+    """The ends of what the processes wrote: pytest shows it where a test has failed."""
+    for log in sorted(home.glob("*.log")):
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        print(f"--- {log.name}", *lines[-60:], sep="\n")  # noqa: T201

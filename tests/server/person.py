@@ -1,0 +1,125 @@
+"""A person at the Prefect UI: Debian's Chromium, driven by Playwright."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import date
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, TimeoutError, expect, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"  # see the README; Playwright's own browsers come from elsewhere
+ALONE = (  # no sandbox, because tests may be run by root; and no calls to anybody's servers
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+PATIENCE = 60_000.0  # milliseconds, on a machine that is busy with other things
+LONGEST_RUN = 240_000.0
+WIDTH, HEIGHT = 1100, 900
+
+
+@contextmanager
+def at_the_ui(url: str, pictures: Path) -> Iterator["Person"]:
+    """A browser that sees nothing but this server. In the end, also of a failed test, there is a last picture."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ALONE)
+        page = browser.new_page(base_url=url, viewport={"width": WIDTH, "height": HEIGHT})
+        page.set_default_timeout(PATIENCE)
+        page.route(lambda asked: not asked.startswith(url), lambda route: route.abort())
+        expect.set_options(timeout=PATIENCE)
+        person = Person(page, pictures)
+        try:
+            yield person
+        finally:
+            person.takes_a_picture("last")
+            browser.close()
+
+
+class Person:
+    """Sees labels, buttons and texts; knows nothing of how a page is made."""
+
+    def __init__(self, page: Page, pictures: Path) -> None:
+        self.page, self._pictures = page, pictures
+
+    def opens(self, *names: str) -> None:
+        """Follow links and buttons from the start page on."""
+        self.page.goto("/")
+        for name in names:
+            self.presses(name)
+
+    def presses(self, name: str) -> None:
+        link = self.page.get_by_role("link", name=name, exact=True)
+        link.or_(self.page.get_by_role("button", name=name, exact=True)).first.click()
+
+    def runs(self, deployment: str, how: str) -> None:
+        """Open the form of a deployment: in a dialog (`Quick run`) or on a page of its own (`Custom run`)."""
+        self.opens("Deployments", deployment)
+        self.page.get_by_role("button", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name=how).click()
+
+    def fills(self, label: str, value: str) -> None:
+        self._field(label).fill(value)
+
+    def chooses(self, label: str, value: str) -> None:
+        self._field(label).click()
+        self.page.get_by_role("option", name=value, exact=True).click()
+
+    def fills_or_chooses(self, label: str, value: str) -> None:
+        """A list of what is there already, or a text field as long as nothing is."""
+        field = self._field(label)
+        expect(field).to_be_visible()
+        if field.evaluate("field => field.matches('input, textarea')"):
+            field.fill(value)
+        else:
+            self.chooses(label, value)
+
+    def switches(self, label: str) -> None:
+        self._field(label).click()
+
+    def picks(self, label: str, day: date) -> None:
+        """The beginning of a day, in the calendar that opens at a field of time."""
+        self._field(label).click()
+        calendar = self.page.get_by_role("dialog").last
+        calendar.get_by_label("Choose the Year").select_option(str(day.year))
+        calendar.get_by_label("Choose the Month").select_option(str(day.month - 1))
+        calendar.get_by_role("button", name=re.compile(rf"{day:%A, %B} {day.day}\D\D, {day.year}")).click()
+        self.page.keyboard.press("Escape")
+        expect(self._field(label)).to_have_text(f"{day:%m/%d/%Y} 12:00 AM")
+
+    def sees(self, text: str) -> None:
+        expect(self.page.get_by_text(text).first).to_be_visible()
+
+    def starts(self, button: Locator) -> None:
+        """Start a run by the button of its form, and follow the link that appears then.
+
+        Prefect's page now and then lets the first click of a form pass; a person clicks again.
+        """
+        link = (
+            self.page.get_by_role("button", name="View run").or_(self.page.get_by_role("link", name="View run")).first
+        )
+        button.click()
+        with suppress(TimeoutError):
+            link.wait_for(timeout=15_000)
+        if not link.is_visible():
+            button.click()
+        link.click()
+        self.page.wait_for_url("**/runs/flow-run/**")
+
+    def waits_for_the_end(self) -> str:
+        """The state in which the run of this page ended."""
+        badge = self.page.get_by_text(re.compile("^(Completed|Failed|Crashed|Cancelled)$")).first
+        badge.wait_for(timeout=LONGEST_RUN)
+        return badge.inner_text()
+
+    def takes_a_picture(self, name: str, *, whole: bool = False) -> None:
+        """Of what the window shows, or of the whole page however long."""
+        if not whole:
+            self.page.screenshot(path=self._pictures / f"{name}.png", animations="disabled")
+            return
+        length = "Math.max(...[...document.querySelectorAll('*')].map(each => each.scrollHeight))"
+        self.page.set_viewport_size({"width": WIDTH, "height": min(int(self.page.evaluate(length)) + 1, 4000)})
+        self.page.screenshot(path=self._pictures / f"{name}.png", animations="disabled")
+        self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+
+    def _field(self, label: str) -> Locator:
+        return self.page.get_by_label(re.compile(rf"^(Select )?{re.escape(label)}( \(Optional\))?$")).first

@@ -1,0 +1,153 @@
+"""Two accounts on a machine of their own: polled by their schedules, switched off, broken, backfilled, cut off twice.
+
+In the end every record is there once, and nothing is blocked.
+"""
+
+import os
+import signal
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.client.schemas.objects import FlowRun
+
+from tasks.connectors import save_connector
+from tasks.mimecast.simulator import Running, Simulator, World, serve
+from tests.flows.site import connector, scan
+from tests.server.machine import Machine
+
+pytestmark = pytest.mark.server
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+DAYS = 20  # of acme's records, four a day
+ACME = [scan(NOW - timedelta(hours=6 * number, minutes=90), number) for number in range(4 * DAYS)]
+LEGACY = [
+    scan(NOW - timedelta(hours=number, minutes=30), f"legacy-{number}", fileHash="cd" * 32) for number in range(6)
+]
+OFTEN = timedelta(seconds=10)
+BACKFILL = {
+    "connector": "acme", "what": "missing",
+    "start": (NOW - timedelta(days=DAYS + 1)).isoformat(), "end": NOW.isoformat(),
+}  # fmt: skip
+
+
+def test_everything_once_through_a_rough_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        serve(Simulator(World.of_records(ACME))) as acme,
+        serve(Simulator(World.of_records(LEGACY))) as legacy,
+        Machine(tmp_path, monkeypatch, PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION="30") as machine,
+    ):
+        machine.boots()
+        saved_and_tested(machine, acme, legacy)
+        schedules_fire(machine)
+        switched_off_it_stays_off(machine)
+        keys_expire(machine, legacy)
+        killed_run_is_continued(machine, acme)
+        power_is_lost(machine, acme)
+        keys_are_renewed(machine, legacy)
+        nothing_is_lost_or_blocked(machine)
+
+
+def saved_and_tested(machine: Machine, acme: Running, legacy: Running) -> None:
+    save_connector("acme", connector(acme, 2, connector_id=UUID(int=1)))
+    save_connector("legacy", connector(legacy, 1, connector_id=UUID(int=2)))
+    assert {each["done"] for each in machine.command("connectors", "apply")} == {"made"}
+    assert {each["polling"] for each in machine.command("connectors", "apply")} == {False}
+    tests = [machine.start("test-connection/test-connection", connector=name) for name in ("acme", "legacy")]
+    assert [machine.ended(test).state_name for test in tests] == ["Completed"] * 2
+    assert {each["polling"] for each in machine.command("connectors", "apply")} == {True}
+
+
+def schedules_fire(machine: Machine) -> None:
+    for name in ("mimecast/acme", "mimecast/legacy"):
+        machine.hurry(name, OFTEN)
+    for name in ("mimecast/acme", "mimecast/legacy"):
+        run = machine.wait_for(lambda: newest(machine, name))  # noqa: B023 - asked at once
+        assert (run.auto_scheduled, run.state_name) == (True, "Completed")
+    assert stored_of(machine, "legacy") == len(LEGACY)
+    assert 0 < stored_of(machine, "acme") < len(ACME)
+
+
+def switched_off_it_stays_off(machine: Machine) -> None:
+    machine.switch("mimecast/acme", on=False)
+    applied = {each["connector"]: each for each in machine.command("connectors", "apply")}
+    assert (applied["acme"]["polling"], applied["legacy"]["polling"]) == (False, True)
+    assert [schedule.active for schedule in machine.deployment("mimecast/acme").schedules] == [False]
+
+
+def keys_expire(machine: Machine, legacy: Running) -> None:
+    legacy.simulator.faults.inject("418", times=None)
+    machine.hurry("mimecast/legacy", OFTEN)  # applying has set it back to what the connector says
+    failed = machine.wait_for(lambda: newest(machine, "mimecast/legacy", "Failed"))
+    assert failed.auto_scheduled
+    assert failed.state
+    assert "expired" in (failed.state.message or "")
+    assert health(machine, "legacy") == "auth_failed"
+
+
+def killed_run_is_continued(machine: Machine, acme: Running) -> None:
+    acme.simulator.faults.inject("slow", times=None, seconds=1.0)
+    backfill = machine.start("mimecast-backfill/backfill", **BACKFILL)
+    machine.wait_for(lambda: backfilled(machine) >= 3)
+    os.kill(process_of(machine.client.read_flow_run(backfill)), signal.SIGKILL)
+    assert machine.ended(backfill).state_name == "Crashed"
+    assert 3 <= backfilled(machine) < DAYS
+
+
+def power_is_lost(machine: Machine, acme: Running) -> None:
+    before = backfilled(machine)
+    machine.start("mimecast-backfill/backfill", **BACKFILL)
+    machine.wait_for(lambda: backfilled(machine) > before)
+    machine.loses_power()
+    machine.boots()
+    acme.simulator.faults.clear()
+    again = machine.ended(machine.start("mimecast-backfill/backfill", **BACKFILL))
+    assert again.state_name == "Completed"
+    assert stored_of(machine, "acme") == len(ACME)
+
+
+def keys_are_renewed(machine: Machine, legacy: Running) -> None:
+    legacy.simulator.faults.clear()
+    run = machine.wait_for(lambda: newest(machine, "mimecast/legacy", "Completed"))  # the schedule goes on by itself
+    assert run.auto_scheduled
+    assert health(machine, "legacy") == "ok"
+
+
+def nothing_is_lost_or_blocked(machine: Machine) -> None:
+    machine.switch("mimecast/legacy", on=False)
+    assert machine.wait_for(lambda: not machine.slots_taken())
+    assert (stored_of(machine, "acme"), stored_of(machine, "legacy")) == (len(ACME), len(LEGACY))
+    assert machine.stored("SELECT count(*) = count(DISTINCT scan_id) FROM scans") == [(True,)]
+    assert machine.stored("SELECT count(*) FROM coverage_gaps") == [(0,)]
+    off = machine.deployment("mimecast/acme")
+    assert [schedule.active for schedule in off.schedules] == [False]
+    assert {run.state_name for run in machine.runs("mimecast/acme")} <= {"Completed", "Cancelled"}
+
+
+def newest(machine: Machine, deployment: str, state: str | None = None) -> FlowRun | None:
+    """The run that was last begun, if it is over (and ended so)."""
+    over = [run for run in machine.runs(deployment) if run.state and run.state.is_final()]
+    over = [run for run in over if not run.state or not run.state.is_cancelled()]
+    return over[0] if over and state in (None, over[0].state_name) else None
+
+
+def process_of(run: FlowRun) -> int:
+    """The process of a run on this machine."""
+    assert run.infrastructure_pid
+    return int(run.infrastructure_pid.rpartition(":")[2])
+
+
+def backfilled(machine: Machine) -> int:
+    sql = "SELECT count(*) FROM windows WHERE trigger = 'backfill' AND state LIKE 'complete%'"
+    return int(machine.stored(sql)[0][0])
+
+
+def stored_of(machine: Machine, name: str) -> int:
+    return int(machine.stored(f"SELECT count(*) FROM scans WHERE connector = '{name}'")[0][0])
+
+
+def health(machine: Machine, name: str) -> Any:
+    with machine.store.reader() as reader:
+        return reader.rows("SELECT state FROM connector_health WHERE connector = $name", {"name": name})[0][0]

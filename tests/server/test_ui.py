@@ -1,0 +1,82 @@
+"""The Prefect UI as a person uses it: a connector is filled in, saved and tested, and the past is fetched."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tasks.connectors import load_connector
+from tasks.mimecast.connector import MimecastConnector
+from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
+from tests.server.machine import Machine
+from tests.server.person import Person, at_the_ui
+
+pytestmark = [pytest.mark.server, pytest.mark.browser]
+
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+START, END = TODAY - timedelta(days=12), TODAY - timedelta(days=9)
+PER_DAY = 60
+
+
+def test_from_an_empty_server_to_a_backfill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
+) -> None:
+    assert pytestconfig.cache
+    pictures = pytestconfig.cache.mkdir("pictures")
+    world = World(seed=7, per_day=PER_DAY, start=TODAY - timedelta(days=30))
+    with serve(Simulator(world)) as service, Machine(tmp_path, monkeypatch, PREFECT_UI_ENABLED="true") as machine:
+        machine.boots()
+        assert machine.command("connectors", "apply") == []  # the server knows the forms now
+        with at_the_ui(machine.url.removesuffix("/api"), pictures) as person:
+            saves_a_connector(person, service.url)
+            saved = load_connector("acme")
+            assert isinstance(saved, MimecastConnector)
+            assert (saved.polling_minutes, saved.url, saved.tested_at) == (5, service.url, None)
+            assert saved.client_secret.get_secret_value() == V2_KEYS["client_secret"]
+            tests_it(person)
+            assert [schedule.active for schedule in machine.deployment("mimecast/acme").schedules] == [True]
+            fetches_the_past(person)
+            (stored,) = machine.stored(f"SELECT count(*) FROM scans WHERE detected_at < '{END.isoformat()}'")
+            assert stored == (3 * PER_DAY,)
+
+
+def saves_a_connector(person: Person, url: str) -> None:
+    person.page.goto("/v2/blocks/catalog")
+    person.page.get_by_placeholder("Search blocks").fill("mimecast")
+    person.sees("1 Block")
+    person.presses("Create")
+    person.fills("Name", "acme")
+    person.fills("Client id (API 2.0)", V2_KEYS["client_id"])
+    person.fills("Client secret (API 2.0)", V2_KEYS["client_secret"])
+    person.chooses("Polling frequency (minutes)", "5")
+    person.fills("Base URL", url)
+    person.switches("Allow a host that is not Mimecast's")
+    person.takes_a_picture("connector", whole=True)
+    broken = "images => images.filter(each => !each.naturalWidth).length"
+    assert person.page.locator("img[src]").evaluate_all(broken) == 0
+    person.presses("Save")
+    person.sees("Paste this snippet")
+    person.takes_a_picture("saved", whole=True)
+    assert V2_KEYS["client_secret"] not in person.page.content()
+
+
+def tests_it(person: Person) -> None:
+    person.runs("test-connection", "Quick run")
+    person.fills_or_chooses("connector", "acme")
+    person.starts(person.page.get_by_role("dialog").get_by_role("button", name="Run"))
+    assert person.waits_for_the_end() == "Completed"
+    person.takes_a_picture("connection-test")
+
+
+def fetches_the_past(person: Person) -> None:
+    person.runs("backfill", "Custom run")
+    person.fills_or_chooses("connector", "acme")
+    person.picks("start", START)
+    person.picks("end", END)
+    person.chooses("what", "everything")
+    person.takes_a_picture("backfill")
+    person.starts(person.page.get_by_role("button", name="Submit"))
+    assert person.waits_for_the_end() == "Completed"
+    person.page.get_by_role("tab", name="Artifacts").click()
+    person.sees("What this backfill of acme did")
+    person.takes_a_picture("backfill-run")
