@@ -90,6 +90,14 @@ def test_ci_runs_the_second_test_command_too() -> None:
     assert "-m 'server or browser'" in command[1]
 
 
+def test_ci_installs_the_browser_of_this_page() -> None:
+    script = (CHECKOUT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "'/<!-- browser command -->/,/^```$/p' README.md" in script
+    command = re.search(r"<!-- browser command -->\n```bash\n(.+)\n```\n", README)
+    assert command
+    assert command[1].endswith(" chromium")
+
+
 def settings_table() -> list[str]:
     """The table as it must stand, from the settings themselves."""
     table = []

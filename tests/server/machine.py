@@ -19,11 +19,13 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import deploying
 from flows.own_server import _free_port
 from tasks.database import Store
+from tasks.outbox import PREFIX
 from tasks.settings import CHECKOUT, Settings
 from tests.server import running
 from tests.server.running import Found
@@ -127,6 +129,11 @@ class Machine:
         found = self.deployment(deployment)
         schedule = IntervalSchedule(interval=every)
         self.client.update_deployment_schedule(found.id, found.schedules[0].id, schedule=schedule)
+
+    def told(self, event: str) -> set[str]:
+        """About whom such events were told, by name."""
+        about = EventFilter(event=EventNameFilter(name=[f"{PREFIX}{event}"]))
+        return {each.resource.name or "" for each in self.client.read_events(about).events}
 
     def slots_taken(self) -> dict[str, int]:
         """Concurrency limits of which a slot is in use."""

@@ -85,6 +85,7 @@ def keys_expire(machine: Machine, legacy: Running) -> None:
     assert failed.state
     assert "expired" in (failed.state.message or "")
     assert health(machine, "legacy") == "auth_failed"
+    assert machine.wait_for(lambda: machine.told("connector.lost")) == {"legacy"}
 
 
 def killed_run_is_continued(machine: Machine, acme: Running) -> None:
@@ -113,6 +114,7 @@ def keys_are_renewed(machine: Machine, legacy: Running) -> None:
     run = machine.wait_for(lambda: newest(machine, "mimecast/legacy", "Completed"))  # the schedule goes on by itself
     assert run.auto_scheduled
     assert health(machine, "legacy") == "ok"
+    assert machine.wait_for(lambda: machine.told("connector.back")) == {"legacy"}
 
 
 def nothing_is_lost_or_blocked(machine: Machine) -> None:
