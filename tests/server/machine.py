@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -69,11 +69,15 @@ class Machine:
             f"worker-{self._boots}", ["-m", "prefect", "worker", "start", "-p", "attachment-alerts"]
         )
 
-    def loses_power(self) -> None:
-        """Nothing is told to end; nothing gets to clean up."""
+    def loses_power(self, *runs: UUID) -> None:
+        """Nothing is told to end, nothing gets to clean up: server, worker, and these runs."""
+        processes = [self.process_of(run) for run in runs]
         for process in (self.server, self.worker):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        for number in processes:
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
         self._processes.close()
 
     def _start(self, name: str, call: list[str]) -> running.Process:
@@ -101,6 +105,12 @@ class Machine:
         """A run as the UI starts it."""
         found = self.deployment(deployment)
         return self.client.create_flow_run_from_deployment(found.id, parameters=parameters).id
+
+    def process_of(self, run_id: UUID) -> int:
+        """The number of the process that works on a run."""
+        run = self.client.read_flow_run(run_id)
+        assert run.infrastructure_pid
+        return int(run.infrastructure_pid.rpartition(":")[2])
 
     def ended(self, run_id: UUID) -> FlowRun:
         """The run once it is over, however it ended."""

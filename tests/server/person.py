@@ -103,7 +103,7 @@ class Person:
         if not link.is_visible():
             button.click()
         link.click()
-        self.page.wait_for_url("**/runs/flow-run/**")
+        self.page.get_by_role("tab", name="Job Variables").wait_for()  # the run's page; its address comes earlier
 
     def waits_for_the_end(self) -> str:
         """The state in which the run of this page ended."""

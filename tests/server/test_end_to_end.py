@@ -40,6 +40,7 @@ def test_everything_once_through_a_rough_day(tmp_path: Path, monkeypatch: pytest
         Machine(tmp_path, monkeypatch, PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION="30") as machine,
     ):
         machine.boots()
+        machine.switch("connectors-apply/connectors-apply", on=False)  # it would take schedules of seconds back
         saved_and_tested(machine, acme, legacy)
         schedules_fire(machine)
         switched_off_it_stays_off(machine)
@@ -92,16 +93,16 @@ def killed_run_is_continued(machine: Machine, acme: Running) -> None:
     acme.simulator.faults.inject("slow", times=None, seconds=1.0)
     backfill = machine.start("mimecast-backfill/backfill", **BACKFILL)
     machine.wait_for(lambda: backfilled(machine) >= 3)
-    os.kill(process_of(machine.client.read_flow_run(backfill)), signal.SIGKILL)
+    os.kill(machine.process_of(backfill), signal.SIGKILL)
     assert machine.ended(backfill).state_name == "Crashed"
     assert 3 <= backfilled(machine) < DAYS
 
 
 def power_is_lost(machine: Machine, acme: Running) -> None:
     before = backfilled(machine)
-    machine.start("mimecast-backfill/backfill", **BACKFILL)
+    cut_off = machine.start("mimecast-backfill/backfill", **BACKFILL)
     machine.wait_for(lambda: backfilled(machine) > before)
-    machine.loses_power()
+    machine.loses_power(cut_off)
     machine.boots()
     acme.simulator.faults.clear()
     again = machine.ended(machine.start("mimecast-backfill/backfill", **BACKFILL))
@@ -133,12 +134,6 @@ def newest(machine: Machine, deployment: str, state: str | None = None) -> FlowR
     over = [run for run in machine.runs(deployment) if run.state and run.state.is_final()]
     over = [run for run in over if not run.state or not run.state.is_cancelled()]
     return over[0] if over and state in (None, over[0].state_name) else None
-
-
-def process_of(run: FlowRun) -> int:
-    """The process of a run on this machine."""
-    assert run.infrastructure_pid
-    return int(run.infrastructure_pid.rpartition(":")[2])
 
 
 def backfilled(machine: Machine) -> int:

@@ -48,10 +48,11 @@ def saves_a_connector(person: Person, url: str) -> None:
     person.fills("Name", "acme")
     person.fills("Client id (API 2.0)", V2_KEYS["client_id"])
     person.fills("Client secret (API 2.0)", V2_KEYS["client_secret"])
+    person.takes_a_picture("connector")
     person.chooses("Polling frequency (minutes)", "5")
     person.fills("Base URL", url)
     person.switches("Allow a host that is not Mimecast's")
-    person.takes_a_picture("connector", whole=True)
+    person.takes_a_picture("connector-whole", whole=True)
     broken = "images => images.filter(each => !each.naturalWidth).length"
     assert person.page.locator("img[src]").evaluate_all(broken) == 0
     person.presses("Save")
