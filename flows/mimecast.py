@@ -50,7 +50,7 @@ def mimecast_backfill(
         connector: Which account: the name under which its connector is saved.
         start: Begin of the time to fetch. Without a zone it is UTC.
         end: End of the time to fetch, itself not included. The newest minute is left to the polls.
-        what: `missing` fetches only what is not in the tables yet. `everything` reads all of it again, for example
+        what: missing fetches only what is not in the tables yet, everything reads all of it again, for example
             after a change of priorities.csv.
     """
     return pull.backfill(connector, Stages, start, end, what)
