@@ -61,7 +61,7 @@ class Person:
         self._field(label).fill(value)
 
     def chooses(self, label: str, value: str) -> None:
-        self._field(label).click()
+        self._clicks(self._field(label), self.page.get_by_role("option", name=value, exact=True))
         self.page.get_by_role("option", name=value, exact=True).click()
 
     def fills_or_chooses(self, label: str, value: str) -> None:
@@ -78,30 +78,24 @@ class Person:
 
     def picks(self, label: str, day: date) -> None:
         """The beginning of a day, in the calendar that opens at a field of time."""
-        self._field(label).click()
         calendar = self.page.get_by_role("dialog").last
+        self._clicks(self._field(label), calendar)
         calendar.get_by_label("Choose the Year").select_option(str(day.year))
         calendar.get_by_label("Choose the Month").select_option(str(day.month - 1))
         calendar.get_by_role("button", name=re.compile(rf"{day:%A, %B} {day.day}\D\D, {day.year}")).click()
         self.page.keyboard.press("Escape")
+        expect(calendar).to_be_hidden()
         expect(self._field(label)).to_have_text(f"{day:%m/%d/%Y} 12:00 AM")
 
     def sees(self, text: str) -> None:
         expect(self.page.get_by_text(text).first).to_be_visible()
 
     def starts(self, button: Locator) -> None:
-        """Start a run by the button of its form, and follow the link that appears then.
-
-        Prefect's page now and then lets the first click of a form pass; a person clicks again.
-        """
+        """Start a run by the button of its form, and follow the link that appears then."""
         link = (
             self.page.get_by_role("button", name="View run").or_(self.page.get_by_role("link", name="View run")).first
         )
-        button.click()
-        with suppress(TimeoutError):
-            link.wait_for(timeout=15_000)
-        if not link.is_visible():
-            button.click()
+        self._clicks(button, link)
         link.click()
         self.page.get_by_role("tab", name="Job Variables").wait_for()  # the run's page; its address comes earlier
 
@@ -120,6 +114,15 @@ class Person:
         self.page.set_viewport_size({"width": WIDTH, "height": min(int(self.page.evaluate(length)) + 1, 4000)})
         self.page.screenshot(path=self._pictures / f"{name}.png", animations="disabled")
         self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+
+    def _clicks(self, button: Locator, until: Locator) -> None:
+        """Prefect's pages now and then let the first click pass, while something else closes; a person clicks again."""
+        button.click()
+        with suppress(TimeoutError):
+            until.wait_for(timeout=15_000)
+        if not until.is_visible():
+            button.click()
+            until.wait_for()
 
     def _field(self, label: str) -> Locator:
         return self.page.get_by_label(re.compile(rf"^(Select )?{re.escape(label)}( \(Optional\))?$")).first
