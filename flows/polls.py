@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+import httpx
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentScheduleUpdate, DeploymentUpdate
@@ -33,6 +34,7 @@ COPIED = (
     "parameter_openapi_schema", "enforce_parameter_schema", "concurrency_options",
 )  # fmt: skip
 PAGE = 200
+REFUSED = 422
 
 Done = Literal["made", "renamed", "switched on", "changed", "unchanged", "removed"]
 
@@ -170,7 +172,14 @@ def _updated(client: SyncPrefectClient, copy: DeploymentResponse, wanted: dict[s
         changes["schedules"] = [patch]
     if not changes:
         return "unchanged"
-    client.update_deployment(copy.id, DeploymentUpdate(**changes))
+    try:
+        client.update_deployment(copy.id, DeploymentUpdate(**changes))
+    except httpx.HTTPStatusError as refused:
+        # Two applies at once: the other one has replaced the schedule that was read here. What is left to do?
+        now = client.read_deployment(copy.id)
+        if refused.response.status_code != REFUSED or now.schedules == copy.schedules:
+            raise
+        return _updated(client, now, wanted, connector)
     return "switched on" if patch and patch.active else "changed"
 
 

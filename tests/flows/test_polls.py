@@ -123,6 +123,19 @@ def test_a_passed_test_switches_on_once_and_never_again(client: SyncPrefectClien
     assert switched_on(client) == [False]
 
 
+def test_two_applies_at_once(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_connector("acme", mimecast_account())
+    applied()
+    before = polls._deployed(client, "mimecast")
+    change("acme", tested_at=NOW)
+    assert done() == {"mimecast/acme": "switched on"}
+    with monkeypatch.context() as late:  # the other one has read the deployments before that
+        late.setattr(polls, "_deployed", lambda _client, _product: before)
+        late.setattr(polls, "products", lambda: ["mimecast"])
+        assert done() == {"mimecast/acme": "unchanged"}
+    assert switched_on(client) == [True]
+
+
 def test_a_person_may_switch_before_the_test(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
     applied()

@@ -28,19 +28,19 @@ def test_from_an_empty_server_to_a_backfill(
         machine.boots()
         assert machine.command("connectors", "apply") == []  # the server knows the forms now
         with at_the_ui(machine.url.removesuffix("/api"), pictures) as person:
-            saves_a_connector(person, service.url)
+            connector_is_saved(person, service.url)
             saved = load_connector("acme")
             assert isinstance(saved, MimecastConnector)
             assert (saved.polling_minutes, saved.url, saved.tested_at) == (5, service.url, None)
             assert saved.client_secret.get_secret_value() == V2_KEYS["client_secret"]
-            tests_it(person)
+            connection_is_tested(person)
             assert [schedule.active for schedule in machine.deployment("mimecast/acme").schedules] == [True]
-            fetches_the_past(person)
+            past_is_fetched(person)
             (stored,) = machine.stored(f"SELECT count(*) FROM scans WHERE detected_at < '{END.isoformat()}'")
             assert stored == (3 * PER_DAY,)
 
 
-def saves_a_connector(person: Person, url: str) -> None:
+def connector_is_saved(person: Person, url: str) -> None:
     person.page.goto("/v2/blocks/catalog")
     person.page.get_by_placeholder("Search blocks").fill("mimecast")
     person.sees("1 Block")
@@ -61,7 +61,7 @@ def saves_a_connector(person: Person, url: str) -> None:
     assert V2_KEYS["client_secret"] not in person.page.content()
 
 
-def tests_it(person: Person) -> None:
+def connection_is_tested(person: Person) -> None:
     person.runs("test-connection", "Quick run")
     person.fills_or_chooses("connector", "acme")
     person.starts(person.page.get_by_role("dialog").get_by_role("button", name="Run"))
@@ -69,7 +69,7 @@ def tests_it(person: Person) -> None:
     person.takes_a_picture("connection-test")
 
 
-def fetches_the_past(person: Person) -> None:
+def past_is_fetched(person: Person) -> None:
     person.runs("backfill", "Custom run")
     person.fills_or_chooses("connector", "acme")
     person.picks("start", START)
