@@ -53,7 +53,7 @@ class Directory(NamedTuple):
     people: pl.DataFrame
     """user_id, kind, account_enabled, last_seen_at"""
     sources: pl.DataFrame
-    """source, snapshot_at, has_aliases"""
+    """source, snapshot_at, has_aliases, aliases_lost"""
     own_domains: pl.Series
     """domains of the tenant's own people: a recipient elsewhere is external, not unknown"""
 
@@ -191,11 +191,16 @@ def _summary(candidates: pl.DataFrame) -> pl.DataFrame:
 
 
 def _reason(directory: Directory, domain_aliases: dict[str, str]) -> pl.Expr:
-    """Why nobody matched: the address is of a foreign domain, the exports hold no aliases, or nobody knows it."""
+    """Why nobody matched: a foreign domain, aliases that an export lost or never held, or an address nobody knows."""
     own = [*directory.own_domains, *domain_aliases]
     home = address_key(pl.col("recipient")).str.extract(r"@([^@]*)$").is_in(own).fill_null(value=False)
-    aliases = directory.sources["has_aliases"].any()
-    unknown = "unknown address" if aliases else "unknown address; no imported source holds aliases"
+    lost = directory.sources.filter("aliases_lost")["source"].sort()
+    if not lost.is_empty():
+        unknown = f"unknown address; type names stand in the place of aliases in {', '.join(lost)}"
+    elif directory.sources["has_aliases"].any():
+        unknown = "unknown address"
+    else:
+        unknown = "unknown address; no imported source holds aliases"
     return pl.when(pl.col("match_state") == "unmatched").then(
         pl.when(home).then(pl.lit(unknown)).otherwise(pl.lit("external domain"))
     )

@@ -34,7 +34,9 @@ def person(user: str, kind: str = "person", *, enabled: bool | None = True, seen
     return {"user_id": user, "kind": kind, "account_enabled": enabled, "last_seen_at": seen}
 
 
-def directory(addresses: list[Any], people: list[Any] | None = None, *, aliases: bool = True) -> Directory:
+def directory(
+    addresses: list[Any], people: list[Any] | None = None, *, aliases: bool = True, lost: bool = False
+) -> Directory:
     known = people or [person(user) for user in {each["user_id"] for each in addresses}]
     frame = pl.DataFrame(addresses, schema=ADDRESS)
     own = frame.filter(pl.col("rank") <= 5)["address"].str.extract(r"@(.*)$").unique()
@@ -45,8 +47,13 @@ def directory(addresses: list[Any], people: list[Any] | None = None, *, aliases:
             schema={"user_id": pl.String, "kind": pl.String, "account_enabled": pl.Boolean, "last_seen_at": MOMENT},
         ),
         pl.DataFrame(
-            {"source": ["users"], "snapshot_at": [DAY], "has_aliases": [aliases]},
-            schema={"source": pl.String, "snapshot_at": MOMENT, "has_aliases": pl.Boolean},
+            {"source": ["users"], "snapshot_at": [DAY], "has_aliases": [aliases], "aliases_lost": [lost]},
+            schema={
+                "source": pl.String,
+                "snapshot_at": MOMENT,
+                "has_aliases": pl.Boolean,
+                "aliases_lost": pl.Boolean,
+            },
         ),
         own,
     )
@@ -145,6 +152,12 @@ def test_a_mail_group_is_no_person() -> None:
 def test_unmatched_with_a_reason(recipient: str, aliases: bool, reason: str) -> None:
     row = resolved(recipient, directory(ANN, aliases=aliases)).recipients.row(0, named=True)
     assert (row["match_state"], row["reason"]) == ("unmatched", reason)
+
+
+def test_a_column_of_type_names_is_a_reason_of_its_own() -> None:
+    found = directory(ANN, aliases=False, lost=True)
+    (reason,) = resolved("bob@contoso.example", found).recipients["reason"]
+    assert reason == "unknown address; type names stand in the place of aliases in users"
 
 
 def test_an_address_that_moved_means_whom_it_meant_at_the_time() -> None:

@@ -153,7 +153,7 @@ def _members(groups: pl.DataFrame) -> pl.DataFrame:
 
 def _devices(computers: pl.DataFrame) -> pl.DataFrame:
     rows = computers.select(
-        "ad_sid", "row",
+        "ad_sid", "ad_guid", "row",
         device_key="object_key",
         device_name=pl.coalesce(_first("cn"), _first("name"), _first("samaccountname").str.strip_suffix("$")),
         os=_first("operatingsystem"),

@@ -48,7 +48,7 @@ class Built(NamedTuple):
     warnings: tuple[str, ...]
 
     def lookup(self, sources: pl.DataFrame) -> Directory:
-        """What recipients are looked up in; `sources`: source, snapshot_at, has_aliases."""
+        """What recipients are looked up in; `sources`: source, snapshot_at, has_aliases, aliases_lost."""
         return Directory(self.addresses, self.people, sources, self.own_domains["domain"])
 
 

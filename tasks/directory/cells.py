@@ -26,6 +26,8 @@ class Cells(NamedTuple):
     """every field of the family as text, null where not told; `row`: its line"""
     told: frozenset[str]
     """fields that the file has a column for"""
+    lost: frozenset[str]
+    """fields of which a column holds type names instead of values"""
     rejects: pl.DataFrame
     warnings: tuple[str, ...]
 
@@ -33,13 +35,14 @@ class Cells(NamedTuple):
 def read_cells(table: Table, family: str, places: dict[str, list[int]], *, pure_ascii: bool) -> Cells:
     """Read the columns at these places (`HeaderAliases.places`). Raises ExportRefused for broken quotes."""
     rows = read_rows(table, [each for found in places.values() for each in found])
-    lost = _lost(rows.frame, table)
+    asked = [name for name in rows.frame.columns[1:] if rows.frame.select(is_sentinel(pl.col(name)).any()).item()]
     frame = rows.frame.with_columns(
         nothing(pl.when(~is_sentinel(pl.col(name))).then(name)).alias(name) for name in rows.frame.columns[1:]
     )
     fields = frame.select("row", *(_field(name, places.get(name, ())).alias(name) for name in FIELDS[family]))
-    warnings = [*lost, *(_lost_letters(fields) if pure_ascii else ())]
-    return Cells(fields, frozenset(places), rows.rejects, tuple(warnings))
+    warnings = [*_lost(rows.frame, asked, table), *(_lost_letters(fields) if pure_ascii else ())]
+    lost = frozenset(name for name, found in places.items() if set(map(str, found)) & set(asked))
+    return Cells(fields, frozenset(places), lost, rows.rejects, tuple(warnings))
 
 
 def _field(name: str, places: Sequence[int]) -> pl.Expr:
@@ -51,9 +54,8 @@ def _field(name: str, places: Sequence[int]) -> pl.Expr:
     return pl.coalesce(columns)
 
 
-def _lost(frame: pl.DataFrame, table: Table) -> list[str]:
+def _lost(frame: pl.DataFrame, asked: list[str], table: Table) -> list[str]:
     """Type names in the place of values (2.3), and how to export those properly."""
-    asked = [name for name in frame.columns[1:] if frame.select(is_sentinel(pl.col(name)).any()).item()]
     binary = [name for name in asked if frame.select((pl.col(name) == _BYTES).any()).item()]
     told = []
     for how, names in (

@@ -45,6 +45,7 @@ def read_people(cells: Cells) -> Parsed:
         rejects=fitted(pl.concat([cells.rejects, broken, unusable]).sort("row"), REJECT_SCHEMA),
         warnings=(*cells.warnings, *_alias_warnings(cells, aliases=aliases)),
         has_aliases=aliases,
+        aliases_lost="proxies" in cells.lost,
     )
 
 

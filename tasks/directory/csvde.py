@@ -40,6 +40,7 @@ def read_ad(cells: Cells) -> Parsed:
         source="ad" if csvde else _source(parsed),
         rejects=pl.concat([cells.rejects, no_guid, no_sid, parsed.rejects]).sort("row"),
         warnings=(*cells.warnings, *parsed.warnings),
+        aliases_lost="proxyaddresses" in cells.lost,
     )
 
 

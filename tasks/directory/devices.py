@@ -28,19 +28,24 @@ DEVICES_SCHEMA = pl.Schema(
         "sources": pl.List(pl.String()),  # sorted
     }
 )
-EXCLUSIVE = (("entra_device_id",), ("ad_sid",))
+EXCLUSIVE = (("entra_device_id",), ("ad_sid",), ("ad_guid",))
 """No device has two of a kind: one that was registered anew, or a serial number that many share, joins nothing."""
 
 _VALUES = ("device_name", "os", "os_version", "is_compliant", "is_managed", "serial_number")
 _MERGED_BY = (
     "source", "device_key", "device_id", "first_seen_at", "entra_device_id", "entra_object_id", "intune_id", "ad_sid",
-    "serial_number", "device_name", "dns_name",
+    "ad_guid", "serial_number", "device_name", "dns_name",
 )  # fmt: skip
 TOLD = ("source", "device_key", "device_id", "last_seen_at", *_VALUES)
 
 
 def _same(column: str) -> Callable[[pl.DataFrame], pl.DataFrame]:
     return lambda rows: rows.select("node", key=pl.col(column).str.to_lowercase()).drop_nulls()
+
+
+def _device_id(rows: pl.DataFrame) -> pl.DataFrame:
+    """`deviceId`; of a computer that Entra has from Active Directory, that is its objectGUID there."""
+    return pl.concat([_same("entra_device_id")(rows), _same("ad_guid")(rows)])
 
 
 def _host_name(rows: pl.DataFrame) -> pl.DataFrame:
@@ -51,7 +56,7 @@ def _host_name(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 RULES = (
-    Rule("device_id", _same("entra_device_id")),
+    Rule("device_id", _device_id),
     Rule("id", _same("entra_object_id")),
     Rule("id", _same("intune_id")),
     Rule("sid", _same("ad_sid")),

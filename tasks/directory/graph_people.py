@@ -37,6 +37,7 @@ def users(records: Sequence[object], rows: Sequence[int] | None = None) -> Parse
         rejects=rejects,
         warnings=(*([] if aliases or people.is_empty() else [NO_ALIASES]), *_lost(told)),
         has_aliases=aliases,
+        aliases_lost=bool(told.lost_lists),
     )
 
 

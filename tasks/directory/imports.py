@@ -112,6 +112,7 @@ def _rows(tenant: str, outcomes: list[Imported], now: datetime) -> pl.DataFrame:
             "rejected": each.export.parsed.rejects.height,
             "warnings": [*each.export.parsed.warnings, *filter(None, [each.reason])],
             "has_aliases": each.export.parsed.has_aliases,
+            "aliases_lost": each.export.parsed.aliases_lost,
             "state": each.state,
         }
         for each in outcomes
@@ -121,11 +122,11 @@ def _rows(tenant: str, outcomes: list[Imported], now: datetime) -> pl.DataFrame:
 
 
 def _latest(before: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """source, snapshot_at, has_aliases after this import."""
+    """source, snapshot_at, has_aliases, aliases_lost after this import."""
     new = (
         rows.filter(pl.col("state") == "imported")
         .group_by("source")
-        .agg(pl.col("snapshot_at").max(), pl.col("has_aliases").any())
+        .agg(pl.col("snapshot_at").max(), pl.col("has_aliases", "aliases_lost").any())
     )
     others = before.drop("digests").join(new, on="source", how="anti")
     return pl.concat([others, new.select(others.columns)])

@@ -86,6 +86,7 @@ DEVICE_SCHEMA = pl.Schema(
         "entra_object_id": pl.String(),
         "intune_id": pl.String(),
         "ad_sid": pl.String(),
+        "ad_guid": pl.String(),  # objectGUID: Entra takes it as the `deviceId` of a computer that it has from AD
         "dns_name": pl.String(),
         "last_seen_at": MOMENT,
         "row": pl.Int64(),
@@ -129,5 +130,7 @@ class Parsed:
     """sentences for the operator: lost columns, guessed encodings, what the export cannot tell"""
     has_aliases: bool = True
     """False where the format holds no alias addresses at all: a reason of unmatched recipients"""
+    aliases_lost: bool = False
+    """whether type names stand in the place of aliases: a reason of unmatched recipients, too"""
     snapshot_at: datetime | None = None
     """when the export was made, where it says so"""

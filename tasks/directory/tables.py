@@ -24,8 +24,9 @@ OURS = {theirs: ours for ours, theirs in IN_SQL.items()}
 PIECE = 16_384
 """Rows of one insert: what a large one needs, several times its rows, stays allocated until the commit."""
 NO_SOURCES = pl.DataFrame(
-    schema={"source": pl.String, "snapshot_at": MOMENT, "has_aliases": pl.Boolean, "digests": pl.List(pl.String)}
-)
+    schema={"source": pl.String, "snapshot_at": MOMENT, "has_aliases": pl.Boolean, "aliases_lost": pl.Boolean,
+            "digests": pl.List(pl.String)}
+)  # fmt: skip
 
 IMPORT_SCHEMA = pl.Schema(
     {
@@ -43,6 +44,7 @@ IMPORT_SCHEMA = pl.Schema(
         "rejected": pl.Int64(),
         "warnings": pl.List(pl.String()),
         "has_aliases": pl.Boolean(),
+        "aliases_lost": pl.Boolean(),
         "state": pl.String(),
     }
 )
@@ -55,7 +57,7 @@ class Stored(NamedTuple):
     """how many imports there were: another number on writing means that somebody else was faster"""
     sources: Sources
     latest: pl.DataFrame
-    """source, snapshot_at, has_aliases, digests of the newest import of each source"""
+    """source, snapshot_at, has_aliases, aliases_lost, digests of the newest import of each source"""
 
 
 def read(transaction: "Transaction", tenant: str) -> Stored:
@@ -85,6 +87,7 @@ def _latest(transaction: "Transaction", tenant: str) -> pl.DataFrame:
     return transaction.frame(
         """
         SELECT source, max(snapshot_at) AS snapshot_at, bool_or(has_aliases) AS has_aliases,
+            bool_or(aliases_lost) AS aliases_lost,
             list(digest ORDER BY digest) AS digests
         FROM (
             SELECT *, imported_at = max(imported_at) OVER (PARTITION BY source) AS newest

@@ -38,7 +38,10 @@ def told(parsed: Parsed) -> dict[str, Any]:
     frames["addresses"] = [f"{row['address']} {row['rule']} {row['object_key']}" for row in frames["addresses"]]
     filled = {field: rows for field, rows in frames.items() if rows}
     notes = {"warnings": list(parsed.warnings)} if parsed.warnings else {}
-    text = json.dumps({"source": parsed.source, "has_aliases": parsed.has_aliases, **filled, **notes}, default=str)
+    lost = {"aliases_lost": True} if parsed.aliases_lost else {}
+    text = json.dumps(
+        {"source": parsed.source, "has_aliases": parsed.has_aliases, **lost, **filled, **notes}, default=str
+    )
     return dict(json.loads(text))
 
 

@@ -56,6 +56,7 @@ def told(part: Parsed) -> dict[str, Any]:
         "source": part.source,
         "family": part.family,
         "has_aliases": part.has_aliases,
+        **({"aliases_lost": True} if part.aliases_lost else {}),
         **{name: rows for name, rows in frames.items() if rows},
         "warnings": list(part.warnings),
     }

@@ -38,6 +38,8 @@ def together(rows: list[Row]) -> set[frozenset[str]]:
     [
         ({"entra_device_id": "d1"}, {"entra_device_id": "d1"}, True),
         ({"entra_device_id": "d1"}, {"entra_device_id": "d2"}, False),
+        ({"entra_device_id": "d1", "device_name": "PC"}, {"ad_guid": "D1", "device_name": "old name"}, True),
+        ({"entra_device_id": "d1", "device_name": "PC"}, {"ad_guid": "g1", "device_name": "PC"}, True),  # registered
         ({"serial_number": "PF1"}, {"serial_number": "pf1"}, True),
         ({"serial_number": "PF1", "entra_device_id": "d1"}, {"serial_number": "PF1", "entra_device_id": "d2"}, False),
         ({"device_name": "PC-1"}, {"dns_name": "pc-1.contoso.example"}, True),

@@ -66,6 +66,10 @@ UPDATE internal.groups SET starts_at = first_detected_at, ends_at = last_detecte
 
 -- Whether the connector's schedule is switched on, as far as somebody has told: without a server nobody does.
 ALTER TABLE internal.connectors ADD COLUMN polling BOOLEAN;
+-- Directory: what more its exports tell.
+ALTER TABLE internal.directory_imports ADD COLUMN aliases_lost BOOLEAN DEFAULT false;
+ALTER TABLE internal.source_devices ADD COLUMN ad_guid VARCHAR;
+
 -- Notices: what happened to a group or a connector and is to be told. Written in the transaction of the change, told
 -- after its commit; told_with is the id of the event that tells it, fixed before it is sent, so that what is sent again
 -- after a crash is known to be the same.
