@@ -39,13 +39,14 @@ def totals(store: Store) -> Totals:
     """Groups by priority, what is hidden as low, and how old the file is."""
     with store.reader() as reader:
         groups = reader.rows(
-            "SELECT priority, count(*) FROM alert_groups GROUP BY priority ORDER BY min(priority_rank)"
+            "SELECT priority, count(*), count(*) FILTER (status = 'closed') FROM alert_groups "
+            "GROUP BY priority ORDER BY min(priority_rank)"
         )
         hidden = reader.rows("SELECT count(*) FROM scans WHERE priority = 'low'")[0][0]
         published_at = reader.rows("SELECT published_at FROM published")[0][0]
-        closed = reader.rows("SELECT count(*) FROM alert_groups WHERE status = 'closed'")[0][0]
         suppressed = reader.rows("SELECT count(*) FROM suppressed_alerts")[0][0]
-    return Totals(dict(groups), hidden, published_at, closed, suppressed)
+    counts = {name: count for name, count, _ in groups}
+    return Totals(counts, hidden, published_at, sum(closed for _, _, closed in groups), suppressed)
 
 
 def groups(

@@ -154,6 +154,16 @@ def test_a_hidden_verdict_makes_nothing_dangerous(store: Store) -> None:
     assert rows(store, "SELECT * FROM exposures") == []
 
 
+def test_whose_only_alert_is_hidden_is_exposed(store: Store) -> None:
+    """Nobody looks at the hidden alert: the scan beside it counts as if there were none."""
+    bob = {"recipient": "bob@contoso.example"}
+    load(store, [[scan(0), scan(0.5, **GOOD, **bob), scan(1, "safe", **bob)]])
+    assert groups(store, "alert_count, exposure_count") == [(2, 0)]
+    add(store, OF_GOOD)
+    assert groups(store, "alert_count, exposure_count") == [(1, 1)]
+    assert rows(store, "SELECT recipient, also_alerted FROM exposures") == [("bob@contoso.example", False)]
+
+
 def test_hidden_groups_and_alerts_are_not_decided_on(store: Store) -> None:
     load(store, [[scan(0, **GOOD)]])
     group, alert = rows(store, "SELECT group_id::VARCHAR, alert_id::VARCHAR FROM alerts")[0]
