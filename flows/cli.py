@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from flows.cli_connectors import app as connectors
-from flows.cli_history import regroup, replay
+from flows.cli_history import regroup, replay, retention
 from flows.cli_triage import allow_list, triage
 from flows.entry import TRACEBACK, start
 from flows.options import COMMAND, DemoHome, Home, Json, Name, example
@@ -216,6 +216,7 @@ def health(as_json: Json = False, home: Home = None) -> None:
 
 app.command(epilog=example("regroup", "regroup --by hash+response --span-hours 72", "regroup --apply"))(regroup)
 app.command(epilog=example("replay", "replay priorities responses", "replay rejects --apply"))(replay)
+app.command(epilog=example("retention", "retention --apply"))(retention)
 app.add_typer(connectors)
 app.command(
     epilog=example(

@@ -1,4 +1,4 @@
-"""`regroup` and `replay`: what is stored seen by other rules; shown first, changed only when asked for."""
+"""`regroup`, `replay`, `retention`: what is stored by other rules, or too old; shown first, changed when asked for."""
 
 # ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` shall not wait for it
 
@@ -101,6 +101,26 @@ def replay(
     prefect_api.load(load_settings().home)  # connectors say what scans without a verdict count as
     options = {"apply": apply, "yes": yes, "as_json": as_json, "needs_api": True}
     _planned("replay", (chosen,), plan, replay_page, question, **options)
+
+
+def retention(apply: Apply = False, yes: Yes = False, as_json: Json = False, home: Home = None) -> None:
+    """Show what is older than the settings keep, or remove it.
+
+    Open alerts stay for ever. The deployment of the same name does this every day.
+    """
+    from flows.history_tables import retention_page
+
+    def plan() -> dict[str, Any]:
+        from tasks.database import Store
+        from tasks.retention import retained
+
+        return retained(Store(load_settings()), apply=False)
+
+    def question(counts: dict[str, Any]) -> str | None:
+        total = sum(counts["removed"].values())
+        return f"Remove {total:,} rows and records for good?" if total else None
+
+    _planned("retention", (), plan, retention_page, question, apply=apply, yes=yes, as_json=as_json)
 
 
 def _planned(

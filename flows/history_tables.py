@@ -1,4 +1,4 @@
-"""What regroup and replay found, on the terminal."""
+"""What regroup, replay and retention found, on the terminal."""
 
 from typing import Any
 
@@ -92,3 +92,8 @@ def _changes(changes: list[dict[str, Any]]) -> Table:
             Text(each["example"][:SHORT_ID], style="cyan"),
         )
     return table
+
+
+def retention_page(counts: dict[str, Any]) -> RenderableType:
+    """How much of each kind is too old."""
+    return facts([(kind, number(count)) for kind, count in counts["removed"].items()])

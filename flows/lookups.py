@@ -130,7 +130,8 @@ def resolved(reader: Connection, asked_for: str) -> tuple[str, str | None]:
         WITH known AS (
             SELECT group_id::VARCHAR AS group_id, NULL AS ended FROM alert_groups
             UNION ALL
-            SELECT group_id::VARCHAR, old_group_id::VARCHAR FROM group_aliases SEMI JOIN alert_groups USING (group_id)
+            SELECT group_id::VARCHAR, old_group_id::VARCHAR FROM group_aliases
+            WHERE group_id IS NULL OR group_id IN (SELECT group_id FROM alert_groups)
         )
         SELECT * FROM known WHERE starts_with(replace(coalesce(ended, group_id), '-', ''), $digits)
         ORDER BY ended IS NOT NULL, 1, 2
@@ -145,4 +146,11 @@ def resolved(reader: Connection, asked_for: str) -> tuple[str, str | None]:
         some = ", ".join(ended or group_id for group_id, ended in found[:CANDIDATES])
         more = f" and {len(found) - CANDIDATES} more" if len(found) > CANDIDATES else ""
         raise OperatorError(f"'{plain(asked_for)}' fits {len(found)} groups: {some}{more}. Give more of the id.")
+    if found[0][0] is None:
+        raise OperatorError(_removed(reader, found[0][1]))
     return found[0]
+
+
+def _removed(reader: Connection, group_id: str) -> str:
+    since = reader.rows("SELECT since FROM group_aliases WHERE old_group_id = $id::UUID", {"id": group_id})[0][0]
+    return f"Group {group_id} was removed on {since:%Y-%m-%d}: it had been closed for longer than such alerts are kept."

@@ -25,6 +25,7 @@ from tasks.connector import Connector, PolledConnector
 from tasks.connectors import load_connector
 from tasks.database import Store
 from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError, StoreError
+from tasks.keeping import limits
 from tasks.publishing import Publisher
 from tasks.settings import Settings, load_settings
 from tasks.summary import Summary
@@ -102,7 +103,7 @@ def backfill(name: str, make_stages: MakeStages, start: datetime, end: datetime,
             settings = begun.pull.store.settings
             window = backfill_window(begun.pull.beginning.progress, asked, what, begun.now, settings)
             told.window = tuple(window)
-            told.notes = _skipped(asked, window, begun.now - settings.settle)
+            told.notes = _skipped(asked, window, begun.now - settings.settle) + _too_old(window, begun.now, settings)
             for note in told.notes:
                 log.info("%s", note)
             _fetch(begun, cut(window, "backfill", settings), told)
@@ -251,6 +252,17 @@ def _skipped(asked: Interval, window: list[Interval], newest: datetime) -> list[
     if skipped > timedelta():
         notes.append(f"{skipped} of the window are covered already and skipped; choose `everything` to read them again")
     return notes
+
+
+def _too_old(window: list[Interval], now: datetime, settings: Settings) -> list[str]:
+    """What of the window retention has passed, in a sentence."""
+    old = limits(settings, now)["low"]
+    if not window or window[0].start >= old:
+        return []
+    return [
+        f"before {old:%Y-%m-%d %H:%M} UTC only alerts are stored: scans without alert are kept for "
+        f"{settings.retention_low_days} days (ATTACHMENT_ALERTS_RETENTION_LOW_DAYS)"
+    ]
 
 
 def _name_run(name: str, trigger: str, window: list[Interval]) -> None:

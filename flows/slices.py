@@ -107,6 +107,7 @@ def load(
             new=loaded.new,
             changed=loaded.changed,
             duplicates=loaded.duplicates,
+            expired=loaded.expired,
             rejected=loaded.rejected,
             outside=transformed.outside,
             vendor_total=extracted.vendor_total,

@@ -10,10 +10,9 @@ about DuckDB decide the order of things here:
 """
 
 import logging
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,9 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from tasks import schema
+from tasks.compacting import compacted
 from tasks.errors import SettingsError, StoreBusy, StoreError
+from tasks.files import hand_to_group, log_of, private_files, put_in_place
 from tasks.settings import Settings
 from tasks.untrusted import plain
 
@@ -130,7 +131,7 @@ class Store:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o750)
-        with self._locked(), _private_files():
+        with self._locked(), private_files():
             self._publish_after = False
             schema.back_up_if_older(self.path, self._stored_version)
             yield
@@ -190,7 +191,7 @@ class Store:
 
     def _replace_published(self) -> None:
         """Copy the closed store and put the copy in the place of the published file."""
-        log_file = self.path.with_name(self.path.name + ".wal")
+        log_file = log_of(self.path)
         if log_file.exists():
             raise StoreError(
                 f"{log_file} was left by the last commit; nothing was published. Check the disk's free space."
@@ -207,12 +208,19 @@ class Store:
             ) from cause
         group = self.settings.readers_group
         if group is not None:
-            _hand_to_group(fresh, group)
+            hand_to_group(fresh, group)
         fresh.chmod(0o400 if group is None else 0o440)
-        with fresh.open("rb") as copy:
-            os.fsync(copy.fileno())
-        self.published_path.with_name(self.published_path.name + ".wal").unlink(missing_ok=True)
-        fresh.replace(self.published_path)
+        put_in_place(fresh, self.published_path)
+
+    def compact(self) -> bool:
+        """Give the room of removed rows back to the disk where that pays; whether it did."""
+        with self._writing(), _refusals_in_words():
+            return compacted(self.path, self._plainly)
+
+    @contextmanager
+    def _plainly(self, path: Path) -> Iterator[Connection]:
+        with closing(self._connect(path)) as connection:
+            yield Connection(connection)
 
     def publish(self) -> None:
         """Replace the published copy by what is stored now."""
@@ -277,24 +285,4 @@ def _refusals_in_words() -> Iterator[None]:
         raise StoreError(
             f"The store did not take a change: {plain(str(cause))} Nothing of it was kept. "
             "Look at the disk's free space and memory; if both are fine, report this text."
-        ) from cause
-
-
-@contextmanager
-def _private_files() -> Iterator[None]:
-    """Databases, their logs and spilled pages hold mail metadata: only the owner may read what is created here."""
-    before = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(before)
-
-
-def _hand_to_group(path: Path, group: str) -> None:
-    try:
-        shutil.chown(path, group=group)
-    except (LookupError, PermissionError) as cause:
-        raise SettingsError(
-            f"ATTACHMENT_ALERTS_READERS_GROUP names {group!r}, and {path.name} cannot be given to it ({cause}). "
-            "Name a group that exists and that this user belongs to."
         ) from cause

@@ -58,6 +58,7 @@ class Report(NamedTuple):
     new: int = 0
     changed: int = 0
     duplicates: int = 0
+    expired: int = 0
     rejected: int = 0
     outside: int = 0
     vendor_total: int | None = None

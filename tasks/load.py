@@ -16,6 +16,7 @@ from tasks.alerts import SCAN_SCHEMA
 from tasks.directory.tables import correlate
 from tasks.grouping import group_key
 from tasks.groups import Affected, update_exposures, update_groups
+from tasks.keeping import kept
 from tasks.settings import Settings
 from tasks.suppression import suppress
 from tasks.versions import LIFE, Outcome, merge_versions
@@ -61,6 +62,8 @@ class Loaded(NamedTuple):
     affected: Affected = Affected()
     reasons: tuple[tuple[str, int], ...] = ()
     """why records were rejected, and how many"""
+    expired: int = 0
+    """of the duplicates: older than what is kept, and so not stored"""
 
 
 def load_slice(
@@ -77,16 +80,17 @@ def load_slice(
     """
     now = datetime.now(UTC)
     outcomes, touched, exposed, recipients = [], [], [], []
-    late_by, suppressed, found, affected = timedelta(), 0, 0, Affected()
+    late_by, accepted, suppressed, found, affected = timedelta(), 0, 0, 0, Affected()
     for batch in scans:
         outcome, alerts, lows = _load_batch(transaction, source, batch, settings, now)
+        accepted += len(batch)
+        recipients.append(outcome.scans["recipient"].unique())
         outcomes.append(outcome._replace(scans=outcome.scans.clear(), changes=outcome.changes.clear()))
         touched.append(alerts.select(TOUCHED))
         late_by = max(late_by, _lateness(outcome.scans, now))
         dangerous, exposures = _expose(transaction, source, lows, now)
         exposed.append(dangerous)
         found += exposures
-        recipients.append(batch["recipient"].unique())
     if touched:
         correlate(transaction, source.tenant, pl.concat(recipients), settings)
         alerts = pl.concat(touched)  # twice what changed twice: with each key it left
@@ -100,11 +104,12 @@ def load_slice(
         fresh_rejects += _load_rejects(transaction, source, bad)
     fresh_rejects += _resolve(transaction, resolved)
     new, changed = sum(each.new for each in outcomes), sum(each.changed for each in outcomes)
+    same = sum(each.duplicates for each in outcomes)
     transaction.changed |= bool(new or changed or fresh_rejects)
     return Loaded(
         new,
         changed,
-        sum(each.duplicates for each in outcomes),
+        accepted - new - changed,
         reasons.total(),
         sum(each.alerts for each in outcomes),
         sum(each.high for each in outcomes),
@@ -113,6 +118,7 @@ def load_slice(
         found,
         affected,
         tuple(reasons.most_common()),
+        accepted - new - changed - same,
     )
 
 
@@ -132,7 +138,8 @@ def _load_batch(
     transaction: "Transaction", source: ledger.Source, batch: pl.DataFrame, settings: Settings, now: datetime
 ) -> tuple[Outcome, pl.DataFrame, pl.DataFrame]:
     stored = stored_scans(transaction, batch)
-    outcome = merge_versions(batch, stored, settings.keep_low == "full", now)
+    rows = kept(transaction, batch, stored, settings, now)
+    outcome = merge_versions(rows, stored, settings.keep_low == "full", now)
     if not outcome.replaced.is_empty():
         span = {"first": batch["detected_at"].min(), "last": batch["detected_at"].max()}
         for table in ("low_scans", "alert_scans"):

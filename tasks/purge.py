@@ -64,5 +64,5 @@ def _delete(transaction: "Transaction", own: dict[str, UUID]) -> None:
     for table in (*of_scans, *of_alerts):
         column = "scan_id" if table in of_scans else "alert_id"
         transaction.run(f"DELETE FROM internal.{table} WHERE {column} IN ({scans})", own)
-    for table in (*TABLES.values(), "connectors"):
+    for table in (*TABLES.values(), "removed_alerts", "connectors"):
         transaction.run(f"DELETE FROM internal.{table} WHERE connector_id = $id", own)

@@ -93,6 +93,31 @@ class Settings(BaseSettings):
     remind_hours: int = Field(
         default=4, ge=0, description="a high group that is still new after so many hours is reminded of once; 0: never"
     )
+    retention_low_raw_days: int = Field(
+        default=30, ge=0, description="days that the raw record of a scan without alert is kept, if at all; 0: for ever"
+    )
+    retention_alert_raw_days: int = Field(
+        default=180, ge=0, description="days that the raw record of an alert is kept; 0: for ever"
+    )
+    retention_low_days: int = Field(
+        default=180, ge=0, description="days that scans without alert are kept; 0: for ever"
+    )
+    retention_reject_days: int = Field(
+        default=90, ge=0, description="days that rejects are kept after they were last seen; 0: for ever"
+    )
+    retention_window_days: int = Field(
+        default=400, ge=0, description="days that attempted slices are kept; coverage always is; 0: for ever"
+    )
+    retention_closed_days: int = Field(
+        default=730,
+        ge=0,
+        description="days that a closed group is kept after its last decision; open ones always are; 0: for ever",
+    )
+    retention_gone_days: int = Field(
+        default=90,
+        ge=0,
+        description="days that people and devices who are gone are kept, if no stored alert concerns them; 0: for ever",
+    )
     time_zone: str = Field(default="UTC", description="time zone in which the terminal shows times")
 
     @field_validator("home")

@@ -21,6 +21,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 MAPS = load_maps(Settings(home=DEFAULTS))
 HASH = "ab" * 32
+KEEP_ALL = {"retention_low_raw_days": 0, "retention_alert_raw_days": 0, "retention_low_days": 0}
 
 # Relations of the analysts whose rows do not depend on the clock; `windows` tells attempts, not content.
 CONTENT = (
@@ -131,7 +132,7 @@ def load_into(
         now,
         received=accepted + len(bad),
         accepted=accepted,
-        **{name: getattr(loaded, name) for name in ("new", "changed", "duplicates", "rejected")},
+        **{name: getattr(loaded, name) for name in ("new", "changed", "duplicates", "expired", "rejected")},
         newest_at=max((each["detected_at"].max() for each in frames), default=None),
     )
     close_slice(transaction, of, piece, report)
@@ -139,8 +140,8 @@ def load_into(
 
 
 def begun(home: Path, *sources: Source, **settings: Any) -> Store:
-    """A store in `home` that knows these connectors."""
-    store = Store(Settings(home=home, **settings))
+    """A store in `home` that knows these connectors; nothing is too old for it unless told so."""
+    store = Store(Settings(home=home, **KEEP_ALL | settings))
     for each in sources or (source(),):
         begin(store, each, START + timedelta(days=7))
     return store

@@ -39,6 +39,7 @@ SECTIONS = [
     "Settings",
     "Your own priorities and responses",
     "Changing the rules later",
+    "What is kept, and for how long",
     "How it is built",
     "Adding a connector for another product",
     "Troubleshooting",

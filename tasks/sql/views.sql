@@ -187,7 +187,9 @@ SELECT tenant, scan_id, field, old_value, new_value, seen_at FROM internal.scan_
 CREATE OR REPLACE VIEW group_aliases AS
 SELECT i.tenant, i.group_id AS old_group_id, i.current_group_id AS group_id, i.ended_at AS since
 FROM internal.group_ids i SEMI JOIN internal.groups g ON g.group_id = i.current_group_id
-WHERE i.group_id <> i.current_group_id;
+WHERE i.group_id <> i.current_group_id AND i.removed_at IS NULL
+UNION ALL
+SELECT tenant, group_id, NULL, removed_at FROM internal.group_ids WHERE removed_at IS NOT NULL;
 
 CREATE OR REPLACE VIEW group_changes AS
 SELECT tenant, alert_id, old_group_id, new_group_id, "at" FROM internal.group_changes;
@@ -258,7 +260,7 @@ FROM internal.rejects r LEFT JOIN internal.connectors c USING (connector_id);
 CREATE OR REPLACE VIEW windows AS
 SELECT
     w.tenant, c.name AS connector, w.start_at, w.end_at, w.trigger, w.pages, w.received, w.accepted, w.new, w.changed,
-    w.duplicates, w.rejected, w.outside, w.vendor_total, w.state, w.error, w.started_at, w.finished_at, w.flow_run_id
+    w.duplicates, w.expired, w.rejected, w.outside, w.vendor_total, w.state, w.error, w.started_at, w.finished_at, w.flow_run_id
 FROM internal.windows w LEFT JOIN internal.connectors c USING (connector_id);
 
 CREATE OR REPLACE VIEW coverage AS

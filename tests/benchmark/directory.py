@@ -82,7 +82,7 @@ def exports(folder: Path) -> list[Export]:
 
 def save_scans(home: Path, scans: int) -> None:
     """A store of so many scans and no directory."""
-    store = Store(Settings(home=home))
+    store = Store(Settings(home=home, retention_low_days=0))
     begin(store, SOURCE, datetime.now(UTC))
     with store.transaction() as transaction:
         for table, rows, more in (("low_scans", scans * 4 // 5, ""), ("alert_scans", scans // 5, ALERT)):

@@ -54,7 +54,7 @@ def pages_to_tables(home: Path, records: int) -> None:
 
 
 def _chain(home: Path, folder: Path, slices: int) -> tuple[float, dict[str, float], float]:
-    chain = Chain(Store(Settings(home=home)))
+    chain = Chain(Store(Settings(home=home, retention_low_days=0)))
     return chain.run(folder, slices), dict(chain.seconds), peak_mib()
 
 
@@ -74,7 +74,7 @@ def polls(home: Path, stored: int) -> None:
 
 
 def _polls(home: Path, saved: Path, scans: int) -> tuple[float, float, float, float]:
-    store = Store(Settings(home=home))
+    store = Store(Settings(home=home, retention_low_days=0))
     chain = Chain(store)
     chain.run(saved / "small", 1)
     if scans > 100_000:

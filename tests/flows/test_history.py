@@ -63,3 +63,24 @@ def test_replay_reads_rejects_and_applies_maps_as_the_connector_says(make_site: 
     assert (done["alerts_raised"], done["rejects_left"], done["scans_changed"]) == (1, 1, 1)
     assert site.query("SELECT sub_classification FROM alerts") == [("Not safe here",)]
     assert "nothing to change" in command("replay", "--apply").err
+
+
+def test_retention_shows_then_removes_and_a_backfill_of_older_time_says_what_it_loads(
+    make_site: MakeSite, command: Command, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    at = noon() - 3 * HOUR * 24
+    site = make_site([record(at, 1, "safe"), record(at, 2), record(noon() - HOUR, 3, "safe")])
+    assert site.backfill(at - HOUR, noon()).is_completed()
+    assert site.query("SELECT count(*) FROM scans") == [(3,)]
+    monkeypatch.setenv("ATTACHMENT_ALERTS_RETENTION_LOW_DAYS", "2")
+    shown = command("retention")
+    assert (shown.status, "Nothing was changed" in shown.err) == (0, True)
+    done = json.loads(command("retention", "--apply", "--yes", "--json").out)
+    assert done["removed"]["low scans"] == 1
+    assert "nothing to change" in command("retention", "--apply").err
+    with caplog.at_level("INFO", "attachment_alerts.pull"):
+        assert site.backfill(at - HOUR, at + HOUR, "everything").is_completed()
+    assert "only alerts are stored" in caplog.text
+    assert site.stored("SELECT count(*) FROM scans") == [(2,)]
+    told = "SELECT received, accepted, new, changed, duplicates, expired FROM windows ORDER BY started_at DESC LIMIT 1"
+    assert site.stored(told) == [(2, 2, 0, 0, 2, 1)]

@@ -95,3 +95,14 @@ WHERE g.group_id IN (SELECT group_id FROM internal.alert_scans WHERE dangerous);
 ALTER TABLE internal.connectors ADD COLUMN first_polled_at TIMESTAMPTZ;
 ALTER TABLE internal.connectors ADD COLUMN told_state VARCHAR;
 ALTER TABLE internal.connectors ADD COLUMN told_gap_at TIMESTAMPTZ;
+
+-- Retention. Ids of alerts that were removed, so that a reading does not bring them back, and when a group's id went.
+CREATE TABLE internal.removed_alerts (
+    tenant VARCHAR NOT NULL,
+    connector_id UUID NOT NULL,
+    scan_id UUID NOT NULL,
+    detected_at TIMESTAMPTZ NOT NULL
+);
+
+ALTER TABLE internal.group_ids ADD COLUMN removed_at TIMESTAMPTZ;
+ALTER TABLE internal.windows ADD COLUMN expired BIGINT DEFAULT 0;

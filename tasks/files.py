@@ -1,0 +1,43 @@
+"""Database files on the disk: who may read them, and how one takes the place of another."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.errors import SettingsError
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Databases, their logs and spilled pages hold mail metadata: only the owner may read what is created here."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def hand_to_group(path: Path, group: str) -> None:
+    """Give a file to a system group. Raises SettingsError."""
+    try:
+        shutil.chown(path, group=group)
+    except (LookupError, PermissionError) as cause:
+        raise SettingsError(
+            f"ATTACHMENT_ALERTS_READERS_GROUP names {group!r}, and {path.name} cannot be given to it ({cause}). "
+            "Name a group that exists and that this user belongs to."
+        ) from cause
+
+
+def log_of(path: Path) -> Path:
+    """The write-ahead log beside a database file."""
+    return path.with_name(path.name + ".wal")
+
+
+def put_in_place(fresh: Path, target: Path) -> None:
+    """Let a finished, closed file take the place of another at once; a log of the old one must not outlive it."""
+    with fresh.open("rb") as file:
+        os.fsync(file.fileno())
+    log_of(target).unlink(missing_ok=True)
+    fresh.replace(target)

@@ -1,0 +1,54 @@
+"""What of a batch is kept: a backfill of old time loads only what retention would leave (design: retention)."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from tasks.database import Transaction
+
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+"""Nothing is older: the limit of what is kept for ever."""
+
+PERIODS = {
+    "raw_low": "retention_low_raw_days",
+    "raw_alert": "retention_alert_raw_days",
+    "low": "retention_low_days",
+    "reject": "retention_reject_days",
+    "window": "retention_window_days",
+    "closed": "retention_closed_days",
+    "gone": "retention_gone_days",
+}
+"""Name of a limit → its setting."""
+
+
+def limits(settings: Settings, now: datetime) -> dict[str, datetime]:
+    """What is older than these moments is not kept."""
+    days = {name: getattr(settings, setting) for name, setting in PERIODS.items()}
+    return {name: now - timedelta(days=kept) if kept else BEGINNING for name, kept in days.items()}
+
+
+def kept(
+    transaction: "Transaction", batch: pl.DataFrame, stored: pl.DataFrame, settings: Settings, now: datetime
+) -> pl.DataFrame:
+    """The rows of a batch (SCAN_SCHEMA) that are stored, old ones without `raw`.
+
+    Left out are alerts that were removed, and old scans, unless they are stored already or the batch raises an alert.
+    """
+    moments = limits(settings, now)
+    removed = transaction.frame(
+        "SELECT replace(scan_id::VARCHAR, '-', '') AS scan_id FROM internal.removed_alerts "
+        "SEMI JOIN (SELECT scan_id::UUID AS scan_id FROM batch) USING (scan_id) "
+        "WHERE detected_at BETWEEN $first AND $last",
+        {"first": batch["detected_at"].min(), "last": batch["detected_at"].max()},
+        batch=batch.select("scan_id"),
+    )["scan_id"]
+    at, low = pl.col("detected_at"), pl.col("priority") == "low"
+    wanted = (~low).any().over("scan_id") | pl.col("scan_id").is_in(stored["scan_id"].implode())
+    rows = batch.filter((wanted | (at >= moments["low"])) & ~pl.col("scan_id").is_in(removed.implode()))
+    old = at < pl.when(low).then(moments["raw_low"]).otherwise(moments["raw_alert"])
+    return rows.with_columns(raw=pl.when(~old).then("raw"))

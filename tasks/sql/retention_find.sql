@@ -1,0 +1,90 @@
+-- What is older than is kept, table by table: rows of `going_…` by their row number. Coverage is not among it.
+
+-- An alert goes with its whole group, when people have closed all of it for long enough.
+CREATE OR REPLACE TEMP TABLE going_alert_scans AS
+SELECT rowid AS id, scan_id, tenant, connector_id, detected_at, file_sha256, group_id
+FROM internal.alert_scans
+WHERE group_id IN (
+    SELECT group_id FROM internal.standing GROUP BY group_id HAVING bool_and(status = 'closed' AND decided_at < $closed)
+);
+
+CREATE OR REPLACE TEMP TABLE going_low_scans AS
+SELECT rowid AS id, scan_id FROM internal.low_scans WHERE detected_at < $low;
+
+CREATE OR REPLACE TEMP TABLE going_raw_of_lows AS
+SELECT rowid AS id FROM internal.low_scans WHERE raw IS NOT NULL AND detected_at < $raw_low AND detected_at >= $low;
+
+CREATE OR REPLACE TEMP TABLE going_raw_of_alerts AS
+SELECT rowid AS id FROM internal.alert_scans
+WHERE raw IS NOT NULL AND detected_at < $raw_alert AND scan_id NOT IN (SELECT scan_id FROM going_alert_scans);
+
+CREATE OR REPLACE TEMP TABLE going_rejects AS
+SELECT rowid AS id FROM internal.rejects WHERE last_seen_at < $reject;
+
+-- Health is told from windows: a failure whose time nobody has read since stays, and what says when a connector last
+-- succeeded and how new its newest record is.
+CREATE OR REPLACE TEMP TABLE going_windows AS
+SELECT w.rowid AS id
+FROM internal.windows w
+WHERE w.finished_at < $window
+    AND (w.connector_id, w.finished_at) NOT IN (
+        SELECT (connector_id, finished_at) FROM internal.open_failures
+        UNION ALL
+        SELECT (connector_id, max(finished_at)) FROM internal.windows WHERE state LIKE 'complete%' GROUP BY connector_id
+        UNION ALL
+        SELECT (connector_id, arg_max(finished_at, newest_at)) FROM internal.windows
+        WHERE newest_at IS NOT NULL GROUP BY connector_id
+    );
+
+-- Whom and what alerts that stay concern is kept, gone or not: they would name nobody any more.
+CREATE OR REPLACE TEMP TABLE concerned AS
+SELECT DISTINCT tenant, user_id, via_group, matched_value FROM internal.alert_people
+WHERE alert_id NOT IN (SELECT scan_id FROM going_alert_scans);
+
+CREATE OR REPLACE TEMP TABLE concerned_devices AS
+SELECT DISTINCT tenant, device_id, user_id FROM internal.alert_machines
+WHERE alert_id NOT IN (SELECT scan_id FROM going_alert_scans);
+
+CREATE OR REPLACE TEMP TABLE going_people AS
+SELECT rowid AS id, tenant, user_id FROM internal.people
+WHERE gone_at < $gone AND (tenant, user_id) NOT IN (
+    SELECT (tenant, user_id) FROM concerned UNION ALL
+    SELECT (tenant, via_group) FROM concerned WHERE via_group IS NOT NULL
+);
+
+-- A source's row goes with its person: while another source still has the person, it ties what they say together.
+CREATE OR REPLACE TEMP TABLE going_source_objects AS
+SELECT rowid AS id FROM internal.source_objects
+WHERE (tenant, user_id) IN (SELECT (tenant, user_id) FROM going_people);
+
+CREATE OR REPLACE TEMP TABLE going_addresses AS
+SELECT rowid AS id FROM internal.addresses
+WHERE gone_at < $gone AND (tenant, address) NOT IN (SELECT (tenant, matched_value) FROM concerned);
+
+CREATE OR REPLACE TEMP TABLE going_source_addresses AS
+SELECT rowid AS id FROM internal.source_addresses
+WHERE gone_at < $gone AND (tenant, address) NOT IN (SELECT (tenant, matched_value) FROM concerned);
+
+CREATE OR REPLACE TEMP TABLE going_source_members AS
+SELECT rowid AS id FROM internal.source_members WHERE gone_at < $gone;
+
+CREATE OR REPLACE TEMP TABLE going_devices AS
+SELECT rowid AS id, tenant, device_id FROM internal.devices
+WHERE gone_at < $gone AND (tenant, device_id) NOT IN (SELECT (tenant, device_id) FROM concerned_devices);
+
+CREATE OR REPLACE TEMP TABLE going_source_devices AS
+SELECT rowid AS id FROM internal.source_devices
+WHERE (tenant, device_id) IN (SELECT (tenant, device_id) FROM going_devices);
+
+CREATE OR REPLACE TEMP TABLE going_device_people AS
+SELECT rowid AS id FROM internal.device_people
+WHERE gone_at < $gone AND (tenant, device_id, user_id) NOT IN (
+    SELECT (tenant, device_id, user_id) FROM concerned_devices
+);
+
+CREATE OR REPLACE TEMP TABLE going_source_device_users AS
+SELECT u.rowid AS id FROM internal.source_device_users u
+WHERE u.gone_at < $gone AND (u.tenant, u.source, u.device_key) NOT IN (
+    SELECT (d.tenant, d.source, d.device_key) FROM internal.source_devices d
+    SEMI JOIN concerned_devices c ON d.tenant = c.tenant AND d.device_id = c.device_id
+);

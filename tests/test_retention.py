@@ -1,0 +1,199 @@
+"""Retention: what is too old goes, all of it and nothing else; what was told before is what is done; it stays gone."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import lookups
+from tasks import compacting, retention
+from tasks.database import Store
+from tasks.errors import OperatorError
+from tasks.ledger import Report, record
+from tasks.retention import retained
+from tasks.settings import Settings
+from tasks.triage import Decision, decide
+from tests.scans import HOUR, START, begun, content, load, reject, rows, scan, source
+
+BOB = "bob@contoso.example"
+DAY = timedelta(days=1)
+NOTHING = {
+    "closed alerts": 0, "low scans": 0, "rejects": 0, "windows": 0, "gone directory rows": 0,
+    "raw records of low scans": 0, "raw records of alerts": 0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """What was loaded in March when nothing was too old, by a site that keeps the defaults now."""
+    old = begun(tmp_path, keep_low="full")
+    group = [scan(0), scan(1, "unsafe", recipient=BOB)]
+    other = scan(500, "unsafe", file_sha256="cd" * 32)
+    load(old, [[*group, scan(2, "safe", recipient=BOB), scan(24 * 150, "safe"), other]])
+    load(old, [], rejects=[reject("1"), reject("2", read=24 * 190)])
+    old.publish()
+    return Store(Settings(home=tmp_path))
+
+
+def days(count: float) -> datetime:
+    return START + count * DAY
+
+
+def removed(store: Store, at: datetime, **expected: int) -> None:
+    """What is told is what is done, and a second time there is nothing left."""
+    counts = NOTHING | {name.replace("_", " "): count for name, count in expected.items()}
+    before = content(store)
+    assert retained(store, apply=False, now=at)["removed"] == counts
+    assert content(store) == before
+    assert retained(store, apply=True, now=at)["removed"] == counts
+    revision = store.published_revision()
+    assert retained(store, apply=True, now=at)["removed"] == NOTHING
+    assert store.published_revision() == revision
+
+
+def close(store: Store, *groups: str) -> None:
+    decide(store, Decision("closed", "ann", "benign"), groups=list(groups))
+
+
+def told(store: Store, sql: str) -> list[tuple[Any, ...]]:
+    with store.reader() as reader:
+        return reader.rows(sql)
+
+
+def test_each_kind_has_its_time(store: Store) -> None:
+    removed(store, days(20))
+    removed(store, days(31), raw_records_of_low_scans=1)
+    removed(store, days(132), rejects=1)  # last seen on the 42nd day
+    removed(store, days(179.9))
+    removed(store, days(180.1), low_scans=1, raw_records_of_alerts=2, raw_records_of_low_scans=1)
+    assert told(store, "SELECT verdict, raw IS NULL FROM scans ORDER BY detected_at") == [
+        ("malicious", True), ("unsafe", True), ("unsafe", False), ("safe", True)
+    ]  # fmt: skip
+    assert told(store, "SELECT raw FROM rejects") == [("2",)]
+    assert told(store, "SELECT sum(alert_count), max(exposure_count) FROM alert_groups") == [(3, 0)]
+
+
+def test_open_alerts_stay_for_ever_and_closed_ones_go_with_their_group(store: Store) -> None:
+    groups = rows(store, "SELECT group_id::VARCHAR FROM alert_groups ORDER BY first_detected_at")
+    one, other = (row[0] for row in groups)
+    close(store, one)
+    later = rows(store, 'SELECT max("at") FROM triage_log')[0][0] + 731 * DAY
+    counts = retained(store, apply=True, now=later)["removed"]
+    assert (counts["closed alerts"], counts["low scans"]) == (2, 2)
+    assert told(store, "SELECT group_id::VARCHAR FROM alert_groups") == [(other,)]
+    for relation in ("triage_log", "exposures", "group_changes"):
+        assert told(store, f"SELECT count(*) FROM {relation}") == [(0,)], relation
+    assert told(store, "SELECT count(*) FROM internal.decisions") == [(0,)]
+    assert told(store, "SELECT old_group_id::VARCHAR, group_id FROM group_aliases") == [(one, None)]
+    with pytest.raises(OperatorError, match=r"was removed on .* closed"):
+        lookups.group(store, one[:8], 5)
+
+
+def test_a_group_of_which_one_alert_is_open_stays(store: Store) -> None:
+    alert = rows(store, "SELECT alert_id::VARCHAR FROM alerts WHERE recipient <> $bob LIMIT 1", bob=BOB)[0][0]
+    decide(store, Decision("closed", "ann", "benign"), alerts=[alert])
+    later = rows(store, 'SELECT max("at") FROM triage_log')[0][0] + 731 * DAY
+    assert retained(store, apply=False, now=later)["removed"]["closed alerts"] == 0
+
+
+def test_what_was_removed_does_not_come_back_and_ids_are_not_used_again(store: Store) -> None:
+    (one,) = rows(store, "SELECT group_id::VARCHAR FROM alert_groups ORDER BY first_detected_at LIMIT 1")[0]
+    close(store, one)
+    later = rows(store, 'SELECT max("at") FROM triage_log')[0][0] + 731 * DAY
+    retained(store, apply=True, now=later)
+    again = load(store, [[scan(0, read=9000), scan(1, "malicious", recipient=BOB), scan(2, "safe", recipient=BOB)]])
+    assert (again.new, again.changed, again.duplicates, again.expired, again.alerts) == (0, 0, 3, 3, 0)
+    assert load(store, [[scan(0.5, recipient="new@contoso.example")]]).new == 1
+    assert rows(store, "SELECT count(*) FROM alert_groups WHERE group_id::VARCHAR = $one", one=one) == [(0,)]
+    ids = rows(store, "SELECT count(*), count(DISTINCT group_id) FROM internal.group_ids")
+    assert ids == [(3, 3)]
+
+
+def test_a_backfill_of_old_time_loads_what_would_be_kept(tmp_path: Path) -> None:
+    store = Store(Settings(home=tmp_path, keep_low="full", retention_low_days=3650 * 10, retention_low_raw_days=30))
+    begun(tmp_path)
+    load(store, [[scan(0), scan(1, "safe")]])
+    assert rows(store, "SELECT verdict, raw IS NULL FROM scans ORDER BY 1") == [("malicious", True), ("safe", True)]
+    short = Store(Settings(home=tmp_path, retention_low_days=1))
+    both = [scan(3, "safe"), scan(3, "unsafe"), scan(4, "unsafe"), scan(4, "safe")]
+    done = load(short, [[scan(2, "safe"), *both, scan(0, "safe", read=1001)]])
+    assert (done.new, done.changed, done.duplicates, done.expired) == (2, 3, 1, 1)
+    assert rows(short, "SELECT date_diff('hour', $start, detected_at), cleared_at IS NOT NULL FROM alerts ORDER BY 1",
+                start=START) == [(0, True), (3, False), (4, True)]  # fmt: skip
+
+
+def test_coverage_gaps_and_health_do_not_change_when_old_windows_go(store: Store) -> None:
+    of, early = source(), START - 30 * DAY
+    with store.transaction() as transaction:
+        read = Report(START, START + HOUR, "poll", "failed", early, early, error_kind="X", error="was read later")
+        unread = read._replace(start_at=START + 300 * HOUR, finished_at=early + HOUR, error="nobody has read this")
+        record(transaction, of, [read, unread])
+    looked = {name: f"SELECT * FROM {name} ORDER BY ALL" for name in ("coverage", "coverage_gaps")}
+    looked["health"] = (
+        "SELECT state, watermark, last_success_at, last_record_at, consecutive_failures, last_error, gaps "
+        "FROM connector_health"
+    )
+    before = {name: rows(store, sql) for name, sql in looked.items()}
+    assert "nobody has read this" in before["health"][0]
+    newest = rows(store, "SELECT max(finished_at) FROM windows")[0][0]
+    counts = retained(store, apply=True, now=newest + 401 * DAY)["removed"]
+    assert counts["windows"] == 1
+    assert rows(store, "SELECT count(*) FROM windows") == [(3,)]
+    assert {name: rows(store, sql) for name, sql in looked.items()} == before
+
+
+def test_zero_days_keep_for_ever(store: Store) -> None:
+    periods = {name: 0 for name in Settings.model_fields if name.startswith("retention_")}
+    everything = Store(Settings(home=store.settings.home, **periods))
+    assert retained(everything, apply=True, now=days(9000))["removed"] == NOTHING
+
+
+def test_what_dies_in_the_middle_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = content(store)
+    monkeypatch.setattr(retention, "update_exposures", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        retained(store, apply=True, now=days(400))
+    assert content(store) == before
+
+
+def fill(store: Store, count: int) -> None:
+    """Many low scans of one day, each with a text of its own."""
+    columns = (
+        "gen_random_uuid() AS scan_id, 'default' AS tenant, $id AS connector_id, $at AS detected_at, "
+        "'safe' AS verdict, 'r' AS priority_rule, 's' AS sub_classification, 'held' AS disposition, "
+        "sha256(i::VARCHAR) AS file_sha256, "
+        "$at AS fetched_at, $at AS first_loaded_at, $at AS last_changed_at"
+    )
+    with store.transaction() as transaction:
+        transaction.run(
+            f"INSERT INTO internal.low_scans BY NAME SELECT {columns} FROM range({count}) AS numbers(i)",
+            {"id": source().connector_id, "at": START},
+        )
+
+
+def test_the_file_shrinks_and_is_whole(store: Store) -> None:
+    fill(store, 80_000)
+    described = "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() ORDER BY ALL"
+    before, kept = store.path.stat().st_size, rows(store, described)
+    done = retained(store, apply=True, now=days(182))
+    assert done["megabytes_after"] < done["megabytes_before"] / 2
+    assert store.path.stat().st_size < before / 2
+    assert store.published_path.stat().st_size == store.path.stat().st_size
+    assert rows(store, described) == kept
+    assert store.path.stat().st_mode & 0o777 == 0o600
+    assert load(store, [[scan(0, read=9000), scan(9000)]]).new == 1
+
+
+def test_a_copy_that_dies_leaves_the_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(store, 80_000)
+    monkeypatch.setattr(compacting, "put_in_place", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        retained(store, apply=True, now=days(182))
+    monkeypatch.undo()
+    assert (store.settings.home / "store.duckdb.fresh").exists()
+    assert rows(store, "SELECT count(*) FROM scans") == [(4,)]
+    assert store.compact()
+    assert not (store.settings.home / "store.duckdb.fresh").exists()
+    assert rows(store, "SELECT count(*) FROM scans") == [(4,)]
+    assert load(store, [[scan(9001)]]).new == 1
