@@ -43,7 +43,7 @@ def retained(store: "Store", *, apply: bool, now: datetime | None = None) -> dic
             store.publish()
     else:
         with store.snapshot() as database:
-            counts = _found(database, limits(store.settings, now))
+            counts = find_expired(database, limits(store.settings, now))
     after = {"megabytes_before": _megabytes(size), "megabytes_after": _megabytes(store.path.stat().st_size)}
     return {"applied": apply, "removed": counts, **(after if apply else {})}
 
@@ -52,7 +52,7 @@ def _megabytes(size: int) -> float:
     return round(size / 1e6, 1)
 
 
-def _found(database: "Connection", moments: dict[str, datetime]) -> dict[str, int]:
+def find_expired(database: "Connection", moments: dict[str, datetime]) -> dict[str, int]:
     """Note in temporary tables what goes; how many rows of each kind that are."""
     for statement in statements("retention_find"):
         database.run(statement, {name: moment for name, moment in moments.items() if f"${name}" in statement})
@@ -67,14 +67,15 @@ def _found(database: "Connection", moments: dict[str, datetime]) -> dict[str, in
 def _removed(store: "Store", now: datetime) -> dict[str, int]:
     with store.transaction() as transaction:
         end_due(transaction, now)
-        counts = _found(transaction, limits(store.settings, now))
+        counts = find_expired(transaction, limits(store.settings, now))
         if any(counts.values()):
-            _remove(transaction, now)
+            remove_found(transaction, now)
             transaction.changed = True
     return counts
 
 
-def _remove(transaction: "Transaction", now: datetime) -> None:
+def remove_found(transaction: "Transaction", now: datetime) -> None:
+    """Remove what `find_expired` has noted, and all that is known of it alone."""
     closed = transaction.frame("SELECT DISTINCT tenant, file_sha256 FROM going_alert_scans")
     exposed = transaction.frame(
         "SELECT DISTINCT tenant, file_sha256 FROM internal.exposed_scans SEMI JOIN going_low_scans USING (scan_id)"

@@ -1,4 +1,4 @@
-"""The design's rules of grouping, ids and exposures over all alerts there are: nothing but dicts and loops."""
+"""The design's rules of groups, ids, triage, suppression and exposures over all alerts: nothing but dicts and loops."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -20,6 +20,15 @@ class Rules(NamedTuple):
     span_hours: int = 6
 
 
+class Entry(NamedTuple):
+    """An entry of the allow-list."""
+
+    tenant: str
+    kind: str
+    value: str
+    expires: bool
+
+
 class Known(NamedTuple):
     """A scan as the model knows it."""
 
@@ -37,9 +46,18 @@ class Known(NamedTuple):
         return self.verdicts[-1] not in LOW
 
     @property
+    def sender(self) -> str:
+        return sender_of(self.recipient)
+
+    @property
     def rank(self) -> int:
         """Of the highest priority it ever had."""
         return min(RANKS[verdict] for verdict in self.verdicts)
+
+
+def sender_of(recipient: str) -> str:
+    """In these histories everybody has somebody who writes to them."""
+    return f"{recipient}@evil.example"
 
 
 class Model:
@@ -52,21 +70,58 @@ class Model:
         self.groups: dict[str, str] = {}  # alert → group
         self.created: list[str] = []  # every id ever given, in order
         self.moves: Counter[tuple[str, str, str]] = Counter()
+        self.entries: list[Entry] = []  # those that hide
+        self.decided: dict[str, tuple[str, int]] = {}  # alert → status and the rank it had then
+        self.removed: set[str] = set()
 
     def load(self, of: Source, readings: list[Reading]) -> None:
         names = frame(readings, of)["scan_id"].to_list()
-        for name, each in zip(names, readings, strict=True):
+        told = [(name, each) for name, each in zip(names, readings, strict=True) if name not in self.removed]
+        for name, each in told:
             before = self.scans[name].verdicts if name in self.scans else ()
             key = (of.tenant, each["file_sha256"])
             self.scans[name] = Known(key, each["detected_at"], each["recipient"], (*before, each["verdict"]))
         fresh = [name for name, each in self.scans.items() if each.alert and name not in self.load_no]
         for name in sorted(fresh, key=self._place):
-            self.load_no[name] = len(self.load_no) + 1
+            self.load_no[name] = max(self.load_no.values(), default=0) + 1
         self._name(self.parts())
 
     def regroup(self, rules: Rules) -> None:
         self.rules = rules
         self._name(self.parts())
+
+    def hides(self, name: str) -> bool:
+        each = self.scans[name]
+        named = {("hash", each.key[1]), ("sender", each.sender)}
+        return any(entry.tenant == each.key[0] and (entry.kind, entry.value) in named for entry in self.entries)
+
+    def members(self, group: str, *, shown: bool = True) -> list[str]:
+        return [name for name, each in self.groups.items() if each == group and not (shown and self.hides(name))]
+
+    def listed(self) -> list[str]:
+        """Groups with an alert that nobody hides, in the order in which they came."""
+        return [group for group in self.created if self.members(group)]
+
+    def decide(self, group: str, status: str) -> None:
+        self.decided |= {name: (status, self.scans[name].rank) for name in self.members(group)}
+
+    def _status(self, name: str) -> str:
+        status, rank = self.decided.get(name, ("new", 0))
+        return status if self.scans[name].rank >= rank else "new"
+
+    def status(self, group: str) -> str:
+        found = {self._status(name) for name in self.members(group)}
+        return next(status for status in ("in_progress", "new", "closed") if status in found)
+
+    def remove_closed(self) -> None:
+        """Groups that people have closed go, with all that is known of their alerts."""
+        members = {group: self.members(group, shown=False) for group in set(self.groups.values())}
+        gone = {name for names in members.values() if {*map(self._status, names)} == {"closed"} for name in names}
+        self.removed |= gone
+        for of_alerts in (self.scans, self.load_no, self.groups, self.decided):
+            for name in gone:
+                of_alerts.pop(name, None)  # type: ignore[attr-defined]
+        self.moves = Counter({move: count for move, count in self.moves.items() if move[0] not in gone})
 
     def _place(self, name: str) -> tuple[datetime, str]:
         return self.scans[name].detected_at, name
@@ -110,13 +165,18 @@ class Model:
         self.moves.update((name, old, self.groups[name]) for name, old in before.items() if old != self.groups[name])
 
     def exposed(self) -> dict[str, Known]:
-        dangerous = {each.key for each in self.scans.values() if each.verdicts[-1] in DANGEROUS}
+        alerts = [each for name, each in self.scans.items() if each.alert and not self.hides(name)]
+        dangerous = {each.key for each in alerts if each.verdicts[-1] in DANGEROUS}
         return {name: each for name, each in self.scans.items() if not each.alert and each.key in dangerous}
 
     def facts(self, group: str) -> tuple[Any, ...]:
-        members = [self.scans[name] for name, each in self.groups.items() if each == group]
+        members = [self.scans[name] for name in self.members(group)]
         key, standing = members[0].key, [each for each in members if each.standing]
-        alerted = {each.recipient for each in self.scans.values() if each.alert and each.key == key}
+        alerted = {
+            each.recipient
+            for name, each in self.scans.items()
+            if each.alert and each.key == key and not self.hides(name)
+        }
         exposed = {each.recipient for each in self.exposed().values() if each.key == key}
         return (
             *key,
@@ -127,4 +187,6 @@ class Model:
             min(each.rank for each in standing or members),
             not standing,
             len(exposed - alerted),
+            len(self.members(group, shown=False)) - len(members),
+            self.status(group),
         )

@@ -6,19 +6,25 @@ The histories use limits of a few hours, so that few alerts make many groups. 20
 
 from collections import Counter
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.lookups import resolved
+from tasks import triage
 from tasks.database import Store, Transaction
+from tasks.groups import refresh_status
+from tasks.keeping import BEGINNING, PERIODS
 from tasks.ledger import Source
 from tasks.regroup import plan_groups, write_groups
+from tasks.retention import find_expired, remove_found
 from tasks.settings import Settings
-from tests.group_rules import RANKS, Model, Rules
+from tasks.suppression import end_due, hide
+from tests.group_rules import RANKS, Entry, Model, Rules, sender_of
 from tests.scans import HASH, begun, load_into, scan, source
 
 OTHER_HASH = "cd" * 32
@@ -40,7 +46,28 @@ class Regroup(NamedTuple):
     rules: Rules
 
 
-Step = Load | Regroup
+class Allow(NamedTuple):
+    """An entry is added to the allow-list."""
+
+    entry: Entry
+
+
+class Expire(NamedTuple):
+    """The time of every entry that has one is over."""
+
+
+class Decide(NamedTuple):
+    """Somebody decides on one of the listed groups."""
+
+    place: int
+    status: Any
+
+
+class Retire(NamedTuple):
+    """Retention removes the groups that are closed."""
+
+
+Step = Load | Regroup | Allow | Expire | Decide | Retire
 
 # At the whole hours the limits are met exactly; a second later they are passed.
 hours = st.integers(0, 24).flatmap(lambda hour: st.sampled_from([hour, hour, hour + 1 / 3600]))
@@ -50,7 +77,14 @@ loads = st.builds(Load, st.sampled_from(SOURCES), st.lists(readings, min_size=1,
 rules = st.builds(
     Rules, st.sampled_from(["hash", "hash+priority"]), st.sampled_from([0, 2, 3]), st.sampled_from([0, 6])
 )
-steps = st.lists(st.one_of(loads, loads, loads, st.builds(Regroup, rules)), min_size=1, max_size=4)
+by_hash = st.builds(Entry, st.just("default"), st.just("hash"), hashes, st.booleans())
+senders = st.sampled_from("ab").map(sender_of)
+by_sender = st.builds(Entry, st.just("default"), st.just("sender"), senders, st.booleans())
+decisions = st.builds(Decide, st.integers(0, 3), st.sampled_from(["closed", "closed", "in_progress", "new"]))
+allows = st.builds(Allow, st.one_of(by_hash, by_sender))
+others = st.one_of(st.builds(Regroup, rules), allows, st.just(Expire()), decisions, decisions, st.just(Retire()))
+steps = st.lists(st.one_of(loads, others), max_size=5)
+histories = st.builds(lambda first, more: [first, *more], loads, steps)
 
 
 def as_settings(rules: Rules) -> dict[str, Any]:
@@ -80,9 +114,55 @@ class Site:
                 write_groups(self.transaction, plan_groups(self.transaction, self.settings), datetime.now(UTC))
                 self.model.regroup(wanted)
 
+            case Allow(entry):
+                self._allow(entry)
+            case Expire():
+                end_due(self.transaction, datetime.now(UTC) + timedelta(days=2))
+                self.model.entries = [each for each in self.model.entries if not each.expires]
+            case Decide(place, status):
+                self._decide(place, status)
+            case Retire():
+                self._retire()
+
+    def _allow(self, entry: Entry) -> None:
+        now = datetime.now(UTC)
+        until = now + timedelta(days=1) if entry.expires else None
+        self.transaction.run(
+            "INSERT INTO internal.allow_list VALUES ($id, $tenant, $kind, $value, 'ours', 'ann', $now, $until, NULL)",
+            {"id": uuid4(), "now": now, "until": until, **{k: v for k, v in entry._asdict().items() if k != "expires"}},
+        )
+        hide(self.transaction, entry.tenant, entry.kind, entry.value, now)
+        self.model.entries.append(entry)
+
+    def _decide(self, place: int, status: Any) -> None:
+        groups = self.model.listed()
+        if not groups:
+            return
+        group = groups[place % len(groups)]
+        given = self.transaction.rows("SELECT group_id FROM internal.group_ids ORDER BY created_no")
+        (group_id,) = given[self.model.created.index(group)]
+        seen = self.transaction.frame(f"{triage.SEEN} WHERE a.shown AND a.group_id = $id", {"id": UUID(str(group_id))})
+        decision, now = triage.Decision(status, "ann", "benign" if status == "closed" else None), datetime.now(UTC)
+        triage._write(self.transaction, seen, decision, now)
+        refresh_status(self.transaction, seen["group_id"].unique(), now)
+        self.model.decide(group, status)
+
+    def _retire(self) -> None:
+        later = datetime.now(UTC) + timedelta(days=731)
+        find_expired(self.transaction, dict.fromkeys(PERIODS, BEGINNING) | {"closed": later})
+        remove_found(self.transaction, later)
+        self.model.remove_closed()
+
     def _load(self, of: Source, told: list[tuple[float, str, str, str]], halves: bool) -> None:
         told_readings = [
-            scan(hour, verdict, read=self.reads, file_sha256=file_hash, recipient=recipient)
+            scan(
+                hour,
+                verdict,
+                read=self.reads,
+                file_sha256=file_hash,
+                recipient=recipient,
+                sender=sender_of(recipient),
+            )
             for hour, file_hash, recipient, verdict in told
         ]
         half = len(told_readings) // 2 if halves else 0
@@ -115,14 +195,15 @@ def compare(transaction: Transaction, model: Model, groups: str = "internal.grou
     assert {row[0]: row[1:] for row in alerts} == {name: (model.groups[name], n) for name, n in model.load_no.items()}
     living = told(
         "SELECT 0, group_id::VARCHAR, tenant, file_sha256, alert_count, recipient_count, first_detected_at, "
-        f"last_detected_at, priority_rank, cleared_at IS NOT NULL, exposure_count FROM {groups}"
+        f"last_detected_at, priority_rank, cleared_at IS NOT NULL, exposure_count, suppressed_count, status "
+        f"FROM {groups} WHERE alert_count > 0"
     )
-    assert {row[1]: row[2:] for row in living} == {group: model.facts(group) for group in set(model.groups.values())}
+    assert {row[1]: row[2:] for row in living} == {group: model.facts(group) for group in model.listed()}
     aliases = told("SELECT 0, old_group_id::VARCHAR, group_id::VARCHAR FROM group_aliases")
     ended = set(model.created) - set(model.groups.values())
     assert {row[1] for row in aliases} == ended
-    assert {row[2] for row in aliases} <= set(model.groups.values())
-    for _, old, group in aliases[:1]:  # … and by the command
+    assert {row[2] for row in aliases} <= {*model.groups.values(), None}
+    for _, old, group in [row for row in aliases if row[2] in model.listed()][:1]:  # … and by the command
         written = {ours: theirs for theirs, ours in names.items()}
         assert told_by_command(transaction, written[old]) == (written[group], written[old])
     moves = told("SELECT alert_id::VARCHAR, old_group_id::VARCHAR, new_group_id::VARCHAR FROM group_changes")
@@ -138,7 +219,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(history=steps)
+@given(history=histories)
 def test_every_history_goes_as_the_rules_say(store: Store, history: list[Step]) -> None:
     with suppress(Undo), store.transaction() as transaction:
         site = Site(transaction, store.settings)

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -197,3 +198,31 @@ def test_a_copy_that_dies_leaves_the_store(store: Store, monkeypatch: pytest.Mon
     assert not (store.settings.home / "store.duckdb.fresh").exists()
     assert rows(store, "SELECT count(*) FROM scans") == [(4,)]
     assert load(store, [[scan(9001)]]).new == 1
+
+
+def test_people_and_devices_who_are_gone_stay_while_a_stored_alert_concerns_them(store: Store) -> None:
+    gone, at = "ann left", days(40)
+    people = {"ann@contoso.example": 1, "bob@contoso.example": 2, "cyd@contoso.example": 3}
+    with store.transaction() as transaction:
+        for address, number in people.items():
+            facts = {"id": UUID(int=number), "address": address, "at": START - DAY, "gone": at, "name": gone}
+            for sql in (
+                "INSERT INTO internal.people BY NAME SELECT 'default' AS tenant, $id AS user_id, "
+                "$name AS display_name, 'person' AS kind, [] AS sources, [] AS merge_rules, $at AS first_seen_at, $at AS last_seen_at, "
+                "$gone AS gone_at",
+                "INSERT INTO internal.addresses VALUES ('default', $address, $id, 1, 'mail', 's', $at, $gone)",
+                "INSERT INTO internal.recipients BY NAME SELECT 'default' AS tenant, $address AS recipient, "
+                "$at AS valid_from, $id AS user_id, 'matched' AS match_state",
+                "INSERT INTO internal.recipient_people VALUES "
+                "('default', $address, $at, $id, 'mail', 1, $address, false, NULL)",
+            ):
+                transaction.run(sql, {name: value for name, value in facts.items() if f"${name}" in sql})
+    counts = retained(store, apply=True, now=at + 91 * DAY)["removed"]
+    assert counts["gone directory rows"] == 2
+    assert told(store, "SELECT DISTINCT user_id FROM directory_addresses ORDER BY 1") == [
+        (UUID(int=1),), (UUID(int=2),)
+    ]  # fmt: skip
+    assert told(store, "SELECT count(*) FROM alert_users WHERE display_name = 'ann left'") == [(3,)]
+    assert rows(store, "SELECT recipient FROM internal.recipients ORDER BY 1") == [
+        ("ann@contoso.example",), ("bob@contoso.example",)
+    ]  # fmt: skip
