@@ -208,7 +208,8 @@ def test_people_and_devices_who_are_gone_stay_while_a_stored_alert_concerns_them
             facts = {"id": UUID(int=number), "address": address, "at": START - DAY, "gone": at, "name": gone}
             for sql in (
                 "INSERT INTO internal.people BY NAME SELECT 'default' AS tenant, $id AS user_id, "
-                "$name AS display_name, 'person' AS kind, [] AS sources, [] AS merge_rules, $at AS first_seen_at, $at AS last_seen_at, "
+                "$name AS display_name, 'person' AS kind, [] AS sources, [] AS merge_rules, "
+                "$at AS first_seen_at, $at AS last_seen_at, "
                 "$gone AS gone_at",
                 "INSERT INTO internal.addresses VALUES ('default', $address, $id, 1, 'mail', 's', $at, $gone)",
                 "INSERT INTO internal.recipients BY NAME SELECT 'default' AS tenant, $address AS recipient, "
