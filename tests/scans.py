@@ -21,7 +21,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 MAPS = load_maps(Settings(home=DEFAULTS))
 HASH = "ab" * 32
-KEEP_ALL = {"retention_low_raw_days": 0, "retention_alert_raw_days": 0, "retention_low_days": 0}
+KEEP_ALL: dict[str, Any] = {"retention_low_raw_days": 0, "retention_alert_raw_days": 0, "retention_low_days": 0}
 
 # Relations of the analysts whose rows do not depend on the clock; `windows` tells attempts, not content.
 CONTENT = (

@@ -16,7 +16,7 @@ from tasks.database import Store, Transaction
 from tasks.ledger import begin
 from tasks.settings import Settings
 from tasks.triage import Decision, decide
-from tests.scans import HOUR, START, load, rows, scan, source
+from tests.scans import HOUR, KEEP_ALL, START, load, rows, scan, source
 
 EXPECTED = Path(__file__).parent / "three_days"
 CLOCKS = ("tasks.load", "tasks.triage", "tasks.allow_list", "tasks.ledger")
@@ -82,7 +82,7 @@ def mail(day: int, clock: float, who: str, verdict: str, of: dict[str, Any], **m
 
 def told(home: Path) -> Iterator[tuple[str, str]]:
     """Title and tables of each step, in order."""
-    store = Store(Settings(home=home))
+    store = Store(Settings(home=home, **KEEP_ALL))
     for number, (title, hour, step) in enumerate(STEPS, start=1):
         with clock_at(hour):
             did = step(store, hour)
