@@ -69,21 +69,27 @@ def _facts(health: dict[str, Any] | None) -> list[tuple[str, str]]:
     ]
 
 
+def _named(row: dict[str, Any]) -> str:
+    """The beginning of the id, which every command takes, as a link to the details; the page is narrow."""
+    short = row["group_id"][:8]
+    details = link(short, row["detection_details_url"])
+    return code(short) if details == DASH else details
+
+
 def urgent_page(urgent: Listed, written_at: datetime) -> str:
     """The open groups of high priority, latest first."""
     if not urgent.rows:
         return f"## No open group of high priority\n\nWritten {moment(written_at)}, after the last run of a connector."
     more = urgent.found - len(urgent.rows)
     tenants = len({row["tenant"] for row in urgent.rows}) > 1
-    titles = ["Last alert", "What", "Response", "Alerts:", "Users:", "Devices:", "Details", "Group"]
+    titles = ["Last alert (UTC)", "What", "Response", "Alerts:", "Users:", "Devices:", "Group"]
     rows = [
         [
-            moment(row["last_detected_at"]),
+            f"{row['last_detected_at']:%m-%d %H:%M}",
             code(row["description"], 120),
             responses(row["responses"]),
             *(number(row[name]) for name in ("alert_count", "user_count", "device_count")),
-            link("open", row["detection_details_url"]),
-            code(row["group_id"]),
+            _named(row),
             *([code(row["tenant"])] if tenants else []),
         ]
         for row in urgent.rows

@@ -91,7 +91,7 @@ def test_a_poll_tells_its_story(make_site: MakeSite) -> None:
     assert row(health, "Last run").startswith("poll, completed, ")
     urgent = text(found[URGENT])
     assert "open group" in urgent
-    assert first["group id"] in urgent
+    assert f"[{first['group id'][:8]}]({first['details']})" in urgent
     for shown in (page, text(found["table"]), health, urgent):
         assert "Secret" not in shown
         assert "contoso.example" not in shown
