@@ -143,7 +143,7 @@ class Machine:
     def told(self, event: str) -> set[str]:
         """About whom such events were told, by name."""
         about = EventFilter(event=EventNameFilter(name=[f"{PREFIX}{event}"]))
-        return {each.resource.name or "" for each in self.client.read_events(about).events}
+        return {each.resource.name or "" for each in self.client.read_events(about, limit=50).events}
 
     def slots_taken(self) -> dict[str, int]:
         """Concurrency limits of which a slot is in use."""
