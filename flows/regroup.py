@@ -38,7 +38,8 @@ def regroup(
     try:
         store = Store(load_settings())
         counts = regrouped(store, group_by, gap_hours, span_hours, apply=apply)
-        events.after_change(store)
+        if apply:
+            events.after_change(store)
     except AlertsError as error:
         return Failed(message=str(error), data=RunFailed(str(error), {}))
     verb = "became" if apply else "would become"

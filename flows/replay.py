@@ -11,6 +11,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from flows import events
 from flows.pull import RunFailed
 from tasks.connector import PolledConnector
 from tasks.connectors import list_connectors
@@ -33,7 +34,10 @@ def replay(what: list[What] | None = None, apply: bool = False) -> State[Any]:
         apply: Change what is stored, in one transaction. Without it nothing is changed.
     """
     try:
-        counts = replay_now(Store(load_settings()), what, apply=apply)
+        store = Store(load_settings())
+        counts = replay_now(store, what, apply=apply)
+        if apply:
+            events.after_change(store)
     except AlertsError as error:
         return Failed(message=str(error), data=RunFailed(str(error), {}))
     verb = "changed" if apply else "would change"

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import polars as pl
 
+from tasks import notices
 from tasks.alerts import REJECT_SCHEMA
 from tasks.ledger import Source
 from tasks.load import Loaded, load_slice, stored_scans
@@ -170,6 +171,7 @@ def apply_replay(store: "Store", means: Means, plan: Plan) -> Plan:
             load_slice(transaction, source, [again.scans], [], again.reject_ids, store.settings)
         for (connector_id, tenant), kinds in plan.kinds.group_by("connector_id", "tenant"):
             _remap(transaction, _source(str(connector_id), str(tenant)), kinds, means, store)
+        notices.note(transaction, "replay", datetime.now(UTC))
         transaction.publish = transaction.changed
     return plan
 

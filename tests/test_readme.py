@@ -32,6 +32,7 @@ SECTIONS = [
     "Connecting a real Mimecast account",
     "Directory exports: people and devices",
     "Running on a schedule",
+    "Notifications",
     "Backfills",
     "The tables",
     "Triage",

@@ -1,0 +1,80 @@
+"""Events become messages, through the notification blocks of Prefect that the site has named."""
+
+from typing import Any, cast
+
+import httpx
+from prefect import flow, task
+from prefect.blocks.abstract import NotificationBlock, NotificationError
+from prefect.blocks.core import Block
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from tasks.connectors import asked_where
+from tasks.errors import AlertsError, ServiceUnavailable, SettingsError
+from tasks.messages import Message, message
+from tasks.settings import load_settings
+from tasks.untrusted import plain
+
+SETTING = "ATTACHMENT_ALERTS_NOTIFY"
+_SYNC: dict[str, Any] = {"_sync": True}  # unknown to Prefect's type hints
+
+
+@flow(name="notify", flow_run_name="{about}: {event}")
+def notify(event: str, about: str, facts: dict[str, Any] | None = None) -> State[Any]:
+    """Write to people about an event. Started by the triggers of prefect.yaml, or by hand to try the blocks.
+
+    Args:
+        event: Name of the event, such as `attachment-alerts.group.opened`.
+        about: What it is about: the name of its resource.
+        facts: What it says: its payload.
+    """
+    try:
+        names = [name.strip() for name in load_settings().notify.split(",") if name.strip()]
+        if not names:
+            return Completed(name="Skipped", message=f"Nobody to write to: {SETTING} names no notification block.")
+        text = message(event, about, facts or {})
+        sent = [send(name, text, return_state=True) for name in names]
+    except AlertsError as error:
+        return Failed(message=str(error))
+    failed = [str(cast(BaseException, state.result(raise_on_failure=False))) for state in sent if state.is_failed()]
+    if failed:
+        return Failed(message=" ".join(failed))
+    return Completed(message=f"{text.subject}: sent to {', '.join(names)}.")
+
+
+def _may_help(_task: Any, _run: Any, state: State[Any]) -> bool:
+    """A service may be back in a minute; a block that is missing stays so."""
+    return isinstance(state.result(raise_on_failure=False), ServiceUnavailable)
+
+
+@task(
+    task_run_name="send to {name}",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[10, 60],
+    retry_condition_fn=_may_help,
+)
+def send(name: str, text: Message) -> None:
+    """Send a message through one saved block. What the other side answered may hold its address: it is not shown."""
+    block = _block(name)
+    try:
+        cast(Any, block).notify(text.body, text.subject, **_SYNC)
+    except (NotificationError, httpx.HTTPError, OSError) as refused:
+        raise ServiceUnavailable(
+            f"The notification block {plain(name)} could not send ({type(refused).__name__}). "
+            "Look at its address in the Prefect UI (Blocks), then run this flow again."
+        ) from None
+
+
+def _block(name: str) -> NotificationBlock:
+    try:
+        block = Block.load(name, **_SYNC)
+    except ValueError:
+        raise SettingsError(
+            f"{SETTING} names {plain(name)!r}, and no such block is saved in {asked_where()}. Make it in the Prefect "
+            "UI (Blocks, +), and name it as type/name: slack-webhook/security."
+        ) from None
+    if not isinstance(block, NotificationBlock):
+        raise SettingsError(f"{SETTING} names {plain(name)!r}, which is no notification block. Name one that is.")
+    return block

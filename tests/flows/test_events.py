@@ -1,0 +1,58 @@
+"""The end of a run as events: sent once the server takes them, and by the next run where it does not."""
+
+import httpx
+import pytest
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import get_client
+
+from flows import events
+from flows.notify import notify, send
+from tests.flows.conftest import MakeSite
+from tests.flows.site import noon, scan
+
+OPENED = {"group_id": "b04cd3c7-2111-0a22-00f5-2fa671933a17", "priority": "high", "tenant": "default"}
+
+
+def sent_names(of: str) -> list[str]:
+    """Names of the events about a connector that the server has stored."""
+    wanted = {"filter": {"resource": {"id": [of]}}}
+    with get_client(sync_client=True) as client:
+        found = client.request("POST", "/events/filter", json=wanted).json()["events"]
+    return [each["event"].removeprefix("attachment-alerts.") for each in found]
+
+
+def test_what_no_server_took_is_told_by_the_next_run(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = make_site([scan(noon(), result="never seen")])
+    untold = "SELECT count(*) FROM internal.notices WHERE told_at IS NULL"
+
+    def gone(**_: object) -> None:
+        raise httpx.ConnectError("nobody there")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(events, "get_client", gone)
+        site.later(minutes=2)
+        assert site.poll().is_completed()
+    assert site.stored(untold) == [(1,)]
+    site.stored("UPDATE internal.notices SET claimed_at = claimed_at - INTERVAL 11 MINUTE")
+    assert site.poll().is_completed()
+    assert site.stored(untold) == [(0,)]
+    told = sent_names(f"attachment-alerts.connector.{site.name}")
+    assert set(told) >= {"run.done"}
+
+
+def test_notify_says_what_is_missing(prefect_api: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, return_state=True)
+    assert (state.name, "names no notification block" in (state.message or "")) == ("Skipped", True)
+    monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", "custom-webhook/nowhere")
+    state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, return_state=True)
+    assert state.is_failed() and "no such block is saved" in (state.message or "")
+
+
+def test_a_secret_address_is_in_no_message(prefect_api: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "http://127.0.0.1:9/secret-part"
+    CustomWebhookNotificationBlock(name="x", url=url, json_data={"text": "{{body}}"}).save("refused", _sync=True)
+    monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", "custom-webhook/refused")
+    monkeypatch.setattr("flows.notify.send", send.with_options(retries=0))
+    state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, return_state=True)
+    assert state.is_failed() and "could not send (ConnectError)" in (state.message or "")
+    assert "secret-part" not in (state.message or "")

@@ -1,0 +1,99 @@
+"""What happens to groups and connectors reaches a webhook: real server, worker, triggers of prefect.yaml, blocks."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows import deploying
+from flows.mimecast import backfill, poll
+from tasks.mimecast.simulator import Simulator, World, serve
+from tests.flows.site import connector, save, scan
+from tests.server import running
+
+pytestmark = pytest.mark.server
+
+MINUTE = timedelta(minutes=1)
+
+
+@contextmanager
+def webhook() -> Iterator[tuple[str, list[str]]]:
+    """An address that understands what Slack does, and the texts it was sent."""
+    texts: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            texts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
+        Thread(target=listener.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.server_port}/services/T/B/x", texts
+        listener.shutdown()
+
+
+def shorten(name: str, seconds: int) -> None:
+    """Let a trigger wait for so long only."""
+    with get_client(sync_client=True) as client:
+        [automation] = client.read_automations_by_name(name)
+        automation.trigger.within = timedelta(seconds=seconds)
+        client.update_automation(automation.id, automation)
+
+
+def test_people_are_told_once_of_each_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    environment = running.own_environment(tmp_path) | {"ATTACHMENT_ALERTS_NOTIFY": "custom-webhook/security"}
+    fields: dict[str, Any] = {"connector_id": UUID(int=7), "polling_minutes": 5}
+    world = World.of_records([scan(now - timedelta(days=9), n, fileHash=f"{n:064x}") for n in range(1, 4)])
+    world.add([scan(now - timedelta(hours=2), "c", "clean")])
+    with running.server(environment) as server, webhook() as (url, texts), serve(Simulator(world)) as running_service:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
+            block = CustomWebhookNotificationBlock(name="x", url=url, json_data={"text": "{{subject}}\n{{body}}"})
+            block.save("security", _sync=True)
+            save("acme", connector(running_service, 2, **fields))
+            deploying.deploy()
+            worker = ["-m", "prefect", "worker", "start", "--pool", "attachment-alerts"]
+            with running.started("worker", worker, environment) as hands:
+
+                def told(*titles: str) -> None:
+                    """Wait until exactly this was told."""
+                    running.wait_for(lambda: len(texts) >= len(titles), server, hands)
+                    assert sorted(text.splitlines()[0] for text in texts) == sorted(titles)
+                    texts.clear()
+
+                assert poll("acme", return_state=True).is_completed()
+                world.add([scan(now - 2 * MINUTE, n) for n in range(20)])  # a file to twenty people: one group
+                released = {"fileHash": "cd" * 32, "actionTriggered": "user release, none"}
+                world.add([scan(now - 2 * MINUTE, "r", **released)])
+                assert poll("acme", return_state=True).is_completed()
+                new = "New group of alerts, priority high"
+                told(new, new, "A dangerous attachment was released")
+
+                start, end = now - timedelta(days=10), now - timedelta(days=8)
+                assert backfill("acme", start, end, return_state=True).is_completed()
+                told("3 groups of alerts, 3 of priority high")
+
+                save("acme", connector(running_service, 2, **fields, client_secret="of another"))
+                for _ in range(2):
+                    assert poll("acme", return_state=True).is_failed()
+                told("No connection: acme")
+                save("acme", connector(running_service, 2, **fields))
+                shorten("attachment-alerts, no poll in 30 minutes", 5)
+                assert poll("acme", return_state=True).is_completed()
+                told("Connection is back: acme", "No poll has ended in time: acme")
