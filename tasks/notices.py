@@ -74,7 +74,7 @@ STANDS = """
     SELECT
         c.told_state, h.state, c.told_gap_at,
         (SELECT max(end_at) FROM internal.holes WHERE connector_id = $connector_id) AS gap_at
-    FROM internal.connectors c JOIN connector_health h ON c.tenant = h.tenant AND c.name = h.connector
+    FROM internal.connectors c LEFT JOIN connector_health h ON c.tenant = h.tenant AND c.name = h.connector
     WHERE c.connector_id = $connector_id
 """
 SAID = {"failing": "lost", "auth_failed": "lost", "quiet": "quiet", "ok": "back"}
@@ -101,4 +101,4 @@ def note_connector(transaction: "Transaction", source: "Source", cause: Cause, n
             '$connector_id AS connector_id, $cause AS cause, false AS digest, $now AS "at"',
             {"tenant": source.tenant, "kind": kind, "cause": cause, "now": now, **known},
         )
-    return str(state)
+    return str(state or "removed")
