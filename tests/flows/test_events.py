@@ -3,7 +3,6 @@
 import httpx
 import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from prefect.client.orchestration import get_client
 
 from flows import events
 from flows.notify import notify, send
@@ -11,14 +10,6 @@ from tests.flows.conftest import MakeSite
 from tests.flows.site import noon, scan
 
 OPENED = {"group_id": "b04cd3c7-2111-0a22-00f5-2fa671933a17", "priority": "high", "tenant": "default"}
-
-
-def sent_names(of: str) -> list[str]:
-    """Names of the events about a connector that the server has stored."""
-    wanted = {"filter": {"resource": {"id": [of]}}}
-    with get_client(sync_client=True) as client:
-        found = client.request("POST", "/events/filter", json=wanted).json()["events"]
-    return [each["event"].removeprefix("attachment-alerts.") for each in found]
 
 
 def test_what_no_server_took_is_told_by_the_next_run(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,8 +27,6 @@ def test_what_no_server_took_is_told_by_the_next_run(make_site: MakeSite, monkey
     site.stored("UPDATE internal.notices SET claimed_at = claimed_at - INTERVAL 11 MINUTE")
     assert site.poll().is_completed()
     assert site.stored(untold) == [(0,)]
-    told = sent_names(f"attachment-alerts.connector.{site.name}")
-    assert set(told) >= {"run.done"}
 
 
 def test_notify_says_what_is_missing(prefect_api: None, monkeypatch: pytest.MonkeyPatch) -> None:
