@@ -77,7 +77,7 @@ def begin(store: "Store", source: Source, now: datetime) -> Beginning:
     behind = store.published_revision()
     with store.transaction() as transaction:
         _register(transaction, source)
-        _begin_at(transaction, source, now)
+        _begin_at(transaction, source, now, store.settings.settle)
         shown_again = end_due(transaction, datetime.now(UTC))
         stored = transaction.rows("SELECT revision FROM internal.store_state")[0][0]
         transaction.publish = transaction.changed or (behind != stored and store.may_publish())
@@ -136,14 +136,15 @@ def _register(transaction: "Transaction", source: Source) -> None:
         transaction.changed = True
 
 
-def _begin_at(transaction: "Transaction", source: Source, now: datetime) -> None:
-    """Keep the origin, from the connector's first poll on."""
+def _begin_at(transaction: "Transaction", source: Source, now: datetime, settle: timedelta) -> None:
+    """Keep the origin, from the connector's first poll on, and where its first window ends."""
     transaction.run(
-        "UPDATE internal.connectors SET origin = $origin, rechecked_at = $now, first_polled_at = $now "
+        "UPDATE internal.connectors SET origin = $origin, rechecked_at = $now, first_end_at = $first_end "
         "WHERE connector_id = $id AND origin IS NULL",
         {
             "origin": (now - source.first_look_back).replace(microsecond=0),
             "now": now,
+            "first_end": now.replace(microsecond=0) - settle,
             "id": source.connector_id,
         },
     )

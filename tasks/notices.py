@@ -61,11 +61,11 @@ def note(transaction: "Transaction", cause: Cause, now: datetime, connector_id: 
 
 
 def cause_of(transaction: "Transaction", source: "Source", piece: Slice) -> Cause:
-    """Why a slice is read. What lies before a connector's first poll is its first look back, also when it is late."""
+    """Why a slice is read. What the connector's first window held is its first look back, also later."""
     if piece.trigger != "poll":
         return piece.trigger
     first = transaction.rows(
-        "SELECT first_polled_at FROM internal.connectors WHERE connector_id = $id", {"id": source.connector_id}
+        "SELECT first_end_at FROM internal.connectors WHERE connector_id = $id", {"id": source.connector_id}
     )
     return "first_look_back" if first and first[0][0] and piece.end <= first[0][0] else "poll"
 

@@ -92,7 +92,7 @@ ALTER TABLE internal.groups ADD COLUMN dangerous_released_count BIGINT DEFAULT 0
 UPDATE internal.groups g SET dangerous_released_count = g.released_count
 WHERE g.group_id IN (SELECT group_id FROM internal.alert_scans WHERE dangerous);
 
-ALTER TABLE internal.connectors ADD COLUMN first_polled_at TIMESTAMPTZ;
+ALTER TABLE internal.connectors ADD COLUMN first_end_at TIMESTAMPTZ;
 ALTER TABLE internal.connectors ADD COLUMN told_state VARCHAR;
 ALTER TABLE internal.connectors ADD COLUMN told_gap_at TIMESTAMPTZ;
 
