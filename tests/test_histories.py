@@ -73,7 +73,7 @@ Step = Load | Regroup | Allow | Expire | Decide | Retire
 hours = st.integers(0, 24).flatmap(lambda hour: st.sampled_from([hour, hour, hour + 1 / 3600]))
 hashes, verdicts = st.sampled_from([HASH, HASH, OTHER_HASH]), st.sampled_from([*RANKS])
 readings = st.tuples(hours, hashes, st.sampled_from("ab"), verdicts)
-loads = st.builds(Load, st.sampled_from(SOURCES), st.lists(readings, min_size=1, max_size=8), st.booleans())
+loads = st.builds(Load, st.sampled_from(SOURCES), st.lists(readings, min_size=1, max_size=6), st.booleans())
 rules = st.builds(
     Rules, st.sampled_from(["hash", "hash+priority"]), st.sampled_from([0, 2, 3]), st.sampled_from([0, 6])
 )
@@ -83,7 +83,7 @@ by_sender = st.builds(Entry, st.just("default"), st.just("sender"), senders, st.
 decisions = st.builds(Decide, st.integers(0, 3), st.sampled_from(["closed", "closed", "in_progress", "new"]))
 allows = st.builds(Allow, st.one_of(by_hash, by_sender))
 others = st.one_of(st.builds(Regroup, rules), allows, st.just(Expire()), decisions, decisions, st.just(Retire()))
-steps = st.lists(st.one_of(loads, others), max_size=5)
+steps = st.lists(st.one_of(loads, others, others), max_size=3)
 histories = st.builds(lambda first, more: [first, *more], loads, steps)
 
 
