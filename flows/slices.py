@@ -5,6 +5,7 @@ reported and leaves the others alone; an error that a person must mend ends the 
 meet it too.
 """
 
+import gc
 import logging
 import shutil
 import sys
@@ -27,7 +28,7 @@ from tasks.errors import AlertsError, OperatorError, StoreError
 from tasks.load import Loaded, close_slice, load_slice
 from tasks.publishing import Publisher
 from tasks.scratch import scratch_folder
-from tasks.stage import Extracted, Transformed, Validated
+from tasks.stage import BATCH_ROWS, Extracted, Transformed, Validated
 from tasks.summary import Summary
 from tasks.turn import Turn
 from tasks.untrusted import plain
@@ -137,7 +138,7 @@ def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
     """
     summary.shown_again = pull.beginning.shown_again
     summary.directory_days = pull.beginning.directory_days
-    waiting = deque(slices)
+    waiting, collected = deque(slices), 0
     under_way: deque[UnderWay] = deque()
     with scratch_folder(pull.store.settings.home) as folder:
         try:
@@ -161,6 +162,12 @@ def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
                 under_way.popleft()
                 shutil.rmtree(first.scratch, ignore_errors=True)
                 pull.progress(summary.slices + summary.failed, len(slices))
+                del first
+                if summary.received - collected >= BATCH_ROWS:
+                    # What Prefect keeps of a task refers to itself, and the collector counts objects, not the size of
+                    # the frames among them: left to itself, it lets a long backfill grow beyond a gigabyte.
+                    gc.collect()
+                    collected = summary.received
         finally:
             # What is left under way here was stopped from outside (Ctrl-C, a cancellation, a termination signal), or by
             # a defect of this program, which must not look like somebody's wish.
