@@ -14,6 +14,7 @@ from flows.cli_history import regroup, replay, retention
 from flows.cli_triage import allow_list, triage
 from flows.entry import TRACEBACK, start
 from flows.options import COMMAND, DemoHome, Home, Json, Name, example
+from flows.serve import serve
 from flows.simulate import simulate
 from flows.terminal import out, print_json, reading, say
 from flows.typed import moment_of, since_of
@@ -217,6 +218,7 @@ def health(as_json: Json = False, home: Home = None) -> None:
 app.command(epilog=example("regroup", "regroup --by hash+response --span-hours 72", "regroup --apply"))(regroup)
 app.command(epilog=example("replay", "replay priorities responses", "replay rejects --apply"))(replay)
 app.command(epilog=example("retention", "retention --apply"))(retention)
+app.command(epilog=example("serve", "serve --port 4300"))(serve)
 app.add_typer(connectors)
 app.command(
     epilog=example(

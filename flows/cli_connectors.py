@@ -144,7 +144,7 @@ def remove(
 
     connector_work.remove(name, purging=purge, yes=yes)
     say(f"{name} is removed.", style="green")
-    connector_work.follow(name)
+    connector_work.follow(name, removed=True)
 
 
 def test(name: str, *, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
@@ -57,7 +57,7 @@ def add(
     with asking():
         saved.save_connector(name, connector)
     if isinstance(connector, PolledConnector):
-        ledger.enrol(Store(load_settings()), source_of(name, connector))
+        ledger.enrol(Store(load_settings()), [source_of(name, connector)])
     say(f"Saved as {name}. Next: {command_as_typed()} poll {name}", style="green")
     follow(name)
 
@@ -121,17 +121,16 @@ def apply_all() -> list[polls.Poll]:
             return applied()
 
 
-def follow(name: str) -> None:
+def follow(name: str, *, removed: bool = False) -> None:
     """Let the deployment of a connector follow what was done to it, and say whether it is polled by itself."""
-    if not server_in_use():
-        say(f"It is polled by itself while a server runs: {command_as_typed()} serve")
-        return
-    try:
-        with asking("Applying the connectors"):
-            done = applied()
-    except NotDeployed:
-        say(f"It is polled by itself once its schedule is made: {command_as_typed()} connectors apply")
-        return
+    wanting = f"It is polled by itself while a server runs: {command_as_typed()} serve"
+    done: list[polls.Poll] = []
+    if server_in_use():
+        wanting = f"It is polled by itself once its schedule is made: {command_as_typed()} connectors apply"
+        with suppress(NotDeployed), asking("Applying the connectors"):
+            done, wanting = applied(), ""
+    if wanting and not removed:
+        say(wanting)
     for each in done:
         if each.connector == name and each.done != "unchanged":
             say(says(each))

@@ -3,29 +3,35 @@
 from typing import Any
 
 from prefect import flow, task
+from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows import polls
+from flows import dead_runs, polls
 from flows.choices import offer
 from flows.pull import source_of
 from tasks import ledger
 from tasks.connector import Check, PolledConnector
-from tasks.connectors import list_connectors, offer_forms, passed, test_connector
+from tasks.connectors import list_connectors, offer_forms, passed, prefect_client, test_connector
 from tasks.database import Store
 from tasks.errors import AlertsError, NotDeployed
 from tasks.settings import load_settings
+from tasks.untrusted import plain
 
 
 def applied() -> list[polls.Poll]:
     """Apply the saved connectors, and let the tables know which of them are polled. A new server learns the forms."""
     offer_forms()
+    with prefect_client() as client:
+        dead_runs.watched(client)
     connectors = list_connectors()
     done = polls.apply(connectors)
     offer(connectors)
-    sources = [source_of(name, each) for name, each in connectors.items() if isinstance(each, PolledConnector)]
-    ledger.note_polling(Store(load_settings()), sources, {poll.connector_id: poll.polling for poll in done})
+    switches = {poll.connector: poll.polling for poll in done}
+    polled = {name: each for name, each in connectors.items() if isinstance(each, PolledConnector)}
+    sources = [source_of(name, each)._replace(polling=switches.get(name)) for name, each in polled.items()]
+    ledger.enrol(Store(load_settings()), sources)
     return done
 
 
@@ -53,8 +59,16 @@ def summary(done: list[polls.Poll]) -> str:
 
 @task(task_run_name="ask {connector}", cache_policy=NO_CACHE)
 def check(connector: str) -> list[Check]:
-    """The checks in their order; one that passes is remembered."""
-    return test_connector(connector)[0]
+    """The checks in their order, also as a table on the page of the run; a test that passes is remembered."""
+    checks = test_connector(connector)[0]
+    rows = [{field: plain(text, 1000) for field, text in _row(check).items()} for check in checks]
+    create_table_artifact(rows, key=f"test-{connector}", description=f"Connection test of {connector}")
+    return checks
+
+
+def _row(check: Check) -> dict[str, str]:
+    state = "not tested" if check.state == "skipped" else check.state
+    return {"check": check.name, "state": state, "what was found": check.says, "what to do": check.next_step or ""}
 
 
 @flow(name="test-connection", flow_run_name="{connector} connection test")

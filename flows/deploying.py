@@ -25,9 +25,16 @@ def pools() -> list[str]:
     return sorted({each["work_pool"]["name"] for each in declared})
 
 
-def deploy() -> None:
-    """Run `prefect deploy --all`; a work pool that is missing is made, with processes of this machine as its workers.
+def process_pools() -> list[str]:
+    """Those of them whose workers start processes; others have workers of their own elsewhere."""
+    with prefect_client() as client:
+        return [pool for pool in pools() if client.read_work_pool(pool).type == "process"]
 
+
+def deploy() -> None:
+    """Run `prefect deploy --all`.
+
+    A work pool that is missing is made; its workers start processes on their own machine.
     Raises NotDeployed.
     """
     with prefect_client() as client:

@@ -21,7 +21,7 @@ from prefect.client.schemas.schedules import IntervalSchedule
 
 from tasks.connector import Connector
 from tasks.connectors import asked_where, prefect_client, products, saved_names
-from tasks.errors import ConnectorRefused, NotDeployed
+from tasks.errors import NotDeployed
 
 log = logging.getLogger("attachment_alerts.polls")
 
@@ -65,19 +65,36 @@ def apply(connectors: dict[str, Connector]) -> list[Poll]:
     The switch of a schedule is set once, when a connection test has passed. From then on it is left to people.
     Raises NotDeployed where the server does not know prefect.yaml yet.
     """
-    known = saved_names()
+    unreadable = saved_names().keys() - connectors.keys()
     with prefect_client() as client:
         deployed = {product: _deployed(client, product) for product in products()}
-        polls = [_applied(client, name, each, deployed[each.product]) for name, each in connectors.items()]
-        kept = {poll.deployment for poll in polls}
-        for flow, _, copies in deployed.values():
-            for copy in copies:
-                name, of_unreadable = f"{flow.name}/{copy.name}", copy.name in known and copy.name not in connectors
-                if name not in kept and not of_unreadable:
-                    client.delete_deployment(copy.id)
-                    if _connector_id(copy) not in {poll.connector_id for poll in polls}:
-                        polls.append(Poll(copy.name, _connector_id(copy), name, timedelta(), False, "removed"))
-    return polls
+        usable = _usable(connectors, deployed)
+        polls = [_applied(client, name, each, deployed[each.product]) for name, each in usable.items()]
+        return polls + _cleared(client, deployed, polls, unreadable)
+
+
+def _usable(connectors: dict[str, Connector], deployed: "dict[str, Deployed]") -> dict[str, Connector]:
+    taken = {original.name for _, original, _ in deployed.values() if original}
+    for name in taken & connectors.keys():
+        log.warning("%r is the name of a deployment in prefect.yaml: rename the connector, so that it is polled", name)
+    return {name: each for name, each in connectors.items() if name not in taken}
+
+
+def _cleared(
+    client: SyncPrefectClient, deployed: "dict[str, Deployed]", polls: list[Poll], unreadable: set[str]
+) -> list[Poll]:
+    """Remove what belongs to no connector under its name any more; of a rename nothing has to be told."""
+    kept, alive = {poll.deployment for poll in polls}, {poll.connector_id for poll in polls}
+    removed = []
+    for flow, _, copies in deployed.values():
+        for copy in copies:
+            full_name, connector_id = f"{flow.name}/{copy.name}", _connector_id(copy)
+            if full_name in kept or copy.name in unreadable:
+                continue
+            client.delete_deployment(copy.id)
+            if connector_id not in alive:
+                removed.append(Poll(copy.name, connector_id, full_name, timedelta(), False, "removed"))
+    return removed
 
 
 def switches() -> dict[UUID, bool]:
@@ -116,8 +133,6 @@ def _applied(client: SyncPrefectClient, name: str, connector: Connector, deploye
             f"{asked_where().capitalize()} does not know the flows of this project yet. Run `attachment-alerts serve`, "
             "or `prefect deploy --all` in the checkout."
         )
-    if name == original.name:
-        raise ConnectorRefused(f"{name!r} is the name of a deployment in prefect.yaml. Rename the connector.")
     assert connector.connector_id is not None  # noqa: S101 - whatever is listed has one
     mine = [copy for copy in copies if _connector_id(copy) == connector.connector_id]
     copy = next((each for each in mine if each.name == name), None)

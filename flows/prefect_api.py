@@ -15,11 +15,13 @@ SPEAK_FOR_THEMSELVES = ("prefect.flow_runs", "prefect.task_runs", "EventsWorker"
 ANSWERS = 200
 
 
-def load(home: Path) -> None:
+def load(home: Path, server: tuple[str, int] | None = None) -> None:
     """Import Prefect with this project's settings; where no API is configured, use the local server that answers.
 
-    What a temporary server writes goes into a file in `home`.
+    `server`: where it would listen; without it, what a temporary server writes goes into a file in `home`.
     """
+    if server:
+        os.environ |= {"PREFECT_SERVER_API_HOST": server[0], "PREFECT_SERVER_API_PORT": str(server[1])}
     own_level = "PREFECT_LOGGING_LEVEL" in os.environ
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
@@ -32,7 +34,7 @@ def load(home: Path) -> None:
         _hush_prefect()
     if not _configured():
         _use_local_server()
-    if not _configured():
+    if not server and not _configured():
         _hush_children(home / "prefect.log")
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
@@ -207,7 +208,14 @@ def source_of(name: str, connector: Connector) -> ledger.Source:
         connector.link_template,
         connector.key_expires_at,
         timedelta(days=connector.first_look_back_days),
+        _is_scheduled(),
     )
+
+
+def _is_scheduled() -> Literal[True] | None:
+    """A run that a schedule has made tells that the schedule is on; others tell nothing about it."""
+    context = FlowRunContext.get()
+    return True if context and context.flow_run and context.flow_run.auto_scheduled else None
 
 
 def corrected_now(stages: Stages) -> datetime:

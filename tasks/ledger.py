@@ -1,6 +1,6 @@
 """What the store knows of a connector's pulls: its origin, its coverage, one row for each attempted slice."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import UUID
@@ -27,6 +27,8 @@ class Source(NamedTuple):
     detection_details_url: str
     key_expires_at: datetime | None
     first_look_back: timedelta
+    polling: bool | None = None
+    """whether its schedule is switched on; None: nobody has looked, what is known stays"""
 
 
 class Beginning(NamedTuple):
@@ -98,29 +100,19 @@ def _directory_days(transaction: "Transaction", tenant: str) -> int:
     return next((int(days) for (days,) in transaction.rows(sql, {"tenant": tenant})), 0)
 
 
-def enrol(store: "Store", source: Source) -> None:
-    """Make a saved connector known before its first poll: its health is `never_run`."""
-    with store.transaction() as transaction:
-        _register(transaction, source)
-        transaction.publish = transaction.changed
-
-
-def note_polling(store: "Store", sources: Iterable[Source], switches: Mapping[UUID, bool]) -> None:
-    """Make these connectors known, and whether their schedule is switched on."""
+def enrol(store: "Store", sources: Iterable[Source]) -> None:
+    """Make saved connectors known before their first poll (their health is `never_run`), and their switches."""
     with store.transaction() as transaction:
         for source in sources:
             _register(transaction, source)
-            facts = {"id": source.connector_id, "polling": switches[source.connector_id]}
-            differs = "connector_id = $id AND polling IS DISTINCT FROM $polling"
-            if transaction.rows(f"SELECT 1 FROM internal.connectors WHERE {differs}", facts):
-                transaction.run(f"UPDATE internal.connectors SET polling = $polling WHERE {differs}", facts)
-                transaction.changed = True
         transaction.publish = transaction.changed
 
 
 def _register(transaction: "Transaction", source: Source) -> None:
     facts: dict[str, object] = source._asdict()
     facts.pop("first_look_back")
+    if source.polling is None:
+        facts.pop("polling")
     facts["removed_at"] = None
     assignments = ", ".join(f"{name} = ${name}" for name in facts if name != "connector_id")
     differs = " OR ".join(f"{name} IS DISTINCT FROM ${name}" for name in facts if name != "connector_id")

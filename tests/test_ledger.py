@@ -149,7 +149,7 @@ def test_late_quiet_and_ok(store: Store) -> None:
 
 def test_a_saved_connector_is_seen_before_its_first_poll_which_gives_it_its_origin(tmp_path: Path) -> None:
     store = Store(Settings(home=tmp_path))
-    enrol(store, source(7))
+    enrol(store, [source(7)])
     assert rows(store, "SELECT state, watermark FROM connector_health") == [("never_run", None)]
     assert begin(store, source(7), NOW).progress.origin == NOW - source(7).first_look_back
     assert begin(store, source(7), NOW + HOUR).progress.origin == NOW - source(7).first_look_back
@@ -164,3 +164,14 @@ def test_success_of_a_later_slice_does_not_hide_a_failed_one(store: Store) -> No
     assert health(store, "state", "consecutive_failures", "last_error") == ("failing", 1, "Try again.")
     attempt(store, report("complete", now + 2 * HOUR))
     assert health(store, "consecutive_failures", "last_error") == (0, None)
+
+
+def test_a_switch_is_kept_where_nobody_has_looked(store: Store) -> None:
+    def polling() -> list[tuple[bool | None]]:
+        with store.transaction() as transaction:
+            asked = {"id": source(7).connector_id}
+            return transaction.rows("SELECT polling FROM internal.connectors WHERE connector_id = $id", asked)
+
+    for told, kept in ((None, None), (False, False), (None, False), (True, True), (None, True)):
+        enrol(store, [source(7)._replace(polling=told)])
+        assert polling() == [(kept,)]

@@ -1,6 +1,9 @@
 """The README keeps its word: what it names exists, what it shows runs."""
 
 import re
+import shutil
+import subprocess
+import sys
 import threading
 import tomllib
 from datetime import UTC, datetime, timedelta
@@ -160,6 +163,22 @@ def test_every_check_of_the_connection_test_is_explained() -> None:
 def test_every_region_is_named() -> None:
     page = README.partition("## Connecting")[2].partition("\n## ")[0]
     assert [region for hosts in HOSTS.values() for region in hosts if f"`{region}`" not in page] == []
+
+
+SYSTEMD_ANALYZE = shutil.which("systemd-analyze")
+
+
+@pytest.mark.skipif(SYSTEMD_ANALYZE is None, reason="no systemd here")
+def test_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
+    (block,) = blocks("ini")
+    unit = tmp_path / "attachment-alerts.service"
+    program = Path(sys.executable).with_name("attachment-alerts")
+    there = block.replace("/srv/attachment-alerts/.venv/bin/attachment-alerts", str(program))
+    unit.write_text(there.replace("WorkingDirectory=/srv/attachment-alerts", f"WorkingDirectory={CHECKOUT}"))
+    call = [str(SYSTEMD_ANALYZE), "verify", "--man=no", str(unit)]
+    verified = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert [line for line in verified.stderr.splitlines() if unit.name in line] == []
+    assert verified.returncode == 0
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Deployments that poll the saved connectors: made, changed, switched on once, renamed and removed with them."""
 
+import json
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,8 +11,10 @@ from uuid import uuid4
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.sorting import ArtifactSort
 
 from flows import entra, mimecast, polls
 from flows.connectors import applied, connectors_apply
@@ -20,8 +23,10 @@ from tasks.connectors import remove, rename, save_connector, saved_names
 from tasks.database import Store
 from tasks.entra.connector import EntraConnector
 from tasks.errors import NotDeployed
+from tasks.mimecast.check import AFTER_REACH
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Simulator, World, serve
+from tasks.reach import REACHED
 from tasks.settings import Settings
 from tests.flows.site import change
 from tests.flows.site import connector as simulated
@@ -219,6 +224,16 @@ def test_what_prefect_yaml_says_is_followed(client: SyncPrefectClient) -> None:
     assert switched_on(client) == [False]
 
 
+def test_a_name_of_prefect_yaml_is_named_and_stops_nobody_else(
+    client: SyncPrefectClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_connector("poll", mimecast_account())
+    save_connector("acme", mimecast_account())
+    with caplog.at_level(logging.WARNING):
+        assert done() == {"mimecast/acme": "made"}
+    assert "'poll' is the name of a deployment in prefect.yaml" in caplog.text
+
+
 def test_health_tells_off_from_on(client: SyncPrefectClient, home: Path) -> None:
     def states() -> list[tuple[str, ...]]:
         with Store(Settings(home=home)).transaction() as transaction:
@@ -242,6 +257,11 @@ def test_connection_test_fails_with_the_sentence(client: SyncPrefectClient) -> N
         running.simulator.faults.inject("403", times=None)
         state = connection_test("acme", return_state=True)
     assert state.is_failed()
+    of_the_test = ArtifactFilter(key=ArtifactFilterKey(any_=["test-acme"]))
+    (artifact,) = client.read_artifacts(artifact_filter=of_the_test, limit=1, sort=ArtifactSort.CREATED_DESC)
+    rows = json.loads(str(artifact.data))
+    assert [row["check"] for row in rows] == ["address", REACHED, *AFTER_REACH]
+    assert {row["check"]: row["state"] for row in rows}["permission"] == "failed"
     assert state.message
     assert state.message.startswith("permission: ")
     assert "Grant Monitoring | Attachment Protection | Read" in state.message

@@ -1,0 +1,39 @@
+"""Runs a command for as long as whoever started it lives; of that, its stdin is the sign.
+
+A parent that is killed cannot end its children. A server that it leaves behind would keep the port and the database,
+and a worker would go on as a second one. Started as a script, so it loads nothing of the project.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from types import FrameType
+
+GRACE = 10.0  # seconds
+
+
+def main(call: list[str]) -> int:
+    """Run it; its exit status."""
+    child = subprocess.Popen(call, stdin=subprocess.DEVNULL)  # noqa: S603 - what our own parent asks for
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        child.terminate()
+
+    def follow() -> None:
+        os.read(0, 1)  # ends with the parent; not by sys.stdin, whose lock would be held when we leave
+        child.terminate()
+        try:
+            child.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+
+    signal.signal(signal.SIGTERM, stop)
+    threading.Thread(target=follow, daemon=True).start()
+    status = child.wait()
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,173 @@
+"""The site at work: a server if there is none, a worker, and connectors that are applied again and again."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+from prefect.context import refresh_global_settings_context
+from prefect.settings import get_current_settings
+
+from flows import deploying, own_prefect, prefect_api
+from flows.children import Child
+from flows.connector_tables import says
+from flows.connectors import applied
+from flows.run_lines import RunLines, cancel_runs_of
+from flows.terminal import say, working
+from tasks.errors import AlertsError, OperatorError
+
+STEP = 1.0  # seconds
+LOOK_AT_RUNS, APPLY = 3.0, 30.0
+STOPS_WITHIN = 20.0
+
+
+class Stop(BaseException):
+    """Somebody asked us to end; no error."""
+
+
+def run(home: Path, host: str, port: int) -> None:
+    """Serve until asked to end. Raises AlertsError where that cannot begin."""
+    folder = home / "serve"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    try:
+        with _stoppable(), _alone(home), ExitStack() as stack:
+            server = _server(stack, host, port, folder)
+            with working("Deploying what prefect.yaml declares"):
+                deploying.deploy()
+                news = [says(poll) for poll in applied()]
+            for line in news:
+                say(line)
+            workers = [_worker(stack, pool, folder) for pool in deploying.process_pools()]
+            _say_where(own=server is not None)
+            _watch([*filter(None, [server]), *workers])
+    except Stop:
+        say("Stopped. Schedules stay as they are.")
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the block once; while it is left, neither does anything."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        raise Stop
+
+    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    lock = FileLock(home / "serve.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise OperatorError(f"Another `serve` is running for {home}. Stop it first, or name another --home.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _server(stack: ExitStack, host: str, port: int, folder: Path) -> Child | None:
+    """The server to use answers now; a process only if it is our own."""
+    server = None
+    if not prefect_api.server_in_use():
+        server = own_prefect.child(host, port, folder)
+        server.start()
+        stack.callback(server.stop, STOPS_WITHIN)
+        os.environ["PREFECT_API_URL"] = own_prefect.address(host, port)
+        if password := os.environ.get(own_prefect.AUTH):
+            os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
+        refresh_global_settings_context()
+    url = str(get_current_settings().api.url)
+    with working("Starting the Prefect server (the first time up to a minute)" if server else f"Waiting for {url}"):
+        own_prefect.wait(url, server)
+    return server
+
+
+def _worker(stack: ExitStack, pool: str, folder: Path) -> Child:
+    name = f"serve-{socket.gethostname()}"
+    call = ["worker", "start", "--pool", pool, "--type", "process", "--name", name]
+    worker = Child("worker", call, folder, {"PREFECT_LOGGING_LEVEL": "INFO"})  # that of its runs, too
+    worker.start()
+    stack.callback(worker.stop, STOPS_WITHIN)
+    stack.callback(lambda: _cancel_runs(worker))
+    return worker
+
+
+def _cancel_runs(worker: Child) -> None:
+    """Runs under way get their cancel, so that they end in order: complete slices stay, slots are given back."""
+    if worker.pid is None:
+        return
+    say("Stopping …")
+    try:
+        cancel_runs_of(worker.pid, STOPS_WITHIN)
+    except AlertsError as error:
+        say(str(error))
+
+
+def _say_where(*, own: bool) -> None:
+    url = str(get_current_settings().api.url)
+    say(f"Serving. The UI is at {url.removesuffix('/api')}  (Ctrl-C ends it)", style="green")
+    if own and url != "http://127.0.0.1:4200/api":
+        say(f"For other commands: export PREFECT_API_URL={url}")
+
+
+class Due(NamedTuple):
+    """When the next of each is due."""
+
+    runs: float
+    apply: float
+
+
+def _watch(children: list[Child]) -> None:
+    """Until we are stopped: children live, ended runs get their line, connectors are applied."""
+    lines, troubles, due = RunLines(datetime.now(UTC)), Troubles(), Due(0.0, time.monotonic() + APPLY)
+    while True:
+        for child in children:
+            if line := child.revive():
+                say(line, style="yellow")
+        now = time.monotonic()
+        if now >= due.runs:
+            with troubles.told_once():
+                for line in lines.new():
+                    say(line)
+            due = due._replace(runs=now + LOOK_AT_RUNS)
+        if now >= due.apply:
+            with troubles.told_once():
+                for poll in applied():
+                    if poll.done != "unchanged":
+                        say(says(poll))
+            due = due._replace(apply=now + APPLY)
+        time.sleep(STEP)
+
+
+class Troubles:
+    """What goes wrong again and again is said once, until something else happens."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    @contextmanager
+    def told_once(self) -> Iterator[None]:
+        try:
+            yield
+        except AlertsError as error:
+            if str(error) != self._last:
+                self._last = str(error)
+                say(self._last, style="yellow")
+        else:
+            self._last = ""

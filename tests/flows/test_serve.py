@@ -1,0 +1,66 @@
+"""What `serve` refuses, and what ties a child to its parent: without a server."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flows import leash, own_prefect, run_lines
+from flows.children import Child
+from tasks.errors import OperatorError
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "alerts.example"])  # noqa: S104 - not bound
+def test_nobody_else_gets_in_without_a_password(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(own_prefect.AUTH, raising=False)
+    with pytest.raises(OperatorError, match="PREFECT_SERVER_API_AUTH_STRING=user:password"):
+        own_prefect.child(host, 4200, tmp_path)
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with own_prefect.socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(OperatorError, match=r"Nothing can listen on 127\.0\.0\.1 port \d+ .* --port"):
+            own_prefect.child("127.0.0.1", taken.getsockname()[1], tmp_path)
+
+
+def test_the_leash_ends_a_command_with_whoever_started_it(tmp_path: Path) -> None:
+    child = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+    parent = subprocess.Popen(
+        [sys.executable, leash.__file__, *child], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdin
+    assert parent.stdout
+    assert parent.stdout.readline() == "up\n"
+    parent.stdin.close()  # what the system does when the one that holds it is killed
+    assert parent.wait(timeout=20) == 128 + signal.SIGTERM  # a shell's way of saying so
+    parent.stdout.close()
+
+
+def test_a_run_is_found_by_its_process_wherever_it_was_started() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+    assert os.getpid() in run_lines._ancestors(str(child.pid), run_lines._parents())
+    assert child.pid not in run_lines._ancestors(str(os.getpid()), run_lines._parents())
+    assert list(run_lines._ancestors(None, run_lines._parents())) == []
+    child.communicate()
+
+
+def test_a_child_that_ends_is_started_again_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = Child("worker", [], tmp_path, {})
+    child._call = [sys.executable, "-c", "raise SystemExit(3)"]
+    child.start()
+    first = child._process
+    assert first
+    first.wait()
+    assert child.revive() == f"The worker has ended (status 3; {tmp_path / 'worker.log'} may say why). It starts again."
+    assert child.revive() is None  # not at once
+    child._starts_at = time.monotonic()
+    assert child.revive() is None
+    assert child.pid not in (None, first.pid)
+    child.stop(5)
+    assert not child.alive

@@ -1,0 +1,112 @@
+"""`attachment-alerts serve`: one command is the whole site, and it goes on after every kind of end."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.own_server import _free_port
+from tasks.connectors import save_connector
+from tasks.database import Store
+from tasks.mimecast.connector import MimecastConnector
+from tasks.mimecast.simulator import V2_KEYS, Running, Simulator, World, serve
+from tasks.settings import Settings
+from tests.server import running
+
+pytestmark = pytest.mark.server
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def service() -> Iterator[Running]:
+    """Enough records that a backfill of a month is not over in a moment."""
+    with serve(Simulator(World(seed=7, per_day=10_000, start=NOW - timedelta(days=30)))) as started:
+        yield started
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    port = _free_port()
+    return running.own_environment(tmp_path) | {
+        "PREFECT_SERVER_API_PORT": str(port), "PREFECT_UI_ENABLED": "true", "PYTHONUNBUFFERED": "1",
+    }  # fmt: skip
+
+
+def said(process: running.Process, environment: dict[str, str], words: str) -> str:
+    """The line of `serve` that has these words, when it has come."""
+    log = Path(environment["ATTACHMENT_ALERTS_HOME"]) / "serve.log"
+    return running.wait_for(
+        lambda: next((line for line in log.read_text(encoding="utf-8").splitlines() if words in line), None), process
+    )
+
+
+def save(service: Running) -> None:
+    fields = {"base_url": service.url, "allow_other_host": True, "first_look_back_days": 1, "polling_minutes": 5}
+    fields |= {"connector_id": running.due_in(50, minutes=5), "tested_at": NOW}
+    save_connector("acme", MimecastConnector.model_validate(V2_KEYS | fields))
+
+
+def backfill(client: SyncPrefectClient) -> FlowRun:
+    """Start one of a month, as the UI does."""
+    given = {"connector": "acme", "start": f"{NOW - timedelta(days=29):%FT%TZ}", "end": f"{NOW:%FT%TZ}"}
+    deployment = client.read_deployment_by_name("mimecast-backfill/backfill")
+    return client.create_flow_run_from_deployment(deployment.id, parameters=given | {"what": "everything"})
+
+
+def slices(store: Store) -> int:
+    with store.reader() as reader:
+        return int(reader.rows("SELECT count(*) FROM windows WHERE trigger = 'backfill' AND state = 'complete'")[0][0])
+
+
+def gone(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: dict[str, str], tmp_path: Path) -> None:
+    port, store = int(environment["PREFECT_SERVER_API_PORT"]), Store(Settings(home=tmp_path))
+    url, call = f"http://127.0.0.1:{port}/api", ["-m", "flows", "serve"]
+    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+        with running.started("serve", call, environment) as process:
+            assert f"The UI is at http://127.0.0.1:{port} " in said(process, environment, "Serving.")
+            assert httpx.get(f"http://127.0.0.1:{port}/ui-settings", trust_env=False).json()["api_url"] == url
+            save(service)
+            assert "polled every 5 min" in said(process, environment, "mimecast/acme made")
+            assert "Completed" in said(process, environment, "acme poll")
+            cut = backfill(client)
+            running.wait_for(lambda: slices(store) >= 1, process)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 0
+        assert gone(port)
+        kept = slices(store)
+        assert 0 < kept < 29
+        with running.started("serve", call, environment) as process:
+            said(process, environment, "Serving.")
+            # Crashed where the signal met DuckDB at work, which makes an interrupt of every signal.
+            assert client.read_flow_run(cut.id).state_name in ("Cancelled", "Crashed")
+            assert [each.active for each in client.read_deployment_by_name("mimecast/acme").schedules] == [True]
+            assert [limit.active_slots for limit in client.read_global_concurrency_limits() if limit.active_slots] == []
+            backfill(client)
+            running.wait_for(lambda: slices(store) > kept, process)
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            running.wait_for(lambda: gone(port))
+        with running.started("serve", call, environment) as process:
+            said(process, environment, "Serving.")
+            again = client.create_flow_run_from_deployment(client.read_deployment_by_name("mimecast/acme").id)
+            ended = running.wait_for(
+                lambda: run if (run := client.read_flow_run(again.id)).state.is_final() else None,  # type: ignore[union-attr]
+                process,
+            )
+            assert ended.state_name == "Completed"
+            log = (tmp_path / "serve.log").read_text(encoding="utf-8")
+            assert "Traceback" not in log
