@@ -58,16 +58,27 @@ class Machine:
             pass
 
     def boots(self) -> None:
-        """Start the server and, once it answers, a worker; the first time deploy what prefect.yaml declares."""
+        """Start the server and, once it answers, a worker; the first time deploy what prefect.yaml declares.
+
+        Later what the README advises after a power cut: who does not, waits five minutes for the slots.
+        """
         self._boots += 1
         call = ["-m", "prefect", "server", "start", "--port", str(self.port)]
         self.server = self._start(f"server-{self._boots}", call)
         running.wait_for(lambda: running.answers(self.url), self.server)
         if self._boots == 1:
             deploying.deploy()
+        else:
+            self._buries_the_dead()
         self.worker = self._start(
             f"worker-{self._boots}", ["-m", "prefect", "worker", "start", "-p", "attachment-alerts"]
         )
+
+    def _buries_the_dead(self) -> None:
+        """Runs that nobody works on any more, although the server believes so."""
+        at_work = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING"]}}})
+        for run in self.client.read_flow_runs(flow_run_filter=at_work):
+            self.client.delete_flow_run(run.id)
 
     def loses_power(self, *runs: UUID) -> None:
         """Nothing is told to end, nothing gets to clean up: server, worker, and these runs."""

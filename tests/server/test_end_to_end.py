@@ -26,7 +26,7 @@ ACME = [scan(NOW - timedelta(hours=6 * number, minutes=90), number) for number i
 LEGACY = [
     scan(NOW - timedelta(hours=number, minutes=30), f"legacy-{number}", fileHash="cd" * 32) for number in range(6)
 ]
-OFTEN = timedelta(seconds=10)
+OFTEN = timedelta(seconds=20)
 BACKFILL = {
     "connector": "acme", "what": "missing",
     "start": (NOW - timedelta(days=DAYS + 1)).isoformat(), "end": NOW.isoformat(),
