@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -99,7 +100,7 @@ FROM_FIELDS = {("connectors", "add"), ("connectors", "rotate")}  # theirs need P
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_help_has_an_example_that_would_be_understood(words: tuple[str, ...], command: Command) -> None:
     epilog = COMMANDS[words].epilog or ""
-    calls = [line.split()[1:] for line in epilog.splitlines() if line.strip().startswith("attachment-alerts")]
+    calls = [shlex.split(line)[1:] for line in epilog.splitlines() if line.strip().startswith("attachment-alerts")]
     assert calls
     assert all(call[: len(words)] == list(words) for call in calls)
     if words in FROM_FIELDS:
@@ -221,7 +222,8 @@ def test_an_ended_id_leads_to_the_group_that_took_over(own_copy: Store, command:
     ended = "ffffffff-0000-4000-8000-000000000001"
     change(
         own_copy,
-        "INSERT INTO internal.group_ids VALUES ($old::UUID, 'default', 999, $new::UUID, now())",
+        "INSERT INTO internal.group_ids (group_id, tenant, created_no, current_group_id, ended_at) "
+        "VALUES ($old::UUID, 'default', 999, $new::UUID, now())",
         old=ended,
         new=row["group_id"],
     )
