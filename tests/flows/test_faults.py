@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -350,9 +350,16 @@ def test_a_run_says_what_failed(campaign: Campaign) -> None:
 @pytest.fixture
 def one_slice(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Site]:
     """A connector of an API generation whose first poll finds the first case's records in one slice of three pages."""
-    monkeypatch.setenv("ATTACHMENT_ALERTS_SLICE_HOURS", "168")
+    hours = next(hours for hours in range(168, 24, -1) if _no_edge_in_the_last_day(hours))
+    monkeypatch.setenv("ATTACHMENT_ALERTS_SLICE_HOURS", str(hours))
     records = records_of(END - timedelta(hours=3))
     return lambda generation: make_site(records, generation, page_size=PAGE)
+
+
+def _no_edge_in_the_last_day(hours: int) -> bool:
+    """Whether slices of that length, whose edges are multiples of it since 1970, have none in the day before END."""
+    epoch, length = datetime(1970, 1, 1, tzinfo=UTC), timedelta(hours=hours)
+    return (END - epoch) // length == (END - timedelta(days=1, minutes=1) - epoch) // length
 
 
 def loaded(site: Site) -> bool:
