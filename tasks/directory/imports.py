@@ -8,10 +8,11 @@ import polars as pl
 
 from tasks.correlation import resolve
 from tasks.directory import tables
-from tasks.directory.build import build, imported
+from tasks.directory.build import Sources, build, imported
 from tasks.directory.model import Parsed
 from tasks.directory.snapshot import share_gone
 from tasks.errors import StoreBusy
+from tasks.settings import Settings
 from tasks.suppression import end_due
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ class Imported(NamedTuple):
     export: Export
     state: Literal["imported", "unchanged", "refused"]
     reason: str | None = None
+    """why it was refused, or what was found out about its mail groups"""
+
+    def told(self, found: tuple[str, ...]) -> "Imported":
+        """With what was found out about mail groups, where it brings members of any."""
+        if self.state != "imported" or self.export.parsed.members.is_empty():
+            return self
+        return self._replace(reason=" ".join(found) or None)
 
 
 def import_exports(
@@ -57,21 +65,31 @@ def import_exports(
         if not taken:
             _note_refusals(store, tenant, outcomes, now)
             return outcomes
-        sources, built = build(imported(stored.sources, taken, now))
-        rows = _rows(tenant, outcomes, now)
-        latest = _latest(stored.latest, rows)
-        settings = store.settings
-        resolved = resolve(
-            recipients, built.lookup(latest), settings.domain_alias_map, plus_addressing=settings.plus_addressing
-        )
+        imports, latest = stored.imports, _latest(stored.latest, _rows(tenant, outcomes, now))
+        sources = imported(stored.sources, taken, now)
+        del stored  # of a large directory, hundreds of MB
+        made, found = _made(sources, latest, recipients, store.settings)
+        del sources
+        outcomes = [each.told(found) for each in outcomes]
         with store.transaction() as transaction:
-            if not tables.is_still(transaction, tenant, stored):
+            if not tables.is_still(transaction, tenant, imports):
                 continue
-            tables.record(transaction, rows)
-            tables.write(transaction, tenant, sources, built, resolved, settings)
+            tables.record(transaction, _rows(tenant, outcomes, now))
+            tables.write(transaction, tenant, made, store.settings)
             transaction.changed = transaction.publish = True
         return outcomes
     raise StoreBusy(f"Other imports for the tenant {tenant} kept changing its directory. Import one at a time.")
+
+
+def _made(
+    sources: Sources, latest: pl.DataFrame, recipients: pl.Series, settings: Settings
+) -> tuple[dict[str, pl.DataFrame], tuple[str, ...]]:
+    """The tables of a directory by name, with what every recipient means; what was found out about mail groups."""
+    sources, built = build(sources)
+    resolved = resolve(
+        recipients, built.lookup(latest), settings.domain_alias_map, plus_addressing=settings.plus_addressing
+    )
+    return tables.by_name(sources, built, resolved), built.warnings
 
 
 def _judged(stored: tables.Stored, export: Export, exports: list[Export], store: "Store", confirmed: bool) -> Imported:

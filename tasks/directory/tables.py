@@ -99,26 +99,26 @@ def _latest(transaction: "Transaction", tenant: str) -> pl.DataFrame:
     ).cast(NO_SOURCES.schema)
 
 
-def is_still(transaction: "Transaction", tenant: str, stored: Stored) -> bool:
-    """Whether nobody has imported anything since."""
-    return _imports(transaction, tenant) == stored.imports
+def is_still(transaction: "Transaction", tenant: str, imports: int) -> bool:
+    """Whether nobody has imported anything since there were so many imports."""
+    return _imports(transaction, tenant) == imports
 
 
-def write(
-    transaction: "Transaction", tenant: str, sources: Sources, built: Built, resolved: Resolved, settings: Settings
-) -> None:
-    """Put an import in the place of what was there, and count those groups anew that it says something else about."""
-    for field, frame in zip(Sources._fields, sources, strict=True):
-        _replace(transaction, tenant, f"source_{field}", frame)
-    for table in ("people", "addresses", "devices", "own_domains"):
-        _replace(transaction, tenant, table, getattr(built, table))
-    facts = {
-        "recipients": resolved.recipients, "recipient_people": resolved.candidates,
-        "device_people": built.device_people, "group_people": built.group_people,
-    }  # fmt: skip
-    changed = {table: _changed(transaction, tenant, table, rows) for table, rows in facts.items()}
-    for table, rows in facts.items():
-        _replace(transaction, tenant, table, rows)
+def by_name(sources: Sources, built: Built, resolved: Resolved) -> dict[str, pl.DataFrame]:
+    """The rows of each table of the directory."""
+    told = {f"source_{field}": frame for field, frame in zip(Sources._fields, sources, strict=True)}
+    made = {field: frame for field, frame in zip(Built._fields, built, strict=True) if isinstance(frame, pl.DataFrame)}
+    return {**told, **made, "recipients": resolved.recipients, "recipient_people": resolved.candidates}
+
+
+def write(transaction: "Transaction", tenant: str, made: dict[str, pl.DataFrame], settings: Settings) -> None:
+    """Put an import in the place of what was there, and count those groups anew that it says something else about.
+
+    Takes the tables out of `made` one by one, so that each is freed as soon as it is written.
+    """
+    changed = {table: _changed(transaction, tenant, table, made[table]) for table in COUNTED}
+    for table in list(made):
+        _replace(transaction, tenant, table, made.pop(table))
     # What polls brought while this was computed.
     correlate(transaction, tenant, recipients_of(transaction, tenant), settings)
     moved = pl.concat([changed["recipients"], changed["recipient_people"]]).unique()

@@ -84,6 +84,12 @@ def test_alerts_name_people_and_groups_count_them(store: Store) -> None:
     assert ask(store, "SELECT count(user_id) FROM exposures") == [(1,)]
 
 
+def test_members_that_are_in_no_import_are_said(store: Store) -> None:
+    bring(store, staff(ALL, members=[("all", "ann"), ("all", "zoe")]))
+    says = "1 members of mail groups are in no import: they are not told as concerned."
+    assert ask(store, "SELECT warnings FROM directory_imports") == [([says],)]
+
+
 def test_devices_by_the_evidence_that_ties_them(store: Store) -> None:
     pc = device("pc-1", "ann")
     again = {**pc[1], "evidence": "logged_on"}
