@@ -40,6 +40,7 @@ CONFIG = {
     "autoload_known_extensions": "false",
 }
 MODEST = f"SET memory_limit = '{CONFIG['memory_limit']}'; SET threads = {CONFIG['threads']}"  # for a reader in a run
+SPILLING_EARLY = "160MB"
 # The widely installed 1.x clients cannot open the format that 2.0 writes by default; the one named here both can.
 # Row groups of the usual 122,880 rows are written again by each slice that adds to the last one; small ones are
 # written once, without a detour through the log, and a poll that looks for its scans by date reads fewer rows.
@@ -100,6 +101,13 @@ class Transaction(Connection):
     """Set when something that analysts see has changed: the store's revision then rises."""
     publish = False
     """Set when the copy is to be replaced right after the commit."""
+
+    @contextmanager
+    def spilling_early(self) -> Iterator[None]:
+        """Hold less before it goes to disk: for plain inserts of one whose own frames are large."""
+        self.run(f"SET memory_limit = '{SPILLING_EARLY}'")
+        yield
+        self.run(f"SET memory_limit = '{CONFIG['memory_limit']}'")
 
 
 class Store:

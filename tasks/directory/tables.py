@@ -117,8 +117,9 @@ def write(transaction: "Transaction", tenant: str, made: dict[str, pl.DataFrame]
     Takes the tables out of `made` one by one, so that each is freed as soon as it is written.
     """
     changed = {table: _changed(transaction, tenant, table, made[table]) for table in COUNTED}
-    for table in list(made):
-        _replace(transaction, tenant, table, made.pop(table))
+    with transaction.spilling_early():
+        for table in list(made):
+            _replace(transaction, tenant, table, made.pop(table))
     # What polls brought while this was computed.
     correlate(transaction, tenant, recipients_of(transaction, tenant), settings)
     moved = pl.concat([changed["recipients"], changed["recipient_people"]]).unique()
