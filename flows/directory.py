@@ -71,10 +71,7 @@ def _files(outcomes: list[Imported], refused: list[Refused]) -> list[dict[str, A
             "file": each.export.file_name,
             "family": each.export.parsed.family,
             "state": each.state,
-            "people": each.export.parsed.objects.height,
-            "devices": each.export.parsed.devices.height,
-            "addresses": each.export.parsed.addresses.height,
-            "rejected": each.export.parsed.rejects.height,
+            **each.export.counts,
             "reasons": _reasons(each.export),
             "warnings": [*each.export.parsed.warnings, *filter(None, [each.reason])],
         }

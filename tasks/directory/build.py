@@ -89,13 +89,14 @@ def build(sources: Sources) -> tuple[Sources, Built]:
     addresses = sources.addresses.join(ids, on=["source", "object_key"]).drop("object_key").unique(maintain_order=True)
     members = sources.members.filter(pl.col("gone_at").is_null())
     placed = sources.objects.select("source", "object_key", "user_id", "kind", *REFERRED)
+    ties = machines.device_people(sources.device_users, joined, placed)  # first: of all steps it needs most memory
     expanded = groups.expand_groups(members, placed)
     people = _people(sources, merged)
     built = Built(
         people,
         addresses,
         _devices(sources, joined),
-        machines.device_people(sources.device_users, joined, placed),
+        ties,
         expanded.members.drop("via"),
         _own_domains(addresses, people),
         _warnings(expanded.warnings),

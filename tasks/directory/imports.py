@@ -1,5 +1,6 @@
 """One import: files of any sources become the tenant's directory, and its recipients are looked up again."""
 
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import uuid4
@@ -21,13 +22,30 @@ if TYPE_CHECKING:
 TRIES = 3  # imports of one tenant that may be faster than this one
 
 
-class Export(NamedTuple):
+@dataclass
+class Export:
     """One part of a file or pull: a zip or a mixed file has several."""
 
     file_name: str
     digest: str
     """SHA-256 of the content: the same file again changes nothing"""
     parsed: Parsed
+    counts: dict[str, int] = field(init=False)
+    """people, devices, addresses, rejected"""
+
+    def __post_init__(self) -> None:
+        told = self.parsed
+        self.counts = {
+            "people": told.objects.height,
+            "devices": told.devices.height,
+            "addresses": told.addresses.height,
+            "rejected": told.rejects.height,
+        }
+
+    def forget(self) -> None:
+        """Give up its rows, which the tables hold now: whoever called, and the flow's engine, keeps it to the end."""
+        frames = {name: getattr(self.parsed, name).clear() for name in Sources._fields}
+        self.parsed = replace(self.parsed, **frames)
 
 
 class Imported(NamedTuple):
@@ -61,12 +79,12 @@ def import_exports(
             stored = tables.read(transaction, tenant)
             recipients = tables.recipients_of(transaction, tenant)
         outcomes = [_judged(stored, each, exports, store, confirmed) for each in exports]
-        taken = [each.export.parsed for each in outcomes if each.state == "imported"]
+        taken = [each.export for each in outcomes if each.state == "imported"]
         if not taken:
             _note_refusals(store, tenant, outcomes, now)
             return outcomes
         imports, latest = stored.imports, _latest(stored.latest, _rows(tenant, outcomes, now))
-        sources = imported(stored.sources, taken, now)
+        sources = imported(stored.sources, [each.parsed for each in taken], now)
         del stored  # of a large directory, hundreds of MB
         made, found = _made(sources, latest, recipients, store.settings)
         del sources
@@ -75,6 +93,8 @@ def import_exports(
             if not tables.is_still(transaction, tenant, imports):
                 continue
             tables.record(transaction, _rows(tenant, outcomes, now))
+            for each in exports:
+                each.forget()
             tables.write(transaction, tenant, made, store.settings)
             transaction.changed = transaction.publish = True
         return outcomes
@@ -99,14 +119,14 @@ def _judged(stored: tables.Stored, export: Export, exports: list[Export], store:
     if not latest.is_empty() and sorted(each.digest for each in together) == latest["digests"].item().to_list():
         return Imported(export, "unchanged")
     limit = store.settings.directory_max_gone_percent
-    for field, key in (("objects", "object_key"), ("devices", "device_key")):
-        held = getattr(stored.sources, field).filter(pl.col("source") == source)
-        share = share_gone(held, pl.concat([getattr(each.parsed, field) for each in together]), key)
+    for name, key in (("objects", "object_key"), ("devices", "device_key")):
+        held = getattr(stored.sources, name).filter(pl.col("source") == source)
+        share = share_gone(held, pl.concat([getattr(each.parsed, name) for each in together]), key)
         if share * 100 > limit and not confirmed:
             return Imported(
                 export,
                 "refused",
-                f"It would mark {share:.0%} of the {field} of {source} as gone, more than {limit} %: probably the "
+                f"It would mark {share:.0%} of the {name} of {source} as gone, more than {limit} %: probably the "
                 "export is filtered or cut short. Export all of it, or import it again with --confirm-gone.",
             )
     return Imported(export, "imported")
@@ -124,10 +144,7 @@ def _rows(tenant: str, outcomes: list[Imported], now: datetime) -> pl.DataFrame:
             "digest": each.export.digest,
             "snapshot_at": each.export.parsed.snapshot_at or now,
             "imported_at": now,
-            "people": each.export.parsed.objects.height,
-            "devices": each.export.parsed.devices.height,
-            "addresses": each.export.parsed.addresses.height,
-            "rejected": each.export.parsed.rejects.height,
+            **each.export.counts,
             "warnings": [*each.export.parsed.warnings, *filter(None, [each.reason])],
             "has_aliases": each.export.parsed.has_aliases,
             "aliases_lost": each.export.parsed.aliases_lost,

@@ -1,5 +1,6 @@
 """Imports into a real store: snapshots, what they refuse, and what alerts then say about people and devices."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -178,7 +179,7 @@ def test_an_import_counts_only_groups_it_says_something_else_about(tmp_path: Pat
         with store.transaction() as transaction:
             transaction.run("UPDATE internal.groups SET user_count = -1")  # whatever counts anew overwrites it
         later = NOW + (number + 1) * DAY
-        assert bring(store, export._replace(digest=str(number)), now=later, confirmed=True) == ["imported"]
+        assert bring(store, replace(export, digest=str(number)), now=later, confirmed=True) == ["imported"]
         counted = [row if row[1] != -1 else old for row, old in zip(ask(store, COUNTS), before, strict=True)]
         assert [row[0] for row in ask(store, COUNTS) if row[1] != -1] == list(moved)
         with store.transaction() as transaction:
