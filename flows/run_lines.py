@@ -18,7 +18,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.states import Cancelling
+from prefect.states import Cancelled, Cancelling
 
 from flows import deploying
 from tasks.connectors import prefect_client
@@ -26,6 +26,7 @@ from tasks.untrusted import plain
 
 LATE = timedelta(minutes=1)  # a run that ended may become known a little later
 PAGE = 200
+WHY = "`attachment-alerts serve` was stopped."
 UNDER_WAY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 
@@ -51,19 +52,26 @@ class RunLines:
         return [_line(run) for run in fresh]
 
 
-def cancel_runs_of(worker: int, patience: float) -> None:
-    """Cancel the runs whose processes descend from this one, and wait for their end."""
+def cancel(runs: list[FlowRun], patience: float) -> None:
+    """Ask for their cancel, and wait until their worker has said that they are over."""
     until = time.monotonic() + patience
-    runs = _under_way(worker)
     with prefect_client() as client:
         for run in runs:
-            client.set_flow_run_state(run.id, Cancelling(message="`attachment-alerts serve` was stopped."))
-        # Not until their processes have ended: the worker still has to say so.
+            client.set_flow_run_state(run.id, Cancelling(message=WHY))
         while time.monotonic() < until and not all(_is_over(client.read_flow_run(run.id)) for run in runs):
             time.sleep(0.5)
 
 
-def _under_way(worker: int) -> list[FlowRun]:
+def settle(runs: list[FlowRun]) -> None:
+    """Say it in the place of a worker that is gone, and their processes with it: else they would run for ever."""
+    with prefect_client() as client:
+        for run in runs:
+            if not _is_over(client.read_flow_run(run.id)):
+                client.set_flow_run_state(run.id, Cancelled(message=WHY), force=True)
+
+
+def under_way(worker: int) -> list[FlowRun]:
+    """The runs whose processes descend from this one."""
     states = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNDER_WAY)))
     with prefect_client() as client:
         runs = client.read_flow_runs(flow_run_filter=states, work_pool_filter=_pools(), limit=PAGE)

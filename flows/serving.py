@@ -5,13 +5,14 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import refresh_global_settings_context
 from prefect.settings import get_current_settings
 
@@ -19,7 +20,7 @@ from flows import deploying, own_prefect, prefect_api
 from flows.children import Child
 from flows.connector_tables import says
 from flows.connectors import applied
-from flows.run_lines import RunLines, cancel_runs_of
+from flows.run_lines import RunLines, cancel, settle, under_way
 from flows.terminal import say, working
 from tasks.errors import AlertsError, OperatorError
 
@@ -103,20 +104,24 @@ def _worker(stack: ExitStack, pool: str, folder: Path) -> Child:
     call = ["worker", "start", "--pool", pool, "--type", "process", "--name", name]
     worker = Child("worker", call, folder, {"PREFECT_LOGGING_LEVEL": "INFO"})  # that of its runs, too
     worker.start()
-    stack.callback(worker.stop, STOPS_WITHIN)
-    stack.callback(lambda: _cancel_runs(worker))
+    stack.callback(_stop_worker, worker)
     return worker
 
 
-def _cancel_runs(worker: Child) -> None:
-    """Runs under way get their cancel, so that they end in order: complete slices stay, slots are given back."""
-    if worker.pid is None:
-        return
+def _stop_worker(worker: Child) -> None:
+    """Runs under way get their cancel first, so that they end in order: complete slices stay, slots are given back."""
     say("Stopping …")
+    runs: list[FlowRun] = []
     try:
-        cancel_runs_of(worker.pid, STOPS_WITHIN)
+        if worker.pid:
+            runs = under_way(worker.pid)
+            cancel(runs, STOPS_WITHIN)
+            runs += under_way(worker.pid)  # it took on work until now
     except AlertsError as error:
         say(str(error))
+    worker.stop(STOPS_WITHIN)
+    with suppress(AlertsError):  # said above
+        settle(runs)
 
 
 def _say_where(*, own: bool) -> None:
