@@ -101,7 +101,9 @@ def _server(stack: ExitStack, host: str, port: int, folder: Path) -> Child | Non
 
 def _worker(stack: ExitStack, pool: str, folder: Path) -> Child:
     name = f"serve-{socket.gethostname()}"
-    call = ["worker", "start", "--pool", pool, "--type", "process", "--name", name]
+    # Each run is a process of 100 MB that imports for seconds: many at once starve the server, which then answers 503.
+    limit = str(max(4, os.cpu_count() or 1))
+    call = ["worker", "start", "--pool", pool, "--type", "process", "--name", name, "--limit", limit]
     worker = Child("worker", call, folder, {"PREFECT_LOGGING_LEVEL": "INFO"})  # that of its runs, too
     worker.start()
     stack.callback(_stop_worker, worker)

@@ -29,7 +29,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 @pytest.fixture
 def service() -> Iterator[Running]:
     """Enough records that a backfill of a month is not over in a moment."""
-    with serve(Simulator(World(seed=7, per_day=10_000, start=NOW - timedelta(days=30)))) as started:
+    with serve(Simulator(World(seed=7, per_day=2_000, start=NOW - timedelta(days=30)))) as started:
         yield started
 
 
@@ -85,7 +85,7 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
             cut = backfill(client)
             running.wait_for(lambda: slices(store) >= 1, process)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=60) == 0
+            assert process.wait(timeout=90) == 0  # systemd's patience in the README's unit
         assert gone(port)
         kept = slices(store)
         assert 0 < kept < 29
