@@ -1,6 +1,8 @@
 """What happens to groups and connectors reaches a webhook: real server, worker, triggers of prefect.yaml, blocks."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,11 +16,13 @@ import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from pydantic import SecretStr
 
 from flows import deploying
-from flows.mimecast import backfill, poll
+from tasks.connectors import load_connector
 from tasks.mimecast.simulator import Simulator, World, serve
-from tests.flows.site import connector, save, scan
+from tasks.settings import CHECKOUT
+from tests.flows.site import change, connector, save, scan
 from tests.server import running
 
 pytestmark = pytest.mark.server
@@ -54,6 +58,13 @@ def shorten(name: str, seconds: int) -> None:
         client.update_automation(automation.id, automation)
 
 
+def run(*command: str, ends: int) -> None:
+    """The command in a process of its own, as a person calls it."""
+    call = [sys.executable, "-m", "flows", *command]
+    done = subprocess.run(call, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == ends, done.stdout + done.stderr
+
+
 def test_people_are_told_once_of_each_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     environment = running.own_environment(tmp_path) | {"ATTACHMENT_ALERTS_NOTIFY": "custom-webhook/security"}
@@ -77,23 +88,24 @@ def test_people_are_told_once_of_each_change(tmp_path: Path, monkeypatch: pytest
                     assert sorted(text.splitlines()[0] for text in texts) == sorted(titles)
                     texts.clear()
 
-                assert poll("acme", return_state=True).is_completed()
+                run("poll", "acme", ends=0)
                 world.add([scan(now - 2 * MINUTE, n) for n in range(20)])  # a file to twenty people: one group
                 released = {"fileHash": "cd" * 32, "actionTriggered": "user release, none"}
                 world.add([scan(now - 2 * MINUTE, "r", **released)])
-                assert poll("acme", return_state=True).is_completed()
+                run("poll", "acme", ends=0)
                 new = "New group of alerts, priority high"
                 told(new, new, "A dangerous attachment was released")
 
-                start, end = now - timedelta(days=10), now - timedelta(days=8)
-                assert backfill("acme", start, end, return_state=True).is_completed()
+                start, end = (f"{now - timedelta(days=days):%Y-%m-%dT%H:%M}" for days in (10, 8))
+                run("backfill", "acme", "--from", start, "--to", end, ends=0)
                 told("3 groups of alerts, 3 of priority high")
 
-                save("acme", connector(running_service, 2, **fields, client_secret="of another"))
+                secret = load_connector("acme").client_secret
+                change("acme", client_secret=SecretStr("x" * 40))
                 for _ in range(2):
-                    assert poll("acme", return_state=True).is_failed()
+                    run("poll", "acme", ends=1)
                 told("No connection: acme")
-                save("acme", connector(running_service, 2, **fields))
+                change("acme", client_secret=secret)
                 shorten("attachment-alerts, no poll in 30 minutes", 5)
-                assert poll("acme", return_state=True).is_completed()
+                run("poll", "acme", ends=0)
                 told("Connection is back: acme", "No poll has ended in time: acme")
