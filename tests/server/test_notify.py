@@ -106,6 +106,6 @@ def test_people_are_told_once_of_each_change(tmp_path: Path, monkeypatch: pytest
                     run("poll", "acme", ends=1)
                 told("No connection: acme")
                 change("acme", client_secret=secret)
-                shorten("attachment-alerts, no poll in 30 minutes", 5)
+                shorten("attachment-alerts, no poll in 30 minutes", 10)
                 run("poll", "acme", ends=0)
                 told("Connection is back: acme", "No poll has ended in time: acme")
