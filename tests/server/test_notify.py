@@ -15,6 +15,7 @@ from uuid import UUID
 import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
+from prefect.events.schemas.automations import AutomationCore
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 
@@ -55,7 +56,7 @@ def shorten(name: str, seconds: int) -> None:
     with get_client(sync_client=True) as client:
         [automation] = client.read_automations_by_name(name)
         automation.trigger.within = timedelta(seconds=seconds)
-        client.update_automation(automation.id, automation)
+        client.update_automation(automation.id, AutomationCore(**automation.model_dump(exclude={"id"})))
 
 
 def run(*command: str, ends: int) -> None:
