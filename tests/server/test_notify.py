@@ -56,7 +56,9 @@ def shorten(name: str, seconds: int) -> None:
     with get_client(sync_client=True) as client:
         [automation] = client.read_automations_by_name(name)
         automation.trigger.within = timedelta(seconds=seconds)
-        client.update_automation(automation.id, AutomationCore(**automation.model_dump(exclude={"id"})))
+        client.update_automation(
+            automation.id, AutomationCore(**automation.model_dump(exclude={"id", "owner_resource"}))
+        )
 
 
 def run(*command: str, ends: int) -> None:
