@@ -23,6 +23,8 @@ from tasks.settings import Settings
 from tests.flows.site import hours, scan
 from tests.server import running
 
+pytestmark = pytest.mark.server
+
 
 def test_an_applied_schedule_produces_runs_and_the_ui_starts_a_backfill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
