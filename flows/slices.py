@@ -37,6 +37,9 @@ from tasks.window import Slice
 log = logging.getLogger("attachment_alerts.pull")
 
 STOPPING = 10.0  # seconds for threads to end; Prefect kills a cancelled run after 30
+# Seconds between two looks at what is asked of this run: a signal that the system hands to another thread is only acted
+# on when the main one wakes up, and a future's result may be a quarter of an hour away.
+LOOK = 0.5
 
 
 class Stages(Protocol):
@@ -129,6 +132,9 @@ class UnderWay(NamedTuple):
     extracted: PrefectFuture[Extracted]
     validated: PrefectFuture[Validated]
     transformed: PrefectFuture[Transformed]
+    fetched: threading.Event
+    settled: threading.Event
+    """no stage is at work any more, whether all went well or not"""
 
 
 def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
@@ -145,7 +151,7 @@ def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
             while waiting or under_way:
                 wanted = _is_wanted(pull, slices)
                 # What is fetched already asks nobody any more, so it need not be loaded before another run's turn.
-                if wanted and all(each.extracted.state.is_final() for each in under_way):
+                if wanted and all(each.fetched.is_set() for each in under_way):
                     pull.turn.give_way()
                 while waiting and len(under_way) < pull.store.settings.fetch_concurrency and not wanted:
                     under_way.append(_start(pull, waiting.popleft(), folder))
@@ -188,7 +194,7 @@ def _wait_briefly(under_way: Iterable[UnderWay]) -> None:
     """Until the threads have seen the stop signal: none may write any more where the scratch folder is removed."""
     until = time.monotonic() + STOPPING
     for each in under_way:
-        each.transformed.wait(timeout=max(0.0, until - time.monotonic()))
+        each.settled.wait(max(0.0, until - time.monotonic()))
 
 
 def _start(pull: Pull, piece: Slice, folder: Path) -> UnderWay:
@@ -197,10 +203,15 @@ def _start(pull: Pull, piece: Slice, folder: Path) -> UnderWay:
     # Prefect hands a stage the result of the future it is given; the stage's own type knows the result only.
     validated = validate.submit(pull.stages, piece, cast(Any, extracted), scratch, pull.beginning.open_rejects)
     transformed = transform.submit(pull.stages, piece, cast(Any, validated), scratch)
-    return UnderWay(piece, datetime.now(UTC), scratch, extracted, validated, transformed)
+    fetched, settled = threading.Event(), threading.Event()
+    extracted.add_done_callback(lambda _: fetched.set())
+    transformed.add_done_callback(lambda _: settled.set())
+    return UnderWay(piece, datetime.now(UTC), scratch, extracted, validated, transformed, fetched, settled)
 
 
 def _finish(pull: Pull, one: UnderWay, summary: Summary) -> None:
+    while not one.settled.wait(LOOK):
+        pass
     try:
         # In this order: of a chain that broke, the first broken stage holds the error.
         extracted, validated, transformed = one.extracted.result(), one.validated.result(), one.transformed.result()
