@@ -7,6 +7,7 @@ rule that a reading of today would meet (`tasks.versions`): once an alert, alway
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
+from uuid import UUID
 
 import polars as pl
 
@@ -16,7 +17,7 @@ from tasks.priority import NO_VERDICT, Maps, prioritise, respond
 from tasks.versions import merge_versions
 
 if TYPE_CHECKING:
-    from tasks.database import Connection
+    from tasks.database import Connection, Transaction
 
 Map = Literal["priorities", "responses"]
 
@@ -35,6 +36,11 @@ KIND = (
     "connector_id", "tenant", "is_alert", "cleared", "verdict", "dangerous", "priority", "priority_rank",
     "priority_rule", "sub_classification", "response", "disposition",
 )  # fmt: skip
+SAME_KIND = " AND ".join(
+    f"s.{name} IS NOT DISTINCT FROM k.{name}" for name in KIND if name not in {"connector_id", "tenant"}
+)
+"""That a scan of a connector and tenant is of a kind."""
+STAYS_LOW = ~pl.col("is_alert") & ~pl.col("new_alert")
 THEN = datetime(2000, 1, 1, tzinfo=UTC)  # any moment does where only null or not null counts
 
 
@@ -105,3 +111,33 @@ def reread(stored: pl.DataFrame, reading: Reading) -> pl.DataFrame:
         stays = (pl.col("sub_classification") == NO_VERDICT) & (not reading.choice_known)
         rows = rows.with_columns(pl.when(stays).then(f"was_{name}").otherwise(name).alias(name) for name in judgement)
     return rows.select(list(SCAN_SCHEMA)).cast(SCAN_SCHEMA)
+
+
+def rewrite_lows(
+    transaction: "Transaction", connector_id: UUID, tenant: str, kinds: pl.DataFrame, now: datetime
+) -> None:
+    """Let scans that stay without alert say what their kinds (`differing_kinds`) read as today.
+
+    No group, no exposure and no id depends on it, so that millions of them are two statements.
+    """
+    own = {"id": connector_id, "tenant": tenant, "now": now}
+    of_kind = (
+        "s.connector_id = $id AND s.tenant = $tenant AND s.verdict = k.verdict AND s.priority_rule = k.priority_rule "
+        "AND s.sub_classification = k.sub_classification AND s.response IS NOT DISTINCT FROM k.response "
+        "AND s.disposition = k.disposition"
+    )
+    transaction.run(
+        "INSERT INTO internal.scan_changes "
+        "SELECT s.tenant, s.scan_id, 'disposition', k.disposition, k.new_disposition, $now "
+        f"FROM internal.low_scans s JOIN kinds k ON {of_kind} WHERE k.disposition <> k.new_disposition",
+        own,
+        kinds=kinds,
+    )
+    transaction.run(
+        "UPDATE internal.low_scans s SET priority_rule = k.new_priority_rule, last_changed_at = $now, "
+        "sub_classification = k.new_sub_classification, disposition = k.new_disposition "
+        f"FROM kinds k WHERE {of_kind}",
+        own,
+        kinds=kinds,
+    )
+    transaction.changed = True

@@ -14,8 +14,8 @@ import polars as pl
 from tasks import notices
 from tasks.alerts import REJECT_SCHEMA
 from tasks.ledger import Source
-from tasks.load import Loaded, load_slice, stored_scans
-from tasks.remap import JUDGED_SCANS, KIND, ReadingOf, differing_kinds, reread
+from tasks.load import load_slice, stored_scans
+from tasks.remap import JUDGED_SCANS, KIND, SAME_KIND, STAYS_LOW, ReadingOf, differing_kinds, reread, rewrite_lows
 from tasks.stage import BATCH_ROWS, Again
 
 if TYPE_CHECKING:
@@ -181,21 +181,25 @@ def _source(connector_id: str, tenant: str) -> Source:
     return Source(UUID(connector_id), "", "", tenant, 0, "", None, timedelta())
 
 
-def _remap(transaction: "Transaction", source: Source, kinds: pl.DataFrame, means: Means, store: "Store") -> Loaded:
-    """Load the scans of these kinds again, as they read today, in the order of time: one pass over the tables."""
-    same = " AND ".join(f"s.{name} IS NOT DISTINCT FROM k.{name}" for name in KIND if name != "connector_id")
+def _remap(transaction: "Transaction", source: Source, kinds: pl.DataFrame, means: Means, store: "Store") -> None:
+    """Let the scans of these kinds be what they read as today: one pass over the tables."""
+    lows, others, now = kinds.filter(STAYS_LOW), kinds.filter(~STAYS_LOW), datetime.now(UTC)
+    if not lows.is_empty():
+        rewrite_lows(transaction, source.connector_id, source.tenant, lows, now)
+    if others.is_empty():
+        return
     transaction.run(
         "CREATE OR REPLACE TEMP TABLE differing AS "
         "SELECT s.scan_id, s.tenant, s.detected_at, s.priority, s.disposition, k.new_priority, k.new_disposition "
-        f"FROM ({JUDGED_SCANS}) s JOIN kinds k ON {same} WHERE s.connector_id = $id",
-        {"id": source.connector_id},
-        kinds=kinds.select(*KIND, "new_priority", "new_disposition"),
+        f"FROM ({JUDGED_SCANS}) s JOIN kinds k ON {SAME_KIND} WHERE s.connector_id = $id AND s.tenant = $tenant",
+        {"id": source.connector_id, "tenant": source.tenant},
+        kinds=others.select(*KIND, "new_priority", "new_disposition"),
     )
     for field in ("priority", "disposition"):  # changes of the maps: the records themselves say what they said
         transaction.run(
             f"INSERT INTO internal.scan_changes SELECT tenant, scan_id, '{field}', {field}, new_{field}, $now "
             f"FROM differing WHERE {field} <> new_{field}",
-            {"now": datetime.now(UTC)},
+            {"now": now},
         )
     ids = transaction.frame(
         "SELECT replace(scan_id::VARCHAR, '-', '') AS scan_id, detected_at FROM differing ORDER BY detected_at"
@@ -203,4 +207,4 @@ def _remap(transaction: "Transaction", source: Source, kinds: pl.DataFrame, mean
     transaction.run("DROP TABLE differing")
     reading = means.reading_of(str(source.connector_id))
     batches = (reread(stored_scans(transaction, some), reading) for some in ids.iter_slices(BATCH_ROWS))
-    return load_slice(transaction, source, batches, [], [], store.settings)
+    load_slice(transaction, source, batches, [], [], store.settings)

@@ -74,6 +74,26 @@ def test_a_verdict_that_is_dangerous_by_now_raises_low_scans(store: Store) -> No
     assert content(store) == done
 
 
+def test_scans_that_stay_low_say_what_they_mean_today_and_nothing_else_changes(store: Store) -> None:
+    columns = "* EXCLUDE (priority_rule, sub_classification, disposition, last_changed_at)"
+    before, groups = rows(store, f"SELECT {columns} FROM scans ORDER BY ALL"), rows(store, "FROM internal.groups")
+    other = means(store, priorities="clean,low,Harmless here,false,own", responses="release,delayed")
+    assert told(replayed(store, other, apply=True)) == {
+        ("clean", "low (Safe attachment, verdict-clean)", "low (Harmless here, own)", 1),
+        ("release", "released", "delayed", 1),
+    }
+    assert rows(store, f"SELECT {columns} FROM scans ORDER BY ALL") == before
+    assert rows(store, "FROM internal.groups") == groups
+    assert rows(store, "SELECT old_value, new_value FROM scan_changes WHERE field = 'disposition'") == [
+        ("released", "delayed")
+    ]
+    news = "SELECT verdict, sub_classification, disposition, last_changed_at > first_loaded_at FROM scans "
+    assert rows(store, f"{news} WHERE priority_rule = 'own' OR disposition = 'delayed' ORDER BY ALL") == [
+        ("clean", "Harmless here", "held", True), ("safe", "Safe attachment", "delayed", True)
+    ]  # fmt: skip
+    assert replayed(store, other, apply=True)["changes"] == []
+
+
 def test_once_an_alert_always_an_alert(store: Store) -> None:
     harmless = means(store, "priorities", priorities="malicious,low,Not here,false,own")
     shown = replayed(store, harmless, apply=True)
