@@ -25,6 +25,7 @@ from tasks import schema
 from tasks.compacting import compacted
 from tasks.errors import SettingsError, StoreBusy, StoreError
 from tasks.files import hand_to_group, log_of, private_files, put_in_place
+from tasks.interrupts import interrupts_kept
 from tasks.settings import Settings
 from tasks.untrusted import plain
 
@@ -83,12 +84,8 @@ class Connection:
     def _registered(self, frames: dict[str, pl.DataFrame]) -> Iterator[None]:
         for name, frame in frames.items():
             self._inner.register(name, _Capsule(frame))
-        try:
+        with interrupts_kept():
             yield
-        except RuntimeError as error:
-            if str(error) == "Query interrupted":  # what DuckDB makes of a Ctrl-C that meets it at work
-                raise KeyboardInterrupt from None
-            raise
         # Not in a `finally`: after an error the transaction is over, and one more statement would hide the error.
         for name in frames:
             self._inner.unregister(name)
@@ -179,8 +176,9 @@ class Store:
         connection = duckdb.connect(config={**CONFIG, **spill})
         try:
             quoted = str(path).replace("'", "''")  # a file name cannot be bound
-            connection.execute(f"ATTACH '{quoted}' AS store ({FORMAT})").fetchall()
-            connection.execute("USE store").fetchall()
+            with interrupts_kept():
+                connection.execute(f"ATTACH '{quoted}' AS store ({FORMAT})").fetchall()
+                connection.execute("USE store").fetchall()
             return connection
         except duckdb.IOException as cause:
             connection.close()
