@@ -12,7 +12,7 @@ from prefect.states import Completed, Failed
 
 from tasks.connectors import asked_where
 from tasks.errors import AlertsError, ServiceUnavailable, SettingsError
-from tasks.messages import Message, message
+from tasks.messages import Message, messages
 from tasks.settings import load_settings
 from tasks.untrusted import plain
 
@@ -33,14 +33,24 @@ def notify(event: str, about: str, facts: dict[str, Any] | None = None) -> State
         names = [name.strip() for name in load_settings().notify.split(",") if name.strip()]
         if not names:
             return Completed(name="Skipped", message=f"Nobody to write to: {SETTING} names no notification block.")
-        text = message(event, about, facts or {})
-        sent = [send(name, text, return_state=True) for name in names]
+        texts = messages(event, about, facts or {})
+        failed = list(filter(None, [_send_all(name, texts) for name in names]))
     except AlertsError as error:
         return Failed(message=str(error))
-    failed = [str(cast(BaseException, state.result(raise_on_failure=False))) for state in sent if state.is_failed()]
     if failed:
         return Failed(message=" ".join(failed))
-    return Completed(message=f"{text.subject}: sent to {', '.join(names)}.")
+    times = f" ({len(texts)} messages)" if len(texts) > 1 else ""
+    return Completed(message=f"{texts[0].subject}{times}: sent to {', '.join(names)}.")
+
+
+def _send_all(name: str, texts: list[Message]) -> str | None:
+    """Send through one block until it fails; what it said then. It would refuse the rest as well."""
+    for nth, text in enumerate(texts):
+        state = send(name, text, return_state=True)
+        if not state.is_completed():
+            why = str(cast(BaseException, state.result(raise_on_failure=False)))
+            return f"{why} {len(texts) - nth} of {len(texts)} messages were not sent." if len(texts) > 1 else why
+    return None
 
 
 def _may_help(_task: Any, _run: Any, state: State[Any]) -> bool:

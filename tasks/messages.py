@@ -47,6 +47,11 @@ class Message(NamedTuple):
     body: str
 
 
+def messages(event: str, about: str, facts: dict[str, Any]) -> list[Message]:
+    """The messages for an event: more than one where it carries several changes."""
+    return [message(event, about, each) for each in facts.get("each") or [facts]]
+
+
 def message(event: str, about: str, facts: dict[str, Any]) -> Message:
     """The message for an event; `about` is the name of its resource, `facts` its payload."""
     name = event.removeprefix(PREFIX)

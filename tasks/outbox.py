@@ -1,7 +1,8 @@
 """Notices become events: which are told one by one, which together, and what each says (no mail content).
 
-One event for each group and change; a digest for what came in bulk and for what is more than an hour may bring. What
-is decided is stored before anything is sent, so that a repeat after a crash is the same event with the same id.
+One event for each group and change; a digest for what came in bulk and for what is more than an hour may bring;
+several releases share an event, and each stays a message. What is decided is stored before anything is sent, so that a
+repeat after a crash is the same event with the same id.
 """
 
 from collections.abc import Iterable
@@ -40,6 +41,8 @@ OF_CONNECTORS = [kind for kind in NAMES if kind.startswith(("connector_", "gap_"
 NEVER_TOGETHER = ["released", *OF_CONNECTORS]
 URGENT = ["exposure_found", "released"]
 """Told whatever the priority of the group."""
+SHARE = 250
+"""Releases that one event carries. It starts one run, whose parameters may have 512 kB; each takes half a kB."""
 EXAMPLES = 10  # ids of groups that a digest names
 
 
@@ -127,7 +130,9 @@ def decide(waiting: pl.DataFrame, lately: pl.DataFrame, per_hour: int) -> pl.Dat
     rows = rows.with_columns(digest=pl.col("digest") | (counted & (place > per_hour)))
     ids = {tenant: str(uuid4()) for tenant in rows["tenant"].unique()}
     together = pl.col("tenant").replace_strict(ids, return_dtype=pl.String)
-    rows = rows.with_columns(told_with=pl.when("digest").then(together).otherwise("notice_id"))
+    rows = rows.with_columns(nth=pl.int_range(pl.len()).over("tenant", "kind") // SHARE)
+    shared = pl.when(kind == "released").then(pl.col("notice_id").first().over("tenant", "kind", "nth"))
+    rows = rows.with_columns(told_with=pl.when("digest").then(together).otherwise(pl.coalesce(shared, "notice_id")))
     columns = [*waiting.columns, "urgent"]
     return pl.concat([earlier.select(columns), rows.select(columns)])
 
@@ -144,12 +149,29 @@ def told(transaction: "Transaction", sent: Iterable[Happening], now: datetime) -
 
 
 def _singly(decided: pl.DataFrame) -> list[Happening]:
-    """An event for each notice that is told by itself."""
-    single = decided.filter(~pl.col("digest")).to_dicts()
-    return [_of_connector(row) if row["group_id"] is None else _of_group(row) for row in single]
+    """An event for each notice that is told by itself, and for releases that share one."""
+    events: dict[str, list[dict[str, Any]]] = {}
+    for row in decided.filter(~pl.col("digest")).to_dicts():
+        events.setdefault(row["told_with"], []).append(row)
+    return [_of_several(rows) if len(rows) > 1 else _of_one(rows[0]) for rows in events.values()]
 
 
-def _of_group(row: dict[str, Any]) -> Happening:
+def _of_one(row: dict[str, Any]) -> Happening:
+    return _of_connector(row) if row["group_id"] is None else _of_group(row)
+
+
+def _of_several(rows: list[dict[str, Any]]) -> Happening:
+    event_id, tenant = rows[0]["told_with"], rows[0]["tenant"]
+    resource = {
+        "prefect.resource.id": f"{PREFIX}released.{event_id}",
+        "prefect.resource.name": f"{len(rows)} groups",
+        **_labels(rows[0]),
+    }
+    payload = {"tenant": tenant, "groups": len(rows), "each": [_group(row) for row in rows]}
+    return Happening(UUID(event_id), PREFIX + NAMES[rows[0]["kind"]], resource, payload)
+
+
+def _group(row: dict[str, Any]) -> dict[str, Any]:
     names = {
         "tenant": "tenant",
         "group_id": "group_id",
@@ -164,14 +186,17 @@ def _of_group(row: dict[str, Any]) -> Happening:
         "first_detected_at": "first_detected_at",
         "last_detected_at": "last_detected_at",
     }
-    payload = {name: _json(row[column]) for name, column in names.items()} | {"cause": row["cause"]}
+    return {name: _json(row[column]) for name, column in names.items()} | {"cause": row["cause"]}
+
+
+def _of_group(row: dict[str, Any]) -> Happening:
     resource = {
         "prefect.resource.id": f"{PREFIX}group.{row['group_id']}",
         "prefect.resource.name": f"group {row['group_id'][:8]}",
         f"{PREFIX}priority": row["priority"],
         **_labels(row),
     }
-    return Happening(UUID(row["notice_id"]), PREFIX + NAMES[row["kind"]], resource, payload)
+    return Happening(UUID(row["told_with"]), PREFIX + NAMES[row["kind"]], resource, _group(row))
 
 
 def _of_connector(row: dict[str, Any]) -> Happening:

@@ -17,6 +17,7 @@ from tasks import notices, outbox
 from tasks.allow_list import Entry, add
 from tasks.database import Store, Transaction
 from tasks.ledger import Report, begin, record
+from tasks.messages import messages
 from tasks.outbox import Happening, Teller
 from tasks.regroup import regrouped
 from tasks.triage import Decision, decide
@@ -144,6 +145,22 @@ def test_a_flood_becomes_a_digest_and_counts_for_an_hour(store: Store) -> None:
     assert said(tell(few)) == ["attachment.released!", "digest!", "group.opened"]
     poll(few, seen(1, file_sha256="dd" * 32))
     assert said(tell(few, timedelta(minutes=61))) == ["group.opened!"]
+
+
+def test_a_flood_of_releases_shares_events_and_each_stays_a_message(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "SHARE", 3)
+    poll(store, *[seen(1, file_sha256=f"{number:064x}", response="released") for number in range(7)], piece=BACKFILL)
+    first, backfill = claim(store), OURS._replace(backfill=True)  # … and killed: perhaps sent, perhaps not
+    assert said(first) == ["attachment.released!"] * 3
+    assert [each.payload.get("groups", 1) for each in first] == [3, 3, 1]
+    again = tell(store, timedelta(minutes=15), backfill)
+    assert [each for each in again if each in first] == first
+    texts = [text for each in first for text in messages(each.name, "7 groups", each.payload)]
+    assert {text.subject for text in texts} == {"A dangerous attachment was released"}
+    assert len({text.body for text in texts}) == 7
+    assert tell(store, timedelta(hours=1), backfill) == []
 
 
 def test_a_run_killed_before_it_told_or_before_it_knew_is_told_by_the_next_once(store: Store) -> None:

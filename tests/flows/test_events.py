@@ -37,6 +37,29 @@ def test_notify_says_what_is_missing(prefect_api: None, monkeypatch: pytest.Monk
     assert state.is_failed() and "no such block is saved" in (state.message or "")
 
 
+def test_several_releases_are_a_message_each_until_the_block_refuses(
+    prefect_api: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+
+    def deliver(block: CustomWebhookNotificationBlock, body: str, subject: str, **_: object) -> None:
+        if len(sent) == limit:
+            raise OSError
+        sent.append(body)
+
+    monkeypatch.setattr(CustomWebhookNotificationBlock, "notify", deliver)
+    block = CustomWebhookNotificationBlock(name="x", url="http://127.0.0.1:9/")
+    monkeypatch.setattr("flows.notify._block", lambda name: block)
+    monkeypatch.setattr("flows.notify.send", send.with_options(retries=0))
+    monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", "custom-webhook/x")
+    facts = {"each": [OPENED | {"group_id": f"group-{number}"} for number in range(3)]}
+    for limit, ending in ((3, "(3 messages): sent to"), (2, "1 of 3 messages were not sent.")):
+        sent.clear()
+        state = notify("attachment-alerts.attachment.released", "3 groups", facts, return_state=True)
+        assert (len(set(sent)), ending in (state.message or "")) == (limit, True)
+        assert state.is_failed() == (limit < 3)
+
+
 def test_a_secret_address_is_in_no_message(prefect_api: None, monkeypatch: pytest.MonkeyPatch) -> None:
     url = "http://127.0.0.1:9/secret-part"
     CustomWebhookNotificationBlock(name="x", url=url, json_data={"text": "{{body}}"}).save("refused", _sync=True)
