@@ -15,10 +15,11 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from flows import events
 from flows.artifacts import Told, progress_artifact, telling
+from flows.resurrected import begun_although_cancelled
 from flows.run_page import Outcome
 from flows.slices import Pull, Stages, pull_slices, record_failure
 from tasks import ledger
@@ -115,6 +116,8 @@ def backfill(name: str, make_stages: MakeStages, start: datetime, end: datetime,
 
 def _state_of(name: str, trigger: Trigger, work: Callable[[Told], None]) -> State[Any]:
     """Do the work, turn what it raises into a state with the error's own sentence, and write the run's pages."""
+    if begun_although_cancelled():
+        return Cancelled(message="Cancelled before it began.")
     with telling(name, trigger) as told:
         summary = told.summary
         try:

@@ -25,7 +25,7 @@ from tasks import schema
 from tasks.compacting import compacted
 from tasks.errors import SettingsError, StoreBusy, StoreError
 from tasks.files import hand_to_group, log_of, private_files, put_in_place
-from tasks.interrupts import interrupts_kept
+from tasks.interrupts import Called, Interrupts
 from tasks.settings import Settings
 from tasks.untrusted import plain
 
@@ -51,11 +51,12 @@ FORMAT = "STORAGE_VERSION 'v1.5.0', ROW_GROUP_SIZE 16384"
 class _Capsule:
     """Hands a frame to DuckDB as an Arrow stream; its own way to take polars frames needs pyarrow."""
 
-    def __init__(self, frame: pl.DataFrame) -> None:
-        self.frame = frame
+    def __init__(self, frame: pl.DataFrame, called: Called) -> None:
+        self._frame, self._called = frame, called
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        return self.frame.__arrow_c_stream__(requested_schema)
+        with self._called:
+            return self._frame.__arrow_c_stream__(requested_schema)
 
 
 class Connection:
@@ -82,9 +83,9 @@ class Connection:
 
     @contextmanager
     def _registered(self, frames: dict[str, pl.DataFrame]) -> Iterator[None]:
-        for name, frame in frames.items():
-            self._inner.register(name, _Capsule(frame))
-        with interrupts_kept():
+        with Interrupts() as interrupts:
+            for name, frame in frames.items():
+                self._inner.register(name, _Capsule(frame, Called(interrupts)))
             yield
         # Not in a `finally`: after an error the transaction is over, and one more statement would hide the error.
         for name in frames:
@@ -176,7 +177,7 @@ class Store:
         connection = duckdb.connect(config={**CONFIG, **spill})
         try:
             quoted = str(path).replace("'", "''")  # a file name cannot be bound
-            with interrupts_kept():
+            with Interrupts():
                 connection.execute(f"ATTACH '{quoted}' AS store ({FORMAT})").fetchall()
                 connection.execute("USE store").fetchall()
             return connection

@@ -1,58 +1,67 @@
-"""What a signal meant that met the database at work.
+"""What ended a question to the database from outside: never what DuckDB makes of it.
 
-DuckDB lets Python handle the signal, then drops what the handler raised and says `Query interrupted`, whatever it was.
-But Ctrl-C, a cancellation in the Prefect UI and the stop of a service are exceptions of their own, and whoever waits
-for one of them does not know the others.
+DuckDB lets Python handle a signal, drops what the handler raised and says `Query interrupted`; what reaches Python code
+that it calls, it hides in an error of its own. But Ctrl-C, a cancellation in the Prefect UI, the stop of a service and
+the loss of a run's slot are exceptions of their own, and whoever waits for one of them does not know the others.
+
+The handlers themselves stay in their place: Prefect announces a cancellation only to a run that has its own one.
 """
 
+import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType, TracebackType
-from typing import Any
+from types import TracebackType
+from typing import Self
 
-SAYS = "Query interrupted"
 ENDS = (signal.SIGINT, signal.SIGTERM)
+ARRIVED, ARRIVING = os.pipe()  # Python writes the number of each signal there, while we ask for it
+for end in (ARRIVED, ARRIVING):
+    os.set_blocking(end, False)
 
 
-class _Raised:
-    """Remembers what left its block, and lets it go on."""
+class Interrupts:
+    """Around a question to DuckDB: raises what has really ended it."""
 
-    what: BaseException = KeyboardInterrupt()
+    def __init__(self) -> None:
+        self.inside: BaseException | None = None
+        """what has left Python code that DuckDB has called, if that was no error"""
+
+    def __enter__(self) -> Self:
+        # Only the main thread handles signals.
+        self._watches = threading.current_thread() is threading.main_thread()
+        if self._watches:
+            self._handlers = {number: signal.getsignal(number) for number in ENDS}
+            self._before = signal.set_wakeup_fd(ARRIVING, warn_on_full_buffer=False)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        numbers = self._arrived() if self._watches else b""
+        if not isinstance(error, Exception):
+            return
+        if self.inside is not None:
+            raise self.inside from None
+        for number in numbers:
+            handler = self._handlers.get(signal.Signals(number))
+            if callable(handler):
+                handler(number, None)  # raises once more what was dropped
+
+    def _arrived(self) -> bytes:
+        signal.set_wakeup_fd(self._before)
+        try:
+            return os.read(ARRIVED, 1000)
+        except BlockingIOError:
+            return b""
+
+
+class Called:
+    """Around Python code that DuckDB calls."""
+
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is not None:
-            self.what = error
-
-
-@contextmanager
-def interrupts_kept() -> Iterator[None]:
-    """While the block asks DuckDB something: raise what the handler of a signal has raised, not what DuckDB says."""
-    if threading.current_thread() is not threading.main_thread():  # others are never interrupted
-        yield
-        return
-    raised = _Raised()
-    before = {number: handler for number in ENDS if callable(handler := signal.getsignal(number))}
-    for number, handler in before.items():
-        signal.signal(number, _remembering(handler, raised))
-    try:
-        yield
-    except RuntimeError as error:
-        if str(error) != SAYS:
-            raise
-        raise raised.what from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _remembering(handler: Callable[[int, FrameType | None], Any], raised: _Raised) -> Callable[..., None]:
-    def handle(number: int, frame: FrameType | None) -> None:
-        with raised:
-            handler(number, frame)
-
-    return handle
+        if error is not None and not isinstance(error, Exception):
+            self._interrupts.inside = error

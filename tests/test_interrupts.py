@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+import polars as pl
 import pytest
 
 from tasks.database import Store
@@ -40,6 +41,17 @@ def test_a_long_query_ends_as_the_handler_says(
     assert signal.getsignal(signal.SIGTERM) is cancel
     with store.transaction() as transaction:  # nothing is locked, and the file is whole
         assert transaction.rows("SELECT 1") == [(1,)]
+
+
+def test_what_reaches_python_that_duckdb_calls_is_no_error_of_the_store(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stream(frame: pl.DataFrame, schema: object) -> object:
+        raise Cancelled  # as Prefect raises it in the middle of anything, when a run has lost its slot
+
+    monkeypatch.setattr(pl.DataFrame, "__arrow_c_stream__", stream)
+    with pytest.raises(Cancelled), store.transaction() as transaction:
+        transaction.run("CREATE TEMP TABLE t AS SELECT * FROM given", given=pl.DataFrame({"a": [1]}))
 
 
 @pytest.fixture

@@ -14,9 +14,13 @@ from typing import Any
 
 import polars as pl
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL
+from prefect.states import Cancelled, Pending
 
 from flows import slices
+from flows.mimecast import mimecast
 from tasks import stage
 from tasks.mimecast.simulator import World
 from tasks.mimecast.simulator.incoming import LOGS_PATH
@@ -211,3 +215,16 @@ def test_a_burst_is_worked_off_in_batches(make_site: MakeSite, monkeypatch: pyte
         assert 0 < total - sum(sizes) <= 20_000 + counts["rejected"]
     assert site.query("SELECT count(*), count(DISTINCT scan_id) FROM scans") == [(counts["new"],) * 2]
     assert site.query("SELECT count(*) FROM alerts") == site.query("SELECT sum(alert_count) FROM alert_groups")
+
+
+def test_a_run_that_prefect_starts_although_it_is_cancelled_does_nothing(make_site: MakeSite) -> None:
+    site = make_site(hours(noon(), 3))
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(mimecast, parameters={"connector": site.name}, state=Pending())
+        client.set_flow_run_state(run.id, Cancelled(), force=True)
+        state: Any = run_flow(mimecast, flow_run=client.read_flow_run(run.id), return_type="state")
+        assert [each.name for each in client.read_flow_run_states(run.id)] == [
+            "Pending", "Cancelled", "Running", "Cancelled",
+        ]  # fmt: skip
+    assert state.is_cancelled()
+    assert not site.store.path.exists()
