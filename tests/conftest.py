@@ -1,12 +1,19 @@
 import gc
 import os
+import shutil
 from collections.abc import Iterator
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
+import certifi
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+from tasks.database import Store
+from tasks.settings import Settings
 
 # Before Prefect is imported: a line logged outside of a run is no reason for a warning, which is an error here.
 os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
@@ -16,20 +23,71 @@ settings.register_profile("usual", deadline=None, derandomize="CI" in os.environ
 settings.register_profile("thorough", max_examples=5000, deadline=None)
 settings.load_profile("usual")
 
+CONNECT = Store._connect
 SERVERS_OF_THEIR_OWN = ("test_demo.py",)
 
 
-@pytest.fixture(scope="session")
-def prefect_api() -> Iterator[None]:
-    """A Prefect API of its own, 15 s to start: asked for by name, never by all."""
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # noqa: PLC0415
-    from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415
+@pytest.fixture(scope="session", autouse=True)
+def new_stores_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A store's tables are made once in each process, in a quarter of a second; a new store is a copy of that one."""
+    empty = Store(Settings(home=tmp_path_factory.mktemp("empty")))
+    with empty.transaction():
+        pass
 
+    @wraps(CONNECT)
+    def connect(store: Store, path: Path) -> Any:
+        if path == store.path and not path.exists():
+            shutil.copyfile(empty.path, path)
+        return CONNECT(store, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "_connect", connect)
+        yield
+
+
+@pytest.fixture
+def from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new store is made as the product makes it."""
+    monkeypatch.setattr(Store, "_connect", CONNECT)
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A Prefect API of its own, 10 s to start: asked for by name, never by all.
+
+    Prefect's own harness would import the whole server into this process, too, which takes four more seconds.
+    """
+    from prefect.context import _temporary_global_settings_context, get_settings_context  # noqa: PLC0415
+    from prefect.settings import (  # noqa: PLC0415
+        PREFECT_API_SSL_CERT_FILE,
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
+
+    from tests.server import running  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("prefect")
+    # Every call of Prefect's API reads all authorities of the world, in 20 ms; nobody needs any of them here.
+    authority = folder / "authority.pem"
+    authority.write_text(Path(certifi.where()).read_text(encoding="utf-8").partition("-\n\n")[0] + "-\n")
+    own = {PREFECT_API_SSL_CERT_FILE: str(authority), PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
     with (
-        prefect_test_harness(server_startup_timeout=180),
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        running.api(running.own_environment(folder)) as url,
+        temporary_settings({PREFECT_API_URL: url, **own}),
+        _temporary_global_settings_context(get_settings_context()),  # also for threads that began before
     ):
         yield
+        _send_what_waits()
+
+
+def _send_what_waits() -> None:
+    """Log lines and events that would look for the server after its end."""
+    from prefect.events.worker import EventsWorker  # noqa: PLC0415
+    from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
+
+    APILogWorker.drain_all()
+    EventsWorker.drain_all()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

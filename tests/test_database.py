@@ -148,6 +148,7 @@ def test_a_log_left_beside_the_published_file_locks_nobody_out(store: Store) -> 
     assert shown(store, "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'mine'") == 0
 
 
+@pytest.mark.usefixtures("from_nothing")
 def test_only_the_owner_reads_and_a_group_if_one_is_named(store: Store, tmp_path: Path) -> None:
     assert stat.S_IMODE(store.published_path.stat().st_mode) == 0o400
     assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
@@ -167,6 +168,7 @@ def test_nothing_published_yet_is_said_in_words(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.usefixtures("from_nothing")
 def test_widely_installed_clients_can_open_the_file(store: Store) -> None:
     tags = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE NOT internal"
     with duckdb.connect(str(store.published_path), read_only=True) as client:

@@ -195,6 +195,7 @@ def test_the_backup_of_an_older_store_holds_what_a_killed_writer_left_in_the_log
         assert backup.execute("SELECT count(*) FROM internal.alert_scans").fetchall() == [(1,)]
 
 
+@pytest.mark.usefixtures("from_nothing")
 def test_a_migrated_store_has_the_tables_of_a_new_one(store: Store, tmp_path: Path) -> None:
     """A changed tables.sql without a migration would part the two."""
     home = tmp_path / "old"
