@@ -1,9 +1,11 @@
 """Directory exports → people and devices, then every recipient is looked up again."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
@@ -17,6 +19,9 @@ from tasks.directory.reading import Refused, read_files
 from tasks.errors import AlertsError
 from tasks.settings import load_settings
 
+COUNTS = ("people", "devices", "addresses", "rejected")
+PLACES = 5  # rejected rows that are named
+
 
 @task(task_run_name="read {place.name}", cache_policy=NO_CACHE)
 def read(place: Path) -> tuple[list[Export], list[Refused]]:
@@ -25,9 +30,11 @@ def read(place: Path) -> tuple[list[Export], list[Refused]]:
 
 
 @task(task_run_name="import {tenant}", cache_policy=NO_CACHE)
-def load(tenant: str, exports: list[Export], now: datetime, *, confirmed: bool) -> list[Imported]:
+def load(
+    tenant: str, exports: list[Export], now: datetime, *, confirmed: bool, unread: Sequence[str] = ()
+) -> list[Imported]:
     """Put the new snapshots in the place of the old and look every recipient up again."""
-    return import_exports(Store(load_settings()), tenant, exports, now, confirmed=confirmed)
+    return import_exports(Store(load_settings()), tenant, exports, now, confirmed=confirmed, unread=unread)
 
 
 @flow(name="directory-import", flow_run_name="directory import {tenant}")
@@ -50,7 +57,8 @@ def directory_import(paths: list[str] | None = None, tenant: str = "default", co
         readings = {place: read(place) for place in places}
         exports = [export for found, _ in readings.values() for export in found]
         refused = [each for _, bad in readings.values() for each in bad]
-        outcomes = load(tenant, exports, now, confirmed=confirm_gone) if exports else []
+        names = [each.file_name for each in refused]
+        outcomes = load(tenant, exports, now, confirmed=confirm_gone, unread=names)
     except AlertsError as error:
         return Failed(message=str(error), data=RunFailed(str(error), {"files": []}))
     if folder:
@@ -58,34 +66,50 @@ def directory_import(paths: list[str] | None = None, tenant: str = "default", co
         bad |= {each.export.file_name for each in outcomes if each.state == "refused"}
         for place, (found, unread) in readings.items():
             # A place of which anything was refused goes to `refused`, so that somebody looks at it.
-            names = {export.file_name for export in found} | {each.file_name for each in unread}
-            drop.put_away(place, folder, refused=bool(names & bad), now=now)
+            inside = {export.file_name for export in found} | {each.file_name for each in unread}
+            drop.put_away(place, folder, refused=bool(inside & bad), now=now)
         drop.clear(folder, settings, now)
     return outcome(outcomes, refused)
 
 
 def _files(outcomes: list[Imported], refused: list[Refused]) -> list[dict[str, Any]]:
-    """One row for each file, for the terminal and the run's result."""
-    rows: list[dict[str, Any]] = [
-        {
-            "file": each.export.file_name,
-            "family": each.export.parsed.family,
-            "state": each.state,
-            **each.export.counts,
-            "reasons": _reasons(each.export),
-            "warnings": [*each.export.parsed.warnings, *filter(None, [each.reason])],
-        }
-        for each in outcomes
-    ]
-    nothing: dict[str, Any] = dict.fromkeys(("people", "devices", "addresses", "rejected"), 0)
-    nothing |= {"family": None, "state": "refused", "reasons": []}
-    return rows + [{"file": each.file_name, **nothing, "warnings": [each.reason]} for each in refused]
+    """One row for each file, for the terminal and the run's result: a file of several kinds is one file."""
+    parts: dict[str, list[Imported]] = {}
+    for each in outcomes:
+        parts.setdefault(each.export.file_name, []).append(each)
+    nothing: dict[str, Any] = dict.fromkeys(COUNTS, 0)
+    nothing |= {"family": None, "state": "refused", "reasons": [], "warnings": []}
+    unread = [{"file": each.file_name, **nothing, "refusal": each.reason} for each in refused]
+    return [_file(name, found) for name, found in parts.items()] + unread
+
+
+def _file(name: str, parts: list[Imported]) -> dict[str, Any]:
+    states = {each.state for each in parts}
+    state = next(each for each in ("refused", "imported", "unchanged") if each in states)
+    said = [reason for each in parts if each.state == state and (reason := each.reason)]
+    warnings = [text for each in parts for text in each.export.parsed.warnings]
+    return {
+        "file": name,
+        "family": ", ".join(dict.fromkeys(each.export.parsed.family for each in parts)),
+        "state": state,
+        **{count: sum(each.export.counts[count] for each in parts) for count in COUNTS},
+        "reasons": [text for each in parts for text in _reasons(each.export)],
+        "warnings": list(dict.fromkeys(warnings + ([] if state == "refused" else said))),
+        "refusal": said[0] if state == "refused" else None,
+    }
 
 
 def _reasons(export: Export) -> list[str]:
-    """Why rows were rejected, with how many each: never what stood in them."""
-    counted = export.parsed.rejects.group_by("reason", maintain_order=True).len().rows()
-    return [f"{reason} ({count})" for reason, count in counted]
+    """Why rows were rejected, and where they stand: never what stood in them."""
+    rejects = export.parsed.rejects.group_by("reason", maintain_order=True).agg("row", count=pl.len())
+    place = "record" if "JSON" in export.parsed.family or "Graph" in export.parsed.family else "line"
+    return [f"{reason} ({_places(place, rows, count)})" for reason, rows, count in rejects.rows()]
+
+
+def _places(place: str, rows: list[int], count: int) -> str:
+    named = ", ".join(map(str, rows[:PLACES]))
+    more = f" and {count - PLACES} more" if count > PLACES else ""
+    return f"{place}{'s' if count > 1 else ''} {named}{more}"
 
 
 def outcome(outcomes: list[Imported], refused: list[Refused]) -> State[Any]:
@@ -93,7 +117,7 @@ def outcome(outcomes: list[Imported], refused: list[Refused]) -> State[Any]:
     files = _files(outcomes, refused)
     bad = [each for each in files if each["state"] == "refused"]
     if bad:
-        says = f"{len(bad)} of {len(files)} files refused. {bad[0]['file']}: {bad[0]['warnings'][-1]}"
+        says = f"{len(bad)} of {len(files)} files refused. {bad[0]['file']}: {bad[0]['refusal']}"
         return Failed(message=says, data=RunFailed(says, {"files": files}))
     fresh = [each for each in files if each["state"] == "imported"]
     people, devices = sum(each["people"] for each in fresh), sum(each["devices"] for each in fresh)

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from flows import prefect_api
-from flows.layout import plain_table
-from flows.terminal import out, print_json, say, shown
+from flows.terminal import out, print_json, say, several, shown
 from tasks.errors import AlertsError
 from tasks.settings import load_settings
+from tasks.untrusted import plain
 
-STYLE = {"imported": "green", "unchanged": "dim", "refused": "bold red"}
+MARKS = {"imported": ("✔", "green"), "unchanged": ("-", "dim"), "refused": ("✘", "bold red")}
+WORDS = {"people": ("person", "people"), "devices": ("device", "devices"), "addresses": ("address", "addresses")}
 
 
 def import_directory(paths: list[str] | None, tenant: str, *, confirm_gone: bool, as_json: bool) -> None:
@@ -35,36 +35,31 @@ def import_directory(paths: list[str] | None, tenant: str, *, confirm_gone: bool
 
 
 def show_files(files: list[dict[str, Any]]) -> None:
-    """One line for each file or listing, then reasons and warnings."""
-    if files:
-        out.print(_table(files), *_notes(files), sep="\n")
-    else:
+    """A sentence for each file or listing, and under it each of its warnings."""
+    if not files:
         say("Nothing to import.")
-
-
-def _table(files: list[dict[str, Any]]) -> Table:
-    table = plain_table(expand=False)
-    for title in ("File", "Recognised as"):
-        table.add_column(title, overflow="ellipsis", no_wrap=True, max_width=44)
-    for title in ("People", "Devices", "Addresses", "Rejected"):
-        table.add_column(title, justify="right")
-    table.add_column("Result")
     for each in files:
-        table.add_row(
-            shown(each["file"].rpartition("/")[2]),
-            shown(each["family"] or "not recognised"),
-            *(f"{each[name]:,}" for name in ("people", "devices", "addresses", "rejected")),
-            Text(each["state"], style=STYLE[each["state"]]),
-        )
-    return table
+        out.print(sentence(each), soft_wrap=True)
+        for warning in each["warnings"]:
+            out.print(Text.assemble("    ", shown(warning, "yellow", limit=1000)), soft_wrap=True)
 
 
-def _notes(files: list[dict[str, Any]]) -> list[Text]:
-    """Reasons of rejects and warnings, under the name of their file."""
-    notes = []
-    for each in files:
-        lines = [f"rejected: {reason}" for reason in each["reasons"]] + each["warnings"]
-        for line in lines:
-            name = Text.assemble(shown(each["file"].rpartition("/")[2], "bold"), ": ")
-            notes.append(name.append(shown(line, "yellow", limit=1000)))
-    return notes
+def sentence(file: dict[str, Any]) -> Text:
+    """What became of a file: what is in it and what of it was rejected, or why it is refused."""
+    mark, style = MARKS[file["state"]]
+    name = shown(file["file"], "bold", limit=1000)
+    if file["refusal"]:
+        # A reader's refusal begins with the name and the place in the file.
+        refusal = file["refusal"].removeprefix(plain(file["file"]))
+        joint = "" if refusal.startswith((",", ":", " ")) else ": "
+        return Text.assemble((f"{mark} ", style), name, f"{joint}{plain(refusal, 1000)} Refused: it changes nothing.")
+    counted = ", ".join(_several(file[name], *words) for name, words in WORDS.items())
+    reasons = f" ({'; '.join(file['reasons'])})" if file["reasons"] else ""
+    warnings = several(len(file["warnings"]), "warning") if file["warnings"] else "no warnings"
+    same = ", the same as before: nothing changed" if file["state"] == "unchanged" else ""
+    says = f" ({file['family']}): {counted}, {file['rejected']:,} rejected{reasons}, {warnings}{same}"
+    return Text.assemble((f"{mark} ", style), name, plain(says, 2000))
+
+
+def _several(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"

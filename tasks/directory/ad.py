@@ -26,6 +26,7 @@ ATTRIBUTES = (
 )  # fmt: skip
 ENTRY_SCHEMA = pl.Schema({"row": pl.Int64(), **dict.fromkeys(ATTRIBUTES, pl.List(pl.String()))})
 
+NO_ALIASES = "No entry has proxyAddresses, so recipients are not found by alias. Export that attribute as well."
 DISABLED = 2  # bit of userAccountControl (reference 2.2)
 
 
@@ -181,5 +182,5 @@ def _warnings(people: pl.DataFrame, odd: int, gone: int, aliases: bool) -> list[
     if dynamic:
         told.append(f"{dynamic} dynamic groups: no export says who is in them, so mail to them leads to no people.")
     if not aliases:
-        told.append("No entry has proxyAddresses, so recipients are not found by alias. Export that attribute as well.")
+        told.append(NO_ALIASES)
     return told

@@ -55,6 +55,8 @@ def fitted(rows: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
 
 def list_series(values: Sequence[Sequence[str | None] | None]) -> pl.Series:
     """A List(String) column. polars makes a series of every list where it is given lists, at ten times the cost."""
+    if all(value is None for value in values):
+        return pl.repeat(None, len(values), dtype=pl.List(pl.String), eager=True)
     places = [place for place, value in enumerate(values) if value is not None for _ in range(len(value) + 1)]
     # A null before the values of each list keeps the empty ones.
     texts = [text for value in values if value is not None for text in (None, *value)]

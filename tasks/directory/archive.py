@@ -26,49 +26,51 @@ def is_zip(content: bytes) -> bool:
     return content.startswith(_ZIP)
 
 
-def expand(paths: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of every file in these places, sorted within a folder; members of a zip as `zip/member`.
+def expand(paths: Iterable[Path]) -> Iterator[tuple[str, bytes | ExportRefused]]:
+    """Name and bytes of every file in these places, sorted within a folder, or why it cannot be read.
 
-    Hidden files, links in a folder and what was put away are passed over. A zip that cannot be unpacked comes as it
-    is: `read_export` says why. Raises ExportRefused for a path that cannot be read; for one that does not exist before
-    anything is given out.
+    Names tell files apart: `folder/file`, and members of a zip as `zip/member`. Hidden files, links in a folder and
+    what was put away are passed over. A zip that cannot be unpacked comes as it is: `read_export` says why. Raises
+    ExportRefused for a path that does not exist, before anything is given out.
     """
-    for file in [file for path in paths for file in _files(Path(path))]:
-        content = _read(file)
+    for name, file in [each for path in map(Path, paths) for each in _files(path.resolve().name, path)]:
         try:
-            members = unzip(file.name, content) if is_zip(content) else None
+            content = _read(name, file)
+        except ExportRefused as refusal:
+            yield name, refusal
+            continue
+        try:
+            members = unzip(name, content) if is_zip(content) else None
         except ExportRefused:
             members = None
-        yield from members or [(file.name, content)]
+        yield from members or [(name, content)]
 
 
-def _files(path: Path) -> Iterator[Path]:
-    if not path.is_dir():
-        if not path.exists():
-            raise ExportRefused(f"{plain(str(path))} does not exist. Correct the path and try again.")
-        yield path
+def _files(name: str, path: Path) -> Iterator[tuple[str, Path]]:
+    if not path.exists():
+        raise ExportRefused(f"{plain(str(path))} does not exist. Correct the path and try again.")
+    try:
+        inside = sorted(path.iterdir()) if path.is_dir() else None
+    except OSError:
+        inside = None
+    if inside is None:
+        yield name, path
         return
-    for each in _listed(path):
+    for each in inside:
         hidden = each.name.startswith(".") or (each.is_dir() and each.name in (DONE, REFUSED))
         if not hidden and not each.is_symlink():
-            yield from _files(each)
+            yield from _files(f"{name}/{each.name}", each)
 
 
-def _listed(path: Path) -> list[Path]:
+def _read(name: str, path: Path) -> bytes:
     try:
-        return sorted(path.iterdir())
-    except OSError as cause:
-        raise ExportRefused(f"{plain(str(path))} cannot be listed: {cause.strerror}. Check its permissions.") from None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES or not path.is_file():
-            raise ExportRefused(f"{plain(str(path))} is no export: it has {size} bytes or is no file. Take it away.")
+        if not path.is_file():
+            raise ExportRefused(f"{plain(name)} is no file that can be read, or a folder that cannot be listed.")
+        if path.stat().st_size > MAX_BYTES:
+            raise ExportRefused(f"{plain(name)} is larger than any export. Take it away.")
         return path.read_bytes()
     except OSError as cause:
-        raise ExportRefused(f"{plain(str(path))} cannot be read: {cause.strerror}. Check its permissions.") from None
+        raise ExportRefused(f"{plain(name)} cannot be read: {cause.strerror}. Check its permissions.") from None
 
 
 def unzip(name: str, content: bytes, depth: int = 1) -> list[tuple[str, bytes]]:
@@ -80,7 +82,7 @@ def unzip(name: str, content: bytes, depth: int = 1) -> list[tuple[str, bytes]]:
         with ZipFile(BytesIO(content)) as archive:
             members = [each for each in archive.infolist() if not _passed_over(each)]
             _check(name, members)
-            files = [(f"{name}/{PurePosixPath(each.filename).name}", _member(name, archive, each)) for each in members]
+            files = [(f"{name}/{PurePosixPath(each.filename)}", _member(name, archive, each)) for each in members]
     except _DAMAGE:
         raise ExportRefused(f"{plain(name)}: the zip is damaged. Download it again.") from None
     if not files:

@@ -1,6 +1,6 @@
 """Columns of a CSV export → the fields of its family as text, with what the export has lost on the way."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -30,6 +30,7 @@ class Cells(NamedTuple):
     """fields of which a column holds type names instead of values"""
     rejects: pl.DataFrame
     warnings: tuple[str, ...]
+    complete: bool
 
 
 def read_cells(table: Table, family: str, places: dict[str, list[int]], *, pure_ascii: bool) -> Cells:
@@ -39,10 +40,15 @@ def read_cells(table: Table, family: str, places: dict[str, list[int]], *, pure_
     frame = rows.frame.with_columns(
         nothing(pl.when(~is_sentinel(pl.col(name))).then(name)).alias(name) for name in rows.frame.columns[1:]
     )
-    fields = frame.select("row", *(_field(name, places.get(name, ())).alias(name) for name in FIELDS[family]))
+    fields = fields_of(frame, family, places)
     warnings = [*_lost(rows.frame, asked, table), *(_lost_letters(fields) if pure_ascii else ())]
     lost = frozenset(name for name, found in places.items() if set(map(str, found)) & set(asked))
-    return Cells(fields, frozenset(places), lost, rows.rejects, tuple(warnings))
+    return Cells(fields, frozenset(places), lost, rows.rejects, tuple(warnings), rows.complete)
+
+
+def fields_of(frame: pl.DataFrame, family: str, places: Mapping[str, Sequence[int]]) -> pl.DataFrame:
+    """`row` and every field of the family, from columns named by their places."""
+    return frame.select("row", *(_field(name, places.get(name, ())).alias(name) for name in FIELDS[family]))
 
 
 def _field(name: str, places: Sequence[int]) -> pl.Expr:

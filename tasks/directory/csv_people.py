@@ -87,7 +87,7 @@ def _full_name() -> pl.Expr:
 
 
 def _alias_warnings(cells: Cells, *, aliases: bool) -> list[str]:
-    if aliases:
+    if aliases or "proxies" in cells.lost:  # what was lost is said, and how to export it
         return []
     if "proxies" not in cells.told:
         return [_NO_COLUMN + _HOW]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from tasks.directory.ad import ad_objects
+from tasks.directory.ad import NO_ALIASES, ad_objects
 from tasks.directory.cells import Cells, reject
 from tasks.directory.headers import FIELDS
 from tasks.directory.ids import guid, sid
@@ -31,7 +31,7 @@ def read_ad(cells: Cells) -> Parsed:
     """
     frame, no_guid = reject(cells.frame, _broken("objectguid", guid), "objectGUID", "the objectGUID is no GUID")
     frame, no_sid = reject(frame, _broken("objectsid", sid), "objectSid", "the objectSid is no SID")
-    csvde = "dn" in cells.told
+    csvde, lost = "dn" in cells.told, "proxyaddresses" in cells.lost
     parsed = ad_objects(
         _entries(frame), "ad", "csvde" if csvde else "AD by PowerShell CSV (Get-ADUser, Get-ADComputer)"
     )
@@ -39,8 +39,9 @@ def read_ad(cells: Cells) -> Parsed:
         parsed,
         source="ad" if csvde else _source(parsed),
         rejects=pl.concat([cells.rejects, no_guid, no_sid, parsed.rejects]).sort("row"),
-        warnings=(*cells.warnings, *parsed.warnings),
-        aliases_lost="proxyaddresses" in cells.lost,
+        # What was lost is said already, and how to export it.
+        warnings=(*cells.warnings, *(each for each in parsed.warnings if not (lost and each == NO_ALIASES))),
+        aliases_lost=lost,
     )
 
 

@@ -6,6 +6,7 @@ What a record is is told by `@odata.type` or `@odata.context`, else by its field
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import polars as pl
@@ -13,6 +14,8 @@ import polars as pl
 from tasks.directory.ad import ad_objects, entries_frame
 from tasks.directory.graph_machines import devices, managed_devices
 from tasks.directory.graph_people import groups, users
+from tasks.directory.headers import HeaderAliases
+from tasks.directory.intune_report import TOLD_BY, report_devices
 from tasks.directory.json_text import Page, Record, read_pages
 from tasks.directory.model import REJECT_SCHEMA, Parsed
 from tasks.errors import ExportRefused
@@ -43,7 +46,10 @@ _FIELDS = {
 """Kind → fields in lower case, any of which tells it; in this order."""
 # `#users`, `#users(id,mail)`, `#users/$entity`, `#users/$delta`, but not `#users('…')/ownedDevices`.
 _CONTEXT = re.compile(r"(?:devicemanagement/)?(user|device|group|manageddevice)s(?:\((?!').*\))?(?:/\$.*)?", re.DOTALL)
+_RELATED = re.compile(r"\('|^directoryObjects$")  # `users('…')/ownedDevices`
+_OF_ONE = re.compile(rf"{_RELATED.pattern}|\$entity$")
 _TYPE = re.compile(r"#?microsoft\.graph\.(user|device|group|manageddevice)")
+REPORT = "report"
 _EXPANDED = ("group", "device")
 _RELATIONS = ("members", "transitivemembers", "registeredusers", "registeredowners")
 _EXPANDED_MOST = 20  # related objects that Graph gives with an object; it cuts the others off without a word
@@ -57,10 +63,11 @@ class _Told(NamedTuple):
     unknown: list[int]
     """numbers of records of no known kind"""
     notes: list[str]
+    complete: bool = True
 
 
-def read(text: str, name: str) -> list[Parsed]:
-    """One part for each kind of object in the file.
+def read(text: str, name: str, headers: HeaderAliases) -> list[Parsed]:
+    """One part for each kind of object in the file; `headers`: names of a report's columns.
 
     Raises ExportRefused for text that is no JSON, for an answer that is an error, and where no kind is known.
     """
@@ -70,10 +77,12 @@ def read(text: str, name: str) -> list[Parsed]:
             f"{plain(name)}: none of its {len(told.unknown)} records is a user, device or group as Microsoft Graph or "
             "an LDAP collector writes them. Export those."
         )
-    first, *others = [_READERS[kind](*records) for kind, records in told.records.items()]
+    readers = _READERS | {REPORT: partial(report_devices, headers)}
+    first, *others = [readers[kind](*records) for kind, records in told.records.items()]
     unknown = [(row, None, "neither a user, a device nor a group") for row in told.unknown]
     rejects = pl.concat([first.rejects, pl.DataFrame(unknown, schema=REJECT_SCHEMA, orient="row")]).sort("row")
-    return [replace(first, rejects=rejects, warnings=(*first.warnings, *told.notes)), *others]
+    first = replace(first, rejects=rejects, warnings=(*first.warnings, *told.notes))
+    return [replace(each, complete=told.complete) for each in (first, *others)]
 
 
 def _sorted(pages: Sequence[Page]) -> _Told:
@@ -96,8 +105,10 @@ def _sorted(pages: Sequence[Page]) -> _Told:
                     records.append(each)
                     rows.append(row)
                     cut += kind in _EXPANDED and _is_cut(each)
-    told.notes.extend(_notes(pages, removed, cut))
-    return told
+    more = bool(pages) and pages[-1].more
+    one = any(_OF_ONE.search(page.context) for page in pages)
+    told.notes.extend(_notes(pages, more, removed, cut))
+    return told._replace(complete=not (more or removed or one))
 
 
 def _match(pattern: re.Pattern[str], text: object) -> str | None:
@@ -122,6 +133,8 @@ def _kind(record: object, expected: str | None) -> str | None:
     if told := _match(_TYPE, record.get("@odata.type")) or expected:
         return told
     fields = {key.lower() for key in record}
+    if fields >= TOLD_BY:
+        return REPORT
     return next((kind for kind, names in _FIELDS.items() if not fields.isdisjoint(names)), None)
 
 
@@ -136,12 +149,12 @@ def _is_cut(record: object) -> bool:
     )
 
 
-def _notes(pages: Sequence[Page], removed: int, cut: int) -> Iterator[str]:
-    if pages and pages[-1].more:
+def _notes(pages: Sequence[Page], more: bool, removed: int, cut: int) -> Iterator[str]:
+    if more:
         yield "The last page names a next one: the file is a part of the answer. Fetch all pages."
     if removed:
         yield f"{removed} objects are marked as removed: this is what changed, not a full listing. Export all of it."
-    if any("('" in page.context or page.context == "directoryObjects" for page in pages):
+    if any(_RELATED.search(page.context) for page in pages):
         yield "The answer holds what belongs to one object and does not say to which; only the records are used."
     if cut:
         yield (

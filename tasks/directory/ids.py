@@ -12,8 +12,9 @@ from tasks.directory.values import ZERO_GUID, nothing
 _CSVDE_HEX = r"(?i)^X'((?:[0-9a-f]{2})+)'$"
 _BASE64 = r"^[A-Za-z0-9+/]+={0,2}$"
 _GUID = r"(?i)^\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?$"
-_GUID_PLACES = ((6, 4, 2, 0), (10, 8), (14, 12), (16, 18), (20, 22, 24, 26, 28, 30))
-"""where the hex digits of a GUID's five fields stand; the first three are little-endian (reference 2.6)"""
+_GUID_BYTES = r"^(..)(..)(..)(..)(..)(..)(..)(..)(.{4})(.{12})$"
+_GUID_TEXT = "${4}${3}${2}${1}-${6}${5}-${8}${7}-${9}-${10}"
+"""the first three of a GUID's five fields are little-endian (reference 2.6)"""
 
 
 def guid(expr: pl.Expr) -> pl.Expr:
@@ -44,8 +45,9 @@ def _hex(text: pl.Expr) -> pl.Expr:
 
 
 def _guid_of_hex(digits: pl.Expr) -> pl.Expr:
-    fields = [pl.concat_str([digits.str.slice(at, 2) for at in places]) for places in _GUID_PLACES]
-    return pl.when(digits.str.len_bytes() == 32).then(pl.concat_str(fields, separator="-"))
+    # One replacement: polars works out an expression anew for every other expression that it is a part of.
+    text = digits.str.replace(_GUID_BYTES, _GUID_TEXT)
+    return pl.when(text.str.len_bytes() == 36).then(text)
 
 
 def guid_of_bytes(value: bytes) -> str | None:

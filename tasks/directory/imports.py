@@ -1,5 +1,6 @@
 """One import: files of any sources become the tenant's directory, and its recipients are looked up again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -15,6 +16,7 @@ from tasks.directory.snapshot import share_gone
 from tasks.errors import StoreBusy
 from tasks.settings import Settings
 from tasks.suppression import end_due
+from tasks.untrusted import plain
 
 if TYPE_CHECKING:
     from tasks.database import Store
@@ -64,23 +66,34 @@ class Imported(NamedTuple):
 
 
 def import_exports(
-    store: "Store", tenant: str, exports: list[Export], now: datetime, *, confirmed: bool = False
+    store: "Store",
+    tenant: str,
+    exports: list[Export],
+    now: datetime,
+    *,
+    confirmed: bool = False,
+    unread: Sequence[str] = (),
 ) -> list[Imported]:
     """Import complete snapshots of the sources that the exports name; the other sources stay.
 
-    A source that holds what it held is left alone; one that would lose more than the set share of its people is refused
-    unless `confirmed`. Nothing is computed under the writer's lock; raises StoreBusy if other imports of this tenant
-    were faster three times.
+    A source that holds what it held is left alone; one that would lose more than the set share of its people, or that
+    a file of may be among the `unread` ones, is refused unless `confirmed`. Where the settings say otherwise how
+    recipients are looked up, all are looked up again, exports or not. Nothing is computed under the writer's lock;
+    raises StoreBusy if other imports of this tenant were faster three times.
     """
     for _ in range(TRIES):
         with store.transaction() as transaction:
             end_due(transaction, now)
             transaction.publish = transaction.changed
+            due = tables.is_due(transaction, tenant, store.settings)
+            if not exports and not due:
+                return []
             stored = tables.read(transaction, tenant)
             recipients = tables.recipients_of(transaction, tenant)
-        outcomes = [_judged(stored, each, exports, store, confirmed) for each in exports]
+        outcomes = [_judged(stored, each, exports, store, confirmed, unread) for each in exports]
+        outcomes = _whole_files(outcomes)
         taken = [each.export for each in outcomes if each.state == "imported"]
-        if not taken:
+        if not taken and not due:
             _note_refusals(store, tenant, outcomes, now)
             return outcomes
         imports, latest = stored.imports, _latest(stored.latest, _rows(tenant, outcomes, now))
@@ -112,13 +125,29 @@ def _made(
     return tables.by_name(sources, built, resolved), built.warnings
 
 
-def _judged(stored: tables.Stored, export: Export, exports: list[Export], store: "Store", confirmed: bool) -> Imported:
+def _judged(
+    stored: tables.Stored,
+    export: Export,
+    exports: list[Export],
+    store: "Store",
+    confirmed: bool,
+    unread: Sequence[str],
+) -> Imported:
     source = export.parsed.source
     together = [each for each in exports if each.parsed.source == source]
     latest = stored.latest.filter(pl.col("source") == source)
     if not latest.is_empty() and sorted(each.digest for each in together) == latest["digests"].item().to_list():
         return Imported(export, "unchanged")
-    limit = store.settings.directory_max_gone_percent
+    if unread and not confirmed and not latest.is_empty() and len(latest["digests"].item()) > len(together):
+        return Imported(
+            export,
+            "refused",
+            f"The last import of {source} had more files, and one of them may be {plain(unread[0])}, which cannot be "
+            "read: who is in it would be marked as gone. Mend it and import all together, or this one with "
+            "--confirm-gone.",
+        )
+    part = not all(each.parsed.complete for each in together)
+    limit = 0 if part else store.settings.directory_max_gone_percent
     for name, key in (("objects", "object_key"), ("devices", "device_key")):
         held = getattr(stored.sources, name).filter(pl.col("source") == source)
         share = share_gone(held, pl.concat([getattr(each.parsed, name) for each in together]), key)
@@ -126,10 +155,31 @@ def _judged(stored: tables.Stored, export: Export, exports: list[Export], store:
             return Imported(
                 export,
                 "refused",
-                f"It would mark {share:.0%} of the {name} of {source} as gone, more than {limit} %: probably the "
-                "export is filtered or cut short. Export all of it, or import it again with --confirm-gone.",
+                f"It would mark {share:.0%} of the {name} of {source} as gone, "
+                + ("and is a part of an export only. " if part else f"more than {limit} %: it may be filtered or cut. ")
+                + "Export all of it, or import it again with --confirm-gone.",
             )
     return Imported(export, "imported")
+
+
+def _whole_files(outcomes: list[Imported]) -> list[Imported]:
+    """Refuse what shares a file or a source with what is refused: of a file all or nothing is taken."""
+    while True:
+        refused = [each.export for each in outcomes if each.state == "refused"]
+        files, sources = {each.file_name for each in refused}, {each.parsed.source for each in refused}
+        also = {
+            each.export.file_name
+            for each in outcomes
+            if each.state == "imported" and (each.export.file_name in files or each.export.parsed.source in sources)
+        }
+        if not also:
+            return outcomes
+        outcomes = [
+            Imported(each.export, "refused", f"It comes with {plain(refused[0].file_name)}, which is refused.")
+            if each.state == "imported" and each.export.file_name in also
+            else each
+            for each in outcomes
+        ]
 
 
 def _rows(tenant: str, outcomes: list[Imported], now: datetime) -> pl.DataFrame:

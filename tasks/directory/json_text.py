@@ -89,8 +89,8 @@ def _page(value: object, name: str) -> Page | None:
             f"{plain(name)} holds an error of the service instead of data (code {code}: {message}). "
             "Ask again, and save the answer that brings the data."
         )
-    records = value.get("value")
-    if "value" not in value or not isinstance(records, list):
+    records = value.get("value", value.get("values"))  # the latter in Intune's reports
+    if not isinstance(records, list):
         return None
     _, _, context = str(value.get("@odata.context") or "").partition("#")
     return Page(context, records, more=bool(value.get("@odata.nextLink")))

@@ -66,7 +66,8 @@ def read(text: str, name: str) -> list[Parsed]:
     bad = pl.concat([pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row"), parsed.rejects]).sort("row")
     if parsed.objects.is_empty() and parsed.devices.is_empty():
         raise ExportRefused(_refusal(name, len(entries) + notes["change"], bad))
-    return [replace(parsed, rejects=bad, warnings=(*parsed.warnings, *_warnings(notes)))]
+    warnings = (*parsed.warnings, *_warnings(notes))
+    return [replace(parsed, rejects=bad, warnings=warnings, complete=not notes["cut"])]
 
 
 def _refusal(name: str, entries: int, rejects: pl.DataFrame) -> str:

@@ -132,5 +132,7 @@ class Parsed:
     """False where the format holds no alias addresses at all: a reason of unmatched recipients"""
     aliases_lost: bool = False
     """whether type names stand in the place of aliases: a reason of unmatched recipients, too"""
+    complete: bool = True
+    """whether it says that it is all of it: one page of several, or only what changed, takes nobody away"""
     snapshot_at: datetime | None = None
     """when the export was made, where it says so"""

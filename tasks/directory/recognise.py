@@ -43,7 +43,7 @@ def _read_file(name: str, content: bytes, aliases: HeaderAliases, code_page: str
     text = decode(name, content, code_page)
     start = text.text.lstrip()
     if start[:1] in ("{", "["):
-        parts = graph_json.read(text.text, name)
+        parts = graph_json.read(text.text, name, aliases)
     elif _is_ldif(start):
         parts = ldif.read(text.text, name)
     else:
@@ -68,7 +68,7 @@ def _read_csv(name: str, text: Text, aliases: HeaderAliases) -> Parsed:
             cells = read_cells(table, family, places, pure_ascii=text.pure_ascii)
             if cells.frame.is_empty() and cells.rejects.is_empty():
                 raise ExportRefused(f"{plain(name)} has a header and no rows. Export it again.")
-            return read(cells)
+            return replace(read(cells), complete=cells.complete)
     raise _unknown(table, aliases)
 
 

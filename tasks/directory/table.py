@@ -17,6 +17,7 @@ from tasks.untrusted import plain
 
 NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 """of the delimiters that exports use"""
+CUT_SHORT = "the file ends in the middle of it"
 BATCH_ROWS = 20_000  # rows are Python lists until they are a frame
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
@@ -46,6 +47,8 @@ class Rows(NamedTuple):
     """the columns asked for, named by their place in the header; `row`: the line at which each row begins"""
     rejects: pl.DataFrame
     """REJECT_SCHEMA: rows of another shape"""
+    complete: bool
+    """whether the last row is whole"""
 
 
 def read_header(name: str, text: str) -> Table:
@@ -87,7 +90,8 @@ def read_rows(table: Table, places: Sequence[int]) -> Rows:
             frames.append(pl.DataFrame(batch, schema=schema, orient="row"))
             batch = []
     frames.append(pl.DataFrame(batch, schema=schema, orient="row"))
-    return Rows(pl.concat(frames), pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row"))
+    whole = not any(reason.endswith(CUT_SHORT) for _, _, reason in rejects)
+    return Rows(pl.concat(frames), pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row"), whole)
 
 
 def _line_cut_short(table: Table) -> int | None:
@@ -112,7 +116,7 @@ def _fault(table: Table, cells: list[str], *, is_cut: bool) -> str | None:
         mark = NAMES.get(table.delimiter, table.delimiter)
         return f"the row has {len(cells)} cells, the header {width}: a {mark} in a value is not quoted"
     if is_cut and len(cells) < width:
-        return f"the row has {len(cells)} cells, the header {width}: the file ends in the middle of it"
+        return f"the row has {len(cells)} cells, the header {width}: {CUT_SHORT}"
     return None
 
 

@@ -1,5 +1,6 @@
 """The directory in the store: read what is there, write what an import made of it, look recipients up."""
 
+import json
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -104,6 +105,17 @@ def is_still(transaction: "Transaction", tenant: str, imports: int) -> bool:
     return _imports(transaction, tenant) == imports
 
 
+def is_due(transaction: "Transaction", tenant: str, settings: Settings) -> bool:
+    """Whether recipients were last looked up by other settings than these."""
+    sql = "SELECT settings = $settings FROM internal.correlated WHERE tenant = $tenant"
+    told = transaction.rows(sql, {"tenant": tenant, "settings": _looking_up(settings)})
+    return not told[0][0] if told else _imports(transaction, tenant) > 0
+
+
+def _looking_up(settings: Settings) -> str:
+    return json.dumps([sorted(settings.domain_alias_map.items()), settings.plus_addressing])
+
+
 def by_name(sources: Sources, built: Built, resolved: Resolved) -> dict[str, pl.DataFrame]:
     """The rows of each table of the directory."""
     told = {f"source_{field}": frame for field, frame in zip(Sources._fields, sources, strict=True)}
@@ -116,6 +128,11 @@ def write(transaction: "Transaction", tenant: str, made: dict[str, pl.DataFrame]
 
     Takes the tables out of `made` one by one, so that each is freed as soon as it is written.
     """
+    transaction.run("DELETE FROM internal.correlated WHERE tenant = $tenant", {"tenant": tenant})
+    transaction.run(
+        "INSERT INTO internal.correlated VALUES ($tenant, $settings)",
+        {"tenant": tenant, "settings": _looking_up(settings)},
+    )
     changed = {table: _changed(transaction, tenant, table, made[table]) for table in COUNTED}
     with transaction.spilling_early():
         for table in list(made):

@@ -9,6 +9,7 @@ from tasks.untrusted import plain
 _BOMS = ((BOM_UTF8, "utf-8"), (BOM_UTF16_LE, "utf-16-le"), (BOM_UTF16_BE, "utf-16-be"))
 _SAMPLE = 4096  # bytes that tell UTF-16 without a byte-order mark
 _UTF16_SHARE = 0.4  # at least so many high bytes are zero: headers are Latin, names may be of any script
+NUL = "\0"
 _RARE = 10  # … and ten times as many as low bytes, which are zero in letters such as Ā
 
 
@@ -56,11 +57,16 @@ def _strict(name: str, content: bytes, encoding: str) -> str:
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as cause:
-        line = content[: cause.start].decode(encoding, errors="replace").count("\n") + 1
+        before = content[: cause.start].decode(encoding, errors="replace")
         raise ExportRefused(
-            f"{plain(name)}, line {line}: the bytes are not {encoding.upper()}, which the file begins as: it is "
+            f"{plain(name)}, {_place(before)}: the bytes are not {encoding.upper()}, which the file begins as: it is "
             "damaged or cut short. Export it again."
         ) from None
+
+
+def _place(before: str) -> str:
+    """Line and column of what follows this text."""
+    return f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
 
 
 def _by_line(name: str, content: bytes, code_page: str) -> Text:
@@ -88,18 +94,19 @@ def _ansi(name: str, line: bytes, code_page: str, number: int) -> str:
             f"The setting ATTACHMENT_ALERTS_ANSI_CODE_PAGE names no encoding: {plain(code_page)}. Use a name such as "
             "cp1252."
         ) from None
-    except UnicodeError:
+    except UnicodeError as cause:
+        column = cause.start + 1 if isinstance(cause, UnicodeDecodeError) else 1
         raise ExportRefused(
-            f"{plain(name)}, line {number}: the text is neither UTF-8 nor {plain(code_page)}. Export it as UTF-8, or "
-            "set ATTACHMENT_ALERTS_ANSI_CODE_PAGE to the code page of the exporting Windows."
+            f"{plain(name)}, line {number}, column {column}: the text is neither UTF-8 nor {plain(code_page)}. "
+            "Export it as UTF-8, or set ATTACHMENT_ALERTS_ANSI_CODE_PAGE to the code page of the exporting Windows."
         ) from None
 
 
 def _checked(name: str, text: str, encoding: str, warnings: tuple[str, ...] = ()) -> Text:
     text = text.removeprefix("\ufeff")
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
+    if NUL in text:
         raise ExportRefused(
-            f"{plain(name)}, line {line}: the file holds zero bytes: it is no text. Export it as CSV, JSON or LDIF."
+            f"{plain(name)}, {_place(text[: text.index(NUL)])}: the file holds zero bytes: it is no text. Export it "
+            "as CSV, JSON or LDIF."
         )
     return Text(text, encoding, warnings)

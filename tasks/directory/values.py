@@ -52,6 +52,8 @@ _DATE_FORMS = (
     "%d.%m.%Y %H:%M:%S%#z",
     "%d.%m.%Y %H:%M%#z",
 )
+_DAY_FIRST = r"^(\d\d?)(?:[/\-]|\. ?)(\d\d?)(?:[/\-]|\. ?)(\d{4}),? (\d\d?:\d\d(?::\d\d)?)$"
+_YEAR_FIRST = r"^(\d{4})[/.] ?(\d\d?)[/.] ?(\d\d?)\.? "
 _FIRST_YEAR, _LAST_YEAR = 1602, 9998  # 0001-01-01, FILETIME 0 and 9999-12-31 mean: never
 
 
@@ -159,11 +161,14 @@ def serial(expr: pl.Expr) -> pl.Expr:
 
 
 def moment(expr: pl.Expr) -> pl.Expr:
-    """The point in time, UTC, from ISO 8601, US order with 12 h, German order, GeneralizedTime or FILETIME.
+    """The point in time, UTC, from ISO 8601, GeneralizedTime, FILETIME, or as a culture writes it (2.1).
 
-    No zone means UTC. Dates that mean "never" are null (1.4, 2.6).
+    Only US English has 12 hours with the month first; all others begin with the day, or with the year. No zone means
+    UTC. Dates that mean "never" are null (1.4, 2.6).
     """
-    text = expr.str.strip_chars().str.replace(r"^(\d{4}-\d\d-\d\d) (\d)", "${1}T${2}")
+    text = expr.str.strip_chars().str.replace(_DAY_FIRST, "${1}.${2}.${3} ${4}")
+    text = text.str.replace(_YEAR_FIRST, "${1}-${2}-${3} ")
+    text = text.str.replace(r"^(\d{4}-\d\d?-\d\d?) (\d)", "${1}T${2}")
     text = text.str.replace(r"^(\d{4}-\d\d-\d\d)$", "${1}T00:00:00")
     text = text.str.replace(r"^(\d{14})(?:[.,]\d+)?Z?$", "${1}Z")
     zoned = pl.when(text.str.contains(r"(?i)[0-9.](?:z|[+-]\d\d:?\d\d)$")).then(text).otherwise(text + "Z")

@@ -297,16 +297,15 @@ WHERE f.state = 'failed' AND f.start_at >= k.origin AND NOT EXISTS (
         AND (f.trigger <> 'recheck' OR c.trigger = 'recheck')
 );
 
--- How old the oldest part of a tenant's directory is: one forgotten export is enough to miss people.
+-- How long ago any source last told who is there. An export that is imported once, or that a live pull has replaced,
+-- does not make the directory old.
 CREATE OR REPLACE VIEW internal.directory_age AS
 SELECT
-    tenant, max(floor(epoch(now() - snapshot_at) / 3600)::BIGINT) AS directory_age_hours,
+    tenant,
+    floor(epoch(now() - coalesce(max(snapshot_at) FILTER (people > 0), max(snapshot_at))) / 3600)::BIGINT
+        AS directory_age_hours,
     directory_age_hours > 7 * 24 AS too_old
-FROM (
-    SELECT tenant, source, max(snapshot_at) AS snapshot_at
-    FROM internal.directory_imports WHERE state = 'imported' GROUP BY ALL
-)
-GROUP BY tenant;
+FROM internal.directory_imports WHERE state = 'imported' GROUP BY tenant;
 
 CREATE OR REPLACE VIEW connector_health AS
 WITH attempts AS (

@@ -39,8 +39,9 @@ def told(parsed: Parsed) -> dict[str, Any]:
     filled = {field: rows for field, rows in frames.items() if rows}
     notes = {"warnings": list(parsed.warnings)} if parsed.warnings else {}
     lost = {"aliases_lost": True} if parsed.aliases_lost else {}
+    part = {} if parsed.complete else {"complete": False}
     text = json.dumps(
-        {"source": parsed.source, "has_aliases": parsed.has_aliases, **lost, **filled, **notes}, default=str
+        {"source": parsed.source, "has_aliases": parsed.has_aliases, **lost, **part, **filled, **notes}, default=str
     )
     return dict(json.loads(text))
 

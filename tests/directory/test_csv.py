@@ -2,6 +2,7 @@
 refused. Of warnings the pair holds how they begin."""
 
 import json
+import os
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tasks.directory.model import (
     REJECT_SCHEMA,
     Parsed,
 )
+from tasks.directory.reading import read_files
 from tasks.directory.recognise import read_export
 from tasks.errors import ExportRefused, SettingsError
 from tasks.settings import DEFAULTS, Settings
@@ -57,6 +59,7 @@ def told(part: Parsed) -> dict[str, Any]:
         "family": part.family,
         "has_aliases": part.has_aliases,
         **({"aliases_lost": True} if part.aliases_lost else {}),
+        **({} if part.complete else {"complete": False}),
         **{name: rows for name, rows in frames.items() if rows},
         "warnings": list(part.warnings),
     }
@@ -255,8 +258,32 @@ def test_files_folders_and_zips_in_any_mix(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_bytes(b"d")
     found = list(expand([tmp_path / "d.csv", tmp_path / "all"]))
     assert found == [
-        ("d.csv", b"d"), ("a.zip/one", b"1"), ("a.zip/two/three", b"3"), ("broken.zip", b"PK\x03\x04"), ("b.csv", b"b"),
+        ("d.csv", b"d"), ("all/a.zip/one", b"1"), ("all/a.zip/two/three", b"3"), ("all/broken.zip", b"PK\x03\x04"),
+        ("all/inner/b.csv", b"b"),
     ]  # fmt: skip
+
+
+def test_what_is_no_readable_file_is_refused_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_BYTES", 100)
+    os.mkfifo(tmp_path / "a-pipe")
+    (tmp_path / "large.csv").write_bytes(bytes(101))
+    (tmp_path / "users.csv").write_bytes(USERS + PERSON)
+    exports, refused = read_files([tmp_path], Settings(home=tmp_path))
+    assert [each.file_name.partition("/")[2] for each in exports] == ["users.csv"]
+    assert [each.reason.partition("/")[2] for each in refused] == [
+        "a-pipe is no file that can be read, or a folder that cannot be listed.",
+        "large.csv is larger than any export. Take it away.",
+    ]
+
+
+def test_other_headers_make_the_same_file_news(tmp_path: Path) -> None:
+    (tmp_path / "users.csv").write_bytes(USERS + PERSON)
+    digests = []
+    for headers in ("header,field\nA,upn\n", "header,field\nA,upn\n", "header,field\nB,upn\n"):
+        (tmp_path / FILE).write_text(headers)
+        exports, _ = read_files([tmp_path / "users.csv"], Settings(home=tmp_path))
+        digests += [each.digest for each in exports]
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_a_path_that_is_not_there_is_refused_before_anything_is_read(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Imports into a real store: snapshots, what they refuse, and what alerts then say about people and devices."""
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from tasks.database import Store
 from tasks.directory.imports import Export, import_exports
 from tasks.groups import count_people
 from tasks.ledger import begin
+from tasks.settings import Settings
 from tasks.summary import Summary
 from tests.directory.by_hand import device, devices, person, users
 from tests.scans import HOUR, START, begun, load, scan, source
@@ -24,9 +26,10 @@ STAFF = [person(name) for name in ("cleo", "dora", "emil", "finn", "gina", "hugo
 ANN = person("ann", "a.lee@contoso.example")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    made = begun(tmp_path)
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with scans, which each test gets a copy of."""
+    made = begun(tmp_path_factory.mktemp("loaded"))
     load(made, [[
         scan(0, recipient="ann@contoso.example", file_name="1"),
         scan(1, recipient="a.lee+news@contoso.example", file_name="2"),
@@ -35,7 +38,12 @@ def store(tmp_path: Path) -> Store:
         scan(4, recipient="x@elsewhere.example", file_name="5"),
         scan(5, "safe", recipient="dora@contoso.example", file_name="6"),
     ]])  # fmt: skip
-    return made
+    return made.settings.home
+
+
+@pytest.fixture
+def store(loaded: Path, tmp_path: Path) -> Store:
+    return Store(Settings(home=shutil.copytree(loaded, tmp_path / "home")))
 
 
 def bring(store: Store, *exports: Export, now: Any = NOW, **how: Any) -> list[str]:
@@ -138,6 +146,51 @@ def test_a_cut_short_export_is_refused_unless_confirmed(store: Store) -> None:
     assert ask(store, "SELECT count(*) FROM directory_users WHERE gone_at IS NOT NULL") == [(2,)]
 
 
+def test_a_part_of_an_export_takes_nobody_away(store: Store) -> None:
+    bring(store, staff())
+    assert bring(store, users(*STAFF, complete=False), now=NOW + DAY) == ["refused"]
+    (warnings,) = ask(store, "SELECT warnings[-1] FROM directory_imports WHERE state = 'refused'")
+    assert "a part of an export only" in warnings[0]
+    assert bring(store, staff(person("kim"), complete=False), now=NOW + DAY) == ["imported"], "nobody is missing"
+
+
+def test_of_a_file_all_or_nothing_is_taken(store: Store) -> None:
+    bring(store, staff())
+    both = [users(ANN), devices(device("pc-1", "ann"))]
+    for each in both:
+        each.file_name = "mixed.json"
+    other = replace(devices(device("pc-2", "dora")), file_name="other.json")
+    told = import_exports(store, "default", [*both, other], NOW)
+    assert [each.state for each in told] == ["refused"] * 3
+    assert [each.reason for each in told[1:]] == ["It comes with mixed.json, which is refused."] * 2
+    assert ask(store, "SELECT count(*) FROM directory_devices") == [(0,)]
+
+
+def test_half_of_a_source_is_refused_where_the_other_half_may_be_unreadable(store: Store) -> None:
+    one, other = users(ANN, *STAFF), replace(users(person("kim")), file_name="second.json")
+    bring(store, one, other)
+    news = users(ANN, *STAFF, person("lena"))
+    (told,) = import_exports(store, "default", [news], NOW + DAY, unread=["broken.json"])
+    assert (told.state, "may be broken.json" in (told.reason or "")) == ("refused", True)
+    assert bring(store, news, other, now=NOW + DAY, unread=["broken.json"]) == ["imported", "imported"]
+
+
+def test_another_domain_alias_takes_effect_without_news(store: Store) -> None:
+    bring(store, staff())
+    assert import_exports(store, "default", [], NOW + DAY) == []
+    asked = "SELECT match_state, match_rule FROM alerts WHERE file_name = '5'"
+    assert ask(store, asked) == [("unmatched", None)]
+    load(store, [[scan(7, recipient="ann@elsewhere.example", file_name="9")]])
+    other = Store(Settings(home=store.settings.home, domain_aliases="elsewhere.example=contoso.example"))
+    assert bring(other, staff(), now=NOW + DAY) == ["unchanged"]
+    assert ask(other, "SELECT match_rule FROM alerts WHERE file_name = '9'") == [("primary, domain alias",)]
+    before = everything(other)
+    assert bring(other, staff(), now=NOW + DAY) == ["unchanged"]
+    assert everything(other) == before
+    assert import_exports(store, "default", [], NOW + DAY) == [], "the former settings again, and no files"
+    assert ask(store, "SELECT match_rule FROM alerts WHERE file_name = '9'") == [(None,)]
+
+
 def test_one_source_refused_does_not_stop_another(store: Store) -> None:
     bring(store, staff())
     assert bring(store, users(ANN), devices(device("pc-1", "ann"))) == ["refused", "imported"]
@@ -229,7 +282,10 @@ def test_health_tells_how_old_the_directory_is(store: Store) -> None:
     summary = Summary(directory_days=begin(store, source(), datetime.now(UTC)).directory_days)
     assert f"The directory is {hours // 24} days old" in (completed(summary).message or "")
     assert f"{hours // 24} days old" in "".join(map(str, health_errors(health(store))))
-    bring(store, staff(person("kim")), now=datetime.now(UTC) - 6 * DAY)
+    bring(store, devices(device("pc-1", "ann")), now=datetime.now(UTC))
+    assert ask(store, "SELECT directory_age_hours FROM connector_health") == [(hours,)], "devices tell of no people"
+    other = replace(users(person("kim")), parsed=replace(users(person("kim")).parsed, source="ad-users"))
+    bring(store, other, now=datetime.now(UTC) - 6 * DAY)
     assert begin(store, source(), datetime.now(UTC)).directory_days == 0
     assert health_errors(health(store)) == []
     assert not any("days old" in reason for (reason,) in ask(store, "SELECT reason FROM unmatched_recipients"))

@@ -9,12 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.directory import graph_json
+from tasks.directory.headers import load_headers
 from tasks.directory.model import Parsed
 from tasks.errors import ExportRefused
+from tasks.settings import DEFAULTS, Settings
 from tests.directory.parsed_pairs import assert_valid, expected, exports, told
 
 FOLDER = Path(__file__).with_name("json")
 EXPORTS = exports(FOLDER)
+HEADERS = load_headers(Settings(home=DEFAULTS))
 READABLE = [path for path in EXPORTS if "refused" not in expected(path)]
 
 
@@ -22,7 +25,7 @@ READABLE = [path for path in EXPORTS if "refused" not in expected(path)]
 def test_an_export_becomes_what_its_pair_says(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     try:
-        parts = graph_json.read(text, path.name)
+        parts = graph_json.read(text, path.name, HEADERS)
     except ExportRefused as refusal:
         assert {"refused": str(refusal)} == expected(path)
         return
@@ -35,7 +38,7 @@ def test_a_pull_and_a_file_say_the_same() -> None:
         {"id": "1", "userPrincipalName": "a@contoso.example", "proxyAddresses": ["SMTP:a@contoso.example"]},
         {"id": "2", "userPrincipalName": 5},
     ]
-    (filed,) = graph_json.read(json.dumps({"@odata.context": "x#users", "value": records}), "x")
+    (filed,) = graph_json.read(json.dumps({"@odata.context": "x#users", "value": records}), "x", HEADERS)
     assert told(filed) == told(graph_json.users(records))
 
 
@@ -58,7 +61,7 @@ def test_every_envelope_says_the_same() -> None:
         "one after the other": "\n".join(json.dumps(each, indent=2) for each in users),
         "with BOM": "\ufeff" + json.dumps(users),
     }
-    read = {name: [told(each) for each in graph_json.read(text, name)] for name, text in envelopes.items()}
+    read = {name: [told(each) for each in graph_json.read(text, name, HEADERS)] for name, text in envelopes.items()}
     assert len(read["bare"][0]["objects"]) == 3
     for name, parts in read.items():
         assert parts == read["bare"], name
@@ -67,7 +70,7 @@ def test_every_envelope_says_the_same() -> None:
 def test_what_is_cut_short_is_refused_with_its_place() -> None:
     text = json.dumps([{"id": "1", "userPrincipalName": "a@contoso.example"}], indent=1)
     with pytest.raises(ExportRefused, match=r"^a\\x1b\.json, line 3, column \d+: not JSON"):
-        graph_json.read(text[: text.index("userPrincipalName") - 5], "a\x1b.json")
+        graph_json.read(text[: text.index("userPrincipalName") - 5], "a\x1b.json", HEADERS)
 
 
 values = st.recursive(
@@ -109,6 +112,6 @@ def test_any_damage_is_read_or_refused(data: st.DataObject) -> None:
 
 def _read_or_refused(text: str) -> None:
     try:
-        assert_valid(graph_json.read(text, "export.json"))
+        assert_valid(graph_json.read(text, "export.json", HEADERS))
     except ExportRefused as refusal:
         assert str(refusal).startswith("export.json")

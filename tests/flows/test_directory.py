@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
-from flows.directory import directory_import
+from flows.directory import directory_import, outcome
+from flows.directory_table import sentence
 from tasks.connectors import remove, save_connector
 from tasks.database import Store
 from tasks.directory import drop
+from tasks.directory.imports import import_exports
+from tasks.directory.reading import read_files
 from tasks.settings import DEFAULTS, Settings
 from tests.entra.asking import connector_of, group, guid, user
 from tests.entra.graph import Graph, serve
@@ -36,22 +39,43 @@ def files(result: Any) -> dict[str, str]:
     return {each["file"]: each["state"] for each in counts["files"]}
 
 
-def test_the_command_names_what_each_file_was(command: Command, home: Path) -> None:
+def test_the_demo_company_is_imported_and_the_same_again_changes_nothing(command: Command, home: Path) -> None:
     first = command("import-directory", str(EXPORTS))
     assert first.status == 0, first.err
-    assert 'Entra "Download users" CSV' in first.out
+    assert '✔ demo/entra-users.csv (Entra "Download users" CSV): 24 people, 0 devices, 30 addresses, 0 ' in first.out
     assert ask(home, "SELECT count(*) FROM directory_imports") == [(len(list(EXPORTS.iterdir())),)]
-    again = json.loads(command("import-directory", str(EXPORTS), "--json").out)
-    assert {each["state"] for each in again["files"]} == {"unchanged"}
-
-
-def test_the_demo_company_has_every_kind_of_evidence_and_entity(command: Command, home: Path) -> None:
-    assert command("import-directory", str(EXPORTS)).status == 0
     kinds = {kind for (kind,) in ask(home, "SELECT DISTINCT kind FROM directory_users")}
     assert kinds >= {"person", "shared", "group", "guest"}
     evidence = {each for (each,) in ask(home, "SELECT DISTINCT evidence FROM directory_device_users")}
     assert evidence >= {"primary_user", "registered", "affinity", "managed_by"}
     assert ask(home, "SELECT max(len(sources)) >= 3 FROM directory_users") == [(True,)]
+    again = json.loads(command("import-directory", str(EXPORTS), "--json").out)
+    assert {each["state"] for each in again["files"]} == {"unchanged"}
+
+
+def test_every_file_ends_as_one_sentence(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    number = "00000000-0000-4000-8000-00000000000{}".format
+    lines = [f"{name}@contoso.example,{name},{each}" for name, each in (("a", number(1)), ("b", "x"), ("c", "y"))]
+    (folder / "a.csv").write_text("\n".join(["userPrincipalName,displayName,id", *lines, ""]))
+    dora = {"id": number(4), "userPrincipalName": "d@contoso.example", "proxyAddresses": []}
+    (folder / "b.json").write_text(json.dumps([dora, {**dora, "id": 5}, {"id": number(6), "deviceId": number(7)}]))
+    (folder / "c.json").write_text('[{"id": "1"')
+    (folder / "d.csv").write_text("colour,size\nred,3\n")
+    exports, refused = read_files([folder], Settings(home=home))
+    state = outcome(import_exports(Store(Settings(home=home)), "default", exports, datetime.now(UTC)), refused)
+    files = getattr(state.result(raise_on_failure=False), "counts")["files"]  # noqa: B009
+    assert [sentence(each).plain for each in files] == [
+        "✔ in/a.csv (Entra users by PowerShell CSV (Get-MgUser, Get-EntraUser, Get-AzureADUser)): 1 person, 0 devices, "
+        "1 address, 2 rejected (the object id is no GUID (lines 3, 4)), 1 warning",
+        "✔ in/b.json (Microsoft Graph users, Microsoft Graph devices): 1 person, 1 device, 1 address, 1 rejected "
+        "(Expected `str | null`, got `int` (record 2)), 1 warning",
+        "✘ in/c.json, line 1, column 12: not JSON (Expecting ',' delimiter). The file is damaged or cut short; export "
+        "it again. Refused: it changes nothing.",
+        "✘ in/d.csv, line 1: the header is not that of a known export: colour, size. If the columns only have other "
+        "names, add them to directory_headers.csv in the home. Refused: it changes nothing.",
+    ]
 
 
 def test_a_file_that_cannot_be_read_is_refused_by_itself(command: Command, home: Path, tmp_path: Path) -> None:

@@ -69,6 +69,8 @@ ALTER TABLE internal.connectors ADD COLUMN polling BOOLEAN;
 -- Directory: what more its exports tell.
 ALTER TABLE internal.directory_imports ADD COLUMN aliases_lost BOOLEAN DEFAULT false;
 ALTER TABLE internal.source_devices ADD COLUMN ad_guid VARCHAR;
+-- By which settings all recipients of a tenant were looked up: with other ones they have to be looked up again.
+CREATE TABLE internal.correlated (tenant VARCHAR NOT NULL, settings VARCHAR NOT NULL);
 
 -- Notices: what happened to a group or a connector and is to be told. Written in the transaction of the change, told
 -- after its commit; told_with is the id of the event that tells it, fixed before it is sent, so that what is sent again
