@@ -16,15 +16,16 @@ def next_objects(stored: pl.DataFrame, seen: pl.DataFrame, key: str, at: datetim
     """
     moment = pl.lit(at, stored.schema["first_seen_at"])
     kept = [name for name in stored.columns if name not in seen.columns]
-    known = stored.select(key, *kept)
-    # Nothing is known of a new source: a join would only copy all of it.
-    nulls = [pl.lit(None, known.schema[name]).alias(name) for name in kept]
-    rows = seen.with_columns(nulls) if stored.is_empty() else seen.join(known, on=key, how="left")
-    now = rows.with_columns(
+    # Only the keys are joined, and nothing of `stored` stays that need not: each would copy or hold all of its columns.
+    known = seen.select(key).join(stored.select(key, *kept), on=key, how="left", maintain_order="left")
+    now = seen.with_columns(known.select(kept)).with_columns(
         first_seen_at=pl.coalesce("first_seen_at", moment), seen_at=moment, gone_at=pl.lit(None, moment_type(stored))
     )
-    gone = stored.join(seen, on=key, how="anti").with_columns(gone_at=pl.coalesce("gone_at", moment))
-    return pl.concat([now.select(stored.columns), gone])
+    gone = stored.select(key).join(seen.select(key), on=key, how="anti")
+    if gone.is_empty():
+        return now.select(stored.columns)
+    left = stored.join(gone, on=key, how="semi").with_columns(gone_at=pl.coalesce("gone_at", moment))
+    return pl.concat([now.select(stored.columns), left])
 
 
 def next_facts(stored: pl.DataFrame, seen: pl.DataFrame, at: datetime) -> pl.DataFrame:
@@ -40,11 +41,10 @@ def next_facts(stored: pl.DataFrame, seen: pl.DataFrame, at: datetime) -> pl.Dat
     seen = seen.select(fact)
     if seen.is_duplicated().any():
         seen = seen.unique(maintain_order=True)
-    new = seen.join(current, on=fact, how="anti", nulls_equal=True)
+    told = seen.join(current, on=fact, how="left", nulls_equal=True, maintain_order="left")["valid_from"]
+    now = seen.with_columns(valid_from=told.fill_null(since), gone_at=pl.lit(None, kind)).select(stored.columns)
     over = current.join(seen, on=fact, how="anti", nulls_equal=True).with_columns(gone_at=pl.lit(at, kind))
-    still = current.join(seen, on=fact, how="semi", nulls_equal=True)
-    new = new.with_columns(valid_from=pl.lit(since, kind), gone_at=pl.lit(None, kind)).select(stored.columns)
-    return pl.concat([ended, over, still, new])
+    return pl.concat([each for each in (ended, over) if not each.is_empty()] + [now])
 
 
 def share_gone(stored: pl.DataFrame, seen: pl.DataFrame, key: str) -> float:

@@ -120,7 +120,7 @@ ROWS = st.lists(
 )  # fmt: skip
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(ROWS, st.randoms(use_true_random=False))
 def test_order_does_not_matter_ids_stay_and_no_device_has_two_device_ids(rows: list[Row], chance: Any) -> None:
     rows = [{**row, "device_key": str(place), "first_seen_at": SEEN} for place, row in enumerate(rows)]

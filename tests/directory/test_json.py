@@ -93,13 +93,13 @@ records = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(records | values, max_size=4))
 def test_any_json_is_read_or_refused(document: list[Any]) -> None:
     _read_or_refused(json.dumps(document))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_any_damage_is_read_or_refused(data: st.DataObject) -> None:
     text = data.draw(st.sampled_from(READABLE)).read_text(encoding="utf-8")

@@ -58,13 +58,13 @@ LINES = (
 )  # fmt: skip
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from(LINES) | st.text(max_size=12), max_size=25))
 def test_any_lines_are_read_or_refused(lines: list[str]) -> None:
     _read_or_refused("\n".join(lines))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_any_damage_is_read_or_refused(data: st.DataObject) -> None:
     text = _text(data.draw(st.sampled_from(READABLE)))

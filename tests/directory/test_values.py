@@ -71,13 +71,13 @@ addresses = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.text() | addresses, min_size=1, max_size=20))
 @example(["a@bücher.example。", "smtp:smtp:a@b", "Σ@b.c", "İ@b.c", "a@İ.example", "a@b。", "ΑΣ@ΑΣ.example"])
 def test_the_key_of_a_key_is_itself(texts: list[str]) -> None:
     once = keys(*texts)
     assert keys(*once) == once  # type: ignore[arg-type]
-    assert keys(*texts) == [key for text in texts for key in keys(text)]
+    assert keys(texts[-1]) == once[-1:], "whatever stands beside it"
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,20 @@ def test_one_form_for_many(rule: Rule, texts: tuple[str | None, ...], outcomes: 
     assert of(rule, *texts) == outcomes
 
 
-@given(st.binary(min_size=16, max_size=16).filter(any))
-def test_a_guid_is_the_same_however_it_is_written(value: bytes) -> None:
-    text = ids.guid_of_bytes(value)
-    assert text == str(UUID(bytes_le=value))
-    assert of(ids.guid, text, text.upper(), f"X'{value.hex()}'", _base64(value)) == [text] * 4
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.binary(min_size=16, max_size=16).filter(any), min_size=1, max_size=20))
+def test_a_guid_is_the_same_however_it_is_written(values: list[bytes]) -> None:
+    texts = [str(UUID(bytes_le=value)) for value in values]
+    assert [ids.guid_of_bytes(value) for value in values] == texts
+    written = [
+        form
+        for text, value in zip(texts, values, strict=True)
+        for form in (text, text.upper(), f"X'{value.hex()}'", _base64(value))
+    ]
+    assert of(ids.guid, *written) == [text for text in texts for _ in range(4)]
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**48 - 1), st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=15))
 def test_a_sid_is_the_same_however_it_is_written(authority: int, parts: list[int]) -> None:
     value = (
@@ -187,12 +194,15 @@ def test_a_sid_is_the_same_however_it_is_written(authority: int, parts: list[int
     assert ids.sid_of_bytes(value[:-1]) is None
 
 
-@given(st.binary(max_size=80))
-def test_no_bytes_are_a_failure(value: bytes) -> None:
-    ids.sid_of_bytes(value)
-    ids.guid_of_bytes(value)
-    of(ids.sid, f"X'{value.hex()}'", _base64(value))
-    of(ids.guid, f"X'{value.hex()}'", _base64(value))
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.binary(max_size=80), min_size=1, max_size=20))
+def test_no_bytes_are_a_failure(values: list[bytes]) -> None:
+    written = [form for value in values for form in (f"X'{value.hex()}'", _base64(value))]
+    for rule in (ids.sid, ids.guid):
+        assert len(of(rule, *written)) == len(written)
+    for value in values:
+        assert ids.sid_of_bytes(value) is None or value[0] == 1
+        assert (ids.guid_of_bytes(value) is not None) == (len(value) == 16)
 
 
 def _base64(value: bytes) -> str:
@@ -247,7 +257,7 @@ RULES = (
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.text() | st.from_regex(r"[0-9:./T \-]{4,30}[ZzAPM]*", fullmatch=True), max_size=10))
 def test_no_text_is_a_failure(texts: list[str]) -> None:
     for rule in RULES:
