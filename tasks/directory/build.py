@@ -52,11 +52,15 @@ class Built(NamedTuple):
         return Directory(self.addresses, self.people, sources, self.own_domains["domain"])
 
 
-def imported(sources: Sources, parsed: list[Parsed], at: datetime) -> Sources:
-    """The sources after complete imports: each one that `parsed` names is a new snapshot, the others stay."""
+def imported(stored: dict[str, pl.DataFrame], parsed: list[Parsed], at: datetime) -> Sources:
+    """The sources after complete imports: each one that `parsed` names is a new snapshot, the others stay.
+
+    Takes the frames of `stored` (by field of Sources) out of it, so that each is freed as soon as it is used.
+    """
     names = sorted({each.source for each in parsed})
     renewed = []
-    for field, frame in zip(Sources._fields, sources, strict=True):
+    for field in Sources._fields:
+        frame = stored.pop(field)
         told = {name: pl.concat([getattr(each, field) for each in parsed if each.source == name]) for name in names}
         others = frame.filter(~pl.col("source").is_in(names))
         renewed.append(pl.concat([others, *(_renewed(frame, field, name, seen, at) for name, seen in told.items())]))

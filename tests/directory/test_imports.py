@@ -175,6 +175,14 @@ def test_half_of_a_source_is_refused_where_the_other_half_may_be_unreadable(stor
     assert bring(store, news, other, now=NOW + DAY, unread=["broken.json"]) == ["imported", "imported"]
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_order_of_files_does_not_matter(store: Store, backwards: bool) -> None:
+    old = replace(users(person("ann", display_name="Ann Lee")), file_name="users-1.json")
+    new = replace(users(person("ann", display_name="Ann Moss"), person("kim")), file_name="users-2.json")
+    bring(store, *((new, old) if backwards else (old, new)))
+    assert ask(store, "SELECT display_name FROM directory_users ORDER BY ALL") == [("Ann Moss",), ("Kim",)]
+
+
 def test_another_domain_alias_takes_effect_without_news(store: Store) -> None:
     bring(store, staff())
     assert import_exports(store, "default", [], NOW + DAY) == []
