@@ -4,7 +4,7 @@
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,7 +12,11 @@ from flows import prefect_api
 from flows.options import Home, Json
 from flows.terminal import confirmed, out, print_json, say, working
 from tasks.errors import AlertsError
+from tasks.existing import must_exist
 from tasks.settings import load_settings
+
+if TYPE_CHECKING:
+    from tasks.database import Store
 
 Apply = Annotated[bool, typer.Option("--apply", help="Make the change. Without it, it is only shown.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the change.")]
@@ -55,11 +59,10 @@ def regroup(
 
     given = (group_by, gap_hours, span_hours)
 
-    def plan() -> dict[str, Any]:
-        from tasks.database import Store
+    def plan(store: "Store") -> dict[str, Any]:
         from tasks.regroup import regrouped
 
-        return regrouped(Store(load_settings()), *given, apply=False)
+        return regrouped(store, *given, apply=False)
 
     def question(counts: dict[str, Any]) -> str | None:
         changes = counts["alerts_moved"] or counts["alerts_rekeyed"]
@@ -87,18 +90,16 @@ def replay(
 
     chosen: list[Any] = [each.value for each in what or ()]
 
-    def plan() -> dict[str, Any]:
-        from flows.replay import replay_now
-        from tasks.database import Store
+    def plan(store: "Store") -> dict[str, Any]:
+        from flows.replay import replay_now  # connectors say what scans without a verdict count as
 
-        return replay_now(Store(load_settings()), chosen, apply=False)
+        return replay_now(store, chosen, apply=False)
 
     def question(counts: dict[str, Any]) -> str | None:
         if not counts["changes"]:
             return None
         return f"Change {counts['scans_changed']:,} scans and accept {counts['rejects_accepted']:,} rejects?"
 
-    prefect_api.load(load_settings().home)  # connectors say what scans without a verdict count as
     options = {"apply": apply, "yes": yes, "as_json": as_json, "needs_api": True}
     _planned("replay", (chosen,), plan, replay_page, question, **options)
 
@@ -110,11 +111,10 @@ def retention(apply: Apply = False, yes: Yes = False, as_json: Json = False, hom
     """
     from flows.history_tables import retention_page
 
-    def plan() -> dict[str, Any]:
-        from tasks.database import Store
+    def plan(store: "Store") -> dict[str, Any]:
         from tasks.retention import retained
 
-        return retained(Store(load_settings()), apply=False)
+        return retained(store, apply=False)
 
     def question(counts: dict[str, Any]) -> str | None:
         total = sum(counts["removed"].values())
@@ -126,7 +126,7 @@ def retention(apply: Apply = False, yes: Yes = False, as_json: Json = False, hom
 def _planned(
     name: str,
     given: tuple[Any, ...],
-    plan: Callable[[], dict[str, Any]],
+    plan: Callable[["Store"], dict[str, Any]],
     page: Show,
     question: Callable[[dict[str, Any]], str | None],
     *,
@@ -136,8 +136,14 @@ def _planned(
     needs_api: bool = False,
 ) -> None:
     """Show the plan; with `apply`, ask, run the flow of that name, and show what it did."""
+    from tasks.database import Store
+
+    store = Store(load_settings())
+    must_exist(store)  # before a server is started for it
+    if needs_api:
+        prefect_api.load(store.settings.home)
     with prefect_api.asking("Looking at what is stored") if needs_api else working("Looking at what is stored"):
-        counts = plan()
+        counts = plan(store)
     asked = question(counts)
     if apply and asked:
         if not as_json:

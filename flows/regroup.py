@@ -4,15 +4,10 @@ from typing import Annotated, Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows import events
-from flows.pull import RunFailed
-from tasks.database import Store
-from tasks.errors import AlertsError
+from flows.changing import changed
 from tasks.regroup import regrouped
-from tasks.settings import load_settings
 
 GroupBy = Literal["hash", "hash+priority", "hash+response", "hash+priority+response"]
 Hours = Annotated[int, Field(ge=0)]
@@ -35,13 +30,9 @@ def regroup(
         span_hours: An alert this long after the group's first still joins; 0 means no limit.
         apply: Change the groups, in one transaction. Without it nothing is changed.
     """
-    try:
-        store = Store(load_settings())
-        counts = regrouped(store, group_by, gap_hours, span_hours, apply=apply)
-        if apply:
-            events.after_change(store)
-    except AlertsError as error:
-        return Failed(message=str(error), data=RunFailed(str(error), {}))
     verb = "became" if apply else "would become"
-    says = f"{counts['groups_before']} groups {verb} {counts['groups_after']}; {counts['alerts_moved']} alerts move."
-    return Completed(message=says, data=counts)
+    return changed(
+        lambda store: regrouped(store, group_by, gap_hours, span_hours, apply=apply),
+        lambda n: f"{n['groups_before']} groups {verb} {n['groups_after']}; {n['alerts_moved']} alerts move.",
+        apply=apply,
+    )

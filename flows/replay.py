@@ -9,18 +9,14 @@ from uuid import UUID
 import polars as pl
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
 
-from flows import events
-from flows.pull import RunFailed
+from flows.changing import changed
 from tasks.connector import PolledConnector
 from tasks.connectors import list_connectors
 from tasks.database import Store
-from tasks.errors import AlertsError
 from tasks.priority import load_maps
 from tasks.remap import Reading
 from tasks.replay import WHAT, Means, What, replayed
-from tasks.settings import load_settings
 from tasks.stage import Again
 
 
@@ -33,16 +29,12 @@ def replay(what: list[What] | None = None, apply: bool = False) -> State[Any]:
             stored scans. Empty: all of them.
         apply: Change what is stored, in one transaction. Without it nothing is changed.
     """
-    try:
-        store = Store(load_settings())
-        counts = replay_now(store, what, apply=apply)
-        if apply:
-            events.after_change(store)
-    except AlertsError as error:
-        return Failed(message=str(error), data=RunFailed(str(error), {}))
     verb = "changed" if apply else "would change"
-    says = f"{counts['scans_changed']} scans {verb}; {counts['rejects_accepted']} rejects are accepted."
-    return Completed(message=says, data=counts)
+    return changed(
+        lambda store: replay_now(store, what, apply=apply),
+        lambda n: f"{n['scans_changed']} scans {verb}; {n['rejects_accepted']} rejects are accepted.",
+        apply=apply,
+    )
 
 
 class Known(NamedTuple):

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 
-from flows.pull import RunFailed
+from flows.changing import failed
 from tasks import allow_list
 from tasks.database import Store
 from tasks.errors import AlertsError
@@ -71,7 +71,7 @@ def triage(
                 return _counted(len(found), found["group_id"].n_unique())
             decided = decide(store, decision, found=found)
     except AlertsError as error:
-        return _failed(error)
+        return failed(error)
     says = f"{decided.alerts} alerts of {len(decided.groups)} groups are {status.replace('_', ' ')}."
     return Completed(message=says, data={**decided._asdict(), "decision_id": str(decided.decision_id)})
 
@@ -116,7 +116,7 @@ def allow_list_flow(
             )
         entry_id, hidden = allow_list.add(store, entry)
     except AlertsError as error:
-        return _failed(error)
+        return failed(error)
     return Completed(message=f"It hides {words_of(hidden)}.", data={"entry_id": str(entry_id), **hidden._asdict()})
 
 
@@ -133,7 +133,3 @@ def words_of(hidden: Hidden) -> str:
 def _counted(alerts: int, groups: int) -> State[Any]:
     says = f"{alerts} alerts of {groups} groups would change. Start it again with `confirm` to decide on them."
     return Completed(name="Counted", message=says, data={"alerts": alerts, "groups": groups})
-
-
-def _failed(error: AlertsError) -> State[Any]:
-    return Failed(message=str(error), data=RunFailed(str(error), {}))

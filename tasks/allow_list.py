@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import polars as pl
 
 from tasks.errors import EntryRefused
+from tasks.existing import existing
 from tasks.suppression import Hidden, end, end_due, hide, named, would_hide
 from tasks.untrusted import plain
 
@@ -43,14 +44,14 @@ class Ended(NamedTuple):
 
 def would_hide_now(store: "Store", entry: Entry) -> Hidden:
     """How many stored alerts an entry would hide. Raises EntryRefused where it cannot be added."""
-    with store.transaction() as transaction:
+    with existing(store) as transaction:
         entry = _checked(transaction, entry, datetime.now(UTC))
         return would_hide(transaction, named(transaction, entry.tenant, entry.kind, entry.value))
 
 
 def add(store: "Store", entry: Entry) -> tuple[UUID, Hidden]:
     """Add an entry and hide what it names, now and in every later load. Returns when that is published."""
-    with store.transaction() as transaction:
+    with existing(store) as transaction:
         now = datetime.now(UTC)
         end_due(transaction, now)
         added = write_entry(transaction, entry, now)
@@ -72,7 +73,7 @@ def write_entry(transaction: "Transaction", entry: Entry, now: datetime) -> tupl
 
 def remove(store: "Store", asked: list[str]) -> Ended:
     """End entries by id or the beginning of it: what they hid is shown again. Returns when that is published."""
-    with store.transaction() as transaction:
+    with existing(store) as transaction:
         now = datetime.now(UTC)
         end_due(transaction, now)
         entries = [_one(transaction, each) for each in asked]
@@ -84,7 +85,7 @@ def remove(store: "Store", asked: list[str]) -> Ended:
 
 def active_id(store: "Store", entry: Entry) -> str:
     """Id of the active entry with this kind and value. Raises EntryRefused."""
-    with store.transaction() as transaction:
+    with existing(store) as transaction:
         known = _active(transaction, entry._replace(value=_normalised(entry)), datetime(1970, 1, 1, tzinfo=UTC))
     if known is None:
         raise EntryRefused(f"No active entry hides the {entry.kind} '{plain(entry.value)}'. Nothing was changed.")

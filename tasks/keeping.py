@@ -20,6 +20,7 @@ PERIODS = {
     "low": "retention_low_days",
     "reject": "retention_reject_days",
     "window": "retention_window_days",
+    "notice": "retention_notice_days",
     "closed": "retention_closed_days",
     "gone": "retention_gone_days",
 }

@@ -26,6 +26,7 @@ REMOVED = {
     "low scans": ("low_scans",),
     "rejects": ("rejects",),
     "windows": ("windows",),
+    "told notices": ("notices",),
     "gone directory rows": DIRECTORY,
 }
 """Kind of what is removed → its tables."""

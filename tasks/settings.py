@@ -108,6 +108,9 @@ class Settings(BaseSettings):
     retention_window_days: int = Field(
         default=400, ge=0, description="days that attempted slices are kept; coverage always is; 0: for ever"
     )
+    retention_notice_days: int = Field(
+        default=90, ge=0, description="days that it is known of a change that people were told of it; 0: for ever"
+    )
     retention_closed_days: int = Field(
         default=730,
         ge=0,

@@ -12,6 +12,7 @@ import polars as pl
 
 from tasks.alerts import MOMENT
 from tasks.errors import TriageRefused
+from tasks.existing import existing
 from tasks.groups import refresh_status
 from tasks.resolving import resolve_alerts, resolve_groups
 from tasks.suppression import end_due
@@ -80,7 +81,7 @@ def find(store: "Store", chosen: Filter, decision: Decision) -> pl.DataFrame:
     conditions = ["a.shown", "a.status <> 'closed'"]
     conditions += [columns.get(name, f"a.{name} = ${name}") for name in wanted]
     values = {name: value.lower() if name.startswith(("file", "sender")) else value for name, value in wanted.items()}
-    with store.transaction() as transaction:
+    with existing(store) as transaction:
         seen = transaction.frame(f"{SEEN} WHERE {' AND '.join(conditions)}", values)
     found = seen.filter(changes(decision)).select("alert_id", "group_id")
     if found.is_empty():
@@ -101,7 +102,7 @@ def decide(
     Of what was found, alerts that somebody else has decided on like that in the meantime are left alone. Returns when
     the decision is published. Raises TriageRefused.
     """
-    with store.transaction() as transaction:
+    with existing(store) as transaction:
         now = datetime.now(UTC)
         decided = write_decision(transaction, decision, now, groups=groups, alerts=alerts, found=found)
         end_due(transaction, now)  # afterwards: nobody has seen yet what is shown again

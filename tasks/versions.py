@@ -31,6 +31,17 @@ MEANING = ("disposition", "dangerous", *JUDGED)
 LEVEL = pl.col("priority").replace_strict(LEVELS, return_dtype=pl.Int8)
 
 
+CHANGES = pl.Schema(
+    {
+        "scan_id": pl.String(),
+        "field": pl.String(),
+        "old_value": pl.String(),
+        "new_value": pl.String(),
+        "seen_at": MOMENT,
+    }
+)
+
+
 class Outcome(NamedTuple):
     """What to write, and the counts of the batch: accepted = new + changed + duplicates."""
 
@@ -39,7 +50,7 @@ class Outcome(NamedTuple):
     replaced: pl.DataFrame
     """scan_id of stored rows that these rows replace"""
     changes: pl.DataFrame
-    """scan_id, field, old_value, new_value, seen_at"""
+    """CHANGES"""
     new: int
     changed: int
     duplicates: int
@@ -54,6 +65,8 @@ def merge_versions(batch: pl.DataFrame, stored: pl.DataFrame, keep_low: bool, no
     seen = pl.col("scan_id").is_in(stored["scan_id"].implode()) | pl.col("scan_id").is_duplicated()
     mask = batch.select(seen).to_series()
     fresh, repeated = _born(batch.filter(~mask), keep_low, now), batch.filter(mask)
+    if repeated.is_empty():
+        return _all_new(fresh)
     chains = _chains(_without_same(repeated, stored, keep_low), stored, keep_low)
     rows = _latest(chains, now)
     raised = [fresh.filter(pl.col("raised_at").is_not_null()), rows.filter("rose")]
@@ -69,6 +82,14 @@ def merge_versions(batch: pl.DataFrame, stored: pl.DataFrame, keep_low: bool, no
         alerts=sum(map(len, raised)),
         high=sum(each.filter(pl.col("priority") == "high").height for each in raised),
     )
+
+
+def _all_new(fresh: pl.DataFrame) -> Outcome:
+    """The outcome where nothing was read before: most of a first look back."""
+    alerts = fresh.filter(pl.col("raised_at").is_not_null())
+    high = alerts.filter(pl.col("priority") == "high").height
+    nothing = fresh.select("scan_id").clear()
+    return Outcome(fresh, nothing, pl.DataFrame(schema=CHANGES), len(fresh), 0, 0, len(alerts), high)
 
 
 def _without_same(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:

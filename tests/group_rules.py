@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from tasks.ledger import Source
-from tests.scans import Reading, frame
+from tests.scans import Reading
 
 HOUR = timedelta(hours=1)
 DANGEROUS, LOW = {"malicious", "unsafe"}, {"safe"}
@@ -60,6 +60,14 @@ def sender_of(recipient: str) -> str:
     return f"{recipient}@evil.example"
 
 
+class Standing(NamedTuple):
+    """What a group's row keeps of its past: its status while it is hidden, and when and why it came back."""
+
+    status: str = "new"
+    reopened_at: tuple[bool, int] | None = None
+    reopened_by: str | None = None
+
+
 class Model:
     """The design's rules over all alerts there are, after each step of a history."""
 
@@ -73,14 +81,53 @@ class Model:
         self.entries: list[Entry] = []  # those that hide
         self.decided: dict[str, tuple[str, int]] = {}  # alert → status and the rank it had then
         self.removed: set[str] = set()
+        self.past: dict[str, Standing] = {}
+        self.begin((False, 0))
 
-    def load(self, of: Source, readings: list[Reading]) -> None:
-        names = frame(readings, of)["scan_id"].to_list()
+    def begin(self, moment: tuple[bool, int]) -> None:
+        """A step begins; moments sort by time."""
+        self.moment, self.groups_before = moment, dict(self.groups)
+        self.hidden_before = {name for name in self.groups if self.hides(name)}
+        self.changed: set[str] = set()  # scans whose reading is another one
+        self.raised: set[str] = set()  # … that became an alert or a more urgent one
+
+    def end(self) -> None:
+        """A step ends: closed groups that are not closed any more have come back."""
+        self.past = {group: self._present(group) for group in set(self.groups.values())}
+
+    def _present(self, group: str) -> Standing:
+        members, shown = self.members(group, shown=False), self.members(group)
+        names = {group, *(self.groups_before[name] for name in members if name in self.groups_before)}
+        origins = [self.past[name] for name in names if name in self.past]
+        status = self.status(group) if shown else self.past.get(group, Standing()).status
+        if shown and status == "closed":
+            return Standing(status)
+        if shown and any(each.status == "closed" for each in origins):
+            return Standing(status, self.moment, self._reason(shown, joined=len(origins) > 1))
+        earlier = [each for each in origins if each.reopened_at]
+        latest = max(earlier, key=lambda each: each.reopened_at or (False, 0), default=Standing())
+        return latest._replace(status=status)
+
+    def _reason(self, shown: list[str], *, joined: bool) -> str:
+        if any(name in self.changed and self._risen(name) for name in shown):
+            return "raised_priority"
+        if any(name in self.raised and name not in self.decided for name in shown):
+            return "new_alert"
+        if self.hidden_before & set(shown):
+            return "suppression_ended"
+        return "joined_group" if joined else "person"
+
+    def load(self, of: Source, names: list[str], readings: list[Reading]) -> None:
+        """`names`: the ids of what was read."""
         told = [(name, each) for name, each in zip(names, readings, strict=True) if name not in self.removed]
         for name, each in told:
             before = self.scans[name].verdicts if name in self.scans else ()
             key = (of.tenant, each["file_sha256"])
             self.scans[name] = Known(key, each["detected_at"], each["recipient"], (*before, each["verdict"]))
+            if before and before[-1] != each["verdict"]:
+                self.changed.add(name)
+            if self.scans[name].rank < min((RANKS[verdict] for verdict in before), default=RANKS["safe"]):
+                self.raised.add(name)
         fresh = [name for name, each in self.scans.items() if each.alert and name not in self.load_no]
         for name in sorted(fresh, key=self._place):
             self.load_no[name] = max(self.load_no.values(), default=0) + 1
@@ -105,9 +152,12 @@ class Model:
     def decide(self, group: str, status: str) -> None:
         self.decided |= {name: (status, self.scans[name].rank) for name in self.members(group)}
 
+    def _risen(self, name: str) -> bool:
+        """Whether it is more urgent than when somebody decided."""
+        return self.scans[name].rank < self.decided.get(name, ("new", 0))[1]
+
     def _status(self, name: str) -> str:
-        status, rank = self.decided.get(name, ("new", 0))
-        return status if self.scans[name].rank >= rank else "new"
+        return "new" if self._risen(name) else self.decided.get(name, ("new", 0))[0]
 
     def status(self, group: str) -> str:
         found = {self._status(name) for name in self.members(group)}
@@ -189,4 +239,6 @@ class Model:
             len(exposed - alerted),
             len(self.members(group, shown=False)) - len(members),
             self.status(group),
+            self.past[group].reopened_at,
+            self.past[group].reopened_by,
         )

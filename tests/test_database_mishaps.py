@@ -4,9 +4,6 @@ import gzip
 import os
 import random
 import shutil
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from errno import ENOSPC
@@ -18,7 +15,8 @@ import pytest
 from tasks import database, ledger, schema
 from tasks.database import Store
 from tasks.errors import StoreError
-from tasks.settings import CHECKOUT, Settings
+from tasks.settings import Settings
+from tests.processes import line, process
 from tests.scans import START, begun, content, load, load_into, rows, scan, source
 
 ALL = "SELECT count(*) FROM scans"
@@ -32,17 +30,6 @@ SUMS = """
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return begun(tmp_path)
-
-
-def process(script: str) -> "subprocess.Popen[str]":
-    """Python of its own, that says a line when it is where the test wants it."""
-    call = [sys.executable, "-c", textwrap.dedent(script)]
-    return subprocess.Popen(call, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT)
-
-
-def line(running: "subprocess.Popen[str]") -> str:
-    assert running.stdout is not None
-    return running.stdout.readline().strip()
 
 
 def test_a_writer_killed_at_any_moment_leaves_whole_slices(store: Store) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tasks import load as loading
 from tasks.database import Store
 from tasks.priority import load_maps
 from tasks.remap import Reading
@@ -152,11 +151,3 @@ def test_a_store_that_has_moved_on_is_planned_again(store: Store) -> None:
     load(store, [[scan(7, "safe")]], source())
     assert apply_replay(store, other, plan).kinds.filter("new_alert")["scans"].sum() == 4
     assert rows(store, "SELECT count(*) FROM scans WHERE priority = 'low'") == [(1,)]
-
-
-def test_what_dies_in_the_middle_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = content(store)
-    monkeypatch.setattr(loading, "update_exposures", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        replayed(store, means(store, priorities="clean,high,Own,true,own"), apply=True)
-    assert content(store) == before

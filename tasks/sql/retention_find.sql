@@ -21,6 +21,10 @@ WHERE raw IS NOT NULL AND detected_at < $raw_alert AND scan_id NOT IN (SELECT sc
 CREATE OR REPLACE TEMP TABLE going_rejects AS
 SELECT rowid AS id FROM internal.rejects WHERE last_seen_at < $reject;
 
+-- What waits to be told stays, however old.
+CREATE OR REPLACE TEMP TABLE going_notices AS
+SELECT rowid AS id FROM internal.notices WHERE told_at < $notice;
+
 -- Health is told from windows: a failure whose time nobody has read since stays, and what says when a connector last
 -- succeeded and how new its newest record is.
 CREATE OR REPLACE TEMP TABLE going_windows AS

@@ -1,6 +1,7 @@
 """The commands that apply other rules to what is stored: shown first, done once, by the flow of the same name."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.flows.command import Command
 from tests.flows.conftest import MakeSite
 from tests.flows.site import noon
 from tests.flows.site import scan as record
-from tests.scans import HOUR, begun, load, scan
+from tests.scans import HOUR, begun, load, rows, scan
 
 
 @pytest.fixture
@@ -42,6 +43,23 @@ def test_regroup_shows_then_does_and_a_second_time_finds_nothing(
     assert "nothing to change" in command(*asked, "--apply").err
     with store.reader() as reader:
         assert reader.rows("SELECT count(*) FROM alert_groups") == [(3,)]
+    noted = "SELECT count(*), count(told_at) FROM internal.notices WHERE cause = 'regroup'"
+    assert rows(store, noted) == [(2, 2)]  # told right after the commit
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "alerts", "group d0fb", "triage d0fb --status in_progress", "triage --priority high --status in_progress",
+        "allow-list list", "allow-list add sender a@b.example --reason x --yes", "allow-list remove d0fb",
+        "regroup", "replay", "retention --apply --yes",
+    ],
+)  # fmt: skip
+def test_a_mistyped_home_is_refused_and_not_made(call: str, tmp_path: Path, command: Command) -> None:
+    says = command(*call.split(), "--home", str(tmp_path / "mistyped"))
+    assert (says.status, says.out) == (1, "")
+    assert re.search(r"(There is no|does not exist yet)[^\n]*--home", says.err)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_replay_reads_rejects_and_applies_maps_as_the_connector_says(make_site: MakeSite, command: Command) -> None:

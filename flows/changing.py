@@ -1,0 +1,32 @@
+"""Flows that change what is stored when told to: the same beginning and end for all of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from flows import events
+from flows.pull import RunFailed
+from tasks.database import Store
+from tasks.errors import AlertsError
+from tasks.settings import load_settings
+
+Counts = dict[str, Any]
+
+
+def changed(work: Callable[[Store], Counts], says: Callable[[Counts], str], *, apply: bool) -> State[Any]:
+    """Do the work on this site's store; after a change, tell at once what of it is to be told."""
+    try:
+        store = Store(load_settings())
+        counts = work(store)
+        if apply:
+            events.after_change(store)
+    except AlertsError as error:
+        return failed(error)
+    return Completed(message=says(counts), data=counts)
+
+
+def failed(error: AlertsError) -> State[Any]:
+    """The end of a run that could not do what was asked."""
+    return Failed(message=str(error), data=RunFailed(str(error), {}))

@@ -1,0 +1,19 @@
+"""Python processes of their own, for what one process cannot show."""
+
+import subprocess
+import sys
+import textwrap
+
+from tasks.settings import CHECKOUT
+
+
+def process(script: str) -> "subprocess.Popen[str]":
+    """Python of its own, that says a line when it is where the test wants it."""
+    call = [sys.executable, "-c", textwrap.dedent(script)]
+    return subprocess.Popen(call, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT)
+
+
+def line(running: "subprocess.Popen[str]") -> str:
+    """The next line that it says; empty when it has ended."""
+    assert running.stdout is not None
+    return running.stdout.readline().strip()
