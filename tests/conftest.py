@@ -1,13 +1,16 @@
+import asyncio
 import gc
 import os
 import shutil
 from collections.abc import Iterator
 from functools import wraps
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import certifi
 import pytest
+import uvicorn.server
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -42,6 +45,18 @@ def new_stores_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Store, "_connect", connect)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def simulators_end_at_once() -> Iterator[None]:
+    """uvicorn looks ten times a second whether it is to end, and so each test with a simulator would wait twice."""
+
+    async def nap(seconds: float) -> None:
+        await asyncio.sleep(min(seconds, 0.01))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uvicorn.server, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": nap}))
         yield
 
 

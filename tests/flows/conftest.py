@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tasks import gate
-from tasks.connectors import remove, saved_names
+from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Simulator, Switches, World, serve
 from tests.flows.site import Clock, Site, connector, noon, save
 
@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def make_site(prefect_api: None, home: Path) -> Iterator[MakeSite]:
     """Starts a simulator with these records and saves a connector; its clock shows noon unless told otherwise."""
-    before = set(saved_names())
+    names: list[str] = []
     with ExitStack() as stack:
 
         def make(
@@ -44,13 +44,14 @@ def make_site(prefect_api: None, home: Path) -> Iterator[MakeSite]:
             world = records if isinstance(records, World) else World.of_records(records)
             world.clock = clock.now
             running = stack.enter_context(serve(Simulator(world, switches)))
-            name = f"account-{len(set(saved_names()) - before) + 1}"
+            name = f"account-{len(names) + 1}"
             site = Site(home, name, running, clock)
             if at_noon:
                 site.at(noon())
             save(name, connector(running, generation, **fields))
+            names.append(name)
             return site
 
         yield make
-    for name in set(saved_names()) - before:
-        remove(name)
+    for name in names:
+        MimecastConnector.delete(name, _sync=True)
