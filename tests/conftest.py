@@ -77,6 +77,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         PREFECT_API_SSL_CERT_FILE,
         PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_LOGGING_TO_API_ENABLED,
         temporary_settings,
     )
 
@@ -86,7 +87,11 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     # Every call of Prefect's API reads all authorities of the world, in 20 ms; nobody needs any of them here.
     authority = folder / "authority.pem"
     authority.write_text(Path(certifi.where()).read_text(encoding="utf-8").partition("-\n\n")[0] + "-\n")
-    own = {PREFECT_API_SSL_CERT_FILE: str(authority), PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    own = {
+        PREFECT_API_SSL_CERT_FILE: str(authority),
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+        PREFECT_LOGGING_TO_API_ENABLED: False,  # the test that reads logs there switches it on
+    }
     with (
         running.api(running.own_environment(folder)) as url,
         temporary_settings({PREFECT_API_URL: url, **own}),

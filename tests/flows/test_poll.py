@@ -20,6 +20,8 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import ArtifactSort
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from pydantic import SecretStr
 
 from tasks.mimecast.simulator import V1_KEYS, V2_KEYS, World
@@ -217,7 +219,10 @@ def told_to_prefect(client: SyncPrefectClient, states: list[State[Any]]) -> str:
     found: list[Any] = [*client.read_flow_runs(flow_run_filter=runs), *client.read_task_runs(flow_run_filter=runs)]
     pages = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=ids))
     found += client.read_artifacts(artifact_filter=pages, sort=ArtifactSort.CREATED_DESC, limit=200)
-    found += client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=ids)))
+    APILogWorker.instance().drain()
+    logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=ids)))
+    assert logs
+    found += logs
     return "\n".join([*(each.model_dump_json() for each in found), *map(repr, states)])
 
 
@@ -232,7 +237,7 @@ def test_no_secret_is_told_to_anybody(
     last = list(keys)[-1]
     states = []
     caplog.set_level(logging.DEBUG)
-    with everything_logged(caplog):
+    with everything_logged(caplog), temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: True}):
         states.append(site.poll())
         for fault in ("500", "cut", "html-200", "403"):
             site.faults.inject(fault, times=None)
