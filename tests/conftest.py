@@ -2,6 +2,7 @@ import asyncio
 import gc
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from functools import wraps
 from pathlib import Path
@@ -17,6 +18,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tasks.database import Store
 from tasks.settings import Settings
+
+# Where tests are started in the background, a shell has SIGINT ignored; some send it to themselves.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before Prefect is imported: a line logged outside of a run is no reason for a warning, which is an error here.
 os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
