@@ -33,7 +33,7 @@ def in_thread(what: object, *arguments: object) -> threading.Thread:
 
 
 def until(holds: object) -> None:
-    for _ in range(200):
+    for _ in range(3000):
         if holds():  # type: ignore[operator]
             return
         time.sleep(0.02)
@@ -68,7 +68,7 @@ def test_a_backfill_gives_way_between_slices_and_goes_on_after(tmp_path: Path) -
     assert not backfill.wanted()
 
     def polling() -> None:
-        poll.take(10)
+        poll.take(60)
         told.append("poll")
         time.sleep(0.2)
         told.append("poll is done")
@@ -133,7 +133,7 @@ def test_the_turn_of_a_killed_process_is_free(tmp_path: Path) -> None:
                 run_of(tmp_path).take(0.1)
         finally:
             process.kill()
-    run_of(tmp_path).take(1)
+    run_of(tmp_path).take(30)
 
 
 def test_only_the_owner_reads_the_locks(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_the_leash_ends_a_command_with_whoever_started_it(tmp_path: Path) -> Non
     assert parent.stdout
     assert parent.stdout.readline() == "up\n"
     parent.stdin.close()  # what the system does when the one that holds it is killed
-    assert parent.wait(timeout=20) == 128 + signal.SIGTERM  # a shell's way of saying so
+    assert parent.wait(timeout=50) == 128 + signal.SIGTERM  # a shell's way of saying so
     parent.stdout.close()
 
 

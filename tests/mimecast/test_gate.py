@@ -196,7 +196,7 @@ def test_stop_ends_every_wait() -> None:
         stop.set()
         for future in waiting:
             with pytest.raises(Stopped):
-                future.result(timeout=5)
+                future.result(timeout=60)
     with pytest.raises(Stopped):
         Gate().enter(stop)
 
