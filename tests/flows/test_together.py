@@ -41,7 +41,7 @@ QUERIES = [
 seen = []
 connection = duckdb.connect(file, read_only=True)
 while True:
-    told_to_end = bool(select.select([sys.stdin], [], [], 0.01)[0])  # looked at first: the last state is seen, too
+    told_to_end = bool(select.select([sys.stdin], [], [], 0.1)[0])  # looked at first: the last state is seen, too
     if not keeps:
         connection.close()
         connection = duckdb.connect(file, read_only=True)
