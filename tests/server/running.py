@@ -29,16 +29,6 @@ PATIENCE = 240.0  # seconds, on a machine that is busy with other things
 
 
 @contextmanager
-def server(environment: dict[str, str]) -> Iterator[Process]:
-    """A Prefect server on a free port, which the environment knows when it answers."""
-    port = _free_port()
-    with started("server", ["-m", "prefect", "server", "start", "--port", str(port)], environment) as process:
-        url = environment["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
-        wait_for(lambda: answers(url), process)
-        yield process
-
-
-@contextmanager
 def api(environment: dict[str, str]) -> Iterator[str]:
     """A Prefect API on a free port as a flow test needs it, by its address: no pages, schedules or automations."""
     port = _free_port()
@@ -62,6 +52,8 @@ def own_environment(folder: Path) -> dict[str, str]:
     with mock.patch.dict(os.environ, inherited, clear=True):
         prefect_settings.apply()
         quicker = {"PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_UI_ENABLED": "false"}
+        # A busy machine may need longer than a minute from taking a run to beginning it, which would cost it its slot.
+        quicker["PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION"] = "240"
         return os.environ | quicker | {
             "PREFECT_HOME": str(folder / "prefect"), "ATTACHMENT_ALERTS_HOME": str(folder),
         }  # fmt: skip

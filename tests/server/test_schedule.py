@@ -3,67 +3,61 @@
 Everything of Prefect runs in processes with an environment of their own; this one only asks the server's API.
 """
 
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+import yaml
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import deploying
 from flows.connectors import applied
 from tasks.connectors import save_connector
-from tasks.database import Store
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
-from tasks.settings import Settings
 from tests.flows.site import hours, scan
 from tests.server import running
+from tests.server.machine import Machine
 
 pytestmark = pytest.mark.server
 
 
-def test_an_applied_schedule_produces_runs_and_the_ui_starts_a_backfill(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_deployed_runs_by_its_schedule_and_from_the_ui(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     long_ago = now - timedelta(days=9)
-    store = Store(Settings(home=tmp_path))
     world = World.of_records([*hours(now, 5), scan(long_ago, 99)])
-    with serve(Simulator(world)) as service, ExitStack() as stack:
-        environment = running.own_environment(tmp_path)
-        server = stack.enter_context(running.server(environment))
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        stack.enter_context(temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}))
-        client = stack.enter_context(get_client(sync_client=True))
-        deploying.deploy()
-        call = ["-m", "prefect", "worker", "start", "--pool", *deploying.pools()]
-        worker = stack.enter_context(running.started("worker", call, environment))
-
+    with serve(Simulator(world)) as service, Machine(home, monkeypatch) as machine:
+        machine.boots()
         fields = {"base_url": service.url, "allow_other_host": True, "first_look_back_days": 1, "polling_minutes": 5}
         fields |= {"connector_id": running.due_in(20, minutes=5), "tested_at": now}
         save_connector("acme", MimecastConnector.model_validate(V2_KEYS | fields))
         assert [(poll.deployment, poll.done) for poll in applied()] == [("mimecast/acme", "made")]
-        run = running.wait_for(lambda: next(filter(ended, of_the_schedule(client)), None), server, worker)
+        everything_is_deployed_and_a_switch_stays_as_it_is(machine)
+        run = machine.wait_for(lambda: next(filter(ended, of_the_schedule(machine.client)), None))
         assert run.auto_scheduled
         assert run.state_name == "Completed"
-        with store.reader() as tables:
+        with machine.store.reader() as tables:
             assert tables.rows("SELECT count(*) FROM scans") == [(5,)]
             assert (str(run.id),) in tables.rows("SELECT flow_run_id FROM windows")
 
         given = {"connector": "acme", "what": "missing"}
         given |= {"start": f"{long_ago - timedelta(hours=1):%FT%TZ}", "end": f"{long_ago + timedelta(hours=1):%FT%TZ}"}
-        deployment = client.read_deployment_by_name("mimecast-backfill/backfill")
-        begun = client.create_flow_run_from_deployment(deployment.id, parameters=given)
-        run = running.wait_for(lambda: run if ended(run := client.read_flow_run(begun.id)) else None, server, worker)
+        run = machine.ended(machine.start("mimecast-backfill/backfill", **given))
         assert run.state_name == "Completed"
-        with store.reader() as tables:
+        with machine.store.reader() as tables:
             assert tables.rows("SELECT detected_at FROM scans ORDER BY ALL LIMIT 1") == [(long_ago,)]
             assert (str(run.id),) in tables.rows("SELECT flow_run_id FROM windows WHERE trigger = 'backfill'")
+
+
+def everything_is_deployed_and_a_switch_stays_as_it_is(machine: Machine) -> None:
+    declared = yaml.safe_load(deploying.FILE.read_text(encoding="utf-8"))["deployments"]
+    assert {each.name for each in machine.client.read_deployments()} == {each["name"] for each in declared} | {"acme"}
+    machine.switch("connectors-apply/connectors-apply", on=False)
+    deploying.deploy()
+    again = machine.deployment("connectors-apply/connectors-apply")
+    assert [schedule.active for schedule in again.schedules] == [False]
 
 
 def of_the_schedule(client: SyncPrefectClient) -> list[FlowRun]:

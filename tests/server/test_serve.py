@@ -29,7 +29,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 @pytest.fixture
 def service() -> Iterator[Running]:
     """Enough records that a backfill of a month is not over in a moment."""
-    with serve(Simulator(World(seed=7, per_day=2_000, start=NOW - timedelta(days=30)))) as started:
+    with serve(Simulator(World(seed=7, per_day=10_000, start=NOW - timedelta(days=30)))) as started:
         yield started
 
 
@@ -51,8 +51,12 @@ def said(process: running.Process, environment: dict[str, str], words: str) -> s
 
 def save(service: Running) -> None:
     fields = {"base_url": service.url, "allow_other_host": True, "first_look_back_days": 1, "polling_minutes": 5}
-    fields |= {"connector_id": running.due_in(50, minutes=5), "tested_at": NOW}
+    fields |= {"connector_id": running.due_in(280, minutes=5), "tested_at": NOW}  # not in the middle of all this
     save_connector("acme", MimecastConnector.model_validate(V2_KEYS | fields))
+
+
+def poll(client: SyncPrefectClient) -> FlowRun:
+    return client.create_flow_run_from_deployment(client.read_deployment_by_name("mimecast/acme").id)
 
 
 def backfill(client: SyncPrefectClient) -> FlowRun:
@@ -63,8 +67,9 @@ def backfill(client: SyncPrefectClient) -> FlowRun:
 
 
 def slices(store: Store) -> int:
-    with store.reader() as reader:
-        return int(reader.rows("SELECT count(*) FROM windows WHERE trigger = 'backfill' AND state = 'complete'")[0][0])
+    with store.transaction() as transaction:  # also what is not published yet
+        sql = "SELECT count(*) FROM windows WHERE trigger = 'backfill' AND state = 'complete'"
+        return int(transaction.rows(sql)[0][0])
 
 
 def gone(port: int) -> bool:
@@ -81,6 +86,7 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
             assert httpx.get(f"http://127.0.0.1:{port}/ui-settings", trust_env=False).json()["api_url"] == url
             save(service)
             assert "polled every 5 min" in said(process, environment, "mimecast/acme made")
+            poll(client)
             assert "Completed" in said(process, environment, "acme poll")
             cut = backfill(client)
             running.wait_for(lambda: slices(store) >= 1, process)
@@ -91,8 +97,7 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
         assert 0 < kept < 29
         with running.started("serve", call, environment) as process:
             said(process, environment, "Serving.")
-            # Crashed where the signal met DuckDB at work, which makes an interrupt of every signal.
-            assert client.read_flow_run(cut.id).state_name in ("Cancelled", "Crashed")
+            assert client.read_flow_run(cut.id).state_name == "Cancelled"
             assert [each.active for each in client.read_deployment_by_name("mimecast/acme").schedules] == [True]
             assert [limit.active_slots for limit in client.read_global_concurrency_limits() if limit.active_slots] == []
             backfill(client)
@@ -102,7 +107,7 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
             running.wait_for(lambda: gone(port))
         with running.started("serve", call, environment) as process:
             said(process, environment, "Serving.")
-            again = client.create_flow_run_from_deployment(client.read_deployment_by_name("mimecast/acme").id)
+            again = poll(client)
             ended = running.wait_for(
                 lambda: run if (run := client.read_flow_run(again.id)).state.is_final() else None,  # type: ignore[union-attr]
                 process,

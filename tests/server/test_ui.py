@@ -19,12 +19,12 @@ PER_DAY = 60
 
 
 def test_from_an_empty_server_to_a_backfill(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
+    home: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
 ) -> None:
     assert pytestconfig.cache
     pictures = pytestconfig.cache.mkdir("pictures")
     world = World(seed=7, per_day=PER_DAY, start=TODAY - timedelta(days=30))
-    with serve(Simulator(world)) as service, Machine(tmp_path, monkeypatch, PREFECT_UI_ENABLED="true") as machine:
+    with serve(Simulator(world)) as service, Machine(home, monkeypatch, PREFECT_UI_ENABLED="true") as machine:
         machine.boots()
         assert machine.command("connectors", "apply") == []  # the server knows the forms now
         with at_the_ui(machine.url.removesuffix("/api"), pictures) as person:
