@@ -281,8 +281,8 @@ def _sentences() -> Iterator[None]:
         yield
     except httpx.HTTPStatusError as refused:
         raise Unreachable(
-            f"A refusal (HTTP {refused.response.status_code}) from {asked_where()}. Check PREFECT_API_URL "
-            "and PREFECT_API_KEY, and that the server's version fits."
+            f"A refusal (HTTP {refused.response.status_code}) from {asked_where()}. Check PREFECT_API_URL, "
+            "PREFECT_API_AUTH_STRING (user:password) or PREFECT_API_KEY, and that the server's version fits."
         ) from None  # the cause would hold what was sent
     except httpx.TransportError as unreachable:
         raise Unreachable(
