@@ -25,9 +25,7 @@ def child(host: str, port: int, folder: Path) -> Child:
         )
     _refuse_taken(host, port)
     call = ["server", "start", "--host", host, "--port", str(port)]
-    # Without it the pages ask 127.0.0.1, port 4200, wherever they came from. So they ask where they came from.
-    asked_at = os.environ.get("PREFECT_UI_API_URL", "/api")
-    return Child("Prefect server", call, folder, {"PREFECT_UI_API_URL": asked_at, "PREFECT_LOGGING_LEVEL": "WARNING"})
+    return Child("Prefect server", call, folder, {"PREFECT_LOGGING_LEVEL": "WARNING"})
 
 
 def address(host: str, port: int) -> str:
