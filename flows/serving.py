@@ -131,6 +131,8 @@ def _say_where(*, own: bool) -> None:
     say(f"Serving. The UI is at {url.removesuffix('/api')}  (Ctrl-C ends it)", style="green")
     if own and url != "http://127.0.0.1:4200/api":
         say(f"For other commands: export PREFECT_API_URL={url}")
+    if own and os.environ.get(own_prefect.AUTH):
+        say("It asks for the password: the UI for user:password, other commands for PREFECT_API_AUTH_STRING.")
 
 
 class Due(NamedTuple):
