@@ -18,6 +18,7 @@ from tasks.directory.imports import Export, Imported, import_exports
 from tasks.directory.reading import Refused, read_files
 from tasks.errors import AlertsError
 from tasks.settings import load_settings
+from tasks.untrusted import plain
 
 COUNTS = ("people", "devices", "addresses", "rejected")
 PLACES = 5  # rejected rows that are named
@@ -117,7 +118,8 @@ def outcome(outcomes: list[Imported], refused: list[Refused]) -> State[Any]:
     files = _files(outcomes, refused)
     bad = [each for each in files if each["state"] == "refused"]
     if bad:
-        says = f"{len(bad)} of {len(files)} files refused. {bad[0]['file']}: {bad[0]['refusal']}"
+        name, refusal = plain(bad[0]["file"]), bad[0]["refusal"]
+        says = f"{len(bad)} of {len(files)} files refused. {'' if refusal.startswith(name) else f'{name}: '}{refusal}"
         return Failed(message=says, data=RunFailed(says, {"files": files}))
     fresh = [each for each in files if each["state"] == "imported"]
     people, devices = sum(each["people"] for each in fresh), sum(each["devices"] for each in fresh)

@@ -65,6 +65,7 @@ def test_every_file_ends_as_one_sentence(home: Path, tmp_path: Path) -> None:
     (folder / "d.csv").write_text("colour,size\nred,3\n")
     exports, refused = read_files([folder], Settings(home=home))
     state = outcome(import_exports(Store(Settings(home=home)), "default", exports, datetime.now(UTC)), refused)
+    assert str(state.message).startswith("2 of 4 files refused. in/c.json, line 1, column 12: not JSON")
     files = getattr(state.result(raise_on_failure=False), "counts")["files"]  # noqa: B009
     assert [sentence(each).plain for each in files] == [
         "✔ in/a.csv (Entra users by PowerShell CSV (Get-MgUser, Get-EntraUser, Get-AzureADUser)): 1 person, 0 devices, "
