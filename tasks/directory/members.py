@@ -77,6 +77,8 @@ def _levels(edges: pl.DataFrame, max_depth: int, max_members: int) -> tuple[pl.D
     found = [seen.clear().with_columns(via=none, depth=pl.lit(0))]
     limits = [pl.DataFrame(schema=WARNING_SCHEMA)]
     for depth in range(1, max_depth + 1):
+        if open_.is_empty():
+            break
         large = _too_large(open_.join(sizes, on="holder"), pl.concat(found), max_members)
         limits.append(large)
         step = _opened(open_.join(large, on="group_id", how="anti"), edges).join(

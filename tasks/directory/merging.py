@@ -37,6 +37,8 @@ def merge(rows: pl.DataFrame, rules: Sequence[Rule], exclusive: Sequence[tuple[s
     joined = [pl.DataFrame(schema={"part": pl.UInt32, "rule": pl.String})]
     for rule in rules:
         moves = _moves(rows.select("node", "part"), rule.keys(rows), told)
+        if moves.is_empty():
+            continue
         # The wide frame keeps its columns where they are: joining it would copy all of them, for each rule.
         moved = rows.select("part").join(moves, left_on="part", right_on="item", how="left", maintain_order="left")
         rows = rows.with_columns(moved.select(pl.coalesce("label", "part").alias("part")).to_series())
@@ -50,7 +52,10 @@ def merge(rows: pl.DataFrame, rules: Sequence[Rule], exclusive: Sequence[tuple[s
 def _moves(parts: pl.DataFrame, keys: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     """item, label: parts that join, and the part that each becomes."""
     links = keys.drop_nulls("key").join(parts, on="node").select("key", item="part").unique()
-    found = connected(links.filter(pl.len().over("key") > 1))
+    links = links.filter(pl.len().over("key") > 1)
+    if links.is_empty():
+        return links.select("item", label="item")
+    found = connected(links)
     bounds = parts.join(found, left_on="part", right_on="item").join(told, on="node")
     several = [pl.col(f"low{n}").min() != pl.col(f"high{n}").max() for n in range(len(told.columns) // 2)]
     refused = bounds.group_by("label").agg(refused=pl.any_horizontal(several)).filter("refused")
