@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from tasks.database import Transaction
 
 
+# What a group keeps of its past may outlive the decisions: they go with the alerts that retention removes.
+ANY_DECIDED = """
+    SELECT 1 FROM internal.decisions
+    UNION ALL SELECT 1 FROM internal.groups WHERE status <> 'new' OR reopened_at IS NOT NULL
+    LIMIT 1
+"""
+
+
 class Affected(NamedTuple):
     """Groups that an update has made anew: their ids as 32 digits."""
 
@@ -168,8 +176,8 @@ def _stretch(transaction: "Transaction", affected: pl.DataFrame, moments: pl.Ser
 
 
 def _keep_status(transaction: "Transaction", affected: pl.DataFrame) -> bool:
-    """Keep in `before` what is said of these groups now; whether anybody has ever decided on an alert."""
-    if not transaction.rows("SELECT 1 FROM internal.decisions LIMIT 1"):
+    """Keep in `before` what is said of these groups now; whether anything is, or could be: somebody has decided."""
+    if not transaction.rows(ANY_DECIDED):
         return False
     transaction.run(
         "CREATE OR REPLACE TEMP TABLE before AS SELECT group_id, status, reopened_at, reopened_by "

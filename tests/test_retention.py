@@ -12,6 +12,7 @@ from tasks import compacting
 from tasks.database import Store
 from tasks.errors import OperatorError
 from tasks.ledger import Report, record
+from tasks.regroup import regrouped
 from tasks.retention import retained
 from tasks.settings import Settings
 from tasks.triage import Decision, decide
@@ -102,6 +103,19 @@ def test_open_alerts_stay_for_ever_and_closed_ones_go_with_their_group(store: St
     assert told(store, "SELECT old_group_id::VARCHAR, group_id FROM group_aliases") == [(one, None)]
     with pytest.raises(OperatorError, match=r"was removed on .* closed"):
         lookups.group(store, one[:8], 5)
+
+
+def test_why_a_group_came_back_outlives_the_decisions_on_alerts_it_had(store: Store) -> None:
+    (one,) = rows(store, "SELECT group_id::VARCHAR FROM alert_groups ORDER BY first_detected_at LIMIT 1")[0]
+    close(store, one)
+    load(store, [[scan(20)]])  # brings it back
+    regrouped(store, None, 10, None, apply=True)  # … and goes with that
+    later = rows(store, 'SELECT max("at") FROM triage_log')[0][0] + 731 * DAY
+    assert retained(store, apply=True, now=later)["removed"]["closed alerts"] == 2
+    load(store, [[scan(20, "unsafe", read=1001)]])
+    assert rows(store, "SELECT alert_count, reopened_by FROM alert_groups ORDER BY first_detected_at LIMIT 1") == [
+        (1, "new_alert")
+    ]
 
 
 def test_a_group_of_which_one_alert_is_open_stays(store: Store) -> None:
