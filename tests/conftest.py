@@ -15,6 +15,7 @@ import uvicorn.server
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from tasks.database import Store
 from tasks.settings import Settings
@@ -32,7 +33,7 @@ settings.register_profile("thorough", max_examples=5000, deadline=None)
 settings.load_profile("usual")
 
 CONNECT = Store._connect
-SERVERS_OF_THEIR_OWN = ("test_demo.py",)
+WITHOUT_API = ("test_cli.py", "test_demo.py", "test_markdown.py", "test_serve.py")  # of tests/flows
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -115,31 +116,36 @@ def _send_what_waits() -> None:
     EventsWorker.drain_all()
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that need the Prefect API come first for two processes, being the longer half, and else last.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need the Prefect API come last: Prefect's threads and log handlers stay until the session's end."""
+    items.sort(key=lambda item: _needs_api(item.nodeid))
 
-    Last, because Prefect's threads and log handlers stay until the end of the session.
+
+class PrefectApart(LoadScopeScheduling):
+    """By file. The first process takes files that need the Prefect API, the others take the rest.
+
+    Each starts one API at most; who has none of its own files left helps with the others.
     """
-    shared = hasattr(config, "workerinput")
-    items.sort(key=lambda item: _half(item.nodeid) == "prefect", reverse=shared)
-
-
-class TwoHalves(LoadScopeScheduling):
-    """Files that need the Prefect API share one process and its one server; all others are run beside, by file."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return _half(nodeid)
+        return nodeid.partition("::")[0]
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        first = node is self.nodes[0]
+        own = next((file for file in self.workqueue if _needs_api(file) == first), None)
+        if own:
+            self.workqueue.move_to_end(own, last=False)
+        super()._assign_work_unit(node)
 
 
-def _half(nodeid: str) -> str:
+def _needs_api(nodeid: str) -> bool:
     file = Path(nodeid.partition("::")[0])
-    needs_api = file.parent.name == "flows" and file.name not in SERVERS_OF_THEIR_OWN
-    return "prefect" if needs_api or file.name == "test_connectors.py" else str(file)
+    return (file.parent.name == "flows" and file.name not in WITHOUT_API) or file.name == "test_connectors.py"
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoHalves:
-    return TwoHalves(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> PrefectApart:
+    return PrefectApart(config, log)
 
 
 def pytest_unconfigure() -> None:
