@@ -5,15 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
@@ -146,10 +149,27 @@ class Machine:
         self.client.update_deployment_schedule(found.id, found.schedules[0].id, active=on)
 
     def hurry(self, deployment: str, every: timedelta) -> None:
-        """A schedule of seconds, which no connector offers."""
+        """A schedule of seconds, which no connector offers; again where the server was making runs of the old one."""
         found = self.deployment(deployment)
         schedule = IntervalSchedule(interval=every)
-        self.client.update_deployment_schedule(found.id, found.schedules[0].id, schedule=schedule)
+        for _ in range(20):
+            self.client.update_deployment_schedule(found.id, found.schedules[0].id, schedule=schedule)
+            # A deployment that has just changed gets its runs within seconds; its schedule alone does not count.
+            self.client.update_deployment(found.id, DeploymentUpdate(tags=found.tags))
+            for _ in range(20):
+                if every in self._between_runs(found.id):
+                    return
+                time.sleep(0.5)
+        raise AssertionError(f"{deployment} got no runs of its new schedule")
+
+    def _between_runs(self, deployment: UUID) -> set[timedelta]:
+        """How far runs that are to come lie apart."""
+        of_it = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+        to_come = FlowRunFilter.model_validate({"state": {"type": {"any_": ["SCHEDULED"]}}})
+        runs = self.client.read_flow_runs(deployment_filter=of_it, flow_run_filter=to_come, limit=200)
+        times = sorted(run.expected_start_time for run in runs if run.expected_start_time)
+        # Their difference is no timedelta, but equal to one.
+        return {timedelta(seconds=(later - earlier).total_seconds()) for earlier, later in pairwise(times)}
 
     def told(self, event: str) -> set[str]:
         """About whom such events were told, by name."""
