@@ -112,6 +112,8 @@ hidings = st.builds(
     st.one_of(by_hash, by_sender),
     any_step,
 )
+# Groups that join end ids, and when they split again none of those may be given.
+regroupings = st.builds(lambda first, then: [first, Regroup(Rules("hash", 0, 0)), Regroup(then)], loads, rules)
 
 
 PLACES = {each: place for place, each in enumerate(product(HOURS, (HASH, OTHER_HASH), "ab", RANKS))}
@@ -290,7 +292,7 @@ def opened(store: Store) -> Iterator[Transaction]:
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(history=st.one_of(histories, comings_back, hidings))
+@given(history=st.one_of(histories, comings_back, hidings, regroupings))
 def test_every_history_goes_as_the_rules_say(store: Store, opened: Transaction, history: list[Step]) -> None:
     opened.run("BEGIN")
     try:
