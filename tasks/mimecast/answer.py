@@ -7,7 +7,7 @@ one odd record costs that record and never its neighbours.
 import json
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -48,20 +48,20 @@ _BY_LOWER_CASE = {name.lower(): name for name in RECORD_FIELDS}
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _NOT_TEXT = {ord("{"): "an object", ord("["): "an array"}
 
-Record = dict[str, str | None]
 T = TypeVar("T")
+Record = dict[str, str | None]
+"""The vendor's fields by name; of an odd one also its `raw`, `problem` and `leftover`."""
 
 
 @dataclass(frozen=True)
 class Page:
     """One answer.
 
-    `records` has one row per record in answer order: the vendor's 13 fields as text, then `raw` (the record as
-    sorted JSON, where its keys are not exactly the known ones or it needed care), `problem` (why it is no usable
-    record) and `leftover` (names of unknown keys, comma-separated).
+    `records` are for `frame_of`, in answer order. Frames are made of several pages at once: one for each page of 500
+    would cost as much again as decoding it.
     """
 
-    records: pl.DataFrame
+    records: list[Record]
     requested_at: datetime  # UTC, just before the request was sent
     next_token: str | None
     total: int | None  # the vendor's count for the whole query, informative
@@ -102,13 +102,13 @@ def read_page(response: httpx.Response, requested_at: datetime) -> Page | Failur
         except _BROKEN:
             return _read_with_care(response, requested_at)
         if not envelope.fail and str(envelope.meta.status) in ("None", "200"):
-            return _page(envelope, requested_at, _frame)
+            return _page(envelope, requested_at, _noticed)
     return failure_of(response, decoded(response)) or garbled(response)
 
 
 def read_records(texts: Iterable[str]) -> pl.DataFrame:
     """Records that were kept as JSON, as the rows of a page."""
-    return _frame_with_care([msgspec.Raw(text.encode()) for text in texts])
+    return frame_of([_row(text.encode()) for text in texts])
 
 
 def read_data(response: httpx.Response) -> list[Any] | Failure:
@@ -138,7 +138,7 @@ def _read_with_care(response: httpx.Response, requested_at: datetime) -> Page | 
         envelope = _ONE_BY_ONE.decode(content)
     except msgspec.ValidationError as wrong:
         return _not_understood(str(wrong))
-    return _page(envelope, requested_at, _frame_with_care)
+    return _page(envelope, requested_at, lambda records: [_row(bytes(record)) for record in records])
 
 
 def _not_understood(why: str) -> Failure:
@@ -150,12 +150,12 @@ def _not_understood(why: str) -> Failure:
     )
 
 
-def _page(envelope: _Envelope[T], requested_at: datetime, frame: Any) -> Page | Failure:
+def _page(envelope: _Envelope[T], requested_at: datetime, read: Callable[[list[T]], list[Record]]) -> Page | Failure:
     if len(envelope.data) > 1:
         return _not_understood(f"{len(envelope.data)} elements in `data` instead of one")
     records = envelope.data[0].records if envelope.data else []
     pagination = envelope.meta.pagination or _Pagination()
-    return Page(frame(records), requested_at, pagination.next or None, _count(pagination.total))
+    return Page(read(records), requested_at, pagination.next or None, _count(pagination.total))
 
 
 def _count(total: object) -> int | None:
@@ -164,25 +164,38 @@ def _count(total: object) -> int | None:
     return total if isinstance(total, int) and not isinstance(total, bool) else None
 
 
-def _frame(records: list[Record]) -> pl.DataFrame:
-    # Records with all 13 names and no other are not looked at one by one: it would cost as much as decoding them.
-    odd = [place for place, record in enumerate(records) if len(record) != len(_FIELDS)]
+def frame_of(records: list[Record]) -> pl.DataFrame:
+    """PAGE_SCHEMA: the vendor's 13 fields as text, and what was remarked.
+
+    `raw` is the record as sorted JSON, where its keys are not exactly the known ones or it needed care; `problem` says
+    why it is no usable record; `leftover` names the unknown keys, comma-separated.
+    """
     try:
-        return _columns(records, odd)
-    except KeyError:  # one with as many names, but others
-        return _columns(records, [place for place, record in enumerate(records) if record.keys() != _FIELDS])
+        columns = {name: [record[name] for record in records] for name in RECORD_FIELDS}
+    except KeyError:  # a record with as many names, but others
+        return frame_of([record if record.keys() >= _FIELDS else _noted(record) for record in records])
+    frame = pl.DataFrame(columns, schema=_RECORD_SCHEMA)
+    if not any(map(_is_odd, records)):
+        return frame.hstack([remark.new_from_index(0, len(records)) for remark in _NO_REMARKS])
+    remarks = {name: [record.get(name) for record in records] for name in REMARKS}
+    return frame.hstack(pl.DataFrame(remarks, schema=dict.fromkeys(REMARKS, pl.String)).get_columns())
 
 
-def _columns(records: list[Record], odd: list[int]) -> pl.DataFrame:
-    remarks: dict[str, list[str | None]] = {name: [None] * len(records) for name in REMARKS} if odd else {}
-    known = records.copy() if odd else records
-    for place in odd:
-        known[place] = record = _by_known_names(records[place])
-        remarks["raw"][place] = msgspec.json.encode(records[place], order="sorted").decode()
-        remarks["leftover"][place] = record["leftover"]
-    columns = {name: [record[name] for record in known] for name in RECORD_FIELDS}
-    frame = pl.DataFrame(columns | remarks, schema=PAGE_SCHEMA if odd else _RECORD_SCHEMA)
-    return frame if odd else frame.hstack([remark.new_from_index(0, len(records)) for remark in _NO_REMARKS])
+def _noticed(records: list[Record]) -> list[Record]:
+    """The records of a page, odd ones with remarks.
+
+    Those with all 13 names and no other are not looked at one by one: it would cost as much as decoding them.
+    """
+    return [_noted(record) if _is_odd(record) else record for record in records]
+
+
+def _is_odd(record: Record) -> bool:
+    return len(record) != len(_FIELDS)
+
+
+def _noted(record: Record) -> Record:
+    raw = msgspec.json.encode(record, order="sorted").decode()
+    return _by_known_names(record) | {"raw": raw, "problem": None}
 
 
 def _by_known_names(record: Record) -> Record:
@@ -200,21 +213,12 @@ def _by_known_names(record: Record) -> Record:
     return dict.fromkeys(RECORD_FIELDS) | known | {"leftover": ",".join(sorted(leftover)) or None}
 
 
-def _frame_of_rows(rows: list[Record]) -> pl.DataFrame:
-    columns = {name: [row.get(name) for row in rows] for name in PAGE_SCHEMA}
-    return pl.DataFrame(columns, schema=PAGE_SCHEMA)
-
-
-def _frame_with_care(records: list[msgspec.Raw]) -> pl.DataFrame:
-    return _frame_of_rows([_row(bytes(record)) for record in records])
-
-
 def _row(text: bytes) -> Record:
     raw = _canonical(text)
     try:
         fields = _FIELDS_RAW.decode(text)
     except msgspec.ValidationError:
-        return {"raw": raw, "problem": "not an object"}
+        return _by_known_names({}) | {"raw": raw, "problem": "not an object"}
     usable: Record = {}
     problems = []
     for name, value in fields.items():

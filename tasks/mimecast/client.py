@@ -96,7 +96,7 @@ class MimecastClient:
         total: int | None = None
         for _ in range(PAGE_CAP):
             page = self._page(start, end, token)
-            token, rows = page.next_token, page.records.height
+            token, rows = page.next_token, len(page.records)
             received += rows
             empty = 0 if rows else empty + 1
             total = total if page.total is None else page.total

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from tasks.alerts import MOMENT
 from tasks.errors import PageTokenRefused
-from tasks.mimecast.answer import Page
+from tasks.mimecast.answer import Page, frame_of
 from tasks.mimecast.client import MimecastClient
 from tasks.stage import Extracted, write_batches
 from tasks.window import Slice
@@ -18,6 +18,7 @@ from tasks.window import Slice
 log = logging.getLogger("attachment_alerts.mimecast")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+AT_ONCE = 5_000  # rows that become a frame: enough that what a frame costs is small, few enough as Python's objects
 
 
 def extract(client: MimecastClient, piece: Slice, scratch: Path) -> Extracted:
@@ -38,21 +39,34 @@ def _fetch(client: MimecastClient, piece: Slice, scratch: Path) -> Extracted:
     started_at = datetime.now(UTC)
     seen: list[tuple[int, int | None, bool]] = []
 
-    def frames() -> Iterator[pl.DataFrame]:
-        place = 0
+    def pages() -> Iterator[Page]:
         for page in client.pages(piece.start, piece.end):
             seen.append((len(page.records), page.total, page.empty_tail))
-            yield _placed(page, place)
-            place += len(page.records)
+            yield page
 
-    records = write_batches(frames(), scratch)
+    records = write_batches(_frames(pages()), scratch)
     counts, totals, tails = zip(*seen, strict=True) if seen else ((), (), ())
     known = [total for total in totals if total is not None]
     return Extracted(records, started_at, len(seen), sum(counts), known[-1] if known else None, any(tails))
 
 
-def _placed(page: Page, place: int) -> pl.DataFrame:
-    """Add what orders the readings of one scan. Not by expressions or datetimes: they cost as much as the page."""
-    asked = (page.requested_at - EPOCH) // timedelta(microseconds=1)
-    fetched_at = pl.Series("fetched_at", [asked], pl.Int64).cast(MOMENT)
-    return page.records.with_row_index("place", place).hstack([fetched_at.new_from_index(0, len(page.records))])
+def _frames(pages: Iterable[Page]) -> Iterator[pl.DataFrame]:
+    place = rows = 0
+    held: list[Page] = []
+    for page in pages:
+        held.append(page)
+        rows += len(page.records)
+        if rows >= AT_ONCE:
+            yield _placed(held, place)
+            place, rows, held = place + rows, 0, []
+    if held:
+        yield _placed(held, place)
+
+
+def _placed(pages: list[Page], place: int) -> pl.DataFrame:
+    """One frame of these pages, with what orders the readings of one scan."""
+    asked = [(page.requested_at - EPOCH) // timedelta(microseconds=1) for page in pages]
+    moments = pl.Series("fetched_at", asked, pl.Int64).cast(MOMENT)
+    fetched_at = pl.concat(moments.new_from_index(number, len(page.records)) for number, page in enumerate(pages))
+    records = frame_of([record for page in pages for record in page.records])
+    return records.with_row_index("place", place).hstack([fetched_at])
