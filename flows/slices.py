@@ -96,7 +96,12 @@ def load(
     """Commit the slice: rows, changes, rejects, groups, report and coverage in one transaction."""
     with pull.store.transaction() as transaction:
         loaded = load_slice(
-            transaction, pull.source, transformed.scans, validated.rejects, validated.resolved, pull.store.settings
+            transaction,
+            pull.source,
+            transformed.scans.taken(),
+            validated.rejects.taken(),
+            validated.resolved,
+            pull.store.settings,
         )
         report = ledger.Report(
             piece.start,

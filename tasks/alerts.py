@@ -69,43 +69,51 @@ JUDGED = ("priority", "priority_rank", "priority_rule", "sub_classification")
 LEVELS = {"low": 0, "medium": 1, "high": 2}
 
 
+class Distinct:
+    """A column by its distinct values: most columns of a batch say little that is new, so that is worked on once."""
+
+    def __init__(self, values: pl.Series) -> None:
+        rows = values.alias("value").to_frame()
+        self._values = rows.unique().with_row_index("place")
+        places = rows.join(self._values, on="value", how="left", nulls_equal=True, maintain_order="left")
+        self._places = places["place"]
+
+    def made(self, make: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+        """What `make` makes of each value, for every row."""
+        return self._values.select(made=make(pl.col("value")))["made"].gather(self._places)
+
+
 def scan_id(
     connector_id: str,
     message_id: pl.Series,
-    sender: pl.Series,
-    recipient: pl.Series,
+    sender: Distinct,
+    recipient: Distinct,
     file_name: pl.Series,
-    file_hash: pl.Series,
-    date: pl.Series,
+    file_hash: Distinct,
+    date: Distinct,
 ) -> pl.Series:
     """Identity of scans (design: Identity). Texts as the vendor sent them; `date` is a UTC datetime.
 
     Normalised here and nowhere else: blanks trimmed, addresses and hash lower-cased, date as epoch seconds.
     """
 
+    def trimmed(text: pl.Expr) -> pl.Expr:
+        return _prefixed(text.str.strip_chars())
+
     def lowered(text: pl.Expr) -> pl.Expr:
-        return _prefixed(text.str.strip_chars().str.to_lowercase())
+        return trimmed(text.str.to_lowercase())
 
-    rows = pl.DataFrame(
-        {
-            "message_id": message_id,
-            "sender": per_distinct(sender, lowered),
-            "recipient": per_distinct(recipient, lowered),
-            "file_name": file_name,
-            "file_hash": per_distinct(file_hash, lowered),
-            "date": per_distinct(date, lambda moment: _prefixed(moment.dt.epoch("s"))),
-        }
+    rows = pl.DataFrame({"message_id": message_id, "file_name": file_name})
+    parts = rows.with_columns(
+        trimmed(pl.col("message_id")),
+        trimmed(pl.col("file_name")),
+        sender.made(lowered).alias("sender"),
+        recipient.made(lowered).alias("recipient"),
+        file_hash.made(lowered).alias("file_hash"),
+        date.made(lambda moment: _prefixed(moment.dt.epoch("s"))).alias("date"),
     )
-    trimmed = [pl.col(name).str.strip_chars() for name in ("message_id", "file_name")]
-    prefixed = rows.with_columns(map(_prefixed, trimmed))
-    return prefixed.select(_digest([_prefixed(pl.lit(connector_id)), pl.all()])).to_series()
-
-
-def per_distinct(values: pl.Series, make: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
-    """What `make` makes of each value, once for each distinct one: most columns of a batch say little that is new."""
-    rows = values.alias("value").to_frame()
-    table = rows.unique().with_columns(made=make(pl.col("value")))
-    return rows.join(table, on="value", how="left", nulls_equal=True, maintain_order="left")["made"]
+    order = ("message_id", "sender", "recipient", "file_name", "file_hash", "date")
+    return parts.select(_digest([_prefixed(pl.lit(connector_id)), *map(pl.col, order)])).to_series()
 
 
 def fingerprint(parts: list[pl.Expr]) -> pl.Expr:

@@ -1,37 +1,52 @@
 """What the stages of any connector hand to each other: batches of at most 50,000 rows.
 
-The last batch of a slice, nearly always its only one, stays in memory; the others wait in scratch files, which keeps
-memory independent of the length of a window and of bursts inside a slice. Files are scratch of one run and removed
-with it; they are never a checkpoint.
+Two batches of a slice, nearly always all there are, stay in memory until the next stage takes them; the others wait in
+scratch files, which keeps memory independent of the length of a window and of bursts inside a slice. Files are scratch
+of one run and removed with it; they are never a checkpoint.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 BATCH_ROWS = 50_000
+IN_MEMORY = 2  # batches of a slice
 
 
 @dataclass(frozen=True)
 class Batches:
     """Frames of equal columns, in order."""
 
-    parts: tuple[Path | pl.DataFrame, ...] = ()
+    parts: list[Path | pl.DataFrame] = field(default_factory=list)
     left_out: tuple[pl.Series, ...] = ()
     """numbers of the rows of each part that do not count: cheaper than copying all others"""
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         """The frames, one at a time."""
-        for part, numbers in zip_longest(self.parts, self.left_out):
-            frame = pl.read_ipc(part) if isinstance(part, Path) else part
-            rest = frame if numbers is None or numbers.is_empty() else without(frame, numbers)
-            if not rest.is_empty():
-                yield rest
+        for place in range(len(self.parts)):
+            yield from self._rest(place, self.parts[place])
+
+    def taken(self) -> Iterator[pl.DataFrame]:
+        """The frames, each for the last time: it gives up its memory or file as soon as the taker does.
+
+        A run's engine keeps what a stage returned to the end of the run.
+        """
+        for place, part in enumerate(self.parts):
+            self.parts[place] = pl.DataFrame()
+            yield from self._rest(place, part)
+            if isinstance(part, Path):
+                part.unlink()
+
+    def _rest(self, place: int, part: Path | pl.DataFrame) -> Iterator[pl.DataFrame]:
+        frame = pl.read_ipc(part) if isinstance(part, Path) else part
+        numbers = self.left_out[place] if self.left_out else None
+        rest = frame if frame.is_empty() or numbers is None or numbers.is_empty() else without(frame, numbers)
+        if not rest.is_empty():
+            yield rest
 
 
 def without(frame: pl.DataFrame, numbers: pl.Series) -> pl.DataFrame:
@@ -85,21 +100,21 @@ class Again(NamedTuple):
 
 
 def write_batches(frames: Iterable[pl.DataFrame], folder: Path) -> Batches:
-    """Collect small frames in batches of at most `BATCH_ROWS` rows, all but the last one in files."""
+    """Collect small frames in batches of at most `BATCH_ROWS` rows, all but `IN_MEMORY` of them in files."""
     parts: list[Path | pl.DataFrame] = []
     held: list[pl.DataFrame] = []
     rows = 0
     for part in (part for frame in frames for part in frame.iter_slices(BATCH_ROWS)):
         if rows + len(part) > BATCH_ROWS:
-            parts.append(_written(held, folder / f"{len(parts):05}.arrow"))
-            held, rows = [], 0
+            whole, held, rows = pl.concat(held, rechunk=True), [], 0
+            parts.append(whole if len(parts) < IN_MEMORY - 1 else _written(whole, folder / f"{len(parts):05}.arrow"))
         if len(part):
             held.append(part)
             rows += len(part)
-    return Batches((*parts, pl.concat(held, rechunk=True)) if held else ())
+    return Batches([*parts, pl.concat(held, rechunk=True)] if held else [])
 
 
-def _written(held: list[pl.DataFrame], file: Path) -> Path:
+def _written(frame: pl.DataFrame, file: Path) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
-    pl.concat(held, rechunk=True).write_ipc(file, compression="uncompressed")
+    frame.write_ipc(file, compression="uncompressed")
     return file

@@ -31,12 +31,12 @@ MEANING = ("disposition", "dangerous", *JUDGED)
 LEVEL = pl.col("priority").replace_strict(LEVELS, return_dtype=pl.Int8)
 
 
-CHANGES = pl.Schema(
-    {
-        "scan_id": pl.String(),
-        "field": pl.String(),
-        "old_value": pl.String(),
-        "new_value": pl.String(),
+NO_CHANGES = pl.DataFrame(
+    schema={
+        "scan_id": pl.String,
+        "field": pl.String,
+        "old_value": pl.String,
+        "new_value": pl.String,
         "seen_at": MOMENT,
     }
 )
@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
     replaced: pl.DataFrame
     """scan_id of stored rows that these rows replace"""
     changes: pl.DataFrame
-    """CHANGES"""
+    """scan_id, field, old_value, new_value, seen_at"""
     new: int
     changed: int
     duplicates: int
@@ -64,9 +64,9 @@ def merge_versions(batch: pl.DataFrame, stored: pl.DataFrame, keep_low: bool, no
     """Compare `batch` (SCAN_SCHEMA, in order of reading) with `stored` (SCAN_SCHEMA + LIFE) of the same ids."""
     seen = pl.col("scan_id").is_in(stored["scan_id"].implode()) | pl.col("scan_id").is_duplicated()
     mask = batch.select(seen).to_series()
+    if not mask.any():  # most of what comes, and not worth a look at what nothing is compared with
+        return _all_new(_born(batch, keep_low, now))
     fresh, repeated = _born(batch.filter(~mask), keep_low, now), batch.filter(mask)
-    if repeated.is_empty():
-        return _all_new(fresh)
     chains = _chains(_without_same(repeated, stored, keep_low), stored, keep_low)
     rows = _latest(chains, now)
     raised = [fresh.filter(pl.col("raised_at").is_not_null()), rows.filter("rose")]
@@ -85,11 +85,9 @@ def merge_versions(batch: pl.DataFrame, stored: pl.DataFrame, keep_low: bool, no
 
 
 def _all_new(fresh: pl.DataFrame) -> Outcome:
-    """The outcome where nothing was read before: most of a first look back."""
-    alerts = fresh.filter(pl.col("raised_at").is_not_null())
-    high = alerts.filter(pl.col("priority") == "high").height
-    nothing = fresh.select("scan_id").clear()
-    return Outcome(fresh, nothing, pl.DataFrame(schema=CHANGES), len(fresh), 0, 0, len(alerts), high)
+    alerts = len(fresh) - fresh["raised_at"].null_count()
+    high = fresh.filter(pl.col("priority") == "high").height
+    return Outcome(fresh, fresh.select("scan_id").clear(), NO_CHANGES, len(fresh), 0, 0, alerts, high)
 
 
 def _without_same(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:

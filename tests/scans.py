@@ -9,7 +9,7 @@ from uuid import UUID
 
 import polars as pl
 
-from tasks.alerts import REJECT_SCHEMA, SCAN_SCHEMA, scan_id
+from tasks.alerts import REJECT_SCHEMA, SCAN_SCHEMA, Distinct, scan_id
 from tasks.database import Store, Transaction
 from tasks.ledger import Report, Source, begin
 from tasks.load import Loaded, close_slice, load_slice
@@ -74,8 +74,14 @@ def frame(
     """The readings as a connector's transform hands them over."""
     schema = {name: kind for name, kind in SCAN_SCHEMA.items() if name in scan()}
     rows = pl.DataFrame(readings, schema).with_row_index("place")
-    names = ["message_id", "sender", "recipient", "file_name", "file_sha256", "detected_at"]
-    rows = rows.with_columns(scan_id=scan_id((of or source()).connector_id.hex, *rows[names]))
+    sender, recipient, file_sha256, detected_at = map(
+        Distinct, rows["sender", "recipient", "file_sha256", "detected_at"]
+    )
+    identity = scan_id(
+        (of or source()).connector_id.hex, rows["message_id"], sender, recipient, rows["file_name"], file_sha256,
+        detected_at,
+    )  # fmt: skip
+    rows = rows.with_columns(scan_id=identity)
     rows, _ = respond(prioritise(rows, maps)[0], maps)
     record = pl.concat_str(pl.lit("record of "), pl.col("fetched_at").dt.epoch("s"))
     rows = rows.with_columns(raw=pl.when(pl.lit(keep_low) | (pl.col("priority") != "low")).then(record))

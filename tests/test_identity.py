@@ -8,11 +8,12 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.alerts import MOMENT, fingerprint, scan_id
+from tasks.alerts import MOMENT, Distinct, fingerprint, scan_id
 
 CONNECTOR = "1" * 32
 FIELDS = ("message_id", "sender", "recipient", "file_name", "file_hash")
 LOWERED = {"sender", "recipient", "file_hash"}
+DISTINCT = {*LOWERED, "date"}
 # The characters that Unicode calls white space; Python's own `strip` also takes four control characters for blanks.
 BLANKS = "".join(
     map(chr, [*range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000])
@@ -31,7 +32,8 @@ readings = st.fixed_dictionaries(dict.fromkeys(FIELDS, text) | {"date": dates})
 
 def ids(rows: list[dict[str, Any]], connector: str = CONNECTOR) -> list[str]:
     frame = pl.DataFrame(rows, dict.fromkeys(FIELDS, pl.String) | {"date": MOMENT})
-    return scan_id(connector, **frame.to_dict()).to_list()
+    columns = {name: Distinct(column) if name in DISTINCT else column for name, column in frame.to_dict().items()}
+    return scan_id(connector, **columns).to_list()
 
 
 def by_hand(row: dict[str, Any], connector: str = CONNECTOR) -> str:

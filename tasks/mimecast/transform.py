@@ -7,7 +7,7 @@ from uuid import UUID
 
 import polars as pl
 
-from tasks.alerts import SCAN_SCHEMA, per_distinct, scan_id
+from tasks.alerts import SCAN_SCHEMA, Distinct, scan_id
 from tasks.errors import DatesIgnored
 from tasks.mimecast.validate import raw_record, read_dates
 from tasks.priority import Maps, prioritise, respond
@@ -35,7 +35,7 @@ def transform(
     maps: Maps,
     settings: Settings,
 ) -> Transformed:
-    """Turn accepted records into scans.
+    """Turn accepted records into scans; takes the records.
 
     Raises DatesIgnored when rows came and every one of them lies outside the slice. No row is dropped for its date.
     """
@@ -45,7 +45,7 @@ def transform(
 
     def scans() -> Iterator[pl.DataFrame]:
         nonlocal accepted, low, outside, newest
-        for batch in records:
+        for batch in records.taken():
             rows, words = to_scans(batch, connector_id, maps, keep_low=settings.keep_low == "full")
             unseen.update(words)
             accepted += len(rows)
@@ -79,11 +79,20 @@ def to_scans(batch: pl.DataFrame, connector_id: UUID, maps: Maps, *, keep_low: b
 
 def _our_words(batch: pl.DataFrame, connector_id: UUID) -> pl.DataFrame:
     """Vendor fields by our names, normalised; empty becomes null."""
-    identifying = ("messageId", "senderAddress", "recipientAddress", "fileName", "fileHash", "detected_at")
+    few = {name: Distinct(batch[name]) for name in (*SAID_OFTEN, "detected_at")}
+    identity = scan_id(
+        connector_id.hex,
+        batch["messageId"],
+        few["senderAddress"],
+        few["recipientAddress"],
+        batch["fileName"],
+        few["fileHash"],
+        few["detected_at"],
+    )
     return batch.with_columns(
-        scan_id(connector_id.hex, *(batch[name] for name in identifying)).alias("scan_id"),
+        identity.alias("scan_id"),
         *(_filled(pl.col(theirs)).alias(ours) for ours, theirs in TEXTS.items()),
-        *(per_distinct(batch[theirs], make).alias(ours) for ours, (theirs, make) in FEW.items()),
+        *(few[theirs].made(make).alias(ours) for theirs, makes in SAID_OFTEN.items() for ours, make in makes.items()),
     )
 
 
@@ -122,16 +131,15 @@ def _scan_seconds(text: pl.Expr) -> pl.Expr:
     return hours * 3600 + minutes * 60 + seconds
 
 
-FEW: dict[str, tuple[str, Callable[[pl.Expr], pl.Expr]]] = {
-    "verdict": ("result", lambda text: _lower(text).fill_null("missing")),
-    "route": ("route", _lower),
-    "file_sha256": ("fileHash", _sha256),
-    "sender": ("senderAddress", _address),
-    "recipient": ("recipientAddress", _address),
-    "details": ("details", _details),
-    "scan_seconds": ("details", _scan_seconds),
+SAID_OFTEN: dict[str, dict[str, Callable[[pl.Expr], pl.Expr]]] = {
+    "result": {"verdict": lambda text: _lower(text).fill_null("missing")},
+    "route": {"route": _lower},
+    "fileHash": {"file_sha256": _sha256},
+    "senderAddress": {"sender": _address},
+    "recipientAddress": {"recipient": _address},
+    "details": {"details": _details, "scan_seconds": _scan_seconds},
 }
-"""Columns that need more than trimming and have few distinct texts in a batch."""
+"""Vendor fields with few distinct texts in a batch, and the columns they become by more than trimming."""
 
 
 def _with_raw(rows: pl.DataFrame, batch: pl.DataFrame, *, keep_low: bool) -> pl.DataFrame:

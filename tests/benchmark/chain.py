@@ -116,7 +116,7 @@ class Chain:
 
     def load(self, one: Prepared, *, publish: bool = False) -> None:
         with self._timed("load and commit"), self.store.transaction() as transaction:
-            scans, rejects = one.transformed.scans, one.validated.rejects
+            scans, rejects = one.transformed.scans.taken(), one.validated.rejects.taken()
             load_slice(transaction, SOURCE, scans, rejects, (), self.store.settings)
             now = datetime.now(UTC)
             close_slice(

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import httpx
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -167,9 +168,12 @@ def test_batches_stay_small_and_keep_the_order(tmp_path: Path, monkeypatch: pyte
     starts = [sum(sizes[:number]) for number in range(len(sizes))]
     pages = [page_of(records[start : start + size]) for start, size in zip(starts, sizes, strict=True)]
     chain = run(pages, tmp_path)
-    stages = (chain.extracted.records, chain.validated.records, chain.validated.rejects, chain.transformed.scans)
-    assert all(0 < len(batch) <= 3 for batches in stages for batch in batches)
-    assert all(isinstance(part, Path) for batches in stages for part in batches.parts[:-1])
+    taken = (chain.extracted.records, chain.validated.records)
+    assert [list(batches) for batches in taken] == [[], []]
+    assert list((tmp_path / "extracted").iterdir()) == []
+    left = (chain.validated.rejects, chain.transformed.scans)
+    assert all(0 < len(batch) <= 3 for batches in left for batch in batches)
+    assert [sum(isinstance(part, pl.DataFrame) for part in batches.parts) for batches in left] == [2, 2]
     assert [scan["file_name"] for scan in chain.scans] == names[:4] + names[12:]
     assert [scan["place"] for scan in chain.scans] == [*range(4), *range(12, 20)]
     assert [json.loads(bad["raw"])["fileName"] for bad in chain.rejects] == names[4:12]
