@@ -64,30 +64,37 @@ def merge_versions(batch: pl.DataFrame, stored: pl.DataFrame, keep_low: bool, no
     """Compare `batch` (SCAN_SCHEMA, in order of reading) with `stored` (SCAN_SCHEMA + LIFE) of the same ids."""
     seen = pl.col("scan_id").is_in(stored["scan_id"].implode()) | pl.col("scan_id").is_duplicated()
     mask = batch.select(seen).to_series()
-    if not mask.any():  # most of what comes, and not worth a look at what nothing is compared with
-        return _all_new(_born(batch, keep_low, now))
-    fresh, repeated = _born(batch.filter(~mask), keep_low, now), batch.filter(mask)
-    chains = _chains(_without_same(repeated, stored, keep_low), stored, keep_low)
+    fresh, repeated = _born(batch.filter(~mask), keep_low, now), _without_same(batch.filter(mask), stored, keep_low)
+    if repeated.is_empty():  # nearly always; the comparison below costs the same for one reading and for thousands
+        return _only_new(fresh, len(batch))
+    chains = _chains(repeated, stored, keep_low)
     rows = _latest(chains, now)
     raised = [fresh.filter(pl.col("raised_at").is_not_null()), rows.filter("rose")]
-    born = chains.filter(pl.col("first") & ~pl.col("is_stored")).height
+    new = len(fresh) + chains.filter(pl.col("first") & ~pl.col("is_stored")).height
     changed = chains.filter("differs").height
     return Outcome(
         pl.concat([fresh, rows.drop("rose")]),
         rows.join(stored, on="scan_id", how="semi").select("scan_id"),
         _changes(chains),
-        new=len(fresh) + born,
+        new=new,
         changed=changed,
-        duplicates=len(repeated) - born - changed,
+        duplicates=len(batch) - new - changed,
         alerts=sum(map(len, raised)),
         high=sum(each.filter(pl.col("priority") == "high").height for each in raised),
     )
 
 
-def _all_new(fresh: pl.DataFrame) -> Outcome:
-    alerts = len(fresh) - fresh["raised_at"].null_count()
-    high = fresh.filter(pl.col("priority") == "high").height
-    return Outcome(fresh, fresh.select("scan_id").clear(), NO_CHANGES, len(fresh), 0, 0, alerts, high)
+def _only_new(fresh: pl.DataFrame, readings: int) -> Outcome:
+    return Outcome(
+        fresh,
+        replaced=fresh.select("scan_id").clear(),
+        changes=NO_CHANGES,
+        new=len(fresh),
+        changed=0,
+        duplicates=readings - len(fresh),
+        alerts=len(fresh) - fresh["raised_at"].null_count(),
+        high=fresh.filter(pl.col("priority") == "high").height,
+    )
 
 
 def _without_same(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:
