@@ -31,12 +31,12 @@ MEANING = ("disposition", "dangerous", *JUDGED)
 LEVEL = pl.col("priority").replace_strict(LEVELS, return_dtype=pl.Int8)
 
 
-NO_CHANGES = pl.DataFrame(
-    schema={
-        "scan_id": pl.String,
-        "field": pl.String,
-        "old_value": pl.String,
-        "new_value": pl.String,
+CHANGES = pl.Schema(
+    {
+        "scan_id": pl.String(),
+        "field": pl.String(),
+        "old_value": pl.String(),
+        "new_value": pl.String(),
         "seen_at": MOMENT,
     }
 )
@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
     replaced: pl.DataFrame
     """scan_id of stored rows that these rows replace"""
     changes: pl.DataFrame
-    """scan_id, field, old_value, new_value, seen_at"""
+    """CHANGES"""
     new: int
     changed: int
     duplicates: int
@@ -88,7 +88,7 @@ def _only_new(fresh: pl.DataFrame, readings: int) -> Outcome:
     return Outcome(
         fresh,
         replaced=fresh.select("scan_id").clear(),
-        changes=NO_CHANGES,
+        changes=pl.DataFrame(schema=CHANGES),
         new=len(fresh),
         changed=0,
         duplicates=readings - len(fresh),
