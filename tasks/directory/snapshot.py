@@ -18,14 +18,14 @@ def next_objects(stored: pl.DataFrame, seen: pl.DataFrame, key: str, at: datetim
     kept = [name for name in stored.columns if name not in seen.columns]
     # Only the keys are joined, and nothing of `stored` stays that need not: each would copy or hold all of its columns.
     known = seen.select(key).join(stored.select(key, *kept), on=key, how="left", maintain_order="left")
-    now = seen.with_columns(known.select(kept)).with_columns(
+    now = seen.with_columns(_copied(known.select(kept))).with_columns(
         first_seen_at=pl.coalesce("first_seen_at", moment), seen_at=moment, gone_at=pl.lit(None, moment_type(stored))
     )
     gone = stored.select(key).join(seen.select(key), on=key, how="anti")
     if gone.is_empty():
         return now.select(stored.columns)
     left = stored.join(gone, on=key, how="semi").with_columns(gone_at=pl.coalesce("gone_at", moment))
-    return pl.concat([now.select(stored.columns), left])
+    return pl.concat([now.select(stored.columns), _copied(left)])
 
 
 def next_facts(stored: pl.DataFrame, seen: pl.DataFrame, at: datetime) -> pl.DataFrame:
@@ -44,7 +44,12 @@ def next_facts(stored: pl.DataFrame, seen: pl.DataFrame, at: datetime) -> pl.Dat
     told = seen.join(current, on=fact, how="left", nulls_equal=True, maintain_order="left")["valid_from"]
     now = seen.with_columns(valid_from=told.fill_null(since), gone_at=pl.lit(None, kind)).select(stored.columns)
     over = current.join(seen, on=fact, how="anti", nulls_equal=True).with_columns(gone_at=pl.lit(at, kind))
-    return pl.concat([each for each in (ended, over) if not each.is_empty()] + [now])
+    return pl.concat([_copied(each) for each in (ended, over) if not each.is_empty()] + [now])
+
+
+def _copied(rows: pl.DataFrame) -> pl.DataFrame:
+    """With texts of its own: one text that is still shared keeps all columns of an answer of the database in memory."""
+    return rows.with_columns(pl.col(pl.String) + "")
 
 
 def share_gone(stored: pl.DataFrame, seen: pl.DataFrame, key: str) -> float:
