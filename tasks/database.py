@@ -11,6 +11,7 @@ about DuckDB decide the order of things here:
 
 import logging
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -46,6 +47,9 @@ SPILLING_EARLY = "160MB"
 # Row groups of the usual 122,880 rows are written again by each slice that adds to the last one; small ones are
 # written once, without a detour through the log, and a poll that looks for its scans by date reads fewer rows.
 FORMAT = "STORAGE_VERSION 'v1.5.0', ROW_GROUP_SIZE 16384"
+# Connections of one process to one file share an instance, and a second thread may get it before all is in it that
+# takes frames: "Table Function with name python_arrow_scan does not exist".
+_OPENING = threading.Lock()
 
 
 class _Capsule:
@@ -262,7 +266,9 @@ class Store:
             raise SettingsError(
                 f"{self.published_path} does not exist yet. Poll a connector first, or name another --home."
             )
-        with duckdb.connect(str(self.published_path), read_only=True) as connection:
+        with _OPENING:
+            connection = duckdb.connect(str(self.published_path), read_only=True)
+        with connection:
             yield Connection(connection)
 
     @contextmanager
