@@ -38,6 +38,8 @@ CONFIG = {
     "memory_limit": "384MB",
     # One thread is faster for a slice's many small steps than two, and leaves the other core to fetching.
     "threads": "1",
+    # The file is closed after each transaction, which empties the log: what is large need not pass through it.
+    "checkpoint_threshold": "1MB",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
 }

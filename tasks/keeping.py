@@ -41,23 +41,20 @@ def kept(
     Left out are alerts that were removed, and old scans, unless they are stored already or the batch raises an alert.
     """
     moments = limits(settings, now)
-    removed = _removed(transaction, batch)
     at, low = pl.col("detected_at"), pl.col("priority") == "low"
     if not batch.filter(at < moments["low"]).is_empty():
         wanted = (~low).any().over("scan_id") | pl.col("scan_id").is_in(stored["scan_id"].implode())
         batch = batch.filter(wanted | (at >= moments["low"]))
-    if not removed.is_empty():
-        batch = batch.filter(~pl.col("scan_id").is_in(removed.implode()))
+    batch = _without_removed(transaction, batch)
     old = at < pl.when(low).then(moments["raw_low"]).otherwise(moments["raw_alert"])
     return batch.with_columns(raw=pl.when(~old).then("raw"))
 
 
-def _removed(transaction: "Transaction", batch: pl.DataFrame) -> pl.Series:
-    """The scan_id of those that were alerts and have been removed."""
-    return transaction.frame(
-        "SELECT replace(scan_id::VARCHAR, '-', '') AS scan_id FROM internal.removed_alerts "
-        "SEMI JOIN (SELECT scan_id::UUID AS scan_id FROM batch) USING (scan_id) "
-        "WHERE detected_at BETWEEN $first AND $last",
-        {"first": batch["detected_at"].min(), "last": batch["detected_at"].max()},
-        batch=batch.select("scan_id"),
-    )["scan_id"]
+def _without_removed(transaction: "Transaction", batch: pl.DataFrame) -> pl.DataFrame:
+    """Without those that were alerts and have been removed."""
+    span = {"first": batch["detected_at"].min(), "last": batch["detected_at"].max()}
+    of_span = "FROM internal.removed_alerts WHERE detected_at BETWEEN $first AND $last"
+    if not transaction.rows(f"SELECT 1 {of_span} LIMIT 1", span):
+        return batch
+    removed = transaction.frame(f"SELECT replace(scan_id::VARCHAR, '-', '') AS scan_id {of_span}", span)
+    return batch.join(removed, on="scan_id", how="anti", maintain_order="left")

@@ -99,6 +99,8 @@ def _only_new(fresh: pl.DataFrame, readings: int) -> Outcome:
 
 def _without_same(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:
     """Leave out what says the same again: nearly all of an overlap, and not worth a closer look."""
+    if stored.is_empty():
+        return repeated
     once = repeated.filter(~pl.col("scan_id").is_duplicated())
     both = once.select("scan_id", *MEANING, *CHANGING).join(
         stored.select("scan_id", "raised_at", "cleared_at", *MEANING, *CHANGING), on="scan_id", suffix="_was"
@@ -169,7 +171,10 @@ def _changes(chains: pl.DataFrame) -> pl.DataFrame:
     known = (pl.col("highest").shift().over("scan_id") > 0) | pl.any_horizontal(
         pl.col(f"old_{name}").is_not_null() for name in CHANGING if name in PRIVATE
     )
-    before = before.with_columns(known=known).filter("differs")
+    old = [f"old_{name}" for name in CHANGING]
+    before = (
+        before.with_columns(known=known).filter("differs").select("scan_id", "fetched_at", "known", *CHANGING, *old)
+    )
     fields = [
         before.filter(pl.col(name).ne_missing(pl.col(f"old_{name}")), "known" if name in PRIVATE else True).select(
             "scan_id",

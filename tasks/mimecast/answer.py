@@ -170,15 +170,25 @@ def frame_of(records: list[Record]) -> pl.DataFrame:
     `raw` is the record as sorted JSON, where its keys are not exactly the known ones or it needed care; `problem` says
     why it is no usable record; `leftover` names the unknown keys, comma-separated.
     """
-    try:
-        columns = {name: [record[name] for record in records] for name in RECORD_FIELDS}
-    except KeyError:  # a record with as many names, but others
-        return frame_of([record if record.keys() >= _FIELDS else _noted(record) for record in records])
+    records = records.copy()
+    columns = {name: _column(records, name) for name in RECORD_FIELDS}
     frame = pl.DataFrame(columns, schema=_RECORD_SCHEMA)
-    if not any(map(_is_odd, records)):
+    odd = [place for place, record in enumerate(records) if _is_odd(record)]
+    if not odd:
         return frame.hstack([remark.new_from_index(0, len(records)) for remark in _NO_REMARKS])
-    remarks = {name: [record.get(name) for record in records] for name in REMARKS}
+    remarks: dict[str, list[str | None]] = {name: [None] * len(records) for name in REMARKS}
+    for place in odd:
+        for name, remark in remarks.items():
+            remark[place] = records[place][name]
     return frame.hstack(pl.DataFrame(remarks, schema=dict.fromkeys(REMARKS, pl.String)).get_columns())
+
+
+def _column(records: list[Record], name: str) -> list[str | None]:
+    try:
+        return [record[name] for record in records]
+    except KeyError:  # a record with as many names, but others; columns that are made already stay as they are
+        records[:] = [record if name in record else _noted(record) for record in records]
+        return [record[name] for record in records]
 
 
 def _noticed(records: list[Record]) -> list[Record]:

@@ -4,7 +4,10 @@ DELETE FROM internal.groups WHERE group_id IN (SELECT group_id::UUID FROM affect
 
 INSERT INTO internal.groups BY NAME
 WITH members AS (
-    SELECT * FROM internal.standing
+    SELECT
+        group_id, group_key, tenant, scan_id, detected_at, priority, priority_rank, sub_classification, dangerous,
+        disposition, file_sha256, file_type, file_name, recipient, first_loaded_at, cleared_at, shown
+    FROM internal.standing
     WHERE detected_at BETWEEN $first AND $last AND group_id IN (SELECT group_id::UUID FROM affected)
 ),
 names AS (
@@ -17,11 +20,15 @@ names AS (
 ),
 -- A group is as urgent as its most urgent alert that still stands; if none does, as the most urgent it had.
 worth AS (
-    SELECT * FROM members
-    QUALIFY row_number() OVER (
-        PARTITION BY group_id
-        ORDER BY NOT shown, cleared_at IS NOT NULL, priority_rank, detected_at DESC, scan_id
-    ) = 1
+    SELECT
+        group_id,
+        first(
+            {tenant: tenant, group_key: group_key, priority: priority, priority_rank: priority_rank,
+            sub_classification: sub_classification, file_sha256: file_sha256, file_type: file_type,
+            disposition: disposition}
+            ORDER BY NOT shown, cleared_at IS NOT NULL, priority_rank, detected_at DESC, scan_id
+        ) AS w
+    FROM members GROUP BY group_id
 ),
 counts AS (
     SELECT
@@ -50,4 +57,4 @@ SELECT
     coalesce(c.first_detected_at, c.starts_at) AS first_detected_at,
     coalesce(c.last_detected_at, c.ends_at) AS last_detected_at, c.starts_at, c.ends_at, c.first_loaded_at,
     $now AS last_changed_at, c.cleared_at
-FROM counts c JOIN worth w USING (group_id) LEFT JOIN names n USING (group_id);
+FROM counts c JOIN worth USING (group_id) LEFT JOIN names n USING (group_id);
