@@ -38,8 +38,7 @@ CONFIG = {
     "memory_limit": "384MB",
     # One thread is faster for a slice's many small steps than two, and leaves the other core to fetching.
     "threads": "1",
-    # The file is closed after each transaction, which empties the log: what is large need not pass through it.
-    "checkpoint_threshold": "1MB",
+    "checkpoint_threshold": "1MB",  # the log is emptied after each transaction: what is large need not pass through it
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
 }
@@ -49,9 +48,7 @@ SPILLING_EARLY = "160MB"
 # Row groups of the usual 122,880 rows are written again by each slice that adds to the last one; small ones are
 # written once, without a detour through the log, and a poll that looks for its scans by date reads fewer rows.
 FORMAT = "STORAGE_VERSION 'v1.5.0', ROW_GROUP_SIZE 16384"
-# Connections of one process to one file share an instance, and a second thread may get it before all is in it that
-# takes frames: "Table Function with name python_arrow_scan does not exist".
-_OPENING = threading.Lock()
+_OPENING = threading.Lock()  # a second thread may get a file's shared instance before it can take frames
 
 
 class _Capsule:
