@@ -94,7 +94,7 @@ def import_exports(
         outcomes = _whole_files(outcomes)
         taken = [each.export for each in outcomes if each.state == "imported"]
         if not taken and not due:
-            _note_refusals(store, tenant, outcomes, now)
+            _note(store, tenant, outcomes, now)
             return outcomes
         imports, latest = stored.imports, _latest(stored.latest, _rows(tenant, outcomes, now))
         before = stored.sources._asdict()
@@ -109,6 +109,7 @@ def import_exports(
             if not tables.is_still(transaction, tenant, imports):
                 continue
             tables.record(transaction, _rows(tenant, outcomes, now))
+            tables.confirm(transaction, tenant, _unchanged(outcomes, now))
             for each in exports:
                 each.forget()
             tables.write(transaction, tenant, made, store.settings)
@@ -220,9 +221,18 @@ def _latest(before: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([others, new.select(others.columns)])
 
 
-def _note_refusals(store: "Store", tenant: str, outcomes: list[Imported], now: datetime) -> None:
-    rows = _rows(tenant, outcomes, now)
-    if not rows.is_empty():
-        with store.transaction() as transaction:
-            tables.record(transaction, rows)
-            transaction.changed = transaction.publish = True
+def _unchanged(outcomes: list[Imported], now: datetime) -> dict[str, datetime]:
+    """The sources that say what they said, and when."""
+    return {
+        each.export.parsed.source: each.export.parsed.snapshot_at or now
+        for each in outcomes
+        if each.state == "unchanged"
+    }
+
+
+def _note(store: "Store", tenant: str, outcomes: list[Imported], now: datetime) -> None:
+    """Keep what was refused, and what was said again, where nothing is imported."""
+    with store.transaction() as transaction:
+        tables.record(transaction, _rows(tenant, outcomes, now))
+        tables.confirm(transaction, tenant, _unchanged(outcomes, now))
+        transaction.changed = transaction.publish = True

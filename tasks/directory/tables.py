@@ -1,6 +1,7 @@
 """The directory in the store: read what is there, write what an import made of it, look recipients up."""
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -169,6 +170,18 @@ def _changed(transaction: "Transaction", tenant: str, table: str, rows: pl.DataF
 def record(transaction: "Transaction", rows: pl.DataFrame) -> None:
     """Add files to the relation `directory_imports`."""
     _insert(transaction, "directory_imports", rows)
+
+
+def confirm(transaction: "Transaction", tenant: str, told: dict[str, datetime]) -> None:
+    """Note when each of these sources said again what it had said: it is as young as if it had said something new."""
+    for source, at in told.items():
+        transaction.run(
+            "UPDATE internal.directory_imports i SET confirmed_at = greatest(confirmed_at, $at) "
+            "WHERE tenant = $tenant AND source = $source AND state = 'imported' AND imported_at = "
+            "(SELECT max(imported_at) FROM internal.directory_imports n "
+            "WHERE n.tenant = i.tenant AND n.source = i.source AND n.state = 'imported')",
+            {"tenant": tenant, "source": source, "at": at},
+        )
 
 
 def _replace(transaction: "Transaction", tenant: str, table: str, rows: pl.DataFrame) -> None:

@@ -297,15 +297,21 @@ WHERE f.state = 'failed' AND f.start_at >= k.origin AND NOT EXISTS (
         AND (f.trigger <> 'recheck' OR c.trigger = 'recheck')
 );
 
--- How long ago any source last told who is there. An export that is imported once, or that a live pull has replaced,
--- does not make the directory old.
+-- How long ago any source last told who is there, be it that nothing has changed. An export that is imported once, or
+-- that a live pull has replaced, does not make the directory old; one of devices, which names people in passing (so do
+-- the names of such sources end), does not make it young.
 CREATE OR REPLACE VIEW internal.directory_age AS
 SELECT
     tenant,
-    floor(epoch(now() - coalesce(max(snapshot_at) FILTER (people > 0), max(snapshot_at))) / 3600)::BIGINT
+    floor(epoch(now() - coalesce(
+        max(told_at) FILTER (people > 0 AND NOT ends_with(source, 'devices')), max(told_at))) / 3600)::BIGINT
         AS directory_age_hours,
     directory_age_hours > 7 * 24 AS too_old
-FROM internal.directory_imports WHERE state = 'imported' GROUP BY tenant;
+FROM (
+    SELECT tenant, source, people, greatest(snapshot_at, confirmed_at) AS told_at
+    FROM internal.directory_imports WHERE state = 'imported'
+)
+GROUP BY tenant;
 
 CREATE OR REPLACE VIEW connector_health AS
 WITH attempts AS (

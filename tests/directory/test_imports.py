@@ -13,9 +13,10 @@ from flows.lookups import health
 from flows.pull import completed
 from tasks.database import Store
 from tasks.directory.imports import Export, import_exports
+from tasks.directory.reading import read_files
 from tasks.groups import count_people
 from tasks.ledger import begin
-from tasks.settings import Settings
+from tasks.settings import DEFAULTS, Settings
 from tasks.summary import Summary
 from tests.directory.by_hand import device, devices, person, users
 from tests.scans import HOUR, START, begun, load, scan, source
@@ -112,6 +113,10 @@ def test_the_same_file_again_changes_nothing(store: Store) -> None:
     bring(store, staff(), devices(device("pc-1", "ann")))
     before = everything(store)
     assert bring(store, staff(), devices(device("pc-1", "ann")), now=NOW + DAY) == ["unchanged", "unchanged"]
+    after = everything(store)
+    assert {name for name in after if after[name] != before[name]} == {"directory_imports"}, "the clock of its age"
+    with store.transaction() as transaction:
+        transaction.run("UPDATE internal.directory_imports SET confirmed_at = NULL")
     assert everything(store) == before
 
 
@@ -290,10 +295,21 @@ def test_health_tells_how_old_the_directory_is(store: Store) -> None:
     summary = Summary(directory_days=begin(store, source(), datetime.now(UTC)).directory_days)
     assert f"The directory is {hours // 24} days old" in (completed(summary).message or "")
     assert f"{hours // 24} days old" in "".join(map(str, health_errors(health(store))))
-    bring(store, devices(device("pc-1", "ann")), now=datetime.now(UTC))
-    assert ask(store, "SELECT directory_age_hours FROM connector_health") == [(hours,)], "devices tell of no people"
-    other = replace(users(person("kim")), parsed=replace(users(person("kim")).parsed, source="ad-users"))
-    bring(store, other, now=datetime.now(UTC) - 6 * DAY)
+    seen = read_files([DEFAULTS / "demo" / "intune-devices.csv"], store.settings)[0]
+    assert seen[0].counts["people"] > 0
+    bring(store, *seen, now=datetime.now(UTC))
+    assert ask(store, "SELECT directory_age_hours FROM connector_health") == [(hours,)], (
+        "devices name people in passing"
+    )
+    assert bring(store, staff(), now=datetime.now(UTC) - 6 * DAY) == ["unchanged"]
     assert begin(store, source(), datetime.now(UTC)).directory_days == 0
     assert health_errors(health(store)) == []
     assert not any("days old" in reason for (reason,) in ask(store, "SELECT reason FROM unmatched_recipients"))
+
+
+def test_another_source_of_people_makes_the_directory_young(store: Store) -> None:
+    bring(store, staff(), now=NOW)
+    assert begin(store, source(), datetime.now(UTC)).directory_days > 7
+    other = replace(users(person("kim")), parsed=replace(users(person("kim")).parsed, source="ad-users"))
+    bring(store, other, now=datetime.now(UTC) - 6 * DAY)
+    assert begin(store, source(), datetime.now(UTC)).directory_days == 0

@@ -68,6 +68,8 @@ UPDATE internal.groups SET starts_at = first_detected_at, ends_at = last_detecte
 ALTER TABLE internal.connectors ADD COLUMN polling BOOLEAN;
 -- Directory: what more its exports tell.
 ALTER TABLE internal.directory_imports ADD COLUMN aliases_lost BOOLEAN DEFAULT false;
+-- When the same content was last imported again: only the age of the directory asks.
+ALTER TABLE internal.directory_imports ADD COLUMN confirmed_at TIMESTAMPTZ;
 ALTER TABLE internal.source_devices ADD COLUMN ad_guid VARCHAR;
 -- By which settings all recipients of a tenant were looked up: with other ones they have to be looked up again.
 CREATE TABLE internal.correlated (tenant VARCHAR NOT NULL, settings VARCHAR NOT NULL);
