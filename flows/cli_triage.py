@@ -77,7 +77,7 @@ def triage(
             decided = decide(store, decision, groups=ids, alerts=alert)
     else:
         found = find(store, chosen, decision)
-        confirmed(f"{_so_many(len(found), found['group_id'].n_unique())} would be {what}. Decide?", yes)
+        confirmed(f"{_so_many(len(found.alerts), found.groups)} would be {what}. Decide?", yes)
         with working("Writing the decision", briefly=True):
             decided = decide(store, decision, found=found)
     if as_json:

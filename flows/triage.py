@@ -2,16 +2,17 @@
 
 import re
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
+from pydantic import Field
 
 from flows.changing import failed
 from tasks import allow_list
 from tasks.database import Store
-from tasks.errors import AlertsError
+from tasks.errors import AlertsError, TriageRefused
 from tasks.settings import load_settings
 from tasks.suppression import Hidden
 from tasks.triage import Decision, Filter, decide, find
@@ -32,12 +33,12 @@ def triage(
     sender_domain: str = "",
     detected_before: datetime | None = None,
     tenant: str = "",
-    confirm: bool = False,
+    confirm: Annotated[int, Field(ge=0)] = 0,
 ) -> State[Any]:
     """Decide on alert groups or alerts: take them into work, close them with a reason, or put them back.
 
     Name groups or alerts by id, or choose alerts that are not closed by what they are: then the run counts them, and
-    decides once it is started again with `confirm`. Nothing is changed unless all of it makes sense.
+    decides once it is started again with that number as `confirm`. Nothing is changed unless all of it makes sense.
 
     Args:
         by: Who decides: your name.
@@ -53,7 +54,7 @@ def triage(
         sender_domain: Choose alerts of mail from this domain.
         detected_before: Choose alerts detected before.
         tenant: Choose alerts of this organisation.
-        confirm: Decide on what the choice finds. Without it the run only counts.
+        confirm: How many alerts the choice found when it was counted: decide on them. With 0 the run only counts.
     """
     reason = None if close_reason == "none" else close_reason
     decision = Decision(status, by, reason, assignee.strip() or None, comment.strip() or None)
@@ -68,7 +69,8 @@ def triage(
         else:
             found = find(store, chosen, decision)
             if not confirm:
-                return _counted(len(found), found["group_id"].n_unique())
+                return _counted(len(found.alerts), found.groups)
+            _refuse_others(len(found.alerts), confirm)
             decided = decide(store, decision, found=found)
     except AlertsError as error:
         return failed(error)
@@ -130,6 +132,15 @@ def words_of(hidden: Hidden) -> str:
     return f"{hidden.alerts} stored alerts and all of {hidden.groups} groups"
 
 
+def _refuse_others(alerts: int, expected: int) -> None:
+    """Refuse to decide on other alerts than a person was told of."""
+    if alerts != expected:
+        raise TriageRefused(
+            f"The choice finds {alerts} alerts now, not the {expected} to confirm. Nothing was changed: start it again "
+            f"with {alerts} as `confirm` if you mean these."
+        )
+
+
 def _counted(alerts: int, groups: int) -> State[Any]:
-    says = f"{alerts} alerts of {groups} groups would change. Start it again with `confirm` to decide on them."
+    says = f"{alerts} alerts of {groups} groups would change. Start it again with {alerts} as `confirm` to decide."
     return Completed(name="Counted", message=says, data={"alerts": alerts, "groups": groups})

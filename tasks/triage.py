@@ -62,6 +62,19 @@ class Filter(NamedTuple):
             raise TriageRefused("Name ids or choose by a filter, not both. Nothing was changed.")
 
 
+class Found(NamedTuple):
+    """What a filter has found: shown to a person before it is decided on."""
+
+    chosen: Filter
+    alerts: pl.DataFrame
+    """alert_id, group_id"""
+
+    @property
+    def groups(self) -> int:
+        """How many groups have these alerts."""
+        return self.alerts["group_id"].n_unique()
+
+
 class Decided(NamedTuple):
     """What a decision came to."""
 
@@ -71,22 +84,16 @@ class Decided(NamedTuple):
     """ids of the groups with these alerts"""
 
 
-def find(store: "Store", chosen: Filter, decision: Decision) -> pl.DataFrame:
-    """alert_id, group_id of the alerts that a filter finds and that the decision would change. Raises TriageRefused."""
+def find(store: "Store", chosen: Filter, decision: Decision) -> Found:
+    """The alerts that a filter finds and that the decision would change. Raises TriageRefused."""
     check(decision)
-    wanted = {name: value for name, value in chosen._asdict().items() if value is not None}
-    if not wanted:
+    if all(value is None for value in chosen):
         raise TriageRefused("Name what to decide on: ids of groups or alerts, or at least one filter.")
-    columns = {"before": "a.detected_at < $before", "sender_domain": "domain_of(a.sender) = $sender_domain"}
-    conditions = ["a.shown", "a.status <> 'closed'"]
-    conditions += [columns.get(name, f"a.{name} = ${name}") for name in wanted]
-    values = {name: value.lower() if name.startswith(("file", "sender")) else value for name, value in wanted.items()}
     with existing(store) as transaction:
-        seen = transaction.frame(f"{SEEN} WHERE {' AND '.join(conditions)}", values)
-    found = seen.filter(changes(decision)).select("alert_id", "group_id")
-    if found.is_empty():
+        alerts = _chosen(transaction, chosen, decision).select("alert_id", "group_id")
+    if alerts.is_empty():
         raise TriageRefused("No alert that is not closed fits that choice and would change.")
-    return found
+    return Found(chosen, alerts)
 
 
 def decide(
@@ -95,12 +102,12 @@ def decide(
     *,
     groups: list[str] | None = None,
     alerts: list[str] | None = None,
-    found: pl.DataFrame | None = None,
+    found: Found | None = None,
 ) -> Decided:
     """Store a decision on groups and alerts by id or beginning of it, or on alerts that `find` found.
 
-    Of what was found, alerts that somebody else has decided on like that in the meantime are left alone. Returns when
-    the decision is published. Raises TriageRefused.
+    Of what was found, alerts that do not fit the filter any more, or that somebody has decided on like that in the
+    meantime, are left alone. Returns when the decision is published. Raises TriageRefused.
     """
     with existing(store) as transaction:
         now = datetime.now(UTC)
@@ -117,16 +124,17 @@ def write_decision(
     *,
     groups: list[str] | None = None,
     alerts: list[str] | None = None,
-    found: pl.DataFrame | None = None,
+    found: Found | None = None,
 ) -> Decided:
     """What `decide` does, inside a transaction that is open already."""
     check(decision)
     if found is None:
         seen = _named(transaction, groups or [], alerts or [], decision)
     else:
-        seen = _found(transaction, found, decision)
+        ids = found.alerts.select("alert_id")
+        seen = _chosen(transaction, found.chosen, decision).join(ids, on="alert_id", how="semi")
     if seen.is_empty():
-        raise TriageRefused("There is no alert left to decide on: somebody has decided like that in the meantime.")
+        raise TriageRefused("There is no alert left to decide on: all have changed or been closed in the meantime.")
     decision_id = _write(transaction, seen, decision, now)
     concerned = seen["group_id"].unique(maintain_order=True)
     refresh_status(transaction, concerned, now)
@@ -206,11 +214,14 @@ def _already(state: dict[str, object]) -> str:
     return text
 
 
-def _found(transaction: "Transaction", found: pl.DataFrame, decision: Decision) -> pl.DataFrame:
-    seen = transaction.frame(
-        f"{SEEN} WHERE a.shown AND a.scan_id IN (SELECT alert_id::UUID FROM found)", found=found.select("alert_id")
-    )
-    return seen.filter(changes(decision))
+def _chosen(transaction: "Transaction", chosen: Filter, decision: Decision) -> pl.DataFrame:
+    """The alerts (SEEN) that fit the filter now and that the decision would change."""
+    wanted = {name: value for name, value in chosen._asdict().items() if value is not None}
+    columns = {"before": "a.detected_at < $before", "sender_domain": "domain_of(a.sender) = $sender_domain"}
+    conditions = ["a.shown", "a.status <> 'closed'"]
+    conditions += [columns.get(name, f"a.{name} = ${name}") for name in wanted]
+    values = {name: value.lower() if name.startswith(("file", "sender")) else value for name, value in wanted.items()}
+    return transaction.frame(f"{SEEN} WHERE {' AND '.join(conditions)}", values).filter(changes(decision))
 
 
 def _write(transaction: "Transaction", seen: pl.DataFrame, decision: Decision, now: datetime) -> UUID:

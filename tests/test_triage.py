@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks.allow_list import Entry, add
 from tasks.database import Store
 from tasks.errors import TriageRefused
 from tasks.triage import Decision, Filter, decide, find
@@ -162,18 +163,32 @@ def test_one_impossible_id_refuses_all(store: Store) -> None:
 def test_a_filter_finds_alerts_and_the_decision_is_on_these_alone(store: Store) -> None:
     load(store, [[scan(0, "unsafe"), scan(1), scan(10, "unsafe", sender="Eve@Other.example".lower())]])
     found = find(store, Filter(priority="medium", before=scan(5)["detected_at"]), CLOSED)
-    assert len(found) == 1
+    assert (len(found.alerts), found.groups) == (1, 1)
     load(store, [[scan(0.5, "unsafe")]])  # what comes while a person thinks is not decided on
     assert decide(store, CLOSED, found=found).alerts == 1
     assert rows(store, "SELECT status FROM alerts ORDER BY detected_at") == [("closed",), ("new",), ("new",), ("new",)]
     with pytest.raises(TriageRefused, match="in the meantime"):
         decide(store, CLOSED, found=found)
-    assert len(find(store, Filter(sender_domain="OTHER.example"), CLOSED)) == 1
-    assert len(find(store, Filter(file_sha256=HASH.upper()), CLOSED)) == 3
+    assert len(find(store, Filter(sender_domain="OTHER.example"), CLOSED).alerts) == 1
+    assert len(find(store, Filter(file_sha256=HASH.upper()), CLOSED).alerts) == 3
     with pytest.raises(TriageRefused, match="No alert that is not closed"):
         find(store, Filter(tenant="other"), CLOSED)
     with pytest.raises(TriageRefused, match="Name what to decide on"):
         find(store, Filter(), CLOSED)
+
+
+def test_what_does_not_fit_the_filter_any_more_is_left_alone(store: Store) -> None:
+    names = ("rises", "closed", "hidden", "stays")
+    load(store, [[scan(3 * n, "unsafe", file_name=each, sender=f"{each}@x.example") for n, each in enumerate(names)]])
+    by_name = dict(rows(store, "SELECT file_name, alert_id::VARCHAR FROM alerts"))
+    found = find(store, Filter(priority="medium"), CLOSED)
+    load(store, [[scan(0, file_name="rises", sender="rises@x.example", read=1001)]])
+    decide(store, Decision("closed", "bob", "true_positive"), alerts=[by_name["closed"]])
+    add(store, Entry("sender", "hidden@x.example", "known", "bob"))
+    assert (len(found.alerts), decide(store, CLOSED, found=found).alerts) == (4, 1)
+    assert rows(store, "SELECT file_name, priority, close_reason FROM alerts ORDER BY detected_at") == [
+        ("rises", "high", None), ("closed", "medium", "true_positive"), ("stays", "medium", "benign"),
+    ]  # fmt: skip
 
 
 def test_decisions_from_several_places_while_polls_run(store: Store) -> None:

@@ -117,8 +117,13 @@ def test_the_form_of_triage(prefect_api: None, store: Store) -> None:
     assert counted.name == "Counted"
     assert str(counted.message).startswith("2 alerts of 1 groups would change")
     assert rows(store, "SELECT * FROM triage_log") == []
-    done = triage("ann", "closed", "benign", priority="high", confirm=True, return_state=True)
-    assert done.is_completed()
+    load(store, [[scan(0.6, recipient="dan@contoso.example")]])
+    other = triage("ann", "closed", "benign", priority="high", confirm=2, return_state=True)
+    assert other.is_failed()
+    assert str(other.message).startswith("The choice finds 3 alerts now, not the 2 to confirm. Nothing was changed")
+    assert rows(store, "SELECT * FROM triage_log") == []
+    done = triage("ann", "closed", "benign", priority="high", confirm=3, return_state=True)
+    assert done.message == "3 alerts of 1 groups are closed."
     medium = rows(store, "SELECT group_id::VARCHAR FROM alert_groups WHERE priority = 'medium'")[0][0]
     done = triage("bob", "in_progress", groups=f" {medium[:8]},{medium}", assignee="bob", return_state=True)
     assert done.message == "1 alerts of 1 groups are in progress."
