@@ -140,6 +140,14 @@ def _load_batch(
     stored = stored_scans(transaction, batch)
     rows = kept(transaction, batch, stored, settings, now)
     outcome = merge_versions(rows, stored, settings.keep_low == "full", now)
+    alert = pl.col("raised_at").is_not_null()
+    lows = outcome.scans.filter(~alert)
+    alerts = outcome.scans.filter(alert).with_columns(was=pl.col("group_key"), tenant=pl.lit(source.tenant))
+    alerts = alerts.with_columns(group_key=group_key(settings.group_by))
+    alerts = alerts.with_columns(old_group_key=pl.when(pl.col("was") != pl.col("group_key")).then("was"))
+    keys = [alerts.filter(pl.col("file_sha256").is_null())[name] for name in ("group_key", "was")]
+    touched = pl.concat([outcome.scans["file_sha256"], *keys]).drop_nulls().unique()
+    notices.remember_known(transaction, touched)
     if not outcome.replaced.is_empty():
         span = {"first": batch["detected_at"].min(), "last": batch["detected_at"].max()}
         for table in ("low_scans", "alert_scans"):
@@ -153,11 +161,6 @@ def _load_batch(
             "DELETE FROM internal.exposed_scans WHERE scan_id IN (SELECT scan_id::UUID FROM replaced)",
             replaced=outcome.replaced,
         )
-    alert = pl.col("raised_at").is_not_null()
-    lows = outcome.scans.filter(~alert)
-    alerts = outcome.scans.filter(alert).with_columns(was=pl.col("group_key"), tenant=pl.lit(source.tenant))
-    alerts = alerts.with_columns(group_key=group_key(settings.group_by))
-    alerts = alerts.with_columns(old_group_key=pl.when(pl.col("was") != pl.col("group_key")).then("was"))
     _insert(transaction, source, "low_scans", lows.select(*LOW_COLUMNS, hash_prefix=HASH_PREFIX))
     _insert(transaction, source, "alert_scans", alerts.select(ALERT_COLUMNS))
     if not outcome.changes.is_empty():

@@ -25,19 +25,42 @@ LIVE: tuple[Cause, ...] = ("poll", "expiry")
 
 BEFORE = """
     CREATE TEMP TABLE IF NOT EXISTS groups_before (
-        group_id UUID, shown BOOLEAN, since TIMESTAMPTZ, tenant VARCHAR, alike VARCHAR, priority_rank TINYINT,
-        status VARCHAR, suppressed_count BIGINT, exposure_count BIGINT, released BIGINT
-    )
+        group_id UUID, shown BOOLEAN, since TIMESTAMPTZ, priority_rank TINYINT, status VARCHAR, suppressed_count BIGINT
+    );
+    CREATE TEMP TABLE IF NOT EXISTS known_before (tenant VARCHAR, alike VARCHAR, recipient VARCHAR, alert_id UUID)
 """
 REMEMBER = """
     INSERT INTO groups_before
     SELECT
-        a.group_id, coalesce(g.alert_count > 0, false), $since, g.tenant,
-        coalesce(g.file_sha256, g.group_key::VARCHAR), g.priority_rank, g.status, g.suppressed_count,
-        g.exposure_count, g.dangerous_released_count
+        a.group_id, coalesce(g.alert_count > 0, false), $since, g.priority_rank, g.status, g.suppressed_count
     FROM (SELECT DISTINCT group_id::UUID AS group_id FROM affected) a LEFT JOIN internal.groups g USING (group_id)
     ANTI JOIN groups_before b ON a.group_id = b.group_id
 """
+ALIKE = "coalesce(g.file_sha256, replace(g.group_key::VARCHAR, '-', ''))"
+# What an earlier step of this transaction has touched is no longer as it was before.
+DANGEROUS = f"""
+    SELECT tenant, file_sha256 AS alike FROM internal.dangerous_hashes WHERE file_sha256 IN (SELECT alike FROM touched)
+    UNION
+    SELECT g.tenant, {ALIKE} FROM internal.groups g
+    WHERE g.dangerous_released_count > 0 AND {ALIKE} IN (SELECT alike FROM touched)
+    EXCEPT (
+        SELECT tenant, alike FROM known_before
+        UNION ALL SELECT g.tenant, {ALIKE} FROM internal.groups g SEMI JOIN groups_before USING (group_id)
+    )
+"""
+KNOWN = f"""
+    INSERT INTO known_before
+    SELECT tenant, alike, NULL, NULL FROM dangerous
+    UNION ALL
+    SELECT e.tenant, e.file_sha256, e.recipient, NULL FROM internal.exposed_scans e
+    SEMI JOIN dangerous d ON e.tenant = d.tenant AND e.file_sha256 = d.alike
+    UNION ALL
+    SELECT g.tenant, d.alike, NULL, a.scan_id
+    FROM internal.groups g JOIN dangerous d ON g.tenant = d.tenant AND {ALIKE} = d.alike
+    JOIN internal.standing a ON g.group_id = a.group_id AND a.detected_at BETWEEN g.starts_at AND g.ends_at
+    WHERE g.dangerous_released_count > 0 AND a.shown AND a.disposition = 'released'
+"""
+ALIKE_OF = f"SELECT DISTINCT {ALIKE} AS alike FROM internal.groups g WHERE group_id IN (SELECT group_id::UUID FROM ids)"
 OF_HASHES = "SELECT group_id::VARCHAR AS group_id FROM internal.groups SEMI JOIN counted USING (tenant, file_sha256)"
 
 
@@ -50,6 +73,23 @@ def remember(transaction: "Transaction", affected: pl.DataFrame, since: datetime
 def remember_hashes(transaction: "Transaction", counted: pl.DataFrame) -> None:
     """The same for all groups of these hashes (tenant, file_sha256), whose exposures are about to be counted."""
     remember(transaction, transaction.frame(OF_HASHES, counted=counted), datetime.max.replace(tzinfo=UTC))
+
+
+def remember_known(transaction: "Transaction", touched: pl.Series) -> None:
+    """Keep who is exposed to dangerous files among these and which of their alerts are released, before that changes.
+
+    `touched`: hashes, and keys (32 digits) of groups without one. Cheap where none of them is dangerous.
+    """
+    transaction.run(BEFORE)
+    dangerous = transaction.frame(DANGEROUS, touched=touched.alias("alike").to_frame())
+    if not dangerous.is_empty():
+        transaction.run(KNOWN, dangerous=dangerous)
+
+
+def remember_known_of_groups(transaction: "Transaction", group_ids: pl.Series) -> None:
+    """The same for what these groups are about."""
+    ids = group_ids.alias("group_id").to_frame()
+    remember_known(transaction, transaction.frame(ALIKE_OF, ids=ids).cast(pl.String)["alike"])
 
 
 def note(transaction: "Transaction", cause: Cause, now: datetime, connector_id: UUID | None = None) -> None:

@@ -131,14 +131,15 @@ def write_groups(transaction: "Transaction", plan: Plan, now: datetime) -> bool:
     moved, rekeyed = plan.moved, plan.rekeyed
     if moved.is_empty() and rekeyed.is_empty():
         return False
+    touched = pl.concat([moved, rekeyed])
+    groups = pl.concat([touched["group_id"], touched["old_group_id"]]).unique()
+    notices.remember_known_of_groups(transaction, groups)
     transaction.run(
         "UPDATE internal.alert_scans a SET group_key = r.group_key::UUID FROM rekeyed r "
         "WHERE a.scan_id = r.alert_id::UUID",
         rekeyed=rekeyed.select("alert_id", "group_key"),
     )
     record_ids(transaction, plan.assigned, now)
-    touched = pl.concat([moved, rekeyed])
-    groups = pl.concat([touched["group_id"], touched["old_group_id"]]).unique()
     refresh_groups(transaction, groups, plan.assigned.members["detected_at"], now)
     # Groups that were made anew have lost their count of exposures; which hashes are dangerous has not changed.
     hashes = touched.select("tenant", "file_sha256").drop_nulls().unique()

@@ -121,6 +121,7 @@ def end(transaction: "Transaction", entry_ids: pl.Series, now: datetime) -> int:
         ended=ended,
     )
     freed = transaction.frame(f"{ALERTS} WHERE entry_id IN (SELECT entry_id::UUID FROM ended)", ended=ended)
+    notices.remember_known_of_groups(transaction, freed["group_id"])
     transaction.run(
         "UPDATE internal.suppressed SET ended_at = $now "
         "WHERE ended_at IS NULL AND entry_id IN (SELECT entry_id::UUID FROM ended)",

@@ -182,6 +182,31 @@ def test_a_high_group_that_stays_new_is_reminded_of_once(store: Store) -> None:
     assert said(tell(store, timedelta(hours=9))) == []
 
 
+def test_who_is_exposed_anew_is_told_also_where_another_is_no_longer(store: Store) -> None:
+    bob, cyd = "bob@contoso.example", "cyd@contoso.example"
+    poll(store, seen(2), seen(1, "clean", recipient=bob))
+    tell(store)
+    poll(store, seen(1, recipient=bob), seen(1, "clean", recipient=cyd))  # bob's scan is an alert by now
+    assert rows(store, "SELECT exposure_count FROM alert_groups") == [(1,)]
+    assert said(tell(store)) == ["exposure.found!"]
+    poll(store, seen(1, "clean", recipient=cyd, response="release"), seen(0.5, "clean", recipient=bob))
+    assert said(tell(store)) == []  # the same people
+
+
+@pytest.mark.parametrize("file_sha256", [HASH, None])
+def test_a_release_is_told_also_where_another_is_held_again(store: Store, file_sha256: str | None) -> None:
+    one = {"recipient": "bob@contoso.example", "file_sha256": file_sha256}
+    other = one | {"recipient": "cyd@contoso.example"}
+    poll(store, seen(2, response="released", **one), seen(1, **other))
+    tell(store)
+    later = {"fetched_at": NOW + HOUR}
+    changed = seen(2, **one) | later, seen(1, response="released", **other) | later
+    with store.transaction() as transaction:  # in two batches
+        load_into(transaction, store.settings, [changed[1:], changed[:1]], piece=POLL)
+    assert rows(store, "SELECT released_count FROM alert_groups") == [(1,)]
+    assert said(tell(store)) == ["attachment.released!"]
+
+
 def test_groups_that_only_share_their_alerts_out_anew_are_not_told_again(store: Store) -> None:
     poll(store, seen(23.5, response="released"), seen(2, response="released", recipient="bob@contoso.example"))
     poll(store, seen(47, "clean", recipient="eve@contoso.example"))

@@ -25,29 +25,40 @@ opened AS (
             AND a.raised_at >= p.since
     ))
 ),
--- What is counted for a hash is compared for the hash: its groups may share the alerts out anew.
-before_of AS (
-    SELECT tenant, alike, max(exposure_count) AS exposed, sum(released) AS released FROM groups_before
-    WHERE alike IS NOT NULL GROUP BY ALL
+-- News are the recipients and alerts that are not among those of before, not how many: one may go as another comes.
+released AS (
+    SELECT arg_max(p.group_id, p.last_detected_at) AS group_id
+    FROM present p
+    JOIN internal.standing a ON p.group_id = a.group_id AND a.detected_at BETWEEN p.starts_at AND p.ends_at
+    ANTI JOIN known_before k ON a.scan_id = k.alert_id
+    WHERE p.dangerous_released_count > 0 AND a.shown AND a.disposition = 'released'
+    GROUP BY p.tenant, p.alike
 ),
-after_of AS (
-    SELECT
-        tenant, alike, max(exposure_count) AS exposed, sum(dangerous_released_count) AS released,
-        arg_max(group_id, last_detected_at) AS group_id,
-        arg_max(group_id, last_detected_at) FILTER (dangerous_released_count > 0) AS released_id
-    FROM present GROUP BY ALL
+exposing AS (
+    SELECT tenant, file_sha256, arg_max(group_id, last_detected_at) AS group_id
+    FROM present WHERE exposure_count > 0 GROUP BY ALL
+),
+unknown AS (
+    SELECT h.group_id, h.tenant, h.file_sha256, e.recipient
+    FROM exposing h JOIN internal.exposed_scans e USING (tenant, file_sha256)
+    ANTI JOIN known_before k ON h.tenant = k.tenant AND h.file_sha256 = k.alike AND e.recipient = k.recipient
+    WHERE e.recipient IS NOT NULL
+),
+exposed AS (
+    SELECT DISTINCT u.group_id
+    FROM unknown u
+    ANTI JOIN (
+        SELECT tenant, file_sha256, recipient FROM internal.standing
+        WHERE shown AND file_sha256 IN (SELECT file_sha256 FROM unknown)
+    ) a USING (tenant, file_sha256, recipient)
 ),
 found AS (
     SELECT group_id, 'group_opened' AS kind FROM opened
     UNION ALL SELECT group_id, 'group_reopened' FROM present WHERE closed AND shown AND status <> 'closed'
     UNION ALL SELECT group_id, 'group_raised' FROM present WHERE rose AND $cause <> 'expiry'
     UNION ALL SELECT group_id, 'suppression_expired' FROM present WHERE appeared AND $cause = 'expiry'
-    UNION ALL
-    SELECT a.group_id, 'exposure_found' FROM after_of a LEFT JOIN before_of b USING (tenant, alike)
-    WHERE a.exposed > coalesce(b.exposed, 0)
-    UNION ALL
-    SELECT a.released_id, 'released' FROM after_of a LEFT JOIN before_of b USING (tenant, alike)
-    WHERE a.released > coalesce(b.released, 0)
+    UNION ALL SELECT group_id, 'exposure_found' FROM exposed
+    UNION ALL SELECT group_id, 'released' FROM released
 )
 SELECT
     uuid() AS notice_id, g.tenant, f.kind, f.group_id, $connector_id AS connector_id, $cause AS cause,
@@ -55,3 +66,5 @@ SELECT
 FROM found f JOIN internal.groups g USING (group_id);
 
 DROP TABLE groups_before;
+
+DROP TABLE known_before;
