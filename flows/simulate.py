@@ -35,6 +35,14 @@ def simulate(
         ),
     ] = None,
     fault_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of calls that meet a random fault.")] = 0.0,
+    fault_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="A fault that comes at random; may be repeated. Without it: those that pass when one tries again.",
+        ),
+    ] = None,
     fault_seed: Annotated[int, typer.Option(help="The same seed, the same random faults.")] = 0,
     listing: Annotated[bool, typer.Option("--list", help="List all switches and faults, and end.")] = False,
     home: Home = None,
@@ -52,7 +60,7 @@ def simulate(
         return
     now = datetime.now(UTC)
     world = sim.World(seed=seed, per_day=per_day, start=now - timedelta(days=days))
-    faults = sim.faults_from(fault or [], fault_rate, fault_seed)
+    faults = sim.faults_from(fault or [], fault_rate, fault_seed, fault_name or sim.PASSING)
     simulator = sim.Simulator(world, switches=sim.switches_from(switch or []), faults=faults)
     sim.run(simulator, port, ready=lambda url: _print_keys(url, sim.V1_KEYS, sim.V2_KEYS))
     say("The simulator has ended.")

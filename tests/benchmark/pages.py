@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -25,14 +26,11 @@ def save(folder: Path, slices: int, rows_per_slice: int) -> int:
     return sum(save_slice(folder, number, rows_per_slice) for number in range(slices))
 
 
-def save_slice(folder: Path, number: int, rows_per_slice: int) -> int:
-    """Write the answers of one slice."""
+def save_slice(folder: Path, number: int, rows_per_slice: int, again: int = 0) -> int:
+    """Write the answers of one slice, before them so many last ones of the slice before: the overlap of a poll."""
     folder.mkdir(parents=True, exist_ok=True)
-    piece = slice_of(number)
-    world = World(seed=3 + number, per_day=4 * rows_per_slice)
-    query = Query(epoch(piece.start), epoch(piece.end) - 1, as_of=2**40)
-    records = [row.seen_at(query.as_of) for bucket in world.stock.buckets(query) for row in world.stock.rows(bucket)]
-    records = records[:rows_per_slice]
+    before = _records(number - 1, rows_per_slice)[-again:] if again else []
+    records = before + _records(number, rows_per_slice)
     with path_of(folder, number).open("wb") as file:
         for begin in range(0, len(records), PAGE_ROWS):
             body = msgspec.json.encode(
@@ -44,6 +42,15 @@ def save_slice(folder: Path, number: int, rows_per_slice: int) -> int:
             )
             file.write(len(body).to_bytes(4) + body)
     return len(records)
+
+
+def _records(number: int, rows: int) -> list[Any]:
+    """One service for all slices: the same files come again."""
+    piece = slice_of(number)
+    world = World(seed=3, per_day=4 * rows)
+    query = Query(epoch(piece.start), epoch(piece.end) - 1, as_of=2**40)
+    records = [row.seen_at(query.as_of) for bucket in world.stock.buckets(query) for row in world.stock.rows(bucket)]
+    return records[:rows]
 
 
 def path_of(folder: Path, number: int) -> Path:

@@ -243,6 +243,7 @@ def test_an_ended_id_leads_to_the_group_that_took_over(own_copy: Store, command:
         (["backfill", "acme", "--from", "soon", "--to", "2026-03-01"], "'soon' is no time"),
         (["simulate", "--switch", "nothing=1"], "There is no switch called 'nothing'"),
         (["simulate", "--fault", "flood"], "There is no fault called 'flood'"),
+        (["simulate", "--fault-name", "flood"], "There is no fault called 'flood'"),
     ],
 )
 def test_what_cannot_be_done_is_one_clear_line(call: list[str], sentence: str, home: Path, command: Command) -> None:

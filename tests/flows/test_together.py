@@ -24,6 +24,7 @@ from tasks.mimecast.simulator.answers import Answer
 from tasks.mimecast.simulator.incoming import Incoming
 from tests.flows.conftest import MakeSite
 from tests.flows.site import Site, hours, noon, scan
+from tests.test_readme import blocks
 
 HOUR = timedelta(hours=1)
 LONG_AGO = noon() - timedelta(days=40)
@@ -45,6 +46,8 @@ while True:
     if not keeps:
         connection.close()
         connection = duckdb.connect(file, read_only=True)
+    for query in json.loads(sys.argv[3]):  # of the README
+        connection.execute(query).fetchall()
     seen.append([connection.execute(query).fetchone()[0] for query in QUERIES])
     if told_to_end:
         break
@@ -141,7 +144,7 @@ def test_a_poll_gets_its_turn_between_the_slices_of_a_backfill(busy: Site) -> No
 def analyst(site: Site, habit: str) -> Iterator[list[tuple[int, ...]]]:
     """Somebody with a DuckDB of his own who asks all the time; in the end, what he saw."""
     seen: list[tuple[int, ...]] = []
-    call = [sys.executable, "-c", ANALYST, str(site.store.published_path), habit]
+    call = [sys.executable, "-c", ANALYST, str(site.store.published_path), habit, json.dumps(blocks("sql")[1:4])]
     with subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             yield seen

@@ -1,0 +1,63 @@
+"""What works without a server: commands that start one for their own time; and the simulator as a command."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
+from tasks.settings import CHECKOUT, Settings
+from tests.server import running
+
+pytestmark = pytest.mark.server
+
+NOW = datetime.now(UTC)
+PER_DAY = 24
+
+
+def test_a_connector_is_saved_polled_and_backfilled_without_a_server(home: Path) -> None:
+    environment = running.own_environment(home) | {"ATTACHMENT_ALERTS_CLIENT_SECRET": V2_KEYS["client_secret"]}
+
+    def command(*arguments: str) -> dict[str, Any]:
+        call = [sys.executable, "-m", "flows", *arguments, "--json"]
+        done = subprocess.run(call, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    with serve(Simulator(World(per_day=PER_DAY, start=NOW - timedelta(days=20)))) as service:
+        address = ["--base-url", service.url, "--allow-other-host", "--client-id", V2_KEYS["client_id"]]
+        subprocess.run(
+            [sys.executable, "-m", "flows", "connectors", "add", "acme", *address, "--first-look-back-days", "1"],
+            cwd=CHECKOUT, env=environment, capture_output=True, check=True,
+        )  # fmt: skip
+        polled = command("poll", "acme")
+        assert polled["new"] > 0
+        start, end = (f"{NOW - timedelta(days=days):%Y-%m-%d}" for days in (5, 3))
+        assert command("backfill", "acme", "--from", start, "--to", end)["new"] == 2 * PER_DAY
+    assert Settings(home=home).home.joinpath("alerts.duckdb").exists()
+
+
+def test_the_simulator_meets_random_faults_by_name_until_it_is_ended(tmp_path: Path) -> None:
+    port = running._free_port()
+    call = [sys.executable, "-m", "flows", "simulate", "--port", str(port), "--per-day", "10"]
+    call += ["--fault-rate", "1", "--fault-name", "html-200"]
+    process = subprocess.Popen(call, cwd=CHECKOUT, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    url = f"http://127.0.0.1:{port}"
+
+    def asked() -> httpx.Response | None:
+        try:
+            return httpx.post(f"{url}/oauth/token", data=V2_KEYS | {"grant_type": "client_credentials"})
+        except httpx.TransportError:
+            return None
+
+    assert running.wait_for(asked).text.startswith("<")
+    process.send_signal(signal.SIGINT)
+    assert "ended" in process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 0
