@@ -13,6 +13,7 @@ from tasks import notices
 from tasks.grouping import Assigned, assign_ids, group_key, partition
 from tasks.groups import record_ids, refresh_groups, update_exposures
 from tasks.settings import Settings
+from tasks.suppression import end_due
 
 if TYPE_CHECKING:
     from tasks.database import Connection, Store, Transaction
@@ -121,8 +122,10 @@ def apply_groups(store: "Store", settings: Settings, plan: Plan) -> Plan:
     with store.transaction() as transaction:
         if _revision(transaction) != plan.revision:
             plan = plan_groups(transaction, settings)
-        changed = write_groups(transaction, plan, datetime.now(UTC))
-        transaction.changed = transaction.publish = changed
+        now = datetime.now(UTC)
+        end_due(transaction, now)
+        transaction.changed |= write_groups(transaction, plan, now)
+        transaction.publish = transaction.changed
     return plan
 
 

@@ -17,6 +17,7 @@ from tasks.ledger import Source
 from tasks.load import load_slice, stored_scans
 from tasks.remap import JUDGED_SCANS, KIND, SAME_KIND, STAYS_LOW, ReadingOf, differing_kinds, reread, rewrite_lows
 from tasks.stage import BATCH_ROWS, Again
+from tasks.suppression import end_due
 
 if TYPE_CHECKING:
     from tasks.database import Connection, Store, Transaction
@@ -69,16 +70,12 @@ class Plan(NamedTuple):
     changes: pl.DataFrame
     """CHANGE_SCHEMA"""
 
-    @property
-    def is_empty(self) -> bool:
-        return self.changes.is_empty()
-
 
 def replayed(store: "Store", means: Means, *, apply: bool) -> dict[str, Any]:
     """Plan, and carry the plan out if asked for; what changes, as JSON values."""
     with store.snapshot() as database:
         plan = plan_replay(database, means)
-    if apply and not plan.is_empty:
+    if apply:
         plan = apply_replay(store, means, plan)
     told = plan.changes.sort("count", *CHANGE_SCHEMA, descending=[True, *[False] * len(CHANGE_SCHEMA)]).head(TOLD)
     raised = plan.kinds.filter(pl.col("new_alert") & ~pl.col("is_alert"))
@@ -166,6 +163,7 @@ def apply_replay(store: "Store", means: Means, plan: Plan) -> Plan:
     with store.transaction() as transaction:
         if transaction.rows("SELECT revision FROM internal.store_state")[0][0] != plan.revision:
             plan = plan_replay(transaction, means)
+        end_due(transaction, datetime.now(UTC))
         for connector_id, tenant, again in plan.accepted:
             source = _source(connector_id, tenant)
             load_slice(transaction, source, [again.scans], [], again.reject_ids, store.settings)

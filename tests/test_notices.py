@@ -232,15 +232,17 @@ def test_a_closed_group_that_comes_back_is_told(store: Store) -> None:
     assert said(tell(store, timedelta(hours=5))) == []  # … and nobody has to be reminded
 
 
-def test_what_is_hidden_is_told_when_it_is_shown_again(store: Store) -> None:
+@pytest.mark.parametrize("ago", [2, 80])
+def test_what_is_hidden_is_told_when_it_is_shown_again(store: Store, ago: float) -> None:
     add(store, Entry("sender", seen()["sender"], "known", "ann", datetime.now(UTC) + HOUR))
-    poll(store, seen(2), seen(1, response="released"))
+    poll(store, seen(ago), seen(ago - 1, response="released"))
     assert said(tell(store)) == []
     with store.transaction() as transaction:  # an hour passes
         transaction.run("UPDATE internal.allow_list SET expires_at = $now", {"now": datetime.now(UTC)})
     begin(store, source(), NOW)
     assert said(tell(store)) == ["attachment.released!", "suppression.expired!"]
     assert said(tell(store)) == []
+    assert said(tell(store, timedelta(hours=4, minutes=1))) == ["group.still-new!"]
 
 
 def test_nothing_crosses_tenants(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Regroup: what it shows is what it does, and it does it once."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tasks import regroup
+from tasks.allow_list import Entry, add
 from tasks.database import Store
 from tasks.regroup import apply_groups, plan_groups, regrouped
 from tests.scans import begun, content, load, rows, scan, source
@@ -69,3 +71,13 @@ def test_a_store_that_has_moved_on_is_planned_again(store: Store) -> None:
     assert done.revision > plan.revision
     assert rows(store, "SELECT count(*) FROM alert_groups") == [(7,)]
     assert regroup.compared(done)["alerts"] == 7
+
+
+def test_an_entry_that_has_expired_ends_also_when_nothing_else_changes(store: Store) -> None:
+    add(store, Entry("sender", "eve@evil.example", "known", "ann", datetime.now(UTC) + timedelta(days=1)))
+    with store.transaction() as transaction:  # a day passes
+        transaction.run("UPDATE internal.allow_list SET expires_at = $now", {"now": datetime.now(UTC)})
+    regrouped(store, None, None, None, apply=True)
+    with store.reader() as reader:
+        assert reader.rows("SELECT count(*) FROM suppressed_alerts") == [(0,)]
+        assert reader.rows("SELECT count(*) > 0 FROM alerts") == [(True,)]

@@ -1,11 +1,13 @@
 """Replay: other maps over stored scans, rejects that are records by now; what is shown is what is done, once."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from tasks.allow_list import Entry, add
 from tasks.database import Store
 from tasks.priority import load_maps
 from tasks.remap import Reading
@@ -151,3 +153,13 @@ def test_a_store_that_has_moved_on_is_planned_again(store: Store) -> None:
     load(store, [[scan(7, "safe")]], source())
     assert apply_replay(store, other, plan).kinds.filter("new_alert")["scans"].sum() == 4
     assert rows(store, "SELECT count(*) FROM scans WHERE priority = 'low'") == [(1,)]
+
+
+def test_an_entry_that_has_expired_ends_also_when_nothing_else_changes(store: Store) -> None:
+    add(store, Entry("sender", "eve@evil.example", "known", "ann", datetime.now(UTC) + timedelta(days=1)))
+    with store.transaction() as transaction:  # a day passes
+        transaction.run("UPDATE internal.allow_list SET expires_at = $now", {"now": datetime.now(UTC)})
+    replayed(store, means(store), apply=True)
+    with store.reader() as reader:
+        assert reader.rows("SELECT count(*) FROM suppressed_alerts") == [(0,)]
+        assert reader.rows("SELECT count(*) > 0 FROM alerts") == [(True,)]

@@ -3,7 +3,7 @@ INSERT INTO internal.notices BY NAME
 WITH told AS (
     SELECT i.current_group_id AS group_id, max(n.told_at) AS told_at, arg_max(n.digest, n.told_at) AS digest
     FROM internal.notices n JOIN internal.group_ids i USING (group_id)
-    WHERE n.kind IN ('group_opened', 'group_reopened', 'group_raised') AND n.told_with IS NOT NULL
+    WHERE n.kind IN ('group_opened', 'group_reopened', 'group_raised', 'suppression_expired') AND n.told_with IS NOT NULL
     GROUP BY ALL
 ),
 reminded AS (

@@ -62,7 +62,9 @@ found AS (
 )
 SELECT
     uuid() AS notice_id, g.tenant, f.kind, f.group_id, $connector_id AS connector_id, $cause AS cause,
-    f.kind <> 'released' AND ($in_bulk OR g.last_detected_at < $now - INTERVAL 24 HOUR) AS digest, $now AS "at"
+    -- What came late is no news, but an entry that ends is, however old what it hid.
+    f.kind <> 'released' AND ($in_bulk OR $cause <> 'expiry' AND g.last_detected_at < $now - INTERVAL 24 HOUR) AS digest,
+    $now AS "at"
 FROM found f JOIN internal.groups g USING (group_id);
 
 DROP TABLE groups_before;
