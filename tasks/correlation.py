@@ -14,6 +14,7 @@ from tasks.directory.values import address_key
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """From when on a source's first import is valid: the directory of earlier times is not known any better."""
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 RECIPIENT_SCHEMA = pl.Schema(
     {
@@ -53,7 +54,9 @@ class Directory(NamedTuple):
     people: pl.DataFrame
     """user_id, kind, account_enabled, last_seen_at"""
     sources: pl.DataFrame
-    """source, snapshot_at, has_aliases, aliases_lost"""
+    """source, has_aliases, aliases_lost"""
+    snapshots: pl.DataFrame
+    """source, imported_at, snapshot_at of every import"""
     own_domains: pl.Series
     """domains of the tenant's own people: a recipient elsewhere is external, not unknown"""
 
@@ -76,7 +79,7 @@ def resolve(
     asked = recipients.drop_nulls().unique(maintain_order=True).alias("recipient").to_frame()
     hits = routes(recipients, domain_aliases, plus_addressing=plus_addressing).join(directory.addresses, on="address")
     hits = hits.join(directory.people, on="user_id", how="left")
-    hits = hits.join(directory.sources.select("source", "snapshot_at"), on="source", how="left")
+    hits = _last_told(hits, directory.snapshots)
     periods = _periods(asked, hits)
     chosen = _undecided(_best(_valid(periods, hits)))
     candidates = chosen.with_columns(ambiguous=pl.len().over(PERIOD) > 1, match_rule=_rule_text())
@@ -117,6 +120,21 @@ def routes(recipients: pl.Series, domain_aliases: dict[str, str], *, plus_addres
     return pl.concat(parts).drop_nulls()
 
 
+def _last_told(hits: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
+    """The hits with `snapshot_at`: the last snapshot that held the address, of an ended one the last before its end."""
+    ends = hits.select("source", "gone_at").unique().with_columns(until=pl.col("gone_at").fill_null(FOREVER))
+    last = ends.sort("until").join_asof(
+        snapshots.sort("imported_at"),
+        left_on="until",
+        right_on="imported_at",
+        by="source",
+        allow_exact_matches=False,
+        check_sortedness=False,
+    )
+    told = last.select("source", "gone_at", "snapshot_at")
+    return hits.join(told, on=["source", "gone_at"], how="left", nulls_equal=True)
+
+
 def _domain(column: str) -> pl.Expr:
     return pl.col(column).str.extract(r"@([^@]*)$")
 
@@ -141,7 +159,7 @@ def _valid(periods: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
         pl.col("gone_at").is_null() | (pl.col("gone_at") > pl.col("valid_from"))
     )
     rows = rows.with_columns(untimely=~valid)
-    end = pl.col("gone_at").fill_null(datetime(9999, 1, 1, tzinfo=UTC))
+    end = pl.col("gone_at").fill_null(FOREVER)
     newest = (end == end.max().over(PERIOD)) & (
         pl.col("since") == pl.col("since").filter(end == end.max()).max().over(PERIOD)
     )
@@ -149,8 +167,10 @@ def _valid(periods: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
 
 
 def _best(rows: pl.DataFrame) -> pl.DataFrame:
-    """Of each period the hits by the best route and rank, one for each person."""
-    rows = rows.sort("recipient", "valid_from", "route", "rank", "source", "user_id")
+    """Of each period the hits by the best route and rank, one for each person: the one seen last."""
+    rows = rows.sort(
+        "recipient", "valid_from", "route", "rank", "source", "user_id", -pl.col("snapshot_at").to_physical()
+    )
     best = pl.struct("route", "rank") == pl.struct("route", "rank").first().over(PERIOD)
     return rows.filter(best).unique((*PERIOD, "user_id"), keep="first", maintain_order=True)
 

@@ -47,13 +47,12 @@ def directory(
             schema={"user_id": pl.String, "kind": pl.String, "account_enabled": pl.Boolean, "last_seen_at": MOMENT},
         ),
         pl.DataFrame(
-            {"source": ["users"], "snapshot_at": [DAY], "has_aliases": [aliases], "aliases_lost": [lost]},
-            schema={
-                "source": pl.String,
-                "snapshot_at": MOMENT,
-                "has_aliases": pl.Boolean,
-                "aliases_lost": pl.Boolean,
-            },
+            {"source": ["users"], "has_aliases": [aliases], "aliases_lost": [lost]},
+            schema={"source": pl.String, "has_aliases": pl.Boolean, "aliases_lost": pl.Boolean},
+        ),
+        pl.DataFrame(
+            {"source": ["users"], "imported_at": [DAY], "snapshot_at": [DAY]},
+            schema={"source": pl.String, "imported_at": MOMENT, "snapshot_at": MOMENT},
         ),
         own,
     )

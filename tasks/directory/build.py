@@ -47,9 +47,9 @@ class Built(NamedTuple):
     own_domains: pl.DataFrame
     warnings: tuple[str, ...]
 
-    def lookup(self, sources: pl.DataFrame) -> Directory:
-        """What recipients are looked up in; `sources`: source, snapshot_at, has_aliases, aliases_lost."""
-        return Directory(self.addresses, self.people, sources, self.own_domains["domain"])
+    def lookup(self, sources: pl.DataFrame, snapshots: pl.DataFrame) -> Directory:
+        """What recipients are looked up in; `sources` and `snapshots` as in Directory."""
+        return Directory(self.addresses, self.people, sources, snapshots, self.own_domains["domain"])
 
 
 def imported(stored: dict[str, pl.DataFrame], parsed: list[Parsed], at: datetime) -> Sources:

@@ -96,13 +96,13 @@ def import_exports(
         if not taken and not due:
             _note(store, tenant, outcomes, now)
             return outcomes
-        imports, latest = stored.imports, _latest(stored.latest, _rows(tenant, outcomes, now))
+        imports, lookup = stored.imports, _lookup(stored, _rows(tenant, outcomes, now))
         before = stored.sources._asdict()
         del stored  # of a large directory, hundreds of MB
         # Who is in several files is as the last name says: names often end in a date, and the order given says nothing.
         taken = sorted(taken, key=lambda each: (each.file_name, each.digest), reverse=True)
         sources = imported(before, [each.parsed for each in taken], now)
-        made, found = _made(sources, latest, recipients, store.settings)
+        made, found = _made(sources, lookup, recipients, store.settings)
         del sources
         outcomes = [each.told(found) for each in outcomes]
         with store.transaction() as transaction:
@@ -119,12 +119,12 @@ def import_exports(
 
 
 def _made(
-    sources: Sources, latest: pl.DataFrame, recipients: pl.Series, settings: Settings
+    sources: Sources, lookup: tuple[pl.DataFrame, pl.DataFrame], recipients: pl.Series, settings: Settings
 ) -> tuple[dict[str, pl.DataFrame], tuple[str, ...]]:
     """The tables of a directory by name, with what every recipient means; what was found out about mail groups."""
     sources, built = build(sources)
     resolved = resolve(
-        recipients, built.lookup(latest), settings.domain_alias_map, plus_addressing=settings.plus_addressing
+        recipients, built.lookup(*lookup), settings.domain_alias_map, plus_addressing=settings.plus_addressing
     )
     return tables.by_name(sources, built, resolved), built.warnings
 
@@ -210,15 +210,13 @@ def _rows(tenant: str, outcomes: list[Imported], now: datetime) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=tables.IMPORT_SCHEMA)
 
 
-def _latest(before: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """source, snapshot_at, has_aliases, aliases_lost after this import."""
-    new = (
-        rows.filter(pl.col("state") == "imported")
-        .group_by("source")
-        .agg(pl.col("snapshot_at").max(), pl.col("has_aliases", "aliases_lost").any())
-    )
-    others = before.drop("digests").join(new, on="source", how="anti")
-    return pl.concat([others, new.select(others.columns)])
+def _lookup(before: tables.Stored, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The sources and the snapshots of a Directory after this import."""
+    taken = rows.filter(pl.col("state") == "imported")
+    new = taken.group_by("source").agg(pl.col("has_aliases", "aliases_lost").any())
+    others = before.latest.drop("digests").join(new, on="source", how="anti")
+    told = taken.group_by("source", "imported_at").agg(pl.col("snapshot_at").max())
+    return pl.concat([others, new.select(others.columns)]), pl.concat([before.snapshots, told])
 
 
 def _unchanged(outcomes: list[Imported], now: datetime) -> dict[str, datetime]:

@@ -26,8 +26,7 @@ OURS = {theirs: ours for ours, theirs in IN_SQL.items()}
 PIECE = 16_384
 """Rows of one insert: what a large one needs, several times its rows, stays allocated until the commit."""
 NO_SOURCES = pl.DataFrame(
-    schema={"source": pl.String, "snapshot_at": MOMENT, "has_aliases": pl.Boolean, "aliases_lost": pl.Boolean,
-            "digests": pl.List(pl.String)}
+    schema={"source": pl.String, "has_aliases": pl.Boolean, "aliases_lost": pl.Boolean, "digests": pl.List(pl.String)}
 )  # fmt: skip
 
 IMPORT_SCHEMA = pl.Schema(
@@ -59,13 +58,17 @@ class Stored(NamedTuple):
     """how many imports there were: another number on writing means that somebody else was faster"""
     sources: Sources
     latest: pl.DataFrame
-    """source, snapshot_at, has_aliases, aliases_lost, digests of the newest import of each source"""
+    """source, has_aliases, aliases_lost, digests of the newest import of each source"""
+    snapshots: pl.DataFrame
+    """source, imported_at, snapshot_at of every import"""
 
 
 def read(transaction: "Transaction", tenant: str) -> Stored:
     """Everything an import needs to know."""
     frames = [_read(transaction, f"source_{field}", tenant) for field in Sources._fields]
-    return Stored(_imports(transaction, tenant), Sources(*frames), _latest(transaction, tenant))
+    return Stored(
+        _imports(transaction, tenant), Sources(*frames), _latest(transaction, tenant), _snapshots(transaction, tenant)
+    )
 
 
 def _imports(transaction: "Transaction", tenant: str) -> int:
@@ -88,8 +91,7 @@ def _read(transaction: "Transaction", table: str, tenant: str) -> pl.DataFrame:
 def _latest(transaction: "Transaction", tenant: str) -> pl.DataFrame:
     return transaction.frame(
         """
-        SELECT source, max(snapshot_at) AS snapshot_at, bool_or(has_aliases) AS has_aliases,
-            bool_or(aliases_lost) AS aliases_lost,
+        SELECT source, bool_or(has_aliases) AS has_aliases, bool_or(aliases_lost) AS aliases_lost,
             list(digest ORDER BY digest) AS digests
         FROM (
             SELECT *, imported_at = max(imported_at) OVER (PARTITION BY source) AS newest
@@ -99,6 +101,14 @@ def _latest(transaction: "Transaction", tenant: str) -> pl.DataFrame:
         """,
         {"tenant": tenant},
     ).cast(NO_SOURCES.schema)
+
+
+def _snapshots(transaction: "Transaction", tenant: str) -> pl.DataFrame:
+    return transaction.frame(
+        "SELECT source, imported_at, max(snapshot_at) AS snapshot_at FROM internal.directory_imports "
+        "WHERE tenant = $tenant AND state = 'imported' GROUP BY source, imported_at",
+        {"tenant": tenant},
+    ).cast({"imported_at": MOMENT, "snapshot_at": MOMENT})
 
 
 def is_still(transaction: "Transaction", tenant: str, imports: int) -> bool:
@@ -246,4 +256,4 @@ def _directory(transaction: "Transaction", tenant: str, asked: pl.DataFrame, lat
         known=addresses.select("user_id").unique(),
     )
     domains = transaction.frame("SELECT domain FROM internal.own_domains WHERE tenant = $tenant", {"tenant": tenant})
-    return Directory(addresses, people, latest.drop("digests"), domains["domain"])
+    return Directory(addresses, people, latest.drop("digests"), _snapshots(transaction, tenant), domains["domain"])

@@ -140,6 +140,16 @@ def test_an_address_that_moves_means_whom_it_meant_at_the_time(store: Store) -> 
                "WHERE a.file_name IN ('2', '7') ORDER BY ALL") == [("2", "Ann"), ("7", "Bob")]  # fmt: skip
 
 
+def test_a_match_tells_the_snapshot_that_held_the_address(store: Store) -> None:
+    for day, who in enumerate(([ANN], [ANN, person("kim")], [person("ann"), person("kim")], [person("ann")])):
+        bring(store, users(*who, *STAFF, snapshot_at=NOW + day * DAY - HOUR), now=NOW + day * DAY)
+    asked = "SELECT a.file_name, u.snapshot_at, u.match_rank, u.matched_value FROM alert_users u JOIN alerts a USING "
+    assert ask(store, asked + "(alert_id) WHERE a.recipient LIKE 'a%' ORDER BY ALL") == [
+        ("1", NOW + 3 * DAY - HOUR, 1, "ann@contoso.example"),
+        ("2", NOW + DAY - HOUR, 2, "a.lee@contoso.example"),
+    ]
+
+
 def test_a_cut_short_export_is_refused_unless_confirmed(store: Store) -> None:
     bring(store, staff())
     before = everything(store)
