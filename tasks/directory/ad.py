@@ -79,7 +79,8 @@ def _keyed(entries: pl.DataFrame, source: str) -> pl.DataFrame:
         uuid=guid(pl.col("entryuuid").list.first()),
     )
     # Exports of some attributes only leave objectClass out.
-    members, names = ("member", "uniquemember"), ("samaccountname", "userprincipalname", "mail")
+    members = ("member", "uniquemember")
+    names = ("samaccountname", "userprincipalname", "mail", "proxyaddresses")
     guess = (
         pl.when(_first("samaccountname").str.ends_with("$")).then(pl.lit("device"))
         .when(pl.any_horizontal(pl.col(name).is_not_null() for name in members)).then(pl.lit("group"))

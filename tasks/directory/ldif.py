@@ -16,6 +16,7 @@ import polars as pl
 
 from tasks.directory.ad import ATTRIBUTES, ad_objects, entries_frame
 from tasks.directory.model import REJECT_SCHEMA, Parsed
+from tasks.directory.table import CUT_SHORT
 from tasks.errors import ExportRefused
 from tasks.untrusted import plain
 
@@ -52,6 +53,7 @@ def read(text: str, name: str) -> list[Parsed]:
     notes: Counter[str] = Counter()
     for lines in _blocks(text.removeprefix("\ufeff")):
         try:
+            _check_ended(lines)
             entry = _entry(lines, notes)
         except _Damaged as damage:
             rejects.append(damage.args)
@@ -67,7 +69,8 @@ def read(text: str, name: str) -> list[Parsed]:
     if parsed.objects.is_empty() and parsed.devices.is_empty():
         raise ExportRefused(_refusal(name, len(entries) + notes["change"], bad))
     warnings = (*parsed.warnings, *_warnings(notes))
-    return [replace(parsed, rejects=bad, warnings=warnings, complete=not notes["cut"])]
+    whole = not notes["cut"] and not any(reason.endswith(CUT_SHORT) for _, _, reason in rejects)
+    return [replace(parsed, rejects=bad, warnings=warnings, complete=whole)]
 
 
 def _refusal(name: str, entries: int, rejects: pl.DataFrame) -> str:
@@ -93,7 +96,10 @@ def _warnings(notes: Counter[str]) -> Iterator[str]:
 
 
 def _blocks(text: str) -> Iterator[list[_Line]]:
-    """Unfolded lines between blank lines, without comments (which may be folded as well)."""
+    """Unfolded lines between blank lines, without comments (which may be folded as well).
+
+    Where the file ends in the middle of a line, an empty one stands at the end of the last block.
+    """
     block: list[_Line] = []
     in_comment = False
     folded: list[str] = []
@@ -114,7 +120,14 @@ def _blocks(text: str) -> Iterator[list[_Line]]:
     if folded and not in_comment:
         block[-1] = _Line(block[-1].number, block[-1].text + "".join(folded))
     if block:
-        yield block
+        yield block if in_comment else [*block, _Line(number, "")]
+
+
+def _check_ended(lines: list[_Line]) -> None:
+    """What stands between entries may end anywhere; of an entry nobody knows what is missing."""
+    attribute = lines[0].text.partition(":")[0].lower()
+    if not lines[-1].text and (attribute == "version" or attribute not in _OTHER_BLOCKS):
+        raise _Damaged(lines[0].number, None, f"its last line has no end: {CUT_SHORT}")
 
 
 def _entry(lines: list[_Line], notes: Counter[str]) -> Values | None:
