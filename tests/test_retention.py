@@ -1,6 +1,6 @@
 """Retention: what is too old goes, all of it and nothing else; what was told before is what is done; it stays gone."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -9,6 +9,7 @@ import pytest
 
 from flows import lookups
 from tasks import compacting
+from tasks.allow_list import Entry, add
 from tasks.database import Store
 from tasks.errors import OperatorError
 from tasks.ledger import Report, record
@@ -16,7 +17,7 @@ from tasks.regroup import regrouped
 from tasks.retention import retained
 from tasks.settings import Settings
 from tasks.triage import Decision, decide
-from tests.scans import HOUR, START, begun, content, load, reject, rows, scan, source
+from tests.scans import HOUR, KEEP_ALL, START, begun, content, load, reject, rows, scan, source
 
 BOB = "bob@contoso.example"
 DAY = timedelta(days=1)
@@ -222,6 +223,7 @@ def test_a_copy_that_dies_leaves_the_store(store: Store, monkeypatch: pytest.Mon
 def test_people_and_devices_who_are_gone_stay_while_a_stored_alert_concerns_them(store: Store) -> None:
     gone, at = "ann left", days(40)
     people = {"ann@contoso.example": 1, "bob@contoso.example": 2, "cyd@contoso.example": 3}
+    people |= {"dan@contoso.example": 4, "eve@contoso.example": 5, "fay@contoso.example": 6}
     with store.transaction() as transaction:
         for address, number in people.items():
             facts = {"id": UUID(int=number), "address": address, "at": START - DAY, "gone": at, "name": gone}
@@ -237,12 +239,22 @@ def test_people_and_devices_who_are_gone_stay_while_a_stored_alert_concerns_them
                 "('default', $address, $at, $id, 'mail', 1, $address, false, NULL)",
             ):
                 transaction.run(sql, {name: value for name, value in facts.items() if f"${name}" in sql})
+    keeping = Store(Settings(home=store.settings.home, **KEEP_ALL))
+    load(keeping, [[scan(24 * 60, "safe", recipient="dan@contoso.example")]])  # an exposure
+    load(keeping, [[scan(24 * 60, file_sha256="ef" * 32, sender="x@y.example", recipient="eve@contoso.example")]])
+    add(store, Entry("sender", "x@y.example", "known", "ann", datetime.now(UTC) + HOUR))
     counts = retained(store, apply=True, now=at + 91 * DAY)["removed"]
-    assert counts["gone directory rows"] == 2
+    assert counts["gone directory rows"] == 4  # cyd and fay
+    assert told(store, "SELECT display_name FROM exposures WHERE recipient = 'dan@contoso.example'") == [(gone,)]
+    with store.transaction() as transaction:
+        transaction.run("DELETE FROM internal.suppressed")  # shown again
+    assert rows(
+        store, "SELECT display_name FROM alert_users x JOIN alerts USING (alert_id) WHERE sender LIKE 'x@%'"
+    ) == [(gone,)]
     assert told(store, "SELECT DISTINCT user_id FROM directory_addresses ORDER BY 1") == [
-        (UUID(int=1),), (UUID(int=2),)
-    ]  # fmt: skip
+        (UUID(int=number),) for number in (1, 2, 4, 5)
+    ]
     assert told(store, "SELECT count(*) FROM alert_users WHERE display_name = 'ann left'") == [(3,)]
     assert rows(store, "SELECT recipient FROM internal.recipients ORDER BY 1") == [
-        ("ann@contoso.example",), ("bob@contoso.example",)
-    ]  # fmt: skip
+        (f"{name}@contoso.example",) for name in ("ann", "bob", "dan", "eve")
+    ]

@@ -40,14 +40,39 @@ WHERE w.finished_at < $window
         WHERE newest_at IS NOT NULL GROUP BY connector_id
     );
 
--- Whom and what alerts that stay concern is kept, gone or not: they would name nobody any more.
+-- Whom and what alerts and exposures that stay concern is kept, gone or not: they would name nobody any more. What the
+-- allow-list hides is among them: it may be shown again.
+CREATE OR REPLACE TEMP TABLE concerned_then AS
+WITH staying AS (
+    SELECT tenant, recipient, detected_at FROM internal.alert_scans
+    WHERE scan_id NOT IN (SELECT scan_id FROM going_alert_scans)
+    UNION ALL
+    SELECT tenant, recipient, detected_at FROM internal.low_scans
+    WHERE scan_id IN (SELECT scan_id FROM internal.exposed_scans)
+        AND scan_id NOT IN (SELECT scan_id FROM going_low_scans)
+        AND (tenant, file_sha256) IN (
+            SELECT (tenant, file_sha256) FROM internal.standing
+            WHERE dangerous AND shown AND scan_id NOT IN (SELECT scan_id FROM going_alert_scans)
+        )
+)
+SELECT DISTINCT
+    p.tenant, coalesce(m.user_id, p.user_id) AS user_id, CASE WHEN m.user_id IS NOT NULL THEN p.user_id END AS via_group,
+    p.matched_value, p.ambiguous, s.detected_at
+FROM staying s
+JOIN internal.recipients r
+    ON s.tenant = r.tenant AND s.recipient = r.recipient AND s.detected_at >= r.valid_from
+    AND (r.valid_to IS NULL OR s.detected_at < r.valid_to)
+JOIN internal.recipient_people p
+    ON r.tenant = p.tenant AND r.recipient = p.recipient AND r.valid_from = p.valid_from
+LEFT JOIN internal.group_people m ON p.tenant = m.tenant AND p.user_id = m.group_id;
+
 CREATE OR REPLACE TEMP TABLE concerned AS
-SELECT DISTINCT tenant, user_id, via_group, matched_value FROM internal.alert_people
-WHERE alert_id NOT IN (SELECT scan_id FROM going_alert_scans);
+SELECT DISTINCT tenant, user_id, via_group, matched_value FROM concerned_then;
 
 CREATE OR REPLACE TEMP TABLE concerned_devices AS
-SELECT DISTINCT tenant, device_id, user_id FROM internal.alert_machines
-WHERE alert_id NOT IN (SELECT scan_id FROM going_alert_scans);
+SELECT DISTINCT d.tenant, d.device_id, d.user_id
+FROM internal.device_people d JOIN concerned_then c ON d.tenant = c.tenant AND d.user_id = c.user_id
+WHERE NOT c.ambiguous AND (d.gone_at IS NULL OR (c.detected_at >= d.valid_from AND c.detected_at < d.gone_at));
 
 CREATE OR REPLACE TEMP TABLE going_people AS
 SELECT rowid AS id, tenant, user_id FROM internal.people
