@@ -27,7 +27,7 @@ from tasks.connector import Connector, PolledConnector
 from tasks.connectors import load_connector
 from tasks.database import Store
 from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError, StoreError
-from tasks.keeping import limits
+from tasks.keeping import PERIODS, limits
 from tasks.publishing import Publisher
 from tasks.settings import Settings, load_settings
 from tasks.summary import Summary
@@ -265,15 +265,27 @@ def _skipped(asked: Interval, window: list[Interval], newest: datetime) -> list[
     return notes
 
 
+DROPPED = {
+    "raw_low": "scans without alert are stored without their raw record",
+    "raw_alert": "alerts are stored without their raw record",
+    "low": "only alerts are stored",
+    "closed": "alerts that were closed and removed do not come back",
+}
+"""Limit of what is kept → what a backfill of older time leaves out."""
+
+
 def _too_old(window: list[Interval], now: datetime, settings: Settings) -> list[str]:
     """What of the window retention has passed, in a sentence."""
-    old = limits(settings, now)["low"]
-    if not window or window[0].start >= old:
-        return []
-    return [
-        f"before {old:%Y-%m-%d %H:%M} UTC only alerts are stored: scans without alert are kept for "
-        f"{settings.retention_low_days} days (ATTACHMENT_ALERTS_RETENTION_LOW_DAYS)"
+    moments = limits(settings, now)
+    passed = {name: moments[name] for name in DROPPED if window and window[0].start < moments[name]}
+    if settings.keep_low != "full" or moments["raw_low"] <= moments["low"]:
+        passed.pop("raw_low", None)  # none is stored anyway
+    parts = [
+        f"before {moment:%Y-%m-%d %H:%M} UTC {DROPPED[name]} "
+        f"({getattr(settings, PERIODS[name])} days, ATTACHMENT_ALERTS_{PERIODS[name].upper()})"
+        for name, moment in passed.items()
     ]
+    return ["; ".join(parts)] if parts else []
 
 
 def _name_run(name: str, trigger: str, window: list[Interval]) -> None:

@@ -96,9 +96,21 @@ def test_retention_shows_then_removes_and_a_backfill_of_older_time_says_what_it_
     done = json.loads(command("retention", "--apply", "--yes", "--json").out)
     assert done["removed"]["low scans"] == 1
     assert "nothing to change" in command("retention", "--apply").err
+    for name, days in (("LOW_RAW", 1), ("ALERT_RAW", 3), ("CLOSED", 3), ("REJECT", 1)):
+        monkeypatch.setenv(f"ATTACHMENT_ALERTS_RETENTION_{name}_DAYS", str(days))
     with caplog.at_level("INFO", "attachment_alerts.pull"):
         assert site.backfill(at - HOUR, at + HOUR, "everything").is_completed()
-    assert "only alerts are stored" in caplog.text
+    (says,) = [line.getMessage() for line in caplog.records if "are stored" in line.getMessage()]
+    moments = [re.sub(r"before \S+ \S+ UTC ", "", part) for part in says.split("; ")]
+    assert moments == [
+        "alerts are stored without their raw record (3 days, ATTACHMENT_ALERTS_RETENTION_ALERT_RAW_DAYS)",
+        "only alerts are stored (2 days, ATTACHMENT_ALERTS_RETENTION_LOW_DAYS)",
+        "alerts that were closed and removed do not come back (3 days, ATTACHMENT_ALERTS_RETENTION_CLOSED_DAYS)",
+    ]
     assert site.stored("SELECT count(*) FROM scans") == [(2,)]
     told = "SELECT received, accepted, new, changed, duplicates, expired FROM windows ORDER BY started_at DESC LIMIT 1"
     assert site.stored(told) == [(2, 2, 0, 0, 2, 1)]
+    monkeypatch.setenv("ATTACHMENT_ALERTS_KEEP_LOW", "full")
+    with caplog.at_level("INFO", "attachment_alerts.pull"):
+        assert site.backfill(noon() - 49 * HOUR, noon() - 48 * HOUR, "everything").is_completed()
+    assert "scans without alert are stored without their raw record (1 days" in caplog.text
