@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from tasks import outbox
 from tasks.allow_list import Entry, add
 from tasks.database import Store
 from tasks.priority import load_maps
@@ -14,6 +15,7 @@ from tasks.remap import Reading
 from tasks.replay import WHAT, Means, apply_replay, plan_replay, replayed
 from tasks.settings import DEFAULTS
 from tasks.stage import Again
+from tasks.triage import Decision, decide
 from tests.scans import begun, content, frame, load, reject, rows, scan, source
 
 BOB, CYD = "bob@contoso.example", "cyd@contoso.example"
@@ -73,6 +75,23 @@ def test_a_verdict_that_is_dangerous_by_now_raises_low_scans(store: Store) -> No
     done = content(store)
     assert replayed(store, other, apply=True)["changes"] == []
     assert content(store) == done
+
+
+def test_what_replay_raises_is_told_as_one_digest_and_reopens_what_was_decided(store: Store) -> None:
+    load(store, [[scan(3, "timeout", file_sha256="cd" * 32), scan(3, "timeout", file_sha256="ef" * 32)]])
+    (closed,) = rows(store, f"SELECT group_id::VARCHAR FROM alert_groups WHERE file_sha256 = '{'cd' * 32}'")[0]
+    decide(store, Decision("closed", "ann", "benign"), groups=[closed])
+    with store.transaction() as transaction:
+        transaction.run("DELETE FROM internal.notices")
+    replayed(store, means(store, "priorities", priorities="timeout,high,Own,false,own"), apply=True)
+    assert rows(store, f"SELECT priority, status, reopened_by FROM alert_groups WHERE group_id = '{closed}'") == [
+        ("high", "new", "raised_priority")
+    ]
+    with store.transaction() as transaction:
+        told = outbox.claim(transaction, outbox.Teller(), store.settings, datetime.now(UTC))
+    assert [(each.name, each.payload["causes"], each.payload["changes"]) for each in told] == [
+        ("attachment-alerts.digest", {"replay": 3}, {"group_raised": 2, "group_reopened": 1})
+    ]
 
 
 def test_scans_that_stay_low_say_what_they_mean_today_and_nothing_else_changes(store: Store) -> None:

@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from prefect import Flow
 
+from tasks import outbox
 from tasks.database import Store
 from tasks.settings import CHECKOUT, Settings
 
@@ -147,6 +148,15 @@ def test_deployments_load(deployment: dict[str, Any]) -> None:
     assert set(deployment.get("parameters", {})) <= set(flow.parameters.properties)
     for schedule in deployment.get("schedules", []):
         assert "active" not in schedule, "the switch belongs to the UI; a deploy would override it"
+
+
+def test_triggers_wait_for_events_that_are_sent() -> None:
+    notify = next(each for each in DEPLOYMENTS if each["name"] == "notify")
+    triggers = {each["name"].removeprefix("attachment-alerts, "): set(each["expect"]) for each in notify["triggers"]}
+    sent = {kind: outbox.PREFIX + name for kind, name in outbox.NAMES.items() if kind != "gap_found"}
+    of_connectors = {name for kind, name in sent.items() if kind in outbox.OF_CONNECTORS}
+    assert triggers["groups"] == {*sent.values(), f"{outbox.PREFIX}digest"} - of_connectors
+    assert triggers["connectors"] == of_connectors
 
 
 def test_no_secret_is_resolved_into_a_deployment() -> None:

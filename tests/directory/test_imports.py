@@ -19,7 +19,7 @@ from tasks.ledger import begin
 from tasks.settings import DEFAULTS, Settings
 from tasks.summary import Summary
 from tests.directory.by_hand import device, devices, person, users
-from tests.scans import HOUR, START, begun, load, scan, source
+from tests.scans import HOUR, KEEP_ALL, START, begun, load, scan, source
 
 NOW = START + timedelta(days=30)
 DAY = timedelta(days=1)
@@ -107,6 +107,23 @@ def test_devices_by_the_evidence_that_ties_them(store: Store) -> None:
     assert ask(store, "SELECT DISTINCT device_name, evidence FROM alert_devices") == [("pc-1", "primary_user")]
     assert ask(store, "SELECT device_count, devices FROM alert_groups") == [(1, ["pc-1"])]
     assert ask(store, "SELECT count(*) FROM directory_device_users") == [(3,)]
+
+
+def test_exposures_name_people_and_the_devices_they_had_then_or_else_have_now(store: Store) -> None:
+    keeping = Store(Settings(home=store.settings.home, **KEEP_ALL))
+    load(keeping, [[scan(6, "safe", recipient=f"{name}@contoso.example", file_name=name) for name in ("emil", "all")]])
+    everybody = staff(person("all", kind="group", account_enabled=None), members=[("all", "ann")])
+    bring(store, everybody, devices(device("pc-1", "dora"), device("pc-2", "ann")))
+    told = "SELECT recipient, display_name, devices FROM exposures ORDER BY recipient"
+    group = ("all@contoso.example", None, [])
+    assert ask(store, told) == [
+        group, ("dora@contoso.example", "Dora", ["pc-1"]), ("emil@contoso.example", "Emil", [])
+    ]  # fmt: skip
+    later = devices(device("pc-1", "finn"), device("pc-2", "ann"), device("pc-3", "emil"), device("pc-4", "dora"))
+    bring(store, later, now=NOW + DAY)
+    assert ask(store, told) == [
+        group, ("dora@contoso.example", "Dora", ["pc-1"]), ("emil@contoso.example", "Emil", ["pc-3"])
+    ]  # fmt: skip
 
 
 def test_the_same_file_again_changes_nothing(store: Store) -> None:
