@@ -1,6 +1,7 @@
 """Polls: which time they fetch, what they bring, what they say, and what they never say."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,12 +25,16 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from pydantic import SecretStr
 
+from flows.runs import summary
+from flows.terminal import out
+from tasks.allow_list import Entry, add
 from tasks.mimecast.simulator import V1_KEYS, V2_KEYS, World
 from tasks.mimecast.simulator.incoming import LOGS_PATH
 from tasks.mimecast.simulator.listed import ListedStock, row_of
 from tasks.mimecast.simulator.rows import Row, epoch
 from tests.flows.conftest import MakeSite
 from tests.flows.site import change, differences, hours, noon, same, scan
+from tests.flows.test_run_page import artifacts, row, text
 
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 
@@ -103,6 +108,8 @@ def test_what_comes_or_changes_later_is_found_by_the_daily_recheck(
     group = "SELECT priority, exposure_count, alert_count FROM alert_groups ORDER BY file_sha256"
     assert site.query(group) == [("medium", 0, 1), ("medium", 0, 1)]
     site.world.add([scan(noon() - 10 * HOUR, 4)])  # far behind every overlap
+    site.world.add([scan(noon() - 10 * HOUR, 5, fileHash="ee" * 32)])
+    add(site.store, Entry("hash", "ee" * 32, "known", "ann"))
     site.later(hours=20)
     assert counts(site.poll(), "new", "changed", "late") == (0, 0, 0)
 
@@ -122,6 +129,13 @@ def test_what_comes_or_changes_later_is_found_by_the_daily_recheck(
     ]
     exposed = site.query("SELECT recipient, verdict, direction FROM exposures")
     assert exposed == [("user2@contoso.example", "safe", "after")]
+    told, page = state.result(raise_on_failure=False).counts, text(artifacts(state)["markdown"])
+    assert (told["exposures"], told["suppressed"]) == (1, 1)
+    assert (row(page, "Exposures found"), row(page, "… hidden by the allow-list")) == ("1", "1")
+    with out.capture() as printed:
+        out.print(summary(told, None))
+    assert re.search(r"exposed +1 +scans without alert", printed.get())
+    assert re.search(r"alerts +3 +3 high · 1 hidden by the allow-list", printed.get())
 
     assert counts(site.poll(), "new", "changed", "late") == (0, 0, 0)
     assert site.windows()[-1][:2] == ("poll", "complete")
