@@ -52,7 +52,7 @@ class Directory(NamedTuple):
     addresses: pl.DataFrame
     """address, user_id, rank, rule, source, valid_from, gone_at"""
     people: pl.DataFrame
-    """user_id, kind, account_enabled, last_seen_at"""
+    """user_id, kind, account_enabled, mail_user, last_seen_at"""
     sources: pl.DataFrame
     """source, has_aliases, aliases_lost"""
     snapshots: pl.DataFrame
@@ -176,8 +176,8 @@ def _best(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _undecided(rows: pl.DataFrame) -> pl.DataFrame:
-    """Decide ties: enabled over disabled, Member over Guest, mailbox over contact, the most recent snapshot."""
-    mailbox = ~pl.col("kind").is_in(["contact"])
+    """Decide ties: enabled over disabled, Member over Guest, mailbox over contact or mail user, the latest snapshot."""
+    mailbox = (pl.col("kind") != "contact") & ~pl.col("mail_user").fill_null(value=False)
     for better in (
         pl.col("account_enabled").fill_null(value=True),
         pl.col("kind") != "guest",

@@ -30,8 +30,12 @@ def address(
     }  # fmt: skip
 
 
-def person(user: str, kind: str = "person", *, enabled: bool | None = True, seen: datetime = DAY) -> Any:
-    return {"user_id": user, "kind": kind, "account_enabled": enabled, "last_seen_at": seen}
+def person(
+    user: str, kind: str = "person", *, enabled: bool | None = True, seen: datetime = DAY, mail_user: bool = False
+) -> Any:
+    return {
+        "user_id": user, "kind": kind, "account_enabled": enabled, "mail_user": mail_user, "last_seen_at": seen,
+    }  # fmt: skip
 
 
 def directory(
@@ -44,7 +48,13 @@ def directory(
         frame,
         pl.DataFrame(
             known,
-            schema={"user_id": pl.String, "kind": pl.String, "account_enabled": pl.Boolean, "last_seen_at": MOMENT},
+            schema={
+                "user_id": pl.String,
+                "kind": pl.String,
+                "account_enabled": pl.Boolean,
+                "mail_user": pl.Boolean,
+                "last_seen_at": MOMENT,
+            },
         ),
         pl.DataFrame(
             {"source": ["users"], "has_aliases": [aliases], "aliases_lost": [lost]},
@@ -114,6 +124,7 @@ def test_the_best_rank_wins() -> None:
         (person("one"), person("other", "guest")),
         (person("one"), person("other", "contact")),
         (person("one", "shared"), person("other", "contact")),
+        (person("one", seen=DAY - timedelta(days=1)), person("other", mail_user=True)),
         (person("one", seen=DAY), person("other", seen=DAY - timedelta(days=1))),
         # in this order: an enabled guest is preferred to a disabled member
         (person("one", "guest"), person("other", enabled=False)),

@@ -13,7 +13,7 @@ import polars as pl
 
 from tasks.directory.addresses import address_rows, fitted, list_series, object_rows
 from tasks.directory.ids import guid, sid
-from tasks.directory.kinds import DYNAMIC_GROUP, kind, kind_of_class
+from tasks.directory.kinds import DYNAMIC_GROUP, MAIL_USER, kind, kind_of_class
 from tasks.directory.model import DEVICE_SCHEMA, DEVICE_USER_SCHEMA, MEMBER_SCHEMA, REJECT_SCHEMA, Parsed
 from tasks.directory.values import moment, nothing, truth
 
@@ -112,6 +112,7 @@ def _objects(people: pl.DataFrame, source: str) -> pl.DataFrame:
         mail=mail,
         department=pl.coalesce(_first("department"), _first("departmentnumber")),
         job_title=_first("title"),
+        user_type=pl.when(recipient_type == MAIL_USER).then(pl.lit("MailUser")),
         account_enabled=(flags & DISABLED) == 0,
         employee_id=pl.coalesce(_first("employeeid"), _first("employeenumber")),
         sam_account=account.str.to_lowercase(),

@@ -17,6 +17,7 @@ _BY_RECIPIENT_TYPE = {
 }
 _RECIPIENT_TYPES = {str(number): kind for kind, numbers in _BY_RECIPIENT_TYPE.items() for number in numbers}
 DYNAMIC_GROUP = "2048"
+MAIL_USER = "128"  # a person whose mailbox is elsewhere
 
 # Mailboxes that Exchange and mail servers make for themselves, by local part; and by account name.
 _SYSTEM = (

@@ -24,7 +24,7 @@ OBJECT_SCHEMA = pl.Schema(
         "mail": pl.String(),
         "department": pl.String(),
         "job_title": pl.String(),
-        "user_type": pl.String(),  # Member, Guest
+        "user_type": pl.String(),  # Member, Guest; MailUser: of Active Directory, without a mailbox of its own
         "account_enabled": pl.Boolean(),  # null: not told
         "employee_id": pl.String(),
         "primary_smtp": pl.String(),  # address key of the primary SMTP address, else of `mail`

@@ -30,6 +30,7 @@ PEOPLE_SCHEMA = pl.Schema(
         "job_title": pl.String(),
         "kind": pl.String(),
         "account_enabled": pl.Boolean(),
+        "mail_user": pl.Boolean(),  # told to have no mailbox: gives way to one of the same address
         "sources": pl.List(pl.String()),
         "merge_rules": pl.List(pl.String()),
     }
@@ -87,12 +88,14 @@ def people(objects: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
     """
     rows = with_ids(objects.select(TOLD), merged, "object_key", "user_id").with_columns(guest=_guest())
     rows = rows.with_columns(
-        specific=pl.col("kind").replace_strict({kind: n for n, kind in enumerate(SPECIFIC)}, return_dtype=pl.Int8)
+        mail_user=(pl.col("user_type") == "MailUser").fill_null(value=False),
+        specific=pl.col("kind").replace_strict({kind: n for n, kind in enumerate(SPECIFIC)}, return_dtype=pl.Int8),
     ).drop("kind", "user_type", "entra_id")
     rows = rows.sort("guest", people_rank(), "source", "object_key").drop("object_key", "guest")
     found = rows.group_by("user_id", maintain_order=True).agg(
         *(pl.col(name).first(ignore_nulls=True) for name in _VALUES),
         pl.col("specific").min(),
+        pl.col("mail_user").any(),
         sources=pl.col("source").unique().sort(),
     )
     rules = merged.select("user_id", "merge_rules").unique("user_id")

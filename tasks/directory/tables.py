@@ -250,7 +250,8 @@ def _directory(transaction: "Transaction", tenant: str, asked: pl.DataFrame, lat
         asked=asked.select("address").unique(),
     )
     people = transaction.frame(
-        "SELECT p.user_id::VARCHAR AS user_id, kind, account_enabled, last_seen_at FROM internal.people p "
+        "SELECT p.user_id::VARCHAR AS user_id, kind, account_enabled, mail_user, last_seen_at "
+        "FROM internal.people p "
         "SEMI JOIN (SELECT user_id::UUID AS user_id FROM known) USING (user_id) WHERE tenant = $tenant",
         {"tenant": tenant},
         known=addresses.select("user_id").unique(),

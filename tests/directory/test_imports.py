@@ -167,6 +167,21 @@ def test_a_match_tells_the_snapshot_that_held_the_address(store: Store) -> None:
     ]
 
 
+def test_a_mailbox_comes_before_a_mail_user_of_the_same_address(store: Store, tmp_path: Path) -> None:
+    rows = [f"CN={name},DC=contoso,DC=example;user;{name};S-1-5-21-1-2-3-{kind};{kind};SMTP:ann@contoso.example\n" for name, kind in
+            (("Box", 1), ("Elsewhere", 128))]  # fmt: skip
+    file = tmp_path / "csvde.csv"
+    file.write_text("DN;objectClass;displayName;objectSid;msExchRecipientTypeDetails;proxyAddresses\n" + "".join(rows))
+    bring(store, *read_files([file], store.settings)[0])
+    assert ask(store, "SELECT display_name, kind FROM directory_users ORDER BY ALL") == [
+        ("Box", "person"), ("Elsewhere", "person")
+    ]  # fmt: skip
+    load(store, [[scan(8, recipient="ann+x@contoso.example", file_name="later")]])
+    store.publish()
+    asked = "SELECT a.file_name, u.display_name FROM alert_users u JOIN alerts a USING (alert_id) ORDER BY ALL"
+    assert ask(store, asked) == [("1", "Box"), ("later", "Box")]
+
+
 def test_a_cut_short_export_is_refused_unless_confirmed(store: Store) -> None:
     bring(store, staff())
     before = everything(store)

@@ -281,6 +281,7 @@ def test_whose_word_counts() -> None:
             "job_title": "Head",
             "kind": "shared",
             "account_enabled": False,
+            "mail_user": False,
             "sources": ["ad-users", "entra-users", "graph-users", "intune-devices"],
             "merge_rules": ["id", "sid", "upn"],
         }

@@ -70,6 +70,7 @@ ALTER TABLE internal.connectors ADD COLUMN polling BOOLEAN;
 ALTER TABLE internal.directory_imports ADD COLUMN aliases_lost BOOLEAN DEFAULT false;
 -- When the same content was last imported again: only the age of the directory asks.
 ALTER TABLE internal.directory_imports ADD COLUMN confirmed_at TIMESTAMPTZ;
+ALTER TABLE internal.people ADD COLUMN mail_user BOOLEAN;
 ALTER TABLE internal.source_devices ADD COLUMN ad_guid VARCHAR;
 -- By which settings all recipients of a tenant were looked up: with other ones they have to be looked up again.
 CREATE TABLE internal.correlated (tenant VARCHAR NOT NULL, settings VARCHAR NOT NULL);
