@@ -57,8 +57,13 @@ KNOWN = f"""
     UNION ALL
     SELECT g.tenant, d.alike, NULL, a.scan_id
     FROM internal.groups g JOIN dangerous d ON g.tenant = d.tenant AND {ALIKE} = d.alike
-    JOIN internal.standing a ON g.group_id = a.group_id AND a.detected_at BETWEEN g.starts_at AND g.ends_at
-    WHERE g.dangerous_released_count > 0 AND a.shown AND a.disposition = 'released'
+    JOIN internal.alert_scans a ON g.group_id = a.group_id AND a.disposition = 'released'
+    ANTI JOIN internal.suppressed h ON a.scan_id = h.alert_id AND h.ended_at IS NULL
+    WHERE g.dangerous_released_count > 0
+"""
+ANY_DANGEROUS = """
+    (SELECT 1 FROM internal.dangerous_hashes LIMIT 1)
+    UNION ALL (SELECT 1 FROM internal.groups WHERE dangerous_released_count > 0 LIMIT 1)
 """
 ALIKE_OF = f"SELECT DISTINCT {ALIKE} AS alike FROM internal.groups g WHERE group_id IN (SELECT group_id::UUID FROM ids)"
 OF_HASHES = "SELECT group_id::VARCHAR AS group_id FROM internal.groups SEMI JOIN counted USING (tenant, file_sha256)"
@@ -80,6 +85,8 @@ def remember_known(transaction: "Transaction", touched: pl.Series) -> None:
 
     `touched`: hashes, and keys (32 digits) of groups without one. Cheap where none of them is dangerous.
     """
+    if not transaction.rows(ANY_DANGEROUS):
+        return
     transaction.run(BEFORE)
     dangerous = transaction.frame(DANGEROUS, touched=touched.alias("alike").to_frame())
     if not dangerous.is_empty():
