@@ -168,8 +168,10 @@ def test_a_match_tells_the_snapshot_that_held_the_address(store: Store) -> None:
 
 
 def test_a_mailbox_comes_before_a_mail_user_of_the_same_address(store: Store, tmp_path: Path) -> None:
-    rows = [f"CN={name},DC=contoso,DC=example;user;{name};S-1-5-21-1-2-3-{kind};{kind};SMTP:ann@contoso.example\n" for name, kind in
-            (("Box", 1), ("Elsewhere", 128))]  # fmt: skip
+    rows = [
+        f"CN={name},DC=contoso,DC=example;user;{name};S-1-5-21-1-2-3-{kind};{kind};SMTP:ann@contoso.example\n"
+        for name, kind in (("Box", 1), ("Elsewhere", 128))
+    ]
     file = tmp_path / "csvde.csv"
     file.write_text("DN;objectClass;displayName;objectSid;msExchRecipientTypeDetails;proxyAddresses\n" + "".join(rows))
     bring(store, *read_files([file], store.settings)[0])
