@@ -107,6 +107,21 @@ def test_alerts_name_people_and_devices_in_every_way(twice: Twice) -> None:
     assert devices > 0
 
 
+def test_it_concerns_whom_the_readme_says(twice: Twice) -> None:
+    with Store(Settings(home=twice.home)).reader() as reader:
+        price_list = reader.rows(
+            "SELECT user_count, device_count FROM alert_groups "
+            "WHERE list_contains(file_names, 'Price list spring.xlsx')"
+        )
+        scanned = reader.rows(
+            "SELECT DISTINCT u.sources FROM alerts a JOIN alert_users x USING (alert_id) "
+            "JOIN directory_users u ON u.user_id = x.user_id WHERE a.file_name = 'scan0001.pdf'"
+        )
+    assert price_list == [(7, 5)]
+    assert scanned
+    assert all(source.startswith("ad") for (sources,) in scanned for source in sources)
+
+
 def test_a_second_run_changes_nothing(twice: Twice) -> None:
     first, second = twice.first.tables, twice.second.tables
     assert first.keys() == second.keys()

@@ -14,6 +14,7 @@ from tasks.connectors import remove, save_connector
 from tasks.database import Store
 from tasks.directory import drop
 from tasks.directory.imports import import_exports
+from tasks.directory.model import EVIDENCE
 from tasks.directory.reading import read_files
 from tasks.settings import DEFAULTS, Settings
 from tests.entra.asking import connector_of, group, guid, user
@@ -47,7 +48,9 @@ def test_the_demo_company_is_imported_and_the_same_again_changes_nothing(command
     kinds = {kind for (kind,) in ask(home, "SELECT DISTINCT kind FROM directory_users")}
     assert kinds >= {"person", "shared", "group", "guest"}
     evidence = {each for (each,) in ask(home, "SELECT DISTINCT evidence FROM directory_device_users")}
-    assert evidence >= {"primary_user", "registered", "affinity", "managed_by"}
+    assert evidence == set(EVIDENCE)
+    families = {family for (family,) in ask(home, "SELECT DISTINCT family FROM directory_imports")}
+    assert families >= {"csvde", "Microsoft Graph managed devices"}
     assert ask(home, "SELECT max(len(sources)) >= 3 FROM directory_users") == [(True,)]
     again = json.loads(command("import-directory", str(EXPORTS), "--json").out)
     assert {each["state"] for each in again["files"]} == {"unchanged"}
