@@ -35,7 +35,6 @@ def test_from_an_empty_server_to_a_backfill(
             assert saved.client_secret.get_secret_value() == V2_KEYS["client_secret"]
             connection_is_tested(person)
             assert [schedule.active for schedule in machine.deployment("mimecast/acme").schedules] == [True]
-            poll_is_started(person)
             past_is_fetched(person)
             (stored,) = machine.stored(f"SELECT count(*) FROM scans WHERE detected_at < '{END.isoformat()}'")
             assert stored == (3 * PER_DAY,)
@@ -68,13 +67,6 @@ def connection_is_tested(person: Person) -> None:
     person.starts(person.page.get_by_role("dialog").get_by_role("button", name="Run"))
     assert person.waits_for_the_end() == "Completed"
     person.takes_a_picture("connection-test")
-
-
-def poll_is_started(person: Person) -> None:
-    person.runs("poll", "Quick run")
-    person.fills_or_chooses("connector", "acme")
-    person.starts(person.page.get_by_role("dialog").get_by_role("button", name="Run"))
-    assert person.waits_for_the_end() == "Completed"
 
 
 def past_is_fetched(person: Person) -> None:
