@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
-from tasks.settings import CHECKOUT, Settings
+from tasks.settings import CHECKOUT
 from tests.server import running
 
 pytestmark = pytest.mark.server
@@ -41,7 +41,7 @@ def test_a_connector_is_saved_polled_and_backfilled_without_a_server(home: Path)
         assert polled["new"] > 0
         start, end = (f"{NOW - timedelta(days=days):%Y-%m-%d}" for days in (5, 3))
         assert command("backfill", "acme", "--from", start, "--to", end)["new"] == 2 * PER_DAY
-    assert Settings(home=home).home.joinpath("alerts.duckdb").exists()
+    assert (home / "alerts.duckdb").exists()
 
 
 def test_the_simulator_meets_random_faults_by_name_until_it_is_ended(tmp_path: Path) -> None:
