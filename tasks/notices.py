@@ -29,12 +29,16 @@ BEFORE = """
     );
     CREATE TEMP TABLE IF NOT EXISTS known_before (tenant VARCHAR, alike VARCHAR, recipient VARCHAR, alert_id UUID)
 """
+# A group of which a step only counts the exposures may be made anew by the next one.
 REMEMBER = """
-    INSERT INTO groups_before
-    SELECT
-        a.group_id, coalesce(g.alert_count > 0, false), $since, g.priority_rank, g.status, g.suppressed_count
-    FROM (SELECT DISTINCT group_id::UUID AS group_id FROM affected) a LEFT JOIN internal.groups g USING (group_id)
-    ANTI JOIN groups_before b ON a.group_id = b.group_id
+    MERGE INTO groups_before b USING (
+        SELECT
+            a.group_id, coalesce(g.alert_count > 0, false) AS shown, $since AS since, g.priority_rank, g.status,
+            g.suppressed_count
+        FROM (SELECT DISTINCT group_id::UUID AS group_id FROM affected) a LEFT JOIN internal.groups g USING (group_id)
+    ) now USING (group_id)
+    WHEN MATCHED THEN UPDATE SET since = least(b.since, now.since)
+    WHEN NOT MATCHED THEN INSERT
 """
 ALIKE = "coalesce(g.file_sha256, replace(g.group_key::VARCHAR, '-', ''))"
 # What an earlier step of this transaction has touched is no longer as it was before.
@@ -48,18 +52,27 @@ DANGEROUS = f"""
         UNION ALL SELECT g.tenant, {ALIKE} FROM internal.groups g SEMI JOIN groups_before USING (group_id)
     )
 """
-KNOWN = f"""
+# The groups about these that alerts not before $oldest can change: of each key the last that begins before, and later.
+CHANGEABLE = f"""
+    SELECT group_id::VARCHAR AS group_id, alike, starts_at FROM (
+        SELECT
+            g.group_id, d.alike, g.starts_at, g.dangerous_released_count,
+            max(g.starts_at) FILTER (g.starts_at <= $oldest) OVER (PARTITION BY g.group_key) AS from_at
+        FROM internal.groups g JOIN dangerous d ON g.tenant = d.tenant AND {ALIKE} = d.alike
+    )
+    WHERE dangerous_released_count > 0 AND starts_at >= coalesce(from_at, starts_at)
+"""
+KNOWN = """
     INSERT INTO known_before
     SELECT tenant, alike, NULL, NULL FROM dangerous
     UNION ALL
     SELECT e.tenant, e.file_sha256, e.recipient, NULL FROM internal.exposed_scans e
     SEMI JOIN dangerous d ON e.tenant = d.tenant AND e.file_sha256 = d.alike
     UNION ALL
-    SELECT g.tenant, d.alike, NULL, a.scan_id
-    FROM internal.groups g JOIN dangerous d ON g.tenant = d.tenant AND {ALIKE} = d.alike
-    JOIN internal.alert_scans a ON g.group_id = a.group_id AND a.disposition = 'released'
+    SELECT a.tenant, g.alike, NULL, a.scan_id
+    FROM internal.alert_scans a JOIN (SELECT group_id::UUID AS group_id, alike FROM changeable) g USING (group_id)
     ANTI JOIN internal.suppressed h ON a.scan_id = h.alert_id AND h.ended_at IS NULL
-    WHERE g.dangerous_released_count > 0
+    WHERE a.detected_at >= $since AND a.disposition = 'released'
 """
 ANY_DANGEROUS = """
     (SELECT 1 FROM internal.dangerous_hashes LIMIT 1)
@@ -80,17 +93,20 @@ def remember_hashes(transaction: "Transaction", counted: pl.DataFrame) -> None:
     remember(transaction, transaction.frame(OF_HASHES, counted=counted), datetime.max.replace(tzinfo=UTC))
 
 
-def remember_known(transaction: "Transaction", touched: pl.Series) -> None:
+def remember_known(transaction: "Transaction", touched: pl.Series, oldest: datetime | None = None) -> None:
     """Keep who is exposed to dangerous files among these and which of their alerts are released, before that changes.
 
-    `touched`: hashes, and keys (32 digits) of groups without one. Cheap where none of them is dangerous.
+    `touched`: hashes, and keys (32 digits) of groups without one. `oldest`: when the oldest alert that changes was
+    detected; None: anything may change. Cheap where none of them is dangerous.
     """
     if not transaction.rows(ANY_DANGEROUS):
         return
     transaction.run(BEFORE)
     dangerous = transaction.frame(DANGEROUS, touched=touched.alias("alike").to_frame())
     if not dangerous.is_empty():
-        transaction.run(KNOWN, dangerous=dangerous)
+        changeable = transaction.frame(CHANGEABLE, {"oldest": oldest}, dangerous=dangerous)
+        since = changeable["starts_at"].min() or datetime.max.replace(tzinfo=UTC)
+        transaction.run(KNOWN, {"since": since}, dangerous=dangerous, changeable=changeable)
 
 
 def remember_known_of_groups(transaction: "Transaction", group_ids: pl.Series) -> None:

@@ -16,12 +16,13 @@ from tasks import notices, outbox
 from tasks.allow_list import Entry, add
 from tasks.database import Store, Transaction
 from tasks.ledger import Report, begin, record
+from tasks.load import load_slice
 from tasks.messages import messages
 from tasks.outbox import Happening, Teller
 from tasks.regroup import regrouped
 from tasks.triage import Decision, decide
 from tasks.window import Slice
-from tests.scans import HASH, HOUR, START, Reading, begun, load, load_into, rows, scan, source
+from tests.scans import HASH, HOUR, START, Reading, begun, frame, load, load_into, rows, scan, source
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOURS = (NOW - START) / HOUR
@@ -230,6 +231,17 @@ def test_a_closed_group_that_comes_back_is_told(store: Store) -> None:
     decide(store, Decision("in_progress", "ann"), groups=groups[:1])
     assert said(tell(store)) == []  # who opens a group again knows it
     assert said(tell(store, timedelta(hours=5))) == []  # … and nobody has to be reminded
+
+
+def test_a_step_that_only_counts_exposures_hides_nothing_of_the_next(store: Store) -> None:
+    poll(store, seen(2, response="released"), seen(1))
+    tell(store)
+    with store.transaction() as transaction:
+        for change in (seen(1, "clean", recipient="eve@contoso.example"), seen(1, response="released")):
+            readings = frame([change | {"fetched_at": NOW + HOUR}])
+            load_slice(transaction, source(), [readings], [], [], store.settings)
+        notices.note(transaction, "poll", datetime.now(UTC), source().connector_id)
+    assert said(tell(store)) == ["attachment.released!", "exposure.found!"]
 
 
 @pytest.mark.parametrize("ago", [2, 80])

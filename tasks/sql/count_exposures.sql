@@ -2,14 +2,15 @@
 UPDATE internal.groups g
 SET exposure_count = c.n
 FROM (
+    -- Nearly always empty, and then no alert is looked at.
+    WITH exposed AS MATERIALIZED (SELECT * FROM internal.exposed_scans SEMI JOIN counted USING (tenant, file_sha256))
     SELECT k.tenant, k.file_sha256, count(DISTINCT e.recipient) AS n
     FROM counted k
     LEFT JOIN (
-        SELECT e.* FROM internal.exposed_scans e
-        SEMI JOIN counted USING (tenant, file_sha256)
+        SELECT e.* FROM exposed e
         ANTI JOIN (
             SELECT tenant, file_sha256, recipient FROM internal.standing
-            WHERE shown AND file_sha256 IN (SELECT file_sha256 FROM counted)
+            WHERE shown AND file_sha256 IN (SELECT file_sha256 FROM exposed)
         ) a USING (tenant, file_sha256, recipient)
     ) e USING (tenant, file_sha256)
     GROUP BY ALL

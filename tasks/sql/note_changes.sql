@@ -1,38 +1,47 @@
 -- What this transaction did to the groups in groups_before that somebody may have to be told. A present group is
 -- compared with all those that it was before: one that took another in has not become what the other was already.
-INSERT INTO internal.notices BY NAME
+CREATE OR REPLACE TEMP TABLE present AS
 WITH was AS (
     SELECT
         i.current_group_id AS group_id, bool_or(b.shown) AS shown, min(b.since) AS since,
         min(b.priority_rank) FILTER (b.shown) AS priority_rank, bool_or(b.status = 'closed') AS closed,
         sum(b.suppressed_count) AS suppressed_count
     FROM groups_before b JOIN internal.group_ids i USING (group_id) GROUP BY ALL
-),
-present AS (
+)
+SELECT
+    g.*, coalesce(g.file_sha256, g.group_key::VARCHAR) AS alike, w.shown, w.since, w.closed,
+    g.priority = 'high' AND g.priority_rank < w.priority_rank AS rose,
+    g.suppressed_count < w.suppressed_count AS appeared
+FROM internal.groups g JOIN was w USING (group_id)
+WHERE g.alert_count > 0;
+
+-- Of those of which only the exposures were counted, no alert has changed. Known to the plan of what follows, these
+-- moments keep it from reading the alerts of all time.
+SET VARIABLE first_changed = (SELECT min(starts_at) FROM present WHERE since <= $now);
+
+SET VARIABLE last_changed = (SELECT max(ends_at) FROM present WHERE since <= $now);
+
+INSERT INTO internal.notices BY NAME
+WITH changed AS (
     SELECT
-        g.*, coalesce(g.file_sha256, g.group_key::VARCHAR) AS alike, w.shown, w.since, w.closed,
-        g.priority = 'high' AND g.priority_rank < w.priority_rank AS rose,
-        g.suppressed_count < w.suppressed_count AS appeared
-    FROM internal.groups g JOIN was w USING (group_id)
-    WHERE g.alert_count > 0
+        a.group_id, a.scan_id, a.raised_at, a.disposition, p.tenant, p.alike, p.since, p.dangerous_released_count,
+        p.last_detected_at
+    FROM internal.standing a JOIN present p USING (group_id)
+    WHERE a.shown AND p.since <= $now
+        AND a.detected_at BETWEEN getvariable('first_changed') AND getvariable('last_changed')
 ),
 -- A group that was only cut off another brings nothing new, unless a person asked for other groups.
 opened AS (
     SELECT p.group_id FROM present p
-    WHERE NOT p.shown AND ($cause = 'regroup' OR EXISTS (
-        SELECT 1 FROM internal.standing a
-        WHERE a.group_id = p.group_id AND a.detected_at BETWEEN p.starts_at AND p.ends_at AND a.shown
-            AND a.raised_at >= p.since
-    ))
+    WHERE NOT p.shown
+        AND ($cause = 'regroup' OR group_id IN (SELECT group_id FROM changed WHERE raised_at >= since))
 ),
 -- News are the recipients and alerts that are not among those of before, not how many: one may go as another comes.
 released AS (
-    SELECT arg_max(p.group_id, p.last_detected_at) AS group_id
-    FROM present p
-    JOIN internal.standing a ON p.group_id = a.group_id AND a.detected_at BETWEEN p.starts_at AND p.ends_at
-    ANTI JOIN known_before k ON a.scan_id = k.alert_id
-    WHERE p.dangerous_released_count > 0 AND a.shown AND a.disposition = 'released'
-    GROUP BY p.tenant, p.alike
+    SELECT arg_max(group_id, last_detected_at) AS group_id
+    FROM changed a ANTI JOIN known_before k ON a.scan_id = k.alert_id
+    WHERE dangerous_released_count > 0 AND disposition = 'released'
+    GROUP BY tenant, alike
 ),
 exposing AS (
     SELECT tenant, file_sha256, arg_max(group_id, last_detected_at) AS group_id
@@ -66,6 +75,8 @@ SELECT
     f.kind <> 'released' AND ($in_bulk OR $cause <> 'expiry' AND g.last_detected_at < $now - INTERVAL 24 HOUR) AS digest,
     $now AS "at"
 FROM found f JOIN internal.groups g USING (group_id);
+
+DROP TABLE present;
 
 DROP TABLE groups_before;
 
