@@ -9,7 +9,8 @@ WITH was AS (
     FROM groups_before b JOIN internal.group_ids i USING (group_id) GROUP BY ALL
 )
 SELECT
-    g.*, coalesce(g.file_sha256, g.group_key::VARCHAR) AS alike, w.shown, w.since, w.closed,
+    g.group_id, g.tenant, g.file_sha256, coalesce(g.file_sha256, g.group_key::VARCHAR) AS alike, g.status, g.starts_at,
+    g.ends_at, g.last_detected_at, g.dangerous_released_count, g.exposure_count, w.shown, w.since, w.closed,
     g.priority = 'high' AND g.priority_rank < w.priority_rank AS rose,
     g.suppressed_count < w.suppressed_count AS appeared
 FROM internal.groups g JOIN was w USING (group_id)

@@ -1,9 +1,9 @@
 -- Bring dangerous hashes and exposed scans up to date for the hashes whose alerts were touched. `touched`: tenant,
 -- file_sha256. An alert that the allow-list hides makes nothing dangerous.
 CREATE OR REPLACE TEMP TABLE dangerous_now AS
-SELECT tenant, file_sha256, min(detected_at) AS first_alert_at
-FROM internal.standing
-WHERE dangerous AND shown AND file_sha256 IN (SELECT file_sha256 FROM touched)
+SELECT tenant, file_sha256, min(dangerous_at) AS first_alert_at
+FROM internal.groups
+WHERE dangerous_at IS NOT NULL AND file_sha256 IN (SELECT file_sha256 FROM touched)
 GROUP BY ALL;
 
 CREATE OR REPLACE TEMP TABLE became AS

@@ -42,6 +42,7 @@ counts AS (
         count(DISTINCT recipient) FILTER (shown) AS recipient_count,
         min(detected_at) FILTER (shown) AS first_detected_at,
         max(detected_at) FILTER (shown) AS last_detected_at,
+        min(detected_at) FILTER (shown AND dangerous) AS dangerous_at,
         min(detected_at) AS starts_at,
         max(detected_at) AS ends_at,
         min(first_loaded_at) AS first_loaded_at,
@@ -53,7 +54,7 @@ counts AS (
 SELECT
     group_id, w.tenant, w.group_key, w.priority, w.priority_rank, w.sub_classification, w.file_sha256, w.file_type,
     n.file_name, coalesce($dispositions[c.worst], w.disposition) AS worst_disposition, c.released_count,
-    c.dangerous_released_count, c.alert_count, c.suppressed_count, c.recipient_count, 0 AS exposure_count,
+    c.dangerous_at, c.dangerous_released_count, c.alert_count, c.suppressed_count, c.recipient_count, 0 AS exposure_count,
     coalesce(c.first_detected_at, c.starts_at) AS first_detected_at,
     coalesce(c.last_detected_at, c.ends_at) AS last_detected_at, c.starts_at, c.ends_at, c.first_loaded_at,
     $now AS last_changed_at, c.cleared_at
