@@ -147,7 +147,8 @@ def _load_batch(
     alerts = alerts.with_columns(old_group_key=pl.when(pl.col("was") != pl.col("group_key")).then("was"))
     keys = [alerts.filter(pl.col("file_sha256").is_null())[name] for name in ("group_key", "was")]
     touched = pl.concat([outcome.scans["file_sha256"], *keys]).drop_nulls().unique()
-    notices.remember_known(transaction, touched, batch["detected_at"].min())
+    oldest: datetime | None = batch.select(pl.col("detected_at").min()).item()
+    notices.remember_known(transaction, touched, oldest)
     if not outcome.replaced.is_empty():
         span = {"first": batch["detected_at"].min(), "last": batch["detected_at"].max()}
         for table in ("low_scans", "alert_scans"):
