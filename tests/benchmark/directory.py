@@ -72,12 +72,12 @@ def save_exports(folder: Path, people: int) -> None:
             rows.select(list(schema)).write_ipc(folder / f"{name}.{field}")
 
 
-def exports(folder: Path) -> list[Export]:
+def exports(folder: Path, digest: str = "the first") -> list[Export]:
     """The saved directory, as readers hand it on."""
     names = sorted({file.stem for file in folder.iterdir()})
     parts = {name: {f: pl.read_ipc(folder / f"{name}.{f}") for f in SCHEMAS
                     if (folder / f"{name}.{f}").exists()} for name in names}  # fmt: skip
-    return [Export(name, name, Parsed(name, name, **frames)) for name, frames in parts.items()]
+    return [Export(name, digest, Parsed(name, name, **frames)) for name, frames in parts.items()]
 
 
 def save_scans(home: Path, scans: int) -> None:
@@ -113,6 +113,14 @@ def correlation(home: Path, folder: Path) -> Cost:
     with store.reader() as reader:
         known = reader.rows("SELECT count(*) FROM directory_users")[0][0]
     return Cost(whole, seconds["resolving"], seconds["joining"], peak_mib(), known)
+
+
+def import_again(home: Path, folder: Path) -> tuple[float, float]:
+    """Seconds and peak MiB of the next day's import of the whole directory."""
+    store = Store(Settings(home=home))
+    start = time.perf_counter()
+    import_exports(store, "default", exports(folder, "the next day's"), datetime.now(UTC))
+    return time.perf_counter() - start, peak_mib()
 
 
 def correlation_again(home: Path) -> tuple[float, float]:
