@@ -43,7 +43,6 @@ CONFIG = {
     "autoload_known_extensions": "false",
 }
 MODEST = f"SET memory_limit = '{CONFIG['memory_limit']}'; SET threads = {CONFIG['threads']}"  # for a reader in a run
-SPILLING_EARLY = "160MB"
 # The widely installed 1.x clients cannot open the format that 2.0 writes by default; the one named here both can.
 # Row groups of the usual 122,880 rows are written again by each slice that adds to the last one; small ones are
 # written once, without a detour through the log, and a poll that looks for its scans by date reads fewer rows.
@@ -60,6 +59,10 @@ class _Capsule:
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         with self._called:
             return self._frame.__arrow_c_stream__(requested_schema)
+
+    def empty(self) -> None:
+        """Give up the frame: the transaction keeps the capsule to its end."""
+        self._frame = pl.DataFrame()
 
 
 class Connection:
@@ -87,12 +90,14 @@ class Connection:
     @contextmanager
     def _registered(self, frames: dict[str, pl.DataFrame]) -> Iterator[None]:
         with Interrupts() as interrupts:
-            for name, frame in frames.items():
-                self._inner.register(name, _Capsule(frame, Called(interrupts)))
+            capsules = {name: _Capsule(frame, Called(interrupts)) for name, frame in frames.items()}
+            for name, capsule in capsules.items():
+                self._inner.register(name, capsule)
             yield
         # Not in a `finally`: after an error the transaction is over, and one more statement would hide the error.
-        for name in frames:
+        for name, capsule in capsules.items():
             self._inner.unregister(name)
+            capsule.empty()
 
 
 class Transaction(Connection):
@@ -102,13 +107,6 @@ class Transaction(Connection):
     """Set when something that analysts see has changed: the store's revision then rises."""
     publish = False
     """Set when the copy is to be replaced right after the commit."""
-
-    @contextmanager
-    def spilling_early(self) -> Iterator[None]:
-        """Hold less before it goes to disk: for plain inserts of one whose own frames are large."""
-        self.run(f"SET memory_limit = '{SPILLING_EARLY}'")
-        yield
-        self.run(f"SET memory_limit = '{CONFIG['memory_limit']}'")
 
 
 class Store:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import polars as pl
 from filelock import FileLock, Timeout
 
 IN_USE = "in-use"
@@ -29,3 +30,17 @@ def scratch_folder(home: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         alive.release()
+
+
+class Shelf:
+    """Frames in files of a scratch folder, by name: those of a large directory would fill the memory together."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, name: str, frame: pl.DataFrame) -> None:
+        frame.write_ipc(self._folder / name, compression="uncompressed")
+
+    def get(self, name: str, *columns: str) -> pl.DataFrame:
+        """All of it, or these columns alone."""
+        return pl.read_ipc(self._folder / name, columns=list(columns) or None)

@@ -8,9 +8,11 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 
 from tasks import database, ledger, schema
@@ -39,6 +41,16 @@ def test_what_raises_in_a_transaction_leaves_nothing(store: Store) -> None:
         transaction.changed = transaction.publish = True
         raise ZeroDivisionError
     assert rows(store, "SELECT count(*) FROM internal.dangerous_hashes") == [(0,)]
+
+
+def test_a_transaction_does_not_keep_the_frames_it_was_given(store: Store) -> None:
+    frame = pl.DataFrame({"n": [1, 2]})
+    given = weakref.ref(frame)
+    with store.transaction() as transaction:
+        transaction.run("CREATE TEMP TABLE kept AS SELECT * FROM given", given=frame)
+        del frame
+        assert given() is None
+        assert transaction.rows("SELECT sum(n) FROM kept") == [(3,)]
 
 
 def test_a_second_writer_waits_for_the_first(store: Store) -> None:

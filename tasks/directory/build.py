@@ -1,7 +1,7 @@
-"""All sources of a tenant → its people, addresses, devices and groups."""
+"""All sources of a tenant → its people, addresses, groups and devices."""
 
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import NamedTuple
 
 import polars as pl
 
@@ -9,9 +9,9 @@ from tasks.correlation import Directory
 from tasks.directory import devices as machines
 from tasks.directory import members as groups
 from tasks.directory import people as persons
-from tasks.directory.model import Parsed
 from tasks.directory.references import with_ids
 from tasks.directory.snapshot import next_facts, next_objects
+from tasks.scratch import Shelf
 
 REFERRED = (
     "entra_id", "ad_guid", "onprem_guid", "ad_sid", "onprem_sid", "ad_dn", "onprem_dn", "upn", "onprem_upn",
@@ -26,45 +26,19 @@ FOREIGN_KINDS = ("guest", "contact")
 """Addresses by these rules make a domain one of the tenant's own, unless they belong to a guest or a contact."""
 
 
-class Sources(NamedTuple):
-    """What all sources of a tenant say, each frame with `source` first; columns of the source_… tables."""
+SOURCES = ("objects", "addresses", "members", "devices", "device_users")
+"""What sources say: fields of Parsed, with `source` columns of the source_… tables."""
+MADE = ("people", "addresses", "devices", "device_people", "group_people", "own_domains")
+"""What is made of it: tables."""
 
-    objects: pl.DataFrame
-    addresses: pl.DataFrame
-    members: pl.DataFrame
-    devices: pl.DataFrame
-    device_users: pl.DataFrame
-
-
-class Built(NamedTuple):
-    """What is made of them; columns of the tables of the same names."""
-
-    people: pl.DataFrame
-    addresses: pl.DataFrame
-    devices: pl.DataFrame
-    device_people: pl.DataFrame
-    group_people: pl.DataFrame
-    own_domains: pl.DataFrame
-    warnings: tuple[str, ...]
-
-    def lookup(self, sources: pl.DataFrame, snapshots: pl.DataFrame) -> Directory:
-        """What recipients are looked up in; `sources` and `snapshots` as in Directory."""
-        return Directory(self.addresses, self.people, sources, snapshots, self.own_domains["domain"])
+Read = Callable[[str], pl.DataFrame]
+"""field of SOURCES → what all sources of a tenant say"""
 
 
-def imported(stored: dict[str, pl.DataFrame], parsed: list[Parsed], at: datetime) -> Sources:
-    """The sources after complete imports: each one that `parsed` names is a new snapshot, the others stay.
-
-    Takes the frames of `stored` (by field of Sources) out of it, so that each is freed as soon as it is used.
-    """
-    names = sorted({each.source for each in parsed})
-    renewed = []
-    for field in Sources._fields:
-        frame = stored.pop(field)
-        told = {name: pl.concat([getattr(each, field) for each in parsed if each.source == name]) for name in names}
-        others = frame.filter(~pl.col("source").is_in(names))
-        renewed.append(pl.concat([others, *(_renewed(frame, field, name, seen, at) for name, seen in told.items())]))
-    return Sources(*renewed)
+def renewed(stored: pl.DataFrame, field: str, told: Iterable[tuple[str, pl.DataFrame]], at: datetime) -> pl.DataFrame:
+    """One field of all sources after complete imports: each source in `told` is a new snapshot, the others stay."""
+    fresh = {name: _renewed(stored, field, name, seen, at) for name, seen in told}
+    return pl.concat([stored.filter(~pl.col("source").is_in(list(fresh))), *fresh.values()])
 
 
 def _renewed(frame: pl.DataFrame, field: str, source: str, seen: pl.DataFrame, at: datetime) -> pl.DataFrame:
@@ -81,31 +55,83 @@ def _renewed(frame: pl.DataFrame, field: str, source: str, seen: pl.DataFrame, a
     return following.select(frame.columns)
 
 
-def build(sources: Sources) -> tuple[Sources, Built]:
-    """Merge the sources; they come back with the ids of persons and devices that their rows belong to."""
-    merged = persons.merge_people(sources.objects)
-    joined = machines.merge_devices(sources.devices)
-    sources = sources._replace(
-        objects=with_ids(sources.objects, merged, "object_key", "user_id"),
-        devices=with_ids(sources.devices, joined, "device_key", "device_id"),
+def build(read: Read, made: Shelf) -> tuple[str, ...]:
+    """Merge what the sources say and put every table on the shelf; what was found out about mail groups.
+
+    One kind of thing after the other, and each frame only as long as it is needed: all of them together are several
+    times as large as the largest.
+    """
+    _people(read, made)
+    _addresses(read, made)
+    found = _groups(read, made)
+    _devices(read, made)
+    return found
+
+
+def lookup(made: Shelf, sources: pl.DataFrame, snapshots: pl.DataFrame) -> Directory:
+    """What recipients are looked up in; `sources` and `snapshots` as in Directory."""
+    people = made.get("people", "user_id", "kind", "account_enabled", "mail_user", "last_seen_at")
+    return Directory(made.get("addresses"), people, sources, snapshots, made.get("own_domains")["domain"])
+
+
+def _people(read: Read, made: Shelf) -> None:
+    """Who is still there is described by what is still there."""
+    objects = read("objects")
+    merged = persons.merge_people(objects)
+    made.put("source_objects", with_ids(objects, merged, "object_key", "user_id"))
+    del objects
+    rows = made.get("source_objects", *persons.TOLD, *LIFE)
+    lives = rows.group_by("user_id").agg(
+        pl.col("first_seen_at").min(), _gone_at(), last_seen_at=pl.col("seen_at").max()
     )
-    ids = merged.select("source", "object_key", "user_id")
-    addresses = sources.addresses.join(ids, on=["source", "object_key"]).drop("object_key").unique(maintain_order=True)
-    members = sources.members.filter(pl.col("gone_at").is_null())
-    placed = sources.objects.select("source", "object_key", "user_id", "kind", *REFERRED)
-    ties = machines.device_people(sources.device_users, joined, placed)  # first: of all steps it needs most memory
-    expanded = groups.expand_groups(members, placed)
-    people = _people(sources, merged)
-    built = Built(
-        people,
-        addresses,
-        _devices(sources, joined),
-        ties,
-        expanded.members.drop("via"),
-        _own_domains(addresses, people),
-        _warnings(expanded.warnings),
-    )
-    return sources, built
+    made.put("people", persons.people(_current(rows, "user_id"), merged).join(lives, on="user_id", how="left"))
+
+
+def _addresses(read: Read, made: Shelf) -> None:
+    told = read("addresses")
+    made.put("source_addresses", told)
+    ids = made.get("source_objects", "source", "object_key", "user_id")
+    addresses = told.join(ids, on=["source", "object_key"]).drop("object_key").unique(maintain_order=True)
+    made.put("addresses", addresses)
+    made.put("own_domains", _own_domains(addresses, made.get("people", "user_id", "kind")))
+
+
+def _groups(read: Read, made: Shelf) -> tuple[str, ...]:
+    told = read("members")
+    made.put("source_members", told)
+    expanded = groups.expand_groups(told.filter(pl.col("gone_at").is_null()), _placed(made))
+    made.put("group_people", expanded.members.drop("via"))
+    return _warnings(expanded.warnings)
+
+
+def _devices(read: Read, made: Shelf) -> None:
+    devices = read("devices")
+    joined = machines.merge_devices(devices)
+    made.put("source_devices", with_ids(devices, joined, "device_key", "device_id"))
+    del devices
+    rows = made.get("source_devices", *machines.TOLD, "gone_at")
+    lives = rows.group_by("device_id").agg(_gone_at())
+    made.put("devices", machines.devices(_current(rows, "device_id"), joined).join(lives, on="device_id", how="left"))
+    del rows
+    told = read("device_users")
+    made.put("source_device_users", told)
+    made.put("device_people", machines.device_people(told, joined, _placed(made)))
+
+
+def _placed(made: Shelf) -> pl.DataFrame:
+    """Objects with the person that each is, by all that exports call people."""
+    return made.get("source_objects", "source", "object_key", "user_id", "kind", *REFERRED)
+
+
+def _gone_at() -> pl.Expr:
+    """Gone is what all that say it have lost, and since the last one did."""
+    return pl.when(pl.col("gone_at").is_not_null().all()).then(pl.col("gone_at").max()).alias("gone_at")
+
+
+def _current(rows: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Of what is still there, the rows that are; all of the others."""
+    present = pl.col("gone_at").is_null()
+    return rows.filter(present | present.any().over(key).not_())
 
 
 def _own_domains(addresses: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
@@ -123,26 +149,3 @@ def _warnings(found: pl.DataFrame) -> tuple[str, ...]:
     }
     counts = found.group_by("problem").agg(pl.col("count").sum()).sort("problem").rows()
     return tuple(says[problem].format(count) for problem, count in counts)
-
-
-def _people(sources: Sources, merged: pl.DataFrame) -> pl.DataFrame:
-    """Who is still there is described by what is still there."""
-    rows = sources.objects.select(*persons.TOLD, *LIFE)
-    lives = rows.group_by("user_id").agg(
-        pl.col("first_seen_at").min(),
-        last_seen_at=pl.col("seen_at").max(),
-        gone_at=pl.when(pl.col("gone_at").is_not_null().all()).then(pl.col("gone_at").max()),
-    )
-    present = pl.col("gone_at").is_null()
-    current = rows.filter(present | present.any().over("user_id").not_())
-    return persons.people(current, merged).join(lives, on="user_id", how="left")
-
-
-def _devices(sources: Sources, joined: pl.DataFrame) -> pl.DataFrame:
-    rows = sources.devices.select(*machines.TOLD, "gone_at")
-    lives = rows.group_by("device_id").agg(
-        gone_at=pl.when(pl.col("gone_at").is_not_null().all()).then(pl.col("gone_at").max())
-    )
-    present = pl.col("gone_at").is_null()
-    current = rows.filter(present | present.any().over("device_id").not_())
-    return machines.devices(current, joined).join(lives, on="device_id", how="left")

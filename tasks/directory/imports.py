@@ -8,13 +8,13 @@ from uuid import uuid4
 
 import polars as pl
 
-from tasks.correlation import resolve
+from tasks.correlation import resolve, routes
 from tasks.directory import tables
-from tasks.directory.build import Sources, build, imported
+from tasks.directory.build import MADE, SOURCES, build, lookup, renewed
 from tasks.directory.model import Parsed
 from tasks.directory.snapshot import share_gone
 from tasks.errors import StoreBusy
-from tasks.settings import Settings
+from tasks.scratch import Shelf, scratch_folder
 from tasks.suppression import end_due
 from tasks.untrusted import plain
 
@@ -34,9 +34,11 @@ class Export:
     parsed: Parsed
     counts: dict[str, int] = field(init=False)
     """people, devices, addresses, rejected"""
+    has_members: bool = field(init=False)
 
     def __post_init__(self) -> None:
         told = self.parsed
+        self.has_members = not told.members.is_empty()
         self.counts = {
             "people": told.objects.height,
             "devices": told.devices.height,
@@ -45,9 +47,8 @@ class Export:
         }
 
     def forget(self) -> None:
-        """Give up its rows, which the tables hold now: whoever called, and the flow's engine, keeps it to the end."""
-        frames = {name: getattr(self.parsed, name).clear() for name in Sources._fields}
-        self.parsed = replace(self.parsed, **frames)
+        """Give up its rows, which are on the shelf: whoever called, and the flow's engine, keeps it to the end."""
+        self.parsed = replace(self.parsed, **{name: getattr(self.parsed, name).clear() for name in SOURCES})
 
 
 class Imported(NamedTuple):
@@ -60,7 +61,7 @@ class Imported(NamedTuple):
 
     def told(self, found: tuple[str, ...]) -> "Imported":
         """With what was found out about mail groups, where it brings members of any."""
-        if self.state != "imported" or self.export.parsed.members.is_empty():
+        if self.state != "imported" or not self.export.has_members:
             return self
         return self._replace(reason=" ".join(found) or None)
 
@@ -81,58 +82,80 @@ def import_exports(
     recipients are looked up, all are looked up again, exports or not. Nothing is computed under the writer's lock;
     raises StoreBusy if other imports of this tenant were faster three times.
     """
-    for _ in range(TRIES):
-        with store.transaction() as transaction:
-            end_due(transaction, now)
-            transaction.publish = transaction.changed
-            due = tables.is_due(transaction, tenant, store.settings)
-            if not exports and not due:
-                return []
-            stored = tables.read(transaction, tenant)
-            recipients = tables.recipients_of(transaction, tenant)
-        outcomes = [_judged(stored, each, exports, store, confirmed, unread) for each in exports]
-        outcomes = _whole_files(outcomes)
-        taken = [each.export for each in outcomes if each.state == "imported"]
-        if not taken and not due:
-            _note(store, tenant, outcomes, now)
+    with scratch_folder(store.settings.home) as folder:
+        shelf = Shelf(folder)
+        _put_aside(exports, shelf)
+        for _ in range(TRIES):
+            with store.transaction() as transaction:
+                end_due(transaction, now)
+                transaction.publish = transaction.changed
+                due = tables.is_due(transaction, tenant, store.settings)
+                if not exports and not due:
+                    return []
+                stored = tables.read(transaction, tenant)
+            outcomes = [_judged(stored, each, exports, shelf, store, confirmed, unread) for each in exports]
+            outcomes = _whole_files(outcomes)
+            if not due and not any(each.state == "imported" for each in outcomes):
+                _note(store, tenant, outcomes, now)
+                return outcomes
+            outcomes, made = _made(store, tenant, stored, outcomes, shelf, now)
+            with store.transaction() as transaction:
+                if not tables.is_still(transaction, tenant, stored.imports):
+                    continue
+                tables.record(transaction, _rows(tenant, outcomes, now))
+                tables.confirm(transaction, tenant, _unchanged(outcomes, now))
+                tables.write(transaction, tenant, shelf, made, store.settings)
+                transaction.changed = transaction.publish = True
             return outcomes
-        imports, lookup = stored.imports, _lookup(stored, _rows(tenant, outcomes, now))
-        before = stored.sources._asdict()
-        del stored  # of a large directory, hundreds of MB
-        # Who is in several files is as the last name says: names often end in a date, and the order given says nothing.
-        taken = sorted(taken, key=lambda each: (each.file_name, each.digest), reverse=True)
-        sources = imported(before, [each.parsed for each in taken], now)
-        made, found = _made(sources, lookup, recipients, store.settings)
-        del sources
-        outcomes = [each.told(found) for each in outcomes]
-        with store.transaction() as transaction:
-            if not tables.is_still(transaction, tenant, imports):
-                continue
-            tables.record(transaction, _rows(tenant, outcomes, now))
-            tables.confirm(transaction, tenant, _unchanged(outcomes, now))
-            for each in exports:
-                each.forget()
-            tables.write(transaction, tenant, made, store.settings)
-            transaction.changed = transaction.publish = True
-        return outcomes
     raise StoreBusy(f"Other imports for the tenant {tenant} kept changing its directory. Import one at a time.")
 
 
+def _put_aside(exports: list[Export], shelf: Shelf) -> None:
+    """What each source says, on the shelf."""
+    # Who is in several files is as the last name says: names often end in a date, and the order given says nothing.
+    ordered = sorted(exports, key=lambda each: (each.file_name, each.digest), reverse=True)
+    for source in {each.parsed.source for each in exports}:
+        together = [each.parsed for each in ordered if each.parsed.source == source]
+        for name in SOURCES:
+            shelf.put(f"{name} of {source}", pl.concat([getattr(each, name) for each in together]))
+    for each in exports:
+        each.forget()
+
+
 def _made(
-    sources: Sources, lookup: tuple[pl.DataFrame, pl.DataFrame], recipients: pl.Series, settings: Settings
-) -> tuple[dict[str, pl.DataFrame], tuple[str, ...]]:
-    """The tables of a directory by name, with what every recipient means; what was found out about mail groups."""
-    sources, built = build(sources)
-    resolved = resolve(
-        recipients, built.lookup(*lookup), settings.domain_alias_map, plus_addressing=settings.plus_addressing
-    )
-    return tables.by_name(sources, built, resolved), built.warnings
+    store: "Store", tenant: str, stored: tables.Stored, outcomes: list[Imported], shelf: Shelf, now: datetime
+) -> tuple[list[Imported], tuple[str, ...]]:
+    """Put on the shelf what is to be written; the outcomes with what was found out, and the names of the tables."""
+    names = sorted({each.export.parsed.source for each in outcomes if each.state == "imported"})
+
+    def read(name: str) -> pl.DataFrame:
+        with store.transaction() as transaction:
+            rows = tables.source_rows(transaction, tenant, name)
+        return renewed(rows, name, ((source, shelf.get(f"{name} of {source}")) for source in names), now)
+
+    settings, recipients = store.settings, stored.recipients
+    aliases, plus = settings.domain_alias_map, settings.plus_addressing
+    made: tuple[str, ...] = tables.LOOKED_UP
+    if names:
+        found = build(read, shelf)
+        outcomes = [each.told(found) for each in outcomes]
+        made = (*(f"source_{name}" for name in SOURCES), *MADE, *made)
+        directory = lookup(shelf, *_lookup(stored, _rows(tenant, outcomes, now)))
+    else:
+        asked = routes(recipients, aliases, plus_addressing=plus)
+        with store.transaction() as transaction:
+            directory = tables.directory(transaction, tenant, asked)
+    resolved = resolve(recipients, directory, aliases, plus_addressing=plus)
+    for name, frame in zip(tables.LOOKED_UP, resolved, strict=True):
+        shelf.put(name, frame)
+    return outcomes, made
 
 
 def _judged(
     stored: tables.Stored,
     export: Export,
     exports: list[Export],
+    shelf: Shelf,
     store: "Store",
     confirmed: bool,
     unread: Sequence[str],
@@ -152,9 +175,9 @@ def _judged(
         )
     part = not all(each.parsed.complete for each in together)
     limit = 0 if part else store.settings.directory_max_gone_percent
-    for name, key in (("objects", "object_key"), ("devices", "device_key")):
-        held = getattr(stored.sources, name).filter(pl.col("source") == source)
-        share = share_gone(held, pl.concat([getattr(each.parsed, name) for each in together]), key)
+    for name, key in tables.KEYS.items():
+        held = stored.held[name].filter(pl.col("source") == source)
+        share = share_gone(held, shelf.get(f"{name} of {source}", key), key)
         if share * 100 > limit and not confirmed:
             return Imported(
                 export,

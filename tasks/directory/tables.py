@@ -1,16 +1,17 @@
 """The directory in the store: read what is there, write what an import made of it, look recipients up."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 from tasks.alerts import MOMENT
-from tasks.correlation import Directory, Resolved, resolve, routes
-from tasks.directory.build import Built, Sources
+from tasks.correlation import Directory, resolve, routes
 from tasks.groups import count_people
 from tasks.schema import statements
+from tasks.scratch import Shelf
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,8 +24,7 @@ IN_SQL = {
     "intune_id": "mdm_id",
 }  # fmt: skip
 OURS = {theirs: ours for ours, theirs in IN_SQL.items()}
-PIECE = 16_384
-"""Rows of one insert: what a large one needs, several times its rows, stays allocated until the commit."""
+KEYS = {"objects": "object_key", "devices": "device_key"}
 NO_SOURCES = pl.DataFrame(
     schema={"source": pl.String, "has_aliases": pl.Boolean, "aliases_lost": pl.Boolean, "digests": pl.List(pl.String)}
 )  # fmt: skip
@@ -52,22 +52,34 @@ IMPORT_SCHEMA = pl.Schema(
 
 
 class Stored(NamedTuple):
-    """A tenant's directory as the store holds it."""
+    """What a tenant's directory in the store says about its imports."""
 
     imports: int
-    """how many imports there were: another number on writing means that somebody else was faster"""
-    sources: Sources
+    """how many there were: another number on writing means that somebody else was faster"""
+    held: dict[str, pl.DataFrame]
+    """objects, devices → source, object_key or device_key, gone_at"""
     latest: pl.DataFrame
     """source, has_aliases, aliases_lost, digests of the newest import of each source"""
     snapshots: pl.DataFrame
     """source, imported_at, snapshot_at of every import"""
+    recipients: pl.Series
+    """every recipient of the tenant's scans"""
 
 
 def read(transaction: "Transaction", tenant: str) -> Stored:
-    """Everything an import needs to know."""
-    frames = [_read(transaction, f"source_{field}", tenant) for field in Sources._fields]
+    """What an import needs to know before it is made."""
+    held = {
+        field: transaction.frame(
+            f"SELECT source, {key}, gone_at FROM internal.source_{field} WHERE tenant = $tenant", {"tenant": tenant}
+        )
+        for field, key in KEYS.items()
+    }
     return Stored(
-        _imports(transaction, tenant), Sources(*frames), _latest(transaction, tenant), _snapshots(transaction, tenant)
+        _imports(transaction, tenant),
+        held,
+        _latest(transaction, tenant),
+        _snapshots(transaction, tenant),
+        recipients_of(transaction, tenant),
     )
 
 
@@ -76,7 +88,9 @@ def _imports(transaction: "Transaction", tenant: str) -> int:
     return int(transaction.rows(sql, {"tenant": tenant})[0][0])
 
 
-def _read(transaction: "Transaction", table: str, tenant: str) -> pl.DataFrame:
+def source_rows(transaction: "Transaction", tenant: str, field: str) -> pl.DataFrame:
+    """One field of SOURCES, as all sources of the tenant told it."""
+    table = f"source_{field}"
     names = [row[0] for row in transaction.rows(
         "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'internal' AND table_name = $table "
         "AND database_name = current_database() ORDER BY column_index", {"table": table},
@@ -127,35 +141,27 @@ def _looking_up(settings: Settings) -> str:
     return json.dumps([sorted(settings.domain_alias_map.items()), settings.plus_addressing])
 
 
-def by_name(sources: Sources, built: Built, resolved: Resolved) -> dict[str, pl.DataFrame]:
-    """The rows of each table of the directory."""
-    told = {f"source_{field}": frame for field, frame in zip(Sources._fields, sources, strict=True)}
-    made = {field: frame for field, frame in zip(Built._fields, built, strict=True) if isinstance(frame, pl.DataFrame)}
-    return {**told, **made, "recipients": resolved.recipients, "recipient_people": resolved.candidates}
-
-
-def write(transaction: "Transaction", tenant: str, made: dict[str, pl.DataFrame], settings: Settings) -> None:
-    """Put an import in the place of what was there, and count those groups anew that it says something else about.
-
-    Takes the tables out of `made` one by one, so that each is freed as soon as it is written.
-    """
+def write(transaction: "Transaction", tenant: str, made: Shelf, names: Sequence[str], settings: Settings) -> None:
+    """Put these tables in the place of what was there, and count the groups anew that they say something else about."""
     transaction.run("DELETE FROM internal.correlated WHERE tenant = $tenant", {"tenant": tenant})
     transaction.run(
         "INSERT INTO internal.correlated VALUES ($tenant, $settings)",
         {"tenant": tenant, "settings": _looking_up(settings)},
     )
-    changed = {table: _changed(transaction, tenant, table, made[table]) for table in COUNTED}
-    with transaction.spilling_early():
-        for table in list(made):
-            _replace(transaction, tenant, table, made.pop(table))
+    changed = {table: _changed(transaction, tenant, table, made) for table in COUNTED if table in names}
+    for table in names:
+        _replace(transaction, tenant, table, made.get(table))
     # What polls brought while this was computed.
     correlate(transaction, tenant, recipients_of(transaction, tenant), settings)
     moved = pl.concat([changed["recipients"], changed["recipient_people"]]).unique()
-    frames = {"moved": moved, "people": changed["device_people"], "mail_groups": changed["group_people"]}
+    people = changed.get("device_people", pl.DataFrame(schema={"user_id": pl.String}))
+    mail_groups = changed.get("group_people", pl.DataFrame(schema={"group_id": pl.String}))
     (sql,) = statements("moved_groups")
-    count_people(transaction, transaction.frame(sql, {"tenant": tenant}, **frames))
+    affected = transaction.frame(sql, {"tenant": tenant}, moved=moved, people=people, mail_groups=mail_groups)
+    count_people(transaction, affected)
 
 
+LOOKED_UP = ("recipients", "recipient_people")
 COUNTED = {
     "recipients": ("recipient", "valid_from", "valid_to", "match_state"),
     "recipient_people": ("recipient", "valid_from", "user_id", "ambiguous"),
@@ -165,7 +171,7 @@ COUNTED = {
 """What the counts of a group depend on; the first column names whose groups these are."""
 
 
-def _changed(transaction: "Transaction", tenant: str, table: str, rows: pl.DataFrame) -> pl.DataFrame:
+def _changed(transaction: "Transaction", tenant: str, table: str, made: Shelf) -> pl.DataFrame:
     """Whose rows in this table differ from those that are to take their place."""
     key, *_ = names = COUNTED[table]
     before = f"SELECT {', '.join(names)} FROM internal.{table} WHERE tenant = $tenant"
@@ -173,7 +179,7 @@ def _changed(transaction: "Transaction", tenant: str, table: str, rows: pl.DataF
     return transaction.frame(
         f"SELECT DISTINCT {key} FROM ((({before}) EXCEPT ({after})) UNION ALL (({after}) EXCEPT ({before})))",
         {"tenant": tenant},
-        rows=rows.select(names),
+        rows=made.get(table, *names),
     )
 
 
@@ -202,8 +208,7 @@ def _replace(transaction: "Transaction", tenant: str, table: str, rows: pl.DataF
 def _insert(transaction: "Transaction", table: str, rows: pl.DataFrame) -> None:
     rows = rows.rename(IN_SQL, strict=False)
     columns = [f"{name}::UUID AS {name}" if name in IDS else name for name in rows.columns]
-    for piece in rows.iter_slices(PIECE):
-        transaction.run(f"INSERT INTO internal.{table} BY NAME SELECT {', '.join(columns)} FROM piece", piece=piece)
+    transaction.run(f"INSERT INTO internal.{table} BY NAME SELECT {', '.join(columns)} FROM rows", rows=rows)
 
 
 def recipients_of(transaction: "Transaction", tenant: str) -> pl.Series:
@@ -219,8 +224,7 @@ def recipients_of(transaction: "Transaction", tenant: str) -> pl.Series:
 
 def correlate(transaction: "Transaction", tenant: str, recipients: pl.Series, settings: Settings) -> None:
     """Look up those recipients that were never looked up before; nothing where no directory was imported."""
-    latest = _latest(transaction, tenant)
-    if latest.is_empty():
+    if not _imports(transaction, tenant):
         return
     new = transaction.frame(
         "SELECT recipient FROM asked ANTI JOIN (SELECT recipient FROM internal.recipients WHERE tenant = $tenant) "
@@ -233,7 +237,7 @@ def correlate(transaction: "Transaction", tenant: str, recipients: pl.Series, se
     asked = routes(new, settings.domain_alias_map, plus_addressing=settings.plus_addressing)
     resolved = resolve(
         new,
-        _directory(transaction, tenant, asked, latest),
+        directory(transaction, tenant, asked),
         settings.domain_alias_map,
         plus_addressing=settings.plus_addressing,
     )
@@ -241,8 +245,8 @@ def correlate(transaction: "Transaction", tenant: str, recipients: pl.Series, se
         _insert(transaction, table, rows.with_columns(tenant=pl.lit(tenant)))
 
 
-def _directory(transaction: "Transaction", tenant: str, asked: pl.DataFrame, latest: pl.DataFrame) -> Directory:
-    """The part of the directory that these addresses can meet."""
+def directory(transaction: "Transaction", tenant: str, asked: pl.DataFrame) -> Directory:
+    """The part of the stored directory that these addresses can meet."""
     addresses = transaction.frame(
         "SELECT address, user_id::VARCHAR AS user_id, rank, rule, source, valid_from, gone_at FROM internal.addresses "
         "SEMI JOIN asked USING (address) WHERE tenant = $tenant",
@@ -257,4 +261,5 @@ def _directory(transaction: "Transaction", tenant: str, asked: pl.DataFrame, lat
         known=addresses.select("user_id").unique(),
     )
     domains = transaction.frame("SELECT domain FROM internal.own_domains WHERE tenant = $tenant", {"tenant": tenant})
-    return Directory(addresses, people, latest.drop("digests"), _snapshots(transaction, tenant), domains["domain"])
+    latest = _latest(transaction, tenant).drop("digests")
+    return Directory(addresses, people, latest, _snapshots(transaction, tenant), domains["domain"])

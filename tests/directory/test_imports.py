@@ -12,6 +12,7 @@ from flows.group_page import health_errors
 from flows.lookups import health
 from flows.pull import completed
 from tasks.database import Store
+from tasks.directory import imports
 from tasks.directory.imports import Export, import_exports
 from tasks.directory.reading import read_files
 from tasks.groups import count_people
@@ -219,7 +220,7 @@ def test_half_of_a_source_is_refused_where_the_other_half_may_be_unreadable(stor
     one, other = users(ANN, *STAFF), replace(users(person("kim")), file_name="second.json")
     bring(store, one, other)
     news = users(ANN, *STAFF, person("lena"))
-    (told,) = import_exports(store, "default", [news], NOW + DAY, unread=["broken.json"])
+    (told,) = import_exports(store, "default", [replace(news)], NOW + DAY, unread=["broken.json"])
     assert (told.state, "may be broken.json" in (told.reason or "")) == ("refused", True)
     assert bring(store, news, other, now=NOW + DAY, unread=["broken.json"]) == ["imported", "imported"]
 
@@ -246,6 +247,22 @@ def test_another_domain_alias_takes_effect_without_news(store: Store) -> None:
     assert everything(other) == before
     assert import_exports(store, "default", [], NOW + DAY) == [], "the former settings again, and no files"
     assert ask(store, "SELECT match_rule FROM alerts WHERE file_name = '9'") == [(None,)]
+
+
+def test_an_import_that_another_one_overtakes_begins_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring(store, staff())
+    inner, overtaking = imports.build, iter([devices(device("pc-1", "ann"))])
+
+    def overtaken(*how: Any) -> tuple[str, ...]:
+        found = inner(*how)
+        for other in overtaking:
+            bring(store, other, now=NOW + DAY)
+        return found
+
+    monkeypatch.setattr(imports, "build", overtaken)
+    assert bring(store, staff(person("kim")), now=NOW + DAY) == ["imported"]
+    assert ask(store, "SELECT count(*) FROM directory_users WHERE display_name = 'Kim'") == [(1,)]
+    assert ask(store, "SELECT count(*) FROM alert_devices") != [(0,)]
 
 
 def test_one_source_refused_does_not_stop_another(store: Store) -> None:
