@@ -52,6 +52,7 @@ def start(home: Path) -> OwnServer:
     call = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
     call += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     as_prefect_does = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1", "PREFECT_UI_ENABLED": "0"}
+    as_prefect_does["PREFECT_SERVER_REGISTER_BLOCKS_ON_START"] = "0"  # the forms of all products: seconds, for nobody
     with log.open("wb") as lines:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, nothing typed by anybody
             call,

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
+from uuid import uuid4
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 from pydantic import ValidationError
 
@@ -46,6 +46,8 @@ __all__ = [
 log = logging.getLogger("attachment_alerts.connectors")
 
 _SYNC: dict[str, Any] = {"_sync": True}  # also where an event loop is running; unknown to the type hints
+
+PAGE = 200  # of documents: the most that Prefect gives at once
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -81,9 +83,8 @@ def load_connector(name: str) -> Connector:
     One that was made in the Prefect UI gets its immutable id now.
     """
     with prefect_client() as client:
-        for cls in products().values():
-            if name in _names(client, cls):
-                return _loaded(cls, name)
+        for cls in _kinds(client, name).values():
+            return _loaded(cls, name)
     raise UnknownConnector(
         f"No connector is saved as '{plain(name)}' in {asked_where()}. `attachment-alerts connectors list` "
         "shows the names there; if it should be elsewhere, set PREFECT_API_URL."
@@ -111,7 +112,7 @@ def offer_forms() -> None:
 def saved_names() -> dict[str, type[Connector]]:
     """The names of all saved connectors and their kinds, without reading them."""
     with prefect_client() as client:
-        return {name: cls for cls in products().values() for name in _names(client, cls)}
+        return _kinds(client)
 
 
 def save_connector(name: str, connector: Connector) -> None:
@@ -245,12 +246,11 @@ def _read(cls: type[Connector], name: str) -> Connector:
 
 
 def _save(connector: Connector, name: str, again: bool) -> None:
+    if connector.connector_id is None:
+        # The document's own id if there is one, so that two runs that meet a new connector at once give it the same.
+        connector.connector_id = connector._block_document_id or uuid4()
     with _sentences():
         connector.save(name, overwrite=again, **_SYNC)
-        if connector.connector_id is None:
-            # The document's own id, so that two runs that meet a new connector at once give it the same one.
-            connector.connector_id = connector._block_document_id
-            connector.save(name, overwrite=True, **_SYNC)
 
 
 def _delete(cls: type[Connector], name: str) -> None:
@@ -258,13 +258,18 @@ def _delete(cls: type[Connector], name: str) -> None:
         cls.delete(name, **_SYNC)
 
 
-def _names(client: SyncPrefectClient, cls: type[Connector]) -> list[str]:
-    try:
-        client.read_block_type_by_slug(cls.get_block_type_slug())
-    except ObjectNotFound:  # nothing of this kind was ever saved here
-        return []
-    documents = client.read_block_documents_by_type(cls.get_block_type_slug(), include_secrets=False)
-    return [document.name for document in documents if document.name]
+def _kinds(client: SyncPrefectClient, name: str | None = None) -> dict[str, type[Connector]]:
+    """The kinds of what is saved under that name, or of all that is saved, by name: one question for all products."""
+    kinds = {str(cls.get_block_type_slug()): cls for cls in products().values()}
+    asked: dict[str, Any] = {"block_types": {"slug": {"any_": list(kinds)}}, "limit": PAGE}
+    if name is not None:
+        asked["block_documents"] = {"is_anonymous": {"eq_": False}, "name": {"any_": [name]}}
+    found: list[dict[str, Any]] = []
+    while True:
+        page = client.request("POST", "/block_documents/filter", json=asked | {"offset": len(found)}).json()
+        found += page
+        if len(page) < PAGE:
+            return {each["name"]: kinds[each["block_type"]["slug"]] for each in found}
 
 
 @contextmanager

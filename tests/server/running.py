@@ -35,6 +35,7 @@ def api(environment: dict[str, str]) -> Iterator[str]:
     call = ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--port", str(port)]
     services = {"SCHEDULER", "LATE_RUNS", "FOREMAN", "TRIGGERS", "CANCELLATION_CLEANUP", "PAUSE_EXPIRATIONS"}
     off = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in services}
+    off["PREFECT_SERVER_REGISTER_BLOCKS_ON_START"] = "false"  # those of all products there are: seconds, for nobody
     with started("api", [*call, "--log-level", "error"], environment | off) as process:
         url = f"http://127.0.0.1:{port}/api"
         wait_for(lambda: answers(url), process)
