@@ -39,7 +39,11 @@ class _Line(NamedTuple):
 
 
 class _Damaged(Exception):
-    """An entry that cannot be used: the line, the attribute and the reason."""
+    """An entry that cannot be used: the line, the attribute and the reason; the column where it is a line's fault."""
+
+    def __init__(self, line: int, attribute: str | None, reason: str, column: int | None = None) -> None:
+        super().__init__(line, attribute, reason)
+        self.column = column
 
 
 def read(text: str, name: str) -> list[Parsed]:
@@ -50,6 +54,7 @@ def read(text: str, name: str) -> list[Parsed]:
     entries: list[Values] = []
     rows: list[int] = []
     rejects: list[tuple[int, str | None, str]] = []
+    columns: dict[int, int | None] = {}
     notes: Counter[str] = Counter()
     for lines in _blocks(text.removeprefix("\ufeff")):
         try:
@@ -57,6 +62,7 @@ def read(text: str, name: str) -> list[Parsed]:
             entry = _entry(lines, notes)
         except _Damaged as damage:
             rejects.append(damage.args)
+            columns[damage.args[0]] = damage.column
             continue
         if entry is not None:
             entries.append(entry)
@@ -67,17 +73,18 @@ def read(text: str, name: str) -> list[Parsed]:
     )
     bad = pl.concat([pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row"), parsed.rejects]).sort("row")
     if parsed.objects.is_empty() and parsed.devices.is_empty():
-        raise ExportRefused(_refusal(name, len(entries) + notes["change"], bad))
+        raise ExportRefused(_refusal(name, len(entries) + notes["change"], bad, columns))
     warnings = (*parsed.warnings, *_warnings(notes))
     whole = not notes["cut"] and not any(reason.endswith(CUT_SHORT) for _, _, reason in rejects)
     return [replace(parsed, rejects=bad, warnings=warnings, complete=whole)]
 
 
-def _refusal(name: str, entries: int, rejects: pl.DataFrame) -> str:
+def _refusal(name: str, entries: int, rejects: pl.DataFrame, columns: dict[int, int | None]) -> str:
+    """`columns`: by the lines of damaged entries."""
     file = plain(name)
     if not rejects.is_empty():
-        row, column, reason = rejects.row(0)
-        where = f", attribute {column}" if column else ""
+        row, attribute, reason = rejects.row(0)
+        where = (f", column {column}" if (column := columns.get(row)) else "") + (f" {attribute}" if attribute else "")
         return f"{file}, line {row}{where}: {reason}. No entry of the file can be read; export it again."
     if entries:
         return f"{file}: none of its {entries} entries is a person, group, contact or computer. Export those."
@@ -141,8 +148,8 @@ def _entry(lines: list[_Line], notes: Counter[str]) -> Values | None:
         notes["cut"] += sum(_fails(line.text) for line in lines)
         return None
     if attribute != "dn":
-        raise _Damaged(lines[0].number, None, "an entry must begin with dn:")
-    values: Values = {"dn": [_decoded(lines[0].number, "dn", dn)]}
+        raise _Damaged(lines[0].number, None, "an entry must begin with dn:", 1)
+    values: Values = {"dn": [_decoded(lines[0], "dn", dn)]}
     other_languages: Values = {}
     last_piece = "*"
     for line in lines[1:]:
@@ -158,7 +165,7 @@ def _entry(lines: list[_Line], notes: Counter[str]) -> Values | None:
         if piece := _PIECE.search(options):
             last_piece = piece[1]
         into = other_languages if "lang-" in options else values
-        into.setdefault(attribute, []).append(_decoded(line.number, attribute, rest))
+        into.setdefault(attribute, []).append(_decoded(line, attribute, rest))
     notes["ranged"] += last_piece != "*"
     return other_languages | values if values["dn"] != [""] else None
 
@@ -171,12 +178,12 @@ def _attribute(line: _Line) -> tuple[str, str, str]:
     """Name and options in lower case, and what follows the first colon."""
     name, colon, rest = line.text.partition(":")
     if not colon or not _NAME.fullmatch(name):
-        raise _Damaged(line.number, None, "neither an attribute nor the continuation of one")
+        raise _Damaged(line.number, None, "neither an attribute nor the continuation of one", 1)
     attribute, _, options = name.lower().partition(";")
     return attribute, options, rest
 
 
-def _decoded(number: int, attribute: str, rest: str) -> str:
+def _decoded(line: _Line, attribute: str, rest: str) -> str:
     """The value as text; binary ids stay base64."""
     if not rest.startswith(":"):
         return rest.strip(" ")
@@ -185,4 +192,5 @@ def _decoded(number: int, attribute: str, rest: str) -> str:
         value = b64decode(encoded, validate=True)
         return encoded if attribute in _BINARY else value.decode()
     except (binascii.Error, ValueError):  # also: not UTF-8, and letters that base64 does not have
-        raise _Damaged(number, attribute, "the value is not UTF-8 in base64") from None
+        column = len(line.text) - len(rest[1:].lstrip(" ")) + 1
+        raise _Damaged(line.number, attribute, "the value is not UTF-8 in base64", column) from None
