@@ -8,24 +8,43 @@ import importlib
 from copy import deepcopy
 from typing import Any
 
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.responses import DeploymentResponse
 
 from tasks.connector import Connector
 from tasks.connectors import prefect_client, products
 
 EVERY_PRODUCT = "test-connection"
+PAGE = 200
 
 
 def offer(connectors: dict[str, Connector]) -> None:
-    """Let the forms of backfills and connection tests offer these connectors; a second time nothing changes."""
+    """Let the forms of polls, backfills and connection tests offer these connectors; again, nothing changes.
+
+    Not those of deployments that have their connector already.
+    """
     with prefect_client() as client:
         for flow, names in _names_by_flow(connectors).items():
-            for deployment in client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow]))):
+            for deployment in deployments_of(client, flow):
+                if deployment.parameters.get("connector"):
+                    continue
                 schema = with_choices(deployment.parameter_openapi_schema or {}, names)
                 if schema != deployment.parameter_openapi_schema or deployment.enforce_parameter_schema:
                     change = DeploymentUpdate(parameter_openapi_schema=schema, enforce_parameter_schema=False)
                     client.update_deployment(deployment.id, change)
+
+
+def deployments_of(client: SyncPrefectClient, flow: str) -> list[DeploymentResponse]:
+    """All deployments of the flow of this name, which come in pages."""
+    of_flow = FlowFilter(name=FlowFilterName(any_=[flow]))
+    found: list[DeploymentResponse] = []
+    while True:
+        page = client.read_deployments(flow_filter=of_flow, limit=PAGE, offset=len(found))
+        found += page
+        if len(page) < PAGE:
+            return found
 
 
 def with_choices(schema: dict[str, Any], names: list[str]) -> dict[str, Any]:
@@ -39,10 +58,10 @@ def with_choices(schema: dict[str, Any], names: list[str]) -> dict[str, Any]:
 
 
 def _names_by_flow(connectors: dict[str, Connector]) -> dict[str, list[str]]:
-    """Which names the form of which flow offers: a backfill those of its product."""
+    """Which names the form of which flow offers: a poll and a backfill those of their product."""
     offered = {EVERY_PRODUCT: sorted(connectors)}
     for product in products():
-        backfill = getattr(importlib.import_module(f"flows.{product}"), "backfill", None)
-        if backfill is not None:
-            offered[backfill.name] = sorted(name for name, each in connectors.items() if each.product == product)
+        module = importlib.import_module(f"flows.{product}")
+        names = sorted(name for name, each in connectors.items() if each.product == product)
+        offered |= {getattr(module, flow).name: names for flow in ("poll", "backfill") if hasattr(module, flow)}
     return offered

@@ -34,7 +34,7 @@ class WithFields(TyperCommand):
     def make_context(self, *arguments: Any, **more: Any) -> Any:
         _load()  # also for its --help: the fields are a class of Prefect's
         from flows.connector_form import with_options
-        from flows.connector_work import FORMS
+        from flows.connector_saving import FORMS
 
         return with_options(self, *FORMS[str(self.name)]).make_context(*arguments, **more)
 
@@ -45,7 +45,7 @@ class WithFields(TyperCommand):
     epilog=example("connectors add acme --client-id 0oa8f2", "connectors add acme --api 1.0 --region eu"),
 )
 def add() -> None:
-    """Stands for `connector_work.add`."""
+    """Stands for `connector_saving.add`."""
 
 
 @app.command("list", epilog=example("connectors list", "connectors list --json"))
@@ -123,12 +123,23 @@ def rename(
 
 
 @app.command(
+    "set",
+    cls=WithFields,
+    help="Change a saved connector; where its address changes, its connection is tested first.\n\n"
+    "An empty value puts a field's default back. New keys are given with `connectors rotate`.",
+    epilog=example("connectors set acme --polling-minutes 30", "connectors set acme --detection-details-url ''"),
+)
+def set_fields() -> None:
+    """Stands for `connector_saving.change`."""
+
+
+@app.command(
     cls=WithFields,
     help="Replace the keys of a connector, of either API generation; the new ones are tested first." + KEYS,
     epilog=example("connectors rotate acme", "connectors rotate acme --client-id 0oa9c1 --key-expires-at 2027-03-01"),
 )
 def rotate() -> None:
-    """Stands for `connector_work.rotate`."""
+    """Stands for `connector_saving.rotate`."""
 
 
 @app.command(epilog=example("connectors remove acme", "connectors remove acme --purge --yes"))

@@ -35,10 +35,24 @@ def all_fields(product: type[Connector]) -> list[str]:
     return [name for name in product.model_fields if name not in KEPT_BY_US]
 
 
+def changed_fields(product: type[Connector]) -> list[str]:
+    """What a connector may change without becoming another: neither its keys nor what names the account."""
+    fixed = {*_keys(product), *product.always_needed}
+    return [name for name in all_fields(product) if name not in fixed]
+
+
 def key_fields(product: type[Connector]) -> list[str]:
     """What new keys may bring with them: the keys, where they are good, and when they end."""
-    room = import_module(product.__module__)
-    return [*room.OWN_FIELDS, *room.ALL_CREDENTIALS, "key_expires_at"]
+    return [*address_fields(product), *_keys(product), "key_expires_at"]
+
+
+def address_fields(product: type[Connector]) -> tuple[str, ...]:
+    """Where the keys are good."""
+    return tuple(import_module(product.__module__).OWN_FIELDS)
+
+
+def _keys(product: type[Connector]) -> tuple[str, ...]:
+    return tuple(import_module(product.__module__).ALL_CREDENTIALS)
 
 
 def with_options(stub: TyperCommand, function: Callable[..., None], fields: Fields) -> TyperCommand:

@@ -48,7 +48,7 @@ def start(home: Path) -> OwnServer:
     last log lines and events.
     """
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    port, log = _free_port(), home / "server.log"
+    port, log = free_port(), home / "server.log"
     call = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
     call += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     as_prefect_does = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1", "PREFECT_UI_ENABLED": "0"}
@@ -80,7 +80,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -14,11 +14,11 @@ import httpx
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentScheduleUpdate, DeploymentUpdate
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import IntervalSchedule
 
+from flows.choices import deployments_of, with_choices
 from tasks.connector import Connector
 from tasks.connectors import asked_where, prefect_client, products, saved_names
 from tasks.errors import NotDeployed
@@ -30,10 +30,8 @@ POLL = "poll"  # slug of a schedule …
 ONCE_TESTED = "poll-once-tested"  # … and until a connection test has passed, or a person has switched it on before
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 COPIED = (
-    "path", "entrypoint", "pull_steps", "work_pool_name", "work_queue_name", "job_variables",
-    "parameter_openapi_schema", "enforce_parameter_schema", "concurrency_options",
+    "path", "entrypoint", "pull_steps", "work_pool_name", "work_queue_name", "job_variables", "concurrency_options",
 )  # fmt: skip
-PAGE = 200
 REFUSED = 422
 
 Done = Literal["made", "renamed", "switched on", "changed", "unchanged", "removed"]
@@ -106,13 +104,7 @@ def switches() -> dict[UUID, bool]:
 
 def _deployed(client: SyncPrefectClient, product: str) -> Deployed:
     flow: Flow[Any, Any] = importlib.import_module(f"flows.{product}").poll
-    of_flow = FlowFilter(name=FlowFilterName(any_=[flow.name]))
-    found: list[DeploymentResponse] = []
-    while True:
-        page = client.read_deployments(flow_filter=of_flow, limit=PAGE, offset=len(found))
-        found += page
-        if len(page) < PAGE:
-            break
+    found = deployments_of(client, flow.name)
     copies = [each for each in found if OURS in each.tags]
     original = next((each for each in found if OURS not in each.tags and not each.parameters.get("connector")), None)
     return Deployed(flow, original, copies)
@@ -158,6 +150,8 @@ def _wanted(flow: Flow[Any, Any], name: str, connector: Connector, original: Dep
         "polling on and off with the schedule's own switch here.",
         "tags": sorted({*original.tags, OURS, f"id:{connector.connector_id}"}),
         "parameters": {**original.parameters, "connector": name},
+        "parameter_openapi_schema": with_choices(original.parameter_openapi_schema or {}, [name]),
+        "enforce_parameter_schema": True,
         "concurrency_limit": limit.limit if limit else None,
     }
 

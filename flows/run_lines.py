@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterEndTime,
@@ -18,6 +19,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Cancelling
 
 from flows import deploying
@@ -44,12 +46,13 @@ class RunLines:
             runs = client.read_flow_runs(
                 flow_run_filter=ended, work_pool_filter=_pools(), sort=FlowRunSort.END_TIME_DESC, limit=PAGE
             )
-        fresh = [run for run in reversed(runs) if run.id not in self._told and run.end_time]
+            fresh = [run for run in reversed(runs) if run.id not in self._told and run.end_time]
+            lines = [_line(client, run) for run in fresh]
         self._told |= {run.id: run.end_time for run in fresh if run.end_time}
         if self._told:
             self._since = max(self._since, max(self._told.values()) - LATE)
             self._told = {run: at for run, at in self._told.items() if at >= self._since}
-        return [_line(run) for run in fresh]
+        return lines
 
 
 def cancel(runs: list[FlowRun], patience: float) -> None:
@@ -104,7 +107,17 @@ def _pools() -> WorkPoolFilter:
     return WorkPoolFilter(name=WorkPoolFilterName(any_=deploying.pools()))
 
 
-def _line(run: FlowRun) -> str:
+def _line(client: SyncPrefectClient, run: FlowRun) -> str:
     at = f"{run.end_time:%H:%M:%S}" if run.end_time else ""
     message = run.state.message if run.state and run.state.message else ""
-    return f"{at}  {plain(run.name)}: {run.state_name}. {plain(message, 1000)}".rstrip()
+    return f"{at}  {plain(_name(client, run))}: {run.state_name}. {plain(message, 1000)}".rstrip()
+
+
+def _name(client: SyncPrefectClient, run: FlowRun) -> str:
+    """What it does, in its own words; a run that never began has no words yet, only a name that Prefect made up."""
+    if run.run_count or run.deployment_id is None:
+        return run.name
+    try:
+        return f"a run of {client.read_deployment(run.deployment_id).name}"
+    except ObjectNotFound:  # removed with its connector
+        return run.name

@@ -170,6 +170,15 @@ class Connector(Block):
         """A copy with these credentials and no others, not saved; raises ConnectorRefused."""
         raise NotImplementedError
 
+    def again(self, values: dict[str, Any]) -> Self:
+        """The same connector with other values in all its fields, saved under its name when it is saved.
+
+        Raises ConnectorRefused.
+        """
+        copy = made(type(self), values)
+        copy._block_document_id, copy._block_document_name = self._block_document_id, self._block_document_name
+        return copy
+
     def same_account(self, other: "Connector") -> bool:
         """Whether both pull from one account, as far as codes and keys tell."""
         if self.product != other.product or self.realm() != other.realm():

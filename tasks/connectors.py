@@ -128,7 +128,8 @@ def save_connector(name: str, connector: Connector) -> None:
         raise ConnectorRefused(
             f"This account is already pulled by the connector {other!r}; a second one would count "
             "everything twice. "
-            f"Change {other!r}, or give it new keys with `attachment-alerts connectors rotate {other}`."
+            f"Change {other!r} with `attachment-alerts connectors set {other}`, or give it new keys with "
+            f"`connectors rotate {other}`."
         )
     _save(connector, name, again)
 
@@ -241,7 +242,7 @@ def _read(cls: type[Connector], name: str) -> Connector:
                 raise
             raise ConnectorRefused(
                 f"The connector {name!r} cannot be used: {sentences(unusable.__cause__)}. "
-                "Correct it in the Prefect UI or with `attachment-alerts connectors`."
+                "Correct it in the Prefect UI: Blocks, its page, Edit."
             ) from None  # the cause would hold the keys
 
 

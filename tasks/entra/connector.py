@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from tasks.connector import Connector, made, needed
+from tasks.connector import Connector, needed
 from tasks.entra.certificate import ClientCertificate, read_certificate
 from tasks.entra.clouds import CLOUDS
 
@@ -188,6 +188,4 @@ class EntraConnector(Connector):
             raise TypeError(f"not credentials: {sorted(unknown)}")
         kept = {name: getattr(self, name) for name in type(self).model_fields if name not in ALL_CREDENTIALS}
         kept["key_expires_at"] = None  # that was the old key's
-        copy = made(type(self), kept | new_credentials)
-        copy._block_document_id, copy._block_document_name = (self._block_document_id, self._block_document_name)
-        return copy
+        return self.again(kept | new_credentials)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from tasks.connector import PolledConnector, made, needed
+from tasks.connector import PolledConnector, needed
 
 Region = Literal[
     "global", "uk", "us", "eu", "de", "usb", "ca", "za", "au", "je", "jer", "uspcom", "sandbox"
@@ -222,12 +222,7 @@ class MimecastConnector(PolledConnector):
         if api != self.api:
             kept |= {"api": api, "region": "global"} if api == "2.0" else {"api": api}
             kept["base_url"] = "" if self.is_vendor_host() else self.base_url
-        copy = made(type(self), kept | new_credentials)
-        copy._block_document_id, copy._block_document_name = (
-            self._block_document_id,
-            self._block_document_name,
-        )
-        return copy
+        return self.again(kept | new_credentials)
 
 
 def _shown(value: str | SecretStr) -> str:

@@ -1,4 +1,4 @@
-"""The form of a backfill and of a connection test offers the saved connectors, and takes other names as well."""
+"""The forms of polls, backfills and connection tests offer the saved connectors, and take other names as well."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,13 +9,19 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from flows.choices import offer
 from flows.connectors import test_connection as connection_test
-from flows.mimecast import backfill
+from flows.entra import entra
+from flows.mimecast import backfill, mimecast
 from tasks.entra.connector import EntraConnector
 from tasks.mimecast.connector import MimecastConnector
 
 ACME = MimecastConnector(client_id="a", client_secret="hush")
 CORP = EntraConnector(directory_id=str(uuid4()), client_id=str(uuid4()), client_secret="hush")
-FORMS = {"mimecast-backfill/choices": backfill, "test-connection/choices": connection_test}
+FORMS = {
+    "mimecast/choices": mimecast,
+    "entra/choices": entra,
+    "mimecast-backfill/choices": backfill,
+    "test-connection/choices": connection_test,
+}
 
 
 @pytest.fixture
@@ -33,11 +39,21 @@ def form(client: SyncPrefectClient, name: str) -> dict[str, Any]:
     return dict(schema["properties"])
 
 
+def test_a_deployment_of_one_connector_offers_no_other(client: SyncPrefectClient) -> None:
+    of_one = mimecast.to_deployment("mine", parameters={"connector": "acme"}).apply()
+    before = form(client, "mimecast/mine")
+    offer({"emea": ACME, "acme": ACME})
+    assert form(client, "mimecast/mine") == before
+    client.delete_deployment(of_one)
+
+
 def test_forms_offer_the_saved_connectors(client: SyncPrefectClient) -> None:
     before = {name: form(client, name) for name in FORMS}
     offer({"emea": ACME, "acme": ACME, "corp": CORP})
     offered = {name: form(client, name)["connector"].get("enum") for name in FORMS}
     assert offered == {
+        "mimecast/choices": ["acme", "emea"],
+        "entra/choices": ["corp"],
         "mimecast-backfill/choices": ["acme", "emea"],
         "test-connection/choices": ["acme", "corp", "emea"],
     }

@@ -84,15 +84,17 @@ def tells_no_secret(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Command, "__call__", watched)
 
 
-@pytest.mark.parametrize("name", ["add", "rotate"])
+@pytest.mark.parametrize("name", ["add", "set", "rotate"])
 def test_options_are_the_fields_of_the_form(name: str, command: Command) -> None:
     says = command("connectors", name, "--help")
     assert says.status == 0
-    for option in ("--home", "--client-id", "--application-id", "--region", "--base-url", "--key-expires-at"):
+    for option in ("--home", "--region", "--base-url", "--key-expires-at"):
         assert option in says.out
-    assert ("--page-size" in says.out) == (name == "add")
+    for option in ("--client-id", "--application-id", "--directory-id"):
+        assert (option in says.out) == (name != "set")
+    assert ("--page-size" in says.out) == (name != "rotate")
     assert not re.search(r"--(client-secret|application-key|access-key|secret-key|connector-id)", says.out)
-    assert "ATTACHMENT_ALERTS_CLIENT_SECRET" in says.out
+    assert ("ATTACHMENT_ALERTS_CLIENT_SECRET" in says.out) == (name != "set")
     assert f"attachment-alerts connectors {name} acme" in says.out
 
 
@@ -144,6 +146,51 @@ def test_what_cannot_be_saved(
     assert says.status == 1
     assert sentence in says.err
     assert "acme" not in saved_names()
+
+
+def test_fields_are_changed_without_asking_the_service(
+    saved: Ran, command: Command, service: Running, home: Path
+) -> None:
+    before, asked = kept("acme"), len(service.simulator.requests)
+    link = "https://siem.example/?hash={file_sha256}"
+    says = command("connectors", "set", "acme", "--polling-minutes", "30", "--detection-details-url", link)
+    assert says.status == 0, says.err
+    after = kept("acme")
+    assert (after.polling_minutes, after.detection_details_url) == (30, link)
+    different = {"polling_minutes", "detection_details_url"}
+    assert after.model_dump(exclude=different) == before.model_dump(exclude=different)
+    with Store(Settings(home=home)).transaction() as transaction:
+        (every,) = transaction.rows("SELECT polling_minutes FROM internal.connectors")
+    assert every == (30,)
+    assert command("connectors", "set", "acme", "--detection-details-url", "").status == 0
+    assert kept("acme").detection_details_url == ""
+    assert len(service.simulator.requests) == asked
+
+
+def test_an_address_is_changed_once_its_test_has_passed(saved: Ran, command: Command, service: Running) -> None:
+    nowhere = command("connectors", "set", "acme", "--base-url", "http://127.0.0.1:9")
+    assert (nowhere.status, "nothing was saved" in nowhere.err) == (1, True)
+    assert kept("acme").url == service.url
+    same = service.url.replace("127.0.0.1", "localhost")
+    assert command("connectors", "set", "acme", "--base-url", same).status == 0
+    assert kept("acme").url == same
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ((), "Nothing to change. `"),
+        (("--polling-minutes", "15"), "Nothing to change. `"),
+        (("--polling-minutes", "7"), "polling_minutes: Input should be 5, 10, 15, 30 or 60"),
+        (("--api", "1.0"), "API 1.0 needs application_id"),
+        (("--cloud", "china"), "--cloud: no option of mimecast."),
+    ],
+)
+def test_what_cannot_be_changed(options: tuple[str, ...], sentence: str, saved: Ran, command: Command) -> None:
+    before = kept("acme")
+    says = command("connectors", "set", "acme", *options)
+    assert (says.status, sentence in says.err) == (1, True), says.err
+    assert kept("acme").model_dump() == before.model_dump()
 
 
 def test_connection_test_says_what_is_wrong_and_what_to_do(saved: Ran, command: Command, service: Running) -> None:
@@ -247,7 +294,7 @@ def test_a_failed_poll_says_why_and_exits_with_1(saved: Ran, command: Command, s
 
 def test_names_nobody_knows(command: Command) -> None:
     calls = [["poll", "nobody"], ["backfill", "nobody", "--from", "2026-01-01", "--to", "2026-01-02"]]
-    calls += [["connectors", what, "nobody"] for what in ("show", "rotate", "remove")]
+    calls += [["connectors", what, "nobody"] for what in ("show", "set", "rotate", "remove")]
     calls += [["connectors", "rename", "nobody", "somebody"], ["test-connection", "nobody"]]
     for call in calls:
         says = command(*call, *(["--yes"] if "remove" in call else []))

@@ -15,10 +15,12 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import ArtifactSort
+from prefect.states import Cancelled
 
 from flows import entra, mimecast, polls
 from flows.connectors import applied, connectors_apply
 from flows.connectors import test_connection as connection_test
+from flows.run_lines import RunLines
 from tasks.connectors import remove, rename, save_connector, saved_names
 from tasks.database import Store
 from tasks.entra.connector import EntraConnector
@@ -99,7 +101,9 @@ def test_one_for_each_connector_switched_off_until_tested(client: SyncPrefectCli
     assert done() == {"mimecast/acme": "made", "mimecast/tested": "made", "entra/corp": "made"}
     for name, minutes, on in (("mimecast/acme", 5, False), ("mimecast/tested", 60, True), ("entra/corp", 1440, False)):
         made = deployment(client, name)
-        assert made.parameters == {"connector": name.partition("/")[2]}
+        assert made.parameters == {"connector": (alone := name.partition("/")[2])}
+        assert made.parameter_openapi_schema
+        assert made.parameter_openapi_schema["properties"]["connector"]["enum"] == [alone]
         assert [(each.active, each.schedule.interval) for each in made.schedules] == [(on, timedelta(minutes=minutes))]
         assert made.global_concurrency_limit
         assert made.concurrency_options
@@ -126,6 +130,17 @@ def test_a_passed_test_switches_on_once_and_never_again(client: SyncPrefectClien
     change("acme", tested_at=NOW + timedelta(hours=1))
     assert done() == {"mimecast/acme": "unchanged"}
     assert switched_on(client) == [False]
+
+
+def test_a_run_that_never_began_is_told_by_what_it_would_have_polled(client: SyncPrefectClient) -> None:
+    save_connector("acme", mimecast_account())
+    applied()
+    lines = RunLines(NOW)
+    run = client.create_flow_run_from_deployment(deployment(client).id)
+    client.set_flow_run_state(run.id, Cancelled(message="Deployment concurrency limit reached."), force=True)
+    (line,) = lines.new()
+    assert line.endswith("  a run of acme: Cancelled. Deployment concurrency limit reached.")
+    assert lines.new() == []
 
 
 def test_two_applies_at_once(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import deploying
-from flows.own_server import _free_port
+from flows.own_server import free_port
 from tasks.database import Store
 from tasks.outbox import PREFIX
 from tasks.settings import CHECKOUT, Settings
@@ -39,7 +39,7 @@ class Machine:
 
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
         self.store = Store(Settings(home=home))
-        self.port, self._boots = _free_port(), 0
+        self.port, self._boots = free_port(), 0
         self.environment = running.own_environment(home) | settings
         self.environment["PREFECT_API_URL"] = self.url = f"http://127.0.0.1:{self.port}/api"
         for name, value in self.environment.items():
@@ -79,9 +79,13 @@ class Machine:
 
     def _buries_the_dead(self) -> None:
         """Runs that nobody works on any more, although the server believes so."""
-        at_work = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING"]}}})
-        for run in self.client.read_flow_runs(flow_run_filter=at_work):
+        for run in self.at_work():
             self.client.delete_flow_run(run.id)
+
+    def at_work(self) -> list[FlowRun]:
+        """Runs that have been taken on and have not ended."""
+        at_work = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING"]}}})
+        return self.client.read_flow_runs(flow_run_filter=at_work)
 
     def loses_power(self, *runs: UUID) -> None:
         """Nothing is told to end, nothing gets to clean up: server, worker, and these runs."""

@@ -53,12 +53,16 @@ class Person:
 
     def runs(self, deployment: str, how: str) -> None:
         """Open the form of a deployment: in a dialog (`Quick run`) or on a page of its own (`Custom run`)."""
+        self.finds(deployment)
+        self.page.get_by_role("button", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name=how).click()
+
+    def finds(self, deployment: str) -> None:
+        """Open the page of a deployment."""
         self.opens("Deployments")
         self.page.get_by_placeholder("Search deployments").fill(deployment)  # the list has more than one page …
         self.sees("Page 1 of 1")  # … until it shows what was found
         self.presses(deployment)
-        self.page.get_by_role("button", name="Run", exact=True).click()
-        self.page.get_by_role("menuitem", name=how).click()
 
     def fills(self, label: str, value: str) -> None:
         self._field(label).fill(value)

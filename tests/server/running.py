@@ -17,7 +17,7 @@ from uuid import UUID
 import httpx
 
 from flows import prefect_settings
-from flows.own_server import _free_port
+from flows.own_server import free_port
 from flows.polls import EPOCH
 from tasks.settings import CHECKOUT
 
@@ -31,7 +31,7 @@ PATIENCE = 240.0  # seconds, on a machine that is busy with other things
 @contextmanager
 def api(environment: dict[str, str]) -> Iterator[str]:
     """A Prefect API on a free port as a flow test needs it, by its address: no pages, schedules or automations."""
-    port = _free_port()
+    port = free_port()
     call = ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--port", str(port)]
     services = {"SCHEDULER", "LATE_RUNS", "FOREMAN", "TRIGGERS", "CANCELLATION_CLEANUP", "PAUSE_EXPIRATIONS"}
     off = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in services}

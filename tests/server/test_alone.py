@@ -45,7 +45,7 @@ def test_a_connector_is_saved_polled_and_backfilled_without_a_server(home: Path)
 
 
 def test_the_simulator_meets_random_faults_by_name_until_it_is_ended(tmp_path: Path) -> None:
-    port = running._free_port()
+    port = running.free_port()
     call = [sys.executable, "-m", "flows", "simulate", "--port", str(port), "--per-day", "10"]
     call += ["--fault-rate", "1", "--fault-name", "html-200"]
     process = subprocess.Popen(call, cwd=CHECKOUT, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

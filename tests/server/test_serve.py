@@ -13,7 +13,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.own_server import _free_port
+from flows.own_server import free_port
 from tasks.connectors import save_connector
 from tasks.database import Store
 from tasks.mimecast.connector import MimecastConnector
@@ -35,7 +35,7 @@ def service() -> Iterator[Running]:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    port = _free_port()
+    port = free_port()
     return running.own_environment(tmp_path) | {
         "PREFECT_SERVER_API_PORT": str(port), "PREFECT_UI_ENABLED": "true", "PYTHONUNBUFFERED": "1",
     }  # fmt: skip

@@ -1,9 +1,10 @@
-"""The Prefect UI as a person uses it: a connector is filled in, saved and tested, and the past is fetched."""
+"""The Prefect UI as a person uses it: a connector is filled in, saved, tested and polled, and the past is fetched."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from tasks.connectors import load_connector
 from tasks.mimecast.connector import MimecastConnector
@@ -31,10 +32,16 @@ def test_from_an_empty_server_to_a_backfill(
             connector_is_saved(person, service.url)
             saved = load_connector("acme")
             assert isinstance(saved, MimecastConnector)
-            assert (saved.polling_minutes, saved.url, saved.tested_at) == (5, service.url, None)
+            assert (saved.polling_minutes, saved.url, saved.tested_at) == (60, service.url, None)
             assert saved.client_secret.get_secret_value() == V2_KEYS["client_secret"]
             connection_is_tested(person)
             assert [schedule.active for schedule in machine.deployment("mimecast/acme").schedules] == [True]
+            polling_is_switched_off(person)
+            assert [schedule.active for schedule in machine.deployment("mimecast/acme").schedules] == [False]
+            machine.wait_for(lambda: not machine.at_work())  # one that was due a moment ago
+            news_is_fetched(person)
+            polled = machine.stored("SELECT count(DISTINCT flow_run_id) FROM windows WHERE trigger = 'poll'")
+            assert polled == [(2,)]
             past_is_fetched(person)
             (stored,) = machine.stored(f"SELECT count(*) FROM scans WHERE detected_at < '{END.isoformat()}'")
             assert stored == (3 * PER_DAY,)
@@ -49,7 +56,7 @@ def connector_is_saved(person: Person, url: str) -> None:
     person.fills("Client id (API 2.0)", V2_KEYS["client_id"])
     person.fills("Client secret (API 2.0)", V2_KEYS["client_secret"])
     person.takes_a_picture("connector")
-    person.chooses("Polling frequency (minutes)", "5")
+    person.chooses("Polling frequency (minutes)", "60")
     person.fills("Base URL", url)
     person.switches("Allow a host that is not Mimecast's")
     person.takes_a_picture("connector-whole", whole=True)
@@ -67,6 +74,28 @@ def connection_is_tested(person: Person) -> None:
     person.starts(person.page.get_by_role("dialog").get_by_role("button", name="Run"))
     assert person.waits_for_the_end() == "Completed"
     person.takes_a_picture("connection-test")
+
+
+def polling_is_switched_off(person: Person) -> None:
+    person.finds("acme")
+    switch = person.page.get_by_role("switch")
+    expect(switch).to_be_checked()
+    switch.click()
+    expect(switch).not_to_be_checked()
+
+
+def news_is_fetched(person: Person) -> None:
+    """By the connector's own deployment, and by the one that polls any."""
+    for deployment in ("acme", "poll"):
+        person.runs(deployment, "Quick run")
+        if deployment == "poll":
+            person.fills_or_chooses("connector", "acme")
+        person.takes_a_picture(f"run-{deployment}")
+        person.starts(person.page.get_by_role("dialog").get_by_role("button", name="Run"))
+        assert person.waits_for_the_end() == "Completed"
+        person.page.get_by_role("tab", name="Artifacts").click()
+        person.sees("What this poll of acme did")
+        person.takes_a_picture(f"polled-{deployment}")
 
 
 def past_is_fetched(person: Person) -> None:
