@@ -40,7 +40,8 @@ def connector_facts(connector: Connector) -> list[tuple[str, Text]]:
     fields = type(connector).model_fields
     titles = {name: fields[name].title if name in fields else name.capitalize() for name in open_values(connector)}
     told = {name: value for name, value in open_values(connector).items() if value is not None}
-    return [(titles[name] or name, shown(value, limit=1000)) for name, value in told.items()]
+    # What the form says behind a colon is for who fills it in.
+    return [((titles[name] or name).partition(":")[0], shown(value, limit=1000)) for name, value in told.items()]
 
 
 def connectors_table(found: dict[str, Connector], fare: "dict[str, Fare]", zone: ZoneInfo) -> Table:
@@ -79,8 +80,10 @@ def says(poll: "Poll") -> str:
     """What was done about the deployment of a connector, and whether it is polled."""
     if poll.done == "removed":
         return f"Its deployment {poll.deployment} is removed."
-    polled = f"polled every {duration(poll.every)}" if poll.polling else "switched off until a connection test passes"
-    return f"Deployment {poll.deployment} {poll.done}: {polled}."
+    polled = f"every {duration(poll.every)}"
+    if not poll.polling:
+        polled += ", switched off" + (" until a connection test passes" if poll.untested else "")
+    return f"Deployment {poll.deployment} {poll.done}: polled {polled}."
 
 
 def polls_table(done: "list[Poll]") -> Table:

@@ -47,6 +47,8 @@ class Poll(NamedTuple):
     polling: bool
     """whether its schedule is switched on"""
     done: Done
+    untested: bool = False
+    """whether it waits for its first connection test to pass"""
 
 
 class Deployed(NamedTuple):
@@ -139,7 +141,8 @@ def _applied(client: SyncPrefectClient, name: str, connector: Connector, deploye
         done = _updated(client, copy, wanted, connector)
         copy = client.read_deployment(copy.id) if done != "unchanged" else copy
     full_name = f"{flow.name}/{name}"
-    return Poll(name, connector.connector_id, full_name, connector.every, _switched_on(copy), done)
+    untested = any(schedule.slug == ONCE_TESTED for schedule in copy.schedules)
+    return Poll(name, connector.connector_id, full_name, connector.every, _switched_on(copy), done, untested)
 
 
 def _wanted(flow: Flow[Any, Any], name: str, connector: Connector, original: DeploymentResponse) -> dict[str, Any]:

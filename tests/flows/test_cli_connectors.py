@@ -108,6 +108,7 @@ def test_added_after_a_test_and_shown_without_secrets(saved: Ran, command: Comma
     shown = command("connectors", "show", "acme")
     assert shown.status == 0
     assert "********" in shown.out
+    assert "not for you" not in shown.out
     rows = json.loads(command("connectors", "list", "--json").out)
     assert [(row["name"], row["product"], row["account_code"]) for row in rows] == [("acme", "mimecast", "CSIM1A1")]
     assert rows[0]["client_secret"] == "********"

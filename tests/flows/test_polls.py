@@ -18,6 +18,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import Cancelled
 
 from flows import entra, mimecast, polls
+from flows.connector_tables import says
 from flows.connectors import applied, connectors_apply
 from flows.connectors import test_connection as connection_test
 from flows.run_lines import RunLines
@@ -98,7 +99,11 @@ def test_one_for_each_connector_switched_off_until_tested(client: SyncPrefectCli
     save_connector("acme", mimecast_account())
     save_connector("tested", mimecast_account(tested_at=NOW, polling_minutes=60))
     save_connector("corp", EntraConnector(directory_id=str(uuid4()), client_id=str(uuid4()), client_secret=SECRET))
-    assert done() == {"mimecast/acme": "made", "mimecast/tested": "made", "entra/corp": "made"}
+    assert {says(poll) for poll in applied()} == {
+        "Deployment mimecast/acme made: polled every 5 min, switched off until a connection test passes.",
+        "Deployment mimecast/tested made: polled every 60 min.",
+        "Deployment entra/corp made: polled every day, switched off until a connection test passes.",
+    }
     for name, minutes, on in (("mimecast/acme", 5, False), ("mimecast/tested", 60, True), ("entra/corp", 1440, False)):
         made = deployment(client, name)
         assert made.parameters == {"connector": (alone := name.partition("/")[2])}
@@ -174,7 +179,9 @@ def test_another_frequency_changes_the_schedule_and_nothing_else(client: SyncPre
     switch(client, "mimecast/acme", on=on)
     before = deployment(client)
     change("acme", polling_minutes=30)
-    assert done() == {"mimecast/acme": "changed"}
+    (poll,) = applied()
+    polled = "polled every 30 min" if on else "polled every 30 min, switched off"
+    assert says(poll) == f"Deployment mimecast/acme changed: {polled}."
     after = deployment(client)
     assert [(each.active, each.schedule.interval) for each in after.schedules] == [(on, timedelta(minutes=30))]
     assert after.schedules[0].id == before.schedules[0].id

@@ -1,6 +1,8 @@
 """A run that is cancelled ends soon, whatever its slices are waiting for, and keeps complete ones.
 
-Within ten seconds, on a machine that is not busy: here it is enough that it waits for nothing and nobody.
+Within ten seconds. Measured from the signal to the end: 1 to 2 s (and the 3 s that a load is held up here), also with
+six times as much to do as the machine has processors; from Cancel in the UI to *Cancelled*, Prefect's part included,
+8 s. What these tests must tell apart is a run that waits for its service, which takes 60 s and more.
 """
 
 import signal
