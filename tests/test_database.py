@@ -244,7 +244,9 @@ def test_a_store_of_the_first_version_opens(tmp_path: Path) -> None:
         relations = reader.rows("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal")
         counts = {name: reader.rows(f"SELECT count(*) FROM {name}")[0][0] for (name,) in relations}
         assert reader.rows("SELECT DISTINCT schema_version FROM published") == [(schema.SCHEMA_VERSION,)]
-        dangerous = reader.rows("SELECT tenant, file_sha256, first_alert_at FROM internal.dangerous_hashes ORDER BY ALL")
+        dangerous = reader.rows(
+            "SELECT tenant, file_sha256, first_alert_at FROM internal.dangerous_hashes ORDER BY ALL"
+        )
         assert dangerous == reader.rows(
             "SELECT tenant, file_sha256, min(dangerous_at) FROM internal.groups "
             "WHERE dangerous_at IS NOT NULL AND file_sha256 IS NOT NULL GROUP BY ALL ORDER BY ALL"
