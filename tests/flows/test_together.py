@@ -42,7 +42,8 @@ QUERIES = [
 seen = []
 connection = duckdb.connect(file, read_only=True)
 while True:
-    told_to_end = bool(select.select([sys.stdin], [], [], 0.1)[0])  # looked at first: the last state is seen, too
+    # Looked at first: the last state is seen, too. Who keeps the file open always sees the same one.
+    told_to_end = bool(select.select([sys.stdin], [], [], 1.0 if keeps else 0.1)[0])
     if not keeps:
         connection.close()
         connection = duckdb.connect(file, read_only=True)
