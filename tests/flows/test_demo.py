@@ -50,7 +50,7 @@ def run_demo(home: Path, elsewhere: Path) -> Run:
         env=environment | FOREIGN | {"HOME": str(elsewhere)},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,  # no more than a guard: a busy machine takes minutes
     )
     return Run(done.returncode, done.stdout, done.stderr, time.monotonic() - began, tables(home))
 
