@@ -25,9 +25,12 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = self._starts_at = 0.0
 
-    def start(self) -> None:
-        """Start it in a session of its own: Ctrl-C is for us, who stop it in good order."""
-        with self.log.open("wb") as lines:
+    def start(self, *, again: bool = False) -> None:
+        """Start it in a session of its own: Ctrl-C is for us, who stop it in good order.
+
+        `again`: after what it wrote before it ended, which is where the reason stands.
+        """
+        with self.log.open("ab" if again else "wb") as lines:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, nothing typed by anybody
                 self._call,
                 env=os.environ | self._environment,
@@ -52,7 +55,7 @@ class Child:
         now = time.monotonic()
         if self._process is None:
             if now >= self._starts_at:
-                self.start()
+                self.start(again=True)
             return None
         if self.alive:
             return None

@@ -5,6 +5,7 @@ not in it, of a connector that was saved a moment ago, is still taken: the flow 
 """
 
 import importlib
+from collections.abc import Collection
 from copy import deepcopy
 from typing import Any
 
@@ -20,13 +21,14 @@ EVERY_PRODUCT = "test-connection"
 PAGE = 200
 
 
-def offer(connectors: dict[str, Connector]) -> None:
+def offer(connectors: dict[str, Connector], unusable: Collection[str] = ()) -> None:
     """Let the forms of polls, backfills and connection tests offer these connectors; again, nothing changes.
 
+    Connection tests also those that are saved but cannot be used: the test says what is wrong with them.
     Not those of deployments that have their connector already.
     """
     with prefect_client() as client:
-        for flow, names in _names_by_flow(connectors).items():
+        for flow, names in _names_by_flow(connectors, unusable).items():
             for deployment in deployments_of(client, flow):
                 if deployment.parameters.get("connector"):
                     continue
@@ -57,9 +59,9 @@ def with_choices(schema: dict[str, Any], names: list[str]) -> dict[str, Any]:
     return changed
 
 
-def _names_by_flow(connectors: dict[str, Connector]) -> dict[str, list[str]]:
+def _names_by_flow(connectors: dict[str, Connector], unusable: Collection[str]) -> dict[str, list[str]]:
     """Which names the form of which flow offers: a poll and a backfill those of their product."""
-    offered = {EVERY_PRODUCT: sorted(connectors)}
+    offered = {EVERY_PRODUCT: sorted({*connectors, *unusable})}
     for product in products():
         module = importlib.import_module(f"flows.{product}")
         names = sorted(name for name, each in connectors.items() if each.product == product)

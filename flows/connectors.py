@@ -13,7 +13,7 @@ from flows.choices import offer
 from flows.pull import source_of
 from tasks import ledger
 from tasks.connector import Check, PolledConnector
-from tasks.connectors import list_connectors, offer_forms, passed, prefect_client, test_connector
+from tasks.connectors import list_connectors, offer_forms, passed, prefect_client, saved_names, test_connector
 from tasks.database import Store
 from tasks.errors import AlertsError, NotDeployed
 from tasks.settings import load_settings
@@ -27,7 +27,7 @@ def applied() -> list[polls.Poll]:
         dead_runs.watched(client)
     connectors = list_connectors()
     done = polls.apply(connectors)
-    offer(connectors)
+    offer(connectors, saved_names().keys() - connectors.keys())
     switches = {poll.connector: poll.polling for poll in done}
     polled = {name: each for name, each in connectors.items() if isinstance(each, PolledConnector)}
     sources = [source_of(name, each)._replace(polling=switches.get(name)) for name, each in polled.items()]
@@ -44,9 +44,11 @@ def connectors_apply() -> State[Any]:
     """
     try:
         done = applied()
+        unusable = sorted(saved_names().keys() - list_connectors().keys())
     except AlertsError as error:
         return Failed(message=str(error))
-    return Completed(message=summary(done), data=[poll._asdict() for poll in done])
+    wrong = [f" {plain(name)} cannot be used: its connection test says why." for name in unusable]
+    return Completed(message=summary(done) + "".join(wrong), data=[poll._asdict() for poll in done])
 
 
 def summary(done: list[polls.Poll]) -> str:

@@ -1,7 +1,7 @@
 """Runs whose process died with its worker: nobody is left to say so, and they would be shown as running for ever.
 
 Prefect's own means: an automation that misses their heartbeats. It is made here, because prefect.yaml can only declare
-automations that start a flow. (Their slot is free again a minute after their death, by the end of its lease.)
+automations that start a flow. (Their slot is free again within five minutes, by the end of its lease.)
 """
 
 from datetime import timedelta

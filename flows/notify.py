@@ -69,7 +69,8 @@ def send(name: str, text: Message) -> None:
     """Send a message through one saved block. What the other side answered may hold its address: it is not shown."""
     block = _block(name)
     try:
-        cast(Any, block).notify(text.body, text.subject, **_SYNC)
+        with block.raise_on_failure():  # most blocks say nothing of a refusal unless they are asked to
+            cast(Any, block).notify(text.body, text.subject, **_SYNC)
     except (NotificationError, httpx.HTTPError, OSError) as refused:
         raise ServiceUnavailable(
             f"The notification block {plain(name)} could not send ({type(refused).__name__}). "

@@ -58,6 +58,10 @@ def test_forms_offer_the_saved_connectors(client: SyncPrefectClient) -> None:
         "test-connection/choices": ["acme", "corp", "emea"],
     }
     changed = [client.read_deployment_by_name(name).updated for name in FORMS]
+    offer({"corp": CORP, "acme": ACME, "emea": ACME}, ["half"])
+    assert form(client, "test-connection/choices")["connector"]["enum"] == ["acme", "corp", "emea", "half"]
+    offer({"corp": CORP, "acme": ACME, "emea": ACME})
+    changed[-1] = client.read_deployment_by_name("test-connection/choices").updated
     offer({"corp": CORP, "acme": ACME, "emea": ACME})
     assert [client.read_deployment_by_name(name).updated for name in FORMS] == changed
 

@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.blocks.notifications import CustomWebhookNotificationBlock, MattermostWebhook
 
 from flows import events
 from flows.notify import notify, send
@@ -68,3 +68,14 @@ def test_a_secret_address_is_in_no_message(prefect_api: None, monkeypatch: pytes
     state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, return_state=True)
     assert state.is_failed() and "could not send (ConnectError)" in (state.message or "")
     assert "secret-part" not in (state.message or "")
+
+
+def test_a_block_that_says_nothing_of_its_failure_is_asked(
+    prefect_api: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    MattermostWebhook(hostname="127.0.0.1", port=9, token="secretpart12345678901234567890").save("chat", _sync=True)
+    monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", "mattermost-webhook/chat")
+    monkeypatch.setattr("flows.notify.send", send.with_options(retries=0))
+    state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, return_state=True)
+    assert state.is_failed() and "could not send (NotificationError)" in (state.message or "")
+    assert "secretpart" not in (state.message or "") + caplog.text

@@ -234,6 +234,10 @@ def test_one_that_cannot_be_read_keeps_its_deployment(
         assert done() == {}
     assert "'acme' cannot be used" in caplog.text
     assert switched_on(client) == [True]
+    state = connectors_apply(return_state=True)
+    assert state.message and state.message.endswith(" acme cannot be used: its connection test says why.")
+    state = connection_test("acme", return_state=True)
+    assert state.is_failed() and "API 2.0 needs client_secret" in (state.message or "")
 
 
 def test_what_prefect_yaml_says_is_followed(client: SyncPrefectClient) -> None:

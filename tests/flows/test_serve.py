@@ -52,7 +52,7 @@ def test_a_run_is_found_by_its_process_wherever_it_was_started() -> None:
 
 def test_a_child_that_ends_is_started_again_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     child = Child("worker", [], tmp_path, {})
-    child._call = [sys.executable, "-c", "raise SystemExit(3)"]
+    child._call = [sys.executable, "-c", "print('out of memory'); raise SystemExit(3)"]
     child.start()
     first = child._process
     assert first
@@ -62,5 +62,6 @@ def test_a_child_that_ends_is_started_again_after_a_while(tmp_path: Path, monkey
     child._starts_at = time.monotonic()
     assert child.revive() is None
     assert child.pid not in (None, first.pid)
+    assert child.log.read_text().startswith("out of memory")
     child.stop(5)
     assert not child.alive
