@@ -51,10 +51,10 @@ def directory_import(paths: list[str] | None = None, tenant: str = "default", co
         confirm_gone: Import also what would mark many of a source's people as gone.
     """
     now = datetime.now(UTC)
-    settings = load_settings()
-    folder = None if paths else drop.drop_folder(settings)
-    places = drop.waiting(folder) if folder else [Path(path) for path in paths or ()]
     try:
+        settings = load_settings()
+        folder = None if paths else drop.drop_folder(settings)
+        places = drop.waiting(folder) if folder else [Path(path) for path in paths or ()]
         readings = {place: read(place) for place in places}
         exports = [export for found, _ in readings.values() for export in found]
         refused = [each for _, bad in readings.values() for each in bad]

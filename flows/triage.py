@@ -61,8 +61,8 @@ def triage(
     level = None if priority == "any" else priority
     of_file, of_sender, of_domain = (text.strip() or None for text in (file_sha256, sender, sender_domain))
     chosen = Filter(tenant.strip() or None, level, of_file, of_sender, of_domain, detected_before)
-    store = Store(load_settings())
     try:
+        store = Store(load_settings())
         if groups.strip() or alerts.strip():
             chosen.refuse_any()
             decided = decide(store, decision, groups=words(groups), alerts=words(alerts))
@@ -104,8 +104,8 @@ def allow_list_flow(
         confirm: Really add it. Without it the run only counts.
     """
     entry = allow_list.Entry(kind, value, reason, author, expires_at, tenant)
-    store = Store(load_settings())
     try:
+        store = Store(load_settings())
         if action == "remove":
             ended = allow_list.remove(store, [allow_list.active_id(store, entry)])
             return Completed(message=f"{ended.shown_again} alerts are shown again.", data=ended._asdict())

@@ -7,16 +7,22 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from tasks.errors import StoreError
 from tasks.settings import Settings
 
 DONE, REFUSED = "done", "refused"
 
 
 def drop_folder(settings: Settings) -> Path:
-    """The site's drop folder, made where it is missing: only its owner may read it."""
+    """The site's drop folder, made where it is missing: only its owner may read it. Raises StoreError."""
     folder = settings.home / "drop"
-    for each in (folder, folder / DONE, folder / REFUSED):
-        each.mkdir(parents=True, exist_ok=True, mode=0o750)
+    try:
+        for each in (folder, folder / DONE, folder / REFUSED):
+            each.mkdir(parents=True, exist_ok=True, mode=0o750)
+    except OSError as error:
+        raise StoreError(
+            f"The drop folder cannot be used: {error}. Check the disk and the rights of the home."
+        ) from error
     return folder
 
 

@@ -27,6 +27,7 @@ from tasks.mimecast.simulator.incoming import LOGS_PATH
 from tasks.mimecast.simulator.rows import Query, epoch
 from tests.flows.conftest import MakeSite
 from tests.flows.site import Site, hours, noon, same, scan
+from tests.flows.test_poll import flow_run
 
 HOUR = timedelta(hours=1)
 HOURS, FEW = 8, 5
@@ -64,10 +65,13 @@ def test_missing_fetches_what_is_not_covered_and_then_nothing(make_site: MakeSit
 def test_everything_reads_again_and_changes_nothing(make_site: MakeSite) -> None:
     site = make_site([*hours(noon(), 8), *hours(noon(), 8, result="safe", fileHash="cd" * 32)])
     window = noon() - 6 * HOUR, noon() - HOUR
-    site.backfill(*window)
+    first = site.backfill(*window)
     before = site.tables()
     asked(site)
-    counts = site.backfill(*window, "everything").result()
+    again = site.backfill(*window, "everything")
+    counts = again.result()
+    name = f"{site.name} backfill {window[0]:%Y-%m-%d %H:%M} to {window[1]:%Y-%m-%d %H:%M}"
+    assert [flow_run(state).name for state in (first, again)] == [name, f"{name}, everything again"]
     assert asked(site) == [window]
     assert (counts["received"], counts["duplicates"], counts["new"], counts["changed"]) == (10, 10, 0, 0)
     assert same(site.tables(), before)

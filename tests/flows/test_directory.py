@@ -82,6 +82,19 @@ def test_every_file_ends_as_one_sentence(home: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_an_error_before_the_reading_is_the_end_in_its_own_sentence(
+    prefect_api: None, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "drop").write_text("a file in the place of the folder")
+    state = directory_import(return_state=True)
+    assert state.is_failed()
+    assert str(state.message).startswith("The drop folder cannot be used: ")
+    monkeypatch.setenv("ATTACHMENT_ALERTS_DROP_KEEP_DAYS", "soon")
+    state = directory_import([str(EXPORTS)], return_state=True)
+    assert state.is_failed()
+    assert str(state.message).startswith("The setting ATTACHMENT_ALERTS_DROP_KEEP_DAYS is not usable")
+
+
 def test_a_file_that_cannot_be_read_is_refused_by_itself(command: Command, home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "exports"
     folder.mkdir()

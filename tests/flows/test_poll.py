@@ -52,6 +52,7 @@ def flow_run(state: State[Any]) -> FlowRun:
 
 def test_a_first_poll_and_those_after_it(make_site: MakeSite, caplog: pytest.LogCaptureFixture) -> None:
     site = make_site(at_noon=False, first_look_back_days=1)
+    caplog.set_level(logging.INFO)
     before = site.clock.now()
     site.world.add(hours(before, 30))  # in each of the last thirty hours one
 
@@ -71,9 +72,13 @@ def test_a_first_poll_and_those_after_it(make_site: MakeSite, caplog: pytest.Log
     assert run.parameters == {"connector": site.name}
     assert site.query("SELECT DISTINCT flow_run_id FROM windows") == [(str(run.id),)]
     assert "clock" not in caplog.text
+    ((first_slices,),) = site.stored("SELECT count(*) FROM windows")
+    lines = [each.getMessage() for each in caplog.records if each.name.startswith("attachment_alerts")]
+    of_slices = [each for each in lines if re.match(r"poll \S+ \S+ to \S+: \d+ received, ", each)]
+    assert len(of_slices) == first_slices
+    assert len(lines) < 24  # none for a record
 
     tables = site.tables()
-    ((first_slices,),) = site.stored("SELECT count(*) FROM windows")
     state = site.poll()
     assert counts(state, "received", "new", "changed", "duplicates") == (1, 0, 0, 1)
     assert differences(site.tables(), tables) == []

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from filelock import FileLock
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
@@ -19,10 +20,12 @@ from prefect.states import Cancelled
 
 from flows import entra, mimecast, polls
 from flows.connector_tables import says
+from flows.connector_work import how_they_fare
 from flows.connectors import applied, connectors_apply
 from flows.connectors import test_connection as connection_test
 from flows.run_lines import RunLines
-from tasks.connectors import remove, rename, save_connector, saved_names
+from tasks import database
+from tasks.connectors import list_connectors, remove, rename, save_connector, saved_names
 from tasks.database import Store
 from tasks.entra.connector import EntraConnector
 from tasks.errors import NotDeployed
@@ -265,15 +268,40 @@ def test_health_tells_off_from_on(client: SyncPrefectClient, home: Path) -> None
         with Store(Settings(home=home)).transaction() as transaction:
             return transaction.rows("SELECT connector, state FROM connector_health")
 
+    def fare() -> tuple[Any, ...]:
+        each = how_they_fare(list_connectors())["acme"]
+        succeeded = each.last_success_at is not None and NOW < each.last_success_at <= datetime.now(UTC)
+        return each.polling, each.state, succeeded, each.lag_seconds is not None and 0 <= each.lag_seconds < 3600
+
     with serve(Simulator(World.of_records([]))) as running:
         save_connector("acme", simulated(running, 2))
         assert connectors_apply(return_state=True).message == "mimecast/acme made. 0 of 1 connectors are polled."
         assert states() == [("acme", "never_run")]
+        assert fare() == (False, "never_run", False, False)
         assert mimecast.poll("acme", return_state=True).is_completed()
         assert states() == [("acme", "off")]
+        Store(Settings(home=home)).publish()
+        assert fare() == (False, "off", True, True)
         assert connection_test("acme", return_state=True).message == "A poll of acme works. mimecast/acme switched on."
         assert applied()[0].done == "unchanged"
         assert states() == [("acme", "quiet")]
+        assert fare() == (True, "quiet", True, True)
+        switch(client, "mimecast/acme", on=False)
+        assert states() == [("acme", "quiet")]  # the tables learn it from the next apply, the list at once
+        assert fare() == (False, "off", True, True)
+
+
+def test_a_busy_store_does_not_fail_a_connection_test_that_passed(
+    client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LOCK_PATIENCE", 2.0)
+    with serve(Simulator(World.of_records([]))) as running:
+        save_connector("acme", simulated(running, 2))
+        applied()
+        with FileLock(home / "store.lock"):
+            state = connection_test("acme", return_state=True)
+    assert state.is_completed()
+    assert str(state.message).startswith("A poll of acme works. Another process has been writing to ")
 
 
 def test_connection_test_fails_with_the_sentence(client: SyncPrefectClient) -> None:

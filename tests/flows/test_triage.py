@@ -135,6 +135,18 @@ def test_the_form_of_triage(prefect_api: None, store: Store) -> None:
     assert told == [("closed", None, "ann"), ("in_progress", "bob", "bob")]
 
 
+def test_a_setting_that_is_not_usable_is_the_end_in_its_own_sentence(
+    prefect_api: None, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATTACHMENT_ALERTS_RETENTION_LOW_DAYS", "soon")
+    for state in (
+        triage("ann", "closed", "benign", priority="high", return_state=True),
+        allow_list_flow("ann", "add", "sender", "x@good.example", "known", return_state=True),
+    ):
+        assert state.is_failed()
+        assert str(state.message).startswith("The setting ATTACHMENT_ALERTS_RETENTION_LOW_DAYS is not usable")
+
+
 def test_the_form_of_the_allow_list(prefect_api: None, store: Store) -> None:
     entry: dict[str, Any] = {"author": "ann", "kind": "sender", "value": "x@good.example", "reason": "known"}
     counted = allow_list_flow(action="add", **entry, return_state=True)
