@@ -4,7 +4,7 @@ An artifact that Prefect does not take is a warning: what was fetched is in the 
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,13 +19,16 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
 
 from flows.run_page import Outcome, Run, group_rows, groups_title, summary_page
-from flows.standing import health_page, urgent_page
+from flows.standing import UNKNOWN, Last, heading, health_page, urgent_page
+from tasks.connectors import prefect_client
 from tasks.database import Store
 from tasks.errors import AlertsError
 from tasks.ledger import Source
-from tasks.overview import Overview, overview
+from tasks.overview import Listed, Overview, healths, overview, urgent
 from tasks.publishing import Publisher
 from tasks.summary import Summary
 from tasks.window import Interval, Trigger
@@ -82,14 +85,50 @@ def _write(told: Told) -> None:
         return
     now, polling = datetime.now(UTC), timedelta(minutes=told.source.polling_minutes)
     create_markdown_artifact(
-        key=f"health-{told.connector}",
-        markdown=health_page(run, told.outcome, after and after.health, polling, now),
+        key=_health_key(told.connector),
+        markdown=health_page(told.connector, after and after.health, polling, now, Last(run, told.outcome)),
         description=f"Health of the connector {told.connector}, after its last run",
     )
     if after:
-        create_markdown_artifact(
-            key=URGENT, markdown=urgent_page(after.urgent, now), description="Open alert groups of high priority"
-        )
+        _write_urgent(after.urgent, now)
+
+
+def _health_key(connector: str) -> str:
+    return f"health-{connector}"
+
+
+def _write_urgent(listed: Listed, now: datetime) -> None:
+    create_markdown_artifact(
+        key=URGENT, markdown=urgent_page(listed, now), description="Open alert groups of high priority"
+    )
+
+
+def urgent_anew(store: Store) -> None:
+    """Write the page of open groups after a change that no run of a connector has made; within a flow run."""
+    try:
+        _write_urgent(urgent(store), datetime.now(UTC))
+    except (AlertsError, httpx.HTTPError) as error:
+        log.warning("the page of open groups could not be written (%s); the next run does", type(error).__name__)
+
+
+def health_anew(store: Store, sources: Iterable[Source]) -> None:
+    """Write the health of connectors whose state is no longer what their page shows: no run tells of its absence.
+
+    A page without a state is left to the next run: it shows why that run could not read the tables.
+    """
+    rows, now = healths(store), datetime.now(UTC)
+    known = {_health_key(source.name): source for source in sources if source.name in rows}
+    with prefect_client() as client:
+        asked = ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(any_=list(known)))
+        found = client.read_latest_artifacts(artifact_filter=asked) if known else []
+        shown = {page.key: str(page.data).partition("\n")[0] for page in found}
+        for key, source in known.items():
+            health = rows[source.name]
+            if shown.get(key) in (heading(source.name, health["state"]), heading(source.name, UNKNOWN)):
+                continue
+            markdown = health_page(source.name, health, timedelta(minutes=source.polling_minutes), now)
+            says = f"Health of the connector {source.name}, when its state had changed"
+            client.create_artifact(ArtifactCreate(key=key, type="markdown", data=markdown, description=says))
 
 
 def _read(told: Told) -> Overview | None:

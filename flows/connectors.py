@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows import dead_runs, polls
+from flows.artifacts import health_anew
 from flows.choices import offer
 from flows.pull import source_of
 from tasks import ledger
@@ -21,7 +22,7 @@ from tasks.untrusted import plain
 
 
 def applied() -> list[polls.Poll]:
-    """Apply the saved connectors, and let the tables know which of them are polled. A new server learns the forms."""
+    """Apply the saved connectors; tables and pages learn which of them are polled, a new server learns the forms."""
     offer_forms()
     with prefect_client() as client:
         dead_runs.watched(client)
@@ -31,7 +32,9 @@ def applied() -> list[polls.Poll]:
     switches = {poll.connector: poll.polling for poll in done}
     polled = {name: each for name, each in connectors.items() if isinstance(each, PolledConnector)}
     sources = [source_of(name, each)._replace(polling=switches.get(name)) for name, each in polled.items()]
-    ledger.enrol(Store(load_settings()), sources)
+    store = Store(load_settings())
+    ledger.enrol(store, sources)
+    health_anew(store, sources)
     return done
 
 

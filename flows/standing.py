@@ -5,7 +5,7 @@ believed: a connector whose polling has died must not look well.
 """
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from flows.markdown import DASH, code, facts, link, moment, number, sentence, table
 from flows.run_page import Outcome, Run, responses
@@ -22,28 +22,45 @@ MEANS = {
     "off": "Polling is switched off.",
     "never_run": "Nothing was ever polled.",
 }
+UNKNOWN = "unknown"  # where the tables cannot be read
 SIGN = {"ok": "✅", "late": "⚠️", "quiet": "⚠️", "never_run": "⚠️", "off": "⏸️"}  # others: ❌
 
 
+class Last(NamedTuple):
+    """The run after which a page is written."""
+
+    run: Run
+    outcome: Outcome
+
+
 def health_page(
-    run: Run, outcome: Outcome, health: dict[str, Any] | None, polling: timedelta, written_at: datetime
+    connector: str, health: dict[str, Any] | None, polling: timedelta, written_at: datetime, last: Last | None = None
 ) -> str:
-    """How the connector fares after a run of it; `health` is None where the tables could not be read."""
-    state = health["state"] if health else "unknown"
+    """How the connector fares; `health` is None where the tables could not be read."""
+    state = health["state"] if health else UNKNOWN
+    run = [("Last run", f"{last.run.trigger}, {last.outcome.word}, {moment(last.run.began_at)}")] if last else []
     parts = [
-        f"## {SIGN.get(state, '❌')} {run.connector}: {state.replace('_', ' ')}",
+        heading(connector, state),
         MEANS.get(state, "Its tables could not be read: see the last run."),
         _until(state, polling, written_at),
-        facts([("Last run", f"{run.trigger}, {outcome.word}, {moment(run.began_at)}"), *_facts(health)]),
+        facts([*run, *_facts(health)]),
     ]
-    said = {outcome.says if outcome.word != "completed" else "", (health or {}).get("last_error") or ""} - {""}
+    failure = last.outcome.says if last and last.outcome.word != "completed" else ""
+    said = {failure, (health or {}).get("last_error") or ""} - {""}
     parts += [sentence(text) for text in sorted(said)]
     return "\n\n".join(parts)
+
+
+def heading(connector: str, state: str) -> str:
+    """The first line of a health page: it tells the state that the page shows."""
+    return f"## {SIGN.get(state, '❌')} {connector}: {state.replace('_', ' ')}"
 
 
 def _until(state: str, polling: timedelta, written_at: datetime) -> str:
     if state == "off":
         return f"Written {moment(written_at)}."
+    if state in ("late", "never_run"):
+        return f"Written **{moment(written_at)}**. If no run is under way: is the schedule on, does the worker run?"
     due = written_at + polling
     return (
         f"Written **{moment(written_at)}**. The next poll is due by {moment(due)}. If it is later than "
@@ -76,10 +93,13 @@ def _named(row: dict[str, Any]) -> str:
     return code(short) if details == DASH else details
 
 
+CAUSE = "a run of a connector or a change in the UI"
+
+
 def urgent_page(urgent: Listed, written_at: datetime) -> str:
     """The open groups of high priority, latest first."""
     if not urgent.rows:
-        return f"## No open group of high priority\n\nWritten {moment(written_at)}, after the last run of a connector."
+        return f"## No open group of high priority\n\nWritten {moment(written_at)}, after {CAUSE}."
     more = urgent.found - len(urgent.rows)
     tenants = len({row["tenant"] for row in urgent.rows}) > 1
     titles = ["Last alert (UTC)", "What", "Response", "Alerts:", "Users:", "Devices:", "Group"]
@@ -97,7 +117,7 @@ def urgent_page(urgent: Listed, written_at: datetime) -> str:
     return "\n\n".join(
         [
             f"## {urgent.found:,} open group{'' if urgent.found == 1 else 's'} of high priority",
-            f"Written {moment(written_at)}, after the last run of a connector. Latest first"
+            f"Written {moment(written_at)}, after {CAUSE}. Latest first"
             + (f"; {more:,} more are in the relation `alert_groups`." if more else "."),
             table([*titles, *(["Tenant"] if tenants else [])], rows),
         ]

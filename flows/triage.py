@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
+from flows.artifacts import urgent_anew
 from flows.changing import failed
 from tasks import allow_list
 from tasks.database import Store
@@ -74,6 +75,7 @@ def triage(
             decided = decide(store, decision, found=found)
     except AlertsError as error:
         return failed(error)
+    urgent_anew(store)
     says = f"{decided.alerts} alerts of {len(decided.groups)} groups are {status.replace('_', ' ')}."
     return Completed(message=says, data={**decided._asdict(), "decision_id": str(decided.decision_id)})
 
@@ -108,6 +110,7 @@ def allow_list_flow(
         store = Store(load_settings())
         if action == "remove":
             ended = allow_list.remove(store, [allow_list.active_id(store, entry)])
+            urgent_anew(store)
             return Completed(message=f"{ended.shown_again} alerts are shown again.", data=ended._asdict())
         hidden = allow_list.would_hide_now(store, entry)
         if not confirm:
@@ -119,6 +122,7 @@ def allow_list_flow(
         entry_id, hidden = allow_list.add(store, entry)
     except AlertsError as error:
         return failed(error)
+    urgent_anew(store)
     return Completed(message=f"It hides {words_of(hidden)}.", data={"entry_id": str(entry_id), **hidden._asdict()})
 
 

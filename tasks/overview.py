@@ -58,6 +58,20 @@ def overview(store: "Store", connector: str, group_ids: Collection[str], *, publ
         return Overview(health, gaps, _changed(copy, group_ids), _urgent(copy))
 
 
+def healths(store: "Store") -> dict[str, dict[str, Any]]:
+    """Rows of `connector_health` by name, from the store: the copy may not show the last polls yet."""
+    with store.transaction() as stored:
+        rows = stored.frame("SELECT * FROM connector_health ORDER BY connector, state")
+    return {row["connector"]: row for row in rows.iter_rows(named=True)}
+
+
+def urgent(store: "Store") -> Listed:
+    """Open groups of high priority, as they are now."""
+    with store.snapshot() as copy:
+        copy.run(MODEST)
+        return _urgent(copy)
+
+
 def _health(tables: Connection, connector: str) -> dict[str, Any] | None:
     rows = tables.frame("SELECT * FROM connector_health WHERE connector = $connector", {"connector": connector})
     return next(rows.iter_rows(named=True), None)

@@ -34,7 +34,7 @@ from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Simulator, World, serve
 from tasks.reach import REACHED
 from tasks.settings import Settings
-from tests.flows.site import change
+from tests.flows.site import change, scan
 from tests.flows.site import connector as simulated
 
 SECRET = "hush-hush"
@@ -302,6 +302,30 @@ def test_a_busy_store_does_not_fail_a_connection_test_that_passed(
             state = connection_test("acme", return_state=True)
     assert state.is_completed()
     assert str(state.message).startswith("A poll of acme works. Another process has been writing to ")
+
+
+def test_the_page_of_health_follows_without_a_poll(client: SyncPrefectClient, home: Path) -> None:
+    def pages() -> list[str]:
+        """What its versions say, latest first; applying once more adds none."""
+        of_health = ArtifactFilter(key=ArtifactFilterKey(any_=["health-paged"]))
+        applied()
+        found = client.read_artifacts(artifact_filter=of_health, sort=ArtifactSort.CREATED_DESC)
+        applied()
+        assert len(client.read_artifacts(artifact_filter=of_health)) == len(found)
+        return [str(each.data).partition("\n")[0].partition(": ")[2] for each in found]
+
+    with serve(Simulator(World.of_records([scan(NOW - timedelta(hours=1))]))) as running:
+        save_connector("paged", simulated(running, 2, tested_at=NOW))
+        assert pages() == ["never run"]
+        assert mimecast.poll("paged", return_state=True).is_completed()
+        assert pages() == ["ok", "never run"]
+    switch(client, "mimecast/paged", on=False)
+    assert pages() == ["off", "ok", "never run"]
+    switch(client, "mimecast/paged", on=True)
+    assert pages() == ["ok", "off", "ok", "never run"]
+    with Store(Settings(home=home)).transaction() as transaction:  # polling has died
+        transaction.run("UPDATE internal.coverage SET end_at = end_at - INTERVAL 3 HOUR")
+    assert pages() == ["late", "ok", "off", "ok", "never run"]
 
 
 def test_connection_test_fails_with_the_sentence(client: SyncPrefectClient) -> None:

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from flows.artifacts import URGENT
+from flows.regroup import regroup
 from flows.triage import allow_list_flow, triage
 from tasks.database import Store
 from tests.flows.command import NARROW, WIDE, Command
-from tests.scans import begun, load, rows, scan
+from tests.flows.test_run_page import artifacts, text
+from tests.scans import HASH, begun, load, rows, scan
 
 LOW = scan(1, "safe", recipient="bob@contoso.example")
 
@@ -157,3 +160,18 @@ def test_the_form_of_the_allow_list(prefect_api: None, store: Store) -> None:
     removed = allow_list_flow(action="remove", **entry, return_state=True)
     assert removed.message == "1 alerts are shown again."
     assert allow_list_flow(action="remove", **entry, return_state=True).is_failed()
+
+
+def test_the_page_of_open_groups_follows_each_change(prefect_api: None, store: Store) -> None:
+    (high,) = rows(store, "SELECT group_id::VARCHAR FROM alert_groups WHERE priority = 'high'")[0]
+    taken = text(artifacts(triage("ann", "in_progress", groups=high, return_state=True))[URGENT])
+    assert taken.startswith("## 1 open group of high priority") and high[:8] in taken
+    entry: dict[str, Any] = {"author": "ann", "kind": "hash", "value": HASH, "reason": "known", "confirm": True}
+    none = "## No open group of high priority"
+    assert text(artifacts(allow_list_flow(action="add", **entry, return_state=True))[URGENT]).startswith(none)
+    shown = text(artifacts(allow_list_flow(action="remove", **entry, return_state=True))[URGENT])
+    assert shown.startswith("## 1 open group")
+    assert text(artifacts(regroup("hash", 0, 0, apply=True, return_state=True))[URGENT]).startswith("## 1 open group")
+    assert URGENT not in artifacts(regroup("hash", 0, 0, return_state=True))
+    closed = text(artifacts(triage("ann", "closed", "benign", groups=high, return_state=True))[URGENT])
+    assert closed.startswith(none) and high[:8] not in closed
