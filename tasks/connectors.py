@@ -83,7 +83,7 @@ def load_connector(name: str) -> Connector:
     One that was made in the Prefect UI gets its immutable id now.
     """
     with prefect_client() as client:
-        for cls in _kinds(client, name).values():
+        if cls := _kinds(client, name).get(name):
             return _loaded(cls, name)
     raise UnknownConnector(
         f"No connector is saved as '{plain(name)}' in {asked_where()}. `attachment-alerts connectors list` "
