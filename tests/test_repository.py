@@ -145,9 +145,24 @@ def test_deployments_load(deployment: dict[str, Any]) -> None:
     file, name = deployment["entrypoint"].split(":")
     flow = getattr(importlib.import_module(file.removesuffix(".py").replace("/", ".")), name)
     assert isinstance(flow, Flow)
+    assert deployment["description"]
     assert set(deployment.get("parameters", {})) <= set(flow.parameters.properties)
     for schedule in deployment.get("schedules", []):
         assert "active" not in schedule, "the switch belongs to the UI; a deploy would override it"
+
+
+def test_every_flow_is_deployed() -> None:
+    flows = {
+        f"{name_of(path)}:{node.name}"
+        for path in MODULES
+        for node in nodes(path)
+        if isinstance(node, ast.FunctionDef) and any(map(is_flow, node.decorator_list))
+    }
+    assert flows == {each["entrypoint"] for each in DEPLOYMENTS}
+
+
+def is_flow(decorator: ast.expr) -> bool:
+    return isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "flow"
 
 
 def test_triggers_wait_for_events_that_are_sent() -> None:

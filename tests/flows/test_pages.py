@@ -1,0 +1,69 @@
+"""What a run's pages say of tables that have more, or less, than a run brings by itself: read from a store, no API."""
+
+from pathlib import Path
+
+from flows.run_page import Outcome, Run, group_rows, groups_title, summary_page
+from flows.standing import urgent_page
+from tasks.database import Store
+from tasks.overview import GAPS, LISTED, Overview, overview
+from tasks.summary import OLD_DIRECTORY, Summary
+from tasks.window import Slice
+from tests.scans import HOUR, START, begun, load, rows, scan, source
+
+RUN = Run("connector-1", "poll", START)
+MANY = LISTED + 7
+
+
+def after(store: Store) -> tuple[Overview, Summary]:
+    groups = {group for (group,) in rows(store, "SELECT group_id::VARCHAR FROM alert_groups")}
+    return overview(store, source().name, groups, published=False), Summary(groups=groups, opened=set(list(groups)[:1]))
+
+
+def page(found: Overview, summary: Summary) -> str:
+    return summary_page(RUN, Outcome("completed", ""), summary, found)
+
+
+def test_of_many_groups_the_most_urgent_are_shown_and_all_are_counted(tmp_path: Path) -> None:
+    store = begun(tmp_path)
+    many = [scan(hour / 60, file_sha256=f"{hour:064x}") for hour in range(MANY)]
+    load(store, [[*many, scan(verdict="timeout", file_sha256="cd" * 32)]])
+    found, summary = after(store)
+    assert groups_title(found.changed, summary) == (
+        f"New and changed alert groups: {MANY + 1}, most urgent first. 8 more are in the relation `alert_groups`."
+    )
+    shown = group_rows(found.changed, summary.opened)
+    assert {row["priority"] for row in shown} == {"high"}
+    urgent = urgent_page(found.urgent, START)
+    assert urgent.startswith(f"## {MANY} open groups of high priority\n")
+    assert "7 more are in the relation `alert_groups`.\n\n| Last" in urgent
+    assert (len(shown), urgent.count("\n| 03-01 ")) == (LISTED, LISTED)
+
+
+def test_people_and_devices_are_counted_where_a_directory_is_known(tmp_path: Path) -> None:
+    store = begun(tmp_path)
+    load(store, [[scan()]])
+    found, summary = after(store)
+    (row,) = found.changed.rows
+    known = found.changed._replace(rows=[row | {"user_count": 0, "device_count": 2}])
+    shown = [group_rows(each, summary.opened)[0] for each in (found.changed, known)]
+    assert [(each["users"], each["devices"]) for each in shown] == [("-", "-"), (0, 2)]
+    assert urgent_page(known, START).splitlines()[-1].split(" | ")[-4:-1] == ["1", "0", "2"]
+
+
+def test_time_that_is_missing_is_named(tmp_path: Path) -> None:
+    store = begun(tmp_path)
+    assert "missing" not in page(*after(store))
+    for hour in range(0, 3 * (GAPS + 2), 3):  # of every three hours one was read
+        load(store, [], piece=Slice(START + hour * HOUR, START + (hour + 1) * HOUR, "poll"))
+    said = page(*after(store)).partition("### Time that is still missing\n\n")[2]
+    assert said.splitlines()[2] == "| 2026-03-01 01:00 UTC | 2026-03-01 03:00 UTC | 2:00:00 |"
+    assert said.endswith("| 2:00:00 |\n\nand 1 more")
+
+
+def test_a_directory_that_has_become_old_is_named(tmp_path: Path) -> None:
+    store = begun(tmp_path)
+    found, summary = after(store)
+    assert found.health
+    for hours, said in ((None, False), (OLD_DIRECTORY, False), (9 * 24 + 1, True)):
+        aged = found._replace(health=found.health | {"directory_age_hours": hours})
+        assert ("**The directory is 9 days old.**" in page(aged, summary)) == said
