@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -21,6 +21,7 @@ from prefect.artifacts import (
 )
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
+from prefect.client.schemas.objects import State
 
 from flows.run_page import Outcome, Run, group_rows, groups_title, summary_page
 from flows.standing import UNKNOWN, Last, heading, health_page, urgent_page
@@ -83,14 +84,27 @@ def _write(told: Told) -> None:
     )
     if told.source is None:  # nothing is saved under that name: it has no health
         return
-    now, polling = datetime.now(UTC), timedelta(minutes=told.source.polling_minutes)
-    create_markdown_artifact(
-        key=_health_key(told.connector),
-        markdown=health_page(told.connector, after and after.health, polling, now, Last(run, told.outcome)),
-        description=f"Health of the connector {told.connector}, after its last run",
-    )
+    _write_health(told.source, after and after.health, Last(run, told.outcome))
     if after:
-        _write_urgent(after.urgent, now)
+        _write_urgent(after.urgent, datetime.now(UTC))
+
+
+def _write_health(source: Source, health: dict[str, Any] | None, last: Last) -> None:
+    polling = timedelta(minutes=source.polling_minutes)
+    create_markdown_artifact(
+        key=_health_key(source.name),
+        markdown=health_page(source.name, health, polling, datetime.now(UTC), last),
+        description=f"Health of the connector {source.name}, after its last run",
+    )
+
+
+def health_after(store: Store, source: Source, began_at: datetime, state: State[Any]) -> None:
+    """Write the health of a connector that brings no scans, after its run that has come to this state."""
+    last = Last(Run(source.name, "poll", began_at), Outcome(state.type.value.lower(), state.message or ""))
+    try:
+        _write_health(source, healths(store).get(source.name), last)
+    except (AlertsError, httpx.HTTPError) as error:
+        log.warning("the page of health could not be written (%s); the next run does", type(error).__name__)
 
 
 def _health_key(connector: str) -> str:

@@ -21,7 +21,7 @@ from flows.connector_tables import checks_table
 from flows.connector_work import follow
 from flows.options import Home, Name
 from flows.prefect_api import asking
-from flows.pull import source_of
+from flows.sources import source_of
 from flows.terminal import out, say, working
 from tasks import connectors as saved
 from tasks import ledger
@@ -124,8 +124,7 @@ def tested(connector: Connector) -> Account | None:
 
 def _enrol(name: str, connector: Connector) -> None:
     """Let the tables know it as it is now."""
-    if isinstance(connector, PolledConnector):
-        ledger.enrol(Store(load_settings()), [source_of(name, connector)])
+    ledger.enrol(Store(load_settings()), [source_of(name, connector)])
 
 
 def _code_of(connector: Connector) -> str | None:

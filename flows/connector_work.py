@@ -40,12 +40,12 @@ def apply_all() -> list[polls.Poll]:
         )
     with asking("Applying the connectors") as change:
         try:
-            return applied()
+            return applied().polls
         except NotDeployed:
             change("Deploying what prefect.yaml declares")
             deploying.deploy()
             change("Applying the connectors")
-            return applied()
+            return applied().polls
 
 
 def follow(name: str, *, removed: bool = False) -> None:
@@ -55,7 +55,7 @@ def follow(name: str, *, removed: bool = False) -> None:
     if server_in_use():
         wanting = f"It is polled by itself once its schedule is made: {command_as_typed()} connectors apply"
         with suppress(NotDeployed), asking("Applying the connectors"):
-            done, wanting = applied(), ""
+            done, wanting = applied().polls, ""
     if wanting and not removed:
         say(wanting)
     for each in done:

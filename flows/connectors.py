@@ -1,6 +1,6 @@
 """Saved connectors as work for a schedule or a click: apply them, test one."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
@@ -11,9 +11,10 @@ from prefect.states import Completed, Failed
 from flows import dead_runs, polls
 from flows.artifacts import health_anew
 from flows.choices import offer
-from flows.pull import source_of
+from flows.markdown import sentence
+from flows.sources import source_of
 from tasks import ledger
-from tasks.connector import Check, PolledConnector
+from tasks.connector import Check
 from tasks.connectors import list_connectors, offer_forms, passed, prefect_client, saved_names, test_connector
 from tasks.database import Store
 from tasks.errors import AlertsError, NotDeployed
@@ -21,21 +22,29 @@ from tasks.settings import load_settings
 from tasks.untrusted import plain
 
 
-def applied() -> list[polls.Poll]:
+class Applied(NamedTuple):
+    """What came of the saved connectors."""
+
+    polls: list[polls.Poll]
+    unusable: set[str]
+    """names of those that cannot be used as they were filled in"""
+
+
+def applied() -> Applied:
     """Apply the saved connectors; tables and pages learn which of them are polled, a new server learns the forms."""
     offer_forms()
     with prefect_client() as client:
         dead_runs.watched(client)
-    connectors = list_connectors()
-    done = polls.apply(connectors)
-    offer(connectors, saved_names().keys() - connectors.keys())
+    saved, connectors = saved_names(), list_connectors()
+    unusable = saved.keys() - connectors.keys()
+    done = polls.apply(connectors, unusable)
+    offer(connectors, unusable)
     switches = {poll.connector: poll.polling for poll in done}
-    polled = {name: each for name, each in connectors.items() if isinstance(each, PolledConnector)}
-    sources = [source_of(name, each)._replace(polling=switches.get(name)) for name, each in polled.items()]
+    sources = [source_of(name, each)._replace(polling=switches.get(name)) for name, each in connectors.items()]
     store = Store(load_settings())
     ledger.enrol(store, sources)
     health_anew(store, sources)
-    return done
+    return Applied(done, unusable)
 
 
 @flow(name="connectors-apply", flow_run_name="apply connectors")
@@ -46,11 +55,10 @@ def connectors_apply() -> State[Any]:
     switched on by itself once the connection test has passed; after that the switch of the schedule is left alone.
     """
     try:
-        done = applied()
-        unusable = sorted(saved_names().keys() - list_connectors().keys())
+        done, unusable = applied()
     except AlertsError as error:
         return Failed(message=str(error))
-    wrong = [f" {plain(name)} cannot be used: its connection test says why." for name in unusable]
+    wrong = [f" {plain(name)} cannot be used: its connection test says why." for name in sorted(unusable)]
     return Completed(message=summary(done) + "".join(wrong), data=[poll._asdict() for poll in done])
 
 
@@ -66,14 +74,16 @@ def summary(done: list[polls.Poll]) -> str:
 def check(connector: str) -> list[Check]:
     """The checks in their order, also as a table on the page of the run; a test that passes is remembered."""
     checks = test_connector(connector)[0]
-    rows = [{field: plain(text, 1000) for field, text in _row(check).items()} for check in checks]
+    rows = [row(each) for each in checks]
     create_table_artifact(rows, key=f"test-{connector}", description=f"Connection test of {connector}")
     return checks
 
 
-def _row(check: Check) -> dict[str, str]:
+def row(check: Check) -> dict[str, str]:
+    """One check in the table; one UI shows its cells as Markdown, and what was found may quote the service."""
     state = "not tested" if check.state == "skipped" else check.state
-    return {"check": check.name, "state": state, "what was found": check.says, "what to do": check.next_step or ""}
+    said = {"what was found": sentence(check.says), "what to do": sentence(check.next_step or "")}
+    return {"check": check.name, "state": state, **said}
 
 
 @flow(name="test-connection", flow_run_name="{connector} connection test")
@@ -97,7 +107,7 @@ def test_connection(connector: str) -> State[Any]:
 def _switched_on(connector: str) -> str:
     """Let the schedule follow at once; what that came to, for the state of the run."""
     try:
-        news = [poll for poll in applied() if poll.connector == connector and poll.done != "unchanged"]
+        news = [poll for poll in applied().polls if poll.connector == connector and poll.done != "unchanged"]
     except NotDeployed:  # run by hand, on a server that knows no deployments: there is nothing to switch
         return ""
     except AlertsError as error:  # the test has passed all the same

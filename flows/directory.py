@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from flows import import_page
 from flows.pull import RunFailed
 from tasks.database import Store
 from tasks.directory import drop
@@ -61,19 +62,28 @@ def directory_import(paths: list[str] | None = None, tenant: str = "default", co
         names = [each.file_name for each in refused]
         outcomes = load(tenant, exports, now, confirmed=confirm_gone, unread=names)
     except AlertsError as error:
-        return Failed(message=str(error), data=RunFailed(str(error), {"files": []}))
-    if folder:
-        bad = {each.file_name for each in refused}
-        bad |= {each.export.file_name for each in outcomes if each.state == "refused"}
-        for place, (found, unread) in readings.items():
-            # A place of which anything was refused goes to `refused`, so that somebody looks at it.
-            inside = {export.file_name for export in found} | {each.file_name for each in unread}
-            drop.put_away(place, folder, refused=bool(inside & bad), now=now)
-        drop.clear(folder, settings, now)
-    return outcome(outcomes, refused)
+        return failed(error, [])
+    told = files(outcomes, refused)
+    import_page.show(told)
+    try:
+        if folder:
+            bad = {each["file"] for each in told if each["state"] == "refused"}
+            for place, (found, unread) in readings.items():
+                # A place of which anything was refused goes to `refused`, so that somebody looks at it.
+                inside = {export.file_name for export in found} | {each.file_name for each in unread}
+                drop.put_away(place, folder, refused=bool(inside & bad), now=now)
+            drop.clear(folder, settings, now)
+    except AlertsError as error:
+        return failed(error, told)
+    return outcome(told)
 
 
-def _files(outcomes: list[Imported], refused: list[Refused]) -> list[dict[str, Any]]:
+def failed(error: AlertsError, told: list[dict[str, Any]]) -> State[Any]:
+    """The end of an import in an error's own sentence."""
+    return Failed(message=str(error), data=RunFailed(str(error), {"files": told}))
+
+
+def files(outcomes: list[Imported], refused: list[Refused]) -> list[dict[str, Any]]:
     """One row for each file, for the terminal and the run's result: a file of several kinds is one file."""
     parts: dict[str, list[Imported]] = {}
     for each in outcomes:
@@ -113,9 +123,8 @@ def _places(place: str, rows: list[int], count: int) -> str:
     return f"{place}{'s' if count > 1 else ''} {named}{more}"
 
 
-def outcome(outcomes: list[Imported], refused: list[Refused]) -> State[Any]:
+def outcome(files: list[dict[str, Any]]) -> State[Any]:
     """Completed, or Failed where a file was refused; the result says what became of each file."""
-    files = _files(outcomes, refused)
     bad = [each for each in files if each["state"] == "refused"]
     if bad:
         name, refusal = plain(bad[0]["file"]), bad[0]["refusal"]

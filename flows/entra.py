@@ -2,29 +2,42 @@
 
 import threading
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.states import Failed
+from prefect.runtime import flow_run
 
-from flows.directory import load, outcome
-from flows.pull import RunFailed
+from flows import artifacts, events, import_page
+from flows.directory import failed, files, load, outcome
+from flows.sources import source_of
+from tasks import ledger
 from tasks.connectors import load_connector
+from tasks.database import Store
 from tasks.directory.imports import Export
 from tasks.directory.model import Parsed
 from tasks.entra.connector import EntraConnector
 from tasks.entra.pull import pull
-from tasks.errors import AlertsError
+from tasks.errors import AlertsError, ExportRefused, SettingsError
+from tasks.ledger import Source
+from tasks.settings import load_settings
+from tasks.summary import Summary
+
+
+def saved(name: str) -> EntraConnector:
+    """The connector of that name. Raises UnknownConnector, SettingsError."""
+    connector = load_connector(name)
+    if not isinstance(connector, EntraConnector):
+        raise SettingsError(f"{name!r} is no directory of Microsoft Entra ID. Name a connector that is.")
+    return connector
 
 
 @task(task_run_name="pull {connector}", cache_policy=NO_CACHE)
-def fetch(connector: str) -> tuple[str, list[Parsed]]:
-    """The connector's tenant, and every page of every listing that the application may read, or an exception."""
-    saved = cast(EntraConnector, load_connector(connector))
-    return saved.tenant, pull(saved, threading.Event())
+def fetch(connector: str) -> list[Parsed]:
+    """Every page of every listing that the application may read, or an exception."""
+    return pull(saved(connector), threading.Event())
 
 
 @flow(name="entra", flow_run_name="{connector} pull")
@@ -38,13 +51,28 @@ def entra(connector: str, confirm_gone: bool = False) -> State[Any]:
     """
     now = datetime.now(UTC)
     try:
-        tenant, pulled = fetch(connector)
-        # A pull is fresh even where it says the same as the last one, so it never counts as the same file.
-        exports = [Export(f"{connector}: {parsed.source}", uuid4().hex, parsed) for parsed in pulled]
-        outcomes = load(tenant, exports, now, confirmed=confirm_gone)
+        source, store = source_of(connector, saved(connector)), Store(load_settings())
+        ledger.begin(store, source, now)
+        state, failure = _pulled(source, now, confirmed=confirm_gone)
+        ledger.whole(store, source, now, failure, flow_run.get_id())
+        events.end_of_run(store, source, "poll", Summary(failed=1) if failure else Summary(slices=1))
     except AlertsError as error:
-        return Failed(message=str(error), data=RunFailed(str(error), {"files": []}))
-    return outcome(outcomes, [])
+        return failed(error, [])
+    artifacts.health_after(store, source, now, state)
+    return state
+
+
+def _pulled(source: Source, now: datetime, *, confirmed: bool) -> tuple[State[Any], AlertsError | None]:
+    """The state of the run, and what made it fail."""
+    try:
+        # A pull is fresh even where it says the same as the last one, so it never counts as the same file.
+        exports = [Export(f"{source.name}: {each.source}", uuid4().hex, each) for each in fetch(source.name)]
+        told = files(load(source.tenant, exports, now, confirmed=confirmed), [])
+    except AlertsError as error:
+        return failed(error, []), error
+    import_page.show(told)
+    state = outcome(told)
+    return state, None if state.is_completed() else ExportRefused(str(state.message))
 
 
 poll = entra

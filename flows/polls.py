@@ -20,7 +20,7 @@ from prefect.client.schemas.schedules import IntervalSchedule
 
 from flows.choices import deployments_of, with_choices
 from tasks.connector import Connector
-from tasks.connectors import asked_where, prefect_client, products, saved_names
+from tasks.connectors import asked_where, prefect_client, products
 from tasks.errors import NotDeployed
 
 log = logging.getLogger("attachment_alerts.polls")
@@ -59,18 +59,18 @@ class Deployed(NamedTuple):
     copies: list[DeploymentResponse]
 
 
-def apply(connectors: dict[str, Connector]) -> list[Poll]:
+def apply(connectors: dict[str, Connector], unusable: set[str]) -> list[Poll]:
     """Make the deployments fit these connectors, all that are saved; a second time nothing changes.
 
+    The deployments of those that are `unusable` as they were filled in stay as they are.
     The switch of a schedule is set once, when a connection test has passed. From then on it is left to people.
     Raises NotDeployed where the server does not know prefect.yaml yet.
     """
-    unreadable = saved_names().keys() - connectors.keys()
     with prefect_client() as client:
         deployed = {product: _deployed(client, product) for product in products()}
         usable = _usable(connectors, deployed)
         polls = [_applied(client, name, each, deployed[each.product]) for name, each in usable.items()]
-        return polls + _cleared(client, deployed, polls, unreadable)
+        return polls + _cleared(client, deployed, polls, unusable)
 
 
 def _usable(connectors: dict[str, Connector], deployed: "dict[str, Deployed]") -> dict[str, Connector]:
@@ -81,7 +81,7 @@ def _usable(connectors: dict[str, Connector], deployed: "dict[str, Deployed]") -
 
 
 def _cleared(
-    client: SyncPrefectClient, deployed: "dict[str, Deployed]", polls: list[Poll], unreadable: set[str]
+    client: SyncPrefectClient, deployed: "dict[str, Deployed]", polls: list[Poll], unusable: set[str]
 ) -> list[Poll]:
     """Remove what belongs to no connector under its name any more; of a rename nothing has to be told."""
     kept, alive = {poll.deployment for poll in polls}, {poll.connector_id for poll in polls}
@@ -89,7 +89,7 @@ def _cleared(
     for flow, _, copies in deployed.values():
         for copy in copies:
             full_name, connector_id = f"{flow.name}/{copy.name}", _connector_id(copy)
-            if full_name in kept or copy.name in unreadable:
+            if full_name in kept or copy.name in unusable:
                 continue
             client.delete_deployment(copy.id)
             if connector_id not in alive:

@@ -13,7 +13,6 @@ from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
@@ -22,8 +21,9 @@ from flows.artifacts import Told, progress_artifact, telling
 from flows.resurrected import begun_although_cancelled
 from flows.run_page import Outcome
 from flows.slices import Pull, Stages, pull_slices, record_failure
+from flows.sources import source_of
 from tasks import ledger
-from tasks.connector import Connector, PolledConnector
+from tasks.connector import PolledConnector
 from tasks.connectors import load_connector
 from tasks.database import Store
 from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError, StoreError
@@ -169,6 +169,8 @@ def _note_recheck(begun: Begun, summary: Summary) -> None:
 def _begun(told: Told, make_stages: MakeStages, patience: float | None, asked: Interval) -> Iterator[Begun]:
     """Register the connector, wait for its turn, open the connection, correct the clock."""
     connector = load_connector(told.connector)
+    if not isinstance(connector, PolledConnector):
+        raise SettingsError(f"{told.connector!r} brings no scans: it is pulled by the flow of its own product.")
     store = Store(load_settings())
     source = source_of(told.connector, connector)
     told.store, told.source = store, source
@@ -194,31 +196,6 @@ def _begun(told: Told, make_stages: MakeStages, patience: float | None, asked: I
             events.end_of_run(store, source, trigger, Summary(failed=1))
             raise
         yield Begun(Pull(stages, source, store, beginning, publisher, turn, stop), now)
-
-
-def source_of(name: str, connector: Connector) -> ledger.Source:
-    """What the store has to know of a saved connector that is polled for scans."""
-    if not isinstance(connector, PolledConnector):
-        raise SettingsError(f"{name!r} brings no scans, so it is not polled.")
-    if connector.connector_id is None:
-        raise SettingsError(f"The connector {name!r} was never saved. Save it first.")
-    return ledger.Source(
-        connector.connector_id,
-        name,
-        connector.product,
-        connector.tenant,
-        connector.polling_minutes,
-        connector.link_template,
-        connector.key_expires_at,
-        timedelta(days=connector.first_look_back_days),
-        _is_scheduled(),
-    )
-
-
-def _is_scheduled() -> Literal[True] | None:
-    """A run that a schedule has made tells that the schedule is on; others tell nothing about it."""
-    context = FlowRunContext.get()
-    return True if context and context.flow_run and context.flow_run.auto_scheduled else None
 
 
 def corrected_now(stages: Stages) -> datetime:

@@ -42,7 +42,7 @@ def run(home: Path, host: str, port: int) -> None:
             server = _server(stack, host, port, folder)
             with working("Deploying what prefect.yaml declares"):
                 deploying.deploy()
-                news = [says(poll) for poll in applied()]
+                news = [says(poll) for poll in applied().polls]
             for line in news:
                 say(line)
             workers = [_worker(stack, pool, folder) for pool in deploying.process_pools()]
@@ -157,7 +157,7 @@ def _watch(children: list[Child]) -> None:
             due = due._replace(runs=now + LOOK_AT_RUNS)
         if now >= due.apply:
             with troubles.told_once():
-                for poll in applied():
+                for poll in applied().polls:
                     if poll.done != "unchanged":
                         say(says(poll))
             due = due._replace(apply=now + APPLY)

@@ -150,6 +150,16 @@ class Connector(Block):
         return timedelta(days=1)
 
     @property
+    def first_look_back(self) -> timedelta:
+        """How far back the first poll goes; what has no past is counted from its last turn on."""
+        return self.every
+
+    @property
+    def link_template(self) -> str:
+        """The template of the link to a detection, or of the nearest page there is."""
+        return self.console_url()
+
+    @property
     def place(self) -> str:
         """Where the account lives, in the product's own word: a region, a cloud, a host."""
         raise NotImplementedError
@@ -231,9 +241,12 @@ class PolledConnector(Connector):
         return timedelta(minutes=self.polling_minutes)
 
     @property
+    def first_look_back(self) -> timedelta:
+        return timedelta(days=self.first_look_back_days)
+
+    @property
     def link_template(self) -> str:
-        """The template of the link to a detection, or of the nearest page there is."""
-        return self.detection_details_url or self.console_url()
+        return self.detection_details_url or super().link_template
 
 
 C = TypeVar("C", bound=Connector)

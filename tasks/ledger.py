@@ -37,8 +37,8 @@ class Beginning(NamedTuple):
     progress: Progress
     open_rejects: frozenset[str]
     """ids of unresolved rejects: a record among them that is accepted now resolves its reject"""
-    failing: bool
-    """whether there is a failed attempt whose time nobody has read since"""
+    failing: bool | None
+    """whether there is a failed attempt whose time nobody has read since; None: there was no attempt at all"""
     directory_days: int = 0
     """age of the tenant's directory where it is too old, else 0"""
     shown_again: int = 0
@@ -157,10 +157,12 @@ def _coverage(transaction: "Transaction", connector_id: UUID) -> list[Interval]:
     return [Interval(*row) for row in rows]
 
 
-def _failing(transaction: "Transaction", connector_id: UUID) -> bool:
-    return bool(
-        transaction.rows("SELECT 1 FROM internal.open_failures WHERE connector_id = $id LIMIT 1", {"id": connector_id})
-    )
+def _failing(transaction: "Transaction", connector_id: UUID) -> bool | None:
+    for relation in ("open_failures", "windows"):
+        found = f"SELECT 1 FROM internal.{relation} WHERE connector_id = $id LIMIT 1"
+        if transaction.rows(found, {"id": connector_id}):
+            return relation == "open_failures"
+    return None
 
 
 def cover(transaction: "Transaction", source: Source, piece: Slice) -> None:
@@ -186,6 +188,24 @@ def record(transaction: "Transaction", source: Source, reports: Iterable[Report]
         facts = {"tenant": source.tenant, "connector_id": source.connector_id, **report._asdict()}
         names, values = ", ".join(facts), ", ".join(f"${name}" for name in facts)
         transaction.run(f"INSERT INTO internal.windows ({names}) VALUES ({values})", facts)
+
+
+def whole(store: "Store", source: Source, began: datetime, failure: Exception | None, run: str | None) -> None:
+    """Record a pull that reads all there is, whenever it is from: complete, it covers everything since the origin.
+
+    What it brought has relations of its own.
+    """
+    with store.transaction() as transaction:
+        origin = _progress(transaction, source.connector_id).origin
+        piece = Slice(origin, max(origin, began.replace(microsecond=0)), "poll")
+        report = Report(*piece, "failed" if failure else "complete", began, datetime.now(UTC), flow_run_id=run)
+        if failure:
+            report = report._replace(error_kind=type(failure).__name__, error=str(failure))
+        else:
+            report = report._replace(newest_at=began)
+            cover(transaction, source, piece)
+        record(transaction, source, [report])
+        transaction.changed = transaction.publish = True
 
 
 def rechecked(transaction: "Transaction", source: Source, began: datetime) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.database import Store
-from tasks.ledger import Report, begin, cover, enrol, rechecked, record, removed, renamed
+from tasks.errors import KeyExpired
+from tasks.ledger import Report, begin, cover, enrol, rechecked, record, removed, renamed, whole
 from tasks.settings import Settings
 from tasks.window import Interval, Slice, merge
 from tests.scans import HOUR, START, begun, load, reject, rows, scan, source
@@ -39,7 +40,7 @@ def test_the_first_begin_fixes_the_origin(store: Store) -> None:
     first = begin(store, source(1), NOW + HOUR)
     assert first.progress.origin == START
     assert first.progress.rechecked_at == NOW
-    assert (first.progress.coverage, first.open_rejects, first.failing) == ([], frozenset(), False)
+    assert (first.progress.coverage, first.open_rejects, first.failing) == ([], frozenset(), None)
 
 
 def test_what_is_edited_of_a_connector_shows_at_its_next_run(store: Store) -> None:
@@ -127,7 +128,7 @@ def test_failures_are_counted_until_a_slice_is_complete(store: Store) -> None:
     assert begin(store, source(1), NOW).failing
     attempt(store, report("complete", now + 5 * HOUR, newest_at=now))
     assert health(store, "consecutive_failures", "last_error", "last_success_at") == (0, None, now + 5 * HOUR)
-    assert not begin(store, source(1), NOW).failing
+    assert begin(store, source(1), NOW).failing is False
 
 
 @pytest.mark.parametrize("kind", ["CredentialsRefused", "KeyExpired", "PermissionMissing", "WrongRegion"])
@@ -145,6 +146,16 @@ def test_late_quiet_and_ok(store: Store) -> None:
     attempt(store, report("complete", now, newest_at=now))
     assert health(store, "state") == "ok"
     assert health(store, "lag_seconds") < 60
+
+
+def test_what_is_read_whole_once_a_day_is_well_for_three_days(store: Store) -> None:
+    daily, now = source(1)._replace(polling_minutes=1440), datetime.now(UTC)
+    begin(store, daily, NOW)
+    pulls = ((100, None, "late"), (71, None, "ok"), (50, KeyExpired("Renew the key."), "auth_failed"), (1, None, "ok"))
+    for hours_ago, failure, state in pulls:
+        whole(store, daily, now - hours_ago * HOUR, failure, None)
+        assert health(store, "state") == state
+    assert health(store, "gaps", "consecutive_failures", "lag_seconds // 3600") == (0, 0, 1)
 
 
 def test_a_saved_connector_is_seen_before_its_first_poll_which_gives_it_its_origin(tmp_path: Path) -> None:

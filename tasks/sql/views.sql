@@ -373,7 +373,7 @@ SELECT
             THEN 'auth_failed'
         WHEN consecutive_failures > 0 OR dangerous_rejects > 0 THEN 'failing'
         WHEN lag_seconds > 3 * 60 * polling_minutes + 900 THEN 'late'
-        WHEN last_record_at IS NULL OR last_record_at < now() - INTERVAL 24 HOUR THEN 'quiet'
+        WHEN last_record_at IS NULL OR last_record_at < now() - greatest(INTERVAL 24 HOUR, 3 * polling_minutes * INTERVAL 1 MINUTE) THEN 'quiet'
         ELSE 'ok'
     END AS state,
     watermark, lag_seconds, last_success_at, last_record_at, consecutive_failures,

@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
 
 from flows.directory import directory_import, outcome
+from flows.directory import files as told
 from flows.directory_table import sentence
 from tasks.connectors import remove, save_connector
 from tasks.database import Store
@@ -40,6 +44,19 @@ def files(result: Any) -> dict[str, str]:
     return {each["file"]: each["state"] for each in counts["files"]}
 
 
+def health(home: Path) -> tuple[Any, ...]:
+    (found,) = ask(home, "SELECT state, consecutive_failures, last_error FROM connector_health")
+    return found
+
+
+def latest(key: str) -> str:
+    """The newest version of a standing page."""
+    of_it = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+    with get_client(sync_client=True) as client:
+        (page,) = client.read_artifacts(artifact_filter=of_it, sort=ArtifactSort.CREATED_DESC, limit=1)
+    return str(page.data)
+
+
 def test_the_demo_company_is_imported_and_the_same_again_changes_nothing(command: Command, home: Path) -> None:
     first = command("import-directory", str(EXPORTS))
     assert first.status == 0, first.err
@@ -67,9 +84,9 @@ def test_every_file_ends_as_one_sentence(home: Path, tmp_path: Path) -> None:
     (folder / "c.json").write_text('[{"id": "1"')
     (folder / "d.csv").write_text("colour,size\nred,3\n")
     exports, refused = read_files([folder], Settings(home=home))
-    state = outcome(import_exports(Store(Settings(home=home)), "default", exports, datetime.now(UTC)), refused)
+    files = told(import_exports(Store(Settings(home=home)), "default", exports, datetime.now(UTC)), refused)
+    state = outcome(files)
     assert str(state.message).startswith("2 of 4 files refused. in/c.json, line 1, column 12: not JSON")
-    files = getattr(state.result(raise_on_failure=False), "counts")["files"]  # noqa: B009
     assert [sentence(each).plain for each in files] == [
         "✔ in/a.csv (Entra users by PowerShell CSV (Get-MgUser, Get-EntraUser, Get-AzureADUser)): 1 person, 0 devices, "
         "1 address, 2 rejected (the object id is no GUID (lines 3, 4)), 1 warning",
@@ -124,6 +141,40 @@ def test_the_drop_folder_is_worked_off_and_cleared(prefect_api: None, home: Path
     assert directory_import(return_state=True).is_completed(), "an empty folder is no failure"
 
 
+def test_what_cannot_be_put_away_is_the_end_in_its_own_sentence(
+    prefect_api: None, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(EXPORTS / "graph-users.json", drop.drop_folder(Settings(home=home)))
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(drop.shutil, "move", full)
+    state = directory_import(return_state=True)
+    assert state.is_failed()
+    assert str(state.message).startswith("The drop folder cannot be used: No space left on device.")
+    assert files(state.result(raise_on_failure=False)) == {"graph-users.json": "imported"}
+
+
+def test_the_runs_page_has_a_table_of_the_files(prefect_api: None, home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shutil.copy(EXPORTS / "graph-users.json", folder)
+    (folder / "a`|b.csv").write_text("colour,size\nred,3\n")
+    state = directory_import([str(folder)], return_state=True)
+    run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
+    with get_client(sync_client=True) as client:
+        (page,) = client.read_artifacts(artifact_filter=run)
+    assert page.description == "2 files: 1 refused, 1 imported."
+    refused, imported = json.loads(str(page.data))
+    assert (refused["file"], refused["state"]) == (r"`in/a\x60\x7cb.csv`", "refused")
+    assert "the header is not that of a known export" in refused["refused because"]
+    assert (imported["file"], imported["kind"]) == ("`in/graph-users.json`", "Microsoft Graph users")
+    counts = ask(home, "SELECT people, devices, addresses, rejected FROM directory_imports")
+    assert [tuple(imported[name] for name in ("people", "devices", "addresses", "rejected"))] == counts
+    assert imported["refused because"] == "-"
+
+
 def test_a_live_pull_brings_people_and_a_missing_permission_takes_none_away(command: Command, home: Path) -> None:
     with serve(Graph(users=[user(1), user(2), user(3)], groups=[group(7)], members={guid(7, 1): [user(2)]})) as graph:
         save_connector("corp", connector_of(graph))
@@ -134,13 +185,25 @@ def test_a_live_pull_brings_people_and_a_missing_permission_takes_none_away(comm
             assert ask(home, "SELECT kind, count(*) FROM directory_users GROUP BY ALL ORDER BY ALL") == [
                 ("group", 1), ("person", 3)
             ]  # fmt: skip
+            assert health(home) == ("ok", 0, None)
+            graph.sign_in_error = 7000222
+            expired = command("poll", "corp")
+            assert (expired.status, "The client secret has expired" in expired.err) == (1, True)
+            state, failures, error = health(home)
+            assert (state, failures, "expired" in error) == ("auth_failed", 1, True)
+            graph.sign_in_error = None
             graph.roles.discard("GroupMember.Read.All")
             again = json.loads(command("poll", "corp", "--json").out)
             assert "GroupMember.Read.All" in " ".join(again["files"][0]["warnings"])
             assert ask(home, "SELECT count(*) FROM directory_users WHERE gone_at IS NULL") == [(4,)]
             graph.users = [user(1)]
+            assert health(home) == ("ok", 0, None)
             cut_short = command("poll", "corp")
             assert (cut_short.status, "67%" in cut_short.err) == (1, True)
+            assert health(home)[:2] == ("failing", 1)
+            page = latest("health-corp")
+            assert page.startswith("## ❌ corp: failing")
+            assert "67%" in page
             backfill = command("backfill", "corp", "--from", "2026-03-01", "--to", "2026-03-02")
             assert (backfill.status, "has no backfill" in backfill.err) == (1, True)
         finally:

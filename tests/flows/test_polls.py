@@ -21,10 +21,11 @@ from prefect.states import Cancelled
 from flows import entra, mimecast, polls
 from flows.connector_tables import says
 from flows.connector_work import how_they_fare
-from flows.connectors import applied, connectors_apply
+from flows.connectors import applied, connectors_apply, row
 from flows.connectors import test_connection as connection_test
 from flows.run_lines import RunLines
 from tasks import database
+from tasks.connector import Check
 from tasks.connectors import list_connectors, remove, rename, save_connector, saved_names
 from tasks.database import Store
 from tasks.entra.connector import EntraConnector
@@ -86,7 +87,7 @@ def switched_on(client: SyncPrefectClient, name: str = "mimecast/acme") -> list[
 
 
 def done() -> dict[str, str]:
-    return {poll.deployment: poll.done for poll in applied()}
+    return {poll.deployment: poll.done for poll in applied().polls}
 
 
 def test_a_server_that_knows_nothing_yet(prefect_api: None, home: Path) -> None:
@@ -102,7 +103,7 @@ def test_one_for_each_connector_switched_off_until_tested(client: SyncPrefectCli
     save_connector("acme", mimecast_account())
     save_connector("tested", mimecast_account(tested_at=NOW, polling_minutes=60))
     save_connector("corp", EntraConnector(directory_id=str(uuid4()), client_id=str(uuid4()), client_secret=SECRET))
-    assert {says(poll) for poll in applied()} == {
+    assert {says(poll) for poll in applied().polls} == {
         "Deployment mimecast/acme made: polled every 5 min, switched off until a connection test passes.",
         "Deployment mimecast/tested made: polled every 60 min.",
         "Deployment entra/corp made: polled every day, switched off until a connection test passes.",
@@ -182,7 +183,7 @@ def test_another_frequency_changes_the_schedule_and_nothing_else(client: SyncPre
     switch(client, "mimecast/acme", on=on)
     before = deployment(client)
     change("acme", polling_minutes=30)
-    (poll,) = applied()
+    (poll,) = applied().polls
     polled = "polled every 30 min" if on else "polled every 30 min, switched off"
     assert says(poll) == f"Deployment mimecast/acme changed: {polled}."
     after = deployment(client)
@@ -234,10 +235,12 @@ def test_one_that_cannot_be_read_keeps_its_deployment(
     account.client_secret = None  # type: ignore[assignment]  # the form in the UI sends null
     account.save("acme", overwrite=True, _sync=True)
     with caplog.at_level(logging.WARNING):
-        assert done() == {}
+        assert applied() == ([], {"acme"})
     assert "'acme' cannot be used" in caplog.text
     assert switched_on(client) == [True]
+    caplog.clear()
     state = connectors_apply(return_state=True)
+    assert caplog.text.count("'acme' cannot be used") == 1  # they are read once
     assert state.message and state.message.endswith(" acme cannot be used: its connection test says why.")
     state = connection_test("acme", return_state=True)
     assert state.is_failed() and "API 2.0 needs client_secret" in (state.message or "")
@@ -280,10 +283,9 @@ def test_health_tells_off_from_on(client: SyncPrefectClient, home: Path) -> None
         assert fare() == (False, "never_run", False, False)
         assert mimecast.poll("acme", return_state=True).is_completed()
         assert states() == [("acme", "off")]
-        Store(Settings(home=home)).publish()
         assert fare() == (False, "off", True, True)
         assert connection_test("acme", return_state=True).message == "A poll of acme works. mimecast/acme switched on."
-        assert applied()[0].done == "unchanged"
+        assert applied().polls[0].done == "unchanged"
         assert states() == [("acme", "quiet")]
         assert fare() == (True, "quiet", True, True)
         switch(client, "mimecast/acme", on=False)
@@ -328,6 +330,14 @@ def test_the_page_of_health_follows_without_a_poll(client: SyncPrefectClient, ho
     assert pages() == ["late", "ok", "off", "ok", "never run"]
 
 
+def test_what_a_service_says_is_no_markdown() -> None:
+    shown = row(Check("permission", "failed", "Refused: [x](http://evil.example) `b` |", "Call <b>us</b>"))
+    assert shown == {
+        "check": "permission", "state": "failed",
+        "what was found": r"`Refused: [x](http://evil.example) 'b' \x7c`", "what to do": "`Call <b>us</b>`",
+    }  # fmt: skip
+
+
 def test_connection_test_fails_with_the_sentence(client: SyncPrefectClient) -> None:
     with serve(Simulator(World.of_records([]))) as running:
         save_connector("acme", simulated(running, 2))
@@ -344,4 +354,4 @@ def test_connection_test_fails_with_the_sentence(client: SyncPrefectClient) -> N
     assert state.message.startswith("permission: ")
     assert "Grant Monitoring | Attachment Protection | Read" in state.message
     assert switched_on(client) == [False]
-    assert applied()[0].done == "unchanged"
+    assert applied().polls[0].done == "unchanged"

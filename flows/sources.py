@@ -1,0 +1,32 @@
+"""A saved connector as the store knows it."""
+
+from typing import Literal
+
+from prefect.context import FlowRunContext
+
+from tasks.connector import Connector
+from tasks.errors import SettingsError
+from tasks.ledger import Source
+
+
+def source_of(name: str, connector: Connector) -> Source:
+    """What the store has to know of a saved connector."""
+    if connector.connector_id is None:
+        raise SettingsError(f"The connector {name!r} was never saved. Save it first.")
+    return Source(
+        connector.connector_id,
+        name,
+        connector.product,
+        connector.tenant,
+        int(connector.every.total_seconds()) // 60,
+        connector.link_template,
+        connector.key_expires_at,
+        connector.first_look_back,
+        _is_scheduled(),
+    )
+
+
+def _is_scheduled() -> Literal[True] | None:
+    """A run that a schedule has made tells that the schedule is on; others tell nothing about it."""
+    context = FlowRunContext.get()
+    return True if context and context.flow_run and context.flow_run.auto_scheduled else None
