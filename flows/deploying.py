@@ -11,6 +11,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
+from flows import triggers
 from tasks.connectors import asked_where, prefect_client
 from tasks.errors import NotDeployed
 from tasks.settings import CHECKOUT
@@ -19,10 +20,15 @@ from tasks.untrusted import plain
 FILE = CHECKOUT / "prefect.yaml"
 
 
+def declared() -> list[dict[str, Any]]:
+    """The deployments of prefect.yaml."""
+    found: list[dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
+    return found
+
+
 def pools() -> list[str]:
     """The work pools that prefect.yaml names."""
-    declared: list[dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
-    return sorted({each["work_pool"]["name"] for each in declared})
+    return sorted({each["work_pool"]["name"] for each in declared()})
 
 
 def process_pools() -> list[str]:
@@ -31,13 +37,15 @@ def process_pools() -> list[str]:
         return [pool for pool in pools() if client.read_work_pool(pool).type == "process"]
 
 
-def deploy() -> None:
-    """Run `prefect deploy --all`.
+def deploy(*, told: bool | None = None) -> None:
+    """Run `prefect deploy --all`; switches of schedules and of triggers stay as they are.
 
     A work pool that is missing is made; its workers start processes on their own machine.
+    `told`: whether anybody is to be told of events, where the workers' settings are known; else triggers are off.
     Raises NotDeployed.
     """
     with prefect_client() as client:
+        before = triggers.switches(client, declared())
         for pool in pools():
             try:
                 client.read_work_pool(pool)
@@ -52,3 +60,5 @@ def deploy() -> None:
     if done.returncode:
         says = (done.stderr or done.stdout).strip().splitlines()
         raise NotDeployed(f"`prefect deploy --all` failed on {asked_where()}: {plain(says[-1] if says else '?')}")
+    with prefect_client() as client:
+        triggers.switch(client, declared(), before, told)

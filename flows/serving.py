@@ -23,6 +23,7 @@ from flows.connectors import applied
 from flows.run_lines import RunLines, cancel, settle, under_way
 from flows.terminal import say, working
 from tasks.errors import AlertsError, OperatorError
+from tasks.settings import load_settings
 
 STEP = 1.0  # seconds
 LOOK_AT_RUNS, APPLY = 3.0, 30.0
@@ -41,7 +42,8 @@ def run(home: Path, host: str, port: int) -> None:
         with _stoppable(), _alone(home), ExitStack() as stack:
             server = _server(stack, host, port, folder)
             with working("Deploying what prefect.yaml declares"):
-                deploying.deploy()
+                # Of a server of others nobody knows whether their workers are to tell anybody.
+                deploying.deploy(told=bool(load_settings().notify) if server else None)
                 news = [says(poll) for poll in applied().polls]
             for line in news:
                 say(line)

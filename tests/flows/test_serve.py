@@ -5,12 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from prefect.settings.models.server.services import ServerServicesDBVacuumSettings
 
-from flows import leash, own_prefect, run_lines
+from flows import leash, own_prefect, prefect_settings, run_lines
 from flows.children import Child
+from flows.own_server import free_port
+from flows.triggers import Switch, wanted
 from tasks.errors import OperatorError
 
 
@@ -27,6 +32,36 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         taken.listen()
         with pytest.raises(OperatorError, match=r"Nothing can listen on 127\.0\.0\.1 port \d+ .* --port"):
             own_prefect.child("127.0.0.1", taken.getsockname()[1], tmp_path)
+
+
+def test_what_cleans_up_prefects_history_reaches_the_server(tmp_path: Path) -> None:
+    enabled, period = (f"PREFECT_SERVER_SERVICES_DB_VACUUM_{name}" for name in ("ENABLED", "RETENTION_PERIOD"))
+    with mock.patch.dict(os.environ, {period: "86400"}):
+        os.environ.pop(enabled, None)
+        prefect_settings.apply()
+        server = own_prefect.child("127.0.0.1", free_port(), tmp_path)
+        server._call = [
+            sys.executable,
+            "-S",
+            "-c",
+            f"import os; print(os.environ[{enabled!r}], os.environ[{period!r}])",
+        ]
+        server.start()
+        assert server._process
+        server._process.wait()
+        server.stop(5)
+    kinds, seconds = server.log.read_text().split()
+    vacuum = ServerServicesDBVacuumSettings(enabled=kinds, retention_period=seconds)
+    assert (vacuum.enabled, vacuum.retention_period) == ({"events", "flow_runs"}, timedelta(days=1))
+
+
+def test_triggers_are_off_while_nobody_is_told_and_a_persons_switch_stays() -> None:
+    new, waiting, by_person = Switch(), Switch(on=False, waits=True), Switch(on=False)
+    in_spite_of_all = Switch(on=True, waits=True)
+    assert [wanted(new, told) for told in (True, False, None)] == [new, waiting, new]
+    assert [wanted(waiting, told) for told in (True, False, None)] == [new, waiting, waiting]
+    for person in (by_person, in_spite_of_all):
+        assert [wanted(person, told) for told in (True, False, None)] == [person] * 3
 
 
 def test_the_leash_ends_a_command_with_whoever_started_it(tmp_path: Path) -> None:
