@@ -14,7 +14,7 @@ from tasks.overview import Listed
 GRACE = timedelta(minutes=15)  # for a poll that takes its time
 
 MEANS = {
-    "ok": "Polled, complete, and records came in the last 24 hours.",
+    "ok": "Polled, complete, and records keep coming.",
     "late": "Behind: the tables end more than three polling periods and 15 minutes ago.",
     "quiet": "Polled without errors, but no record is younger than 24 hours.",
     "failing": "The last attempts failed, or a rejected record mentions a dangerous verdict.",

@@ -201,6 +201,9 @@ def test_a_live_pull_brings_people_and_a_missing_permission_takes_none_away(comm
             cut_short = command("poll", "corp")
             assert (cut_short.status, "67%" in cut_short.err) == (1, True)
             assert health(home)[:2] == ("failing", 1)
+            with Store(Settings(home=home)).transaction() as stored:
+                told = stored.rows('SELECT kind FROM internal.notices WHERE told_at IS NOT NULL ORDER BY "at"')
+            assert told == [("connector_lost",), ("connector_back",), ("connector_lost",)]
             page = latest("health-corp")
             assert page.startswith("## ❌ corp: failing")
             assert "67%" in page

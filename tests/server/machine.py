@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +23,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.filters import EventFilter, EventNameFilter
+from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import deploying
@@ -61,26 +62,16 @@ class Machine:
             pass
 
     def boots(self) -> None:
-        """Start the server and, once it answers, a worker; the first time deploy what prefect.yaml declares.
-
-        Later what the README advises after a power cut: who does not, waits five minutes for the slots.
-        """
+        """Start the server and, once it answers, a worker; the first time deploy what prefect.yaml declares."""
         self._boots += 1
         call = ["-m", "prefect", "server", "start", "--port", str(self.port)]
         self.server = self._start(f"server-{self._boots}", call)
         running.wait_for(lambda: running.answers(self.url), self.server)
         if self._boots == 1:
             deploying.deploy()
-        else:
-            self._buries_the_dead()
         self.worker = self._start(
             f"worker-{self._boots}", ["-m", "prefect", "worker", "start", "-p", "attachment-alerts"]
         )
-
-    def _buries_the_dead(self) -> None:
-        """Runs that nobody works on any more, although the server believes so."""
-        for run in self.at_work():
-            self.client.delete_flow_run(run.id)
 
     def at_work(self) -> list[FlowRun]:
         """Runs that have been taken on and have not ended."""
@@ -97,6 +88,18 @@ class Machine:
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
         self._processes.close()
+
+    def five_minutes_pass(self) -> None:
+        """For the leases of slots, whose files Prefect keeps: nobody has asked to prolong them."""
+        over = datetime.now(UTC).isoformat()
+        leases = self.store.settings.home / "prefect" / "concurrency_leases"
+        index = leases / "expirations.json"
+        ids = json.loads(index.read_text(encoding="utf-8"))
+        assert ids
+        for file in (leases / f"{lease}.json" for lease in ids):
+            lease = json.loads(file.read_text(encoding="utf-8"))
+            file.write_text(json.dumps(lease | {"expiration": over}), encoding="utf-8")
+        index.write_text(json.dumps(dict.fromkeys(ids, over)), encoding="utf-8")
 
     def _start(self, name: str, call: list[str]) -> running.Process:
         return self._processes.enter_context(running.started(name, call, self.environment))
@@ -174,6 +177,19 @@ class Machine:
         times = sorted(run.expected_start_time for run in runs if run.expected_start_time)
         # Their difference is no timedelta, but equal to one.
         return {timedelta(seconds=(later - earlier).total_seconds()) for earlier, later in pairwise(times)}
+
+    def automation(self, name: str) -> Automation:
+        (found,) = self.client.read_automations_by_name(name)
+        return found
+
+    def shorten(self, name: str, seconds: int) -> None:
+        """Let an automation wait for so long only."""
+        changed = self.automation(name)
+        assert isinstance(changed.trigger, EventTrigger)
+        changed.trigger.within = timedelta(seconds=seconds)
+        self.client.update_automation(
+            changed.id, AutomationCore(**changed.model_dump(exclude={"id", "owner_resource"}))
+        )
 
     def told(self, event: str) -> set[str]:
         """About whom such events were told, by name."""

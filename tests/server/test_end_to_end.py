@@ -5,6 +5,7 @@ In the end every record is there once, and nothing is blocked.
 
 import os
 import signal
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from uuid import UUID
 
 import pytest
 from prefect.client.schemas.objects import FlowRun
+from prefect.states import Cancelling
 
+from flows import dead_runs
 from tasks.connectors import save_connector
 from tasks.mimecast.simulator import Running, Simulator, World, serve
 from tests.flows.site import connector, scan
@@ -27,6 +30,11 @@ LEGACY = [
     scan(NOW - timedelta(hours=number, minutes=30), f"legacy-{number}", fileHash="cd" * 32) for number in range(6)
 ]
 OFTEN = timedelta(seconds=20)
+QUICKER = {
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # the shortest there is
+    "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "3",
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3",
+}
 BACKFILL = {
     "connector": "acme", "what": "missing",
     "start": (NOW - timedelta(days=DAYS + 1)).isoformat(), "end": NOW.isoformat(),
@@ -37,7 +45,7 @@ def test_everything_once_through_a_rough_day(home: Path, monkeypatch: pytest.Mon
     with (
         serve(Simulator(World.of_records(ACME))) as acme,
         serve(Simulator(World.of_records(LEGACY))) as legacy,
-        Machine(home, monkeypatch) as machine,
+        Machine(home, monkeypatch, **QUICKER) as machine,
     ):
         machine.boots()
         machine.switch("connectors-apply/connectors-apply", on=False)  # it would take schedules of seconds back
@@ -45,7 +53,8 @@ def test_everything_once_through_a_rough_day(home: Path, monkeypatch: pytest.Mon
         schedules_fire(machine)
         switched_off_it_stays_off(machine)
         keys_expire(machine, legacy)
-        killed_run_is_continued(machine, acme)
+        cancelled_run_is_continued(machine, acme)
+        killed_run_is_continued(machine)
         power_is_lost(machine, acme)
         keys_are_renewed(machine, legacy)
         nothing_is_lost_or_blocked(machine)
@@ -89,25 +98,45 @@ def keys_expire(machine: Machine, legacy: Running) -> None:
     assert machine.wait_for(lambda: machine.told("connector.lost")) == {"legacy"}
 
 
-def killed_run_is_continued(machine: Machine, acme: Running) -> None:
+def cancelled_run_is_continued(machine: Machine, acme: Running) -> None:
     acme.simulator.faults.inject("slow", times=None, seconds=1.0)
     backfill = machine.start("mimecast-backfill/backfill", **BACKFILL)
-    machine.wait_for(lambda: backfilled(machine) >= 3)
+    machine.wait_for(lambda: backfilled(machine) >= 2)
+    asked = time.monotonic()
+    machine.client.set_flow_run_state(backfill, Cancelling())  # the UI's button
+    assert machine.ended(backfill).state_name == "Cancelled"
+    assert time.monotonic() - asked < 20  # ten on a machine that does nothing else
+    assert machine.stored("SELECT count(*) > 0 FROM windows WHERE state = 'cancelled'") == [(True,)]
+    assert 2 <= backfilled(machine) < DAYS // 2
+
+
+def killed_run_is_continued(machine: Machine) -> None:
+    before = backfilled(machine)
+    backfill = machine.start("mimecast-backfill/backfill", **BACKFILL)
+    machine.wait_for(lambda: backfilled(machine) > before)
     os.kill(machine.process_of(backfill), signal.SIGKILL)
     assert machine.ended(backfill).state_name == "Crashed"
-    assert 3 <= backfilled(machine) < DAYS
+    assert before < backfilled(machine) < DAYS
 
 
 def power_is_lost(machine: Machine, acme: Running) -> None:
-    before = backfilled(machine)
+    before, watch = backfilled(machine), machine.automation(dead_runs.NAME)
+    machine.shorten(watch.name, 40)  # more than the shortest time between two heartbeats
     cut_off = machine.start("mimecast-backfill/backfill", **BACKFILL)
     machine.wait_for(lambda: backfilled(machine) > before)
+    machine.client.pause_automation(watch.id)  # what it does gives the slot back, too
     machine.loses_power(cut_off)
     machine.boots()
     acme.simulator.faults.clear()
-    again = machine.ended(machine.start("mimecast-backfill/backfill", **BACKFILL))
-    assert again.state_name == "Completed"
+    again = machine.start("mimecast-backfill/backfill", **BACKFILL)
+    machine.wait_for(lambda: machine.client.read_flow_run(again).state_name == "AwaitingConcurrencySlot")
+    machine.five_minutes_pass()
+    assert machine.ended(again).state_name == "Completed"
     assert stored_of(machine, "acme") == len(ACME)
+    assert machine.client.read_flow_run(cut_off).state_name == "Running"
+    machine.client.resume_automation(watch.id)
+    died = machine.ended(cut_off).state
+    assert died and (died.name, "has died without a word" in (died.message or "")) == ("Crashed", True)
 
 
 def keys_are_renewed(machine: Machine, legacy: Running) -> None:

@@ -13,8 +13,6 @@ from uuid import UUID
 
 import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from prefect.client.orchestration import get_client
-from prefect.events.schemas.automations import AutomationCore
 from pydantic import SecretStr
 
 from tasks.connectors import load_connector
@@ -57,16 +55,6 @@ def webhook() -> Iterator[tuple[str, list[str]]]:
         listener.shutdown()
 
 
-def shorten(name: str, seconds: int) -> None:
-    """Let a trigger wait for so long only."""
-    with get_client(sync_client=True) as client:
-        [automation] = client.read_automations_by_name(name)
-        automation.trigger.within = timedelta(seconds=seconds)
-        client.update_automation(
-            automation.id, AutomationCore(**automation.model_dump(exclude={"id", "owner_resource"}))
-        )
-
-
 @contextmanager
 def flows_at_hand(machine: Machine) -> Iterator[Callable[..., str]]:
     """Flows called one after the other in one process beside this one, which loads all of Prefect only once."""
@@ -89,11 +77,18 @@ def flows_at_hand(machine: Machine) -> Iterator[Callable[..., str]]:
 def test_people_are_told_once_of_each_change(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     world = World.of_records([scan(now - timedelta(days=9), n, fileHash=f"{n:064x}") for n in range(1, 4)])
-    world.add([scan(now - timedelta(hours=2), "c", "clean")])
+    world.add(
+        [
+            scan(now - timedelta(hours=2), "c", "clean"),
+            scan(now - timedelta(hours=2), "d", "brand new", fileHash="99" * 32),
+        ]
+    )
     with (
         webhook() as (url, texts),
         serve(Simulator(world)) as service,
-        Machine(home, monkeypatch, ATTACHMENT_ALERTS_NOTIFY="custom-webhook/security") as machine,
+        Machine(
+            home, monkeypatch, ATTACHMENT_ALERTS_NOTIFY="custom-webhook/security", ATTACHMENT_ALERTS_SLICE_HOURS="6"
+        ) as machine,
     ):
         machine.boots()
         block = CustomWebhookNotificationBlock(name="x", url=url, json_data={"text": "{{subject}}\n{{body}}"})
@@ -107,7 +102,11 @@ def test_people_are_told_once_of_each_change(home: Path, monkeypatch: pytest.Mon
             texts.clear()
 
         with flows_at_hand(machine) as run:
+            service.simulator.faults.inject("fail-200")  # costs one slice, which is not the last
+            assert run("poll", "acme") == "Failed"
+            told("No connection: acme")
             assert run("poll", "acme") == "Completed"
+            told("Connection is back: acme")
             world.add([scan(now - 2 * MINUTE, n) for n in range(20)])  # a file to twenty people: one group
             for file in ("cd", "ef"):  # two messages of one run
                 world.add([scan(now - 2 * MINUTE, file, fileHash=file * 32, actionTriggered="user release, none")])
@@ -124,6 +123,8 @@ def test_people_are_told_once_of_each_change(home: Path, monkeypatch: pytest.Mon
             assert [run("poll", "acme") for _ in range(2)] == ["Failed"] * 2
             told("No connection: acme")
             change("acme", client_secret=secret)
-            shorten("attachment-alerts, no poll in 30 minutes", 10)
+            machine.shorten("attachment-alerts, no poll in 30 minutes", 10)
             assert run("poll", "acme") == "Completed"
             told("Connection is back: acme", "No poll has ended in time: acme")
+        events = ("run.done", "word.unseen", "gap.found")
+        assert [machine.told(event) for event in events] == [{"acme"}] * len(events)

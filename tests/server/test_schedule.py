@@ -33,7 +33,7 @@ def test_what_is_deployed_runs_by_its_schedule_and_from_the_ui(home: Path, monke
         fields = {"base_url": service.url, "allow_other_host": True, "first_look_back_days": 1, "polling_minutes": 5}
         fields |= {"connector_id": running.due_in(20, minutes=5), "tested_at": now}
         save_connector("acme", MimecastConnector.model_validate(V2_KEYS | fields))
-        assert [(poll.deployment, poll.done) for poll in applied()] == [("mimecast/acme", "made")]
+        assert [(poll.deployment, poll.done) for poll in applied().polls] == [("mimecast/acme", "made")]
         everything_is_deployed_and_a_switch_stays_as_it_is(machine)
         run = machine.wait_for(lambda: next(filter(ended, of_the_schedule(machine.client)), None))
         assert run.auto_scheduled
@@ -55,9 +55,12 @@ def everything_is_deployed_and_a_switch_stays_as_it_is(machine: Machine) -> None
     declared = yaml.safe_load(deploying.FILE.read_text(encoding="utf-8"))["deployments"]
     assert {each.name for each in machine.client.read_deployments()} == {each["name"] for each in declared} | {"acme"}
     machine.switch("connectors-apply/connectors-apply", on=False)
+    of_groups, of_connectors = (machine.automation(f"attachment-alerts, {kind}") for kind in ("groups", "connectors"))
+    machine.client.pause_automation(of_groups.id)
     deploying.deploy()
     again = machine.deployment("connectors-apply/connectors-apply")
     assert [schedule.active for schedule in again.schedules] == [False]
+    assert [machine.automation(each.name).enabled for each in (of_groups, of_connectors)] == [False, True]
 
 
 def of_the_schedule(client: SyncPrefectClient) -> list[FlowRun]:

@@ -6,13 +6,15 @@ import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+from flows import deploying, triggers
 from flows.own_server import free_port
 from tasks.connectors import save_connector
 from tasks.database import Store
@@ -24,6 +26,7 @@ from tests.server import running
 pytestmark = pytest.mark.server
 
 NOW = datetime.now(UTC).replace(microsecond=0)
+PASSWORD = "somebody:lets-me-in"
 
 
 @pytest.fixture
@@ -38,6 +41,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     port = free_port()
     return running.own_environment(tmp_path) | {
         "PREFECT_SERVER_API_PORT": str(port), "PREFECT_UI_ENABLED": "true", "PYTHONUNBUFFERED": "1",
+        "PREFECT_SERVER_API_HOST": "0.0.0.0", "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,  # noqa: S104
     }  # fmt: skip
 
 
@@ -72,6 +76,11 @@ def slices(store: Store) -> int:
         return int(transaction.rows(sql)[0][0])
 
 
+def answer(url: str, **given: Any) -> int:
+    """Status of an answer that shows what is stored."""
+    return httpx.post(f"{url}/deployments/filter", json={}, trust_env=False, **given).status_code
+
+
 def gone(port: int) -> bool:
     with socket.socket() as asking:
         return asking.connect_ex(("127.0.0.1", port)) != 0
@@ -80,11 +89,18 @@ def gone(port: int) -> bool:
 def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: dict[str, str], tmp_path: Path) -> None:
     port, store = int(environment["PREFECT_SERVER_API_PORT"]), Store(Settings(home=tmp_path))
     url, call = f"http://127.0.0.1:{port}/api", ["-m", "flows", "serve"]
-    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+    with (
+        temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: PASSWORD}),
+        get_client(sync_client=True) as client,
+    ):
         with running.started("serve", call, environment) as process:
             assert f"The UI is at http://127.0.0.1:{port} " in said(process, environment, "Serving.")
             # The pages ask the server they came from, whatever its name and port.
             assert httpx.get(f"http://127.0.0.1:{port}/ui-settings", trust_env=False).json()["api_url"] == "/api"
+            assert answer(url) == answer(url, auth=("somebody", "guesses")) == 401
+            assert answer(url, auth=tuple(PASSWORD.split(":"))) == 200
+            off = triggers.Switch(on=False, waits=True)  # nobody is to be told of anything
+            assert set(triggers.switches(client, deploying.declared()).values()) == {off}
             save(service)
             assert "polled every 5 min" in said(process, environment, "mimecast/acme made")
             poll(client)
