@@ -33,7 +33,14 @@ settings.register_profile("thorough", max_examples=5000, deadline=None)
 settings.load_profile("usual")
 
 CONNECT = Store._connect
-WITHOUT_API = ("test_cli.py", "test_demo.py", "test_markdown.py", "test_pages.py", "test_serve.py")  # of tests/flows
+WITHOUT_API = (
+    "test_cli.py",
+    "test_demo.py",
+    "test_group_table.py",
+    "test_markdown.py",
+    "test_pages.py",
+    "test_serve.py",
+)  # of tests/flows
 
 
 @pytest.fixture(scope="session", autouse=True)

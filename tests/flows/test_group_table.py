@@ -1,0 +1,109 @@
+"""Alert groups on a terminal, wide and narrow: what each cell says; no store, no API."""
+
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from rich.console import Console
+
+from flows import group_table
+from flows.group_table import Described, described, footer, groups_table, response, span
+from flows.lookups import Totals
+
+ZONE = ZoneInfo("UTC")
+FIRST = datetime(2026, 3, 1, 9, 5, tzinfo=UTC)
+GROUP: dict[str, Any] = {
+    "group_id": "b04cd3c7-2111-0a22-00f5-2fa671933a17", "priority": "high", "cleared_at": None,
+    "sub_classification": "Malicious attachment", "description": "Malicious attachment · application/msword · bill.doc",
+    "worst_disposition": "held", "released_count": 0, "alert_count": 1_234, "recipient_count": 20, "user_count": 19,
+    "device_count": 7, "exposure_count": 3, "first_detected_at": FIRST, "last_detected_at": FIRST,
+    "status": "new", "reopened_at": None, "assignee": None,
+}  # fmt: skip
+
+
+def shown(width: int, *groups: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The table's lines, each as its cells."""
+    console = Console(file=StringIO(), width=width, markup=False)
+    monkeypatch.setattr(group_table, "out", console)
+    console.print(groups_table(list(groups), ZONE))
+    assert isinstance(console.file, StringIO)
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines() if line.strip(" ─")]
+    assert max(map(len, lines)) <= width
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
+
+
+def test_wide_every_fact_has_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    titles, cells = shown(200, GROUP, monkeypatch=monkeypatch)
+    assert titles == [
+        "Group", "Priority", "File", "Description", "Response", "Alerts", "Recipients", "People", "Devices", "Exposed",
+        "First → last (UTC)", "Status",
+    ]  # fmt: skip
+    assert cells == [
+        "b04cd3c7", "high", "bill.doc", "Malicious attachment · doc", "held", "1,234", "20", "19", "7", "3",
+        "2026-03-01 09:05", "new",
+    ]  # fmt: skip
+
+
+def test_without_a_directory_nobody_counts_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    titles, _ = shown(200, GROUP | {"user_count": None, "device_count": None}, monkeypatch=monkeypatch)
+    assert not {"People", "Devices"} & set(titles)
+    narrow = shown(100, GROUP | {"user_count": None, "device_count": None}, monkeypatch=monkeypatch)
+    assert "Recip-" in narrow[0]
+
+
+def test_narrow_a_group_has_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = GROUP | {"last_detected_at": FIRST + timedelta(hours=2), "reopened_at": FIRST}
+    assert shown(110, later, monkeypatch=monkeypatch)[2:] == [
+        ["b04cd3c7", "bill.doc", "held", "1,234", "20", "2026-03-01 09:05", "new"],
+        ["high", "Malicious attachment · doc", "3", "19", "2026-03-01 11:05", "re-opened"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("description", "parts"),
+    [
+        ("Bad · application/x-zip · a.zip", Described("Bad", "zip", "a.zip")),
+        ("Bad · application/octet-stream", Described("Bad", "binary", "")),
+        ("Bad · a · b.doc", Described("Bad", "a", "b.doc")),
+        ("Bad · report.pdf", Described("Bad", "", "report.pdf")),
+        ("Bad", Described("Bad", "", "")),
+    ],
+)
+def test_a_description_is_taken_apart(description: str, parts: Described) -> None:
+    assert described({"sub_classification": "Bad", "description": description}) == parts
+
+
+@pytest.mark.parametrize(
+    ("worst", "released", "said"),
+    [
+        ("no_action", 0, "no action"), ("released", 1_234, "released"), ("released", 2, "released 2 of 1,234"),
+        ("no_action", 2, "no action · 2 released"),
+    ],
+)  # fmt: skip
+def test_the_worst_response_and_how_many_were_released(worst: str, released: int, said: str) -> None:
+    assert response(GROUP | {"worst_disposition": worst, "released_count": released}, " · ").plain == said
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (FIRST + timedelta(seconds=30), "2026-03-01 09:05"),
+        (FIRST + timedelta(hours=1), "2026-03-01 09:05 → 10:05"),
+        (FIRST + timedelta(days=1), "2026-03-01 09:05 → 03-02 09:05"),
+        (FIRST + timedelta(days=365), "2026-03-01 09:05 → 2027-03-01 09:05"),
+    ],
+)
+def test_a_span_says_nothing_twice(last: datetime, said: str) -> None:
+    assert span(GROUP | {"last_detected_at": last}, ZONE).plain == said
+
+
+def test_below_stands_what_the_table_does_not_show() -> None:
+    totals = Totals({"high": 1_000, "medium": 5}, 12_345, FIRST, closed=3, suppressed=1)
+    assert footer(totals, [GROUP], ZONE, chosen=False).plain == (
+        "\n1 of 1,005 groups · 1,000 high · 5 medium · 3 closed (--status all) · 1 alert hidden by the allow-list"
+        " · 12,345 scans hidden as low · published 2026-03-01 09:05 UTC"
+    )
+    alone = footer(Totals({"high": 1}, 0, None), [GROUP], ZONE, chosen=False).plain
+    assert alone == "\n1 group · 1 high · 0 scans hidden as low · published never"
