@@ -29,7 +29,7 @@ ACME = [scan(NOW - timedelta(hours=6 * number, minutes=90), number) for number i
 LEGACY = [
     scan(NOW - timedelta(hours=number, minutes=30), f"legacy-{number}", fileHash="cd" * 32) for number in range(6)
 ]
-OFTEN = timedelta(seconds=20)
+OFTEN = timedelta(seconds=15)
 QUICKER = {
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # the shortest there is
     "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "3",
@@ -121,7 +121,7 @@ def killed_run_is_continued(machine: Machine) -> None:
 
 def power_is_lost(machine: Machine, acme: Running) -> None:
     before, watch = backfilled(machine), machine.automation(dead_runs.NAME)
-    machine.shorten(watch.name, 40)  # more than the shortest time between two heartbeats
+    machine.shorten(watch.name, 32)  # more than the shortest time between two heartbeats
     cut_off = machine.start("mimecast-backfill/backfill", **BACKFILL)
     machine.wait_for(lambda: backfilled(machine) > before)
     machine.client.pause_automation(watch.id)  # what it does gives the slot back, too

@@ -103,10 +103,8 @@ def test_people_are_told_once_of_each_change(home: Path, monkeypatch: pytest.Mon
 
         with flows_at_hand(machine) as run:
             service.simulator.faults.inject("fail-200")  # costs one slice, which is not the last
-            assert run("poll", "acme") == "Failed"
-            told("No connection: acme")
-            assert run("poll", "acme") == "Completed"
-            told("Connection is back: acme")
+            assert [run("poll", "acme") for _ in range(2)] == ["Failed", "Completed"]
+            told("No connection: acme", "Connection is back: acme")
             world.add([scan(now - 2 * MINUTE, n) for n in range(20)])  # a file to twenty people: one group
             for file in ("cd", "ef"):  # two messages of one run
                 world.add([scan(now - 2 * MINUTE, file, fileHash=file * 32, actionTriggered="user release, none")])
