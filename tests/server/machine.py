@@ -24,6 +24,7 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger
+from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import deploying
@@ -58,6 +59,7 @@ class Machine:
         return self
 
     def __exit__(self, *failure: object) -> None:
+        EventsWorker.drain_all(timeout=10)  # those of this process would look for the server after its end
         with self._lasting, self._processes:
             pass
 

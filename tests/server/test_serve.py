@@ -122,8 +122,10 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             running.wait_for(lambda: gone(port))
-        with running.started("serve", call, environment) as process:
+        somebody = {"ATTACHMENT_ALERTS_NOTIFY": "slack-webhook/security"}
+        with running.started("serve", call, environment | somebody) as process:
             said(process, environment, "Serving.")
+            assert set(triggers.switches(client, deploying.declared()).values()) == {triggers.Switch()}
             again = poll(client)
             ended = running.wait_for(
                 lambda: run if (run := client.read_flow_run(again.id)).state.is_final() else None,  # type: ignore[union-attr]
