@@ -11,9 +11,8 @@ about DuckDB decide the order of things here:
 
 import logging
 import shutil
-import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from tasks import schema
 from tasks.compacting import compacted
 from tasks.errors import SettingsError, StoreBusy, StoreError
 from tasks.files import hand_to_group, log_of, private_files, put_in_place
+from tasks.instances import Instances
 from tasks.interrupts import Called, Interrupts
 from tasks.settings import Settings
 from tasks.untrusted import plain
@@ -42,12 +42,13 @@ CONFIG = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
 }
-MODEST = f"SET memory_limit = '{CONFIG['memory_limit']}'; SET threads = {CONFIG['threads']}"  # for a reader in a run
+MODEST = {name: CONFIG[name] for name in ("memory_limit", "threads")}  # for a reader in a run
 # The widely installed 1.x clients cannot open the format that 2.0 writes by default; the one named here both can.
 # Row groups of the usual 122,880 rows are written again by each slice that adds to the last one; small ones are
 # written once, without a detour through the log, and a poll that looks for its scans by date reads fewer rows.
 FORMAT = "STORAGE_VERSION 'v1.5.0', ROW_GROUP_SIZE 16384"
-_OPENING = threading.Lock()  # a second thread may get a file's shared instance before it can take frames
+_WRITERS = Instances(lambda config: duckdb.connect(config=config))
+_READERS = Instances(lambda config: duckdb.connect(config=config))
 
 
 class _Capsule:
@@ -109,6 +110,10 @@ class Transaction(Connection):
     """Set when the copy is to be replaced right after the commit."""
 
 
+class _LogLeft(Exception):
+    """A file was closed without its log being emptied into it: the next one to open it does that."""
+
+
 class Store:
     """Both database files of one home."""
 
@@ -165,37 +170,32 @@ class Store:
 
     @contextmanager
     def _opened(self) -> Iterator[Transaction]:
-        connection = self._connect(self.path)
-        try:
+        with self._connected(self.path) as connection:
             opened = Transaction(connection)
             schema.bring_up_to_date(opened)
             yield opened
-        finally:
-            connection.close()
 
-    def _connect(self, path: Path) -> duckdb.DuckDBPyConnection:
+    @contextmanager
+    def _connected(self, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         spill = {"temp_directory": str(self.settings.home / "spill")}
-        connection = duckdb.connect(config={**CONFIG, **spill})
-        try:
-            quoted = str(path).replace("'", "''")  # a file name cannot be bound
-            with Interrupts():
-                connection.execute(f"ATTACH '{quoted}' AS store ({FORMAT})").fetchall()
-                connection.execute("USE store").fetchall()
-            return connection
-        except duckdb.IOException as cause:
-            connection.close()
-            raise StoreError(
-                f"{path} cannot be opened: {cause}. Only this program may open it; close other clients "
-                f"and use {self.published_path.name} for queries."
-            ) from cause
+        with suppress(_LogLeft), _WRITERS.lent(CONFIG | spill) as instance:
+            try:
+                connection = _attached(instance, path, FORMAT)
+            except duckdb.IOException as cause:
+                raise StoreError(
+                    f"{path} cannot be opened: {cause}. Only this program may open it; close other clients "
+                    f"and use {self.published_path.name} for queries."
+                ) from cause
+            yield connection
+            try:
+                _detach(connection)
+            except duckdb.Error as cause:  # what was committed stands all the same
+                raise _LogLeft from cause
 
     def _stored_version(self) -> int:
         # Writable: closing it brings what a killed writer left in the log into the file, which may be copied next.
-        connection = self._connect(self.path)
-        try:
-            return schema.version(Connection(connection))
-        finally:
-            connection.close()
+        with self._plainly(self.path) as connection:
+            return schema.version(connection)
 
     def _replace_published(self) -> None:
         """Copy the closed store and put the copy in the place of the published file."""
@@ -227,7 +227,7 @@ class Store:
 
     @contextmanager
     def _plainly(self, path: Path) -> Iterator[Connection]:
-        with closing(self._connect(path)) as connection:
+        with self._connected(path) as connection:
             yield Connection(connection)
 
     def publish(self) -> None:
@@ -254,8 +254,8 @@ class Store:
         return max(age, RESTFUL) > timedelta(seconds=self.published_path.stat().st_size / 200e6 / 0.05)
 
     @contextmanager
-    def reader(self) -> Iterator[Connection]:
-        """The published file, read-only; never waits for a run and never makes one wait.
+    def reader(self, *, modest: bool = False) -> Iterator[Connection]:
+        """The published file, read-only; never waits for a run and never makes one wait. `modest`: within a run.
 
         Raises SettingsError when nothing has been published in this home yet.
         """
@@ -263,27 +263,45 @@ class Store:
             raise SettingsError(
                 f"{self.published_path} does not exist yet. Poll a connector first, or name another --home."
             )
-        with _OPENING:
-            connection = duckdb.connect(str(self.published_path), read_only=True)
-        with connection:
+        with _READERS.lent(MODEST if modest else {}) as instance:
+            connection = _attached(instance, self.published_path, "READ_ONLY")
             yield Connection(connection)
+            _detach(connection)
 
     @contextmanager
-    def snapshot(self) -> Iterator[Connection]:
+    def snapshot(self, *, modest: bool = False) -> Iterator[Connection]:
         """The published file, brought up to date before: for plans that are made without holding the lock."""
         behind = self.published_revision()
         if self.path.exists():
             with self.transaction() as transaction:
                 transaction.publish = behind != transaction.rows("SELECT revision FROM internal.store_state")[0][0]
-        with self.reader() as reader:
+        with self.reader(modest=modest) as reader:
             yield reader
 
     def published_revision(self) -> int | None:
         """Revision of the published copy; None when there is none."""
         if not self.published_path.exists():
             return None
-        with self.reader() as reader:
+        with self.reader(modest=True) as reader:
             return int(reader.rows("SELECT revision FROM published")[0][0])
+
+
+def _attached(instance: duckdb.DuckDBPyConnection, path: Path, options: str) -> duckdb.DuckDBPyConnection:
+    """A connection of its own to a file: what is temporary ends with it."""
+    connection = instance.cursor()
+    quoted = str(path).replace("'", "''")  # a file name cannot be bound
+    with Interrupts():
+        connection.execute(f"ATTACH '{quoted}' AS store ({options})").fetchall()
+        connection.execute("USE store").fetchall()
+    return connection
+
+
+def _detach(connection: duckdb.DuckDBPyConnection) -> None:
+    """Close the file, and with it empty its log."""
+    with Interrupts():
+        connection.execute("USE memory").fetchall()
+        connection.execute("DETACH store").fetchall()
+    connection.close()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from tasks.database import MODEST, Connection
+from tasks.database import Connection
 from tasks.window import Interval
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def overview(store: "Store", connector: str, group_ids: Collection[str], *, publ
         health, gaps = _health(stored, connector), _gaps(stored, connector)
         if not published:
             return Overview(health, gaps, _changed(stored, group_ids), _urgent(stored))
-    with store.reader() as copy:
-        copy.run(MODEST)
+    with store.reader(modest=True) as copy:
         return Overview(health, gaps, _changed(copy, group_ids), _urgent(copy))
 
 
@@ -67,8 +66,7 @@ def healths(store: "Store") -> dict[str, dict[str, Any]]:
 
 def urgent(store: "Store") -> Listed:
     """Open groups of high priority, as they are now."""
-    with store.snapshot() as copy:
-        copy.run(MODEST)
+    with store.snapshot(modest=True) as copy:
         return _urgent(copy)
 
 

@@ -32,7 +32,7 @@ settings.register_profile("usual", deadline=None, derandomize="CI" in os.environ
 settings.register_profile("thorough", max_examples=5000, deadline=None)
 settings.load_profile("usual")
 
-CONNECT = Store._connect
+CONNECTED = Store._connected
 WITHOUT_API = (
     "test_cli.py",
     "test_demo.py",
@@ -50,14 +50,14 @@ def new_stores_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with empty.transaction():
         pass
 
-    @wraps(CONNECT)
-    def connect(store: Store, path: Path) -> Any:
+    @wraps(CONNECTED)
+    def connected(store: Store, path: Path) -> Any:
         if path == store.path and not path.exists():
             shutil.copyfile(empty.path, path)
-        return CONNECT(store, path)
+        return CONNECTED(store, path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Store, "_connect", connect)
+        patch.setattr(Store, "_connected", connected)
         yield
 
 
@@ -76,7 +76,7 @@ def simulators_end_at_once() -> Iterator[None]:
 @pytest.fixture
 def from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A new store is made as the product makes it."""
-    monkeypatch.setattr(Store, "_connect", CONNECT)
+    monkeypatch.setattr(Store, "_connected", CONNECTED)
 
 
 @pytest.fixture(scope="session")

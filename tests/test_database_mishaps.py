@@ -3,6 +3,7 @@
 import gzip
 import os
 import random
+import resource
 import shutil
 import threading
 import time
@@ -134,6 +135,22 @@ def test_a_full_disk_keeps_what_was_loaded_and_the_next_run_publishes_it(
     with store.reader() as reader:
         assert reader.rows(ALL) == [(0,)]
     ledger.begin(store, source(), START)
+    with store.reader() as reader:
+        assert reader.rows(ALL) == [(1,)]
+
+
+def test_a_disk_that_is_full_at_the_very_end_keeps_what_was_committed(store: Store) -> None:
+    room, any_size = store.path.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(StoreError, match=r"wal was left by the last commit; nothing was published"):
+        try:
+            with store.transaction() as transaction:
+                load_into(transaction, store.settings, [[scan(0)]])
+                transaction.run("COMMIT; BEGIN")
+                transaction.publish = True
+                resource.setrlimit(resource.RLIMIT_FSIZE, (room, any_size[1]))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, any_size)
+    load_and_publish(store)
     with store.reader() as reader:
         assert reader.rows(ALL) == [(1,)]
 
