@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -21,6 +22,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import ArtifactSort
+from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from pydantic import SecretStr
@@ -35,6 +37,7 @@ from tasks.mimecast.simulator.rows import Row, epoch
 from tests.flows.conftest import MakeSite
 from tests.flows.site import change, differences, hours, noon, same, scan
 from tests.flows.test_run_page import artifacts, row, text
+from tests.server import running
 
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 
@@ -235,14 +238,32 @@ def told_to_prefect(client: SyncPrefectClient, states: list[State[Any]]) -> str:
     """All that Prefect keeps of these runs, as text."""
     ids = [state.state_details.flow_run_id for state in states if state.state_details.flow_run_id]
     runs = FlowRunFilter(id=FlowRunFilterId(any_=ids))
-    found: list[Any] = [*client.read_flow_runs(flow_run_filter=runs), *client.read_task_runs(flow_run_filter=runs)]
+    found: list[Any] = client.read_flow_runs(flow_run_filter=runs)
     pages = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=ids))
     found += client.read_artifacts(artifact_filter=pages, sort=ArtifactSort.CREATED_DESC, limit=200)
     APILogWorker.instance().drain()
     logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=ids)))
     assert logs
     found += logs
-    return "\n".join([*(each.model_dump_json() for each in found), *map(repr, states)])
+    return "\n".join([*(each.model_dump_json() for each in found), told_of_tasks(client, ids), *map(repr, states)])
+
+
+def told_of_tasks(client: SyncPrefectClient, run_ids: list[UUID]) -> str:
+    """The events of the tasks of these runs, of which each has some."""
+    EventsWorker.drain_all()
+    of_runs = {"related": {"id": [f"prefect.flow-run.{each}" for each in run_ids]}}
+    asked = {"filter": {"event": {"prefix": ["prefect.task-run."]}, **of_runs}}
+
+    def found() -> str | None:
+        page = client.request("POST", "/events/filter", json=asked)
+        texts = [page.text]
+        while following := page.json()["next_page"]:
+            page = client.request("GET", following)  # type: ignore[arg-type]
+            texts.append(page.text)
+        text = "\n".join(texts)
+        return text if all(f"prefect.flow-run.{each}" in text for each in run_ids) else None
+
+    return running.wait_for(found)
 
 
 @pytest.mark.parametrize("generation", [1, 2])
