@@ -25,7 +25,7 @@ from tasks import schema
 from tasks.compacting import compacted
 from tasks.errors import SettingsError, StoreBusy, StoreError
 from tasks.files import hand_to_group, log_of, private_files, put_in_place
-from tasks.instances import Instances
+from tasks.instances import Instances, attached, detach
 from tasks.interrupts import Called, Interrupts
 from tasks.settings import Settings
 from tasks.untrusted import plain
@@ -180,7 +180,7 @@ class Store:
         spill = {"temp_directory": str(self.settings.home / "spill")}
         with suppress(_LogLeft), _WRITERS.lent(CONFIG | spill) as instance:
             try:
-                connection = _attached(instance, path, FORMAT)
+                connection = attached(instance, path, FORMAT)
             except duckdb.IOException as cause:
                 raise StoreError(
                     f"{path} cannot be opened: {cause}. Only this program may open it; close other clients "
@@ -188,7 +188,7 @@ class Store:
                 ) from cause
             yield connection
             try:
-                _detach(connection)
+                detach(connection)
             except duckdb.Error as cause:  # what was committed stands all the same
                 raise _LogLeft from cause
 
@@ -264,9 +264,9 @@ class Store:
                 f"{self.published_path} does not exist yet. Poll a connector first, or name another --home."
             )
         with _READERS.lent(MODEST if modest else {}) as instance:
-            connection = _attached(instance, self.published_path, "READ_ONLY")
+            connection = attached(instance, self.published_path, "READ_ONLY")
             yield Connection(connection)
-            _detach(connection)
+            detach(connection)
 
     @contextmanager
     def snapshot(self, *, modest: bool = False) -> Iterator[Connection]:
@@ -284,24 +284,6 @@ class Store:
             return None
         with self.reader(modest=True) as reader:
             return int(reader.rows("SELECT revision FROM published")[0][0])
-
-
-def _attached(instance: duckdb.DuckDBPyConnection, path: Path, options: str) -> duckdb.DuckDBPyConnection:
-    """A connection of its own to a file: what is temporary ends with it."""
-    connection = instance.cursor()
-    quoted = str(path).replace("'", "''")  # a file name cannot be bound
-    with Interrupts():
-        connection.execute(f"ATTACH '{quoted}' AS store ({options})").fetchall()
-        connection.execute("USE store").fetchall()
-    return connection
-
-
-def _detach(connection: duckdb.DuckDBPyConnection) -> None:
-    """Close the file, and with it empty its log."""
-    with Interrupts():
-        connection.execute("USE memory").fetchall()
-        connection.execute("DETACH store").fetchall()
-    connection.close()
 
 
 @contextmanager

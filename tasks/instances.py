@@ -5,17 +5,22 @@ Each is lent to one user at a time, so that nobody meets another one's settings,
 
 import atexit
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Generic, Protocol, TypeVar
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from tasks.interrupts import Interrupts
 
 
-class Closable(Protocol):
-    """What this module needs of an instance."""
+class Instance(Protocol):
+    """What this module needs of an instance, or of a connection to it."""
 
+    def cursor(self) -> Self: ...
+    def execute(self, query: str) -> Any: ...
     def close(self) -> None: ...
 
 
-Kept = TypeVar("Kept", bound=Closable)
+Kept = TypeVar("Kept", bound=Instance)
 Config = dict[str, Any]
 
 
@@ -31,11 +36,10 @@ class Instances(Generic[Kept]):
     def lent(self, config: Config) -> Iterator[Kept]:
         """An instance with this configuration. After an error it is closed, with all it has open."""
         instance = self._taken(config)
-        try:
+        with ExitStack() as stack:
+            stack.callback(instance.close)
             yield instance
-        except BaseException:
-            instance.close()
-            raise
+            stack.pop_all()
         self._idle.append((config, instance))
         while len(self._idle) > 1:
             self._close_oldest()
@@ -61,3 +65,21 @@ class Instances(Generic[Kept]):
         except IndexError:  # another thread was quicker
             return
         instance.close()
+
+
+def attached(instance: Kept, path: Path, options: str) -> Kept:
+    """A connection of its own to a file: what is temporary ends with it."""
+    connection = instance.cursor()
+    quoted = str(path).replace("'", "''")  # a file name cannot be bound
+    with Interrupts():
+        connection.execute(f"ATTACH '{quoted}' AS store ({options})").fetchall()
+        connection.execute("USE store").fetchall()
+    return connection
+
+
+def detach(connection: Instance) -> None:
+    """Close the file, and with it empty its log."""
+    with Interrupts():
+        connection.execute("USE memory").fetchall()
+        connection.execute("DETACH store").fetchall()
+    connection.close()
