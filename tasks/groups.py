@@ -197,22 +197,3 @@ def count_people(transaction: "Transaction", affected: pl.DataFrame) -> None:
     """Count the people, devices and unmatched recipients of these groups (group_id) anew."""
     for statement in statements("count_people"):
         transaction.run(statement, affected=affected)
-
-
-def update_exposures(transaction: "Transaction", touched: pl.DataFrame, exposed: pl.DataFrame) -> int:
-    """Bring exposures up to date for the hashes of touched alerts, and the counts of those and of `exposed` hashes.
-
-    Both frames: tenant, file_sha256. How many scans are exposed by a hash that has become dangerous.
-    """
-    found = 0
-    touched = touched.select("tenant", "file_sha256").drop_nulls().unique()
-    counted = pl.concat([touched, exposed.select("tenant", "file_sha256")]).unique()
-    if not touched.is_empty():
-        for statement in statements("refresh_exposures"):
-            answer = transaction.rows(statement, touched=touched)
-            found += answer[0][0] if "INSERT INTO internal.exposed_scans" in statement else 0
-    if not counted.is_empty():
-        notices.remember_hashes(transaction, counted)
-        for statement in statements("count_exposures"):
-            transaction.run(statement, counted=counted)
-    return found

@@ -4,7 +4,6 @@ What a load costs follows what is new: stored scans are looked up only between t
 (the date is part of a scan's identity, so no other row can have its id), groups only where they are touched.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,9 +13,11 @@ import polars as pl
 from tasks import ledger, notices
 from tasks.alerts import SCAN_SCHEMA
 from tasks.directory.tables import correlate
+from tasks.exposures import expose, exposed_by_load, update_exposures
 from tasks.grouping import group_key
-from tasks.groups import Affected, update_exposures, update_groups
+from tasks.groups import Affected, update_groups
 from tasks.keeping import kept
+from tasks.rejects import load_rejects
 from tasks.settings import Settings
 from tasks.suppression import suppress
 from tasks.versions import LIFE, Outcome, merge_versions
@@ -66,6 +67,29 @@ class Loaded(NamedTuple):
     """of the duplicates: older than what is kept, and so not stored"""
 
 
+class Written(NamedTuple):
+    """What a batch has written, as far as the rest of the transaction needs it."""
+
+    outcome: Outcome
+    """without its rows"""
+    accepted: int
+    alerts: pl.DataFrame
+    """TOUCHED"""
+    recipients: pl.Series
+    first: datetime
+    """when the first scan of the batch was detected, and the last"""
+    last: datetime
+    late_by: timedelta
+
+
+class Followed(NamedTuple):
+    """What the scans of a slice have changed besides themselves."""
+
+    suppressed: int = 0
+    exposures: int = 0
+    affected: Affected = Affected()
+
+
 def load_slice(
     transaction: "Transaction",
     source: ledger.Source,
@@ -79,47 +103,48 @@ def load_slice(
     `resolved`: ids of rejects whose record was accepted now. Report and coverage are `close_slice`'s.
     """
     now = datetime.now(UTC)
-    outcomes, touched, exposed, recipients = [], [], [], []
-    late_by, accepted, suppressed, found, affected = timedelta(), 0, 0, 0, Affected()
-    for batch in scans:
-        outcome, alerts, lows = _load_batch(transaction, source, batch, settings, now)
-        accepted += len(batch)
-        recipients.append(outcome.scans["recipient"].unique())
-        outcomes.append(outcome._replace(scans=outcome.scans.clear(), changes=outcome.changes.clear()))
-        touched.append(alerts.select(TOUCHED))
-        late_by = max(late_by, _lateness(outcome.scans, now))
-        dangerous, exposures = _expose(transaction, source, lows, now)
-        exposed.append(dangerous)
-        found += exposures
-    if touched:
-        correlate(transaction, source.tenant, pl.concat(recipients), settings)
-        alerts = pl.concat(touched)  # twice what changed twice: with each key it left
-        suppressed = suppress(transaction, _named(alerts), now)
-        affected = update_groups(transaction, alerts, settings, now)
-        found += update_exposures(transaction, alerts, pl.concat(exposed))
-    fresh_rejects = 0
-    reasons: Counter[str] = Counter()
-    for bad in rejects:
-        reasons.update(dict(bad["reason"].value_counts().iter_rows()))
-        fresh_rejects += _load_rejects(transaction, source, bad)
-    fresh_rejects += _resolve(transaction, resolved)
+    written = [_load_batch(transaction, source, batch, settings, now) for batch in scans if not batch.is_empty()]
+    followed = _follow(transaction, source, written, settings, now) if written else Followed()
+    reasons, fresh_rejects = load_rejects(transaction, source, rejects, resolved)
+    outcomes = [each.outcome for each in written]
     new, changed = sum(each.new for each in outcomes), sum(each.changed for each in outcomes)
-    same = sum(each.duplicates for each in outcomes)
+    duplicates = sum(each.accepted for each in written) - new - changed
     transaction.changed |= bool(new or changed or fresh_rejects)
     return Loaded(
         new,
         changed,
-        accepted - new - changed,
+        duplicates,
         reasons.total(),
         sum(each.alerts for each in outcomes),
         sum(each.high for each in outcomes),
-        late_by,
-        suppressed,
-        found,
-        affected,
-        tuple(reasons.most_common()),
-        accepted - new - changed - same,
+        max((each.late_by for each in written), default=timedelta()),
+        **followed._asdict(),
+        reasons=tuple(reasons.most_common()),
+        expired=duplicates - sum(each.duplicates for each in outcomes),
     )
+
+
+def _follow(
+    transaction: "Transaction", source: ledger.Source, written: list[Written], settings: Settings, now: datetime
+) -> Followed:
+    """Bring people, exposures, suppression and groups up to date with the scans of all batches."""
+    correlate(transaction, source.tenant, pl.concat([each.recipients for each in written]), settings)
+    alerts = pl.concat([each.alerts for each in written])  # twice what changed twice: with each key it left
+    first, last = min(each.first for each in written), max(each.last for each in written)
+    exposed = exposed_by_load(transaction, source.tenant, first, last, now)
+    notices.remember_known(transaction, _alike(alerts, exposed), first, now)
+    expose(transaction, exposed, pl.concat([each.outcome.replaced for each in written]))
+    suppressed = suppress(transaction, _named(alerts), now)
+    affected = update_groups(transaction, alerts, settings, now)
+    found = int(exposed["new"].sum()) + update_exposures(transaction, alerts, exposed)
+    return Followed(suppressed, found, affected)
+
+
+def _alike(alerts: pl.DataFrame, exposed: pl.DataFrame) -> pl.Series:
+    """Hashes of both, and the keys of alerts (TOUCHED) without one."""
+    keys = alerts.filter(pl.col("file_sha256").is_null())
+    parts = [alerts["file_sha256"], keys["group_key"], keys["old_group_key"], exposed["file_sha256"].cast(pl.String)]
+    return pl.concat(parts).drop_nulls().unique()
 
 
 def _named(alerts: pl.DataFrame) -> pl.DataFrame:
@@ -136,7 +161,7 @@ def _lateness(scans: pl.DataFrame, now: datetime) -> timedelta:
 
 def _load_batch(
     transaction: "Transaction", source: ledger.Source, batch: pl.DataFrame, settings: Settings, now: datetime
-) -> tuple[Outcome, pl.DataFrame, pl.DataFrame]:
+) -> Written:
     stored = stored_scans(transaction, batch)
     rows = kept(transaction, batch, stored, settings, now)
     outcome = merge_versions(rows, stored, settings.keep_low == "full", now)
@@ -145,33 +170,50 @@ def _load_batch(
     alerts = outcome.scans.filter(alert).with_columns(was=pl.col("group_key"), tenant=pl.lit(source.tenant))
     alerts = alerts.with_columns(group_key=group_key(settings.group_by))
     alerts = alerts.with_columns(old_group_key=pl.when(pl.col("was") != pl.col("group_key")).then("was"))
-    keys = [alerts.filter(pl.col("file_sha256").is_null())[name] for name in ("group_key", "was")]
-    touched = pl.concat([outcome.scans["file_sha256"], *keys]).drop_nulls().unique()
-    oldest: datetime | None = batch.select(pl.col("detected_at").min()).item()
-    notices.remember_known(transaction, touched, oldest)
-    if not outcome.replaced.is_empty():
-        span = {"first": batch["detected_at"].min(), "last": batch["detected_at"].max()}
-        for table in ("low_scans", "alert_scans"):
-            transaction.run(
-                f"DELETE FROM internal.{table} WHERE detected_at BETWEEN $first AND $last "
-                "AND scan_id IN (SELECT scan_id::UUID FROM replaced)",
-                span,
-                replaced=outcome.replaced,
-            )
-        transaction.run(
-            "DELETE FROM internal.exposed_scans WHERE scan_id IN (SELECT scan_id::UUID FROM replaced)",
-            replaced=outcome.replaced,
-        )
+    first, last = _span(batch)
+    _remove(transaction, outcome.replaced, first, last, now)
     _insert(transaction, source, "low_scans", lows.select(*LOW_COLUMNS, hash_prefix=HASH_PREFIX))
     _insert(transaction, source, "alert_scans", alerts.select(ALERT_COLUMNS))
-    if not outcome.changes.is_empty():
+    _record(transaction, source, outcome.changes)
+    return Written(
+        outcome._replace(scans=outcome.scans.clear(), changes=outcome.changes.clear()),
+        len(batch),
+        alerts.select(TOUCHED),
+        outcome.scans["recipient"].unique(),
+        first,
+        last,
+        _lateness(outcome.scans, now),
+    )
+
+
+def _span(batch: pl.DataFrame) -> tuple[datetime, datetime]:
+    """When the first and the last scan were detected."""
+    first, last = batch.select(pl.col("detected_at").min().alias("first"), last=pl.col("detected_at").max()).row(0)
+    return first, last
+
+
+def _remove(transaction: "Transaction", replaced: pl.DataFrame, first: datetime, last: datetime, now: datetime) -> None:
+    """Remove the stored rows that others replace (scan_id), all detected between two moments."""
+    if replaced.is_empty():
+        return
+    notices.remember_released(transaction, replaced, first, last, now)
+    for table in ("low_scans", "alert_scans"):
+        transaction.run(
+            f"DELETE FROM internal.{table} WHERE detected_at BETWEEN $first AND $last "
+            "AND scan_id IN (SELECT scan_id::UUID FROM replaced)",
+            {"first": first, "last": last},
+            replaced=replaced,
+        )
+
+
+def _record(transaction: "Transaction", source: ledger.Source, changes: pl.DataFrame) -> None:
+    if not changes.is_empty():
         transaction.run(
             "INSERT INTO internal.scan_changes BY NAME "
             "SELECT * REPLACE (scan_id::UUID AS scan_id), $tenant AS tenant FROM changes",
             {"tenant": source.tenant},
-            changes=outcome.changes,
+            changes=changes,
         )
-    return outcome, alerts, lows
 
 
 def stored_scans(transaction: "Transaction", batch: pl.DataFrame) -> pl.DataFrame:
@@ -207,73 +249,6 @@ def _insert(transaction: "Transaction", source: ledger.Source, table: str, rows:
         {"tenant": source.tenant, "connector_id": source.connector_id},
         rows=rows,
     )
-
-
-def _expose(
-    transaction: "Transaction", source: ledger.Source, lows: pl.DataFrame, now: datetime
-) -> tuple[pl.DataFrame, int]:
-    """Add low scans whose hash is dangerous already; return their tenant and file_sha256, and how many are new."""
-    dangerous = transaction.frame(
-        "SELECT tenant, file_sha256 FROM internal.dangerous_hashes WHERE tenant = $tenant "
-        "AND file_sha256 IN (SELECT file_sha256 FROM hashes)",
-        {"tenant": source.tenant},
-        hashes=lows.select("file_sha256").drop_nulls().unique(),
-    ).cast(pl.String)
-    exposed = lows.join(dangerous, on="file_sha256")
-    new = exposed.filter(pl.col("first_loaded_at") == now).height
-    exposed = exposed.select("tenant", "scan_id", "file_sha256", "recipient")
-    if not exposed.is_empty():
-        transaction.run(
-            "INSERT INTO internal.exposed_scans BY NAME SELECT * REPLACE (scan_id::UUID AS scan_id) FROM exposed",
-            exposed=exposed,
-        )
-    return dangerous, new
-
-
-def _load_rejects(transaction: "Transaction", source: ledger.Source, rejects: pl.DataFrame) -> int:
-    """Store each reject once with first and last seen; how many are new or open again."""
-    if rejects.is_empty():
-        return 0
-    once = rejects.group_by("reject_id", maintain_order=True).agg(
-        pl.col("reason", "raw", "dangerous").first(),
-        first_seen_at=pl.col("fetched_at").min(),
-        last_seen_at=pl.col("fetched_at").max(),
-    )
-    transaction.run(
-        """
-        UPDATE internal.rejects r SET last_seen_at = greatest(r.last_seen_at, o.last_seen_at)
-        FROM once o WHERE r.reject_id = o.reject_id::UUID
-        """,
-        once=once,
-    )
-    opened = transaction.rows(
-        "UPDATE internal.rejects SET resolved_at = NULL "
-        "WHERE resolved_at IS NOT NULL AND reject_id IN (SELECT reject_id::UUID FROM once)",
-        once=once,
-    )[0][0]
-    new = transaction.rows(
-        """
-        INSERT INTO internal.rejects BY NAME
-        SELECT reject_id::UUID AS reject_id, $tenant AS tenant, $id AS connector_id, reason, raw, dangerous,
-            first_seen_at, last_seen_at
-        FROM once WHERE reject_id::UUID NOT IN (SELECT reject_id FROM internal.rejects)
-        """,
-        {"tenant": source.tenant, "id": source.connector_id},
-        once=once,
-    )[0][0]
-    return int(opened) + int(new)
-
-
-def _resolve(transaction: "Transaction", resolved: Iterable[str]) -> int:
-    """Mark rejects whose record was accepted after all; how many."""
-    done = pl.DataFrame({"reject_id": list(resolved)}, schema={"reject_id": pl.String})
-    if not done.is_empty():
-        transaction.run(
-            "UPDATE internal.rejects SET resolved_at = $now WHERE reject_id IN (SELECT reject_id::UUID FROM done)",
-            {"now": datetime.now(UTC)},
-            done=done,
-        )
-    return len(done)
 
 
 def close_slice(transaction: "Transaction", source: ledger.Source, piece: Slice, report: ledger.Report) -> None:

@@ -72,7 +72,14 @@ KNOWN = """
     SELECT a.tenant, g.alike, NULL, a.scan_id
     FROM internal.alert_scans a JOIN (SELECT group_id::UUID AS group_id, alike FROM changeable) g USING (group_id)
     ANTI JOIN internal.suppressed h ON a.scan_id = h.alert_id AND h.ended_at IS NULL
-    WHERE a.detected_at >= $since AND a.disposition = 'released'
+    WHERE a.detected_at >= $since AND a.disposition = 'released' AND a.last_changed_at <> $now
+"""
+RELEASED = """
+    INSERT INTO known_before
+    SELECT NULL, NULL, NULL, a.scan_id
+    FROM internal.alert_scans a SEMI JOIN (SELECT scan_id::UUID AS scan_id FROM alerts) r USING (scan_id)
+    ANTI JOIN internal.suppressed h ON a.scan_id = h.alert_id AND h.ended_at IS NULL
+    WHERE a.detected_at BETWEEN $first AND $last AND a.disposition = 'released' AND a.last_changed_at <> $now
 """
 ANY_DANGEROUS = """
     (SELECT 1 FROM internal.dangerous_hashes LIMIT 1)
@@ -93,11 +100,14 @@ def remember_hashes(transaction: "Transaction", counted: pl.DataFrame) -> None:
     remember(transaction, transaction.frame(OF_HASHES, counted=counted), datetime.max.replace(tzinfo=UTC))
 
 
-def remember_known(transaction: "Transaction", touched: pl.Series, oldest: datetime | None = None) -> None:
+def remember_known(
+    transaction: "Transaction", touched: pl.Series, oldest: datetime | None = None, now: datetime | None = None
+) -> None:
     """Keep who is exposed to dangerous files among these and which of their alerts are released, before that changes.
 
     `touched`: hashes, and keys (32 digits) of groups without one. `oldest`: when the oldest alert that changes was
-    detected; None: anything may change. Cheap where none of them is dangerous.
+    detected; None: anything may change. `now`: alerts that say they changed then are not as they were before. Cheap
+    where none of them is dangerous.
     """
     if not transaction.rows(ANY_DANGEROUS):
         return
@@ -106,7 +116,16 @@ def remember_known(transaction: "Transaction", touched: pl.Series, oldest: datet
     if not dangerous.is_empty():
         changeable = transaction.frame(CHANGEABLE, {"oldest": oldest}, dangerous=dangerous)
         since = changeable["starts_at"].min() or datetime.max.replace(tzinfo=UTC)
-        transaction.run(KNOWN, {"since": since}, dangerous=dangerous, changeable=changeable)
+        moments = {"since": since, "now": now or datetime.max.replace(tzinfo=UTC)}
+        transaction.run(KNOWN, moments, dangerous=dangerous, changeable=changeable)
+
+
+def remember_released(
+    transaction: "Transaction", alerts: pl.DataFrame, first: datetime, last: datetime, now: datetime
+) -> None:
+    """Keep which of these alerts (scan_id), detected between two moments, are released, before they are replaced."""
+    transaction.run(BEFORE)
+    transaction.run(RELEASED, {"first": first, "last": last, "now": now}, alerts=alerts)
 
 
 def remember_known_of_groups(transaction: "Transaction", group_ids: pl.Series) -> None:

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from tasks.groups import update_exposures, update_groups
+from tasks.exposures import update_exposures
+from tasks.groups import update_groups
 
 if TYPE_CHECKING:
     from tasks.database import Store, Transaction

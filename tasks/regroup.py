@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from tasks import notices
+from tasks.exposures import update_exposures
 from tasks.grouping import Assigned, assign_ids, group_key, partition
-from tasks.groups import record_ids, refresh_groups, update_exposures
+from tasks.groups import record_ids, refresh_groups
 from tasks.settings import Settings
 from tasks.suppression import end_due
 

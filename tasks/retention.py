@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from tasks.groups import update_exposures
+from tasks.exposures import update_exposures
 from tasks.keeping import limits
 from tasks.schema import statements
 from tasks.suppression import end_due

@@ -11,7 +11,8 @@ import polars as pl
 
 from tasks import notices
 from tasks.alerts import MOMENT
-from tasks.groups import refresh_groups, update_exposures
+from tasks.exposures import update_exposures
+from tasks.groups import refresh_groups
 
 if TYPE_CHECKING:
     from tasks.database import Transaction
