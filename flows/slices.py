@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -75,18 +75,19 @@ def extract(stages: Stages, piece: Slice, scratch: Path) -> Extracted:
     return stages.extract(piece, scratch)
 
 
+# A stage asks the future before it for its result: of a future that is handed over, Prefect asks the server about each.
 @task(task_run_name="validate {piece.start:%Y-%m-%d %H:%M}", cache_policy=NO_CACHE)
 def validate(
-    stages: Stages, piece: Slice, extracted: Extracted, scratch: Path, open_rejects: frozenset[str]
+    stages: Stages, piece: Slice, extracted: Callable[[], Extracted], scratch: Path, open_rejects: frozenset[str]
 ) -> Validated:
     """Tell records that can be scans from rejects."""
-    return stages.validate(extracted, scratch, open_rejects)
+    return stages.validate(extracted(), scratch, open_rejects)
 
 
 @task(task_run_name="transform {piece.start:%Y-%m-%d %H:%M}", cache_policy=NO_CACHE)
-def transform(stages: Stages, piece: Slice, validated: Validated, scratch: Path) -> Transformed:
+def transform(stages: Stages, piece: Slice, validated: Callable[[], Validated], scratch: Path) -> Transformed:
     """Turn records into scans in our words."""
-    return stages.transform(validated, scratch, piece)
+    return stages.transform(validated(), scratch, piece)
 
 
 @task(task_run_name="load {piece.start:%Y-%m-%d %H:%M}", cache_policy=NO_CACHE)
@@ -205,9 +206,13 @@ def _wait_briefly(under_way: Iterable[UnderWay]) -> None:
 def _start(pull: Pull, piece: Slice, folder: Path) -> UnderWay:
     scratch = folder / f"{piece.start:%Y%m%dT%H%M%S}-{piece.trigger}"
     extracted = extract.submit(pull.stages, piece, scratch)
-    # Prefect hands a stage the result of the future it is given; the stage's own type knows the result only.
-    validated = validate.submit(pull.stages, piece, cast(Any, extracted), scratch, pull.beginning.open_rejects)
-    transformed = transform.submit(pull.stages, piece, cast(Any, validated), scratch)
+    open_rejects = pull.beginning.open_rejects
+    validated = validate.submit(
+        pull.stages, piece, extracted.result, scratch, open_rejects, wait_for=[extracted], return_state=False
+    )
+    transformed = transform.submit(
+        pull.stages, piece, validated.result, scratch, wait_for=[validated], return_state=False
+    )
     fetched, settled = threading.Event(), threading.Event()
     extracted.add_done_callback(lambda _: fetched.set())
     transformed.add_done_callback(lambda _: settled.set())
