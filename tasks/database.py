@@ -47,8 +47,8 @@ MODEST = {name: CONFIG[name] for name in ("memory_limit", "threads")}  # for a r
 # Row groups of the usual 122,880 rows are written again by each slice that adds to the last one; small ones are
 # written once, without a detour through the log, and a poll that looks for its scans by date reads fewer rows.
 FORMAT = "STORAGE_VERSION 'v1.5.0', ROW_GROUP_SIZE 16384"
-_WRITERS = Instances(lambda config: duckdb.connect(config=config))
-_READERS = Instances(lambda config: duckdb.connect(config=config))
+SPILL = "spill"  # in the home: what does not fit into memory
+_WRITERS, _READERS, _MODEST_READERS = (Instances(lambda config: duckdb.connect(config=config)) for _ in range(3))
 
 
 class _Capsule:
@@ -177,7 +177,7 @@ class Store:
 
     @contextmanager
     def _connected(self, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-        spill = {"temp_directory": str(self.settings.home / "spill")}
+        spill = {"temp_directory": str(self.settings.home / SPILL)}
         with suppress(_LogLeft), _WRITERS.lent(CONFIG | spill) as instance:
             try:
                 connection = attached(instance, path, FORMAT)
@@ -263,7 +263,7 @@ class Store:
             raise SettingsError(
                 f"{self.published_path} does not exist yet. Poll a connector first, or name another --home."
             )
-        with _READERS.lent(MODEST if modest else {}) as instance:
+        with _MODEST_READERS.lent(MODEST) if modest else _READERS.lent({}) as instance:
             connection = attached(instance, self.published_path, "READ_ONLY")
             yield Connection(connection)
             detach(connection)

@@ -17,6 +17,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
+from tasks import database
 from tasks.database import Store
 from tasks.settings import Settings
 
@@ -58,6 +59,7 @@ def new_stores_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Store, "_connected", connected)
+        patch.setattr(database, "SPILL", tmp_path_factory.mktemp("spill"))  # an instance of DuckDB for all homes
         yield
 
 
