@@ -1,4 +1,5 @@
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -43,6 +44,7 @@ from tasks.mimecast.simulator import (
     serve,
 )
 from tasks.mimecast.simulator import Account as SimulatedAccount
+from tasks.transport import open_http
 
 pytestmark = pytest.mark.usefixtures("quick", "bare_network")
 
@@ -307,6 +309,14 @@ def test_patience_with_throttling_ends(running: Running) -> None:
         with pytest.raises(ServiceUnavailable, match="quota"):
             fetched(client)
         assert client.refusals == 4
+
+
+def test_who_connects_while_others_are_cut_off_waits_for_no_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        http = open_http(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        http.cut()
+        with http, pytest.raises((httpx.NetworkError, httpx.RemoteProtocolError)):
+            http.get("/", timeout=3.0)
 
 
 def test_a_run_can_be_stopped_while_it_waits(running: Running, api: str, monkeypatch: pytest.MonkeyPatch) -> None:
