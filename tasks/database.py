@@ -95,10 +95,10 @@ class Connection:
             for name, capsule in capsules.items():
                 self._inner.register(name, capsule)
             yield
-        # Not in a `finally`: after an error the transaction is over, and one more statement would hide the error.
-        for name, capsule in capsules.items():
-            self._inner.unregister(name)
-            capsule.empty()
+            # Not in a `finally`: after an error the transaction is over, and one more statement would hide the error.
+            for name, capsule in capsules.items():
+                self._inner.unregister(name)
+                capsule.empty()
 
 
 class Transaction(Connection):
