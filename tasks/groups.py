@@ -63,30 +63,34 @@ def _regroup(transaction: "Transaction", moved: pl.DataFrame, settings: Settings
             moved.select(group_key="old_group_key", detected_at="detected_at").drop_nulls(),
         ]
     )
-    keys = keys.group_by("group_key").agg(pl.col("detected_at").min())
+    starts = transaction.frame(
+        """
+        SELECT
+            k.group_key::UUID::BLOB AS group_key, coalesce(max(g.starts_at), any_value(k.detected_at)) AS start_at
+        FROM keys k
+        LEFT JOIN internal.groups g ON g.group_key = k.group_key::UUID AND g.starts_at <= k.detected_at
+        GROUP BY k.group_key
+        """,
+        keys=keys.group_by("group_key").agg(pl.col("detected_at").min()),
+    )
     members = transaction.frame(
         """
-        WITH starts AS (
-            SELECT
-                k.group_key::UUID AS group_key,
-                coalesce(max(g.starts_at), any_value(k.detected_at)) AS start_at
-            FROM keys k
-            LEFT JOIN internal.groups g ON g.group_key = k.group_key::UUID AND g.starts_at <= k.detected_at
-            GROUP BY k.group_key
-        )
         SELECT
-            replace(a.scan_id::VARCHAR, '-', '') AS alert_id, a.group_key::VARCHAR AS group_key, a.tenant,
+            replace(a.scan_id::VARCHAR, '-', '') AS alert_id, a.group_key::BLOB AS group_key, a.tenant,
             a.detected_at, a.load_no, replace(a.group_id::VARCHAR, '-', '') AS group_id
-        FROM internal.alert_scans a JOIN starts s ON a.group_key = s.group_key AND a.detected_at >= s.start_at
+        FROM internal.alert_scans a
+        JOIN starts s ON a.group_key = s.group_key::UUID AND a.detected_at >= s.start_at
+        WHERE a.detected_at >= $first
         """,
-        keys=keys,
+        {"first": starts["start_at"].min()},
+        starts=starts,
     )
     members = _number(members, transaction.rows("SELECT coalesce(max(load_no), 0) FROM internal.alert_scans")[0][0])
     members = partition(members, timedelta(hours=settings.group_gap_hours), timedelta(hours=settings.group_span_hours))
     known = transaction.frame(
         """
         SELECT replace(group_id::VARCHAR, '-', '') AS group_id, created_no FROM internal.group_ids
-        WHERE group_id IN (SELECT alert_id::UUID FROM members UNION ALL SELECT group_id::UUID FROM members)
+        WHERE group_id IN (SELECT unhex(alert_id)::UUID FROM members UNION SELECT unhex(group_id)::UUID FROM members)
         """,
         members=members.select("alert_id", "group_id"),
     )
@@ -108,9 +112,9 @@ def record_ids(transaction: "Transaction", assigned: Assigned, now: datetime) ->
         return
     transaction.run(
         """
-        UPDATE internal.alert_scans a SET group_id = m.group_id::UUID, load_no = m.load_no
+        UPDATE internal.alert_scans a SET group_id = unhex(m.group_id)::UUID, load_no = m.load_no
         FROM moved m
-        WHERE a.scan_id = m.alert_id::UUID AND a.detected_at BETWEEN $first AND $last
+        WHERE a.scan_id = unhex(m.alert_id)::UUID AND a.detected_at BETWEEN $first AND $last
         """,
         {"first": moved["detected_at"].min(), "last": moved["detected_at"].max()},
         moved=moved.select("alert_id", "group_id", "load_no"),

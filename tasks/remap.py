@@ -73,7 +73,8 @@ def _differing(kinds: pl.DataFrame, reading: Reading | None) -> pl.DataFrame:
     numbered = kinds.with_columns(scan_id=pl.int_range(pl.len()).cast(pl.String))
     stored = _as_stored(numbered)
     again = reread(stored, reading) if reading else stored.select(list(SCAN_SCHEMA))
-    became = merge_versions(again, stored, keep_low=True, now=THEN).scans.select(
+    outcome = merge_versions(again, stored, keep_low=True, now=THEN)
+    became = pl.concat([outcome.lows, outcome.alerts]).select(
         "scan_id",
         new_alert=pl.col("raised_at").is_not_null(),
         new_cleared=pl.col("cleared_at").is_not_null(),

@@ -45,8 +45,10 @@ CHANGES = pl.Schema(
 class Outcome(NamedTuple):
     """What to write, and the counts of the batch: accepted = new + changed + duplicates."""
 
-    scans: pl.DataFrame
-    """rows to insert: SCAN_SCHEMA + LIFE; load number, group and key are those stored before, null of new ones"""
+    lows: pl.DataFrame
+    """rows to insert that raise no alert: SCAN_SCHEMA + LIFE"""
+    alerts: pl.DataFrame
+    """rows to insert that do; load number, group and key are those stored before, null of new ones"""
     replaced: pl.DataFrame
     """scan_id of stored rows that these rows replace"""
     changes: pl.DataFrame
@@ -54,7 +56,7 @@ class Outcome(NamedTuple):
     new: int
     changed: int
     duplicates: int
-    alerts: int
+    raised: int
     """new or raised alerts among the rows"""
     high: int
     """… of priority high"""
@@ -64,36 +66,40 @@ def merge_versions(batch: pl.DataFrame, stored: pl.DataFrame, keep_low: bool, no
     """Compare `batch` (SCAN_SCHEMA, in order of reading) with `stored` (SCAN_SCHEMA + LIFE) of the same ids."""
     seen = pl.col("scan_id").is_in(stored["scan_id"].implode()) | pl.col("scan_id").is_duplicated()
     mask = batch.select(seen).to_series()
-    fresh, repeated = _born(batch.filter(~mask), keep_low, now), _without_same(batch.filter(mask), stored, keep_low)
+    lows, alerts = _born(batch, ~mask, keep_low, now)
+    repeated = _without_same(batch.filter(mask), stored, keep_low)
     if repeated.is_empty():  # nearly always; the comparison below costs the same for one reading and for thousands
-        return _only_new(fresh, len(batch))
+        return _only_new(lows, alerts, len(batch))
     chains = _chains(repeated, stored, keep_low)
     rows = _latest(chains, now)
-    raised = [fresh.filter(pl.col("raised_at").is_not_null()), rows.filter("rose")]
-    new = len(fresh) + chains.filter(pl.col("first") & ~pl.col("is_stored")).height
+    raised = [alerts, rows.filter("rose")]
+    is_alert, rows = rows["raised_at"].is_not_null(), rows.drop("rose")
+    new = len(lows) + len(alerts) + chains.filter(pl.col("first") & ~pl.col("is_stored")).height
     changed = chains.filter("differs").height
     return Outcome(
-        pl.concat([fresh, rows.drop("rose")]),
+        pl.concat([lows, rows.filter(~is_alert)]),
+        pl.concat([alerts, rows.filter(is_alert)]),
         rows.join(stored, on="scan_id", how="semi").select("scan_id"),
         _changes(chains),
         new=new,
         changed=changed,
         duplicates=len(batch) - new - changed,
-        alerts=sum(map(len, raised)),
+        raised=sum(map(len, raised)),
         high=sum(each.filter(pl.col("priority") == "high").height for each in raised),
     )
 
 
-def _only_new(fresh: pl.DataFrame, readings: int) -> Outcome:
+def _only_new(lows: pl.DataFrame, alerts: pl.DataFrame, readings: int) -> Outcome:
     return Outcome(
-        fresh,
-        replaced=fresh.select("scan_id").clear(),
+        lows,
+        alerts,
+        replaced=lows.select("scan_id").clear(),
         changes=pl.DataFrame(schema=CHANGES),
-        new=len(fresh),
+        new=len(lows) + len(alerts),
         changed=0,
-        duplicates=readings - len(fresh),
-        alerts=len(fresh) - fresh["raised_at"].null_count(),
-        high=fresh.filter(pl.col("priority") == "high").height,
+        duplicates=readings - len(lows) - len(alerts),
+        raised=len(alerts),
+        high=alerts.filter(pl.col("priority") == "high").height,
     )
 
 
@@ -116,21 +122,15 @@ def _without_same(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) 
     return repeated.join(both.filter(pl.all_horizontal(same)), on="scan_id", how="anti")
 
 
-def _born(rows: pl.DataFrame, keep_low: bool, now: datetime) -> pl.DataFrame:
-    """Scans read for the first time, once."""
-    alert = pl.col("priority") != "low"
-    moment = pl.lit(now, MOMENT)
-    kept = [] if keep_low else [pl.when(alert).then(name).alias(name) for name in PRIVATE]
-    return rows.with_columns(
-        *kept,
-        first_loaded_at=moment,
-        last_changed_at=moment,
-        raised_at=pl.when(alert).then(moment),
-        cleared_at=pl.lit(None, MOMENT),
-        load_no=pl.lit(None, pl.Int64),
-        group_id=pl.lit(None, pl.String),
-        group_key=pl.lit(None, pl.String),
-    )
+def _born(batch: pl.DataFrame, fresh: pl.Series, keep_low: bool, now: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Scans read for the first time, once: low ones and alerts, apart from the start as each copy of a batch costs."""
+    low, moment = batch["priority"] == "low", pl.lit(now, MOMENT)
+    life = {"first_loaded_at": moment, "last_changed_at": moment, "raised_at": pl.lit(None, MOMENT)}
+    nothing = [pl.lit(None, LIFE[name]).alias(name) for name in LIFE if name not in life]
+    unkept = [] if keep_low else [pl.lit(None, SCAN_SCHEMA[name]).alias(name) for name in PRIVATE]
+    lows = batch.filter(fresh & low).with_columns(*unkept, **life).with_columns(nothing)
+    alerts = batch.filter(fresh & ~low).with_columns(**life | {"raised_at": moment}).with_columns(nothing)
+    return lows, alerts
 
 
 def _chains(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:
@@ -171,21 +171,20 @@ def _changes(chains: pl.DataFrame) -> pl.DataFrame:
     known = (pl.col("highest").shift().over("scan_id") > 0) | pl.any_horizontal(
         pl.col(f"old_{name}").is_not_null() for name in CHANGING if name in PRIVATE
     )
-    old = [f"old_{name}" for name in CHANGING]
-    before = (
-        before.with_columns(known=known).filter("differs").select("scan_id", "fetched_at", "known", *CHANGING, *old)
-    )
-    fields = [
-        before.filter(pl.col(name).ne_missing(pl.col(f"old_{name}")), "known" if name in PRIVATE else True).select(
-            "scan_id",
+    told = [
+        pl.struct(
             field=pl.lit(name),
             old_value=pl.col(f"old_{name}").cast(pl.String),
             new_value=pl.col(name).cast(pl.String),
-            seen_at="fetched_at",
+            told=pl.col(name).ne_missing(pl.col(f"old_{name}"))
+            & (pl.col("known") if name in PRIVATE else pl.lit(value=True)),
         )
         for name in CHANGING
     ]
-    return pl.concat(fields).sort("scan_id", "seen_at", "field")
+    changed = before.with_columns(known=known).filter("differs")
+    fields = changed.select("scan_id", seen_at="fetched_at", field=pl.concat_list(told)).explode("field")
+    rows = fields.unnest("field").filter("told")
+    return rows.select(list(CHANGES)).sort("scan_id", "seen_at", "field")
 
 
 def _latest(chains: pl.DataFrame, now: datetime) -> pl.DataFrame:

@@ -31,13 +31,14 @@ class Told:
         """Do to the stored rows what a load does."""
         known = self.stored.join(batch, on="scan_id", how="semi")
         outcome = merge_versions(batch, known, keep_low, now)
-        assert outcome.scans.schema == STORED_SCHEMA
+        assert outcome.lows.schema == outcome.alerts.schema == STORED_SCHEMA
+        assert outcome.lows["raised_at"].is_null().all() and outcome.alerts["raised_at"].is_not_null().all()
         assert outcome.new + outcome.changed + outcome.duplicates == len(batch)
         rest = self.stored.join(outcome.replaced, on="scan_id", how="anti")
-        self.stored = pl.concat([rest, outcome.scans.with_columns(place=pl.lit(-1, pl.Int64))])
+        self.stored = pl.concat([rest, outcome.lows, outcome.alerts]).with_columns(place=pl.lit(-1, pl.Int64))
         assert self.stored["scan_id"].is_unique().all()
         self.changes += outcome.changes.rows()
-        self.counts.update({name: getattr(outcome, name) for name in (*COUNTED, "alerts")})
+        self.counts.update({name: getattr(outcome, name) for name in (*COUNTED, "raised")})
         return self
 
     @property
@@ -99,7 +100,7 @@ def only(state: Told) -> dict[str, Any]:
 
 def test_the_same_reading_again_changes_nothing() -> None:
     state = told(scan(), scan(read=1001), scan(read=1002))
-    assert state.counts == {"new": 1, "changed": 0, "duplicates": 2, "alerts": 1}
+    assert state.counts == {"new": 1, "changed": 0, "duplicates": 2, "raised": 1}
     assert state.changes == []
     assert only(state)["fetched_at"] == scan()["fetched_at"]
 
@@ -160,7 +161,7 @@ def test_the_priority_is_the_highest_ever_and_raised_when_it_rose() -> None:
     assert (row["verdict"], row["priority"], row["sub_classification"]) == ("unsafe", "high", "Malicious attachment")
     assert (row["raised_at"], row["last_changed_at"]) == (NOW + HOUR, NOW + 2 * HOUR)
     assert row["first_loaded_at"] == NOW
-    assert state.counts["alerts"] == 2
+    assert state.counts["raised"] == 2
 
 
 def test_a_replaced_row_keeps_its_place_in_groups() -> None:
@@ -231,7 +232,7 @@ def test_a_site_that_changes_its_map_is_followed_when_a_record_is_read_again(sub
     assert (rows["timeout"]["priority"], rows["timeout"]["cleared_at"]) == ("medium", NOW)
     assert (rows["safe"]["priority"], rows["safe"]["raised_at"]) == ("high", NOW)
     state.tell(frame(again, maps=remapped(("timeout", "low"), ("safe", "high"))))
-    assert state.counts == {"new": 2, "changed": 2, "duplicates": 2, "alerts": 2}
+    assert state.counts == {"new": 2, "changed": 2, "duplicates": 2, "raised": 2}
 
 
 def test_another_meaning_of_the_same_reading_is_taken_over_without_a_change_of_fields() -> None:
