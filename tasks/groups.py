@@ -87,12 +87,14 @@ def _regroup(transaction: "Transaction", moved: pl.DataFrame, settings: Settings
     )
     members = _number(members, transaction.rows("SELECT coalesce(max(load_no), 0) FROM internal.alert_scans")[0][0])
     members = partition(members, timedelta(hours=settings.group_gap_hours), timedelta(hours=settings.group_span_hours))
+    # A group without an id is named after the alert of it that was loaded first.
+    named_after = members.group_by("part").agg(pl.col("alert_id").sort_by("load_no").first())["alert_id"]
     known = transaction.frame(
         """
-        SELECT replace(group_id::VARCHAR, '-', '') AS group_id, created_no FROM internal.group_ids
-        WHERE group_id IN (SELECT unhex(alert_id)::UUID FROM members UNION SELECT unhex(group_id)::UUID FROM members)
+        SELECT replace(group_id::VARCHAR, '-', '') AS group_id, created_no
+        FROM internal.group_ids SEMI JOIN (SELECT unhex(id)::UUID AS group_id FROM ids) USING (group_id)
         """,
-        members=members.select("alert_id", "group_id"),
+        ids=pl.concat([named_after, members["group_id"].drop_nulls().unique()]).alias("id").to_frame(),
     )
     next_no = transaction.rows("SELECT coalesce(max(created_no), 0) + 1 FROM internal.group_ids")[0][0]
     return assign_ids(members, known, next_no)

@@ -159,16 +159,17 @@ def _chains(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.
     judged = pl.when(pl.col("level") == pl.col("highest")).then(pl.struct(JUDGED)).forward_fill().over("scan_id")
     rows = rows.with_columns(judgement=judged)
     compared = (*CHANGING, "stands", "highest", "judgement", "disposition", "dangerous")
-    earlier = [pl.col(name).ne_missing(pl.col(name).shift().over("scan_id")) for name in compared]
-    first = pl.int_range(pl.len()).over("scan_id") == 0
+    # The row before is of the same scan, except for a scan's first.
+    earlier = [pl.col(name).ne_missing(pl.col(name).shift()) for name in compared]
+    first = pl.col("scan_id").ne_missing(pl.col("scan_id").shift())
     return rows.with_columns(first=first, differs=~first & pl.any_horizontal(earlier))
 
 
 def _changes(chains: pl.DataFrame) -> pl.DataFrame:
     """One row for each field that a reading changed."""
-    before = chains.with_columns(pl.col(name).shift().over("scan_id").alias(f"old_{name}") for name in CHANGING)
+    before = chains.with_columns(pl.col(name).shift().alias(f"old_{name}") for name in CHANGING)
     # What was not kept of a low scan has not changed when it is kept now.
-    known = (pl.col("highest").shift().over("scan_id") > 0) | pl.any_horizontal(
+    known = (pl.col("highest").shift() > 0) | pl.any_horizontal(
         pl.col(f"old_{name}").is_not_null() for name in CHANGING if name in PRIVATE
     )
     told = [

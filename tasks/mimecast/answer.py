@@ -44,6 +44,8 @@ _RECORD_SCHEMA = dict.fromkeys(RECORD_FIELDS, pl.String)
 _NO_REMARKS = [pl.Series(name, [None], pl.String) for name in REMARKS]
 
 _FIELDS = frozenset(RECORD_FIELDS)
+KNOWN = len(_FIELDS)
+"""Names of a record that is not odd: a longer or shorter one is."""
 _BY_LOWER_CASE = {name.lower(): name for name in RECORD_FIELDS}
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _NOT_TEXT = {ord("{"): "an object", ord("["): "an array"}
@@ -173,7 +175,7 @@ def frame_of(records: list[Record]) -> pl.DataFrame:
     records = records.copy()
     columns = {name: _column(records, name) for name in RECORD_FIELDS}
     frame = pl.DataFrame(columns, schema=_RECORD_SCHEMA)
-    odd = [place for place, record in enumerate(records) if _is_odd(record)]
+    odd = [place for place, record in enumerate(records) if len(record) != KNOWN]
     if not odd:
         return frame.hstack([remark.new_from_index(0, len(records)) for remark in _NO_REMARKS])
     remarks: dict[str, list[str | None]] = {name: [None] * len(records) for name in REMARKS}
@@ -196,11 +198,7 @@ def _noticed(records: list[Record]) -> list[Record]:
 
     Those with all 13 names and no other are not looked at one by one: it would cost as much as decoding them.
     """
-    return [_noted(record) if _is_odd(record) else record for record in records]
-
-
-def _is_odd(record: Record) -> bool:
-    return len(record) != len(_FIELDS)
+    return [_noted(record) if len(record) != KNOWN else record for record in records]
 
 
 def _noted(record: Record) -> Record:
