@@ -102,9 +102,9 @@ def _regroup(transaction: "Transaction", moved: pl.DataFrame, settings: Settings
 
 def _number(members: pl.DataFrame, last: int) -> pl.DataFrame:
     """Give alerts without a load number theirs, in (detected_at, alert_id) order."""
-    members = members.sort(pl.col("load_no").is_null(), "detected_at", "alert_id")
-    fresh = pl.col("load_no").is_null().cum_sum().cast(pl.Int64) + last
-    return members.with_columns(load_no=pl.coalesce("load_no", fresh))
+    fresh = members.filter(pl.col("load_no").is_null()).sort("detected_at", "alert_id")
+    fresh = fresh.with_columns(load_no=pl.int_range(last + 1, last + 1 + pl.len(), dtype=pl.Int64))
+    return pl.concat([members.filter(pl.col("load_no").is_not_null()), fresh])
 
 
 def record_ids(transaction: "Transaction", assigned: Assigned, now: datetime) -> None:
@@ -121,31 +121,39 @@ def record_ids(transaction: "Transaction", assigned: Assigned, now: datetime) ->
         {"first": moved["detected_at"].min(), "last": moved["detected_at"].max()},
         moved=moved.select("alert_id", "group_id", "load_no"),
     )
-    transaction.run(
-        """
-        INSERT INTO internal.group_changes
-        SELECT tenant, alert_id::UUID, old_group_id::UUID, group_id::UUID, $now
-        FROM moved WHERE old_group_id IS NOT NULL
-        """,
-        {"now": now},
-        moved=moved,
-    )
-    created = assigned.created.join(assigned.members.select("group_id", "tenant").unique(), on="group_id")
-    transaction.run(
-        """
-        INSERT INTO internal.group_ids BY NAME
-        SELECT group_id::UUID AS group_id, tenant, created_no, group_id::UUID AS current_group_id FROM created
-        """,
-        created=created,
-    )
-    transaction.run(
-        """
-        UPDATE internal.group_ids i SET current_group_id = e.current_group_id::UUID, ended_at = coalesce(ended_at, $now)
-        FROM ended e WHERE i.current_group_id = e.group_id::UUID
-        """,
-        {"now": now},
-        ended=assigned.ended,
-    )
+    _keep_history(transaction, assigned, moved.drop_nulls("old_group_id"), now)
+
+
+def _keep_history(transaction: "Transaction", assigned: Assigned, moved: pl.DataFrame, now: datetime) -> None:
+    """What happened to ids; `moved`: alerts that were in another group before. Most loads only create ids."""
+    if not moved.is_empty():
+        transaction.run(
+            """
+            INSERT INTO internal.group_changes
+            SELECT tenant, alert_id::UUID, old_group_id::UUID, group_id::UUID, $now FROM moved
+            """,
+            {"now": now},
+            moved=moved,
+        )
+    if not assigned.created.is_empty():
+        tenants = assigned.members.select("group_id", "tenant").unique()
+        transaction.run(
+            """
+            INSERT INTO internal.group_ids BY NAME
+            SELECT group_id::UUID AS group_id, tenant, created_no, group_id::UUID AS current_group_id FROM created
+            """,
+            created=assigned.created.join(tenants, on="group_id"),
+        )
+    if not assigned.ended.is_empty():
+        transaction.run(
+            """
+            UPDATE internal.group_ids i
+            SET current_group_id = e.current_group_id::UUID, ended_at = coalesce(ended_at, $now)
+            FROM ended e WHERE i.current_group_id = e.group_id::UUID
+            """,
+            {"now": now},
+            ended=assigned.ended,
+        )
 
 
 def refresh_groups(transaction: "Transaction", group_ids: pl.Series, moments: pl.Series, now: datetime) -> None:
