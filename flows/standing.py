@@ -16,7 +16,7 @@ GRACE = timedelta(minutes=15)  # for a poll that takes its time
 MEANS = {
     "ok": "Polled, complete, and records keep coming.",
     "late": "Behind: the tables end more than three polling periods and 15 minutes ago.",
-    "quiet": "Polled without errors, but no record is younger than 24 hours.",
+    "quiet": "Polled without errors, but nothing new came in 24 hours (from a directory: in three days).",
     "failing": "The last attempts failed, or a rejected record mentions a dangerous verdict.",
     "auth_failed": "Keys, permission or region are refused: run the connection test.",
     "off": "Polling is switched off.",

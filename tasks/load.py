@@ -217,7 +217,8 @@ def _record(transaction: "Transaction", source: ledger.Source, changes: pl.DataF
 
 def stored_scans(transaction: "Transaction", batch: pl.DataFrame) -> pl.DataFrame:
     """Stored scans with the ids (scan_id, detected_at) of this batch: STORED_SCHEMA; raised_at is null for low ones."""
-    span = {"first": batch["detected_at"].min(), "last": batch["detected_at"].max()}
+    first, last = _span(batch)
+    span = {"first": first, "last": last}
     anything = "SELECT 1 FROM internal.{} WHERE detected_at BETWEEN $first AND $last LIMIT 1"
     if not any(transaction.rows(anything.format(table), span) for table in ("low_scans", "alert_scans")):
         return pl.DataFrame(schema=STORED_SCHEMA)  # time that was never fetched before: most of a backfill

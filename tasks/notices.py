@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Cause = Literal["poll", "first_look_back", "recheck", "backfill", "regroup", "replay", "expiry", "reminder"]
 LIVE: tuple[Cause, ...] = ("poll", "expiry")
 """What comes as it happens is told one by one; the rest is a run's digest."""
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 BEFORE = """
     CREATE TEMP TABLE IF NOT EXISTS groups_before (
@@ -97,7 +98,7 @@ def remember(transaction: "Transaction", affected: pl.DataFrame, since: datetime
 
 def remember_hashes(transaction: "Transaction", counted: pl.DataFrame) -> None:
     """The same for all groups of these hashes (tenant, file_sha256), whose exposures are about to be counted."""
-    remember(transaction, transaction.frame(OF_HASHES, counted=counted), datetime.max.replace(tzinfo=UTC))
+    remember(transaction, transaction.frame(OF_HASHES, counted=counted), NEVER)
 
 
 def remember_known(
@@ -115,8 +116,7 @@ def remember_known(
     dangerous = transaction.frame(DANGEROUS, touched=touched.alias("alike").to_frame())
     if not dangerous.is_empty():
         changeable = transaction.frame(CHANGEABLE, {"oldest": oldest}, dangerous=dangerous)
-        since = changeable["starts_at"].min() or datetime.max.replace(tzinfo=UTC)
-        moments = {"since": since, "now": now or datetime.max.replace(tzinfo=UTC)}
+        moments = {"since": changeable["starts_at"].min() or NEVER, "now": now or NEVER}
         transaction.run(KNOWN, moments, dangerous=dangerous, changeable=changeable)
 
 
