@@ -41,7 +41,7 @@ def deploy(*, told: bool | None = None) -> None:
     """Run `prefect deploy --all`; switches of schedules and of triggers stay as they are.
 
     A work pool that is missing is made; its workers start processes on their own machine.
-    `told`: whether anybody is to be told of events, where the workers' settings are known; else triggers are off.
+    `told`: whether anybody is to be told of events, where the workers' settings are known.
     Raises NotDeployed.
     """
     with prefect_client() as client:
@@ -57,8 +57,8 @@ def deploy(*, told: bool | None = None) -> None:
     done = subprocess.run(  # noqa: S603 - our own interpreter, nothing typed by anybody
         call, cwd=CHECKOUT, env=os.environ | api, capture_output=True, text=True, check=False
     )
+    with prefect_client() as client:  # also after a failure, which may have come when they were made anew already
+        triggers.switch(client, declared(), before, told)
     if done.returncode:
         says = (done.stderr or done.stdout).strip().splitlines()
         raise NotDeployed(f"`prefect deploy --all` failed on {asked_where()}: {plain(says[-1] if says else '?')}")
-    with prefect_client() as client:
-        triggers.switch(client, declared(), before, told)

@@ -122,6 +122,7 @@ class Store:
         self.path = settings.home / "store.duckdb"
         self.published_path = settings.home / "alerts.duckdb"
         self._lock = FileLock(settings.home / "store.lock", mode=0o600)
+        self._spill = {"temp_directory": str(settings.home / SPILL)}
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -177,8 +178,7 @@ class Store:
 
     @contextmanager
     def _connected(self, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-        spill = {"temp_directory": str(self.settings.home / SPILL)}
-        with suppress(_LogLeft), _WRITERS.lent(CONFIG | spill) as instance:
+        with suppress(_LogLeft), _WRITERS.lent(CONFIG | self._spill) as instance:
             try:
                 connection = attached(instance, path, FORMAT)
             except duckdb.IOException as cause:
@@ -263,7 +263,7 @@ class Store:
             raise SettingsError(
                 f"{self.published_path} does not exist yet. Poll a connector first, or name another --home."
             )
-        with _MODEST_READERS.lent(MODEST) if modest else _READERS.lent({}) as instance:
+        with _MODEST_READERS.lent(MODEST | self._spill) if modest else _READERS.lent(self._spill) as instance:
             connection = attached(instance, self.published_path, "READ_ONLY")
             yield Connection(connection)
             detach(connection)

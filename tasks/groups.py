@@ -1,4 +1,4 @@
-"""Stored groups: group the stretches that a load has touched again, keep ids, counts, history and exposures."""
+"""Stored groups: group the stretches that a load has touched again, keep ids, counts and history."""
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple

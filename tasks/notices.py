@@ -75,12 +75,16 @@ KNOWN = """
     ANTI JOIN internal.suppressed h ON a.scan_id = h.alert_id AND h.ended_at IS NULL
     WHERE a.detected_at >= $since AND a.disposition = 'released' AND a.last_changed_at <> $now
 """
+# Nothing is known of groups that were not both dangerous and released, nor of those that an earlier step has touched.
 RELEASED = """
     INSERT INTO known_before
     SELECT NULL, NULL, NULL, a.scan_id
     FROM internal.alert_scans a SEMI JOIN (SELECT scan_id::UUID AS scan_id FROM alerts) r USING (scan_id)
+    JOIN internal.groups g USING (group_id)
+    ANTI JOIN groups_before b ON g.group_id = b.group_id
     ANTI JOIN internal.suppressed h ON a.scan_id = h.alert_id AND h.ended_at IS NULL
-    WHERE a.detected_at BETWEEN $first AND $last AND a.disposition = 'released' AND a.last_changed_at <> $now
+    WHERE g.dangerous_released_count > 0 AND a.detected_at BETWEEN $first AND $last AND a.disposition = 'released'
+        AND a.last_changed_at <> $now
 """
 ANY_DANGEROUS = """
     (SELECT 1 FROM internal.dangerous_hashes LIMIT 1)
@@ -107,8 +111,8 @@ def remember_known(
     """Keep who is exposed to dangerous files among these and which of their alerts are released, before that changes.
 
     `touched`: hashes, and keys (32 digits) of groups without one. `oldest`: when the oldest alert that changes was
-    detected; None: anything may change. `now`: alerts that say they changed then are not as they were before. Cheap
-    where none of them is dangerous.
+    detected; None: anything may change. `now`: alerts that say they changed then are not as they were before; of those
+    that were replaced, `remember_released` knows. Cheap where none of them is dangerous.
     """
     if not transaction.rows(ANY_DANGEROUS):
         return
@@ -129,7 +133,7 @@ def remember_released(
 
 
 def remember_known_of_groups(transaction: "Transaction", group_ids: pl.Series) -> None:
-    """The same for what these groups are about."""
+    """Keep the same as `remember_known`, for what these groups are about."""
     ids = group_ids.alias("group_id").to_frame()
     remember_known(transaction, transaction.frame(ALIKE_OF, ids=ids).cast(pl.String)["alike"])
 

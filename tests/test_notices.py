@@ -208,6 +208,24 @@ def test_a_release_is_told_also_where_another_is_held_again(store: Store, file_s
     assert said(tell(store)) == ["attachment.released!"]
 
 
+def test_a_release_is_told_when_its_file_turns_out_to_be_dangerous(store: Store) -> None:
+    poll(store, seen(2, "unknown", response="released"))
+    tell(store)
+    poll(store, seen(2, response="released") | {"fetched_at": NOW + HOUR})
+    assert said(tell(store)) == ["attachment.released!", "group.raised!"]
+
+
+def test_a_release_is_told_although_a_later_step_changes_its_alert_again(store: Store) -> None:
+    poll(store, seen(2, response="released"), seen(1))
+    tell(store)
+    with store.transaction() as transaction:
+        for number, subject in enumerate(("one", "two"), 1):
+            again = frame([seen(1, response="released", subject=subject) | {"fetched_at": NOW + number * HOUR}])
+            load_slice(transaction, source(), [again], [], [], store.settings)
+        notices.note(transaction, "poll", datetime.now(UTC), source().connector_id)
+    assert said(tell(store)) == ["attachment.released!"]
+
+
 def test_groups_that_only_share_their_alerts_out_anew_are_not_told_again(store: Store) -> None:
     poll(store, seen(23.5, response="released"), seen(2, response="released", recipient="bob@contoso.example"))
     poll(store, seen(47, "clean", recipient="eve@contoso.example"))
