@@ -27,23 +27,28 @@ def offer(connectors: dict[str, Connector], unusable: Collection[str] = ()) -> N
     Connection tests also those that are saved but cannot be used: the test says what is wrong with them.
     Not those of deployments that have their connector already.
     """
+    offered = _names_by_flow(connectors, unusable)
     with prefect_client() as client:
-        for flow, names in _names_by_flow(connectors, unusable).items():
-            for deployment in deployments_of(client, flow):
-                if deployment.parameters.get("connector"):
-                    continue
-                schema = with_choices(deployment.parameter_openapi_schema or {}, names)
-                if schema != deployment.parameter_openapi_schema or deployment.enforce_parameter_schema:
-                    change = DeploymentUpdate(parameter_openapi_schema=schema, enforce_parameter_schema=False)
-                    client.update_deployment(deployment.id, change)
+        deployments = deployments_of(client, *offered)
+        names = {flow.id: offered[flow.name] for flow in client.read_flows(flow_filter=_called(*offered))}
+        for deployment in deployments:
+            if deployment.parameters.get("connector"):
+                continue
+            schema = with_choices(deployment.parameter_openapi_schema or {}, names[deployment.flow_id])
+            if schema != deployment.parameter_openapi_schema or deployment.enforce_parameter_schema:
+                change = DeploymentUpdate(parameter_openapi_schema=schema, enforce_parameter_schema=False)
+                client.update_deployment(deployment.id, change)
 
 
-def deployments_of(client: SyncPrefectClient, flow: str) -> list[DeploymentResponse]:
-    """All deployments of the flow of this name, which come in pages."""
-    of_flow = FlowFilter(name=FlowFilterName(any_=[flow]))
+def _called(*flows: str) -> FlowFilter:
+    return FlowFilter(name=FlowFilterName(any_=list(flows)))
+
+
+def deployments_of(client: SyncPrefectClient, *flows: str) -> list[DeploymentResponse]:
+    """All deployments of the flows of these names, which come in pages."""
     found: list[DeploymentResponse] = []
     while True:
-        page = client.read_deployments(flow_filter=of_flow, limit=PAGE, offset=len(found))
+        page = client.read_deployments(flow_filter=_called(*flows), limit=PAGE, offset=len(found))
         found += page
         if len(page) < PAGE:
             return found

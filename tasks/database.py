@@ -11,7 +11,7 @@ about DuckDB decide the order of things here:
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from tasks import schema
+from tasks.capsule import Capsule
 from tasks.compacting import compacted
 from tasks.errors import SettingsError, StoreBusy, StoreError
 from tasks.files import hand_to_group, log_of, private_files, put_in_place
@@ -51,21 +52,6 @@ SPILL = "spill"  # in the home: what does not fit into memory
 _WRITERS, _READERS, _MODEST_READERS = (Instances(lambda config: duckdb.connect(config=config)) for _ in range(3))
 
 
-class _Capsule:
-    """Hands a frame to DuckDB as an Arrow stream; its own way to take polars frames needs pyarrow."""
-
-    def __init__(self, frame: pl.DataFrame, called: Called) -> None:
-        self._frame, self._called = frame, called
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        with self._called:
-            return self._frame.__arrow_c_stream__(requested_schema)
-
-    def empty(self) -> None:
-        """Give up the frame: the transaction keeps the capsule to its end."""
-        self._frame = pl.DataFrame()
-
-
 class Connection:
     """SQL in, frames in and out. UUIDs leave as text: cast them in the query."""
 
@@ -88,10 +74,17 @@ class Connection:
         with self._registered(frames):
             return pl.DataFrame(self._inner.sql(sql, params=parameters))
 
+    def script(self, statements: Iterable[str], parameters: dict[str, Any], **frames: pl.DataFrame) -> None:
+        """Execute statements one after the other, each with those of the parameters that it names."""
+        with self._registered(frames):
+            for sql in statements:
+                used = {name: value for name, value in parameters.items() if f"${name}" in sql}
+                self._inner.execute(sql, used).fetchall()
+
     @contextmanager
     def _registered(self, frames: dict[str, pl.DataFrame]) -> Iterator[None]:
         with Interrupts() as interrupts:
-            capsules = {name: _Capsule(frame, Called(interrupts)) for name, frame in frames.items()}
+            capsules = {name: Capsule(frame, Called(interrupts)) for name, frame in frames.items()}
             for name, capsule in capsules.items():
                 self._inner.register(name, capsule)
             yield
@@ -108,6 +101,8 @@ class Transaction(Connection):
     """Set when something that analysts see has changed: the store's revision then rises."""
     publish = False
     """Set when the copy is to be replaced right after the commit."""
+    remembers = False
+    """Set when it keeps in temporary tables what it has changed (`tasks.notices`)."""
 
 
 class _LogLeft(Exception):

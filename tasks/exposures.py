@@ -12,6 +12,42 @@ if TYPE_CHECKING:
     from tasks.database import Transaction
 
 
+# Of these hashes, those that are dangerous now and were not, or were and are not, or since another moment.
+CHANGED = """
+    SELECT t.tenant, t.file_sha256, d.first_alert_at AS before, n.first_alert_at AS now
+    FROM touched t
+    LEFT JOIN internal.dangerous_hashes d USING (tenant, file_sha256)
+    LEFT JOIN (
+        SELECT tenant, file_sha256, min(dangerous_at) AS first_alert_at FROM internal.groups
+        WHERE dangerous_at IS NOT NULL AND file_sha256 IN (SELECT file_sha256 FROM touched)
+        GROUP BY ALL
+    ) n USING (tenant, file_sha256)
+    WHERE d.first_alert_at IS DISTINCT FROM n.first_alert_at
+"""
+# A table, whose size is known to the plan: it is looked for among all low scans.
+BECAME = """
+    CREATE OR REPLACE TEMP TABLE became AS
+    SELECT tenant, file_sha256, ('0x' || left(file_sha256, 8))::UINTEGER AS hash_prefix
+    FROM changed WHERE before IS NULL
+"""
+# The prefixes are scanned first, being a fraction of the hashes' size: most hashes that turn dangerous are in no scan.
+EXPOSE = """
+    INSERT INTO internal.exposed_scans
+    SELECT s.tenant, s.scan_id, s.file_sha256, s.recipient
+    FROM internal.low_scans s SEMI JOIN became b ON s.file_sha256 = b.file_sha256 AND s.tenant = b.tenant
+    WHERE s.rowid IN (SELECT p.rowid FROM internal.low_scans p SEMI JOIN became b ON p.hash_prefix = b.hash_prefix)
+"""
+FORGET = "DELETE FROM internal.{} WHERE (tenant, file_sha256) IN (SELECT (tenant, file_sha256) FROM gone)"
+DANGEROUS = "INSERT INTO internal.dangerous_hashes SELECT tenant, file_sha256, now FROM found"
+# For all others nobody is exposed, and no group says so.
+COUNTED = """
+    SELECT * FROM counted SEMI JOIN internal.exposed_scans USING (tenant, file_sha256)
+    UNION
+    SELECT * FROM counted
+    SEMI JOIN (SELECT tenant, file_sha256 FROM internal.groups WHERE exposure_count > 0) USING (tenant, file_sha256)
+"""
+
+
 def exposed_by_load(
     transaction: "Transaction", tenant: str, first: datetime, last: datetime, now: datetime
 ) -> pl.DataFrame:
@@ -50,15 +86,33 @@ def update_exposures(transaction: "Transaction", touched: pl.DataFrame, exposed:
 
     Both frames: tenant, file_sha256. How many scans are exposed by a hash that has become dangerous.
     """
-    found = 0
     touched = touched.select("tenant", "file_sha256").drop_nulls().unique()
     counted = pl.concat([touched, exposed.select("tenant", "file_sha256")]).unique()
-    if not touched.is_empty():
-        for statement in statements("refresh_exposures"):
-            answer = transaction.rows(statement, touched=touched)
-            found += answer[0][0] if "INSERT INTO internal.exposed_scans" in statement else 0
+    if counted.is_empty():
+        return 0
+    found = _judge(transaction, touched) if not touched.is_empty() else 0
+    counted = transaction.frame(COUNTED, counted=counted)
     if not counted.is_empty():
         notices.remember_hashes(transaction, counted)
-        for statement in statements("count_exposures"):
-            transaction.run(statement, counted=counted)
+        transaction.script(statements("count_exposures"), {}, counted=counted)
+    return found
+
+
+def _judge(transaction: "Transaction", touched: pl.DataFrame) -> int:
+    """Say which of these hashes are dangerous, and who is exposed by them; how many those are that were not so before.
+
+    An alert that the allow-list hides makes nothing dangerous.
+    """
+    changed = transaction.frame(CHANGED, touched=touched)
+    known, ended = changed.drop_nulls("before"), changed.filter(pl.col("now").is_null())
+    found = 0
+    if len(known) < len(changed):
+        transaction.run(BECAME, changed=changed)
+        found = int(transaction.rows(EXPOSE)[0][0])
+    if not known.is_empty():
+        transaction.run(FORGET.format("dangerous_hashes"), gone=known)
+    if not ended.is_empty():
+        transaction.run(FORGET.format("exposed_scans"), gone=ended)
+    if len(ended) < len(changed):
+        transaction.run(DANGEROUS, found=changed.drop_nulls("now"))
     return found

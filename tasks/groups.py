@@ -1,12 +1,11 @@
 """Stored groups: group the stretches that a load has touched again, keep ids, counts and history."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 from tasks import notices
-from tasks.alerts import MOMENT
 from tasks.grouping import Assigned, assign_ids, partition
 from tasks.priority import DISPOSITIONS
 from tasks.schema import statements
@@ -159,12 +158,12 @@ def _keep_history(transaction: "Transaction", assigned: Assigned, moved: pl.Data
 def refresh_groups(transaction: "Transaction", group_ids: pl.Series, moments: pl.Series, now: datetime) -> None:
     """Make all that is stored of these groups anew from their alerts: stored ones, and new ones of these moments."""
     affected = group_ids.alias("group_id").to_frame()
-    notices.remember(transaction, affected, now)
-    facts = {"now": now, "dispositions": list(DISPOSITIONS), **_stretch(transaction, affected, moments)}
+    before = notices.remember(transaction, affected, now)
+    firsts, lasts = filter(None, (before.first, moments.min())), filter(None, (before.last, moments.max()))
+    facts = {"now": now, "dispositions": list(DISPOSITIONS), "first": min(firsts), "last": max(lasts)}
     decided = _keep_status(transaction, affected)
-    _run(transaction, "refresh_groups", facts, affected)
-    if decided:
-        _run(transaction, "refresh_status", facts, affected)
+    names = ("refresh_groups", "refresh_status") if decided else ("refresh_groups",)
+    transaction.script([sql for name in names for sql in statements(name)], facts, affected=affected)
     if transaction.rows("SELECT 1 FROM internal.directory_imports LIMIT 1"):
         count_people(transaction, affected)
 
@@ -172,21 +171,9 @@ def refresh_groups(transaction: "Transaction", group_ids: pl.Series, moments: pl
 def refresh_status(transaction: "Transaction", group_ids: pl.Series, now: datetime) -> None:
     """Say of these groups what people have decided by now; nothing else about them has changed."""
     affected = group_ids.alias("group_id").to_frame()
-    notices.remember(transaction, affected, now)
-    facts = {"now": now, **_stretch(transaction, affected, pl.Series([], dtype=MOMENT))}
+    before = notices.remember(transaction, affected, now)
     _keep_status(transaction, affected)
-    _run(transaction, "refresh_status", facts, affected)
-
-
-def _stretch(transaction: "Transaction", affected: pl.DataFrame, moments: pl.Series) -> dict[str, datetime]:
-    """Between which moments the alerts of these groups were detected: all others need not be read."""
-    first, last = transaction.rows(
-        "SELECT min(starts_at), max(ends_at) FROM internal.groups SEMI JOIN "
-        "(SELECT group_id::UUID AS group_id FROM affected) USING (group_id)",
-        affected=affected,
-    )[0]
-    firsts, lasts = filter(None, (first, moments.min())), filter(None, (last, moments.max()))
-    return {"first": min(firsts), "last": max(lasts)}
+    transaction.script(statements("refresh_status"), {"now": now, **before._asdict()}, affected=affected)
 
 
 def _keep_status(transaction: "Transaction", affected: pl.DataFrame) -> bool:
@@ -201,13 +188,6 @@ def _keep_status(transaction: "Transaction", affected: pl.DataFrame) -> bool:
     return True
 
 
-def _run(transaction: "Transaction", name: str, facts: dict[str, Any], affected: pl.DataFrame) -> None:
-    for statement in statements(name):
-        used = {fact: value for fact, value in facts.items() if f"${fact}" in statement}
-        transaction.run(statement, used, affected=affected)
-
-
 def count_people(transaction: "Transaction", affected: pl.DataFrame) -> None:
     """Count the people, devices and unmatched recipients of these groups (group_id) anew."""
-    for statement in statements("count_people"):
-        transaction.run(statement, affected=affected)
+    transaction.script(statements("count_people"), {}, affected=affected)

@@ -7,7 +7,7 @@ sends the same events with the same ids.
 """
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import UUID
 
 import polars as pl
@@ -25,29 +25,30 @@ LIVE: tuple[Cause, ...] = ("poll", "expiry")
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 BEFORE = """
-    CREATE TEMP TABLE IF NOT EXISTS groups_before (
-        group_id UUID, shown BOOLEAN, since TIMESTAMPTZ, priority_rank TINYINT, status VARCHAR, suppressed_count BIGINT
+    CREATE OR REPLACE TEMP TABLE groups_before (
+        group_id UUID, shown BOOLEAN, priority_rank TINYINT, status VARCHAR, suppressed_count BIGINT, since TIMESTAMPTZ
     );
-    CREATE TEMP TABLE IF NOT EXISTS known_before (tenant VARCHAR, alike VARCHAR, recipient VARCHAR, alert_id UUID)
+    CREATE OR REPLACE TEMP TABLE known_before (tenant VARCHAR, alike VARCHAR, recipient VARCHAR, alert_id UUID)
 """
-# A group of which a step only counts the exposures may be made anew by the next one.
+NOW = """
+    SELECT
+        a.group_id, coalesce(g.alert_count > 0, false) AS shown, g.priority_rank, g.status, g.suppressed_count,
+        g.starts_at, g.ends_at
+    FROM affected a LEFT JOIN internal.groups g ON a.group_id::UUID = g.group_id
+"""
 REMEMBER = """
-    MERGE INTO groups_before b USING (
-        SELECT
-            a.group_id, coalesce(g.alert_count > 0, false) AS shown, $since AS since, g.priority_rank, g.status,
-            g.suppressed_count
-        FROM (SELECT DISTINCT group_id::UUID AS group_id FROM affected) a LEFT JOIN internal.groups g USING (group_id)
-    ) now USING (group_id)
-    WHEN MATCHED THEN UPDATE SET since = least(b.since, now.since)
-    WHEN NOT MATCHED THEN INSERT
+    INSERT INTO groups_before
+    SELECT group_id::UUID, shown, priority_rank, status, suppressed_count, $since FROM were
 """
 ALIKE = "coalesce(g.file_sha256, replace(g.group_key::VARCHAR, '-', ''))"
-# What an earlier step of this transaction has touched is no longer as it was before.
 DANGEROUS = f"""
     SELECT tenant, file_sha256 AS alike FROM internal.dangerous_hashes WHERE file_sha256 IN (SELECT alike FROM touched)
     UNION
     SELECT g.tenant, {ALIKE} FROM internal.groups g
     WHERE g.dangerous_released_count > 0 AND {ALIKE} IN (SELECT alike FROM touched)
+"""
+# What an earlier step of this transaction has touched is no longer as it was before.
+UNTOUCHED = f"""
     EXCEPT (
         SELECT tenant, alike FROM known_before
         UNION ALL SELECT g.tenant, {ALIKE} FROM internal.groups g SEMI JOIN groups_before USING (group_id)
@@ -94,10 +95,25 @@ ALIKE_OF = f"SELECT DISTINCT {ALIKE} AS alike FROM internal.groups g WHERE group
 OF_HASHES = "SELECT group_id::VARCHAR AS group_id FROM internal.groups SEMI JOIN counted USING (tenant, file_sha256)"
 
 
-def remember(transaction: "Transaction", affected: pl.DataFrame, since: datetime) -> None:
-    """Keep what these groups (group_id) were before this transaction; what is new in them was raised `since` then."""
-    transaction.run(BEFORE)
-    transaction.run(REMEMBER, {"since": since}, affected=affected)
+class Stretch(NamedTuple):
+    """When the oldest alert of some groups was detected, and the newest."""
+
+    first: datetime | None
+    last: datetime | None
+
+
+def remember(transaction: "Transaction", affected: pl.DataFrame, since: datetime) -> Stretch:
+    """Keep what these groups (group_id) are now; what becomes new in them was raised `since` then. Their stretch."""
+    _begin(transaction)
+    were = transaction.frame(NOW, affected=affected)
+    transaction.run(REMEMBER, {"since": since}, were=were)
+    return Stretch(*were.select(pl.col("starts_at").min(), pl.col("ends_at").max()).row(0))
+
+
+def _begin(transaction: "Transaction") -> None:
+    if not transaction.remembers:
+        transaction.run(BEFORE)
+        transaction.remembers = True
 
 
 def remember_hashes(transaction: "Transaction", counted: pl.DataFrame) -> None:
@@ -116,9 +132,10 @@ def remember_known(
     """
     if not transaction.rows(ANY_DANGEROUS):
         return
-    transaction.run(BEFORE)
-    dangerous = transaction.frame(DANGEROUS, touched=touched.alias("alike").to_frame())
+    sql = DANGEROUS + UNTOUCHED if transaction.remembers else DANGEROUS
+    dangerous = transaction.frame(sql, touched=touched.alias("alike").to_frame())
     if not dangerous.is_empty():
+        _begin(transaction)
         changeable = transaction.frame(CHANGEABLE, {"oldest": oldest}, dangerous=dangerous)
         moments = {"since": changeable["starts_at"].min() or NEVER, "now": now or NEVER}
         transaction.run(KNOWN, moments, dangerous=dangerous, changeable=changeable)
@@ -128,7 +145,7 @@ def remember_released(
     transaction: "Transaction", alerts: pl.DataFrame, first: datetime, last: datetime, now: datetime
 ) -> None:
     """Keep which of these alerts (scan_id), detected between two moments, are released, before they are replaced."""
-    transaction.run(BEFORE)
+    _begin(transaction)
     transaction.run(RELEASED, {"first": first, "last": last, "now": now}, alerts=alerts)
 
 
@@ -140,10 +157,20 @@ def remember_known_of_groups(transaction: "Transaction", group_ids: pl.Series) -
 
 def note(transaction: "Transaction", cause: Cause, now: datetime, connector_id: UUID | None = None) -> None:
     """Write down what this transaction has changed that somebody may have to be told."""
-    transaction.run(BEFORE)
-    facts = {"cause": cause, "in_bulk": cause not in LIVE, "now": now, "connector_id": connector_id}
-    for statement in statements("note_changes"):
-        transaction.run(statement, {name: facts[name] for name in facts if f"${name}" in statement})
+    if not transaction.remembers:
+        return
+    compare, *write = statements("note_changes")
+    transaction.run(compare)
+    # Of those of which only the exposures were counted, no alert has changed. These moments, known to the plan of what
+    # follows, keep it from reading the alerts of all time.
+    [(present, first, last)] = transaction.rows(
+        "SELECT count(*), min(starts_at) FILTER (since <= $now), max(ends_at) FILTER (since <= $now) FROM present",
+        {"now": now},
+    )
+    if present:
+        facts = {"cause": cause, "in_bulk": cause not in LIVE, "now": now, "connector_id": connector_id}
+        transaction.script(write, facts | {"first": first, "last": last})
+    transaction.remembers = False
 
 
 def cause_of(transaction: "Transaction", source: "Source", piece: Slice) -> Cause:

@@ -3,10 +3,18 @@
 CREATE OR REPLACE TEMP TABLE present AS
 WITH was AS (
     SELECT
-        i.current_group_id AS group_id, bool_or(b.shown) AS shown, min(b.since) AS since,
-        min(b.priority_rank) FILTER (b.shown) AS priority_rank, bool_or(b.status = 'closed') AS closed,
-        sum(b.suppressed_count) AS suppressed_count
-    FROM groups_before b JOIN internal.group_ids i USING (group_id) GROUP BY ALL
+        i.current_group_id AS group_id, bool_or(b.was.shown) AS shown, min(b.since) AS since,
+        min(b.was.priority_rank) FILTER (b.was.shown) AS priority_rank, bool_or(b.was.status = 'closed') AS closed,
+        sum(b.was.suppressed_count) AS suppressed_count
+    FROM (
+        -- A group of which a step only counts the exposures may be made anew by the next one.
+        SELECT
+            group_id, min(since) AS since,
+            arg_min({shown: shown, priority_rank: priority_rank, status: status, suppressed_count: suppressed_count}, rowid)
+                AS was
+        FROM groups_before GROUP BY group_id
+    ) b
+    JOIN internal.group_ids i USING (group_id) GROUP BY ALL
 )
 SELECT
     g.group_id, g.tenant, g.file_sha256, coalesce(g.file_sha256, g.group_key::VARCHAR) AS alike, g.status, g.starts_at,
@@ -27,20 +35,14 @@ JOIN internal.exposed_scans e USING (tenant, file_sha256)
 ANTI JOIN known_before k ON h.tenant = k.tenant AND h.file_sha256 = k.alike AND e.recipient = k.recipient
 WHERE e.recipient IS NOT NULL;
 
--- Of those of which only the exposures were counted, no alert has changed. Known to the plan of what follows, these
--- moments keep it from reading the alerts of all time.
-SET VARIABLE first_changed = (SELECT min(starts_at) FROM present WHERE since <= $now);
-
-SET VARIABLE last_changed = (SELECT max(ends_at) FROM present WHERE since <= $now);
-
 INSERT INTO internal.notices BY NAME
 WITH changed AS (
     SELECT
         a.group_id, a.scan_id, a.raised_at, a.disposition, p.tenant, p.alike, p.since, p.dangerous_released_count,
         p.last_detected_at
-    FROM internal.standing a JOIN present p USING (group_id)
+    FROM internal.judged a JOIN present p USING (group_id)
     WHERE a.shown AND p.since <= $now
-        AND a.detected_at BETWEEN getvariable('first_changed') AND getvariable('last_changed')
+        AND a.detected_at BETWEEN $first AND $last
 ),
 -- A group that was only cut off another brings nothing new, unless a person asked for other groups.
 opened AS (
@@ -59,7 +61,7 @@ exposed AS (
     SELECT DISTINCT u.group_id
     FROM unknown u
     ANTI JOIN (
-        SELECT tenant, file_sha256, recipient FROM internal.standing
+        SELECT tenant, file_sha256, recipient FROM internal.judged
         WHERE shown AND file_sha256 IN (SELECT file_sha256 FROM unknown)
     ) a USING (tenant, file_sha256, recipient)
 ),
@@ -77,11 +79,3 @@ SELECT
     f.kind <> 'released' AND ($in_bulk OR $cause <> 'expiry' AND g.last_detected_at < $now - INTERVAL 24 HOUR) AS digest,
     $now AS "at"
 FROM found f JOIN internal.groups g USING (group_id);
-
-DROP TABLE present;
-
-DROP TABLE unknown;
-
-DROP TABLE groups_before;
-
-DROP TABLE known_before;

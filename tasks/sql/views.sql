@@ -32,17 +32,19 @@ LEFT JOIN internal.recipients r
     ON stored.tenant = r.tenant AND stored.recipient = r.recipient AND detected_at >= r.valid_from
     AND (r.valid_to IS NULL OR detected_at < r.valid_to);
 
--- Every alert with what people decided on it and the entry of the allow-list that hides it. A decision holds until the
--- alert becomes more urgent.
+-- Every alert with the entry of the allow-list that hides it.
+CREATE OR REPLACE VIEW internal.judged AS
+SELECT a.*, h.alert_id IS NULL AS shown, h.entry_id
+FROM internal.alert_scans a LEFT JOIN internal.suppressed h ON a.scan_id = h.alert_id AND h.ended_at IS NULL;
+
+-- … and what people decided on it. A decision holds until the alert becomes more urgent.
 CREATE OR REPLACE VIEW internal.standing AS
 SELECT
-    a.*, h.alert_id IS NULL AS shown, h.entry_id, d.decision_no, d."at" AS decided_at,
+    a.*, d.decision_no, d."at" AS decided_at,
     CASE WHEN d.alert_id IS NULL OR a.priority_rank < d.priority_rank THEN 'new' ELSE d.status END AS status,
     CASE WHEN a.priority_rank >= d.priority_rank THEN d.close_reason END AS close_reason, d.assignee,
     coalesce(a.priority_rank < d.priority_rank, false) AS risen
-FROM internal.alert_scans a
-LEFT JOIN internal.suppressed h ON a.scan_id = h.alert_id AND h.ended_at IS NULL
-LEFT JOIN internal.decisions d ON a.scan_id = d.alert_id;
+FROM internal.judged a LEFT JOIN internal.decisions d ON a.scan_id = d.alert_id;
 
 CREATE OR REPLACE VIEW internal.all_alerts AS
 SELECT
@@ -78,7 +80,7 @@ SELECT
     a.scan_id AS alert_id, a.group_id, a.tenant, a.detected_at, coalesce(m.user_id, p.user_id) AS user_id,
     p.match_rule, p.match_rank, p.matched_value, CASE WHEN m.user_id IS NOT NULL THEN p.user_id END AS via_group,
     p.ambiguous, p.snapshot_at
-FROM internal.standing a
+FROM internal.judged a
 JOIN internal.recipients r
     ON a.tenant = r.tenant AND a.recipient = r.recipient AND a.detected_at >= r.valid_from
     AND (r.valid_to IS NULL OR a.detected_at < r.valid_to)
