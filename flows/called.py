@@ -22,5 +22,6 @@ def as_typed(name: str, program: Path) -> str:
 
 
 def from_here(path: Path) -> str:
-    """Relative to the working directory where it lies below it."""
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+    """Relative to the working directory where it lies below it; everything lies below the root."""
+    here = Path.cwd()
+    return os.path.relpath(path) if path.is_relative_to(here) and here != here.parent else str(path)

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from flows import cli, entry, lookups
+from flows.called import from_here
 from flows.slices import Pull, load
 from tasks import ledger
 from tasks.connector import made
@@ -130,6 +131,16 @@ def test_nothing_that_reads_waits_for_prefect(home: Path) -> None:
         subprocess.run([sys.executable, "-c", script, *call], check=True, capture_output=True)
     quick = "import sys, flows.cli; assert not {'duckdb', 'polars'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", quick], check=True)
+
+
+def test_programs_are_named_by_the_way_from_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "program"
+    monkeypatch.chdir(tmp_path)
+    assert from_here(program) == "bin/program"
+    for elsewhere in (tmp_path.parent / "other", Path("/")):
+        elsewhere.mkdir(exist_ok=True)
+        monkeypatch.chdir(elsewhere)
+        assert from_here(program) == str(program)
 
 
 @pytest.mark.parametrize("width", [NARROW, WIDE])
