@@ -42,10 +42,13 @@ def kept(
     """
     moments = limits(settings, now)
     at, low = pl.col("detected_at"), pl.col("priority") == "low"
-    if not batch.filter(at < moments["low"]).is_empty():
+    oldest: datetime = batch["detected_at"].min()  # type: ignore[assignment]  # for a batch has rows
+    if oldest < moments["low"]:
         wanted = (~low).any().over("scan_id") | pl.col("scan_id").is_in(stored["scan_id"].implode())
         batch = batch.filter(wanted | (at >= moments["low"]))
     batch = _without_removed(transaction, batch)
+    if oldest >= max(moments["raw_low"], moments["raw_alert"]):
+        return batch
     old = at < pl.when(low).then(moments["raw_low"]).otherwise(moments["raw_alert"])
     return batch.with_columns(raw=pl.when(~old).then("raw"))
 

@@ -154,9 +154,8 @@ def _named(alerts: pl.DataFrame) -> pl.DataFrame:
 
 
 def _lateness(scans: pl.DataFrame, now: datetime) -> timedelta:
-    late_by = (pl.col("fetched_at") - pl.col("detected_at")).filter(pl.col("first_loaded_at") == now)
-    longest: timedelta | None = scans.select(late_by.max()).item()
-    return longest or timedelta()
+    late_by = (scans["fetched_at"] - scans["detected_at"]).filter(scans["first_loaded_at"] == now)
+    return timedelta(microseconds=late_by.dt.total_microseconds().max() or 0)  # type: ignore[arg-type]  # a number
 
 
 def _load_batch(
@@ -166,9 +165,8 @@ def _load_batch(
     rows = kept(transaction, batch, stored, settings, now)
     outcome = merge_versions(rows, stored, settings.keep_low == "full", now)
     lows, alerts = outcome.lows, outcome.alerts
-    alerts = alerts.with_columns(was=pl.col("group_key"), tenant=pl.lit(source.tenant))
-    alerts = alerts.with_columns(group_key=group_key(settings.group_by))
-    alerts = alerts.with_columns(old_group_key=pl.when(pl.col("was") != pl.col("group_key")).then("was"))
+    alerts, key = alerts.with_columns(was="group_key", tenant=pl.lit(source.tenant)), group_key(settings.group_by)
+    alerts = alerts.with_columns(group_key=key, old_group_key=pl.when(pl.col("was") != key).then("was"))
     first, last = _span(batch)
     _remove(transaction, outcome.replaced, first, last, now)
     _insert(transaction, source, "low_scans", lows.select(*LOW_COLUMNS, hash_prefix=HASH_PREFIX))
@@ -187,8 +185,8 @@ def _load_batch(
 
 def _span(batch: pl.DataFrame) -> tuple[datetime, datetime]:
     """When the first and the last scan were detected."""
-    first, last = batch.select(pl.col("detected_at").min().alias("first"), last=pl.col("detected_at").max()).row(0)
-    return first, last
+    detected_at = batch["detected_at"]
+    return detected_at.min(), detected_at.max()  # type: ignore[return-value]  # moments, for a batch has rows
 
 
 def _remove(transaction: "Transaction", replaced: pl.DataFrame, first: datetime, last: datetime, now: datetime) -> None:

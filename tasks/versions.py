@@ -63,30 +63,38 @@ class Outcome(NamedTuple):
 
 
 def merge_versions(batch: pl.DataFrame, stored: pl.DataFrame, keep_low: bool, now: datetime) -> Outcome:
-    """Compare `batch` (SCAN_SCHEMA, in order of reading) with `stored` (SCAN_SCHEMA + LIFE) of the same ids."""
-    seen = pl.col("scan_id").is_in(stored["scan_id"].implode()) | pl.col("scan_id").is_duplicated()
-    mask = batch.select(seen).to_series()
-    lows, alerts = _born(batch, ~mask, keep_low, now)
-    repeated = _without_same(batch.filter(mask), stored, keep_low)
+    """Compare `batch` (SCAN_SCHEMA, in order of reading) with `stored` (SCAN_SCHEMA + LIFE) of the same ids.
+
+    What it asks of single columns, it asks without an expression: those wait for the threads that prepare other slices.
+    """
+    seen = batch["scan_id"].is_duplicated()
+    if not stored.is_empty():
+        seen |= batch["scan_id"].is_in(stored["scan_id"].implode())
+    lows, alerts = _born(batch, ~seen, keep_low, now)
+    repeated = _without_same(batch.filter(seen), stored, keep_low)
     if repeated.is_empty():  # nearly always; the comparison below costs the same for one reading and for thousands
         return _only_new(lows, alerts, len(batch))
     chains = _chains(repeated, stored, keep_low)
     rows = _latest(chains, now)
-    raised = [alerts, rows.filter("rose")]
-    is_alert, rows = rows["raised_at"].is_not_null(), rows.drop("rose")
-    new = len(lows) + len(alerts) + chains.filter(pl.col("first") & ~pl.col("is_stored")).height
-    changed = chains.filter("differs").height
+    rose, rows = rows["rose"], rows.drop("rose")
+    is_alert = rows["raised_at"].is_not_null()
+    new = len(lows) + len(alerts) + int((chains["first"] & ~chains["is_stored"]).sum())
+    changed = int(chains["differs"].sum())
     return Outcome(
         pl.concat([lows, rows.filter(~is_alert)]),
         pl.concat([alerts, rows.filter(is_alert)]),
-        rows.join(stored, on="scan_id", how="semi").select("scan_id"),
+        rows.select("scan_id").join(stored, on="scan_id", how="semi"),
         _changes(chains),
         new=new,
         changed=changed,
         duplicates=len(batch) - new - changed,
-        raised=sum(map(len, raised)),
-        high=sum(each.filter(pl.col("priority") == "high").height for each in raised),
+        raised=len(alerts) + int(rose.sum()),
+        high=_high(alerts) + int((rose & (rows["priority"] == "high")).sum()),
     )
+
+
+def _high(alerts: pl.DataFrame) -> int:
+    return int((alerts["priority"] == "high").sum())
 
 
 def _only_new(lows: pl.DataFrame, alerts: pl.DataFrame, readings: int) -> Outcome:
@@ -99,7 +107,7 @@ def _only_new(lows: pl.DataFrame, alerts: pl.DataFrame, readings: int) -> Outcom
         changed=0,
         duplicates=readings - len(lows) - len(alerts),
         raised=len(alerts),
-        high=alerts.filter(pl.col("priority") == "high").height,
+        high=_high(alerts),
     )
 
 
@@ -126,31 +134,24 @@ def _born(batch: pl.DataFrame, fresh: pl.Series, keep_low: bool, now: datetime) 
     """Scans read for the first time, once: low ones and alerts, apart from the start as each copy of a batch costs."""
     low, moment = batch["priority"] == "low", pl.lit(now, MOMENT)
     life = {"first_loaded_at": moment, "last_changed_at": moment, "raised_at": pl.lit(None, MOMENT)}
-    nothing = [pl.lit(None, LIFE[name]).alias(name) for name in LIFE if name not in life]
+    life |= {name: pl.lit(None, LIFE[name]) for name in LIFE if name not in life}
     unkept = [] if keep_low else [pl.lit(None, SCAN_SCHEMA[name]).alias(name) for name in PRIVATE]
-    lows = batch.filter(fresh & low).with_columns(*unkept, **life).with_columns(nothing)
-    alerts = batch.filter(fresh & ~low).with_columns(**life | {"raised_at": moment}).with_columns(nothing)
-    return lows, alerts
+    lows = batch.filter(fresh & low).with_columns(*unkept, **life)
+    return lows, batch.filter(fresh & ~low).with_columns(**life | {"raised_at": moment})
 
 
 def _chains(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:
     """Stored and new readings of each scan in order, as they would be kept, without older news; `differs`: changes."""
-    empty_life = [pl.lit(None, stored.schema[name]).alias(name) for name in LIFE]
-    rows = pl.concat(
-        [
-            stored.join(repeated, on="scan_id", how="semi").with_columns(is_stored=pl.lit(True)),
-            repeated.with_columns(*empty_life, is_stored=pl.lit(False)).select(*stored.columns, "is_stored"),
-        ]
-    ).sort("scan_id", "fetched_at", "place", "is_stored", descending=[False, False, False, True])
-    # Rows before the stored one in this order are older news.
-    has_stored = pl.col("is_stored").any().over("scan_id")
-    rows = rows.filter(~has_stored | pl.col("is_stored").cast(pl.UInt8).cum_max().over("scan_id").cast(pl.Boolean))
-    rows = rows.with_columns(
-        level=pl.when("is_stored", pl.col("raised_at").is_null()).then(0).otherwise(LEVEL),
-        stands=pl.when("is_stored")
-        .then(pl.col("raised_at").is_not_null() & pl.col("cleared_at").is_null())
-        .otherwise(LEVEL > 0),
-    ).with_columns(highest=pl.col("level").cum_max().over("scan_id"))
+    rows = (
+        _in_order(repeated, stored)
+        .with_columns(
+            level=pl.when("is_stored", pl.col("raised_at").is_null()).then(0).otherwise(LEVEL),
+            stands=pl.when("is_stored")
+            .then(pl.col("raised_at").is_not_null() & pl.col("cleared_at").is_null())
+            .otherwise(LEVEL > 0),
+        )
+        .with_columns(highest=pl.col("level").cum_max().over("scan_id"))
+    )
     if not keep_low:
         # Of a scan that is no alert, only what an earlier setting kept stays.
         kept = pl.when(pl.col("is_stored").first().over("scan_id")).then(pl.col(PRIVATE).first().over("scan_id"))
@@ -163,6 +164,21 @@ def _chains(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.
     earlier = [pl.col(name).ne_missing(pl.col(name).shift()) for name in compared]
     first = pl.col("scan_id").ne_missing(pl.col("scan_id").shift())
     return rows.with_columns(first=first, differs=~first & pl.any_horizontal(earlier))
+
+
+def _in_order(repeated: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """The readings and the stored rows of their scans, each scan's one after the other, without older news."""
+    empty_life = [pl.lit(None, stored.schema[name]).alias(name) for name in LIFE]
+    rows = repeated.with_columns(*empty_life, is_stored=pl.lit(False))
+    if not stored.is_empty():
+        known = stored.join(repeated, on="scan_id", how="semi").with_columns(is_stored=pl.lit(True))
+        rows = pl.concat([known, rows.select(known.columns)])
+    rows = rows.sort("scan_id", "fetched_at", "place", "is_stored", descending=[False, False, False, True])
+    if stored.is_empty():
+        return rows
+    # Rows before the stored one in this order are older news.
+    has_stored = pl.col("is_stored").any().over("scan_id")
+    return rows.filter(~has_stored | pl.col("is_stored").cast(pl.UInt8).cum_max().over("scan_id").cast(pl.Boolean))
 
 
 def _changes(chains: pl.DataFrame) -> pl.DataFrame:
