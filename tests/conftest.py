@@ -132,6 +132,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _needs_api(item.nodeid))
 
 
+def pytest_collection_finish() -> None:
+    """What was imported stays: the garbage collector need not look through it each time."""
+    gc.collect()
+    gc.freeze()
+
+
 class PrefectApart(LoadScopeScheduling):
     """By file. The first process takes files that need the Prefect API, the others take the rest.
 
@@ -160,5 +166,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Prefect
 
 
 def pytest_unconfigure() -> None:
-    """Hypothesis leaves a callback with the garbage collector, and DuckDB's types complain that they outlive Python."""
+    """DuckDB's types complain where they outlive Python: kept by the callback that Hypothesis leaves, or frozen."""
     gc.callbacks.clear()
+    gc.unfreeze()
