@@ -1,5 +1,6 @@
 """Replay: other maps over stored scans, rejects that are records by now; what is shown is what is done, once."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,22 +14,27 @@ from tasks.database import Store
 from tasks.priority import load_maps
 from tasks.remap import Reading
 from tasks.replay import WHAT, Means, apply_replay, plan_replay, replayed
-from tasks.settings import DEFAULTS
+from tasks.settings import DEFAULTS, Settings
 from tasks.stage import Again
 from tasks.triage import Decision, decide
-from tests.scans import begun, content, frame, load, reject, rows, scan, source
+from tests.scans import KEEP_ALL, begun, content, frame, load, reject, rows, scan, source
 
 BOB, CYD = "bob@contoso.example", "cyd@contoso.example"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """An alert, one that was cleared, one without a verdict, and three low scans."""
-    store = begun(tmp_path)
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that each test gets a copy of: an alert, one that was cleared, one without a verdict, three low scans."""
+    store = begun(tmp_path_factory.mktemp("loaded"))
     load(store, [[scan(0), scan(1, "unsafe"), scan(2, "timeout"), scan(3, "safe"), scan(4, "clean", recipient=BOB)]])
     load(store, [[scan(1, "safe", read=1001), scan(5, "safe", response="release", recipient=CYD)]])
     store.publish()
-    return store
+    return store.settings.home
+
+
+@pytest.fixture
+def store(loaded: Path, tmp_path: Path) -> Store:
+    return Store(Settings(home=shutil.copytree(loaded, tmp_path / "home"), **KEEP_ALL))
 
 
 def means(

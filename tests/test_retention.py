@@ -1,5 +1,6 @@
 """Retention: what is too old goes, all of it and nothing else; what was told before is what is done; it stays gone."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,16 +28,22 @@ NOTHING = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """What was loaded in March when nothing was too old, by a site that keeps the defaults now."""
-    old = begun(tmp_path, keep_low="full")
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What was loaded in March when nothing was too old: each test gets a copy of it."""
+    old = begun(tmp_path_factory.mktemp("loaded"), keep_low="full")
     group = [scan(0), scan(1, "unsafe", recipient=BOB)]
     other = scan(500, "unsafe", file_sha256="cd" * 32)
     load(old, [[*group, scan(2, "safe", recipient=BOB), scan(24 * 150, "safe"), other]])
     load(old, [], rejects=[reject("1"), reject("2", read=24 * 190)])
     old.publish()
-    return Store(Settings(home=tmp_path))
+    return old.settings.home
+
+
+@pytest.fixture
+def store(loaded: Path, tmp_path: Path) -> Store:
+    """The store of a site that keeps the defaults now."""
+    return Store(Settings(home=shutil.copytree(loaded, tmp_path / "home")))
 
 
 def days(count: float) -> datetime:
