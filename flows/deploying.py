@@ -1,11 +1,14 @@
 """What prefect.yaml declares, put on the server in use by Prefect itself: work pools, deployments, triggers."""
 
 import os
+import shlex
 import subprocess
 import sys
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import yaml
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
@@ -22,8 +25,12 @@ FILE = CHECKOUT / "prefect.yaml"
 
 def declared() -> list[dict[str, Any]]:
     """The deployments of prefect.yaml."""
-    found: list[dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
+    found: list[dict[str, Any]] = _file()["deployments"]
     return found
+
+
+def _file() -> dict[str, Any]:
+    return dict(yaml.safe_load(FILE.read_text(encoding="utf-8")))
 
 
 def pools() -> list[str]:
@@ -45,20 +52,44 @@ def deploy(*, told: bool | None = None) -> None:
     Raises NotDeployed.
     """
     with prefect_client() as client:
-        before = triggers.switches(client, declared())
         for pool in pools():
-            try:
-                client.read_work_pool(pool)
-            except ObjectNotFound:
-                template = ProcessWorker.get_default_base_job_template()
-                client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
-    call = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(FILE)]
+            _made(client, pool)
+        deployments = triggers.switched(declared(), triggers.switches(client, declared()), told)
+    if "pull" not in _file():  # by which a site says where others have the checkout, and so its interpreter
+        processes = process_pools()
+        deployments = [_at_once(each) if each["work_pool"]["name"] in processes else each for each in deployments]
+    with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        yaml.safe_dump(_file() | {"deployments": deployments}, file)
+        file.flush()
+        _prefect("deploy", "--all", "--prefect-file", file.name)
+
+
+def _made(client: SyncPrefectClient, pool: str) -> None:
+    """Make a work pool that is missing."""
+    try:
+        client.read_work_pool(pool)
+    except ObjectNotFound:
+        template = ProcessWorker.get_default_base_job_template()
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
+
+
+def _at_once(deployment: dict[str, Any]) -> dict[str, Any]:
+    """With a command to begin its runs by: for want of one, Prefect has a process before it that may fetch code.
+
+    That one takes as long to load as the run itself, and what is cancelled waits for yet another one.
+    """
+    given = deployment["work_pool"].get("job_variables", {})
+    command = shlex.join([sys.executable, "-m", "prefect.engine"])
+    return deployment | {"work_pool": deployment["work_pool"] | {"job_variables": {"command": command} | given}}
+
+
+def _prefect(*arguments: str) -> None:
+    """Have a command of Prefect's done for the server in use. Raises NotDeployed."""
+    call = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
     api = {"PREFECT_API_URL": str(get_current_settings().api.url)}
     done = subprocess.run(  # noqa: S603 - our own interpreter, nothing typed by anybody
         call, cwd=CHECKOUT, env=os.environ | api, capture_output=True, text=True, check=False
     )
-    with prefect_client() as client:  # also after a failure, which may have come when they were made anew already
-        triggers.switch(client, declared(), before, told)
     if done.returncode:
         says = (done.stderr or done.stdout).strip().splitlines()
         raise NotDeployed(f"`prefect deploy --all` failed on {asked_where()}: {plain(says[-1] if says else '?')}")

@@ -1,15 +1,14 @@
 """Switches of the automations that prefect.yaml declares as triggers: Prefect makes them anew at every deploy.
 
 What a person has switched off stays off. While nobody is to be told of anything they are off, too, so that no run
-begins only to skip; they wear a tag then, to be told from those that a person has switched off.
+begins only to skip; their description says so then, which tells them from those that a person has switched off.
 """
 
 from typing import Any, NamedTuple
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.events.schemas.automations import Automation, AutomationCore
 
-WAITS = "waits for ATTACHMENT_ALERTS_NOTIFY"
+WAITS = "Waits for ATTACHMENT_ALERTS_NOTIFY."
 
 
 class Switch(NamedTuple):
@@ -22,18 +21,22 @@ class Switch(NamedTuple):
 
 def switches(client: SyncPrefectClient, declared: list[dict[str, Any]]) -> dict[str, Switch]:
     """As they are now, by name."""
-    return {each.name: Switch(each.enabled, WAITS in each.tags) for each in _automations(client, declared)}
+    names = [trigger["name"] for each in declared for trigger in each.get("triggers", [])]
+    found = [each for name in names for each in client.read_automations_by_name(name)]
+    return {each.name: Switch(each.enabled, each.description.endswith(WAITS)) for each in found}
 
 
-def switch(
-    client: SyncPrefectClient, declared: list[dict[str, Any]], before: dict[str, Switch], told: bool | None
-) -> None:
-    """Switch them as they were before; on or off where that follows from whether anybody is told (None: unknown)."""
-    for each in _automations(client, declared):
-        on, waits = wanted(before.get(each.name, Switch()), told)
-        if (on, waits) != (each.enabled, WAITS in each.tags):
-            each.enabled, each.tags = on, [WAITS] if waits else []
-            client.update_automation(each.id, AutomationCore(**each.model_dump(exclude={"id", "owner_resource"})))
+def switched(declared: list[dict[str, Any]], before: dict[str, Switch], told: bool | None) -> list[dict[str, Any]]:
+    """The same deployments; their triggers are switched as they were before, or as `told` asks for (None: unknown).
+
+    They are so from the moment they are made: nothing is to be put right after a deploy, which may be cut off.
+    """
+
+    def anew(trigger: dict[str, Any]) -> dict[str, Any]:
+        on, waits = wanted(before.get(trigger["name"], Switch()), told)
+        return trigger | {"enabled": on, "description": f"{trigger['description']}{f' {WAITS}' if waits else ''}"}
+
+    return [each | {"triggers": [anew(trigger) for trigger in each.get("triggers", [])]} for each in declared]
 
 
 def wanted(before: Switch, told: bool | None) -> Switch:
@@ -41,8 +44,3 @@ def wanted(before: Switch, told: bool | None) -> Switch:
     if told is None or before.on == before.waits:
         return before
     return Switch(on=told, waits=not told)
-
-
-def _automations(client: SyncPrefectClient, declared: list[dict[str, Any]]) -> list[Automation]:
-    names = [trigger["name"] for each in declared for trigger in each.get("triggers", [])]
-    return [each for name in names for each in client.read_automations_by_name(name)]

@@ -15,7 +15,7 @@ from prefect.settings.models.server.services import ServerServicesDBVacuumSettin
 from flows import leash, own_prefect, prefect_settings, run_lines
 from flows.children import Child
 from flows.own_server import free_port
-from flows.triggers import Switch, wanted
+from flows.triggers import WAITS, Switch, switched, wanted
 from tasks.errors import OperatorError
 
 
@@ -62,6 +62,10 @@ def test_triggers_are_off_while_nobody_is_told_and_a_persons_switch_stays() -> N
     assert [wanted(waiting, told) for told in (True, False, None)] == [new, waiting, waiting]
     for person in (by_person, in_spite_of_all):
         assert [wanted(person, told) for told in (True, False, None)] == [person] * 3
+    declared = [{"name": "notify", "triggers": [{"name": name, "description": "A change."} for name in "abc"]}]
+    made = switched(declared, {"a": new, "b": waiting, "c": by_person}, told=None)[0]["triggers"]
+    assert [each["enabled"] for each in made] == [True, False, False]
+    assert [each["description"] for each in made] == ["A change.", f"A change. {WAITS}", "A change."]
 
 
 def test_the_leash_ends_a_command_with_whoever_started_it(tmp_path: Path) -> None:

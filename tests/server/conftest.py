@@ -1,25 +1,48 @@
 import shutil
-import subprocess
-import sys
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows import deploying
 from tests.server import running
+
+LONGEST_FIRST = ("test_end_to_end.py", "test_ui.py", "test_serve.py", "test_notify.py", "test_schedule.py")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest begin first, so that two processes end at about the same time."""
+    longest = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: longest.get(item.path.name, len(longest)))
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prefect's database as a server makes it at its first start, which takes longer than all the rest of a start."""
-    folder = tmp_path_factory.mktemp("migrated")
-    call = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
-    subprocess.run(call, env=running.own_environment(folder), check=True, capture_output=True)
-    return folder / "prefect" / "prefect.db"
+def deployed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Prefect's database once prefect.yaml is deployed: made once, by the first process that needs it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "deployed"
+    with FileLock(f"{folder}.lock"):
+        database = folder / "prefect.db"
+        if not database.exists():
+            _deploy(folder, database)
+    return database
+
+
+def _deploy(folder: Path, database: Path) -> None:
+    folder.mkdir()
+    with running.api(running.own_environment(folder)) as url, temporary_settings({PREFECT_API_URL: url}):
+        deploying.deploy()
+    with closing(sqlite3.connect(folder / "prefect" / "prefect.db")) as made:
+        made.execute("VACUUM INTO ?", [str(database)])  # also what is still in its log
 
 
 @pytest.fixture
-def home(tmp_path: Path, migrated: Path) -> Path:
-    """A site's folder, whose server need not make its tables."""
+def home(tmp_path: Path, deployed: Path) -> Path:
+    """A site's folder, whose server has its tables and knows what prefect.yaml declares."""
     (tmp_path / "prefect").mkdir()
-    shutil.copyfile(migrated, tmp_path / "prefect" / migrated.name)
+    shutil.copyfile(deployed, tmp_path / "prefect" / deployed.name)
     return tmp_path

@@ -27,13 +27,14 @@ from prefect.events.schemas.automations import Automation, AutomationCore, Event
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows import deploying
 from flows.own_server import free_port
 from tasks.database import Store
 from tasks.outbox import PREFIX
 from tasks.settings import CHECKOUT, Settings
 from tests.server import running
 from tests.server.running import Found
+
+AT_ONCE = {"PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false"}  # forms of all products there are: seconds, for nobody
 
 
 class Machine:
@@ -42,7 +43,7 @@ class Machine:
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
         self.store = Store(Settings(home=home))
         self.port, self._boots = free_port(), 0
-        self.environment = running.own_environment(home) | settings
+        self.environment = running.own_environment(home) | AT_ONCE | settings
         self.environment["PREFECT_API_URL"] = self.url = f"http://127.0.0.1:{self.port}/api"
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)
@@ -64,13 +65,11 @@ class Machine:
             pass
 
     def boots(self) -> None:
-        """Start the server and, once it answers, a worker; the first time deploy what prefect.yaml declares."""
+        """Start the server and, once it answers, a worker."""
         self._boots += 1
         call = ["-m", "prefect", "server", "start", "--port", str(self.port)]
         self.server = self._start(f"server-{self._boots}", call)
         running.wait_for(lambda: running.answers(self.url), self.server)
-        if self._boots == 1:
-            deploying.deploy()
         self.worker = self._start(
             f"worker-{self._boots}", ["-m", "prefect", "worker", "start", "-p", "attachment-alerts"]
         )

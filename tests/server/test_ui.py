@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.server, pytest.mark.browser]
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 START, END = TODAY - timedelta(days=12), TODAY - timedelta(days=9)
 PER_DAY = 60
+WITH_PAGES = {"PREFECT_UI_ENABLED": "true", "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "true"}
 
 
 def test_from_an_empty_server_to_a_backfill(
@@ -25,7 +26,7 @@ def test_from_an_empty_server_to_a_backfill(
     assert pytestconfig.cache
     pictures = pytestconfig.cache.mkdir("pictures")
     world = World(seed=7, per_day=PER_DAY, start=TODAY - timedelta(days=30))
-    with serve(Simulator(world)) as service, Machine(home, monkeypatch, PREFECT_UI_ENABLED="true") as machine:
+    with serve(Simulator(world)) as service, Machine(home, monkeypatch, **WITH_PAGES) as machine:
         machine.boots()
         assert machine.command("connectors", "apply") == []  # the server knows the forms now
         with at_the_ui(machine.url.removesuffix("/api"), pictures) as person:
