@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """Prefect's database once prefect.yaml is deployed: made once, by the first process that needs it."""
+    """Prefect's database once prefect.yaml is deployed and nobody is to be told: made by whoever needs it first."""
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "deployed"
     with FileLock(f"{folder}.lock"):
@@ -35,7 +35,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 def _deploy(folder: Path, database: Path) -> None:
     folder.mkdir()
     with running.api(running.own_environment(folder)) as url, temporary_settings({PREFECT_API_URL: url}):
-        deploying.deploy()
+        deploying.deploy(told=False)
     with closing(sqlite3.connect(folder / "prefect" / "prefect.db")) as made:
         made.execute("VACUUM INTO ?", [str(database)])  # also what is still in its log
 

@@ -42,8 +42,7 @@ class Person:
         self.page, self._pictures = page, pictures
 
     def opens(self, *names: str) -> None:
-        """Follow links and buttons from the start page on."""
-        self.page.goto("/")
+        """Follow links and buttons, from the menu that is on every page on."""
         for name in names:
             self.presses(name)
 
@@ -69,7 +68,9 @@ class Person:
 
     def chooses(self, label: str, value: str) -> None:
         self._clicks(self._field(label), self.page.get_by_role("option", name=value, exact=True))
-        self.page.get_by_role("option", name=value, exact=True).click()
+        option = self.page.get_by_role("option", name=value, exact=True)
+        option.click()
+        option.wait_for(state="hidden")
 
     def fills_or_chooses(self, label: str, value: str) -> None:
         """A list of what is there already, or a text field as long as nothing is."""
@@ -126,7 +127,7 @@ class Person:
         """Prefect's pages now and then let the first click pass, while something else closes; a person clicks again."""
         button.click()
         with suppress(TimeoutError):
-            until.wait_for(timeout=15_000)
+            until.wait_for(timeout=6_000)
         if not until.is_visible():
             button.click()
             until.wait_for()

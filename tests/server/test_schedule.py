@@ -56,7 +56,8 @@ def everything_is_deployed_and_a_switch_stays_as_it_is(machine: Machine) -> None
     assert {each.name for each in machine.client.read_deployments()} == {each["name"] for each in declared} | {"acme"}
     machine.switch("connectors-apply/connectors-apply", on=False)
     of_groups, of_connectors = (machine.automation(f"attachment-alerts, {kind}") for kind in ("groups", "connectors"))
-    machine.client.pause_automation(of_groups.id)
+    assert not of_groups.enabled
+    machine.client.resume_automation(of_connectors.id)
     deploying.deploy()
     again = machine.deployment("connectors-apply/connectors-apply")
     assert [schedule.active for schedule in again.schedules] == [False]

@@ -31,8 +31,9 @@ PASSWORD = "somebody:lets-me-in"
 
 @pytest.fixture
 def service() -> Iterator[Running]:
-    """Enough records that a backfill of a month is not over in a moment."""
-    with serve(Simulator(World(seed=7, per_day=10_000, start=NOW - timedelta(days=30)))) as started:
+    """So slow that a backfill of a month is not over before all that is done meanwhile."""
+    with serve(Simulator(World(seed=7, per_day=600, start=NOW - timedelta(days=30)))) as started:
+        started.simulator.faults.inject("slow", times=None, seconds=1.0)
         yield started
 
 
@@ -41,6 +42,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     port = free_port()
     return running.own_environment(tmp_path) | {
         "PREFECT_SERVER_API_PORT": str(port), "PREFECT_UI_ENABLED": "true", "PYTHONUNBUFFERED": "1",
+        "ATTACHMENT_ALERTS_FETCH_CONCURRENCY": "1",
         "PREFECT_SERVER_API_HOST": "0.0.0.0", "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,  # noqa: S104
     }  # fmt: skip
 
@@ -102,11 +104,11 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
             off = triggers.Switch(on=False, waits=True)  # nobody is to be told of anything
             assert set(triggers.switches(client, deploying.declared()).values()) == {off}
             save(service)
-            assert "polled every 5 min" in said(process, environment, "mimecast/acme made")
-            poll(client)
-            assert "Completed" in said(process, environment, "acme poll")
             cut = backfill(client)
+            assert "polled every 5 min" in said(process, environment, "mimecast/acme made")
             running.wait_for(lambda: slices(store) >= 1, process)
+            poll(client)
+            assert "Completed" in said(process, environment, "acme poll")  # the backfill has given way
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=90) == 0  # systemd's patience in the README's unit
         assert gone(port)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+from prefect.client.schemas.objects import FlowRun
 
 from tasks.connectors import load_connector
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
+from tasks.settings import CHECKOUT
 from tests.server.machine import Machine
 from tests.server.person import Person, at_the_ui
 
@@ -40,7 +42,9 @@ def test_from_an_empty_server_to_a_backfill(
             polling_is_switched_off(person)
             assert [schedule.active for schedule in machine.deployment("mimecast/acme").schedules] == [False]
             machine.wait_for(lambda: not machine.at_work())  # one that was due a moment ago
+            imported = machine.start("directory-import/directory-import", paths=exports(home))
             news_is_fetched(person)
+            files_are_listed(person, machine.ended(imported))
             polled = machine.stored("SELECT count(DISTINCT flow_run_id) FROM windows WHERE trigger = 'poll'")
             assert polled == [(2,)]
             past_is_fetched(person)
@@ -99,6 +103,22 @@ def news_is_fetched(person: Person) -> None:
         person.page.get_by_role("tab", name="Artifacts").click()
         person.sees("What this poll of acme did")
         person.takes_a_picture(f"polled-{deployment}")
+
+
+def exports(home: Path) -> list[str]:
+    """Two of the demo's, and a file that is none."""
+    note = home / "note.csv"
+    note.write_text("Ask the administrator for the export.\n", encoding="utf-8")
+    return [str(CHECKOUT / "data" / "demo" / name) for name in ("entra-users.csv", "intune-devices.csv")] + [str(note)]
+
+
+def files_are_listed(person: Person, run: FlowRun) -> None:
+    assert run.state_name == "Failed"
+    person.page.goto(f"/v2/runs/flow-run/{run.id}")
+    person.page.get_by_role("tab", name="Artifacts").click()
+    person.page.get_by_text("3 files: 1 refused, 2 imported").click()
+    person.sees("refused because")
+    person.takes_a_picture("imported-files", whole=True)
 
 
 def past_is_fetched(person: Person) -> None:
