@@ -26,15 +26,19 @@ def show(files: list[dict[str, Any]]) -> None:
 
 
 def rows(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of a table artifact. One UI shows its cells as plain text, the other one as Markdown."""
+    """Rows of a table artifact. One UI shows its cells as plain text, the other one as Markdown.
+
+    What somebody has to do something about comes first: the page has room for four columns, the others are scrolled to.
+    """
     ordered = sorted(files, key=lambda each: STATES.index(each["state"]))
+    any_refused = any(each["refusal"] for each in files)
     return [
         {
             "file": code(each["file"], 200),
-            "kind": each["family"] or DASH,
             "state": each["state"],
+            **({"refused because": _said([each["refusal"]] if each["refusal"] else [])} if any_refused else {}),
+            "kind": each["family"] or DASH,
             **{count: each[count] for count in ("people", "devices", "addresses", "rejected")},
-            "refused because": _said([each["refusal"]] if each["refusal"] else []),
             "rejected because": _said(each["reasons"]),
             "warnings": _said(each["warnings"]),
         }
