@@ -17,7 +17,12 @@ from uuid import UUID
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    DeploymentFilterName,
+    FlowRunFilter,
+)
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import IntervalSchedule
@@ -145,10 +150,10 @@ class Machine:
 
     def runs(self, deployment: str) -> list[FlowRun]:
         """Runs of a deployment, the latest first; without those that are still to come."""
-        of_it = DeploymentFilter(id=DeploymentFilterId(any_=[self.deployment(deployment).id]))
+        of_it = DeploymentFilter(name=DeploymentFilterName(any_=[deployment.rpartition("/")[2]]))
         begun = FlowRunFilter.model_validate({"start_time": {"is_null_": False}})
         return self.client.read_flow_runs(
-            deployment_filter=of_it, flow_run_filter=begun, sort=FlowRunSort.START_TIME_DESC, limit=200
+            deployment_filter=of_it, flow_run_filter=begun, sort=FlowRunSort.START_TIME_DESC, limit=20
         )
 
     def switch(self, deployment: str, *, on: bool) -> None:

@@ -105,7 +105,7 @@ def wait_for(find: Callable[[], Found | None], *processes: Process) -> Found:
     while not (found := find()):
         assert [process.poll() for process in processes] == [None] * len(processes)
         assert time.monotonic() < until
-        time.sleep(0.25)
+        time.sleep(0.5)  # each look costs the server as much as a run's own requests
     return found
 
 
