@@ -67,7 +67,7 @@ class Person:
         self._field(label).fill(value)
 
     def chooses(self, label: str, value: str) -> None:
-        self._clicks(self._field(label), self.page.get_by_role("option", name=value, exact=True))
+        self.clicks(self._field(label), self.page.get_by_role("option", name=value, exact=True))
         option = self.page.get_by_role("option", name=value, exact=True)
         option.click()
         option.wait_for(state="hidden")
@@ -81,13 +81,26 @@ class Person:
         else:
             self.chooses(label, value)
 
+    def clicks(self, button: Locator, until: Locator) -> None:
+        """A person clicks again where nothing happens.
+
+        Prefect's pages now and then let the first click pass, while something else closes; and on SQLite its server
+        now and then refuses a change (503), which they do not tell.
+        """
+        button.click()
+        with suppress(TimeoutError):
+            until.wait_for(timeout=6_000)
+        if not until.is_visible():
+            button.click()
+            until.wait_for()
+
     def switches(self, label: str) -> None:
         self._field(label).click()
 
     def picks(self, label: str, day: date) -> None:
         """The beginning of a day, in the calendar that opens at a field of time."""
         calendar = self.page.get_by_role("dialog").last
-        self._clicks(self._field(label), calendar)
+        self.clicks(self._field(label), calendar)
         calendar.get_by_label("Choose the Year").select_option(str(day.year))
         calendar.get_by_label("Choose the Month").select_option(str(day.month - 1))
         calendar.get_by_role("button", name=re.compile(rf"{day:%A, %B} {day.day}\D\D, {day.year}")).click()
@@ -103,7 +116,7 @@ class Person:
         link = (
             self.page.get_by_role("button", name="View run").or_(self.page.get_by_role("link", name="View run")).first
         )
-        self._clicks(button, link)
+        self.clicks(button, link)
         link.click()
         self.page.get_by_role("tab", name="Job Variables").wait_for()  # the run's page; its address comes earlier
 
@@ -122,15 +135,6 @@ class Person:
         self.page.set_viewport_size({"width": WIDTH, "height": min(int(self.page.evaluate(length)) + 1, 4000)})
         self.page.screenshot(path=self._pictures / f"{name}.png", animations="disabled")
         self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
-
-    def _clicks(self, button: Locator, until: Locator) -> None:
-        """Prefect's pages now and then let the first click pass, while something else closes; a person clicks again."""
-        button.click()
-        with suppress(TimeoutError):
-            until.wait_for(timeout=6_000)
-        if not until.is_visible():
-            button.click()
-            until.wait_for()
 
     def _field(self, label: str) -> Locator:
         return self.page.get_by_label(re.compile(rf"^(Select )?{re.escape(label)}( \(Optional\))?$")).first
