@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from unittest import mock
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -22,6 +22,8 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import ArtifactSort
+from prefect.events import Event
+from prefect.events.clients import EventsClient
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
@@ -37,7 +39,6 @@ from tasks.mimecast.simulator.rows import Row, epoch
 from tests.flows.conftest import MakeSite
 from tests.flows.site import change, differences, hours, noon, same, scan
 from tests.flows.test_run_page import artifacts, row, text
-from tests.server import running
 
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 
@@ -234,8 +235,22 @@ def everything_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
             logger.removeHandler(caplog.handler)
 
 
-def told_to_prefect(client: SyncPrefectClient, states: list[State[Any]]) -> str:
-    """All that Prefect keeps of these runs, as text."""
+@contextmanager
+def events_of_tasks() -> Iterator[list[Event]]:
+    """What Prefect is told of tasks, as it leaves this process."""
+    told: list[Event] = []
+    emit = EventsClient.emit
+
+    async def noted(client: EventsClient, event: Event) -> None:
+        told.extend([event] if event.event.startswith("prefect.task-run.") else [])
+        await emit(client, event)
+
+    with mock.patch.object(EventsClient, "emit", noted):
+        yield told
+
+
+def told_to_prefect(client: SyncPrefectClient, states: list[State[Any]], events: list[Event]) -> str:
+    """All that Prefect is told of these runs, as text."""
     ids = [state.state_details.flow_run_id for state in states if state.state_details.flow_run_id]
     runs = FlowRunFilter(id=FlowRunFilterId(any_=ids))
     found: list[Any] = client.read_flow_runs(flow_run_filter=runs)
@@ -245,25 +260,11 @@ def told_to_prefect(client: SyncPrefectClient, states: list[State[Any]]) -> str:
     logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=ids)))
     assert logs
     found += logs
-    return "\n".join([*(each.model_dump_json() for each in found), told_of_tasks(client, ids), *map(repr, states)])
-
-
-def told_of_tasks(client: SyncPrefectClient, run_ids: list[UUID]) -> str:
-    """The events of the tasks of these runs, of which each has some."""
     EventsWorker.drain_all()
-    of_runs = {"related": {"id": [f"prefect.flow-run.{each}" for each in run_ids]}}
-    asked = {"filter": {"event": {"prefix": ["prefect.task-run."]}, **of_runs}}
-
-    def found() -> str | None:
-        page = client.request("POST", "/events/filter", json=asked)
-        texts = [page.text]
-        while following := page.json()["next_page"]:
-            page = client.request("GET", following)  # type: ignore[arg-type]
-            texts.append(page.text)
-        text = "\n".join(texts)
-        return text if all(f"prefect.flow-run.{each}" in text for each in run_ids) else None
-
-    return running.wait_for(found)
+    found += events
+    text = "\n".join([*(each.model_dump_json() for each in found), *map(repr, states)])
+    assert {f"prefect.flow-run.{each}" for each in ids} <= {related.id for event in events for related in event.related}
+    return text
 
 
 @pytest.mark.parametrize("generation", [1, 2])
@@ -277,7 +278,11 @@ def test_no_secret_is_told_to_anybody(
     last = list(keys)[-1]
     states = []
     caplog.set_level(logging.DEBUG)
-    with everything_logged(caplog), temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: True}):
+    with (
+        everything_logged(caplog),
+        events_of_tasks() as events,
+        temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: True}),
+    ):
         states.append(site.poll())
         for fault in ("500", "cut", "html-200", "403"):
             site.faults.inject(fault, times=None)
@@ -288,7 +293,7 @@ def test_no_secret_is_told_to_anybody(
     secrets |= set(site.simulator._tokens._tokens)  # the access tokens that were issued
     assert [state.is_failed() for state in states] == [False, *[True] * 5]
     with get_client(sync_client=True) as client:
-        prefect = told_to_prefect(client, states)
+        prefect = told_to_prefect(client, states, events)
     tables = "\n".join(frame.write_json() for frame in site.tables().values())
     tables += "\n".join(map(repr, site.query("SELECT * FROM windows") + site.query("SELECT * FROM connector_health")))
     told = {"log": caplog.text, "Prefect": prefect, "tables": tables, "terminal": "".join(capfd.readouterr())}

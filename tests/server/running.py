@@ -33,14 +33,13 @@ PATIENCE = 240.0  # seconds, on a machine that is busy with other things
 def api(environment: dict[str, str]) -> Iterator[str]:
     """A Prefect API on a free port as a flow test needs it, by its address: no pages, schedules or automations.
 
-    What runs tell of their tasks is kept as events, not as rows of its own, which would be half of all its work.
+    What runs tell of their tasks it takes and does not keep, which would be more than half of all its work.
     """
     port = free_port()
     call = ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--port", str(port)]
     services = {"SCHEDULER", "LATE_RUNS", "FOREMAN", "TRIGGERS", "CANCELLATION_CLEANUP", "PAUSE_EXPIRATIONS"}
-    services |= {"TASK_RUN_RECORDER", "REPOSSESSOR", "CLEANUP_RECONCILER", "DB_VACUUM"}
+    services |= {"TASK_RUN_RECORDER", "EVENT_PERSISTER", "REPOSSESSOR", "CLEANUP_RECONCILER", "DB_VACUUM"}
     off = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in services}
-    off["PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL"] = "1"
     off["PREFECT_SERVER_REGISTER_BLOCKS_ON_START"] = "false"  # those of all products there are: seconds, for nobody
     with started("api", [*call, "--log-level", "error"], environment | off) as process:
         url = f"http://127.0.0.1:{port}/api"
