@@ -30,11 +30,12 @@ def offer(connectors: dict[str, Connector], unusable: Collection[str] = ()) -> N
     offered = _names_by_flow(connectors, unusable)
     with prefect_client() as client:
         deployments = deployments_of(client, *offered)
-        names = {flow.id: offered[flow.name] for flow in client.read_flows(flow_filter=_called(*offered))}
+        of_flow = {flow.id: offered[flow.name] for flow in client.read_flows(flow_filter=_called(*offered))}
         for deployment in deployments:
-            if deployment.parameters.get("connector"):
+            names = of_flow.get(deployment.flow_id)  # None: removed since
+            if names is None or deployment.parameters.get("connector"):
                 continue
-            schema = with_choices(deployment.parameter_openapi_schema or {}, names[deployment.flow_id])
+            schema = with_choices(deployment.parameter_openapi_schema or {}, names)
             if schema != deployment.parameter_openapi_schema or deployment.enforce_parameter_schema:
                 change = DeploymentUpdate(parameter_openapi_schema=schema, enforce_parameter_schema=False)
                 client.update_deployment(deployment.id, change)

@@ -17,8 +17,8 @@ LONGEST_FIRST = ("test_end_to_end.py", "test_ui.py", "test_serve.py", "test_noti
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take longest begin first, so that two processes end at about the same time."""
-    longest = {name: place for place, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: longest.get(item.path.name, len(longest)))
+    longest = {Path(__file__).with_name(name): place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: longest.get(item.path, len(longest)))
 
 
 @pytest.fixture(autouse=True)
