@@ -28,7 +28,7 @@ CHANGED = """
 BECAME = """
     CREATE OR REPLACE TEMP TABLE became AS
     SELECT tenant, file_sha256, ('0x' || left(file_sha256, 8))::UINTEGER AS hash_prefix
-    FROM changed WHERE before IS NULL
+    FROM began
 """
 # The prefixes are scanned first, being a fraction of the hashes' size: most hashes that turn dangerous are in no scan.
 EXPOSE = """
@@ -90,7 +90,7 @@ def update_exposures(transaction: "Transaction", touched: pl.DataFrame, exposed:
     counted = pl.concat([touched, exposed.select("tenant", "file_sha256")]).unique()
     if counted.is_empty():
         return 0
-    found = _judge(transaction, touched) if not touched.is_empty() else 0
+    found = _mark_dangerous(transaction, touched) if not touched.is_empty() else 0
     counted = transaction.frame(COUNTED, counted=counted)
     if not counted.is_empty():
         notices.remember_hashes(transaction, counted)
@@ -98,21 +98,22 @@ def update_exposures(transaction: "Transaction", touched: pl.DataFrame, exposed:
     return found
 
 
-def _judge(transaction: "Transaction", touched: pl.DataFrame) -> int:
+def _mark_dangerous(transaction: "Transaction", touched: pl.DataFrame) -> int:
     """Say which of these hashes are dangerous, and who is exposed by them; how many those are that were not so before.
 
     An alert that the allow-list hides makes nothing dangerous.
     """
     changed = transaction.frame(CHANGED, touched=touched)
-    known, ended = changed.drop_nulls("before"), changed.filter(pl.col("now").is_null())
+    began, ended = (changed.filter(pl.col(name).is_null()) for name in ("before", "now"))
+    were, are = changed.drop_nulls("before"), changed.drop_nulls("now")
     found = 0
-    if len(known) < len(changed):
-        transaction.run(BECAME, changed=changed)
+    if not began.is_empty():
+        transaction.run(BECAME, began=began)
         found = int(transaction.rows(EXPOSE)[0][0])
-    if not known.is_empty():
-        transaction.run(FORGET.format("dangerous_hashes"), gone=known)
+    if not were.is_empty():
+        transaction.run(FORGET.format("dangerous_hashes"), gone=were)
     if not ended.is_empty():
         transaction.run(FORGET.format("exposed_scans"), gone=ended)
-    if len(ended) < len(changed):
-        transaction.run(DANGEROUS, found=changed.drop_nulls("now"))
+    if not are.is_empty():
+        transaction.run(DANGEROUS, found=are)
     return found

@@ -49,7 +49,7 @@ DANGEROUS = f"""
 """
 # What an earlier step of this transaction has touched is no longer as it was before.
 UNTOUCHED = f"""
-    EXCEPT (
+    ({DANGEROUS}) EXCEPT (
         SELECT tenant, alike FROM known_before
         UNION ALL SELECT g.tenant, {ALIKE} FROM internal.groups g SEMI JOIN groups_before USING (group_id)
     )
@@ -132,7 +132,7 @@ def remember_known(
     """
     if not transaction.rows(ANY_DANGEROUS):
         return
-    sql = DANGEROUS + UNTOUCHED if transaction.remembers else DANGEROUS
+    sql = UNTOUCHED if transaction.remembers else DANGEROUS
     dangerous = transaction.frame(sql, touched=touched.alias("alike").to_frame())
     if not dangerous.is_empty():
         _begin(transaction)

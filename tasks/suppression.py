@@ -24,7 +24,7 @@ ALERTS = """
     SELECT
         replace(scan_id::VARCHAR, '-', '') AS alert_id, tenant, file_sha256, sender, domain_of(sender) AS sender_domain,
         replace(group_id::VARCHAR, '-', '') AS group_id, detected_at
-    FROM internal.judged
+    FROM internal.alerts_with_entries
 """
 ENTRIES = "SELECT entry_id::VARCHAR AS entry_id, tenant, kind, value, created_at FROM internal.allow_list"
 

@@ -10,7 +10,7 @@ FROM (
     LEFT JOIN (
         SELECT e.* FROM exposed e
         ANTI JOIN (
-            SELECT tenant, file_sha256, recipient FROM internal.judged
+            SELECT tenant, file_sha256, recipient FROM internal.alerts_with_entries
             WHERE shown AND file_sha256 IN (SELECT file_sha256 FROM exposed)
         ) a USING (tenant, file_sha256, recipient)
     ) e USING (tenant, file_sha256)

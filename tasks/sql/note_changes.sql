@@ -1,5 +1,6 @@
 -- What this transaction did to the groups in groups_before that somebody may have to be told. A present group is
 -- compared with all those that it was before: one that took another in has not become what the other was already.
+-- The rest of this file is only for a `present` that holds some; $first and $last are told from it.
 CREATE OR REPLACE TEMP TABLE present AS
 WITH was AS (
     SELECT
@@ -40,7 +41,7 @@ WITH changed AS (
     SELECT
         a.group_id, a.scan_id, a.raised_at, a.disposition, p.tenant, p.alike, p.since, p.dangerous_released_count,
         p.last_detected_at
-    FROM internal.judged a JOIN present p USING (group_id)
+    FROM internal.alerts_with_entries a JOIN present p USING (group_id)
     WHERE a.shown AND p.since <= $now
         AND a.detected_at BETWEEN $first AND $last
 ),
@@ -61,7 +62,7 @@ exposed AS (
     SELECT DISTINCT u.group_id
     FROM unknown u
     ANTI JOIN (
-        SELECT tenant, file_sha256, recipient FROM internal.judged
+        SELECT tenant, file_sha256, recipient FROM internal.alerts_with_entries
         WHERE shown AND file_sha256 IN (SELECT file_sha256 FROM unknown)
     ) a USING (tenant, file_sha256, recipient)
 ),

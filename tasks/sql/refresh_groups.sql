@@ -7,7 +7,7 @@ WITH members AS (
     SELECT
         group_id, group_key, tenant, scan_id, detected_at, priority, priority_rank, sub_classification, dangerous,
         disposition, file_sha256, file_type, file_name, recipient, first_loaded_at, cleared_at, shown
-    FROM internal.judged
+    FROM internal.alerts_with_entries
     WHERE detected_at BETWEEN $first AND $last AND group_id IN (SELECT group_id::UUID FROM affected)
 ),
 names AS (

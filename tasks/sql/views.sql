@@ -33,7 +33,7 @@ LEFT JOIN internal.recipients r
     AND (r.valid_to IS NULL OR detected_at < r.valid_to);
 
 -- Every alert with the entry of the allow-list that hides it.
-CREATE OR REPLACE VIEW internal.judged AS
+CREATE OR REPLACE VIEW internal.alerts_with_entries AS
 SELECT a.*, h.alert_id IS NULL AS shown, h.entry_id
 FROM internal.alert_scans a LEFT JOIN internal.suppressed h ON a.scan_id = h.alert_id AND h.ended_at IS NULL;
 
@@ -44,7 +44,7 @@ SELECT
     CASE WHEN d.alert_id IS NULL OR a.priority_rank < d.priority_rank THEN 'new' ELSE d.status END AS status,
     CASE WHEN a.priority_rank >= d.priority_rank THEN d.close_reason END AS close_reason, d.assignee,
     coalesce(a.priority_rank < d.priority_rank, false) AS risen
-FROM internal.judged a LEFT JOIN internal.decisions d ON a.scan_id = d.alert_id;
+FROM internal.alerts_with_entries a LEFT JOIN internal.decisions d ON a.scan_id = d.alert_id;
 
 CREATE OR REPLACE VIEW internal.all_alerts AS
 SELECT
@@ -80,7 +80,7 @@ SELECT
     a.scan_id AS alert_id, a.group_id, a.tenant, a.detected_at, coalesce(m.user_id, p.user_id) AS user_id,
     p.match_rule, p.match_rank, p.matched_value, CASE WHEN m.user_id IS NOT NULL THEN p.user_id END AS via_group,
     p.ambiguous, p.snapshot_at
-FROM internal.judged a
+FROM internal.alerts_with_entries a
 JOIN internal.recipients r
     ON a.tenant = r.tenant AND a.recipient = r.recipient AND a.detected_at >= r.valid_from
     AND (r.valid_to IS NULL OR a.detected_at < r.valid_to)
