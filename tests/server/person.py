@@ -116,6 +116,7 @@ class Person:
         link = (
             self.page.get_by_role("button", name="View run").or_(self.page.get_by_role("link", name="View run")).first
         )
+        expect(link).to_be_hidden()  # the message about the run before, which stays for some seconds
         self.clicks(button, link)
         link.click()
         self.page.get_by_role("tab", name="Job Variables").wait_for()  # the run's page; its address comes earlier
