@@ -100,7 +100,8 @@ def keys_expire(machine: Machine, legacy: Running) -> None:
 
 
 def cancelled_run_is_continued(machine: Machine, acme: Running) -> None:
-    acme.simulator.faults.inject("slow", times=None, seconds=1.0)
+    # So slow that there is time between two slices to look at the store, which one after the other has for itself.
+    acme.simulator.faults.inject("slow", times=None, seconds=3.0)
     backfill = machine.start("mimecast-backfill/backfill", **BACKFILL)
     machine.wait_for(lambda: backfilled(machine) >= 2)
     asked = datetime.now(UTC)
