@@ -30,7 +30,7 @@ def offer(connectors: dict[str, Connector], unusable: Collection[str] = ()) -> N
     offered = _names_by_flow(connectors, unusable)
     with prefect_client() as client:
         deployments = deployments_of(client, *offered)
-        of_flow = {flow.id: offered[flow.name] for flow in client.read_flows(flow_filter=_called(*offered))}
+        of_flow = {flow.id: offered[flow.name] for flow in client.read_flows(flow_filter=_flows_named(*offered))}
         for deployment in deployments:
             names = of_flow.get(deployment.flow_id)  # None: removed since
             if names is None or deployment.parameters.get("connector"):
@@ -41,7 +41,7 @@ def offer(connectors: dict[str, Connector], unusable: Collection[str] = ()) -> N
                 client.update_deployment(deployment.id, change)
 
 
-def _called(*flows: str) -> FlowFilter:
+def _flows_named(*flows: str) -> FlowFilter:
     return FlowFilter(name=FlowFilterName(any_=list(flows)))
 
 
@@ -49,7 +49,7 @@ def deployments_of(client: SyncPrefectClient, *flows: str) -> list[DeploymentRes
     """All deployments of the flows of these names, which come in pages."""
     found: list[DeploymentResponse] = []
     while True:
-        page = client.read_deployments(flow_filter=_called(*flows), limit=PAGE, offset=len(found))
+        page = client.read_deployments(flow_filter=_flows_named(*flows), limit=PAGE, offset=len(found))
         found += page
         if len(page) < PAGE:
             return found

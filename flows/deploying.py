@@ -51,17 +51,19 @@ def deploy(*, told: bool | None = None) -> None:
     `told`: whether anybody is to be told of events, where the workers' settings are known.
     Raises NotDeployed.
     """
+    given = _file()
     with prefect_client() as client:
         for pool in pools():
             _made(client, pool)
-        deployments = triggers.switched(declared(), triggers.switches(client, declared()), told)
-    if "pull" not in _file():  # by which a site says where others have the checkout, and so its interpreter
+        before = triggers.switches(client, given["deployments"])
+    deployments = triggers.switched(given["deployments"], before, told)
+    if "pull" not in given:  # by which a site says where others have the checkout, and so its interpreter
         processes = process_pools()
         deployments = [_at_once(each) if each["work_pool"]["name"] in processes else each for each in deployments]
     with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
-        yaml.safe_dump(_file() | {"deployments": deployments}, file)
+        yaml.safe_dump(given | {"deployments": deployments}, file)
         file.flush()
-        _prefect("deploy", "--all", "--prefect-file", file.name)
+        _deploy_all(file.name)
 
 
 def _made(client: SyncPrefectClient, pool: str) -> None:
@@ -83,9 +85,9 @@ def _at_once(deployment: dict[str, Any]) -> dict[str, Any]:
     return deployment | {"work_pool": deployment["work_pool"] | {"job_variables": {"command": command} | given}}
 
 
-def _prefect(*arguments: str) -> None:
-    """Have a command of Prefect's done for the server in use. Raises NotDeployed."""
-    call = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+def _deploy_all(file: str) -> None:
+    """Have Prefect put what a file declares on the server in use. Raises NotDeployed."""
+    call = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", file]
     api = {"PREFECT_API_URL": str(get_current_settings().api.url)}
     done = subprocess.run(  # noqa: S603 - our own interpreter, nothing typed by anybody
         call, cwd=CHECKOUT, env=os.environ | api, capture_output=True, text=True, check=False

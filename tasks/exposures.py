@@ -38,7 +38,7 @@ EXPOSE = """
     WHERE s.rowid IN (SELECT p.rowid FROM internal.low_scans p SEMI JOIN became b ON p.hash_prefix = b.hash_prefix)
 """
 FORGET = "DELETE FROM internal.{} WHERE (tenant, file_sha256) IN (SELECT (tenant, file_sha256) FROM gone)"
-DANGEROUS = "INSERT INTO internal.dangerous_hashes SELECT tenant, file_sha256, now FROM found"
+MARK = "INSERT INTO internal.dangerous_hashes SELECT tenant, file_sha256, now FROM found"
 # For all others nobody is exposed, and no group says so.
 COUNTED = """
     SELECT * FROM counted SEMI JOIN internal.exposed_scans USING (tenant, file_sha256)
@@ -115,5 +115,5 @@ def _mark_dangerous(transaction: "Transaction", touched: pl.DataFrame) -> int:
     if not ended.is_empty():
         transaction.run(FORGET.format("exposed_scans"), gone=ended)
     if not are.is_empty():
-        transaction.run(DANGEROUS, found=are)
+        transaction.run(MARK, found=are)
     return found

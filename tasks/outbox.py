@@ -72,8 +72,7 @@ def claim(transaction: "Transaction", teller: Teller, settings: Settings, now: d
         "orphaned": now - ORPHANED,
         **teller._asdict(),
     }
-    for statement in statements("claim_notices"):
-        transaction.run(statement, {name: facts[name] for name in facts if f"${name}" in statement})
+    transaction.script(statements("claim_notices"), facts)
     waiting = transaction.frame(WAITING)
     if waiting.is_empty():
         return []

@@ -55,8 +55,7 @@ def _megabytes(size: int) -> float:
 
 def find_expired(database: "Connection", moments: dict[str, datetime]) -> dict[str, int]:
     """Note in temporary tables what goes; how many rows of each kind that are."""
-    for statement in statements("retention_find"):
-        database.run(statement, {name: moment for name, moment in moments.items() if f"${name}" in statement})
+    database.script(statements("retention_find"), moments)
     kinds = {**REMOVED, **{kind: (table,) for kind, table in BLANKED.items()}}
     counted = {
         kind: [database.rows(f"SELECT count(*) FROM going_{table}")[0][0] for table in tables]
@@ -81,8 +80,7 @@ def remove_found(transaction: "Transaction", now: datetime) -> None:
     exposed = transaction.frame(
         "SELECT DISTINCT tenant, file_sha256 FROM internal.exposed_scans SEMI JOIN going_low_scans USING (scan_id)"
     )
-    for statement in statements("retention_remove"):
-        transaction.run(statement, {"now": now} if "$now" in statement else None)
+    transaction.script(statements("retention_remove"), {"now": now})
     for table in (table for tables in REMOVED.values() for table in tables):
         transaction.run(f"DELETE FROM internal.{table} WHERE rowid IN (SELECT id FROM going_{table})")
     update_exposures(transaction, closed.cast(pl.String), exposed.cast(pl.String))

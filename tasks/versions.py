@@ -142,16 +142,12 @@ def _born(batch: pl.DataFrame, fresh: pl.Series, keep_low: bool, now: datetime) 
 
 def _chains(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:
     """Stored and new readings of each scan in order, as they would be kept, without older news; `differs`: changes."""
-    rows = (
-        _in_order(repeated, stored)
-        .with_columns(
-            level=pl.when("is_stored", pl.col("raised_at").is_null()).then(0).otherwise(LEVEL),
-            stands=pl.when("is_stored")
-            .then(pl.col("raised_at").is_not_null() & pl.col("cleared_at").is_null())
-            .otherwise(LEVEL > 0),
-        )
-        .with_columns(highest=pl.col("level").cum_max().over("scan_id"))
+    stood = pl.col("raised_at").is_not_null() & pl.col("cleared_at").is_null()
+    rows = _in_order(repeated, stored).with_columns(
+        level=pl.when("is_stored", pl.col("raised_at").is_null()).then(0).otherwise(LEVEL),
+        stands=pl.when("is_stored").then(stood).otherwise(LEVEL > 0),
     )
+    rows = rows.with_columns(highest=pl.col("level").cum_max().over("scan_id"))
     if not keep_low:
         # Of a scan that is no alert, only what an earlier setting kept stays.
         kept = pl.when(pl.col("is_stored").first().over("scan_id")).then(pl.col(PRIVATE).first().over("scan_id"))
@@ -170,12 +166,11 @@ def _in_order(repeated: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     """The readings and the stored rows of their scans, each scan's one after the other, without older news."""
     empty_life = [pl.lit(None, stored.schema[name]).alias(name) for name in LIFE]
     rows = repeated.with_columns(*empty_life, is_stored=pl.lit(False))
-    if not stored.is_empty():
-        known = stored.join(repeated, on="scan_id", how="semi").with_columns(is_stored=pl.lit(True))
-        rows = pl.concat([known, rows.select(known.columns)])
-    rows = rows.sort("scan_id", "fetched_at", "place", "is_stored", descending=[False, False, False, True])
+    order, descending = ("scan_id", "fetched_at", "place", "is_stored"), [False, False, False, True]
     if stored.is_empty():
-        return rows
+        return rows.sort(order, descending=descending)
+    known = stored.join(repeated, on="scan_id", how="semi").with_columns(is_stored=pl.lit(True))
+    rows = pl.concat([known, rows.select(known.columns)]).sort(order, descending=descending)
     # Rows before the stored one in this order are older news.
     has_stored = pl.col("is_stored").any().over("scan_id")
     return rows.filter(~has_stored | pl.col("is_stored").cast(pl.UInt8).cum_max().over("scan_id").cast(pl.Boolean))

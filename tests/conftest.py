@@ -3,9 +3,7 @@ import gc
 import os
 import shutil
 import signal
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
@@ -123,21 +121,13 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         _temporary_global_settings_context(get_settings_context()),  # also for threads that began before
         pytest.MonkeyPatch.context() as patch,
     ):
-        _keep(folder / "prefect" / "prefect.db", tables)
+        running.keep_tables(folder, tables)  # half of the time of a start, for the next process of this session
         # Each save would make the form known anew, by a client of its own; this API knows both from now on.
         connectors.offer_forms()
         for cls in connectors.products().values():
             patch.setattr(cls, "register_type_and_schema", lambda *_, **__: None)
         yield
         _send_what_waits()
-
-
-def _keep(live: Path, tables: Path) -> None:
-    """Prefect's empty tables, half of the time of a start, for the next process of this session."""
-    fresh = live.with_suffix(".fresh")
-    with closing(sqlite3.connect(live)) as source, closing(sqlite3.connect(fresh)) as copy:
-        source.backup(copy)
-    fresh.replace(tables)
 
 
 def _send_what_waits() -> None:

@@ -1,7 +1,5 @@
 import os
 import shutil
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -44,8 +42,7 @@ def _deploy(folder: Path, database: Path) -> None:
     folder.mkdir()
     with running.api(running.own_environment(folder)) as url, temporary_settings({PREFECT_API_URL: url}):
         deploying.deploy(told=False)
-    with closing(sqlite3.connect(folder / "prefect" / "prefect.db")) as made:
-        made.execute("VACUUM INTO ?", [str(database)])  # also what is still in its log
+    running.keep_tables(folder, database)
 
 
 @pytest.fixture

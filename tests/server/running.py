@@ -2,12 +2,13 @@
 
 import os
 import signal
+import sqlite3
 import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -64,6 +65,15 @@ def own_environment(folder: Path) -> dict[str, str]:
         return os.environ | quicker | {
             "PREFECT_HOME": str(folder / "prefect"), "ATTACHMENT_ALERTS_HOME": str(folder),
         }  # fmt: skip
+
+
+def keep_tables(folder: Path, tables: Path) -> None:
+    """Copy the database of the Prefect in `folder`, with what is still in its log; the copy is there at once."""
+    live = folder / "prefect" / "prefect.db"
+    fresh = live.with_suffix(".fresh")
+    with closing(sqlite3.connect(live)) as source, closing(sqlite3.connect(fresh)) as copy:
+        source.backup(copy)
+    fresh.replace(tables)
 
 
 def _authority(folder: Path) -> str:
