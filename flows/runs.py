@@ -39,12 +39,12 @@ def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
         print_json({"connector": name, "state": state.name, **counts})
     elif "files" in counts:  # a directory's pull
         show_files(counts["files"])
-    elif counts["skipped"]:
-        say(f"Skipped: {counts['skipped']}", style="yellow")
-    elif counts["slices"] == 0 and state.is_completed():
-        say("Nothing to fetch: all of it is in the tables already.")
     elif counts["slices"]:
         out.print(summary(counts, groups_of(store)))
+    elif state.is_completed() and not counts["skipped"]:
+        say("Nothing to fetch: all of it is in the tables already.")
+    if counts.get("skipped"):
+        raise AlertsError(f"Skipped: {counts['skipped']}")
     if not state.is_completed():
         raise AlertsError(state.message)
 

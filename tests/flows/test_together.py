@@ -22,6 +22,7 @@ from tasks import publishing
 from tasks.mimecast.simulator import Simulator
 from tasks.mimecast.simulator.answers import Answer
 from tasks.mimecast.simulator.incoming import Incoming
+from tests.flows.command import Command
 from tests.flows.conftest import MakeSite
 from tests.flows.site import Site, hours, noon, scan
 from tests.test_readme import blocks
@@ -101,7 +102,9 @@ def test_two_polls_of_one_account(make_site: MakeSite, monkeypatch: pytest.Monke
     assert site.health() == ("ok", 0, None)
 
 
-def test_a_poll_that_does_not_get_its_turn_is_skipped(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_poll_that_does_not_get_its_turn_is_skipped(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(pull, "POLL_PATIENCE", 1.0)
     site = make_site(hours(noon(), 3))
     asked, go_on, answer = threading.Event(), threading.Event(), Simulator.answer
@@ -114,10 +117,12 @@ def test_a_poll_that_does_not_get_its_turn_is_skipped(make_site: MakeSite, monke
     monkeypatch.setattr(Simulator, "answer", held)
     with running(site.poll) as (first,):
         assert asked.wait(60)
-        second = site.poll()
+        second = Command(capsys)("poll", site.name, "--json")
         go_on.set()
-    assert (second.name, second.result()["new"]) == ("Skipped", 0)
-    assert "this one was skipped. The next poll fetches the same time." in (second.message or "")
+    told = json.loads(second.out)
+    assert (second.status, told["state"], told["new"]) == (1, "Skipped", 0)
+    assert second.err.splitlines()[-1].startswith("✘ Skipped: Another run has been asking this account")
+    assert "this one was skipped. The next poll fetches the same time.\n" in second.err
     assert (first.result().name, first.result().result()["new"]) == ("Completed", 3)
     assert each_once(site, 3)
     assert site.health() == ("ok", 0, None)
