@@ -25,7 +25,7 @@ from flows.sources import source_of
 from flows.terminal import out, say, working
 from tasks import connectors as saved
 from tasks import ledger
-from tasks.connector import Account, Connector, PolledConnector
+from tasks.connector import Account, Connector, PolledConnector, refuse_wrong
 from tasks.database import Store
 from tasks.errors import ConnectorRefused
 from tasks.settings import load_settings
@@ -49,9 +49,9 @@ def add(
     if kind is None:
         raise ConnectorRefused(f"There is no product called {product!r}. Known: {', '.join(kinds)}.")
     with asking():
-        if name in saved.saved_names():
-            raise ConnectorRefused(f"A connector named {name!r} exists already in {saved.asked_where()}.")
+        saved.refuse_new_name(name)
     values = typed_values(kind, fields)
+    refuse_wrong(kind, values)
     connector = saved.made(kind, values | asked(kind, credentials(kind, values), values))
     if not no_test:
         account = tested(connector)

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from flows.markdown import DASH, address, code, facts, moment, number, sentence, table
-from tasks.connectors import NAME
+from tasks.connector_names import NAME
 from tasks.overview import GAPS, Listed, Overview
 from tasks.summary import OLD_DIRECTORY, REMEMBERED, Summary
 from tasks.window import Interval

@@ -13,11 +13,14 @@ from uuid import UUID
 
 from prefect.blocks.core import Block
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from tasks.errors import ConnectorRefused
+from tasks.wrong_values import MOMENT, sentences
 
 LINK_PLACES = ("message_id", "file_sha256", "date")
 KEPT_BY_US = ("connector_id", "account_code", "tested_at")  # last in the form: nobody has to fill them
+KEYS_MISSING = "keys_missing"
 SELDOM = ("page_size", "base_url", "allow_other_host")  # before those: for a gateway, a simulator, a slow line
 
 
@@ -47,6 +50,11 @@ _FORMS: dict[Any, dict[str, Any]] = {}
 def needed(*names: str) -> dict[str, Any]:
     """A rule that these text fields are filled in."""
     return {"required": list(names), "properties": {name: {"minLength": 1} for name in names}}
+
+
+def keys_missing(says: str) -> PydanticCustomError:
+    """What a form raises that lacks keys and is fine otherwise."""
+    return PydanticCustomError(KEYS_MISSING, "{says}", {"says": says})
 
 
 def _arrange(cls: "type[Connector]", form: dict[str, Any]) -> None:
@@ -118,6 +126,13 @@ class Connector(Block):
             return {name: value for name, value in values.items() if value is not None}
         return values
 
+    @field_validator("key_expires_at", mode="before")
+    @classmethod
+    def _no_year(cls, moment: Any) -> Any:
+        if isinstance(moment, str) and moment.isdecimal():  # pydantic would count seconds
+            raise ValueError(MOMENT)
+        return moment
+
     @field_validator("key_expires_at")
     @classmethod
     def _zone(cls, moment: datetime | None) -> datetime | None:
@@ -143,6 +158,12 @@ class Connector(Block):
         validators see a connector when it is loaded, by the connection test at the latest, and speak in sentences.
         """
         return []
+
+    @property
+    def by_rotation(self) -> str:
+        """How a saved connector gets other keys: the end of a next step. One that is yet to be saved is typed anew."""
+        name = self._block_document_name
+        return f" Give them with `attachment-alerts connectors rotate {name}`." if name else ""
 
     @property
     def every(self) -> timedelta:
@@ -263,11 +284,10 @@ def made(cls: type[C], values: dict[str, Any]) -> C:
         raise ConnectorRefused(sentences(wrong)) from None  # the cause would hold the values
 
 
-def sentences(wrong: ValidationError) -> str:
-    """What is wrong with which field, in words, never with the value that was given."""
-    found = []
-    for error in wrong.errors(include_input=False, include_url=False, include_context=False):
-        where = ".".join(str(part) for part in error["loc"])
-        says = error["msg"].removeprefix("Value error, ")
-        found.append(f"{where}: {says}" if where else says)
-    return "; ".join(found)
+def refuse_wrong(cls: type[Connector], values: dict[str, Any]) -> None:
+    """Raises ConnectorRefused for what is wrong already, before anybody is asked for keys."""
+    try:
+        cls.model_validate(values)
+    except ValidationError as wrong:
+        if says := sentences(wrong, but=KEYS_MISSING):
+            raise ConnectorRefused(says) from None

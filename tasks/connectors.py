@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import logging
 import pkgutil
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,9 +16,11 @@ from prefect.settings import get_current_settings
 from pydantic import ValidationError
 
 import tasks
-from tasks.connector import Account, Check, Connector, made, sentences
+from tasks.connector import Account, Check, Connector, made
+from tasks.connector_names import refuse_name
 from tasks.errors import ConnectorRefused, UnknownConnector, Unreachable
 from tasks.untrusted import plain
+from tasks.wrong_values import sentences
 
 __all__ = [
     "Account",
@@ -35,6 +36,7 @@ __all__ = [
     "passed",
     "prefect_client",
     "products",
+    "refuse_new_name",
     "remove",
     "rename",
     "rotated",
@@ -48,8 +50,6 @@ log = logging.getLogger("attachment_alerts.connectors")
 _SYNC: dict[str, Any] = {"_sync": True}  # also where an event loop is running; unknown to the type hints
 
 PAGE = 200  # of documents: the most that Prefect gives at once
-
-NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def products() -> dict[str, type[Connector]]:
@@ -118,12 +118,11 @@ def saved_names() -> dict[str, type[Connector]]:
 def save_connector(name: str, connector: Connector) -> None:
     """Save it, or save it again if it was loaded from that name, and give it its immutable id.
 
-    Raises ConnectorRefused where the name is taken or the account is already pulled by another connector.
+    Raises ConnectorRefused where the name is none or taken, or the account is already pulled by another connector.
     """
-    _refuse_bad_name(name)
     again = connector._block_document_name == name
-    if not again and name in saved_names():
-        raise ConnectorRefused(f"A connector named {name!r} exists already in {asked_where()}. Choose another name.")
+    if not again:
+        refuse_new_name(name)
     if other := find_same_account(connector):
         raise ConnectorRefused(
             f"This account is already pulled by the connector {other!r}; a second one would count "
@@ -132,6 +131,13 @@ def save_connector(name: str, connector: Connector) -> None:
             f"`connectors rotate {other}`."
         )
     _save(connector, name, again)
+
+
+def refuse_new_name(name: str) -> None:
+    """Raises ConnectorRefused where a connector cannot be saved under that name, or another one is."""
+    refuse_name(name)
+    if name in saved_names():
+        raise ConnectorRefused(f"A connector named {name!r} exists already in {asked_where()}. Choose another name.")
 
 
 def find_same_account(connector: Connector) -> str | None:
@@ -150,10 +156,8 @@ def rename(old: str, new: str) -> None:
 
     Raises UnknownConnector, and ConnectorRefused where the new name is bad or taken.
     """
-    _refuse_bad_name(new)
     connector = load_connector(old)
-    if new in saved_names():
-        raise ConnectorRefused(f"A connector named {new!r} exists already. Choose another name.")
+    refuse_new_name(new)
     _save(connector, new, again=False)
     _delete(type(connector), old)
 
@@ -197,13 +201,6 @@ def test_connector(name: str) -> tuple[list[Check], Account | None]:
 def passed(checks: list[Check]) -> bool:
     """Whether a poll would work."""
     return bool(checks) and all(check.state in ("ok", "warning") for check in checks)
-
-
-def _refuse_bad_name(name: str) -> None:
-    if not NAME.fullmatch(name):
-        raise ConnectorRefused(
-            f"'{plain(name)}' cannot be the name of a connector. Use lower-case letters, digits and single dashes."
-        )
 
 
 def _readable() -> dict[str, Connector]:

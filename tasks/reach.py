@@ -11,6 +11,7 @@ from tasks.errors import Unreachable
 from tasks.transport import (
     causes,
     company_ca,
+    host_of,
     open_http,
     proxy_of,
     public_trust,
@@ -35,7 +36,7 @@ def reach_check(url: str, *, vendor_host: bool) -> Check:
         return Check(REACHED, "failed", str(unusable), "Correct the variable, or unset it.")
     except httpx.RequestError as error:
         return _no_conversation(url, error)
-    answers = f"{_host(url)} answers{_by_proxy(url)}"
+    answers = f"{host_of(url)} answers{_by_proxy(url)}"
     if issuer is None:
         return Check(REACHED, "warning", f"{answers}, without encryption.", "Use https outside of this machine.")
     if company_ca() and not _publicly_trusted(url):
@@ -64,7 +65,7 @@ def _no_conversation(url: str, error: httpx.RequestError) -> Check:
 
 
 def _bad_certificate(url: str, error: ssl.SSLCertVerificationError) -> Check:
-    shown = f"{_host(url)}{_by_proxy(url)} shows a certificate"
+    shown = f"{host_of(url)}{_by_proxy(url)} shows a certificate"
     if error.verify_code in (EXPIRED, NOT_YET_VALID):
         says = f"{shown} that is not valid now ({plain(error.verify_message)})."
         return Check(REACHED, "failed", says, "Check this machine's date first, then the address.")
@@ -111,10 +112,6 @@ def _publicly_trusted(url: str) -> bool:
     except httpx.RequestError as error:
         return not any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error))
     return True
-
-
-def _host(url: str) -> str:
-    return plain(httpx.URL(url).netloc.decode())
 
 
 def _by_proxy(url: str) -> str:

@@ -134,6 +134,11 @@ def offset_of(answer: httpx.Response, asked_at: datetime, answered_at: datetime)
     return (server if server.tzinfo else server.replace(tzinfo=UTC)) + HALF_A_SECOND - ours
 
 
+def host_of(base_url: str) -> str:
+    """The host as people know it: with its port, where that is not the usual one."""
+    return plain(httpx.URL(base_url).netloc.decode())
+
+
 def causes(error: BaseException) -> list[BaseException]:
     """The error and what brought it about, outermost first."""
     chain: list[BaseException] = []
@@ -146,7 +151,7 @@ def causes(error: BaseException) -> list[BaseException]:
 
 def transport_failure(error: httpx.RequestError, base_url: str) -> Failure:
     """Why there was no answer, or no whole one."""
-    host, proxy = plain(httpx.URL(base_url).host), proxy_of(base_url)
+    host, proxy = host_of(base_url), proxy_of(base_url)
     by = f" through the proxy {proxy}" if proxy else ""
     for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -157,7 +162,8 @@ def transport_failure(error: httpx.RequestError, base_url: str) -> Failure:
                 )
             )
         if isinstance(cause, socket.gaierror):
-            return _cut(Unreachable(f"The name {_name_not_found(host, proxy)} is not known here. Check DNS and proxy."))
+            name = f"of the proxy {proxy}" if proxy else plain(httpx.URL(base_url).host)
+            return _cut(Unreachable(f"The name {name} is not known here. Check DNS and proxy."))
     if isinstance(error, httpx.ProxyError):
         return _proxy_failure(error, proxy)
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
@@ -171,10 +177,6 @@ def transport_failure(error: httpx.RequestError, base_url: str) -> Failure:
 
 def _cut(error: AlertsError) -> Failure:
     return Failure(error, Retry.CUT)
-
-
-def _name_not_found(host: str, proxy: str | None) -> str:
-    return f"of the proxy {proxy}" if proxy else host
 
 
 def _system_words(error: BaseException) -> str:

@@ -107,6 +107,17 @@ def test_names_that_prefect_does_not_take(name: str) -> None:
         save_connector(name, connector())
 
 
+@pytest.mark.parametrize("name", ["poll", "directory-pull"])
+def test_names_that_are_a_deployments_already(name: str, saved: None) -> None:
+    save_connector("good", connector())
+    for take in (lambda: save_connector(name, connector(2)), lambda: rename("good", name)):
+        with pytest.raises(ConnectorRefused, match=f"'{name}' is the name of a deployment in prefect.yaml"):
+            take()
+    assert list(saved_names()) == ["good"]
+    connector(2).save(name, _sync=True)  # in the UI; its test is noted there all the same
+    save_connector(name, load_connector(name))
+
+
 def test_a_taken_name_and_a_second_connector_for_an_account_are_refused(saved: None) -> None:
     save_connector("first", connector(account_code="C1"))
     with pytest.raises(ConnectorRefused, match="'first' exists already"):

@@ -19,7 +19,6 @@ AFTER_REACH = (CLOCK, CREDENTIALS, EXPIRY, *PERMISSIONS, LEAST, ACCOUNT)
 
 CLOCK_MAY_DIFFER = timedelta(seconds=60)  # a signed statement is good for ten minutes; people should know earlier
 WARN_BEFORE_EXPIRY = timedelta(days=14)
-_ROTATE = "Give a new one with `attachment-alerts connectors rotate`."
 
 
 def check(connector: EntraConnector) -> list[Check]:
@@ -94,7 +93,7 @@ def _keys(connector: EntraConnector, clock: Check, refused: AlertsError | None) 
             which = "certificate" if connector.certificate() else "client secret"
             return [Check(CREDENTIALS, "ok", f"Microsoft accepts the {which}."), _expiry(connector)]
         case KeyExpired():
-            expired = Check(EXPIRY, "failed", str(refused), _ROTATE)
+            expired = Check(EXPIRY, "failed", str(refused), f"Make a new one.{connector.by_rotation}")
             return [*_skipped((CREDENTIALS,), "expired keys are not compared"), expired]
         case CredentialsRefused() | WrongRegion():
             step = "Set this machine's clock first. " if clock.state == "warning" else ""
@@ -113,7 +112,8 @@ def _expiry(connector: EntraConnector) -> Check:
         says = f"By the date known here, the keys expired on {ends:%Y-%m-%d}, but they work."
         return Check(EXPIRY, "warning", says, "Correct the date of the connector.")
     if left < WARN_BEFORE_EXPIRY:
-        return Check(EXPIRY, "warning", f"The keys expire on {ends:%Y-%m-%d}, in {left.days} days.", _ROTATE)
+        says = f"The keys expire on {ends:%Y-%m-%d}, in {left.days} days."
+        return Check(EXPIRY, "warning", says, f"Make a new one in time.{connector.by_rotation}")
     return Check(EXPIRY, "ok", f"The keys are good until {ends:%Y-%m-%d}.")
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from tasks.connector import Connector, needed
+from tasks.connector import Connector, keys_missing, needed
 from tasks.entra.certificate import ClientCertificate, read_certificate
 from tasks.entra.clouds import CLOUDS
 
@@ -124,14 +124,14 @@ class EntraConnector(Connector):
     def _fits(self) -> Self:
         if missing := [name for name in self.always_needed if not getattr(self, name)]:
             raise ValueError(f"{' and '.join(missing)} must be given")
-        given = [name for name in ALL_CREDENTIALS if getattr(self, name).get_secret_value()]
-        if len(given) != 1:
-            raise ValueError(f"needs {' or '.join(ALL_CREDENTIALS)}, one of the two")
         if self.base_url and not self.allow_other_host:
             raise ValueError(
                 "the base URL is not a host of Microsoft. If the keys shall be sent there, allow it explicitly "
                 "(allow_other_host)"
             )
+        given = [name for name in ALL_CREDENTIALS if getattr(self, name).get_secret_value()]
+        if len(given) != 1:
+            raise keys_missing(f"needs {' or '.join(ALL_CREDENTIALS)}, one of the two")
         if certificate := self.certificate():
             self.key_expires_at = certificate.expires_at  # whatever was entered
         return self

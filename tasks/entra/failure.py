@@ -32,7 +32,7 @@ class Meaning(NamedTuple):
 
 
 _SECRETS = "Entra admin center > App registrations > your application > Certificates & secrets"
-_ROTATE = "give it with `attachment-alerts connectors rotate`"
+_ROTATE = "a saved connector gets it by `attachment-alerts connectors rotate`"
 _IDS = "Compare Directory (tenant) id and cloud with the Overview page of the app registration."
 _NO_DIRECTORY = Meaning(
     CredentialsRefused, Retry.NEVER, f"This Microsoft cloud knows no directory with this id. {_IDS}"
@@ -46,17 +46,17 @@ _CERTIFICATE = Meaning(
 _CERTIFICATE_EXPIRED = Meaning(
     KeyExpired,
     Retry.NEVER,
-    f"The certificate is not valid today. Make a new one, upload it under {_SECRETS}, and {_ROTATE}.",
+    f"The certificate is not valid today. Make a new one, upload it under {_SECRETS}; {_ROTATE}.",
 )
 BY_SIGN_IN_CODE = {
     7000215: Meaning(
         CredentialsRefused,
         Retry.NEVER,
         "The client secret is wrong. Make a new one and copy its column Value, not its Secret ID, under "
-        f"{_SECRETS}; then {_ROTATE}.",
+        f"{_SECRETS}; {_ROTATE}.",
     ),
     7000222: Meaning(
-        KeyExpired, Retry.NEVER, f"The client secret has expired. Make a new one under {_SECRETS}, and {_ROTATE}."
+        KeyExpired, Retry.NEVER, f"The client secret has expired. Make a new one under {_SECRETS}; {_ROTATE}."
     ),
     700016: Meaning(
         CredentialsRefused,

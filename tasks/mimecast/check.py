@@ -8,6 +8,7 @@ from tasks.errors import (
     CredentialsRefused,
     KeyExpired,
     PermissionMissing,
+    ServiceError,
     WrongRegion,
 )
 from tasks.gate import BRIEF
@@ -25,7 +26,6 @@ CLOCK_MAY_DIFFER = timedelta(seconds=5)
 WARN_BEFORE_EXPIRY = timedelta(days=14)
 PACKAGE = "Attachment Protection"
 LITTLE_QUOTA = 0.1
-_ROTATE = "Give the right keys with `attachment-alerts connectors rotate`."
 
 
 def run_checks(connector: MimecastConnector) -> tuple[list[Check], Account | None]:
@@ -42,9 +42,11 @@ def run_checks(connector: MimecastConnector) -> tuple[list[Check], Account | Non
         refused = _refusal(client)
         known = refused is None or isinstance(refused, PermissionMissing)
         account, no_account = _account(client) if known else (None, None)
-        checks += [clock, *_keys(connector, clock, refused, account, throttled=client.refusals > 0)]
+        used_up = refused if client.refusals and isinstance(refused, ServiceError) else None
+        checks += [clock, *_keys(connector, clock, refused, account, throttled=used_up is not None)]
         checks.append(_account_check(connector, account, no_account) if known else _not_asked(ACCOUNT))
-        checks.append(_quota(client.quota, refused if client.refusals else None))
+        # What is left to keys that nobody knows says nothing of the account's quota.
+        checks.append(_quota(client.quota, used_up) if known or used_up else _not_asked(QUOTA))
     return checks, account
 
 
@@ -95,12 +97,13 @@ def _keys(
         return [_accepted(connector), _expiry(connector), _region(connector, account), _permitted(refused)]
     match refused:
         case KeyExpired():
-            expired = Check(EXPIRY, "failed", str(refused), _ROTATE)
+            expired = Check(EXPIRY, "failed", str(refused), f"Make new keys.{connector.by_rotation}")
             known = Check(CREDENTIALS, "ok", "The keys are known to Mimecast.")
             return [known, expired, *_skipped((REGION, PERMITTED), "the keys have expired")]
         case CredentialsRefused():
             step = "Set this machine's clock first. " if clock.state == "warning" else ""
-            wrong = Check(CREDENTIALS, "failed", str(refused), step + _ROTATE)
+            copied = f"Copy all of them again.{connector.by_rotation}"
+            wrong = Check(CREDENTIALS, "failed", str(refused), step + copied)
             return [wrong, *_skipped((EXPIRY, REGION, PERMITTED), "the keys are not accepted")]
         case WrongRegion():
             regions = ", ".join(HOSTS[connector.api])
@@ -137,7 +140,8 @@ def _expiry(connector: MimecastConnector) -> Check:
         says = f"By the date entered for them, the keys expired on {ends:%Y-%m-%d}, but they work."
         return Check(EXPIRY, "warning", says, "Correct the date of the connector.")
     if left < WARN_BEFORE_EXPIRY:
-        return Check(EXPIRY, "warning", f"The keys expire on {ends:%Y-%m-%d}, in {left.days} days.", _ROTATE)
+        says = f"The keys expire on {ends:%Y-%m-%d}, in {left.days} days."
+        return Check(EXPIRY, "warning", says, f"Make new ones in time.{connector.by_rotation}")
     return Check(EXPIRY, "ok", f"The keys are good until {ends:%Y-%m-%d}.")
 
 

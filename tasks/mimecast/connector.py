@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from tasks.connector import PolledConnector, needed
+from tasks.connector import PolledConnector, keys_missing, needed
 
 Region = Literal[
     "global", "uk", "us", "eu", "de", "usb", "ca", "za", "au", "je", "jer", "uspcom", "sandbox"
@@ -171,9 +171,6 @@ class MimecastConnector(PolledConnector):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        missing = [name for name in CREDENTIALS[self.api] if not _shown(getattr(self, name))]
-        if missing:
-            raise ValueError(f"API {self.api} needs {', '.join(missing)}")
         if not self.base_url and self.region not in HOSTS[self.api]:
             raise ValueError(
                 f"API {self.api} has no region {self.region}; it has {', '.join(HOSTS[self.api])}, or give a base URL"
@@ -183,6 +180,8 @@ class MimecastConnector(PolledConnector):
                 "the base URL is not an https host of Mimecast. If the keys shall be sent there, allow it "
                 "explicitly (allow_other_host)"
             )
+        if missing := [name for name in CREDENTIALS[self.api] if not _shown(getattr(self, name))]:
+            raise keys_missing(f"API {self.api} needs {', '.join(missing)}")
         return self
 
     @property

@@ -40,7 +40,9 @@ class Meaning(NamedTuple):
 
 
 PERMISSION = "Monitoring | Attachment Protection | Read"
-_NEW_KEYS = "Make new keys in the Mimecast console and give them with `attachment-alerts connectors rotate`."
+_NEW_KEYS = (
+    "Make new keys in the Mimecast console; a saved connector gets them by `attachment-alerts connectors rotate`."
+)
 _TOKEN_REFUSED = Meaning(
     CredentialsRefused,
     Retry.TOKEN,

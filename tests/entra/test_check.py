@@ -106,7 +106,7 @@ def test_expired_secret(graph: Graph) -> None:
     graph.sign_in_error = 7000222
     checks = outcome(graph)
     assert checks["key expiry"].state == "failed"
-    assert "rotate" in (checks["key expiry"].next_step or "")
+    assert "a saved connector gets it by `attachment-alerts connectors rotate`" in checks["key expiry"].says
     assert not passed(list(checks.values()))
 
 

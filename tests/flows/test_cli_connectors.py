@@ -132,7 +132,7 @@ def test_a_name_and_an_account_are_taken_once(
     ("options", "sentence"),
     [
         (("--client-id", "nobody"), "The connection test failed, so nothing was saved."),
-        (("--polling-minutes", "7", "--no-test"), "polling_minutes: Input should be 5, 10, 15, 30 or 60"),
+        (("--polling-minutes", "7", "--no-test"), "polling_minutes: must be 5, 10, 15, 30 or 60"),
         (("--no-allow-other-host", "--no-test"), "is not an https host of Mimecast"),
         (("--detection-details-url", "javascript:1", "--no-test"), "must begin with https://"),
         (("--product", "paper"), "There is no product called 'paper'. Known: entra, mimecast."),
@@ -146,7 +146,27 @@ def test_what_cannot_be_saved(
     says = command("connectors", "add", "acme", "--client-id", "simulated-client-1", *address(service), *options)
     assert says.status == 1
     assert sentence in says.err
+    assert "connectors rotate" not in says.out + says.err, "nothing is saved whose keys could be rotated"
     assert "acme" not in saved_names()
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (("Acme",), "'Acme' cannot be the name of a connector."),
+        (("poll",), "'poll' is the name of a deployment in prefect.yaml."),
+        (("acme", "--api", "1.0"), "API 1.0 has no region global; it has eu, de"),
+        (("acme", "--page-size", "many"), "page_size: must be a whole number"),
+        (("acme", "--product", "entra", "--directory-id", "x", "--client-id", "y"), "directory_id: is not like 0123"),
+    ],
+)
+def test_what_is_wrong_already_is_told_before_keys_are_asked_for(
+    given: tuple[str, ...], sentence: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_keys(monkeypatch, {})
+    says = command("connectors", "add", *given)
+    assert (says.status, sentence in says.err, "no terminal to ask" in says.err) == (1, True, False), says.err
+    assert not saved_names()
 
 
 def test_fields_are_changed_without_asking_the_service(
@@ -182,7 +202,7 @@ def test_an_address_is_changed_once_its_test_has_passed(saved: Ran, command: Com
     [
         ((), "Nothing to change. `"),
         (("--polling-minutes", "15"), "Nothing to change. `"),
-        (("--polling-minutes", "7"), "polling_minutes: Input should be 5, 10, 15, 30 or 60"),
+        (("--polling-minutes", "7"), "polling_minutes: must be 5, 10, 15, 30 or 60"),
         (("--api", "1.0"), "API 1.0 needs application_id"),
         (("--cloud", "china"), "--cloud: no option of mimecast."),
     ],
@@ -235,7 +255,9 @@ def test_rotation_to_another_account_is_refused(saved: Ran, command: Command, mo
         assert says.status == 1
         assert "These keys belong to Contoso 2 (simulated) (CSIM2A2)" in says.out
     with_keys(monkeypatch, {**v2_keys(1), "client_secret": "wrong"})
-    assert command("connectors", "rotate", "acme").status == 1
+    wrong = command("connectors", "rotate", "acme")
+    assert (wrong.status, "→ Copy all of them again. Give them with" in wrong.out) == (1, True)
+    assert "`attachment-alerts connectors rotate acme`." in " ".join(wrong.out.split())
     assert kept("acme").client_secret.get_secret_value() == v2_keys(1)["client_secret"]
 
 

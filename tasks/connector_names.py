@@ -1,0 +1,28 @@
+"""Which names a connector can have."""
+
+import re
+from functools import cache
+
+import yaml
+
+from tasks.errors import ConnectorRefused
+from tasks.settings import CHECKOUT
+from tasks.untrusted import plain
+
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def refuse_name(name: str) -> None:
+    """Raises ConnectorRefused for a name that Prefect does not take, or that its deployment could not have."""
+    if not NAME.fullmatch(name):
+        raise ConnectorRefused(
+            f"'{plain(name)}' cannot be the name of a connector. Use lower-case letters, digits and single dashes."
+        )
+    if name in _reserved():
+        raise ConnectorRefused(f"{name!r} is the name of a deployment in prefect.yaml. Choose another name.")
+
+
+@cache
+def _reserved() -> frozenset[str]:
+    declared = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    return frozenset(each["name"] for each in declared)

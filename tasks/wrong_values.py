@@ -1,0 +1,43 @@
+"""What is wrong with values that people gave, in our words and never with the value itself."""
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+WHOLE_NUMBER = "must be a whole number"
+YES_OR_NO = "must be true or false"
+MOMENT = "is no time; write 2027-03-01 or 2027-03-01T12:00Z"
+SAID = {
+    "int_parsing": WHOLE_NUMBER,
+    "int_type": WHOLE_NUMBER,
+    "int_from_float": WHOLE_NUMBER,
+    "bool_parsing": YES_OR_NO,
+    "bool_type": YES_OR_NO,
+    "datetime_parsing": MOMENT,
+    "datetime_from_date_parsing": MOMENT,
+    "datetime_object_invalid": MOMENT,
+    "datetime_type": MOMENT,
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "is not written as it must be; its description says how",
+    "string_type": "must be text",
+    "missing": "must be given",
+}
+"""Kind of error, as pydantic calls it → what to say; a number or the choices are filled in."""
+
+
+def sentences(wrong: ValidationError, but: str = "") -> str:
+    """What is wrong with which field; errors of the kind `but` are left out."""
+    found = []
+    for error in wrong.errors(include_input=False, include_url=False):
+        where = ".".join(str(part) for part in error["loc"])
+        if error["type"] != but:
+            found.append(f"{where}: {says(error)}" if where else says(error))
+    return "; ".join(found)
+
+
+def says(error: ErrorDetails) -> str:
+    """One error; a validator of ours speaks for itself."""
+    known = SAID.get(error["type"])
+    return known.format(**error.get("ctx", {})) if known else error["msg"].removeprefix("Value error, ")
