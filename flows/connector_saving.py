@@ -24,7 +24,7 @@ from flows.prefect_api import asking
 from flows.sources import source_of
 from flows.terminal import out, say, working
 from tasks import connectors as saved
-from tasks import ledger
+from tasks import registry
 from tasks.connector import Account, Connector, PolledConnector, refuse_wrong
 from tasks.database import Store
 from tasks.errors import ConnectorRefused
@@ -124,7 +124,7 @@ def tested(connector: Connector) -> Account | None:
 
 def _enrol(name: str, connector: Connector) -> None:
     """Let the tables know it as it is now."""
-    ledger.enrol(Store(load_settings()), [source_of(name, connector)])
+    registry.enrol(Store(load_settings()), [source_of(name, connector)])
 
 
 def _code_of(connector: Connector) -> str | None:

@@ -15,10 +15,10 @@ from flows.layout import facts
 from flows.prefect_api import asking, server_in_use
 from flows.terminal import confirmed, number, out, say, working
 from tasks import connectors as saved
-from tasks import ledger, purge
+from tasks import purge, registry
 from tasks.connector import Account, Check, Connector
 from tasks.database import Store
-from tasks.errors import NotDeployed, OperatorError
+from tasks.errors import ConnectorRefused, NotDeployed, OperatorError, UnknownConnector
 from tasks.settings import load_settings
 from tasks.turn import Turn, TurnTaken
 
@@ -93,15 +93,19 @@ def rename(old: str, new: str) -> None:
         renamed = saved.load_connector(new)
     store = Store(load_settings())
     if renamed.connector_id and store.path.exists():
-        ledger.renamed(store, renamed.connector_id, new)
+        registry.renamed(store, renamed.connector_id, new)
 
 
 def remove(name: str, *, purging: bool, yes: bool) -> None:
-    """Forget a connector; keep or purge its data."""
-    with asking():
-        connector = saved.list_connectors().get(name)
+    """Forget a connector; keep or purge its data, also that of one that is saved no more."""
     store = Store(load_settings())
-    known = connector.connector_id if connector else None
+    with asking():
+        is_saved = name in saved.saved_names()
+        connector_id = _id_of(name) if is_saved else None
+    known = connector_id or registry.named(store, name)
+    if not is_saved and not (known and purging):
+        rest = f" What it brought is kept: `{command_as_typed()} connectors remove {name} --purge` removes it."
+        raise UnknownConnector(saved.nothing_saved_as(name) + (rest if known else ""))
     if known is None or not store.path.exists():
         confirmed(f"Remove the connector {name}?", yes)
         with asking():
@@ -113,10 +117,19 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
     with _turn(store, known):
         if purging:
             purge.purge(store, known)
-        with asking():
-            saved.remove(name)
+        if is_saved:
+            with asking():
+                saved.remove(name)
         if not purging:
-            ledger.removed(store, known, datetime.now(UTC))
+            registry.removed(store, known, datetime.now(UTC))
+
+
+def _id_of(name: str) -> UUID | None:
+    """The connector's id; None where what is saved cannot be used: then the tables know it by its name."""
+    try:
+        return saved.load_connector(name).connector_id
+    except ConnectorRefused:
+        return None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from flows.artifacts import health_anew
 from flows.choices import offer
 from flows.markdown import sentence
 from flows.sources import source_of
-from tasks import ledger
+from tasks import registry
 from tasks.connector import Check
 from tasks.connectors import list_connectors, offer_forms, passed, prefect_client, saved_names, test_connector
 from tasks.database import Store
@@ -42,7 +42,7 @@ def applied() -> Applied:
     switches = {poll.connector: poll.polling for poll in done}
     sources = [source_of(name, each)._replace(polling=switches.get(name)) for name, each in connectors.items()]
     store = Store(load_settings())
-    ledger.enrol(store, sources)
+    registry.enrol(store, sources, unusable)
     health_anew(store, sources)
     return Applied(done, unusable)
 

@@ -119,7 +119,7 @@ def allow_list(store: Store, *, ended: bool) -> list[dict[str, Any]]:
 def health(store: Store) -> list[dict[str, Any]]:
     """Rows of `connector_health` by name."""
     with store.reader() as reader:
-        return reader.frame("SELECT * FROM connector_health ORDER BY connector").to_dicts()
+        return reader.frame("SELECT * FROM connector_health ORDER BY connector, last_success_at NULLS FIRST").to_dicts()
 
 
 def resolved(reader: Connection, asked_for: str) -> tuple[str, str | None]:

@@ -4,21 +4,18 @@ import importlib
 import importlib.util
 import logging
 import pkgutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import uuid4
 
-import httpx
-from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.settings import get_current_settings
+from prefect.client.orchestration import SyncPrefectClient
 from pydantic import ValidationError
 
 import tasks
 from tasks.connector import Account, Check, Connector, made
 from tasks.connector_names import refuse_name
-from tasks.errors import ConnectorRefused, UnknownConnector, Unreachable
+from tasks.errors import ConnectorRefused, UnknownConnector
+from tasks.prefect_in_use import asked_where, in_words, prefect_client
 from tasks.untrusted import plain
 from tasks.wrong_values import sentences
 
@@ -32,6 +29,7 @@ __all__ = [
     "list_connectors",
     "load_connector",
     "made",
+    "nothing_saved_as",
     "offer_forms",
     "passed",
     "prefect_client",
@@ -65,18 +63,6 @@ def products() -> dict[str, type[Connector]]:
     return found
 
 
-def asked_where() -> str:
-    """Which Prefect API holds the connectors, in words."""
-    settings = get_current_settings()
-    if settings.api.url:
-        return f"the Prefect API at {plain(str(httpx.URL(settings.api.url).copy_with(userinfo=b'')))}"
-    database = settings.server.database.connection_url
-    place = database.get_secret_value() if database else ""
-    if place.startswith("sqlite"):
-        return f"the local Prefect database {place.partition(':///')[2]} (no PREFECT_API_URL is set)"
-    return "the Prefect database of this machine (no PREFECT_API_URL is set)"
-
-
 def load_connector(name: str) -> Connector:
     """The connector saved under that name; raises UnknownConnector, ConnectorRefused where its form is wrong.
 
@@ -85,7 +71,12 @@ def load_connector(name: str) -> Connector:
     with prefect_client() as client:
         if cls := _kinds(client, name).get(name):
             return _loaded(cls, name)
-    raise UnknownConnector(
+    raise UnknownConnector(nothing_saved_as(name))
+
+
+def nothing_saved_as(name: str) -> str:
+    """Where a name was looked for, and what to do."""
+    return (
         f"No connector is saved as '{plain(name)}' in {asked_where()}. `attachment-alerts connectors list` "
         "shows the names there; if it should be elsewhere, set PREFECT_API_URL."
     )
@@ -104,7 +95,7 @@ def list_connectors() -> dict[str, Connector]:
 
 def offer_forms() -> None:
     """Make the forms of all products known to the server in use, whose UI offers them then; again, nothing changes."""
-    with _sentences():
+    with in_words():
         for cls in products().values():
             cls.register_type_and_schema(**_SYNC)
 
@@ -166,9 +157,8 @@ def remove(name: str) -> None:
     """Forget the connector and its keys; what was fetched by it stays. Raises UnknownConnector."""
     cls = saved_names().get(name)
     if cls is None:
-        load_connector(name)  # says where it looked
-    else:
-        _delete(cls, name)
+        raise UnknownConnector(nothing_saved_as(name))
+    _delete(cls, name)
 
 
 def rotated(connector: Connector, **new_credentials: Any) -> Connector:
@@ -231,7 +221,7 @@ def _adopted(name: str, connector: Connector) -> Connector:
 
 
 def _read(cls: type[Connector], name: str) -> Connector:
-    with _sentences():
+    with in_words():
         try:
             return cast(Connector, cls.load(name, **_SYNC))
         except RuntimeError as unusable:
@@ -247,12 +237,12 @@ def _save(connector: Connector, name: str, again: bool) -> None:
     if connector.connector_id is None:
         # The document's own id if there is one, so that two runs that meet a new connector at once give it the same.
         connector.connector_id = connector._block_document_id or uuid4()
-    with _sentences():
+    with in_words():
         connector.save(name, overwrite=again, **_SYNC)
 
 
 def _delete(cls: type[Connector], name: str) -> None:
-    with _sentences():
+    with in_words():
         cls.delete(name, **_SYNC)
 
 
@@ -268,26 +258,3 @@ def _kinds(client: SyncPrefectClient, name: str | None = None) -> dict[str, type
         found += page
         if len(page) < PAGE:
             return {each["name"]: kinds[each["block_type"]["slug"]] for each in found}
-
-
-@contextmanager
-def prefect_client() -> Iterator[SyncPrefectClient]:
-    """A client of the Prefect API in use, whose troubles are told in words."""
-    with _sentences(), get_client(sync_client=True) as client:
-        yield client
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """Troubles with the Prefect API in use, in words."""
-    try:
-        yield
-    except httpx.HTTPStatusError as refused:
-        raise Unreachable(
-            f"A refusal (HTTP {refused.response.status_code}) from {asked_where()}. Check PREFECT_API_URL, "
-            "PREFECT_API_AUTH_STRING (user:password) or PREFECT_API_KEY, and that the server's version fits."
-        ) from None  # the cause would hold what was sent
-    except httpx.TransportError as unreachable:
-        raise Unreachable(
-            f"No answer from {asked_where()} ({type(unreachable).__name__}). Start it, or correct PREFECT_API_URL."
-        ) from unreachable

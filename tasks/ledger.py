@@ -7,6 +7,7 @@ from uuid import UUID
 
 import polars as pl
 
+from tasks.registry import register
 from tasks.suppression import end_due
 from tasks.window import Interval, Progress, Slice, merge
 
@@ -78,7 +79,7 @@ def begin(store: "Store", source: Source, now: datetime) -> Beginning:
     """
     behind = store.published_revision()
     with store.transaction() as transaction:
-        _register(transaction, source)
+        register(transaction, source)
         _begin_at(transaction, source, now, store.settings.settle)
         shown_again = end_due(transaction, datetime.now(UTC))
         stored = transaction.rows("SELECT revision FROM internal.store_state")[0][0]
@@ -98,34 +99,6 @@ def begin(store: "Store", source: Source, now: datetime) -> Beginning:
 def _directory_days(transaction: "Transaction", tenant: str) -> int:
     sql = "SELECT directory_age_hours // 24 FROM internal.directory_age WHERE tenant = $tenant AND too_old"
     return next((int(days) for (days,) in transaction.rows(sql, {"tenant": tenant})), 0)
-
-
-def enrol(store: "Store", sources: Iterable[Source]) -> None:
-    """Make saved connectors known before their first poll (their health is `never_run`), and their switches."""
-    with store.transaction() as transaction:
-        for source in sources:
-            _register(transaction, source)
-        transaction.publish = transaction.changed
-
-
-def _register(transaction: "Transaction", source: Source) -> None:
-    facts: dict[str, object] = source._asdict()
-    facts.pop("first_look_back")
-    if source.polling is None:
-        facts.pop("polling")
-    facts["removed_at"] = None
-    assignments = ", ".join(f"{name} = ${name}" for name in facts if name != "connector_id")
-    differs = " OR ".join(f"{name} IS DISTINCT FROM ${name}" for name in facts if name != "connector_id")
-    known = transaction.rows("SELECT 1 FROM internal.connectors WHERE connector_id = $id", {"id": source.connector_id})
-    if not known:
-        names, values = ", ".join(facts), ", ".join(f"${name}" for name in facts)
-        transaction.run(f"INSERT INTO internal.connectors ({names}) VALUES ({values})", facts)
-        transaction.changed = True
-    elif transaction.rows(
-        f"SELECT 1 FROM internal.connectors WHERE connector_id = $connector_id AND ({differs})", facts
-    ):
-        transaction.run(f"UPDATE internal.connectors SET {assignments} WHERE connector_id = $connector_id", facts)
-        transaction.changed = True
 
 
 def _begin_at(transaction: "Transaction", source: Source, now: datetime, settle: timedelta) -> None:
@@ -214,22 +187,3 @@ def rechecked(transaction: "Transaction", source: Source, began: datetime) -> No
         "UPDATE internal.connectors SET rechecked_at = $began WHERE connector_id = $id",
         {"began": began, "id": source.connector_id},
     )
-
-
-def renamed(store: "Store", connector_id: UUID, name: str) -> None:
-    """Show a connector's data under its new name at once."""
-    _set(store, connector_id, "name", name)
-
-
-def removed(store: "Store", connector_id: UUID, at: datetime) -> None:
-    """Take a removed connector out of the health; its data stays."""
-    _set(store, connector_id, "removed_at", at)
-
-
-def _set(store: "Store", connector_id: UUID, column: str, value: str | datetime) -> None:
-    with store.transaction() as transaction:
-        transaction.run(
-            f"UPDATE internal.connectors SET {column} = $value WHERE connector_id = $id",
-            {"value": value, "id": connector_id},
-        )
-        transaction.changed = transaction.publish = True

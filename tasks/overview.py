@@ -60,7 +60,7 @@ def overview(store: "Store", connector: str, group_ids: Collection[str], *, publ
 def healths(store: "Store") -> dict[str, dict[str, Any]]:
     """Rows of `connector_health` by name, from the store: the copy may not show the last polls yet."""
     with store.transaction() as stored:
-        rows = stored.frame("SELECT * FROM connector_health ORDER BY connector, state")
+        rows = stored.frame("SELECT * FROM connector_health ORDER BY connector, last_success_at NULLS FIRST")
     return {row["connector"]: row for row in rows.iter_rows(named=True)}
 
 
@@ -71,7 +71,8 @@ def urgent(store: "Store") -> Listed:
 
 
 def _health(tables: Connection, connector: str) -> dict[str, Any] | None:
-    rows = tables.frame("SELECT * FROM connector_health WHERE connector = $connector", {"connector": connector})
+    latest = "SELECT * FROM connector_health WHERE connector = $connector ORDER BY last_success_at DESC NULLS LAST"
+    rows = tables.frame(latest, {"connector": connector})
     return next(rows.iter_rows(named=True), None)
 
 

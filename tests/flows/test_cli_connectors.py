@@ -3,19 +3,23 @@
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from flows.sources import source_of
 from tasks.connectors import load_connector, remove, saved_names
 from tasks.database import Store
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Account, Running, Simulator, World, serve, v1_keys, v2_keys
 from tasks.settings import Settings
 from tests.flows.command import Command, Ran
-from tests.flows.site import scan
+from tests.flows.site import save, scan
+from tests.scans import load, rows
+from tests.scans import scan as stored_scan
 
 NOW = datetime.now(UTC)
 RECORDS = [scan(NOW - timedelta(hours=hour), hour, "safe" if hour % 3 else "malicious") for hour in range(1, 10)]
@@ -320,7 +324,7 @@ def test_names_nobody_knows(command: Command) -> None:
     calls += [["connectors", what, "nobody"] for what in ("show", "set", "rotate", "remove")]
     calls += [["connectors", "rename", "nobody", "somebody"], ["test-connection", "nobody"]]
     for call in calls:
-        says = command(*call, *(["--yes"] if "remove" in call else []))
+        says = command(*call)
         assert (says.status, says.out) == (1, "")
         assert "No connector is saved as 'nobody' in the Prefect API at http://" in says.err
 
@@ -353,6 +357,33 @@ def test_purged(saved: Ran, command: Command, home: Path) -> None:
     assert json.loads(command("alerts", "--json").out) == []
     with Store(Settings(home=home)).reader() as reader:
         assert reader.rows("SELECT count(*) FROM scans") == [(0,)]
+
+
+def spoil(name: str) -> None:
+    """The form in the UI sends null for a secret that was cleared."""
+    connector = kept(name)
+    connector.client_secret = None  # type: ignore[assignment]
+    save(name, connector)
+
+
+@pytest.mark.parametrize("how", [spoil, MimecastConnector.delete])
+def test_purged_where_nothing_usable_is_saved_any_more(
+    how: Callable[[str], Any], saved: Ran, command: Command, home: Path
+) -> None:
+    store = Store(Settings(home=home))
+    load(store, [[stored_scan()]], source_of("acme", kept("acme")))
+    how("acme")
+    kept_rows = command("connectors", "remove", "acme", *(["--yes"] if how != spoil else []))
+    assert kept_rows.status == 1
+    asked = "Say --yes if you mean it" if how == spoil else "connectors remove acme --purge` removes it."
+    assert asked in kept_rows.err
+    says = command("connectors", "remove", "acme", "--purge", "--yes")
+    assert says.status == 0, says.err
+    assert re.search(r"alerts +1\n", says.out)
+    assert list(saved_names()) == []
+    assert rows(store, "SELECT count(*) FROM scans") == [(0,)]
+    assert json.loads(command("health", "--json").out) == []
+    assert "No connector is saved as 'acme'" in command("connectors", "remove", "acme", "--purge", "--yes").err
 
 
 def test_prompts_show_no_secret_and_take_what_is_typed(

@@ -226,8 +226,24 @@ def test_another_connector_of_the_same_name_begins_anew(client: SyncPrefectClien
     assert switched_on(client) == [False]
 
 
+def healthy(home: Path) -> list[str]:
+    """Names of those whose health the tables show."""
+    with Store(Settings(home=home)).reader() as reader:
+        return [name for (name,) in reader.rows("SELECT connector FROM connector_health")]
+
+
+def test_one_that_was_deleted_in_the_ui_leaves_the_health(client: SyncPrefectClient, home: Path) -> None:
+    for _ in range(2):  # the second one of that name is another connector
+        save_connector("acme", mimecast_account())
+        applied()
+        assert healthy(home) == ["acme"]
+        MimecastConnector.delete("acme", _sync=True)
+    applied()
+    assert healthy(home) == []
+
+
 def test_one_that_cannot_be_read_keeps_its_deployment(
-    client: SyncPrefectClient, caplog: pytest.LogCaptureFixture
+    client: SyncPrefectClient, home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     account = mimecast_account(tested_at=NOW)
     save_connector("acme", account)
@@ -236,6 +252,7 @@ def test_one_that_cannot_be_read_keeps_its_deployment(
     account.save("acme", overwrite=True, _sync=True)
     with caplog.at_level(logging.WARNING):
         assert applied() == ([], {"acme"})
+    assert healthy(home) == ["acme"]
     assert "'acme' cannot be used" in caplog.text
     assert switched_on(client) == [True]
     caplog.clear()

@@ -1,0 +1,46 @@
+"""The Prefect API in use, which holds the saved connectors: where it is, and its troubles in words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.settings import get_current_settings
+
+from tasks.errors import Unreachable
+from tasks.untrusted import plain
+
+
+def asked_where() -> str:
+    """Which Prefect API holds the connectors, in words."""
+    settings = get_current_settings()
+    if settings.api.url:
+        return f"the Prefect API at {plain(str(httpx.URL(settings.api.url).copy_with(userinfo=b'')))}"
+    database = settings.server.database.connection_url
+    place = database.get_secret_value() if database else ""
+    if place.startswith("sqlite"):
+        return f"the local Prefect database {place.partition(':///')[2]} (no PREFECT_API_URL is set)"
+    return "the Prefect database of this machine (no PREFECT_API_URL is set)"
+
+
+@contextmanager
+def prefect_client() -> Iterator[SyncPrefectClient]:
+    """A client of the Prefect API in use, whose troubles are told in words."""
+    with in_words(), get_client(sync_client=True) as client:
+        yield client
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Troubles with the Prefect API in use, in words."""
+    try:
+        yield
+    except httpx.HTTPStatusError as refused:
+        raise Unreachable(
+            f"A refusal (HTTP {refused.response.status_code}) from {asked_where()}. Check PREFECT_API_URL, "
+            "PREFECT_API_AUTH_STRING (user:password) or PREFECT_API_KEY, and that the server's version fits."
+        ) from None  # the cause would hold what was sent
+    except httpx.TransportError as unreachable:
+        raise Unreachable(
+            f"No answer from {asked_where()} ({type(unreachable).__name__}). Start it, or correct PREFECT_API_URL."
+        ) from unreachable

@@ -1,0 +1,120 @@
+"""Which connectors the store knows: what is saved of them, under which name, and whether they are saved still."""
+
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from tasks.database import Connection, Store, Transaction
+    from tasks.ledger import Source
+
+Known = dict[UUID, dict[str, Any]]
+"""Rows of `internal.connectors` by id"""
+
+
+def enrol(store: "Store", sources: Collection["Source"], unusable: Collection[str] | None = None) -> None:
+    """Make saved connectors known before their first poll (their health is `never_run`), and their switches.
+
+    Where these are all that are saved, beside those of the names in `unusable`, others are removed ones from now on.
+    Asked again and again: the writer's turn is taken only if the published copy does not say all that already.
+    """
+    if published := store.published_path.exists():
+        with store.reader(modest=True) as copy:
+            known = _known(copy)
+        if not any(_differs(known, each) for each in sources) and not _gone(known, sources, unusable):
+            return
+    with store.transaction() as transaction:
+        for source in sources:
+            register(transaction, source)
+        for connector_id in _gone(_known(transaction), sources, unusable):
+            _set(transaction, connector_id, "removed_at", datetime.now(UTC))
+        transaction.publish = transaction.changed or published  # also a copy that is behind
+
+
+def register(transaction: "Transaction", source: "Source") -> None:
+    """Keep what is saved of a connector; it is no longer a removed one."""
+    known, facts = _known(transaction), _facts(source)
+    if source.connector_id not in known:
+        names, values = ", ".join(facts), ", ".join(f"${name}" for name in facts)
+        transaction.run(f"INSERT INTO internal.connectors ({names}) VALUES ({values})", facts)
+        for other, row in known.items():
+            # A name is saved once in a Prefect API; where another one has it too, that connector's poll brings it back.
+            if row["name"] == source.name and row["removed_at"] is None:
+                _set(transaction, other, "removed_at", datetime.now(UTC))
+    elif _differs(known, source):
+        assignments = ", ".join(f"{name} = ${name}" for name in facts if name != "connector_id")
+        transaction.run(f"UPDATE internal.connectors SET {assignments} WHERE connector_id = $connector_id", facts)
+    else:
+        return
+    transaction.changed = True
+
+
+def named(store: "Store", name: str) -> UUID | None:
+    """The connector that has, or last had, this name; one that is not removed comes first."""
+    if not store.path.exists():
+        return None
+    with store.transaction() as transaction:
+        found = transaction.rows(
+            "SELECT connector_id FROM internal.connectors WHERE name = $name "
+            "ORDER BY removed_at DESC NULLS FIRST, origin DESC NULLS LAST LIMIT 1",
+            {"name": name},
+        )
+    return found[0][0] if found else None
+
+
+def renamed(store: "Store", connector_id: UUID, name: str) -> None:
+    """Show a connector's data under its new name at once."""
+    with store.transaction() as transaction:
+        _set(transaction, connector_id, "name", name)
+        transaction.publish = True
+
+
+def removed(store: "Store", connector_id: UUID, at: datetime) -> None:
+    """Take a removed connector out of the health; its data stays."""
+    with store.transaction() as transaction:
+        _set(transaction, connector_id, "removed_at", at)
+        transaction.publish = True
+
+
+def _gone(known: Known, sources: Iterable["Source"], unusable: Collection[str] | None) -> list[UUID]:
+    """Those that are saved no more, as far as the Prefect API in use tells.
+
+    A home may be served by two of them, each of which knows its own connectors only: then a connector that the other
+    one has comes back by its next poll, which registers it.
+    """
+    if unusable is None:
+        return []
+    alive = {source.connector_id for source in sources}
+    return [
+        connector_id
+        for connector_id, row in known.items()
+        if row["removed_at"] is None and connector_id not in alive and row["name"] not in unusable
+    ]
+
+
+def _known(tables: "Connection") -> Known:
+    # Whatever columns there are: the copy may have been published by an earlier version.
+    rows = tables.frame("SELECT * REPLACE (connector_id::VARCHAR AS connector_id) FROM internal.connectors")
+    return {UUID(row["connector_id"]): row for row in rows.iter_rows(named=True)}
+
+
+def _differs(known: Known, source: "Source") -> bool:
+    row, facts = known.get(source.connector_id, {}), _facts(source)
+    return not row or any(row.get(name) != value for name, value in facts.items() if name != "connector_id")
+
+
+def _facts(source: "Source") -> dict[str, Any]:
+    facts: dict[str, Any] = source._asdict() | {"removed_at": None}
+    del facts["first_look_back"]
+    if source.polling is None:
+        del facts["polling"]
+    return facts
+
+
+def _set(transaction: "Transaction", connector_id: UUID, column: str, value: str | datetime) -> None:
+    transaction.run(
+        f"UPDATE internal.connectors SET {column} = $value WHERE connector_id = $id",
+        {"value": value, "id": connector_id},
+    )
+    transaction.changed = True
