@@ -31,8 +31,15 @@ class Database(Protocol):
 
 def version(database: Database) -> int:
     """Schema version of an open store; 0 when it has no tables yet."""
-    exists = database.rows("SELECT 1 FROM duckdb_schemas() WHERE schema_name = 'internal'")
-    return int(database.rows("SELECT schema_version FROM internal.store_state")[0][0]) if exists else 0
+    return _state(database)[0]
+
+
+def _state(database: Database) -> tuple[int, str]:
+    """Schema version, and of which text the views were made."""
+    if not database.rows("SELECT 1 FROM duckdb_schemas() WHERE schema_name = 'internal'"):
+        return 0, ""
+    schema, digest = database.rows("SELECT schema_version, views_digest FROM internal.store_state")[0]
+    return int(schema), str(digest)
 
 
 def back_up_if_older(path: Path, stored_version: Callable[[], int]) -> None:
@@ -40,9 +47,9 @@ def back_up_if_older(path: Path, stored_version: Callable[[], int]) -> None:
 
     The header alone does not tell the version, so the store is opened once for it, at a process's first use.
     """
-    if path in _checked or not path.exists():
+    if path in _checked:
         return
-    found = stored_version()
+    found = stored_version() if path.exists() else 0
     if 0 < found < SCHEMA_VERSION:
         backup = path.with_name(f"{path.stem}.version-{found}.duckdb")
         shutil.copyfile(path, backup)
@@ -58,14 +65,14 @@ def bring_up_to_date(database: Database) -> None:
 
     Raises StoreTooNew when a later version of the program wrote the store.
     """
-    found = version(database)
+    found, views = _state(database)
     if found > SCHEMA_VERSION:
         raise StoreTooNew(
             f"The store has schema version {found}, this program knows {SCHEMA_VERSION}. "
             "Update attachment-alerts, or name another --home."
         )
     digest = _views_digest(SQL)
-    if found == SCHEMA_VERSION and database.rows("SELECT views_digest FROM internal.store_state")[0][0] == digest:
+    if found == SCHEMA_VERSION and views == digest:
         return
     database.run("BEGIN")
     if not found:

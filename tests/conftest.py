@@ -3,6 +3,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from functools import wraps
 from pathlib import Path
@@ -20,10 +21,18 @@ from xdist.workermanage import WorkerController
 from tasks import database
 from tasks.database import Store
 from tasks.settings import Settings
+from tests import scans
 
 # Where tests are started in the background, a shell has SIGINT ignored; some send it to themselves.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Processes of the tests, these here included, need not compile this project and its tests each for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# Of 700 new objects, the usual number, few are garbage: looking for it took 4 % of all the time.
+gc.set_threshold(50_000)
 
 # Before Prefect is imported: a line logged outside of a run is no reason for a warning, which is an error here.
 os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
@@ -79,6 +88,7 @@ def simulators_end_at_once() -> Iterator[None]:
 def from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A new store is made as the product makes it."""
     monkeypatch.setattr(Store, "_connected", CONNECTED)
+    monkeypatch.setattr(scans, "BEGUN", {})
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +97,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     Prefect's own harness would import the whole server into this process, too, which takes four more seconds.
     """
+    from prefect import results  # noqa: PLC0415
     from prefect.context import _temporary_global_settings_context, get_settings_context  # noqa: PLC0415
     from prefect.settings import (  # noqa: PLC0415
         PREFECT_API_SSL_CERT_FILE,
@@ -124,6 +135,8 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         running.keep_tables(folder, tables)  # half of the time of a start, for the next process of this session
         # Each save would make the form known anew, by a client of its own; this API knows both from now on.
         connectors.offer_forms()
+        # Each run would ask three times where its results go; they are not kept.
+        patch.setattr(results, "_read_server_default_result_storage_block_id", lambda: None)
         for cls in connectors.products().values():
             patch.setattr(cls, "register_type_and_schema", lambda *_, **__: None)
         yield

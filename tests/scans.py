@@ -39,6 +39,9 @@ CONTENT = (
 
 Reading = dict[str, Any]
 
+BEGUN: dict[tuple[Any, ...], list[tuple[str, bytes, int]]] = {}
+"""Connectors and settings → both files of a store in which these have begun and nothing else has happened."""
+
 
 def scan(hour: float = 0, verdict: str = "malicious", read: float = 1000, **fields: Any) -> Reading:
     """A reading of a scan: detected `hour` hours after START, its page requested `read` hours after START."""
@@ -146,10 +149,23 @@ def load_into(
 
 
 def begun(home: Path, *sources: Source, **settings: Any) -> Store:
-    """A store in `home` that knows these connectors; nothing is too old for it unless told so."""
+    """A store in `home` that knows these connectors; nothing is too old for it unless told so.
+
+    Their polls begin once in each process: the next store of that kind gets copies of the files.
+    """
     store = Store(Settings(home=home, **KEEP_ALL | settings))
-    for each in sources or (source(),):
-        begin(store, each, START + timedelta(days=7))
+    kind = (sources, *sorted(settings.items()))
+    if kind not in BEGUN:
+        for each in sources or (source(),):
+            begin(store, each, START + timedelta(days=7))
+        BEGUN[kind] = [
+            (file.name, file.read_bytes(), file.stat().st_mode) for file in (store.path, store.published_path)
+        ]
+    else:
+        home.mkdir(parents=True, exist_ok=True)
+        for name, content, mode in BEGUN[kind]:
+            (home / name).write_bytes(content)
+            (home / name).chmod(mode)
     return store
 
 

@@ -19,7 +19,7 @@ import certifi
 import httpx
 
 from flows import prefect_settings
-from flows.own_server import free_port
+from flows.own_server import SERVER, free_port
 from flows.polls import EPOCH
 from tasks.settings import CHECKOUT
 
@@ -37,7 +37,7 @@ def api(environment: dict[str, str]) -> Iterator[str]:
     What runs tell of their tasks it takes and does not keep, which would be more than half of all its work.
     """
     port = free_port()
-    call = ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--port", str(port)]
+    call = ["-c", SERVER, "--factory", "prefect.server.api.server:create_app", "--port", str(port)]
     services = {"SCHEDULER", "LATE_RUNS", "FOREMAN", "TRIGGERS", "CANCELLATION_CLEANUP", "PAUSE_EXPIRATIONS"}
     services |= {"TASK_RUN_RECORDER", "EVENT_PERSISTER", "REPOSSESSOR", "CLEANUP_RECONCILER", "DB_VACUUM"}
     off = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in services}
