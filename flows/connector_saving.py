@@ -21,7 +21,7 @@ from flows.connector_tables import checks_table
 from flows.connector_work import follow
 from flows.options import Home, Name
 from flows.prefect_api import asking
-from flows.sources import source_of
+from flows.sources import refuse_other_tenant, source_of
 from flows.terminal import out, say, working
 from tasks import connectors as saved
 from tasks import registry
@@ -75,6 +75,7 @@ def change(name: Name, home: Home = None, *, fields: dict[str, Any]) -> None:
     changed = [field for field, value in present.items() if getattr(new, field) != value]
     if not changed:
         raise ConnectorRefused(f"Nothing to change. `{command_as_typed()} connectors set --help` lists the fields.")
+    refuse_other_tenant(name, new)
     if not set(changed).isdisjoint(address_fields(type(old))):
         tested(new)
     with asking():
@@ -92,6 +93,7 @@ def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[
     values = typed_values(kind, fields)
     names = credentials(kind, values, getattr(old, "api", None))
     new = saved.rotated(old, **values | asked(kind, names, values, old))
+    refuse_other_tenant(name, new)
     account = tested(new)
     code = account.code if account else None
     if old.account_code is None and old.key_identity() != new.key_identity():

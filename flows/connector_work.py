@@ -13,6 +13,7 @@ from flows.connector_tables import says
 from flows.connectors import applied
 from flows.layout import facts
 from flows.prefect_api import asking, server_in_use
+from flows.sources import refuse_other_tenant
 from flows.terminal import confirmed, number, out, say, working
 from tasks import connectors as saved
 from tasks import purge, registry
@@ -26,7 +27,7 @@ from tasks.turn import Turn, TurnTaken
 def test(name: str) -> tuple[list[Check], Account | None]:
     """The connection test of a saved connector, which also learns which account it is."""
     with asking():
-        saved.load_connector(name)  # also starts the temporary server, under a line of its own
+        refuse_other_tenant(name, saved.load_connector(name))  # also starts the temporary server, under its own line
     with working("Testing the connection"):
         return saved.test_connector(name)
 

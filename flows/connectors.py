@@ -1,5 +1,6 @@
 """Saved connectors as work for a schedule or a click: apply them, test one."""
 
+import logging
 from typing import Any, NamedTuple
 
 from prefect import flow, task
@@ -12,14 +13,24 @@ from flows import dead_runs, polls
 from flows.artifacts import health_anew
 from flows.choices import offer
 from flows.markdown import sentence
-from flows.sources import source_of
+from flows.sources import refuse_other_tenant, source_of
 from tasks import registry
-from tasks.connector import Check
-from tasks.connectors import list_connectors, offer_forms, passed, prefect_client, saved_names, test_connector
+from tasks.connector import Check, Connector
+from tasks.connectors import (
+    list_connectors,
+    load_connector,
+    offer_forms,
+    passed,
+    prefect_client,
+    saved_names,
+    test_connector,
+)
 from tasks.database import Store
 from tasks.errors import AlertsError, NotDeployed
 from tasks.settings import load_settings
 from tasks.untrusted import plain
+
+log = logging.getLogger("attachment_alerts.connectors")
 
 
 class Applied(NamedTuple):
@@ -35,16 +46,25 @@ def applied() -> Applied:
     offer_forms()
     with prefect_client() as client:
         dead_runs.watched(client)
-    saved, connectors = saved_names(), list_connectors()
+    store, saved = Store(load_settings()), saved_names()
+    connectors = _usable(store)
     unusable = saved.keys() - connectors.keys()
     done = polls.apply(connectors, unusable)
     offer(connectors, unusable)
     switches = {poll.connector: poll.polling for poll in done}
     sources = [source_of(name, each)._replace(polling=switches.get(name)) for name, each in connectors.items()]
-    store = Store(load_settings())
     registry.enrol(store, sources, unusable)
     health_anew(store, sources)
     return Applied(done, unusable)
+
+
+def _usable(store: Store) -> dict[str, Connector]:
+    """The saved connectors that can be polled, by name; a warning for each of the others."""
+    connectors = list_connectors()
+    refused = registry.other_tenants(store, [source_of(name, each) for name, each in connectors.items()])
+    for says in refused.values():
+        log.warning("%s", says)
+    return {name: each for name, each in connectors.items() if name not in refused}
 
 
 @flow(name="connectors-apply", flow_run_name="apply connectors")
@@ -73,6 +93,7 @@ def summary(done: list[polls.Poll]) -> str:
 @task(task_run_name="ask {connector}", cache_policy=NO_CACHE)
 def check(connector: str) -> list[Check]:
     """The checks in their order, also as a table on the page of the run; a test that passes is remembered."""
+    refuse_other_tenant(connector, load_connector(connector))
     checks = test_connector(connector)[0]
     rows = [row(each) for each in checks]
     create_table_artifact(rows, key=f"test-{connector}", description=f"Connection test of {connector}")

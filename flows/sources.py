@@ -4,9 +4,12 @@ from typing import Literal
 
 from prefect.context import FlowRunContext
 
+from tasks import registry
 from tasks.connector import Connector
+from tasks.database import Store
 from tasks.errors import SettingsError
 from tasks.ledger import Source
+from tasks.settings import load_settings
 
 
 def source_of(name: str, connector: Connector) -> Source:
@@ -24,6 +27,11 @@ def source_of(name: str, connector: Connector) -> Source:
         connector.first_look_back,
         _is_scheduled(),
     )
+
+
+def refuse_other_tenant(name: str, connector: Connector) -> None:
+    """Raises SettingsError where the connector has brought records for another tenant than it is saved for now."""
+    registry.refuse_other_tenant(Store(load_settings()), source_of(name, connector))
 
 
 def _is_scheduled() -> Literal[True] | None:

@@ -5,9 +5,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from tasks.errors import SettingsError
+from tasks.untrusted import plain
+
 if TYPE_CHECKING:
     from tasks.database import Connection, Store, Transaction
     from tasks.ledger import Source
+
+BROUGHT = ("windows", "coverage", "alert_scans", "low_scans", "rejects")
 
 Known = dict[UUID, dict[str, Any]]
 """Rows of `internal.connectors` by id"""
@@ -33,7 +38,10 @@ def enrol(store: "Store", sources: Collection["Source"], unusable: Collection[st
 
 
 def register(transaction: "Transaction", source: "Source") -> None:
-    """Keep what is saved of a connector; it is no longer a removed one."""
+    """Keep what is saved of a connector; it is no longer a removed one.
+
+    Raises SettingsError where it has brought something for another tenant.
+    """
     known, facts = _known(transaction), _facts(source)
     if source.connector_id not in known:
         names, values = ", ".join(facts), ", ".join(f"${name}" for name in facts)
@@ -43,11 +51,32 @@ def register(transaction: "Transaction", source: "Source") -> None:
             if row["name"] == source.name and row["removed_at"] is None:
                 _set(transaction, other, "removed_at", datetime.now(UTC))
     elif _differs(known, source):
+        if _leaves_rows(transaction, known, source):
+            raise SettingsError(_other_tenant(known, source))
         assignments = ", ".join(f"{name} = ${name}" for name in facts if name != "connector_id")
         transaction.run(f"UPDATE internal.connectors SET {assignments} WHERE connector_id = $connector_id", facts)
     else:
         return
     transaction.changed = True
+
+
+def other_tenants(store: "Store", sources: Collection["Source"]) -> dict[str, str]:
+    """Those that have brought something for another tenant than they are saved for, by name: what to do about it."""
+    if store.published_path.exists():
+        with store.reader(modest=True) as copy:
+            known = _known(copy)
+        sources = [each for each in sources if _moves(known, each)]
+    if not sources or not store.path.exists():
+        return {}
+    with store.transaction() as transaction:
+        known = _known(transaction)
+        return {each.name: _other_tenant(known, each) for each in sources if _leaves_rows(transaction, known, each)}
+
+
+def refuse_other_tenant(store: "Store", source: "Source") -> None:
+    """Raises SettingsError where it has brought something for another tenant: nothing crosses tenants."""
+    for sentence in other_tenants(store, [source]).values():
+        raise SettingsError(sentence)
 
 
 def named(store: "Store", name: str) -> UUID | None:
@@ -102,6 +131,29 @@ def _known(tables: "Connection") -> Known:
 def _differs(known: Known, source: "Source") -> bool:
     row, facts = known.get(source.connector_id, {}), _facts(source)
     return not row or any(row.get(name) != value for name, value in facts.items() if name != "connector_id")
+
+
+def _moves(known: Known, source: "Source") -> bool:
+    return source.connector_id in known and known[source.connector_id]["tenant"] != source.tenant
+
+
+def _leaves_rows(transaction: "Transaction", known: Known, source: "Source") -> bool:
+    """Whether another tenant has rows of it, be it only of an attempt."""
+    return _moves(known, source) and any(
+        transaction.rows(
+            f"SELECT 1 FROM internal.{table} WHERE connector_id = $id LIMIT 1", {"id": source.connector_id}
+        )
+        for table in BROUGHT
+    )
+
+
+def _other_tenant(known: Known, source: "Source") -> str:
+    tenant = plain(known[source.connector_id]["tenant"])
+    return (
+        f"The connector {source.name!r} belongs to the tenant {tenant!r}, for which it has brought records, and "
+        f"nothing crosses tenants. Put its tenant back to {tenant!r}. If its account belongs to {source.tenant!r}, "
+        "remove the connector (with --purge its records go, too) and save one of its own for it."
+    )
 
 
 def _facts(source: "Source") -> dict[str, Any]:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tasks.database import Store
+from tasks.errors import SettingsError
 from tasks.ledger import begin
-from tasks.registry import enrol, named
-from tests.scans import START, begun, rows, source
+from tasks.registry import enrol, named, other_tenants
+from tests.scans import START, begun, content, load, rows, scan, source
 
 ONE, TWO, THREE = source(1), source(2), source(3)
 NOW = START + timedelta(days=7)
@@ -41,6 +42,21 @@ def test_the_writer_is_not_asked_where_the_copy_says_it_all(store: Store, monkey
     for different in ([told._replace(polling=False)], [told, TWO], []):
         with pytest.raises(TypeError, match="not callable"):
             enrol(store, different, unusable=())
+
+
+def test_what_was_brought_for_one_tenant_keeps_the_connector_there(store: Store) -> None:
+    load(store, [[scan()]], ONE)
+    moved = [each._replace(tenant="other") for each in (ONE, TWO)]
+    before = content(store)
+    assert list(other_tenants(store, moved)) == [ONE.name]
+    for call in (lambda: enrol(store, moved), lambda: begin(store, moved[0], NOW)):
+        with pytest.raises(SettingsError, match=r"'connector-1' belongs to the tenant 'default'.* save one of its own"):
+            call()
+    assert content(store) == before
+    begin(store, moved[1], NOW)  # it has brought nothing yet
+    assert rows(store, "SELECT connector, tenant FROM connector_health ORDER BY 1 LIMIT 2") == [
+        (ONE.name, "default"), (TWO.name, "other"),
+    ]  # fmt: skip
 
 
 def test_a_name_belongs_to_who_got_it_last(store: Store) -> None:

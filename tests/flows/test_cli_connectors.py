@@ -17,8 +17,8 @@ from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Account, Running, Simulator, World, serve, v1_keys, v2_keys
 from tasks.settings import Settings
 from tests.flows.command import Command, Ran
-from tests.flows.site import save, scan
-from tests.scans import load, rows
+from tests.flows.site import change, save, scan
+from tests.scans import content, load, rows
 from tests.scans import scan as stored_scan
 
 NOW = datetime.now(UTC)
@@ -357,6 +357,28 @@ def test_purged(saved: Ran, command: Command, home: Path) -> None:
     assert json.loads(command("alerts", "--json").out) == []
     with Store(Settings(home=home)).reader() as reader:
         assert reader.rows("SELECT count(*) FROM scans") == [(0,)]
+
+
+def test_a_connector_with_data_stays_in_its_tenant(
+    saved: Ran, command: Command, service: Running, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command("connectors", "set", "acme", "--tenant", "other").status == 0  # nothing was brought yet
+    store = Store(Settings(home=home))
+    load(store, [[stored_scan()]], source_of("acme", kept("acme")))
+    before, asked = content(store), len(service.simulator.requests)
+    sentence = "'acme' belongs to the tenant 'other'"
+    says = command("connectors", "set", "acme", "--tenant", "default")
+    assert (says.status, sentence in says.err, kept("acme").tenant) == (1, True, "other")
+    change("acme", tenant="default")  # in the UI, which asks nobody
+    with_keys(monkeypatch, v2_keys(1))
+    for call in (["connectors", "rotate", "acme"], ["test-connection", "acme"]):
+        says = command(*call)
+        assert (says.status, sentence in says.err) == (1, True)
+    assert len(service.simulator.requests) == asked
+    says = command("poll", "acme")
+    assert (says.status, sentence in says.err) == (1, True)
+    assert content(store) == before
+    assert command("connectors", "set", "acme", "--tenant", "other").status == 0
 
 
 def spoil(name: str) -> None:

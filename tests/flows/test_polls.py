@@ -24,9 +24,10 @@ from flows.connector_work import how_they_fare
 from flows.connectors import applied, connectors_apply, row
 from flows.connectors import test_connection as connection_test
 from flows.run_lines import RunLines
+from flows.sources import source_of
 from tasks import database
 from tasks.connector import Check
-from tasks.connectors import list_connectors, remove, rename, save_connector, saved_names
+from tasks.connectors import list_connectors, load_connector, remove, rename, save_connector, saved_names
 from tasks.database import Store
 from tasks.entra.connector import EntraConnector
 from tasks.errors import NotDeployed
@@ -37,6 +38,8 @@ from tasks.reach import REACHED
 from tasks.settings import Settings
 from tests.flows.site import change, scan
 from tests.flows.site import connector as simulated
+from tests.scans import load
+from tests.scans import scan as stored_scan
 
 SECRET = "hush-hush"
 NOW = datetime.now(UTC)
@@ -261,6 +264,20 @@ def test_one_that_cannot_be_read_keeps_its_deployment(
     assert state.message and state.message.endswith(" acme cannot be used: its connection test says why.")
     state = connection_test("acme", return_state=True)
     assert state.is_failed() and "API 2.0 needs client_secret" in (state.message or "")
+
+
+def test_one_that_was_moved_to_another_tenant_stops_nobody_else(client: SyncPrefectClient, home: Path) -> None:
+    save_connector("acme", mimecast_account(tested_at=NOW))
+    applied()
+    load(Store(Settings(home=home)), [[stored_scan()]], source_of("acme", load_connector("acme")))
+    save_connector("other", mimecast_account())
+    change("acme", tenant="elsewhere", polling_minutes=60)
+    done = applied()
+    assert ([poll.connector for poll in done.polls], done.unusable) == (["other"], {"acme"})
+    assert sorted(healthy(home)) == ["acme", "other"]
+    state = connection_test("acme", return_state=True)
+    assert state.is_failed()
+    assert "'acme' belongs to the tenant 'default'" in (state.message or "")
 
 
 def test_what_prefect_yaml_says_is_followed(client: SyncPrefectClient) -> None:
