@@ -1,15 +1,15 @@
-"""What a run leaves in the Prefect UI: its progress, its groups, its figures, and the standing pages.
+"""What a run leaves in the Prefect UI: its progress, its groups, its figures; it also writes the standing pages.
 
 An artifact that Prefect does not take is a warning: what was fetched is in the tables all the same.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from datetime import UTC, datetime
+from typing import cast
 from uuid import UUID
 
 import httpx
@@ -19,24 +19,20 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
-from prefect.client.schemas.actions import ArtifactCreate
-from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
-from prefect.client.schemas.objects import State
 
+from flows import standing_pages
 from flows.run_page import Outcome, Run, group_rows, groups_title, summary_page
-from flows.standing import UNKNOWN, Last, heading, health_page, urgent_page
-from tasks.connectors import prefect_client
+from flows.standing import Last
 from tasks.database import Store
 from tasks.errors import AlertsError
 from tasks.ledger import Source
-from tasks.overview import Listed, Overview, healths, overview, urgent
+from tasks.overview import Overview, overview
 from tasks.publishing import Publisher
 from tasks.summary import Summary
 from tasks.window import Interval, Trigger
 
 log = logging.getLogger("attachment_alerts.pull")
 
-URGENT = "open-high-priority-groups"
 # Told the same as the bar in the UI: whoever started the flow in this process may watch.
 WATCH: ContextVar[Callable[[int, int], None]] = ContextVar("watch", default=lambda done, total: None)
 STOPPED = Outcome("stopped", "Stopped before its end. Complete slices are kept; the next run fetches the rest.")
@@ -84,65 +80,9 @@ def _write(told: Told) -> None:
     )
     if told.source is None:  # nothing is saved under that name: it has no health
         return
-    _write_health(told.source, after and after.health, Last(run, told.outcome))
+    standing_pages.write_health(told.source, after and after.health, Last(run, told.outcome))
     if after:
-        _write_urgent(after.urgent, datetime.now(UTC))
-
-
-def _write_health(source: Source, health: dict[str, Any] | None, last: Last) -> None:
-    polling = timedelta(minutes=source.polling_minutes)
-    create_markdown_artifact(
-        key=_health_key(source.name),
-        markdown=health_page(source.name, health, polling, datetime.now(UTC), last),
-        description=f"Health of the connector {source.name}, after its last run",
-    )
-
-
-def health_after(store: Store, source: Source, began_at: datetime, state: State[Any]) -> None:
-    """Write the health of a connector that brings no scans, after its run that has come to this state."""
-    last = Last(Run(source.name, "poll", began_at), Outcome(state.type.value.lower(), state.message or ""))
-    try:
-        _write_health(source, healths(store).get(source.name), last)
-    except (AlertsError, httpx.HTTPError) as error:
-        log.warning("the page of health could not be written (%s); the next run does", type(error).__name__)
-
-
-def _health_key(connector: str) -> str:
-    return f"health-{connector}"
-
-
-def _write_urgent(listed: Listed, now: datetime) -> None:
-    create_markdown_artifact(
-        key=URGENT, markdown=urgent_page(listed, now), description="Open alert groups of high priority"
-    )
-
-
-def urgent_anew(store: Store) -> None:
-    """Write the page of open groups after a change that no run of a connector has made; within a flow run."""
-    try:
-        _write_urgent(urgent(store), datetime.now(UTC))
-    except (AlertsError, httpx.HTTPError) as error:
-        log.warning("the page of open groups could not be written (%s); the next run does", type(error).__name__)
-
-
-def health_anew(store: Store, sources: Iterable[Source]) -> None:
-    """Write the health of connectors whose state is no longer what their page shows: no run tells of its absence.
-
-    A page without a state is left to the next run: it shows why that run could not read the tables.
-    """
-    rows, now = healths(store), datetime.now(UTC)
-    known = {_health_key(source.name): source for source in sources if source.name in rows}
-    with prefect_client() as client:
-        asked = ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(any_=list(known)))
-        found = client.read_latest_artifacts(artifact_filter=asked) if known else []
-        shown = {page.key: str(page.data).partition("\n")[0] for page in found}
-        for key, source in known.items():
-            health = rows[source.name]
-            if shown.get(key) in (heading(source.name, health["state"]), heading(source.name, UNKNOWN)):
-                continue
-            markdown = health_page(source.name, health, timedelta(minutes=source.polling_minutes), now)
-            says = f"Health of the connector {source.name}, when its state had changed"
-            client.create_artifact(ArtifactCreate(key=key, type="markdown", data=markdown, description=says))
+        standing_pages.write_urgent(after.urgent)
 
 
 def _read(told: Told) -> Overview | None:

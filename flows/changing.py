@@ -6,7 +6,7 @@ from typing import Any
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows import artifacts, events
+from flows import events, standing_pages
 from flows.pull import RunFailed
 from tasks.database import Store
 from tasks.errors import AlertsError
@@ -22,7 +22,7 @@ def changed(work: Callable[[Store], Counts], says: Callable[[Counts], str], *, a
         counts = work(store)
         if apply:
             events.after_change(store)
-            artifacts.urgent_anew(store)
+            standing_pages.urgent_anew(store)
     except AlertsError as error:
         return failed(error)
     return Completed(message=says(counts), data=counts)

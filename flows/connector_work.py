@@ -14,6 +14,7 @@ from flows.connectors import applied
 from flows.layout import facts
 from flows.prefect_api import asking, server_in_use
 from flows.sources import refuse_other_tenant
+from flows.standing_pages import health_moved
 from flows.terminal import confirmed, number, out, say, working
 from tasks import connectors as saved
 from tasks import purge, registry
@@ -95,6 +96,8 @@ def rename(old: str, new: str) -> None:
     store = Store(load_settings())
     if renamed.connector_id and store.path.exists():
         registry.renamed(store, renamed.connector_id, new)
+    with asking():
+        health_moved(old, new)
 
 
 def remove(name: str, *, purging: bool, yes: bool) -> None:

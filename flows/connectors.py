@@ -10,10 +10,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows import dead_runs, polls
-from flows.artifacts import health_anew
 from flows.choices import offer
 from flows.markdown import sentence
 from flows.sources import refuse_other_tenant, source_of
+from flows.standing_pages import health_anew, urgent_followed
 from tasks import registry
 from tasks.connector import Check, Connector
 from tasks.connectors import (
@@ -54,7 +54,8 @@ def applied() -> Applied:
     switches = {poll.connector: poll.polling for poll in done}
     sources = [source_of(name, each)._replace(polling=switches.get(name)) for name, each in connectors.items()]
     registry.enrol(store, sources, unusable)
-    health_anew(store, sources)
+    health_anew(store, sources, saved)
+    urgent_followed(store)
     return Applied(done, unusable)
 
 

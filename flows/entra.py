@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
-from flows import artifacts, events, import_page
+from flows import events, import_page, standing_pages
 from flows.directory import failed, files, load, outcome
 from flows.sources import source_of
 from tasks import ledger
@@ -58,7 +58,7 @@ def entra(connector: str, confirm_gone: bool = False) -> State[Any]:
         events.end_of_run(store, source, "poll", Summary(failed=1) if failure else Summary(slices=1))
     except AlertsError as error:
         return failed(error, [])
-    artifacts.health_after(store, source, now, state)
+    standing_pages.health_after(store, source, now, state)
     return state
 
 

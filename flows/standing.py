@@ -4,6 +4,7 @@ A page stays as it is when nobody writes it any more. So each says when it was w
 believed: a connector whose polling has died must not look well.
 """
 
+import re
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ MEANS = {
     "never_run": "Nothing was ever polled.",
 }
 UNKNOWN = "unknown"  # where the tables cannot be read
+GONE = "⏹️"  # of a connector that is not saved under this name any more
 SIGN = {"ok": "✅", "late": "⚠️", "quiet": "⚠️", "never_run": "⚠️", "off": "⏸️"}  # others: ❌
 
 
@@ -54,6 +56,20 @@ def health_page(
 def heading(connector: str, state: str) -> str:
     """The first line of a health page: it tells the state that the page shows."""
     return f"## {SIGN.get(state, '❌')} {connector}: {state.replace('_', ' ')}"
+
+
+def gone_page(connector: str, fate: str, says: str, written_at: datetime) -> str:
+    """The last version of a page: its connector was removed, or renamed to another name."""
+    return f"{_gone_heading(connector)}{fate}\n\n{says}\n\nWritten {moment(written_at)}."
+
+
+def is_gone(connector: str, title: str) -> bool:
+    """Whether a page with this first line says that its connector is gone."""
+    return title.startswith(_gone_heading(connector))
+
+
+def _gone_heading(connector: str) -> str:
+    return f"## {GONE} {connector}: "
 
 
 def _until(state: str, polling: timedelta, written_at: datetime) -> str:
@@ -93,13 +109,20 @@ def _named(row: dict[str, Any]) -> str:
     return code(short) if details == DASH else details
 
 
-CAUSE = "a run of a connector or a change in the UI"
+def _made(urgent: Listed, written_at: datetime) -> str:
+    return f"Written {moment(written_at)} from revision {urgent.revision} of the tables"
+
+
+def revision_of(page: str) -> int:
+    """From which revision of the tables a page of open groups was made; 0 where there is none, or none is named."""
+    found = re.search(r"^Written .* from revision (\d+) of the tables", page, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def urgent_page(urgent: Listed, written_at: datetime) -> str:
     """The open groups of high priority, latest first."""
     if not urgent.rows:
-        return f"## No open group of high priority\n\nWritten {moment(written_at)}, after {CAUSE}."
+        return f"## No open group of high priority\n\n{_made(urgent, written_at)}."
     more = urgent.found - len(urgent.rows)
     tenants = len({row["tenant"] for row in urgent.rows}) > 1
     titles = ["Last alert (UTC)", "What", "Response", "Alerts:", "Users:", "Devices:", "Group"]
@@ -117,7 +140,7 @@ def urgent_page(urgent: Listed, written_at: datetime) -> str:
     return "\n\n".join(
         [
             f"## {urgent.found:,} open group{'' if urgent.found == 1 else 's'} of high priority",
-            f"Written {moment(written_at)}, after {CAUSE}. Latest first"
+            f"{_made(urgent, written_at)}. Latest first"
             + (f"; {more:,} more are in the relation `alert_groups`." if more else "."),
             table([*titles, *(["Tenant"] if tenants else [])], rows),
         ]

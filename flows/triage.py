@@ -9,8 +9,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.artifacts import urgent_anew
 from flows.changing import failed
+from flows.standing_pages import urgent_anew
 from tasks import allow_list
 from tasks.database import Store
 from tasks.errors import AlertsError, TriageRefused

@@ -29,6 +29,8 @@ class Listed(NamedTuple):
 
     rows: list[dict[str, Any]]
     found: int
+    revision: int = 0
+    """of the tables, where somebody has to know whether they have changed since"""
 
 
 class Overview(NamedTuple):
@@ -70,6 +72,12 @@ def urgent(store: "Store") -> Listed:
         return _urgent(copy)
 
 
+def urgent_as_published(store: "Store") -> Listed:
+    """Open groups of high priority, as the copy shows them; nobody has to wait for it."""
+    with store.reader(modest=True) as copy:
+        return _urgent(copy)
+
+
 def _health(tables: Connection, connector: str) -> dict[str, Any] | None:
     latest = "SELECT * FROM connector_health WHERE connector = $connector ORDER BY last_success_at DESC NULLS LAST"
     rows = tables.frame(latest, {"connector": connector})
@@ -94,7 +102,8 @@ def _changed(tables: Connection, group_ids: Collection[str]) -> Listed:
 
 def _urgent(tables: Connection) -> Listed:
     condition = "WHERE priority = 'high' AND status <> 'closed' AND cleared_at IS NULL"
-    return _listed(tables.frame(_GROUPS.format(condition=condition), {"limit": LISTED}))
+    listed = _listed(tables.frame(_GROUPS.format(condition=condition), {"limit": LISTED}))
+    return listed._replace(revision=tables.rows("SELECT revision FROM internal.store_state")[0][0])
 
 
 def _listed(rows: pl.DataFrame) -> Listed:

@@ -18,13 +18,14 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import Cancelled
 
-from flows import entra, mimecast, polls
+from flows import connector_work, entra, mimecast, polls, standing_pages
 from flows.connector_tables import says
 from flows.connector_work import how_they_fare
 from flows.connectors import applied, connectors_apply, row
 from flows.connectors import test_connection as connection_test
 from flows.run_lines import RunLines
 from flows.sources import source_of
+from flows.standing_pages import URGENT
 from tasks import database
 from tasks.connector import Check
 from tasks.connectors import list_connectors, load_connector, remove, rename, save_connector, saved_names
@@ -36,6 +37,7 @@ from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Simulator, World, serve
 from tasks.reach import REACHED
 from tasks.settings import Settings
+from tasks.triage import Decision, decide
 from tests.flows.site import change, scan
 from tests.flows.site import connector as simulated
 from tests.scans import load
@@ -362,6 +364,59 @@ def test_the_page_of_health_follows_without_a_poll(client: SyncPrefectClient, ho
     with Store(Settings(home=home)).transaction() as transaction:  # polling has died
         transaction.run("UPDATE internal.coverage SET end_at = end_at - INTERVAL 3 HOUR")
     assert pages() == ["late", "ok", "off", "ok", "never run"]
+
+
+def latest(client: SyncPrefectClient, key: str) -> str:
+    """The first line of a page, behind its connector."""
+    page = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+    found = client.read_artifacts(artifact_filter=page, sort=ArtifactSort.CREATED_DESC, limit=1)
+    return str(found[0].data).partition("\n")[0].rpartition(": ")[2]
+
+
+def test_the_page_of_a_name_that_is_used_no_more_says_so(client: SyncPrefectClient) -> None:
+    for name in ("moved", "deleted"):
+        save_connector(name, mimecast_account())
+    applied()
+    connector_work.rename("moved", "moved-on")
+    MimecastConnector.delete("deleted", _sync=True)
+    applied()
+    assert latest(client, "health-moved") == "renamed to moved-on"
+    assert latest(client, "health-moved-on") == "never run"
+    assert latest(client, "health-deleted") == "removed"
+    page = ArtifactFilter(key=ArtifactFilterKey(any_=["health-moved", "health-deleted"]))
+    versions = len(client.read_artifacts(artifact_filter=page))
+    save_connector("deleted", mimecast_account())
+    applied()
+    assert latest(client, "health-deleted") == "never run"
+    assert len(client.read_artifacts(artifact_filter=page)) == versions + 1
+
+
+def test_the_page_of_open_groups_follows_what_commands_change(
+    client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = ArtifactFilter(key=ArtifactFilterKey(any_=[URGENT]))
+    for each in client.read_artifacts(artifact_filter=page):  # of other homes
+        client.delete_artifact(each.id)
+    save_connector("acme", mimecast_account())
+    applied()
+    assert client.read_artifacts(artifact_filter=page) == []  # there is nothing to tell
+    store = Store(Settings(home=home))
+    load(store, [[stored_scan()]], source_of("acme", load_connector("acme")))
+    store.publish()
+    applied()
+    assert latest(client, URGENT) == "## 1 open group of high priority"
+    with store.reader() as reader:
+        groups = [str(group) for (group,) in reader.rows("SELECT group_id FROM alert_groups")]
+    decide(store, Decision("closed", "ann", "benign"), groups=groups)  # as `triage` does it
+    applied()
+    assert latest(client, URGENT) == "## No open group of high priority"
+    with monkeypatch.context() as unasked:
+        unasked.setattr(standing_pages, "prefect_client", None)
+        standing_pages.urgent_followed(store)
+        with store.transaction() as transaction:
+            transaction.changed = transaction.publish = True
+        with pytest.raises(TypeError, match="not callable"):
+            standing_pages.urgent_followed(store)
 
 
 def test_what_a_service_says_is_no_markdown() -> None:

@@ -15,8 +15,9 @@ from prefect.client.schemas.objects import Artifact, State
 from prefect.client.schemas.sorting import ArtifactSort
 
 from flows import slices
-from flows.artifacts import URGENT, WATCH
+from flows.artifacts import WATCH
 from flows.markdown import sentence
+from flows.standing_pages import URGENT
 from tasks.turn import Turn
 from tests.flows.conftest import MakeSite
 from tests.flows.site import CONNECTOR_ID, hours, noon, scan

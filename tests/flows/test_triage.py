@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from flows.artifacts import URGENT
 from flows.regroup import regroup
+from flows.standing_pages import URGENT
 from flows.triage import allow_list_flow, triage
 from tasks.database import Store
 from tests.flows.command import NARROW, WIDE, Command
