@@ -9,7 +9,7 @@ from typer.core import TyperCommand
 
 from flows import prefect_api
 from flows.options import Home, Json, Name, example
-from flows.terminal import out, print_json, say
+from flows.terminal import out, print_json, say, shown
 from tasks.settings import load_settings
 
 app = typer.Typer(
@@ -56,17 +56,21 @@ def list_all(as_json: Json = False, home: Home = None) -> None:
 
     from flows.connector_tables import connectors_table, open_values
     from flows.connector_work import how_they_fare
-    from tasks.connectors import list_connectors
+    from tasks.connectors import sorted_out
 
     settings = load_settings()
     with prefect_api.asking():
-        found = list_connectors()
+        found, unusable = sorted_out()
         fare = how_they_fare(found)
     if as_json:
-        print_json([{"name": name, **open_values(each), **fare[name]._asdict()} for name, each in found.items()])
-    elif found:
+        rows = [{"name": name, **open_values(each), **fare[name]._asdict()} for name, each in found.items()]
+        print_json([*rows, *({"name": name, "unusable": wrong} for name, wrong in unusable.items())])
+        return
+    if found:
         out.print(connectors_table(found, fare, ZoneInfo(settings.time_zone)))
-    else:
+    for wrong in unusable.values():
+        out.print(shown(wrong, "red", limit=1000))
+    if not found and not unusable:
         say("No connector is saved there yet. Save one with `attachment-alerts connectors add NAME`.")
 
 
@@ -97,14 +101,16 @@ def show(name: Name, as_json: Json = False, home: Home = None) -> None:
     _load()
     from flows.connector_tables import connector_facts, open_values
     from flows.layout import facts
-    from tasks.connectors import load_connector
+    from tasks.connectors import load_to_correct
 
     with prefect_api.asking():
-        connector = load_connector(name)
+        connector, wrong = load_to_correct(name)
     if as_json:
-        print_json({"name": name, **open_values(connector)})
-    else:
-        out.print(facts(connector_facts(connector)))
+        print_json({"name": name, **open_values(connector), **({"unusable": wrong} if wrong else {})})
+        return
+    out.print(facts(connector_facts(connector)))
+    if wrong:
+        out.print(shown(wrong, "red", limit=1000))
 
 
 @app.command(epilog=example("connectors rename acme acme-emea"))

@@ -116,12 +116,14 @@ def _from_environment(name: str) -> str | None:
 
 def _prompt(product: type[Connector], name: str, old: Connector | None) -> str:
     title = product.model_fields[name].title or name
+    known = "" if _is_secret(product, name) else getattr(old, name, "")
     if not sys.stdin.isatty():
+        if known:
+            return known
         raise OperatorError(f"{title}: no terminal to ask. Set {ENVIRONMENT}{name.upper()} and try again.")
     if _is_secret(product, name):
         answer = getpass(f"{title}: ").strip()
     else:
-        known = getattr(old, name, "")
         err.print(Text(f"{title} [{plain(known)}]: " if known else f"{title}: "), end="")
         answer = sys.stdin.readline().strip() or known
     if not answer:

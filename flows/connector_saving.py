@@ -67,13 +67,13 @@ def add(
 def change(name: Name, home: Home = None, *, fields: dict[str, Any]) -> None:
     """Change fields of a saved connector."""
     with asking():
-        old = saved.load_connector(name)
+        old, wrong = saved.load_to_correct(name)
     present = {field: getattr(old, field) for field in type(old).model_fields}
     # An empty value is what the form in the UI sends for a field that was cleared: its default is back.
     values = {field: None if value == "" else value for field, value in typed_values(type(old), fields).items()}
     new = old.again(present | values)
     changed = [field for field, value in present.items() if getattr(new, field) != value]
-    if not changed:
+    if not changed and not wrong:
         raise ConnectorRefused(f"Nothing to change. `{command_as_typed()} connectors set --help` lists the fields.")
     refuse_other_tenant(name, new)
     if not set(changed).isdisjoint(address_fields(type(old))):
@@ -88,7 +88,7 @@ def change(name: Name, home: Home = None, *, fields: dict[str, Any]) -> None:
 def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[str, Any]) -> None:
     """Replace the keys of a connector by new ones of the same account."""
     with asking():
-        old = saved.load_connector(name)
+        old, wrong = saved.load_to_correct(name)
     kind = type(old)
     values = typed_values(kind, fields)
     names = credentials(kind, values, getattr(old, "api", None))
@@ -96,7 +96,7 @@ def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[
     refuse_other_tenant(name, new)
     account = tested(new)
     code = account.code if account else None
-    if old.account_code is None and old.key_identity() != new.key_identity():
+    if old.account_code is None and not wrong and old.key_identity() != new.key_identity():
         old.account_code = _code_of(old)
     _refuse_other_account(old, new, code, force)
     new.account_code = code or old.account_code

@@ -31,7 +31,8 @@ def source_of(name: str, connector: Connector) -> Source:
 
 def refuse_other_tenant(name: str, connector: Connector) -> None:
     """Raises SettingsError where the connector has brought records for another tenant than it is saved for now."""
-    registry.refuse_other_tenant(Store(load_settings()), source_of(name, connector))
+    if connector.connector_id:  # else it has brought nothing yet
+        registry.refuse_other_tenant(Store(load_settings()), source_of(name, connector))
 
 
 def _is_scheduled() -> Literal[True] | None:

@@ -12,6 +12,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from pydantic import ValidationError
 
 import tasks
+from tasks.as_saved import as_saved
 from tasks.connector import Account, Check, Connector, made
 from tasks.connector_names import refuse_name
 from tasks.errors import ConnectorRefused, UnknownConnector
@@ -28,6 +29,7 @@ __all__ = [
     "find_same_account",
     "list_connectors",
     "load_connector",
+    "load_to_correct",
     "made",
     "nothing_saved_as",
     "offer_forms",
@@ -40,6 +42,7 @@ __all__ = [
     "rotated",
     "save_connector",
     "saved_names",
+    "sorted_out",
     "test_connector",
 ]
 
@@ -84,13 +87,36 @@ def nothing_saved_as(name: str) -> str:
 
 def list_connectors() -> dict[str, Connector]:
     """All saved connectors by name, sorted; one that cannot be used is left out, with a warning."""
-    found = {}
-    for name, connector in _readable().items():
+    found, unusable = sorted_out()
+    for wrong in unusable.values():
+        log.warning("%s", wrong)
+    return found
+
+
+def sorted_out() -> tuple[dict[str, Connector], dict[str, str]]:
+    """All saved connectors by name, sorted, and of those that cannot be used the sentence that says why."""
+    found, unusable = _readable()
+    for name, connector in list(found.items()):
         try:
             found[name] = _adopted(name, connector)
         except ConnectorRefused as wrong:
-            log.warning("%s", wrong)
-    return found
+            del found[name]
+            unusable[name] = str(wrong)
+    return found, dict(sorted(unusable.items()))
+
+
+def load_to_correct(name: str) -> tuple[Connector, str | None]:
+    """The connector saved under that name; where it cannot be used, as it was filled in and what is wrong with it.
+
+    Raises UnknownConnector.
+    """
+    try:
+        return load_connector(name), None
+    except ConnectorRefused as wrong:
+        kind = saved_names()[name]
+        with prefect_client() as client:
+            document = client.read_block_document_by_name(name, str(kind.get_block_type_slug()), include_secrets=True)
+        return as_saved(kind, document), str(wrong)
 
 
 def offer_forms() -> None:
@@ -133,7 +159,7 @@ def refuse_new_name(name: str) -> None:
 
 def find_same_account(connector: Connector) -> str | None:
     """The name of another saved connector for the same account, as far as account codes and keys tell."""
-    for name, other in _readable().items():
+    for name, other in _readable()[0].items():
         itself = name == connector._block_document_name or (
             connector.connector_id is not None and other.connector_id == connector.connector_id
         )
@@ -193,15 +219,15 @@ def passed(checks: list[Check]) -> bool:
     return bool(checks) and all(check.state in ("ok", "warning") for check in checks)
 
 
-def _readable() -> dict[str, Connector]:
-    """What is saved, by name, without giving an id to anything; a warning for what cannot be read."""
-    found = {}
+def _readable() -> tuple[dict[str, Connector], dict[str, str]]:
+    """What is saved, by name, without giving an id to anything, and what is wrong with what cannot be read."""
+    found, unreadable = {}, {}
     for name, cls in sorted(saved_names().items()):
         try:
             found[name] = _read(cls, name)
         except ConnectorRefused as wrong:
-            log.warning("%s", wrong)
-    return found
+            unreadable[name] = str(wrong)
+    return found, unreadable
 
 
 def _loaded(cls: type[Connector], name: str) -> Connector:
@@ -229,7 +255,8 @@ def _read(cls: type[Connector], name: str) -> Connector:
                 raise
             raise ConnectorRefused(
                 f"The connector {name!r} cannot be used: {sentences(unusable.__cause__)}. "
-                "Correct it in the Prefect UI: Blocks, its page, Edit."
+                "Correct it in the Prefect UI (Blocks, its page, Edit), or with `attachment-alerts connectors set "
+                f"{name}`, its keys with `connectors rotate {name}`."
             ) from None  # the cause would hold the keys
 
 

@@ -16,6 +16,7 @@ from tasks.connectors import (
     find_same_account,
     list_connectors,
     load_connector,
+    load_to_correct,
     passed,
     products,
     remove,
@@ -173,6 +174,21 @@ def test_a_form_filled_in_wrongly_is_named_and_stops_nobody_else(saved: None, ca
         assert list(list_connectors()) == ["good"]
     assert "'wrong' cannot be used" in caplog.text
     assert "hush" not in caplog.text
+
+
+def test_what_cannot_be_used_is_loaded_to_correct_it_and_holds_no_secret_in_clear(saved: None) -> None:
+    wrong = connector(key_expires_at="2027-01-01T00:00:00Z")
+    wrong.polling_minutes = 7  # type: ignore[assignment]
+    wrong.client_secret = ["hush"]  # type: ignore[assignment]
+    wrong.save("wrong", _sync=True)
+    found, why = load_to_correct("wrong")
+    assert isinstance(found, MimecastConnector)
+    assert why and "'wrong' cannot be used: polling_minutes" in why
+    assert (found.client_id, found.polling_minutes, found.key_expires_at) == ("client-1", 7, wrong.key_expires_at)
+    assert found.client_secret.get_secret_value() == ""
+    good = connector(2)
+    save_connector("good", good)
+    assert load_to_correct("good") == (good, None)
 
 
 def test_secrets_are_hidden_by_the_api_unless_asked_for(saved: None) -> None:

@@ -187,7 +187,7 @@ class MimecastConnector(PolledConnector):
     @property
     def url(self) -> str:
         """Scheme and host, without a slash at the end."""
-        return self.base_url or HOSTS[self.api][self.region]
+        return self.base_url or HOSTS.get(self.api, {}).get(self.region, "")  # "": as it was filled in, unchecked
 
     @property
     def place(self) -> str:

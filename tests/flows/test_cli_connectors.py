@@ -388,6 +388,36 @@ def spoil(name: str) -> None:
     save(name, connector)
 
 
+def test_one_that_was_spoilt_in_the_ui_is_shown_and_mended(
+    saved: Ran, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, wrong = kept("acme"), "The connector 'acme' cannot be used: API 2.0 needs client_secret."
+    spoil("acme")
+    with_keys(monkeypatch, {})
+    assert wrong in command("connectors", "list").out
+    (row,) = json.loads(command("connectors", "list", "--json").out)
+    assert (row["name"], row["unusable"].startswith(wrong)) == ("acme", True)
+    shown = command("connectors", "show", "acme")
+    assert (shown.status, wrong in shown.out, before.client_id in shown.out) == (0, True, True)
+    nothing = command("connectors", "set", "acme", "--polling-minutes", "30")
+    assert (nothing.status, "API 2.0 needs client_secret" in nothing.err) == (1, True)
+    with_keys(monkeypatch, {"client_secret": v2_keys(1)["client_secret"]})  # what is known need not be given again
+    says = command("connectors", "rotate", "acme")
+    assert says.status == 0, says.err
+    assert kept("acme").model_dump(exclude={"tested_at"}) == before.model_dump(exclude={"tested_at"})
+
+
+def test_a_wrong_value_is_mended_by_name_and_none_by_itself(saved: Ran, command: Command) -> None:
+    wrong = kept("acme")
+    wrong.polling_minutes, wrong.page_size = 7, 0  # type: ignore[assignment]
+    save("acme", wrong)
+    says = command("connectors", "set", "acme", "--page-size", "100")
+    assert (says.status, "polling_minutes: must be 5, 10" in says.err, "page_size" in says.err) == (1, True, False)
+    assert command("connectors", "set", "acme", "--page-size", "100", "--polling-minutes", "15").status == 0
+    assert (kept("acme").page_size, kept("acme").polling_minutes) == (100, 15)
+    assert kept("acme").connector_id == wrong.connector_id
+
+
 @pytest.mark.parametrize("how", [spoil, MimecastConnector.delete])
 def test_purged_where_nothing_usable_is_saved_any_more(
     how: Callable[[str], Any], saved: Ran, command: Command, home: Path
