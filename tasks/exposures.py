@@ -24,13 +24,14 @@ CHANGED = """
     ) n USING (tenant, file_sha256)
     WHERE d.first_alert_at IS DISTINCT FROM n.first_alert_at
 """
-# A table, whose size is known to the plan: it is looked for among all low scans.
+# A table, whose size is known to the plan: it is looked for among all low scans. Most hashes that turn dangerous are in
+# none of them, which the short list of their prefixes tells.
 BECAME = """
     CREATE OR REPLACE TEMP TABLE became AS
-    SELECT tenant, file_sha256, ('0x' || left(file_sha256, 8))::UINTEGER AS hash_prefix
-    FROM began
+    SELECT * FROM (SELECT *, ('0x' || left(file_sha256, 8))::UINTEGER AS hash_prefix FROM began)
+    SEMI JOIN internal.low_prefixes USING (hash_prefix)
 """
-# The prefixes are scanned first, being a fraction of the hashes' size: most hashes that turn dangerous are in no scan.
+# The prefixes are scanned first, being a fraction of the hashes' size.
 EXPOSE = """
     INSERT INTO internal.exposed_scans
     SELECT s.tenant, s.scan_id, s.file_sha256, s.recipient
@@ -46,6 +47,22 @@ COUNTED = """
     SELECT * FROM counted
     SEMI JOIN (SELECT tenant, file_sha256 FROM internal.groups WHERE exposure_count > 0) USING (tenant, file_sha256)
 """
+
+
+def remember_prefixes(transaction: "Transaction", prefixes: pl.Series) -> None:
+    """Add what low scans brought to the list of prefixes that are in any of them."""
+    transaction.run(
+        "INSERT INTO internal.low_prefixes FROM seen ANTI JOIN internal.low_prefixes USING (hash_prefix)",
+        seen=prefixes.drop_nulls().unique().alias("hash_prefix").to_frame(),
+    )
+
+
+def forget_prefixes(transaction: "Transaction") -> None:
+    """Take those off the list that were in removed low scans alone."""
+    transaction.run(
+        "DELETE FROM internal.low_prefixes p WHERE NOT EXISTS "
+        "(SELECT 1 FROM internal.low_scans s WHERE s.hash_prefix = p.hash_prefix)"
+    )
 
 
 def exposed_by_load(
@@ -108,8 +125,8 @@ def _mark_dangerous(transaction: "Transaction", touched: pl.DataFrame) -> int:
     were, are = changed.drop_nulls("before"), changed.drop_nulls("now")
     found = 0
     if not began.is_empty():
-        transaction.run(BECAME, began=began)
-        found = int(transaction.rows(EXPOSE)[0][0])
+        possible = transaction.rows(BECAME, began=began.select("tenant", "file_sha256"))[0][0]
+        found = int(transaction.rows(EXPOSE)[0][0]) if possible else 0
     if not were.is_empty():
         transaction.run(FORGET.format("dangerous_hashes"), gone=were)
     if not ended.is_empty():

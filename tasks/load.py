@@ -13,7 +13,7 @@ import polars as pl
 from tasks import ledger, notices
 from tasks.alerts import SCAN_SCHEMA
 from tasks.directory.tables import correlate
-from tasks.exposures import expose, exposed_by_load, update_exposures
+from tasks.exposures import expose, exposed_by_load, remember_prefixes, update_exposures
 from tasks.grouping import group_key
 from tasks.groups import Affected, update_groups
 from tasks.keeping import kept
@@ -76,6 +76,8 @@ class Written(NamedTuple):
     alerts: pl.DataFrame
     """TOUCHED"""
     recipients: pl.Series
+    prefixes: pl.Series
+    """of the hashes of low scans"""
     first: datetime
     """when the first scan of the batch was detected, and the last"""
     last: datetime
@@ -134,6 +136,7 @@ def _follow(
     exposed = exposed_by_load(transaction, source.tenant, first, last, now)
     notices.remember_known(transaction, _alike(alerts, exposed), first, now)
     expose(transaction, exposed, pl.concat([each.outcome.replaced for each in written]))
+    remember_prefixes(transaction, pl.concat([each.prefixes for each in written]))
     suppressed = suppress(transaction, _named(alerts), now)
     affected = update_groups(transaction, alerts, settings, now)
     found = int(exposed["new"].sum()) + update_exposures(transaction, alerts, exposed)
@@ -169,14 +172,16 @@ def _load_batch(
     alerts = alerts.with_columns(group_key=key, old_group_key=pl.when(pl.col("was") != key).then("was"))
     first, last = _span(batch)
     _remove(transaction, outcome.replaced, first, last, now)
-    _insert(transaction, source, "low_scans", lows.select(*LOW_COLUMNS, hash_prefix=HASH_PREFIX))
+    lows = lows.select(*LOW_COLUMNS, hash_prefix=HASH_PREFIX)
+    _insert(transaction, source, "low_scans", lows)
     _insert(transaction, source, "alert_scans", alerts.select(ALERT_COLUMNS))
     _record(transaction, source, outcome.changes)
     return Written(
-        outcome._replace(lows=lows.clear(), alerts=alerts.clear(), changes=outcome.changes.clear()),
+        outcome._replace(lows=outcome.lows.clear(), alerts=alerts.clear(), changes=outcome.changes.clear()),
         len(batch),
         alerts.select(TOUCHED),
         pl.concat([lows["recipient"], alerts["recipient"]]).unique(),
+        lows["hash_prefix"].unique(),
         first,
         last,
         max(_lateness(lows, now), _lateness(alerts, now)),

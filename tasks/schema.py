@@ -19,7 +19,7 @@ from tasks.errors import StoreTooNew
 log = logging.getLogger("attachment_alerts.schema")
 
 SQL = Path(__file__).parent / "sql"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 class Database(Protocol):

@@ -24,6 +24,13 @@ HASH = "ab" * 32
 KEEP_ALL: dict[str, Any] = {"retention_low_raw_days": 0, "retention_alert_raw_days": 0, "retention_low_days": 0}
 
 # Relations of the analysts whose rows do not depend on the clock; `windows` tells attempts, not content.
+UNLIKE_LOW_SCANS = """
+    SELECT hash_prefix FROM internal.low_prefixes
+    FULL JOIN (SELECT DISTINCT hash_prefix FROM internal.low_scans WHERE hash_prefix IS NOT NULL) s USING (hash_prefix)
+    WHERE low_prefixes.hash_prefix IS NULL OR s.hash_prefix IS NULL
+"""
+"""Prefixes of hashes that are on the list and in no low scan, or the other way round."""
+
 CONTENT = (
     "alert_groups",
     "alerts",

@@ -5,7 +5,7 @@ from typing import Any
 
 from tasks.database import Store
 from tasks.purge import purge, purge_counts
-from tests.scans import CONTENT, begun, content, load, reject, rows, scan, source
+from tests.scans import CONTENT, UNLIKE_LOW_SCANS, begun, content, load, reject, rows, scan, source
 
 ONE, TWO = source(1), source(2)
 OTHER_HASH, THIRD_HASH = "cd" * 32, "ef" * 32
@@ -81,6 +81,7 @@ def test_counts_are_told_before_and_nothing_of_it_is_left(tmp_path: Path) -> Non
         assert reader.rows("SELECT count(*) FROM scan_changes") == [(0,)]
         assert reader.rows("SELECT connector FROM connector_health") == [("connector-2",)]
         assert reader.rows("SELECT count(*) FROM internal.exposed_scans") == [(1,)]
+        assert reader.rows(UNLIKE_LOW_SCANS) == []
 
 
 def test_purging_what_brought_nothing_changes_nothing(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tasks.regroup import regrouped
 from tasks.retention import retained
 from tasks.settings import Settings
 from tasks.triage import Decision, decide
-from tests.scans import HOUR, KEEP_ALL, START, begun, content, load, reject, rows, scan, source
+from tests.scans import HOUR, KEEP_ALL, START, UNLIKE_LOW_SCANS, begun, content, load, reject, rows, scan, source
 
 BOB = "bob@contoso.example"
 DAY = timedelta(days=1)
@@ -34,7 +34,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     old = begun(tmp_path_factory.mktemp("loaded"), keep_low="full")
     group = [scan(0), scan(1, "unsafe", recipient=BOB)]
     other = scan(500, "unsafe", file_sha256="cd" * 32)
-    load(old, [[*group, scan(2, "safe", recipient=BOB), scan(24 * 150, "safe"), other]])
+    load(old, [[*group, scan(2, "safe", recipient=BOB), scan(24 * 150, "safe", file_sha256="ef" * 32), other]])
     load(old, [], rejects=[reject("1"), reject("2", read=24 * 190)])
     old.publish()
     return old.settings.home
@@ -82,6 +82,7 @@ def test_each_kind_has_its_time(store: Store) -> None:
     ]  # fmt: skip
     assert told(store, "SELECT raw FROM rejects") == [("2",)]
     assert told(store, "SELECT sum(alert_count), max(exposure_count) FROM alert_groups") == [(3, 0)]
+    assert told(store, UNLIKE_LOW_SCANS) == []
 
 
 def test_what_was_told_goes_and_what_waits_to_be_told_stays(store: Store) -> None:

@@ -12,6 +12,7 @@ FROM (
         ANTI JOIN (
             SELECT tenant, file_sha256, recipient FROM internal.alerts_with_entries
             WHERE shown AND file_sha256 IN (SELECT file_sha256 FROM exposed)
+                AND recipient IN (SELECT recipient FROM exposed)
         ) a USING (tenant, file_sha256, recipient)
     ) e USING (tenant, file_sha256)
     GROUP BY ALL

@@ -64,6 +64,7 @@ exposed AS (
     ANTI JOIN (
         SELECT tenant, file_sha256, recipient FROM internal.alerts_with_entries
         WHERE shown AND file_sha256 IN (SELECT file_sha256 FROM unknown)
+            AND recipient IN (SELECT recipient FROM unknown)
     ) a USING (tenant, file_sha256, recipient)
 ),
 found AS (
