@@ -1,5 +1,6 @@
 """Where the command begins and ends: the only place that catches the project's errors."""
 
+import atexit
 import os
 import sys
 from types import TracebackType
@@ -7,6 +8,7 @@ from types import TracebackType
 import typer
 
 from flows.options import COMMAND
+from flows.prefect_api import end_threads
 from flows.terminal import fail, say
 from tasks.errors import AlertsError
 from tasks.untrusted import plain
@@ -17,6 +19,7 @@ STOPPED = 130  # what a shell expects of a command that Ctrl-C has ended
 
 def start(app: typer.Typer, arguments: list[str]) -> None:
     """Run the command and leave by SystemExit: 0 if it did what was asked, 1 if not, 2 if that was not understood."""
+    atexit.register(end_threads)  # the first, so the last: until then Prefect's own ends need its loops
     explain = "--traceback" in arguments or os.environ.get(TRACEBACK, "") not in ("", "0")
     if not explain:
         sys.excepthook = defect

@@ -13,6 +13,8 @@ from flows.terminal import say, show_log, working
 
 SPEAK_FOR_THEMSELVES = ("prefect.flow_runs", "prefect.task_runs", "EventsWorker", "APILogWorker")
 ANSWERS = 200
+LOOPS = "prefect._internal.concurrency.threads"
+ENDING = 5.0  # seconds for a thread of Prefect's to end
 
 
 def load(home: Path, server: tuple[str, int] | None = None) -> None:
@@ -67,6 +69,19 @@ def _hush_prefect() -> None:
         configuration.setup_logging()  # later calls leave the handlers alone
     for handler in logging.getLogger().handlers:
         handler.addFilter(lambda entry: not entry.name.startswith(SPEAK_FOR_THEMSELVES))
+
+
+def end_threads() -> None:
+    """Let Prefect's event loops end before Python does, which would cut their threads short.
+
+    What such a thread holds is never freed, the run's objects of DuckDB among it, and DuckDB then writes forty lines
+    about that to stderr, below the one that says what failed.
+    """
+    threads = sys.modules.get(LOOPS)
+    for name in ("_global_loop", "_run_sync_loop"):
+        if loop := getattr(threads, name, None):
+            loop.shutdown()
+            loop.thread.join(ENDING)
 
 
 def server_in_use() -> bool:

@@ -2,20 +2,24 @@
 
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL
 
 from flows.sources import source_of
 from tasks.connectors import load_connector, remove, saved_names
 from tasks.database import Store
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Account, Running, Simulator, World, serve, v1_keys, v2_keys
-from tasks.settings import Settings
+from tasks.settings import CHECKOUT, Settings
 from tests.flows.command import Command, Ran
 from tests.flows.site import change, save, scan
 from tests.scans import content, load, rows
@@ -63,6 +67,14 @@ def saved(command: Command, service: Running, monkeypatch: pytest.MonkeyPatch) -
     service.simulator.faults.clear()
     client = v2_keys(1)["client_id"]
     return command("connectors", "add", "acme", "--client-id", client, *address(service), "--first-look-back-days", "1")
+
+
+def by_itself(*arguments: str) -> Ran:
+    """The command in a process of its own: with all that Python says when it ends."""
+    api = {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    call = [sys.executable, "-m", "flows", *arguments]
+    done = subprocess.run(call, cwd=CHECKOUT, env=os.environ | api, capture_output=True, text=True, check=False)
+    return Ran(done.returncode, done.stdout, done.stderr)
 
 
 def address(service: Running) -> tuple[str, ...]:
@@ -308,13 +320,13 @@ def test_poll_backfill_and_health(saved: Ran, command: Command, home: Path) -> N
 
 def test_a_failed_poll_says_why_and_exits_with_1(saved: Ran, command: Command, service: Running) -> None:
     service.simulator.faults.inject("403", times=None)
-    says = command("poll", "acme")
+    says = by_itself("poll", "acme")
     counts = json.loads(command("poll", "acme", "--json").out)
     health = command("health")
     service.simulator.faults.clear()
     assert (says.status, says.out) == (1, "")
     assert says.err.splitlines()[-1].startswith("✘ The keys are good, but may not do this.")
-    assert "Traceback" not in says.err
+    assert not re.search("Traceback|nanobind", says.err)
     assert (counts["state"], counts["failed"] > 0) == ("Failed", True)
     assert (health.status, "auth failed" in health.out) == (2, True)
 
