@@ -200,7 +200,7 @@ def health(as_json: Json = False, home: Home = None) -> None:
     2: one is failing, or its keys are refused.
     """
     from flows import lookups
-    from flows.group_page import health_errors, health_table
+    from flows.health_table import health_errors, health_table
     from tasks.database import Store
 
     store = Store(load_settings())

@@ -1,6 +1,6 @@
 """Connectors and connection tests on the terminal; secrets are never shown."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -9,9 +9,10 @@ from pydantic import SecretStr
 from rich.table import Table
 from rich.text import Text
 
-from flows.group_page import STATE, behind
+from flows.folding import Fact, Form, folded
+from flows.health_table import behind, state_text
 from flows.layout import plain_table
-from flows.terminal import SYMBOL, moment, shown, zone_name
+from flows.terminal import SYMBOL, moment, out, short_moment, shown, zone_name
 from tasks.connector import Check, Connector
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from flows.polls import Poll
 
 HIDDEN = "********"
+NAMES = 8  # columns that names of places, accounts and tenants may be cut to
 
 
 def open_values(connector: Connector) -> dict[str, Any]:
@@ -45,25 +47,27 @@ def connector_facts(connector: Connector) -> list[tuple[str, Text]]:
 
 
 def connectors_table(found: dict[str, Connector], fare: "dict[str, Fare]", zone: ZoneInfo) -> Table:
-    """One line per saved connector."""
-    table = plain_table()
-    for title in ("Name", "Product", "Region", "Account", "Tenant"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("Every", justify="right", no_wrap=True)
-    table.add_column("Polling", no_wrap=True)
-    table.add_column(f"Last success ({zone_name(zone)})", no_wrap=True)
-    table.add_column("Lag", justify="right", no_wrap=True)
-    table.add_column("State", no_wrap=True)
-    table.add_column("Keys expire", ratio=1, no_wrap=True)
-    for name, each in found.items():
-        how = fare[name]
-        expiry = f"{each.key_expires_at:%Y-%m-%d}" if each.key_expires_at else None
-        facts = [shown(fact) for fact in (each.product, each.place, each.account_code, each.tenant)]
-        state = shown(how.state and how.state.replace("_", " "), STATE.get(how.state or "", "bold red"))
-        times = moment(how.last_success_at, zone), behind(how.lag_seconds)
-        polling = Text(duration(each.every)), switch(how.polling)
-        table.add_row(shown(name, "bold"), *facts, *polling, *times, state, shown(expiry))
-    return table
+    """A line per saved connector, or two; fits the console in use."""
+    name, product = Fact("Name", lambda row: shown(row[0], "bold")), Fact("Product", lambda row: shown(row[1].product))
+    place = Fact("Region", lambda row: shown(row[1].place), least=NAMES)
+    account = Fact("Account", lambda row: shown(row[1].account_code), least=NAMES)
+    tenant = Fact("Tenant", lambda row: shown(row[1].tenant), least=NAMES)
+    every = Fact("Every", lambda row: Text(duration(row[1].every)))
+    polling = Fact("Polling", lambda row: switch(row[2].polling))
+    success = Fact(f"Last success ({zone_name(zone)})", lambda row: moment(row[2].last_success_at, zone))
+    shortly = Fact(f"Last success\n({zone_name(zone)})", lambda row: short_moment(row[2].last_success_at, zone))
+    lag = Fact("Lag", lambda row: behind(row[2].lag_seconds))
+    state = Fact("State", lambda row: state_text(row[2].state))
+    expiry = Fact("Keys expire", lambda row: _day(row[1].key_expires_at))
+    forms: list[Form] = [
+        [(fact,) for fact in (name, product, place, account, tenant, every, polling, success, lag, state, expiry)],
+        [(name, state), (product, place), (account, tenant), (every, polling), (shortly,), (lag, expiry)],
+    ]
+    return folded([(name, each, fare[name]) for name, each in found.items()], forms, out.width)
+
+
+def _day(moment: datetime | None) -> Text:
+    return shown(moment and f"{moment:%Y-%m-%d}")
 
 
 def switch(polling: bool | None) -> Text:

@@ -1,6 +1,5 @@
-"""One alert group, and the health of the connectors, on the terminal."""
+"""One alert group on the terminal."""
 
-from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,12 +11,10 @@ from rich.text import Text
 from flows.group_table import SHORT_ID, described, priority, response, span
 from flows.layout import facts, heading, plain_table
 from flows.lookups import Page
-from flows.terminal import moment, number, out, several, shown, zone_name
+from flows.terminal import moment, out, several, shown, zone_name
 from flows.triage_tables import decisions_table, reopened_text, status_text
-from tasks.summary import OLD_DIRECTORY
 
 ROOMY = 130  # columns from which on subjects have their place
-STATE = {"ok": "green", "off": "dim", "late": "yellow", "quiet": "yellow", "never_run": "yellow"}  # others: red
 
 
 def group_page(page: Page, zone: ZoneInfo) -> RenderableType:
@@ -132,52 +129,3 @@ def _exposures(exposures: list[dict[str, Any]], zone: ZoneInfo) -> Table:
         cells = [shown(each["verdict"]), Text(disposition), shown(each["recipient"]), *devices, Text(when)]
         table.add_row(moment(each["detected_at"], zone), *cells)
     return table
-
-
-def health_table(rows: list[dict[str, Any]], zone: ZoneInfo) -> Table:
-    """One line per connector, its last error below it."""
-    table = plain_table()
-    table.add_column("Connector", no_wrap=True)
-    table.add_column("State", no_wrap=True)
-    table.add_column("Behind", justify="right", no_wrap=True)
-    table.add_column(f"Last success\n({zone_name(zone)})", no_wrap=True)
-    table.add_column("Newest record\n", no_wrap=True)
-    for title in ("Alerts\n24 h", "Rejects\n24 h", "Gaps\n", "Failures\nin a row"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("Keys expire\n", ratio=1, no_wrap=True)
-    for each in rows:
-        state = Text(each["state"].replace("_", " "), style=STATE.get(each["state"], "bold red"))
-        counts = [number(each[name]) for name in ("alerts_24h", "rejects_24h", "gaps", "consecutive_failures")]
-        times = [moment(each[name], zone) for name in ("last_success_at", "last_record_at")]
-        expiry = moment(each["key_expires_at"], zone, "%Y-%m-%d")
-        table.add_row(shown(each["connector"]), state, behind(each["lag_seconds"]), *times, *counts, expiry)
-    return table
-
-
-def health_errors(rows: list[dict[str, Any]]) -> list[Text]:
-    """What the failing connectors say, a line each; then the tenants whose directory is too old."""
-    said = [(each["connector"], each["last_error"]) for each in rows if each["last_error"]]
-    ages = {each["tenant"]: each["directory_age_hours"] or 0 for each in rows}
-    return [
-        Text.assemble(("✘ ", "bold red"), shown(name, "bold"), "  ", shown(error, limit=1000)) for name, error in said
-    ] + [
-        Text.assemble(("! ", "bold yellow"), "directory of ", shown(tenant, "bold"), "  ", old_directory(hours // 24))
-        for tenant, hours in ages.items()
-        if hours > OLD_DIRECTORY
-    ]
-
-
-def old_directory(days: int) -> Text:
-    """What a directory that nobody has imported for long means."""
-    return Text(f"{days} days old: people and devices that came since are not known. Import it again.", "yellow")
-
-
-def behind(seconds: int | None) -> Text:
-    """How long ago, in the two largest units."""
-    if seconds is None:
-        return Text("-", style="dim")
-    span = timedelta(seconds=max(seconds, 0))
-    if span.days:
-        return Text(f"{span.days} d {span.seconds // 3600} h")
-    hours, rest = divmod(span.seconds, 3600)
-    return Text(f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min")

@@ -1,4 +1,4 @@
-"""Alert groups as a terminal table, in a wide and a narrow form."""
+"""Alert groups as a terminal table that folds with the width."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -7,13 +7,13 @@ from zoneinfo import ZoneInfo
 from rich.table import Table
 from rich.text import Text
 
-from flows.layout import plain_table
+from flows.folding import Fact, Form, broken, folded
 from flows.lookups import Totals
-from flows.terminal import PRIORITY, moment, number, out, several, shown, zone_name
+from flows.terminal import PRIORITY, moment, number, out, several, short_moment, shown, zone_name
 from flows.triage_tables import STATUS
 
-WIDE = 155  # columns from which on every fact has a column of its own
 SHORT_ID = 8
+FILE, NARROW_FILE = 24, 20  # columns that a name may be cut to
 DISPOSITION = {"released": "bold red", "no_action": "red", "unknown": "yellow", "delayed": "yellow"}
 
 COUNTS = {
@@ -56,34 +56,7 @@ def described(group: dict[str, Any]) -> Described:
 
 def groups_table(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     """Most urgent first, as given; fits the console in use."""
-    return _wide(groups, zone) if out.width >= WIDE else _narrow(groups, zone)
-
-
-def _wide(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
-    table = plain_table()
-    table.add_column("Group", no_wrap=True)
-    table.add_column("Priority", no_wrap=True)
-    table.add_column("File", ratio=1, overflow="ellipsis", no_wrap=True)
-    table.add_column("Description", min_width=27, overflow="ellipsis", no_wrap=True)
-    table.add_column("Response", overflow="ellipsis", no_wrap=True)
-    counts = COUNTS if knows_people(groups) else {title: COUNTS[title] for title in ("Alerts", "Recipients", "Exposed")}
-    for title in counts:
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column(f"First → last ({zone_name(zone)})", no_wrap=True)
-    table.add_column("Status", no_wrap=True)
-    for each in groups:
-        parts = described(each)
-        table.add_row(
-            _id(each),
-            priority(each),
-            shown(parts.file_name),
-            _kind(parts),
-            response(each, " · "),
-            *(number(each[name]) for name in counts.values()),
-            span(each, zone),
-            _status(each),
-        )
-    return table
+    return folded(groups, _forms(zone, people=knows_people(groups)), out.width)
 
 
 def knows_people(groups: list[dict[str, Any]]) -> bool:
@@ -91,29 +64,33 @@ def knows_people(groups: list[dict[str, Any]]) -> bool:
     return any(each["user_count"] is not None for each in groups)
 
 
-def _narrow(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
-    table = plain_table()
-    table.add_column("Group\nPriority", no_wrap=True)
-    table.add_column("File\nDescription", ratio=1, overflow="ellipsis", no_wrap=True)
-    table.add_column("Response\n", overflow="ellipsis", no_wrap=True)
-    table.add_column("Alerts\nExposed", justify="right", no_wrap=True)
-    people = knows_people(groups)
-    table.add_column("Recipients\nPeople" if people else "Recip-\nients", justify="right", no_wrap=True)
-    table.add_column(f"First detected\nLast ({zone_name(zone)})", no_wrap=True)
-    table.add_column("Status\n", no_wrap=True)
-    for each in groups:
-        parts = described(each)
-        first, last = (moment(each[f"{edge}_detected_at"], zone) for edge in ("first", "last"))
-        table.add_row(
-            _lines(_id(each), priority(each)),
-            _lines(shown(parts.file_name), _kind(parts)),
-            response(each, "\n"),
-            _lines(number(each["alert_count"]), number(each["exposure_count"])),
-            _lines(number(each["recipient_count"]), *([number(each["user_count"])] if people else [])),
-            first if first == last else _lines(first, last),
-            _status(each),
-        )
-    return table
+def _forms(zone: ZoneInfo, *, people: bool) -> list[Form]:
+    """A line for each group; two lines; two narrow ones, which tell when it was last detected, not when first."""
+    name, urgency, status = Fact("Group", _id), Fact("Priority", priority), Fact("Status", _status)
+    file, kind = Fact("File", _file, least=FILE), Fact("Description", _kind)
+    said, said_below = Fact("Response", response), Fact("Response", lambda each: response(each, "\n"))
+    alerts, recipients, exposed = (_count(title) for title in ("Alerts", "Recipients", "Exposed"))
+    persons, devices = (((_count(title),) if people else ()) for title in ("People", "Devices"))
+    detected = Fact(f"First → last ({zone_name(zone)})", lambda each: span(each, zone))
+    first = Fact("First", lambda each: short_moment(each["first_detected_at"], zone))
+    last = Fact(f"Last ({zone_name(zone)})", lambda each: short_moment(each["last_detected_at"], zone))
+    later = last._replace(says=lambda each: Text() if last.says(each) == first.says(each) else last.says(each))
+    counts = alerts, recipients, *persons, *devices, exposed
+    return [
+        [(each,) for each in (name, urgency, file, kind, said, *counts, detected, status)],
+        [
+            (name, broken(urgency, 9)), (file, kind), (said_below,), (alerts, exposed), (recipients, *persons), devices,
+            (first, later), (status,),
+        ],
+        [
+            (name, broken(urgency, 9)), (file._replace(least=NARROW_FILE), kind), (broken(said_below, 9),), (alerts,),
+            (recipients._replace(title="Recip."), *persons), (exposed, *devices), (last, status),
+        ],
+    ]  # fmt: skip
+
+
+def _count(title: str) -> Fact:
+    return Fact(title, lambda each: number(each[COUNTS[title]]), right=True)
 
 
 def footer(totals: Totals, groups: list[dict[str, Any]], zone: ZoneInfo, *, chosen: bool) -> Text:
@@ -146,10 +123,6 @@ def span(group: dict[str, Any], zone: ZoneInfo) -> Text:
     return text.append(f" → {last.strftime(same)}")
 
 
-def _lines(*texts: Text) -> Text:
-    return Text("\n").join(texts)
-
-
 def _id(group: dict[str, Any]) -> Text:
     return Text(group["group_id"][:SHORT_ID], style="cyan")
 
@@ -159,11 +132,17 @@ def priority(group: dict[str, Any]) -> Text:
     return Text(f"{group['priority']}{cleared}", style=PRIORITY.get(group["priority"], ""))
 
 
-def _kind(parts: Described) -> Text:
+def _file(group: dict[str, Any]) -> Text:
+    return shown(described(group).file_name)
+
+
+def _kind(group: dict[str, Any]) -> Text:
+    parts = described(group)
     return shown(f"{parts.kind} · {parts.file_type}" if parts.file_type else parts.kind, "dim")
 
 
-def response(group: dict[str, Any], between: str) -> Text:
+def response(group: dict[str, Any], between: str = " · ") -> Text:
+    """The worst disposition, and how many were released."""
     worst, released, alerts = group["worst_disposition"], group["released_count"], group["alert_count"]
     if worst == "released" and released < alerts:
         return Text(f"released {released:,} of {alerts:,}", style=DISPOSITION[worst])
@@ -177,5 +156,6 @@ def _status(group: dict[str, Any]) -> Text:
     """What a person decided; below it who works on it, or that it has come back and nobody does."""
     status = Text(group["status"].replace("_", " "), style=STATUS[group["status"]])
     if group["status"] == "new" and group["reopened_at"]:
-        return _lines(status, Text("re-opened", style="yellow"))
-    return _lines(status, shown(group["assignee"], "dim", limit=20)) if group["assignee"] else status
+        return Text("\n").join([status, Text("re-opened", style="yellow")])
+    assignee = group["assignee"]
+    return Text("\n").join([status, shown(assignee, "dim", limit=20)]) if assignee else status

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from flows import lookups, prefect_api
 from flows.directory_table import show_files
-from flows.group_page import old_directory
+from flows.health_table import old_directory
 from flows.layout import facts
 from flows.terminal import PRIORITY, out, print_json, say, shown
 from tasks.database import Store

@@ -66,6 +66,12 @@ def moment(value: datetime | None, zone: ZoneInfo, form: str = "%Y-%m-%d %H:%M")
     return Text("-", style="dim") if value is None else Text(value.astimezone(zone).strftime(form))
 
 
+def short_moment(value: datetime | None, zone: ZoneInfo) -> Text:
+    """The same without its year, where that is this one."""
+    this = value is not None and value.astimezone(zone).year == datetime.now(zone).year
+    return moment(value, zone, "%m-%d %H:%M" if this else "%Y-%m-%d %H:%M")
+
+
 def zone_name(zone: ZoneInfo) -> str:
     """Short enough for a header: Berlin, not Europe/Berlin."""
     return zone.key.rpartition("/")[2].replace("_", " ")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flows.group_page import health_errors
+from flows.health_table import health_errors
 from flows.lookups import health
 from flows.pull import completed
 from tasks.database import Store

@@ -13,7 +13,7 @@ import pytest
 from flows import terminal
 from flows.cli import main
 
-WIDE, NARROW = 160, 100
+WIDE, NARROW, NARROWEST = 160, 100, 80
 
 
 class Ran(NamedTuple):

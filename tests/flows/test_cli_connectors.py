@@ -20,7 +20,7 @@ from tasks.database import Store
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Account, Running, Simulator, World, serve, v1_keys, v2_keys
 from tasks.settings import CHECKOUT, Settings
-from tests.flows.command import Command, Ran
+from tests.flows.command import NARROWEST, Command, Ran
 from tests.flows.site import change, save, scan
 from tests.scans import content, load, rows
 from tests.scans import scan as stored_scan
@@ -129,6 +129,10 @@ def test_added_after_a_test_and_shown_without_secrets(saved: Ran, command: Comma
     assert [(row["name"], row["product"], row["account_code"]) for row in rows] == [("acme", "mimecast", "CSIM1A1")]
     assert rows[0]["client_secret"] == "********"
     assert "acme" in command("connectors", "list").out
+    command.width = NARROWEST
+    narrow = command("connectors", "list").out
+    for whole in ("acme", "15 min", "mimecast", "127.0.0.1", "CSIM1A1", "Polling", "Keys expire"):
+        assert whole in narrow
 
 
 def test_a_name_and_an_account_are_taken_once(

@@ -1,14 +1,14 @@
 """Alert groups on a terminal, wide and narrow: what each cell says; no store, no API."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from io import StringIO
-from typing import Any
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 import pytest
 from rich.console import Console
 
-from flows import group_table
+from flows import group_table, terminal
 from flows.group_table import Described, described, footer, groups_table, response, span
 from flows.lookups import Totals
 
@@ -23,10 +23,19 @@ GROUP: dict[str, Any] = {
 }  # fmt: skip
 
 
+class That(datetime):
+    """The clock of that year, which short dates leave out."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return cls(2026, 12, 31, tzinfo=tz)
+
+
 def shown(width: int, *groups: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The table's lines, each as its cells."""
     console = Console(file=StringIO(), width=width, markup=False)
     monkeypatch.setattr(group_table, "out", console)
+    monkeypatch.setattr(terminal, "datetime", That)
     console.print(groups_table(list(groups), ZONE))
     assert isinstance(console.file, StringIO)
     lines = [line.rstrip() for line in console.file.getvalue().splitlines() if line.strip(" ─")]
@@ -49,15 +58,36 @@ def test_wide_every_fact_has_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_directory_nobody_counts_people(monkeypatch: pytest.MonkeyPatch) -> None:
     titles, _ = shown(200, GROUP | {"user_count": None, "device_count": None}, monkeypatch=monkeypatch)
     assert not {"People", "Devices"} & set(titles)
-    narrow = shown(100, GROUP | {"user_count": None, "device_count": None}, monkeypatch=monkeypatch)
-    assert "Recip-" in narrow[0]
+    narrow = shown(80, GROUP | {"user_count": None, "device_count": None}, monkeypatch=monkeypatch)
+    assert "Recip." in narrow[0]
+    assert not {"People", "Devices"} & {*narrow[0], *narrow[1]}
 
 
 def test_narrow_a_group_has_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     later = GROUP | {"last_detected_at": FIRST + timedelta(hours=2), "reopened_at": FIRST}
     assert shown(110, later, monkeypatch=monkeypatch)[2:] == [
-        ["b04cd3c7", "bill.doc", "held", "1,234", "20", "2026-03-01 09:05", "new"],
-        ["high", "Malicious attachment · doc", "3", "19", "2026-03-01 11:05", "re-opened"],
+        ["b04cd3c7", "bill.doc", "held", "1,234", "20", "7", "03-01 09:05", "new"],
+        ["high", "Malicious attachment · doc", "3", "19", "03-01 11:05", "re-opened"],
+    ]
+
+
+def test_narrow_a_file_name_keeps_20_columns_and_every_count_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    worst = GROUP | {
+        "description": "Malicious attachment · application/zip · Delivery note 2026-03 of the 4th.zip",
+        "last_detected_at": FIRST.replace(year=2025), "status": "in_progress", "assignee": "zoe",
+        "worst_disposition": "released", "released_count": 4, "alert_count": 25, "priority": "medium", "cleared_at": 1,
+    }  # fmt: skip
+    lines = shown(80, GROUP | {"alert_count": 25, "status": "in_progress"}, monkeypatch=monkeypatch)
+    assert lines[:2] == [
+        ["Group", "File", "Response", "Alerts", "Recip.", "Exposed", "Last (UTC)"],
+        ["Priority", "Description", "People", "Devices", "Status"],
+    ]
+    cut, *whole = lines[3][1:]
+    assert (len(cut) >= 20, cut[-1], whole) == (True, "…", ["19", "7", "in progress"])
+    assert shown(90, worst, monkeypatch=monkeypatch)[2:] == [
+        ["b04cd3c7", "Delivery note 2026-03 of …", "released", "25", "20", "3", "2025-03-01 09:05"],
+        ["medium", "Malicious attachment · zip", "4 of 25", "19", "7", "in progress"],
+        ["(cleared)", "zoe"],
     ]
 
 
