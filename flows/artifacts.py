@@ -62,6 +62,8 @@ def telling(connector: str, trigger: Trigger) -> Iterator[Told]:
     try:
         yield told
     finally:
+        if told.outcome is STOPPED:
+            log.info("stopped; slices of this run that are complete and kept: %d", told.summary.slices)
         try:
             _write(told)
         except httpx.HTTPError as refused:

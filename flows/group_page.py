@@ -33,7 +33,7 @@ def group_page(page: Page, zone: ZoneInfo) -> RenderableType:
         parts += [heading("Decisions"), decisions_table(page.decisions, zone)]
     parts += [heading("Alerts", _listed(page.alerts, group["alert_count"])), _alerts(page.alerts, zone)]
     if page.exposures:
-        people = f"{group['exposure_count']:,} recipients of this file without an alert"
+        people = f"{several(group['exposure_count'], 'recipient')} of this file without an alert"
         parts += [heading("Exposures", people), _exposures(page.exposures, zone)]
     return Group(*parts)
 
@@ -47,10 +47,11 @@ def _title(group: dict[str, Any]) -> Text:
 
 def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
     said = " · ".join(f"{each['response'] or 'nothing'} ({each['count']:,})" for each in group["responses"])
-    counts = [f"{group[f'{what}_count']:,} {what}s" for what in ("alert", "recipient")]
+    counts = [several(group[f"{what}_count"], what) for what in ("alert", "recipient")]
     if group["user_count"] is not None:
-        counts += [f"{group['user_count']:,} people", f"{group['device_count']:,} devices"]
-        counts += [f"{group['unmatched_count']:,} recipients nobody knows"] if group["unmatched_count"] else []
+        unmatched = group["unmatched_count"]
+        counts += [several(group["user_count"], "person"), several(group["device_count"], "device")]
+        counts += [f"{several(unmatched, 'recipient')} nobody knows"] if unmatched else []
     rows = [
         ("group", Text(group["group_id"], style="cyan")),
         ("detected", span(group, zone).append(f" {zone_name(zone)}")),

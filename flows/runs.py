@@ -1,6 +1,8 @@
 """Poll and backfill started by hand: run the flow in this process, then say what came of it."""
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.table import Table
@@ -10,7 +12,7 @@ from flows import lookups, prefect_api
 from flows.directory_table import show_files
 from flows.health_table import old_directory
 from flows.layout import facts
-from flows.terminal import PRIORITY, out, print_json, say, shown
+from flows.terminal import PRIORITY, out, print_json, say, several, shown
 from tasks.database import Store
 from tasks.errors import AlertsError, ConnectorRefused
 from tasks.settings import load_settings
@@ -30,7 +32,8 @@ def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
         change(doing)
         artifacts = importlib.import_module("flows.artifacts")
         artifacts.WATCH.set(lambda done, total: change(f"{doing}: {done} of {total} slices, {100 * done // total} %"))
-        state = flow(name, *given, return_state=True)
+        with _going_on(kind, *given):
+            state = flow(name, *given, return_state=True)
         result = state.result(raise_on_failure=False)
     counts = getattr(result, "counts", result)  # of a failed run they come with its error
     if isinstance(counts, BaseException):
@@ -49,6 +52,17 @@ def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
         raise AlertsError(state.message)
 
 
+@contextmanager
+def _going_on(*called: Any) -> Iterator[None]:
+    """Where Ctrl-C ends the run: what to do about the rest. All that is read again begins from the start."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if "everything" not in called:
+            say("The same command goes on with the rest.")
+        raise
+
+
 def groups_of(store: Store) -> dict[str, int] | None:
     """Groups by priority in the published file, if there is one."""
     return lookups.totals(store).groups if store.published_path.exists() else None
@@ -61,7 +75,7 @@ def summary(counts: dict[str, Any], groups: dict[str, int] | None) -> Table:
         ("received", Text(f"{counts['received']:,}").append(f"   in {_slices(counts)}", style="dim")),
         ("accepted", Text(f"{counts['accepted']:,}").append(f"   {detail}", style="dim")),
         ("rejected", Text(f"{counts['rejected']:,}", style="yellow" if counts["rejected"] else "dim")),
-        ("hidden as low", Text(f"{counts['low']:,}")),
+        ("hidden as low", Text(f"{counts['low']:,}").append("   duplicates included", style="dim")),
         ("alerts", Text(f"{counts['alerts']:,}").append(f"   {_of_alerts(counts)}", style="dim")),
     ]
     for name, title in (("exposures", "exposed"), ("shown_again", "shown again")):
@@ -97,6 +111,5 @@ def _by_priority(groups: dict[str, int]) -> Text:
 
 
 def _slices(counts: dict[str, Any]) -> str:
-    done, failed = counts["slices"], counts["failed"]
-    text = f"{done:,} slice{'' if done == 1 else 's'}, {counts['pages']:,} page{'' if counts['pages'] == 1 else 's'}"
-    return f"{text}, {failed:,} failed" if failed else text
+    text = f"{several(counts['slices'], 'slice')}, {several(counts['pages'], 'page')}"
+    return f"{text}, {counts['failed']:,} failed" if counts["failed"] else text

@@ -73,7 +73,7 @@ def _stoppable() -> Iterator[None]:
 
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
-    lock = FileLock(home / "serve.lock")
+    lock = FileLock(home / "serve.lock", mode=0o600)
     try:
         lock.acquire(timeout=0)
     except Timeout:

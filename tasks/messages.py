@@ -29,13 +29,14 @@ NEXT = {
     SILENT: "Switched off on purpose? Else see that server and worker run: attachment-alerts health",
 }
 COUNTS = {
-    "alerts": "alerts",
-    "recipients": "recipients",
-    "users": "people",
-    "devices": "devices",
-    "exposed": "recipients without an alert",
-    "released": "released",
+    "alerts": ("alert", "alerts"),
+    "recipients": ("recipient", "recipients"),
+    "users": ("person", "people"),
+    "devices": ("device", "devices"),
+    "exposed": ("recipient without an alert", "recipients without an alert"),
+    "released": ("released", "released"),
 }
+"""Fact → what it counts, of one and of many."""
 INERT = str.maketrans({"<": "(", ">": ")", "[": "(", "]": ")", "&": "+", "@": "(at)"})
 """For what calls people or makes links in mails and chats; our ids and hashes have none of it."""
 
@@ -69,9 +70,9 @@ def inert(value: Any) -> str:
 
 
 def _group(facts: dict[str, Any]) -> list[str]:
-    known = {title: facts.get(name) for name, title in COUNTS.items()}
+    known = {words: facts.get(name) for name, words in COUNTS.items()}
     return [
-        " · ".join(f"{inert(count)} {title}" for title, count in known.items() if count is not None),
+        " · ".join(f"{inert(count)} {words[count != 1]}" for words, count in known.items() if count is not None),
         f"SHA-256: {inert(facts.get('file_sha256') or 'none')}",
         f"detected: {_moment(facts, 'first_detected_at')} to {_moment(facts, 'last_detected_at')}",
         f"tenant: {inert(facts.get('tenant'))}",
@@ -86,7 +87,9 @@ def _connector(facts: dict[str, Any], words: dict[str, str], name: str) -> list[
 
 
 def _digest(facts: dict[str, Any]) -> Message:
-    title = f"{inert(facts.get('groups'))} groups of alerts, {inert(facts.get('high'))} of priority high"
+    groups = facts.get("groups")
+    many = "group" if groups == 1 else "groups"
+    title = f"{inert(groups)} {many} of alerts, {inert(facts.get('high'))} of priority high"
     changes = facts.get("changes") or {}
     causes = facts.get("causes") or {}
     lines = [

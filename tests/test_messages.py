@@ -22,7 +22,7 @@ GROUP: dict[str, Any] = {
     "cause": "poll",
 }
 GROUP_LINES = [
-    "3 alerts · 2 recipients · 1 recipients without an alert · 0 released",
+    "3 alerts · 2 recipients · 1 recipient without an alert · 0 released",
     f"SHA-256: {'ab' * 32}",
     "detected: 2026-03-01 09:30 UTC to 2026-03-01 10:00 UTC",
     "tenant: default",

@@ -173,6 +173,7 @@ class MimecastClient:
             if not isinstance(result, Failure):
                 self._gate.accepted()
                 return result
+            pause(0, self._stop)  # a conversation that was cut by ourselves has not failed
             wait = tries.next_wait(result)
             if result.retry is Retry.THROTTLED:
                 self._refused(sent_at, wait or result.wait)

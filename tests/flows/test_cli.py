@@ -226,6 +226,7 @@ def test_group_without_a_hash(home: Path, command: Command) -> None:
     bare = next(row for row in json.loads(command("alerts", "--json").out) if row["file_sha256"] is None)
     says = command("group", bare["group_id"])
     assert (says.status, "scan0001.pdf" in says.out, "Exposures" in says.out) == (0, True, False)
+    assert "1 alert · 1 recipient · " in says.out
 
 
 def test_an_ended_id_leads_to_the_group_that_took_over(own_copy: Store, command: Command) -> None:

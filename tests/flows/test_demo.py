@@ -151,6 +151,9 @@ def test_the_terminal_stays_clean_and_alive(twice: Twice) -> None:
 def test_it_keeps_to_its_home(twice: Twice) -> None:
     assert {path.name for path in twice.home.iterdir()} >= {"store.duckdb", "alerts.duckdb", "demo.json", "prefect"}
     assert (twice.home / "prefect" / "prefect.db").exists()
+    files = [path for path in twice.home.iterdir() if path.is_file()]
+    assert [path.name for path in files if path.stat().st_mode & 0o077] == [], "readable by others"
+    assert twice.home.stat().st_mode & 0o007 == 0
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)  # noqa: S607
     assert str(twice.home) not in left.stdout
 

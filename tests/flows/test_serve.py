@@ -102,5 +102,6 @@ def test_a_child_that_ends_is_started_again_after_a_while(tmp_path: Path, monkey
     assert child.revive() is None
     assert child.pid not in (None, first.pid)
     assert child.log.read_text().startswith("out of memory")
+    assert child.log.stat().st_mode & 0o077 == 0
     child.stop(5)
     assert not child.alive

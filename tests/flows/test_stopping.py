@@ -19,6 +19,7 @@ import pytest
 
 from flows import slices
 from tasks import gate
+from tests.flows.command import Command
 from tests.flows.conftest import MakeSite
 from tests.flows.site import Site, hours, noon
 
@@ -70,9 +71,21 @@ def goes_on(site: Site) -> None:
     assert list((site.home / "scratch").glob("pull-*")) == []
 
 
-def test_in_the_middle_of_an_answer(site: Site) -> None:
+def test_in_the_middle_of_an_answer(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.faults.inject("slow", times=None, after=2, seconds=60)
-    assert stopped(site, lambda: site.faults.happened["slow"] > 0) < SOON
+    edges = "--from", f"{noon() - HOURS * HOUR:%Y-%m-%dT%H:%M}", "--to", f"{noon():%Y-%m-%dT%H:%M}"
+    with cancelled_when(lambda: site.faults.happened["slow"] > 0) as at:
+        says = Command(capsys)("backfill", site.name, *edges)
+    assert time.monotonic() - at[0] < SOON
+    kept = sum(state == "complete" for _, state, *_ in site.windows())
+    assert (says.status, says.out) == (130, "")
+    lines = [line.strip() for line in says.err.splitlines() if "…" not in line]  # without signs of life
+    assert lines[-3:] == [
+        f"stopped; slices of this run that are complete and kept: {kept}",
+        "The same command goes on with the rest.",
+        "Stopped.",
+    ]
+    assert "trying again" not in says.err, "the cut was our own"
     goes_on(site)
 
 
