@@ -1,5 +1,6 @@
 """Backfills: which time they fetch, and that stopping or killing one loses and doubles nothing."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -18,11 +19,12 @@ from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Pending
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flows import slices
 from flows.mimecast import mimecast
 from tasks import stage
-from tasks.mimecast.simulator import World
+from tasks.mimecast.simulator import World, server
 from tasks.mimecast.simulator.incoming import LOGS_PATH
 from tasks.mimecast.simulator.rows import Query, epoch
 from tests.flows.conftest import MakeSite
@@ -165,7 +167,40 @@ backfill(sys.argv[1], *map(datetime.fromisoformat, sys.argv[2:]))
 """
 
 
-def test_a_killed_run_loses_and_doubles_nothing(by_the_hour: Site) -> None:
+class Open:
+    """How many listings are asked for at this moment, and at most; none is answered before there were that many."""
+
+    now = most = 0
+
+    def __init__(self, expected: int) -> None:
+        self._expected = expected
+
+    def counted(self, app: ASGIApp) -> ASGIApp:
+        async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope.get("path") != LOGS_PATH:
+                return await app(scope, receive, send)
+            self.now += 1
+            self.most = max(self.most, self.now)
+            until = time.monotonic() + 30
+            while self.most < self._expected and time.monotonic() < until:
+                await asyncio.sleep(0.01)
+            try:
+                await app(scope, receive, send)
+            finally:
+                self.now -= 1
+
+        return counting
+
+
+@pytest.fixture
+def four(monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Listings that are open at the simulator, where there are four at once by default."""
+    listings, made = Open(4), server.application
+    monkeypatch.setattr(server, "application", lambda simulator: listings.counted(made(simulator)))
+    return listings
+
+
+def test_a_killed_run_loses_and_doubles_nothing(four: Open, by_the_hour: Site) -> None:
     site, window = by_the_hour, (noon() - HOURS * HOUR, noon())
     site.faults.inject("slow", times=None, seconds=0.3)
     call = [sys.executable, "-c", KILLED, site.name, *map(datetime.isoformat, window)]
@@ -175,6 +210,7 @@ def test_a_killed_run_loses_and_doubles_nothing(by_the_hour: Site) -> None:
         wait_until(lambda: len(site.simulator.requests) > 7 and len(site.windows()) >= 2, process)
         process.kill()
     assert process.returncode == -signal.SIGKILL
+    assert four.most == 4, "as many slices are fetched at once as the setting says, and no more"
     site.faults.clear()
     states = [state for _, state, *_ in site.windows()]
     assert states == ["complete"] * len(states)

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import pytest
 
@@ -26,11 +28,15 @@ FOREIGN = {
 }
 
 
+SILENCE = 20.0  # seconds; a line is due after five, on a machine that has time for it
+
+
 class Run(NamedTuple):
     status: int
     out: str
     err: str
-    seconds: float
+    silence: float
+    """longest time between two lines, in seconds"""
     tables: dict[str, list[tuple[object, ...]]]
 
 
@@ -42,17 +48,27 @@ class Twice(NamedTuple):
 
 def run_demo(home: Path, elsewhere: Path) -> Run:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "flows", "demo", "--home", str(home)],
-        check=False,
-        cwd=elsewhere,
-        env=environment | FOREIGN | {"HOME": str(elsewhere)},
-        capture_output=True,
-        text=True,
-        timeout=600,  # no more than a guard: a busy machine takes minutes
-    )
-    return Run(done.returncode, done.stdout, done.stderr, time.monotonic() - began, tables(home))
+    moments = [time.monotonic()]
+
+    def heard(stream: IO[str]) -> str:
+        lines = []
+        for line in stream:
+            lines.append(line)
+            moments.append(time.monotonic())
+        return "".join(lines)
+
+    call = [sys.executable, "-m", "flows", "demo", "--home", str(home)]
+    own = environment | FOREIGN | {"HOME": str(elsewhere)}
+    pipe = subprocess.PIPE
+    with (
+        subprocess.Popen(call, cwd=elsewhere, env=own, stdout=pipe, stderr=pipe, text=True) as process,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        assert process.stdout
+        assert process.stderr
+        out, err = threads.map(heard, (process.stdout, process.stderr), timeout=600)  # a busy machine takes minutes
+    moments.append(time.monotonic())
+    return Run(process.returncode, out, err, max(end - begin for begin, end in pairwise(moments)), tables(home))
 
 
 def tables(home: Path) -> dict[str, list[tuple[object, ...]]]:
@@ -144,8 +160,8 @@ def test_the_terminal_stays_clean_and_alive(twice: Twice) -> None:
     for run in (twice.first, twice.second):
         assert {character for character in run.out + run.err if not character.isprintable()} == {"\n"}
         assert not re.search(r"(?i)traceback|warning|prefect\.|\| INFO|error", run.err), run.err
-        silence = re.findall(r"(\d+) s$", run.err, re.MULTILINE)
-        assert run.seconds < 10 or silence
+        assert "nanobind" not in run.err
+        assert run.silence < SILENCE
 
 
 def test_it_keeps_to_its_home(twice: Twice) -> None:

@@ -3,9 +3,11 @@
 import httpx
 import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, MattermostWebhook
+from prefect.states import Failed
 
 from flows import events
 from flows.notify import notify, send
+from tasks.errors import ServiceUnavailable, SettingsError
 from tests.flows.conftest import MakeSite
 from tests.flows.site import noon, scan
 
@@ -35,6 +37,12 @@ def test_notify_says_what_is_missing(prefect_api: None, monkeypatch: pytest.Monk
     monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", "custom-webhook/nowhere")
     state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, return_state=True)
     assert state.is_failed() and "no such block is saved" in (state.message or "")
+
+
+def test_only_a_service_that_may_be_back_is_asked_again() -> None:
+    for error, again in ((ServiceUnavailable("down"), True), (SettingsError("no such block"), False)):
+        assert send.retry_condition_fn
+        assert send.retry_condition_fn(send, None, Failed(data=error)) is again
 
 
 def test_several_releases_are_a_message_each_until_the_block_refuses(
