@@ -22,7 +22,7 @@ from flows.resurrected import begun_although_cancelled
 from flows.run_page import Outcome
 from flows.slices import Pull, Stages, pull_slices, record_failure
 from flows.sources import source_of
-from tasks import ledger
+from tasks import ledger, registry
 from tasks.connector import PolledConnector
 from tasks.connectors import load_connector
 from tasks.database import Store
@@ -187,6 +187,7 @@ def _begun(told: Told, make_stages: MakeStages, patience: float | None, asked: I
             beginning = ledger.begin(store, source, now)
         except (OperatorError, ServiceError) as error:
             # Nothing was asked for yet: the attempt is on record with the stretch it would have begun with.
+            source = registry.where_its_rows_are(store, source)
             beginning = ledger.begin(store, source, datetime.now(UTC))
             begin = (
                 watermark(beginning.progress.origin, beginning.progress.coverage) if trigger == "poll" else asked.start

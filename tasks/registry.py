@@ -79,6 +79,14 @@ def refuse_other_tenant(store: "Store", source: "Source") -> None:
         raise SettingsError(sentence)
 
 
+def where_its_rows_are(store: "Store", source: "Source") -> "Source":
+    """The same connector under the tenant that it has brought something for: a refusal is on record there."""
+    with store.transaction() as transaction:
+        known = _known(transaction)
+        refused = _leaves_rows(transaction, known, source)
+    return source._replace(tenant=known[source.connector_id]["tenant"]) if refused else source
+
+
 def named(store: "Store", name: str) -> UUID | None:
     """The connector that has, or last had, this name; one that is not removed comes first."""
     if not store.path.exists():

@@ -393,6 +393,8 @@ def test_a_connector_with_data_stays_in_its_tenant(
     assert len(service.simulator.requests) == asked
     says = command("poll", "acme")
     assert (says.status, sentence in says.err) == (1, True)
+    (health,) = json.loads(command("health", "--json").out)
+    assert (health["state"], health["tenant"], sentence in health["last_error"]) == ("failing", "other", True)
     assert content(store) == before
     assert command("connectors", "set", "acme", "--tenant", "other").status == 0
 
