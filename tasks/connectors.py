@@ -5,10 +5,11 @@ import importlib.util
 import logging
 import pkgutil
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import BlockDocument
 from pydantic import ValidationError
 
 import tasks
@@ -53,6 +54,13 @@ _SYNC: dict[str, Any] = {"_sync": True}  # also where an event loop is running; 
 PAGE = 200  # of documents: the most that Prefect gives at once
 
 
+class _Document(NamedTuple):
+    """A saved form, as Prefect's API tells it."""
+
+    cls: type[Connector]
+    fields: dict[str, Any]
+
+
 def products() -> dict[str, type[Connector]]:
     """The connector class of every room in `tasks/` that has a `connector.py`, by product name."""
     found: dict[str, type[Connector]] = {}
@@ -72,8 +80,8 @@ def load_connector(name: str) -> Connector:
     One that was made in the Prefect UI gets its immutable id now.
     """
     with prefect_client() as client:
-        if cls := _kinds(client, name).get(name):
-            return _loaded(cls, name)
+        if document := _documents(client, name, include_secrets=True).get(name):
+            return _adopted(name, _read(name, document))
     raise UnknownConnector(nothing_saved_as(name))
 
 
@@ -129,7 +137,7 @@ def offer_forms() -> None:
 def saved_names() -> dict[str, type[Connector]]:
     """The names of all saved connectors and their kinds, without reading them."""
     with prefect_client() as client:
-        return _kinds(client)
+        return {name: document.cls for name, document in _documents(client).items()}
 
 
 def save_connector(name: str, connector: Connector) -> None:
@@ -222,16 +230,14 @@ def passed(checks: list[Check]) -> bool:
 def _readable() -> tuple[dict[str, Connector], dict[str, str]]:
     """What is saved, by name, without giving an id to anything, and what is wrong with what cannot be read."""
     found, unreadable = {}, {}
-    for name, cls in sorted(saved_names().items()):
+    with prefect_client() as client:
+        documents = _documents(client, include_secrets=True)
+    for name, document in sorted(documents.items()):
         try:
-            found[name] = _read(cls, name)
+            found[name] = _read(name, document)
         except ConnectorRefused as wrong:
             unreadable[name] = str(wrong)
     return found, unreadable
-
-
-def _loaded(cls: type[Connector], name: str) -> Connector:
-    return _adopted(name, _read(cls, name))
 
 
 def _adopted(name: str, connector: Connector) -> Connector:
@@ -246,18 +252,16 @@ def _adopted(name: str, connector: Connector) -> Connector:
     return connector
 
 
-def _read(cls: type[Connector], name: str) -> Connector:
-    with in_words():
-        try:
-            return cast(Connector, cls.load(name, **_SYNC))
-        except RuntimeError as unusable:
-            if not isinstance(unusable.__cause__, ValidationError):
-                raise
-            raise ConnectorRefused(
-                f"The connector {name!r} cannot be used: {sentences(unusable.__cause__)}. "
-                "Correct it in the Prefect UI (Blocks, its page, Edit), or with `attachment-alerts connectors set "
-                f"{name}`, its keys with `connectors rotate {name}`."
-            ) from None  # the cause would hold the keys
+def _read(name: str, document: _Document) -> Connector:
+    block = BlockDocument.model_validate(document.fields)
+    try:
+        return document.cls._from_block_document(block)
+    except ValidationError as unusable:
+        raise ConnectorRefused(
+            f"The connector {name!r} cannot be used: {sentences(unusable)}. "
+            "Correct it in the Prefect UI (Blocks, its page, Edit), or with `attachment-alerts connectors set "
+            f"{name}`, its keys with `connectors rotate {name}`."
+        ) from None  # the cause would hold the keys
 
 
 def _save(connector: Connector, name: str, again: bool) -> None:
@@ -273,15 +277,18 @@ def _delete(cls: type[Connector], name: str) -> None:
         cls.delete(name, **_SYNC)
 
 
-def _kinds(client: SyncPrefectClient, name: str | None = None) -> dict[str, type[Connector]]:
-    """The kinds of what is saved under that name, or of all that is saved, by name: one question for all products."""
+def _documents(
+    client: SyncPrefectClient, name: str | None = None, *, include_secrets: bool = False
+) -> dict[str, _Document]:
+    """What is saved under that name, or all that is saved, by name: one question for all products and connectors."""
     kinds = {str(cls.get_block_type_slug()): cls for cls in products().values()}
     asked: dict[str, Any] = {"block_types": {"slug": {"any_": list(kinds)}}, "limit": PAGE}
     if name is not None:
         asked["block_documents"] = {"is_anonymous": {"eq_": False}, "name": {"any_": [name]}}
+    asked["include_secrets"] = include_secrets
     found: list[dict[str, Any]] = []
     while True:
         page = client.request("POST", "/block_documents/filter", json=asked | {"offset": len(found)}).json()
         found += page
         if len(page) < PAGE:
-            return {each["name"]: kinds[each["block_type"]["slug"]] for each in found}
+            return {each["name"]: _Document(kinds[each["block_type"]["slug"]], each) for each in found}

@@ -1,6 +1,7 @@
 """Decisions and the allow-list by command and by form: both do what `tasks/triage.py` and `tasks/allow_list.py` do."""
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,27 @@ from flows.regroup import regroup
 from flows.standing_pages import URGENT
 from flows.triage import allow_list_flow, triage
 from tasks.database import Store
+from tasks.settings import Settings
 from tests.flows.command import NARROW, WIDE, Command
 from tests.flows.test_run_page import artifacts, text
-from tests.scans import HASH, begun, load, rows, scan
+from tests.scans import HASH, KEEP_ALL, begun, load, rows, scan
 
 LOW = scan(1, "safe", recipient="bob@contoso.example")
 
 
-@pytest.fixture
-def store(home: Path) -> Store:
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two groups: one of a dangerous file that somebody also got without an alert, one of an undecided file."""
-    store = begun(home)
+    store = begun(tmp_path_factory.mktemp("loaded"))
     load(store, [[scan(0), scan(0.5, sender="x@good.example"), LOW, scan(1, "timeout", file_sha256="cd" * 32)]])
     store.publish()
-    return store
+    return store.settings.home
+
+
+@pytest.fixture
+def store(loaded: Path, home: Path) -> Store:
+    """A copy for each test."""
+    return Store(Settings(home=shutil.copytree(loaded, home, dirs_exist_ok=True), **KEEP_ALL))
 
 
 @pytest.fixture
