@@ -14,13 +14,24 @@ if TYPE_CHECKING:
 LISTED = 50  # groups on a page
 GAPS = 10
 
-_GROUPS = """
-    SELECT
-        group_id::VARCHAR AS group_id, tenant, priority, description, responses, user_count, device_count,
-        recipient_count, alert_count, suppressed_count, first_detected_at, last_detected_at, detection_details_url,
-        count(*) OVER () AS found
-    FROM alert_groups {condition}
-    ORDER BY priority_rank, last_detected_at DESC, group_id LIMIT $limit
+URGENT = "priority = 'high' AND status <> 'closed' AND cleared_at IS NULL"
+ANY_URGENT = f"SELECT 1 FROM internal.groups WHERE alert_count > 0 AND {URGENT} LIMIT 1"
+PLACE = "priority_rank, last_detected_at DESC, group_id"
+
+# Both lists by one question: as a rule, planning it takes longer than answering it.
+GROUPS = f"""
+    WITH asked AS (
+        SELECT
+            group_id::VARCHAR AS group_id, tenant, priority, priority_rank, description, responses, user_count,
+            device_count, recipient_count, alert_count, suppressed_count, first_detected_at, last_detected_at,
+            detection_details_url, group_id IN (SELECT group_id::UUID FROM ids) AS changed, {URGENT} AS urgent
+        FROM alert_groups
+    )
+    SELECT *, count(*) FILTER (changed) OVER () AS changed_found, count(*) FILTER (urgent) OVER () AS urgent_found
+    FROM asked WHERE changed OR urgent
+    QUALIFY row_number() OVER (PARTITION BY changed ORDER BY {PLACE}) <= $limit
+        OR row_number() OVER (PARTITION BY urgent ORDER BY {PLACE}) <= $limit
+    ORDER BY {PLACE}
 """
 
 
@@ -54,9 +65,9 @@ def overview(store: "Store", connector: str, group_ids: Collection[str], *, publ
     with store.transaction() as stored:
         health, gaps = _health(stored, connector), _gaps(stored, connector)
         if not published:
-            return Overview(health, gaps, _changed(stored, group_ids), _urgent(stored))
+            return Overview(health, gaps, *_listed(stored, group_ids))
     with store.reader(modest=True) as copy:
-        return Overview(health, gaps, _changed(copy, group_ids), _urgent(copy))
+        return Overview(health, gaps, *_listed(copy, group_ids))
 
 
 def healths(store: "Store") -> dict[str, dict[str, Any]]:
@@ -69,13 +80,13 @@ def healths(store: "Store") -> dict[str, dict[str, Any]]:
 def urgent(store: "Store") -> Listed:
     """Open groups of high priority, as they are now."""
     with store.snapshot(modest=True) as copy:
-        return _urgent(copy)
+        return _listed(copy)[1]
 
 
 def urgent_as_published(store: "Store") -> Listed:
     """Open groups of high priority, as the copy shows them; nobody has to wait for it."""
     with store.reader(modest=True) as copy:
-        return _urgent(copy)
+        return _listed(copy)[1]
 
 
 def _health(tables: Connection, connector: str) -> dict[str, Any] | None:
@@ -92,19 +103,17 @@ def _gaps(tables: Connection, connector: str) -> list[Interval]:
     return [Interval(*row) for row in rows]
 
 
-def _changed(tables: Connection, group_ids: Collection[str]) -> Listed:
-    if not group_ids:
-        return Listed([], 0)
+def _listed(tables: Connection, group_ids: Collection[str] = ()) -> tuple[Listed, Listed]:
+    """Those of these groups that are listed, and the urgent ones."""
+    revision = tables.rows("SELECT revision FROM internal.store_state")[0][0]
+    if not group_ids and not tables.rows(ANY_URGENT):
+        return Listed([], 0), Listed([], 0, revision)
     ids = pl.DataFrame({"group_id": sorted(group_ids)}, schema={"group_id": pl.String})
-    condition = "WHERE group_id IN (SELECT group_id::UUID FROM ids)"
-    return _listed(tables.frame(_GROUPS.format(condition=condition), {"limit": LISTED}, ids=ids))
+    rows = tables.frame(GROUPS, {"limit": LISTED}, ids=ids)
+    return _first(rows, "changed"), _first(rows, "urgent")._replace(revision=revision)
 
 
-def _urgent(tables: Connection) -> Listed:
-    condition = "WHERE priority = 'high' AND status <> 'closed' AND cleared_at IS NULL"
-    listed = _listed(tables.frame(_GROUPS.format(condition=condition), {"limit": LISTED}))
-    return listed._replace(revision=tables.rows("SELECT revision FROM internal.store_state")[0][0])
-
-
-def _listed(rows: pl.DataFrame) -> Listed:
-    return Listed(rows.drop("found").to_dicts(), 0 if rows.is_empty() else rows["found"][0])
+def _first(rows: pl.DataFrame, which: str) -> Listed:
+    fitting = rows.filter(which)
+    found = 0 if fitting.is_empty() else int(fitting[f"{which}_found"][0])
+    return Listed(fitting.head(LISTED).select(pl.exclude("^(changed|urgent).*$")).to_dicts(), found)
