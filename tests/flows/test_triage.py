@@ -66,7 +66,7 @@ def test_from_new_to_closed_and_back(store: Store, command: Command) -> None:
     assert "re-opened" in command("alerts").out
     page = command("group", high).out
     assert "by new alert" in page
-    assert all(words in page for words in ("closed as true positive", "=cmd", "ann", "1 recipients of this file"))
+    assert all(words in page for words in ("closed as true positive", "=cmd", "ann", "1 recipient of this file"))
 
 
 def test_a_choice_shows_its_number_and_asks(store: Store, command: Command) -> None:
