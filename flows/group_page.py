@@ -8,13 +8,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from flows.folding import Fact, Form, folded
 from flows.group_table import SHORT_ID, described, priority, response, span
-from flows.layout import facts, heading, plain_table
+from flows.layout import facts, heading
 from flows.lookups import Page
 from flows.terminal import moment, out, several, shown, zone_name
 from flows.triage_tables import decisions_table, reopened_text, status_text
 
-ROOMY = 130  # columns from which on subjects have their place
+ADDRESS = 30  # columns that addresses and subjects may be cut to
 
 
 def group_page(page: Page, zone: ZoneInfo) -> RenderableType:
@@ -98,35 +99,36 @@ def _listed(rows: list[Any], count: int) -> str:
 
 
 def _alerts(alerts: list[dict[str, Any]], zone: ZoneInfo) -> Table:
-    roomy = out.width >= ROOMY
-    table = plain_table()
-    table.add_column(f"Detected ({zone_name(zone)})", no_wrap=True)
-    table.add_column("Verdict", no_wrap=True)
-    table.add_column("Response", overflow="ellipsis", no_wrap=True)
-    for title in ("Recipient", "Sender", *(("Subject",) if roomy else ())):
-        table.add_column(title, ratio=1, overflow="ellipsis", no_wrap=True)
-    for each in alerts:
-        subject = [shown(each["subject"])] if roomy else []
-        people = [shown(each[name]) for name in ("recipient", "sender")]
-        verdict = shown(each["verdict"], "strike" if each["cleared_at"] else "")
-        table.add_row(moment(each["detected_at"], zone), verdict, shown(each["response"]), *people, *subject)
-    return table
+    detected = Fact(f"Detected ({zone_name(zone)})", lambda each: moment(each["detected_at"], zone))
+    verdict = Fact("Verdict", lambda each: shown(each["verdict"], "strike" if each["cleared_at"] else ""))
+    recipient, sender = _text("Recipient", "recipient", ADDRESS), _text("Sender", "sender", ADDRESS)
+    said, subject = _text("Response", "response", 16), _text("Subject", "subject", ADDRESS)
+    forms: list[Form] = [
+        [(fact,) for fact in (detected, verdict, said, recipient, sender, subject)],
+        [(fact,) for fact in (detected, verdict, said, recipient, sender)],
+        [(detected, verdict), (recipient, sender), (said, subject)],
+    ]
+    return folded(alerts, forms, out.width)
 
 
 def _exposures(exposures: list[dict[str, Any]], zone: ZoneInfo) -> Table:
-    table = plain_table()
-    table.add_column(f"Scanned ({zone_name(zone)})", no_wrap=True)
-    table.add_column("Verdict then", no_wrap=True)
-    table.add_column("Response", no_wrap=True)
-    table.add_column("Recipient", ratio=1, overflow="ellipsis", no_wrap=True)
-    machines = any(each["devices"] for each in exposures)
-    if machines:
-        table.add_column("Devices", overflow="ellipsis", no_wrap=True)
-    table.add_column("Scanned when", no_wrap=True)
-    for each in exposures:
-        when = f"{each['direction']} the first alert" + (", also alerted" if each["also_alerted"] else "")
-        disposition = each["disposition"].replace("_", " ")
-        devices = [shown(", ".join(each["devices"]))] if machines else []
-        cells = [shown(each["verdict"]), Text(disposition), shown(each["recipient"]), *devices, Text(when)]
-        table.add_row(moment(each["detected_at"], zone), *cells)
-    return table
+    scanned = Fact(f"Scanned ({zone_name(zone)})", lambda each: moment(each["detected_at"], zone))
+    verdict, recipient = _text("Verdict then", "verdict", 12), _text("Recipient", "recipient", ADDRESS)
+    done = Fact("Response", lambda each: Text(each["disposition"].replace("_", " ")))
+    devices = Fact("Devices", lambda each: shown(", ".join(each["devices"])), least=12)
+    machines = (devices,) if any(each["devices"] for each in exposures) else ()
+    when = Fact("Scanned when", _when, least=22)
+    forms: list[Form] = [
+        [(fact,) for fact in (scanned, verdict, done, recipient, *machines, when)],
+        [(scanned, verdict), (recipient, *machines), (done, when)],
+    ]
+    return folded(exposures, forms, out.width)
+
+
+def _when(exposure: dict[str, Any]) -> Text:
+    also = ", also alerted" if exposure["also_alerted"] else ""
+    return Text(f"{exposure['direction']} the first alert{also}")
+
+
+def _text(title: str, name: str, least: int) -> Fact:
+    return Fact(title, lambda each: shown(each[name]), least=least)

@@ -220,6 +220,10 @@ def test_group_shows_everything_about_it(home: Path, command: Command) -> None:
     page = json.loads(command("group", campaign["group_id"], "--json").out)
     assert page["group"] == campaign
     assert (len(page["alerts"]), len(page["exposures"]), page["asked_for"]) == (20, 3, None)
+    command.width = NARROWEST
+    tables = command("group", campaign["group_id"]).out.partition("\nAlerts  ")[2]
+    addresses = [each[whose] for each in page["alerts"] for whose in ("recipient", "sender")]
+    assert [each for each in (*addresses, "after the first alert") if each not in tables] == []
 
 
 def test_group_without_a_hash(home: Path, command: Command) -> None:

@@ -327,12 +327,15 @@ def test_a_failed_poll_says_why_and_exits_with_1(saved: Ran, command: Command, s
     says = by_itself("poll", "acme")
     counts = json.loads(command("poll", "acme", "--json").out)
     health = command("health")
+    command.width = NARROWEST
+    listed = command("connectors", "list").out
     service.simulator.faults.clear()
     assert (says.status, says.out) == (1, "")
     assert says.err.splitlines()[-1].startswith("✘ The keys are good, but may not do this.")
     assert not re.search("Traceback|nanobind", says.err)
     assert (counts["state"], counts["failed"] > 0) == ("Failed", True)
     assert (health.status, "auth failed" in health.out) == (2, True)
+    assert [words for words in ("acme", "auth failed", "15 min") if words not in listed] == []
 
 
 def test_names_nobody_knows(command: Command) -> None:
