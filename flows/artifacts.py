@@ -19,6 +19,7 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.runtime import flow_run
 
 from flows import standing_pages
 from flows.run_page import Outcome, Run, group_rows, groups_title, summary_page
@@ -26,7 +27,7 @@ from flows.standing import Last
 from tasks.database import Store
 from tasks.errors import AlertsError
 from tasks.ledger import Source
-from tasks.overview import Overview, overview
+from tasks.overview import Overview, complete_slices, overview
 from tasks.publishing import Publisher
 from tasks.summary import Summary
 from tasks.window import Interval, Trigger
@@ -63,11 +64,21 @@ def telling(connector: str, trigger: Trigger) -> Iterator[Told]:
         yield told
     finally:
         if told.outcome is STOPPED:
-            log.info("stopped; slices of this run that are complete and kept: %d", told.summary.slices)
+            _say_what_is_kept(told)
         try:
             _write(told)
         except httpx.HTTPError as refused:
             log.warning("Prefect did not take the pages about this run (%s)", type(refused).__name__)
+
+
+def _say_what_is_kept(told: Told) -> None:
+    run = flow_run.get_id()
+    if run is None or told.store is None or not told.store.path.exists():
+        return
+    try:
+        log.info("stopped; slices of this run that are complete and kept: %d", complete_slices(told.store, run))
+    except AlertsError as error:
+        log.warning("stopped; what is kept could not be counted: %s", error)
 
 
 def _write(told: Told) -> None:

@@ -77,6 +77,14 @@ def healths(store: "Store") -> dict[str, dict[str, Any]]:
     return {row["connector"]: row for row in rows.iter_rows(named=True)}
 
 
+def complete_slices(store: "Store", flow_run_id: str) -> int:
+    """How many slices a run has loaded, as recorded: one that is stopped need not know of its last commit any more."""
+    complete = "SELECT count(*) FROM windows WHERE flow_run_id = $run AND state IN ('complete', 'complete_empty_tail')"
+    with store.transaction() as stored:
+        ((count,),) = stored.rows(complete, {"run": flow_run_id})
+    return int(count)
+
+
 def urgent(store: "Store") -> Listed:
     """Open groups of high priority, as they are now."""
     with store.snapshot(modest=True) as copy:
