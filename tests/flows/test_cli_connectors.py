@@ -71,9 +71,10 @@ def saved(command: Command, service: Running, monkeypatch: pytest.MonkeyPatch) -
 
 def by_itself(*arguments: str) -> Ran:
     """The command in a process of its own: with all that Python says when it ends."""
-    api = {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    own["PREFECT_API_URL"] = str(PREFECT_API_URL.value())
     call = [sys.executable, "-m", "flows", *arguments]
-    done = subprocess.run(call, cwd=CHECKOUT, env=os.environ | api, capture_output=True, text=True, check=False)
+    done = subprocess.run(call, cwd=CHECKOUT, env=own, capture_output=True, text=True, check=False)
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
