@@ -23,7 +23,6 @@ MAPS = load_maps(Settings(home=DEFAULTS))
 HASH = "ab" * 32
 KEEP_ALL: dict[str, Any] = {"retention_low_raw_days": 0, "retention_alert_raw_days": 0, "retention_low_days": 0}
 
-# Relations of the analysts whose rows do not depend on the clock; `windows` tells attempts, not content.
 UNLIKE_LOW_SCANS = """
     SELECT hash_prefix FROM internal.low_prefixes
     FULL JOIN (SELECT DISTINCT hash_prefix FROM internal.low_scans WHERE hash_prefix IS NOT NULL) s USING (hash_prefix)
@@ -31,6 +30,7 @@ UNLIKE_LOW_SCANS = """
 """
 """Prefixes of hashes that are on the list and in no low scan, or the other way round."""
 
+# Relations of the analysts whose rows do not depend on the clock; `windows` tells attempts, not content.
 CONTENT = (
     "alert_groups",
     "alerts",
