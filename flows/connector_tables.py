@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flows.polls import Poll
 
 HIDDEN = "********"
+NAME = 24  # columns that a connector's name may be cut to
 NAMES = 8  # columns that names of places, accounts and tenants may be cut to
 
 
@@ -48,7 +49,8 @@ def connector_facts(connector: Connector) -> list[tuple[str, Text]]:
 
 def connectors_table(found: dict[str, Connector], fare: "dict[str, Fare]", zone: ZoneInfo) -> Table:
     """A line per saved connector, or two; fits the console in use."""
-    name, product = Fact("Name", lambda row: shown(row[0], "bold")), Fact("Product", lambda row: shown(row[1].product))
+    name = Fact("Name", lambda row: shown(row[0], "bold"), least=NAME)
+    product = Fact("Product", lambda row: shown(row[1].product))
     place = Fact("Region", lambda row: shown(row[1].place), least=NAMES)
     account = Fact("Account", lambda row: shown(row[1].account_code), least=NAMES)
     tenant = Fact("Tenant", lambda row: shown(row[1].tenant), least=NAMES)

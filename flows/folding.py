@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +25,7 @@ class Fact(NamedTuple):
     right: bool = False
     """whether it is a number"""
     least: int | None = None
-    """columns that it may be cut to; None: it is never cut"""
+    """columns that it may be cut to, or more where even the last form is too wide; None: it is never cut"""
 
 
 Form = Sequence[tuple[Fact, ...]]
@@ -32,22 +33,18 @@ Form = Sequence[tuple[Fact, ...]]
 
 
 class _Column(NamedTuple):
-    facts: tuple[Fact, ...]
+    right: bool
     title: Text
     cells: list[Text]
-
-    @property
-    def wanted(self) -> int:
-        return max(line.cell_len for cell in (self.title, *self.cells) for line in cell.split("\n", allow_blank=True))
-
-    @property
-    def least(self) -> int:
-        cut = [fact.least for fact in self.facts if fact.least is not None]
-        return min([self.wanted, *cut])
+    wanted: int
+    least: int
+    """below what any of its facts may be cut to, another form is tried"""
+    whole: int
+    """what its title and the facts that are never cut take"""
 
 
 def folded(rows: Sequence[Any], forms: Sequence[Form], width: int) -> Table:
-    """The rows in the first of these forms that fits; where none does, in the last."""
+    """The rows in the first of these forms that fits; where none does, in the last, cut where it may be."""
     for form in forms:
         columns = _columns(rows, form)
         left = width - GAP * (len(columns) - 1) - sum(column.least for column in columns)
@@ -55,34 +52,60 @@ def folded(rows: Sequence[Any], forms: Sequence[Form], width: int) -> Table:
             break
     table = plain_table(expand=False)
     table.pad_edge = False
-    for column in columns:
-        more = max(0, min(column.wanted - column.least, left))
-        left -= more
-        table.add_column(
-            column.title,
-            width=column.least + more,
-            justify="right" if column.facts[0].right else "left",
-            overflow="ellipsis",
-            no_wrap=True,
-        )
+    for column, wide in zip(columns, _shared(columns, left), strict=True):
+        justify: JustifyMethod = "right" if column.right else "left"
+        table.add_column(column.title, width=wide, justify=justify, overflow="ellipsis", no_wrap=True)
     for cells in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*cells)
     return table
 
 
+def _shared(columns: list[_Column], left: int) -> list[int]:
+    """The columns' widths: what is left goes to the narrowest that wants more, what is missing comes off the widest."""
+    widths = [column.least for column in columns]
+    if left >= 0:
+        _step(widths, [column.wanted for column in columns], left, 1)
+    else:
+        missing = _step(widths, [column.whole for column in columns], -left, -1)
+        _step(widths, [1 for _ in columns], missing, -1)
+    return widths
+
+
+def _step(widths: list[int], ends: list[int], steps: int, by: int) -> int:
+    """Move the widths to their ends, the one that is furthest behind first; answers how many steps remain."""
+    while steps and (moving := [place for place, end in enumerate(ends) if (end - widths[place]) * by > 0]):
+        widths[min(moving, key=lambda place: widths[place] * by)] += by
+        steps -= 1
+    return steps
+
+
 def _columns(rows: Sequence[Any], form: Form) -> list[_Column]:
     stacks = [facts for facts in form if facts]
-    titles = zip_longest(*("\n".join(fact.title for fact in facts).split("\n") for facts in stacks), fillvalue="")
-    whole = ["\n".join(lines) for lines in zip(*titles, strict=True)]  # all of one height: Rich would let them sink
-    return [
-        _Column(facts, Text(title), [Text("\n").join([fact.says(row) for fact in facts]) for row in rows])
-        for facts, title in zip(stacks, whole, strict=True)
-    ]
+    titles = zip_longest(*("\n".join(fact.title for fact in facts if fact.title).split("\n") for facts in stacks))
+    whole = ["\n".join(line or "" for line in lines) for lines in zip(*titles, strict=True)]
+    return [_column(rows, facts, Text(title)) for facts, title in zip(stacks, whole, strict=True)]
+
+
+def _column(rows: Sequence[Any], facts: tuple[Fact, ...], title: Text) -> _Column:
+    said = [[fact.says(row) for row in rows] for fact in facts]
+    cells = [Text("\n").join(lines) for lines in zip(*said, strict=True)]
+    for cell in cells:
+        cell.rstrip()  # a last fact that says nothing takes no line
+    wanted = _width([title, *cells])
+    uncut = zip(facts, said, strict=True)
+    whole = _width([title, *(text for fact, texts in uncut if fact.least is None for text in texts)])
+    least = min(wanted, max([whole, *(fact.least for fact in facts if fact.least is not None)]))
+    return _Column(facts[0].right, title, cells, wanted, least, whole)
+
+
+def _width(texts: list[Text]) -> int:
+    return max(line.cell_len for text in texts for line in text.split("\n", allow_blank=True))
 
 
 def broken(fact: Fact, width: int) -> Fact:
-    """The same in as many lines as it takes, broken between words."""
-    return fact._replace(says=lambda row: Text("\n").join(_lines(fact.says(row), width)))
+    """The same in as many lines as it takes, broken between words, and so its title."""
+    title = "\n".join(line.plain for line in _lines(Text(fact.title), width))
+    return fact._replace(title=title, says=lambda row: Text("\n").join(_lines(fact.says(row), width)))
 
 
 def _lines(text: Text, width: int) -> Iterator[Text]:

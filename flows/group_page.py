@@ -100,7 +100,7 @@ def _listed(rows: list[Any], count: int) -> str:
 
 def _alerts(alerts: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     detected = Fact(f"Detected ({zone_name(zone)})", lambda each: moment(each["detected_at"], zone))
-    verdict = Fact("Verdict", lambda each: shown(each["verdict"], "strike" if each["cleared_at"] else ""))
+    verdict = Fact("Verdict", lambda each: shown(each["verdict"], "strike" if each["cleared_at"] else ""), least=12)
     recipient, sender = _text("Recipient", "recipient", ADDRESS), _text("Sender", "sender", ADDRESS)
     said, subject = _text("Response", "response", 16), _text("Subject", "subject", ADDRESS)
     forms: list[Form] = [
@@ -117,7 +117,7 @@ def _exposures(exposures: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     done = Fact("Response", lambda each: Text(each["disposition"].replace("_", " ")))
     devices = Fact("Devices", lambda each: shown(", ".join(each["devices"])), least=12)
     machines = (devices,) if any(each["devices"] for each in exposures) else ()
-    when = Fact("Scanned when", _when, least=22)
+    when = Fact("Scanned when", _when)
     forms: list[Form] = [
         [(fact,) for fact in (scanned, verdict, done, recipient, *machines, when)],
         [(scanned, verdict), (recipient, *machines), (done, when)],
@@ -126,7 +126,7 @@ def _exposures(exposures: list[dict[str, Any]], zone: ZoneInfo) -> Table:
 
 
 def _when(exposure: dict[str, Any]) -> Text:
-    also = ", also alerted" if exposure["also_alerted"] else ""
+    also = "\nalso alerted" if exposure["also_alerted"] else ""
     return Text(f"{exposure['direction']} the first alert{also}")
 
 

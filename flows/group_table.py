@@ -13,7 +13,9 @@ from flows.terminal import PRIORITY, moment, number, out, several, short_moment,
 from flows.triage_tables import STATUS
 
 SHORT_ID = 8
-FILE, NARROW_FILE = 24, 20  # columns that a name may be cut to
+FILE, NARROW = 24, 20  # columns that a name may be cut to
+KIND = 30  # columns that a description may be cut to: with the file type, unless a sender made up a long one
+ASSIGNEE = 10
 DISPOSITION = {"released": "bold red", "no_action": "red", "unknown": "yellow", "delayed": "yellow"}
 
 COUNTS = {
@@ -65,9 +67,10 @@ def knows_people(groups: list[dict[str, Any]]) -> bool:
 
 
 def _forms(zone: ZoneInfo, *, people: bool) -> list[Form]:
-    """A line for each group; two lines; two narrow ones, which tell when it was last detected, not when first."""
-    name, urgency, status = Fact("Group", _id), Fact("Priority", priority), Fact("Status", _status)
-    file, kind = Fact("File", _file, least=FILE), Fact("Description", _kind)
+    """A line for each group; two lines; two or three narrow ones, which tell when it was last detected, not first."""
+    name, urgency = Fact("Group", _id), Fact("Priority", priority)
+    status = Fact("Status", _status), Fact("", _standing, least=ASSIGNEE)
+    file, kind = Fact("File", _file, least=FILE), Fact("Description", _kind, least=KIND)
     said, said_below = Fact("Response", response), Fact("Response", lambda each: response(each, "\n"))
     alerts, recipients, exposed = (_count(title) for title in ("Alerts", "Recipients", "Exposed"))
     persons, devices = (((_count(title),) if people else ()) for title in ("People", "Devices"))
@@ -76,16 +79,22 @@ def _forms(zone: ZoneInfo, *, people: bool) -> list[Form]:
     last = Fact(f"Last ({zone_name(zone)})", lambda each: short_moment(each["last_detected_at"], zone))
     later = last._replace(says=lambda each: Text() if last.says(each) == first.says(each) else last.says(each))
     counts = alerts, recipients, *persons, *devices, exposed
+    below, alone = kind._replace(says=lambda each: _kind(each, "\n"), least=NARROW), broken(last, 11)
+
+    def narrow(kind: Fact, last: Fact) -> Form:
+        return [
+            (name, broken(urgency, 9)), (file._replace(least=NARROW), kind), (broken(said_below, 9),), (alerts,),
+            (recipients._replace(title="Recip."), *persons), (exposed, *devices), (last, *status),
+        ]  # fmt: skip
+
     return [
-        [(each,) for each in (name, urgency, file, kind, said, *counts, detected, status)],
+        [*((each,) for each in (name, urgency, file, kind, said, *counts, detected)), status],
         [
             (name, broken(urgency, 9)), (file, kind), (said_below,), (alerts, exposed), (recipients, *persons), devices,
-            (first, later), (status,),
+            (first, later), status,
         ],
-        [
-            (name, broken(urgency, 9)), (file._replace(least=NARROW_FILE), kind), (broken(said_below, 9),), (alerts,),
-            (recipients._replace(title="Recip."), *persons), (exposed, *devices), (last, status),
-        ],
+        narrow(kind, last),
+        narrow(below, alone),
     ]  # fmt: skip
 
 
@@ -136,9 +145,10 @@ def _file(group: dict[str, Any]) -> Text:
     return shown(described(group).file_name)
 
 
-def _kind(group: dict[str, Any]) -> Text:
+def _kind(group: dict[str, Any], between: str = " · ") -> Text:
     parts = described(group)
-    return shown(f"{parts.kind} · {parts.file_type}" if parts.file_type else parts.kind, "dim")
+    kind = shown(parts.kind, "dim")
+    return Text(between, style="dim").join([kind, shown(parts.file_type, "dim")]) if parts.file_type else kind
 
 
 def response(group: dict[str, Any], between: str = " · ") -> Text:
@@ -153,9 +163,11 @@ def response(group: dict[str, Any], between: str = " · ") -> Text:
 
 
 def _status(group: dict[str, Any]) -> Text:
-    """What a person decided; below it who works on it, or that it has come back and nobody does."""
-    status = Text(group["status"].replace("_", " "), style=STATUS[group["status"]])
+    return Text(group["status"].replace("_", " "), style=STATUS[group["status"]])
+
+
+def _standing(group: dict[str, Any]) -> Text:
+    """Who works on it, or that it has come back and nobody does."""
     if group["status"] == "new" and group["reopened_at"]:
-        return Text("\n").join([status, Text("re-opened", style="yellow")])
-    assignee = group["assignee"]
-    return Text("\n").join([status, shown(assignee, "dim", limit=20)]) if assignee else status
+        return Text("re-opened", style="yellow")
+    return shown(group["assignee"], "dim") if group["assignee"] else Text()

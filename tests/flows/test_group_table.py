@@ -82,13 +82,26 @@ def test_narrow_a_file_name_keeps_20_columns_and_every_count_is_whole(monkeypatc
         ["Group", "File", "Response", "Alerts", "Recip.", "Exposed", "Last (UTC)"],
         ["Priority", "Description", "People", "Devices", "Status"],
     ]
-    cut, *whole = lines[3][1:]
-    assert (len(cut) >= 20, cut[-1], whole) == (True, "…", ["19", "7", "in progress"])
+    assert lines[3:] == [["high", "Malicious attachment", "19", "7", "in progress"], ["doc"]]
     assert shown(90, worst, monkeypatch=monkeypatch)[2:] == [
-        ["b04cd3c7", "Delivery note 2026-03 of …", "released", "25", "20", "3", "2025-03-01 09:05"],
-        ["medium", "Malicious attachment · zip", "4 of 25", "19", "7", "in progress"],
-        ["(cleared)", "zoe"],
+        ["b04cd3c7", "Delivery note 2026-03 of the 4…", "released", "25", "20", "3", "2025-03-01"],
+        ["medium", "Malicious attachment", "4 of 25", "19", "7", "09:05"],
+        ["(cleared)", "zip", "in progress"],
+        ["zoe"],
     ]
+
+
+@pytest.mark.parametrize("width", [80, 85, 100])
+def test_whoever_has_a_long_name_cuts_no_count_and_no_heading(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = GROUP | {
+        "description": f"Malicious attachment · application/{'x' * 99} · {'a name ' * 20}.zip", "status": "in_progress",
+        "assignee": "anna.schmidt@contoso.example", "worst_disposition": "no_action", "alert_count": 12_345,
+    }  # fmt: skip
+    cleared = GROUP | {"priority": "medium", "cleared_at": 1, "reopened_at": FIRST}
+    lines = shown(width, long, cleared, monkeypatch=monkeypatch)
+    cells = {cell for line in lines for cell in line}
+    assert {cell[:6] for cell in cells if "…" in cell} <= {"a name", "Malici", "xxxxxx", "anna.s"}
+    assert {"Alerts", "Recip.", "Exposed", "no action", "12,345", "1,234", "in progress", "re-opened"} <= cells
 
 
 @pytest.mark.parametrize(
