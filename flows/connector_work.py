@@ -20,7 +20,7 @@ from tasks import connectors as saved
 from tasks import purge, registry
 from tasks.connector import Account, Check, Connector
 from tasks.database import Store
-from tasks.errors import ConnectorRefused, NotDeployed, OperatorError, UnknownConnector
+from tasks.errors import AlertsError, ConnectorRefused, NotDeployed, OperatorError, UnknownConnector
 from tasks.settings import load_settings
 from tasks.turn import Turn, TurnTaken
 
@@ -96,8 +96,11 @@ def rename(old: str, new: str) -> None:
     store = Store(load_settings())
     if renamed.connector_id and store.path.exists():
         registry.renamed(store, renamed.connector_id, new)
-    with asking():
-        health_moved(old, new)
+    try:
+        with asking():
+            health_moved(old, new)
+    except AlertsError as error:  # the rest is done
+        say(f"The page of its old name in the Prefect UI does not say so yet: {error}", style="yellow")
 
 
 def remove(name: str, *, purging: bool, yes: bool) -> None:
@@ -106,10 +109,10 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
     with asking():
         is_saved = name in saved.saved_names()
         connector_id = _id_of(name) if is_saved else None
-    known = connector_id or registry.named(store, name)
-    if not is_saved and not (known and purging):
-        rest = f" What it brought is kept: `{command_as_typed()} connectors remove {name} --purge` removes it."
-        raise UnknownConnector(saved.nothing_saved_as(name) + (rest if known else ""))
+    stored = registry.named(store, name) if connector_id is None else None
+    if not is_saved:
+        _refuse_alive(name, stored, purging)
+    known = stored.connector_id if stored else connector_id
     if known is None or not store.path.exists():
         confirmed(f"Remove the connector {name}?", yes)
         with asking():
@@ -126,6 +129,19 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
                 saved.remove(name)
         if not purging:
             registry.removed(store, known, datetime.now(UTC))
+
+
+def _refuse_alive(name: str, stored: registry.Named | None, purging: bool) -> None:
+    """Of a name that is not saved only the data of a connector that is removed can be taken away."""
+    if stored and not stored.removed:
+        raise OperatorError(
+            f"{name!r} is not saved in {saved.asked_where()}, but is not known as removed. Set PREFECT_API_URL, or run "
+            f"`{command_as_typed()} connectors apply` there first: what nobody has polled for three polling periods "
+            "and 15 minutes is known as removed then."
+        )
+    if not (stored and purging):
+        rest = f" What it brought is kept: `{command_as_typed()} connectors remove {name} --purge` removes it."
+        raise UnknownConnector(saved.nothing_saved_as(name) + (rest if stored else ""))
 
 
 def _id_of(name: str) -> UUID | None:

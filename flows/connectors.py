@@ -53,8 +53,12 @@ def applied() -> Applied:
     offer(connectors, unusable)
     switches = {poll.connector: poll.polling for poll in done}
     sources = [source_of(name, each)._replace(polling=switches.get(name)) for name, each in connectors.items()]
-    registry.enrol(store, sources, unusable)
-    health_anew(store, sources, saved)
+    registry.enrol(store, sources)
+    if gone := registry.missing(store, sources):
+        listed = {source.name for source in sources}
+        kept = saved_names().keys() - listed  # asked again: one may have been saved since these were listed
+        registry.retire(store, [each for each, name in gone.items() if name not in kept])
+    health_anew(store, sources)
     urgent_followed(store)
     return Applied(done, unusable)
 

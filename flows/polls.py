@@ -20,7 +20,7 @@ from prefect.client.schemas.schedules import IntervalSchedule
 
 from flows.choices import deployments_of, with_choices
 from tasks.connector import Connector
-from tasks.connectors import asked_where, prefect_client, products
+from tasks.connectors import asked_where, prefect_client, products, saved_names
 from tasks.errors import NotDeployed
 
 log = logging.getLogger("attachment_alerts.polls")
@@ -86,15 +86,26 @@ def _cleared(
     """Remove what belongs to no connector under its name any more; of a rename nothing has to be told."""
     kept, alive = {poll.deployment for poll in polls}, {poll.connector_id for poll in polls}
     removed = []
-    for flow, _, copies in deployed.values():
-        for copy in copies:
-            full_name, connector_id = f"{flow.name}/{copy.name}", _connector_id(copy)
-            if full_name in kept or copy.name in unusable:
-                continue
-            client.delete_deployment(copy.id)
-            if connector_id not in alive:
-                removed.append(Poll(copy.name, connector_id, full_name, timedelta(), False, "removed"))
+    for product, copy in _left_over(deployed, kept, unusable):
+        client.delete_deployment(copy.id)
+        if (connector_id := _connector_id(copy)) not in alive:
+            full_name = f"{deployed[product].flow.name}/{copy.name}"
+            removed.append(Poll(copy.name, connector_id, full_name, timedelta(), False, "removed"))
     return removed
+
+
+def _left_over(
+    deployed: dict[str, Deployed], kept: set[str], unusable: set[str]
+) -> list[tuple[str, DeploymentResponse]]:
+    """Copies, by product, of connectors that are saved no more; asked again, for one may have been saved since."""
+    found = [
+        (product, copy)
+        for product, (flow, _, copies) in deployed.items()
+        for copy in copies
+        if f"{flow.name}/{copy.name}" not in kept and copy.name not in unusable
+    ]
+    saved = {(kind.product, name) for name, kind in saved_names().items()} if found else set()
+    return [(product, copy) for product, copy in found if (product, copy.name) not in saved]
 
 
 def switches() -> dict[UUID, bool]:

@@ -60,16 +60,12 @@ def heading(connector: str, state: str) -> str:
 
 def gone_page(connector: str, fate: str, says: str, written_at: datetime) -> str:
     """The last version of a page: its connector was removed, or renamed to another name."""
-    return f"{_gone_heading(connector)}{fate}\n\n{says}\n\nWritten {moment(written_at)}."
+    return f"## {GONE} {connector}: {fate}\n\n{says}\n\nWritten {moment(written_at)}."
 
 
-def is_gone(connector: str, title: str) -> bool:
-    """Whether a page with this first line says that its connector is gone."""
-    return title.startswith(_gone_heading(connector))
-
-
-def _gone_heading(connector: str) -> str:
-    return f"## {GONE} {connector}: "
+def is_health(connector: str, title: str) -> bool:
+    """Whether a page with this first line tells the connector's state: others may have pages of such names, too."""
+    return title in [heading(connector, state) for state in (*MEANS, UNKNOWN)]
 
 
 def _until(state: str, polling: timedelta, written_at: datetime) -> str:

@@ -4,7 +4,7 @@ A page that Prefect does not take is a warning: what was done is in the tables a
 """
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCol
 from prefect.client.schemas.objects import State
 
 from flows.run_page import Outcome, Run
-from flows.standing import UNKNOWN, Last, gone_page, heading, health_page, is_gone, revision_of, urgent_page
-from tasks.connectors import asked_where, prefect_client
+from flows.standing import UNKNOWN, Last, gone_page, heading, health_page, is_health, revision_of, urgent_page
+from tasks.connectors import asked_where, prefect_client, saved_names
 from tasks.database import Store
 from tasks.errors import AlertsError
 from tasks.ledger import Source
@@ -52,7 +52,7 @@ def health_after(store: Store, source: Source, began_at: datetime, state: State[
         log.warning("the page of health could not be written (%s); the next run does", type(error).__name__)
 
 
-def health_anew(store: Store, sources: Iterable[Source], saved: Collection[str]) -> None:
+def health_anew(store: Store, sources: Collection[Source]) -> None:
     """Write the health of connectors whose state is no longer what their page shows: no run tells of its absence.
 
     A page of a name that is not saved any more says so. One without a state is left to the next run: it shows why that
@@ -60,17 +60,18 @@ def health_anew(store: Store, sources: Iterable[Source], saved: Collection[str])
     """
     rows, now = healths(store), datetime.now(UTC)
     with prefect_client() as client:
-        shown = {key: page.partition("\n")[0] for key, page in _latest(client, like_=f"{HEALTH}%").items()}
+        pages = _latest(client, like_=f"{HEALTH}%")  # also those whose key has it somewhere else
+        shown = {key: page.partition("\n")[0] for key, page in pages.items() if key.startswith(HEALTH)}
         for source in (each for each in sources if each.name in rows):
             health, key = rows[source.name], HEALTH + source.name
             if shown.get(key) in (heading(source.name, health["state"]), heading(source.name, UNKNOWN)):
                 continue
             page = health_page(source.name, health, timedelta(minutes=source.polling_minutes), now)
             _write(client, key, page, f"Health of the connector {source.name}, when its state had changed")
-        for key, title in shown.items():
-            name = key.removeprefix(HEALTH)
-            if name not in saved and not is_gone(name, title):
-                _write_gone(client, name, "removed", "It is polled no more. What it brought is kept unless purged.")
+        of_ours = {name for key, title in shown.items() if is_health(name := key.removeprefix(HEALTH), title)}
+        others = of_ours - {source.name for source in sources}
+        for name in others - saved_names().keys() if others else ():
+            _write_gone(client, name, "removed", "It is polled no more. What it brought is kept unless purged.")
 
 
 def health_moved(old: str, new: str) -> None:

@@ -1,8 +1,8 @@
 """Which connectors the store knows: what is saved of them, under which name, and whether they are saved still."""
 
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from tasks.errors import SettingsError
@@ -14,27 +14,58 @@ if TYPE_CHECKING:
 
 BROUGHT = ("windows", "coverage", "alert_scans", "low_scans", "rejects")
 
+PERIODS, GRACE = 3, timedelta(minutes=15)  # without an attempt: then a connector is not polled any more
+
 Known = dict[UUID, dict[str, Any]]
 """Rows of `internal.connectors` by id"""
 
 
-def enrol(store: "Store", sources: Collection["Source"], unusable: Collection[str] | None = None) -> None:
+class Named(NamedTuple):
+    """A connector that the tables know by its name."""
+
+    connector_id: UUID
+    removed: bool
+    """whether it is known as one that is saved no more"""
+
+
+def enrol(store: "Store", sources: Collection["Source"]) -> None:
     """Make saved connectors known before their first poll (their health is `never_run`), and their switches.
 
-    Where these are all that are saved, beside those of the names in `unusable`, others are removed ones from now on.
     Asked again and again: the writer's turn is taken only if the published copy does not say all that already.
     """
     if published := store.published_path.exists():
         with store.reader(modest=True) as copy:
             known = _known(copy)
-        if not any(_differs(known, each) for each in sources) and not _gone(known, sources, unusable):
+        if not any(_differs(known, each) for each in sources):
             return
     with store.transaction() as transaction:
         for source in sources:
             register(transaction, source)
-        for connector_id in _gone(_known(transaction), sources, unusable):
-            _set(transaction, connector_id, "removed_at", datetime.now(UTC))
         transaction.publish = transaction.changed or published  # also a copy that is behind
+
+
+def missing(store: "Store", sources: Iterable["Source"]) -> dict[UUID, str]:
+    """Those that the copy shows as saved and nobody polls, and that are not among these; their names by id.
+
+    A home may be served by two Prefect APIs, each of which knows its own connectors only: what is polled is saved.
+    """
+    if not store.published_path.exists():
+        return {}
+    with store.reader(modest=True) as copy:
+        known, alive = _known(copy), {source.connector_id for source in sources}
+        others = {each: row for each, row in known.items() if row["removed_at"] is None and each not in alive}
+        return {each: others[each]["name"] for each in _unpolled(copy, others)}
+
+
+def retire(store: "Store", connector_ids: Collection[UUID]) -> None:
+    """Take connectors out of the health that are saved no more, unless somebody polls them after all."""
+    if not connector_ids:
+        return
+    with store.transaction() as transaction:
+        known = _known(transaction)
+        for each in _unpolled(transaction, {each: known[each] for each in connector_ids if each in known}):
+            _set(transaction, each, "removed_at", datetime.now(UTC))
+        transaction.publish = True  # also a copy that is behind
 
 
 def register(transaction: "Transaction", source: "Source") -> None:
@@ -87,17 +118,17 @@ def where_its_rows_are(store: "Store", source: "Source") -> "Source":
     return source._replace(tenant=known[source.connector_id]["tenant"]) if refused else source
 
 
-def named(store: "Store", name: str) -> UUID | None:
+def named(store: "Store", name: str) -> Named | None:
     """The connector that has, or last had, this name; one that is not removed comes first."""
     if not store.path.exists():
         return None
     with store.transaction() as transaction:
         found = transaction.rows(
-            "SELECT connector_id FROM internal.connectors WHERE name = $name "
+            "SELECT connector_id, removed_at IS NOT NULL FROM internal.connectors WHERE name = $name "
             "ORDER BY removed_at DESC NULLS FIRST, origin DESC NULLS LAST LIMIT 1",
             {"name": name},
         )
-    return found[0][0] if found else None
+    return Named(*found[0]) if found else None
 
 
 def renamed(store: "Store", connector_id: UUID, name: str) -> None:
@@ -114,20 +145,17 @@ def removed(store: "Store", connector_id: UUID, at: datetime) -> None:
         transaction.publish = True
 
 
-def _gone(known: Known, sources: Iterable["Source"], unusable: Collection[str] | None) -> list[UUID]:
-    """Those that are saved no more, as far as the Prefect API in use tells.
-
-    A home may be served by two of them, each of which knows its own connectors only: then a connector that the other
-    one has comes back by its next poll, which registers it.
-    """
-    if unusable is None:
+def _unpolled(tables: "Connection", among: Known) -> list[UUID]:
+    """Those whose last attempt is longer ago than any poll that goes on would let it be."""
+    if not among:
         return []
-    alive = {source.connector_id for source in sources}
-    return [
-        connector_id
-        for connector_id, row in known.items()
-        if row["removed_at"] is None and connector_id not in alive and row["name"] not in unusable
-    ]
+    last = dict(tables.rows("SELECT connector_id, max(finished_at) FROM internal.windows GROUP BY connector_id"))
+    now = datetime.now(UTC)
+
+    def patience(row: dict[str, Any]) -> timedelta:
+        return PERIODS * timedelta(minutes=row["polling_minutes"]) + GRACE
+
+    return [each for each, row in among.items() if each not in last or last[each] < now - patience(row)]
 
 
 def _known(tables: "Connection") -> Known:

@@ -15,6 +15,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from flows.sources import source_of
+from tasks import registry
 from tasks.connectors import load_connector, remove, saved_names
 from tasks.database import Store
 from tasks.mimecast.connector import MimecastConnector
@@ -447,6 +448,14 @@ def test_purged_where_nothing_usable_is_saved_any_more(
     store = Store(Settings(home=home))
     load(store, [[stored_scan()]], source_of("acme", kept("acme")))
     how("acme")
+    if how != spoil:
+        alive = command("connectors", "remove", "acme", "--purge", "--yes")
+        assert (alive.status, "is not known as removed" in alive.err) == (1, True), alive.err
+        assert rows(store, "SELECT count(*) FROM scans") == [(1,)]
+        with store.transaction() as transaction:  # not polled for a day
+            transaction.run("UPDATE internal.windows SET finished_at = finished_at - INTERVAL 1 DAY")
+            transaction.publish = True
+        registry.retire(store, registry.missing(store, []).keys())  # as `connectors apply` does
     kept_rows = command("connectors", "remove", "acme", *(["--yes"] if how != spoil else []))
     assert kept_rows.status == 1
     asked = "Say --yes if you mean it" if how == spoil else "connectors remove acme --purge` removes it."

@@ -6,19 +6,20 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
 from filelock import FileLock
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
+from prefect.client.schemas.actions import ArtifactCreate, DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import Cancelled
 
-from flows import connector_work, entra, mimecast, polls, standing_pages
+from flows import connector_work, connectors, entra, mimecast, polls, standing_pages
 from flows.connector_tables import says
 from flows.connector_work import how_they_fare
 from flows.connectors import applied, connectors_apply, row
@@ -246,6 +247,20 @@ def test_one_that_was_deleted_in_the_ui_leaves_the_health(client: SyncPrefectCli
     assert healthy(home) == []
 
 
+def test_one_that_is_saved_while_others_are_applied_is_not_taken_away(
+    client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_connector("acme", mimecast_account())
+    applied()
+    with monkeypatch.context() as stale:  # listed before it was saved
+        stale.setattr(connectors, "list_connectors", dict)
+        stale.setattr(connectors, "saved_names", Mock(side_effect=[{}, saved_names()]))
+        assert applied().polls == []
+    assert deployment(client).name == "acme"
+    assert healthy(home) == ["acme"]
+    assert latest(client, "health-acme") == "never run"
+
+
 def test_one_that_cannot_be_read_keeps_its_deployment(
     client: SyncPrefectClient, home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -388,6 +403,17 @@ def test_the_page_of_a_name_that_is_used_no_more_says_so(client: SyncPrefectClie
     applied()
     assert latest(client, "health-deleted") == "never run"
     assert len(client.read_artifacts(artifact_filter=page)) == versions + 1
+
+
+def test_pages_of_others_are_left_alone(client: SyncPrefectClient, home: Path) -> None:
+    pages = {"health-database": "## Database: ok", "test-health-mail": "## ✅ mail: ok"}
+    for key, page in pages.items():
+        client.create_artifact(ArtifactCreate(key=key, type="markdown", data=page))
+    of_others = ArtifactFilter(key=ArtifactFilterKey(like_="%health-%mail"))
+    for _ in range(2):
+        applied()
+    assert latest(client, "health-database") == "ok"
+    assert [each.key for each in client.read_artifacts(artifact_filter=of_others)] == ["test-health-mail"]
 
 
 def test_the_page_of_open_groups_follows_what_commands_change(
