@@ -48,6 +48,14 @@ class Twice(NamedTuple):
 
 def run_demo(home: Path, elsewhere: Path) -> Run:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    call = [sys.executable, "-m", "flows", "demo", "--home", str(home)]
+    own = environment | FOREIGN | {"HOME": str(elsewhere)}
+    status, out, err, silence = listen(call, elsewhere, own, 600)  # a busy machine takes minutes
+    return Run(status, out, err, silence, tables(home))
+
+
+def listen(call: list[str], cwd: Path, env: dict[str, str], limit: float) -> tuple[int, str, str, float]:
+    """A process's status, both outputs and longest silence; killed where it takes more than so many seconds."""
     moments = [time.monotonic()]
 
     def heard(stream: IO[str]) -> str:
@@ -57,18 +65,27 @@ def run_demo(home: Path, elsewhere: Path) -> Run:
             moments.append(time.monotonic())
         return "".join(lines)
 
-    call = [sys.executable, "-m", "flows", "demo", "--home", str(home)]
-    own = environment | FOREIGN | {"HOME": str(elsewhere)}
     pipe = subprocess.PIPE
     with (
-        subprocess.Popen(call, cwd=elsewhere, env=own, stdout=pipe, stderr=pipe, text=True) as process,
+        subprocess.Popen(call, cwd=cwd, env=env, stdout=pipe, stderr=pipe, text=True) as process,
         ThreadPoolExecutor(2) as threads,
     ):
         assert process.stdout
         assert process.stderr
-        out, err = threads.map(heard, (process.stdout, process.stderr), timeout=600)  # a busy machine takes minutes
+        try:
+            out, err = threads.map(heard, (process.stdout, process.stderr), timeout=limit)
+        except TimeoutError:
+            process.kill()  # the threads read to its end
+            raise
     moments.append(time.monotonic())
-    return Run(process.returncode, out, err, max(end - begin for begin, end in pairwise(moments)), tables(home))
+    return process.returncode, out, err, max(end - begin for begin, end in pairwise(moments))
+
+
+def test_a_process_that_takes_too_long_is_killed(tmp_path: Path) -> None:
+    begin = time.monotonic()
+    with pytest.raises(TimeoutError):
+        listen([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, dict(os.environ), 0.1)
+    assert time.monotonic() - begin < 30
 
 
 def tables(home: Path) -> dict[str, list[tuple[object, ...]]]:
