@@ -118,6 +118,16 @@ def test_keys_that_end_soon(graph: Graph, days: int, state: str) -> None:
     assert f"{ends:%Y-%m-%d}" in checks["key expiry"].says
 
 
+def test_a_saved_connector_gets_new_keys_by_rotation(graph: Graph) -> None:
+    connector = connector_of(graph, key_expires_at=datetime.now(UTC) + timedelta(days=3))
+    connector._block_document_name = "directory-one"
+    soon = {each.name: each for each in check(connector)}["key expiry"]
+    graph.sign_in_error = 7000222
+    ended = {each.name: each for each in check(connector)}["key expiry"]
+    way = "Give them with `attachment-alerts connectors rotate directory-one`."
+    assert (soon.next_step, ended.next_step) == (f"Make a new one in time. {way}", f"Make a new one. {way}")
+
+
 def test_a_certificate_that_ends_soon(graph: Graph) -> None:
     keys = make_keys(days=5)
     graph.public_key, graph.thumbprint = keys.public_key, keys.thumbprint
