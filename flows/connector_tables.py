@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from flows.polls import Poll
 
 HIDDEN = "********"
-NAME = 24  # columns that a connector's name may be cut to
+NAME = 40  # columns that what people type may be cut to
 NAMES = 8  # columns that names of places, accounts and tenants may be cut to
 
 

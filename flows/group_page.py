@@ -32,10 +32,10 @@ def group_page(page: Page, zone: ZoneInfo) -> RenderableType:
             parts.append(Columns([shown(f"  {each}") for each in group[f"{name}s"]], padding=(0, 2)))
     if page.decisions:
         parts += [heading("Decisions"), decisions_table(page.decisions, zone)]
-    parts += [heading("Alerts", _listed(page.alerts, group["alert_count"])), _alerts(page.alerts, zone)]
+    parts += [heading("Alerts", _listed(page.alerts, group["alert_count"])), alerts_table(page.alerts, zone)]
     if page.exposures:
         people = f"{several(group['exposure_count'], 'recipient')} of this file without an alert"
-        parts += [heading("Exposures", people), _exposures(page.exposures, zone)]
+        parts += [heading("Exposures", people), exposures_table(page.exposures, zone)]
     return Group(*parts)
 
 
@@ -98,7 +98,8 @@ def _listed(rows: list[Any], count: int) -> str:
     return f"{count:,}" if len(rows) >= count else f"{len(rows):,} of {count:,}"
 
 
-def _alerts(alerts: list[dict[str, Any]], zone: ZoneInfo) -> Table:
+def alerts_table(alerts: list[dict[str, Any]], zone: ZoneInfo) -> Table:
+    """A line per alert, or two, where the subject still has room; fits the console in use."""
     detected = Fact(f"Detected ({zone_name(zone)})", lambda each: moment(each["detected_at"], zone))
     verdict = Fact("Verdict", lambda each: shown(each["verdict"], "strike" if each["cleared_at"] else ""), least=12)
     recipient, sender = _text("Recipient", "recipient", ADDRESS), _text("Sender", "sender", ADDRESS)
@@ -111,7 +112,8 @@ def _alerts(alerts: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     return folded(alerts, forms, out.width)
 
 
-def _exposures(exposures: list[dict[str, Any]], zone: ZoneInfo) -> Table:
+def exposures_table(exposures: list[dict[str, Any]], zone: ZoneInfo) -> Table:
+    """A line per exposure, or two; fits the console in use."""
     scanned = Fact(f"Scanned ({zone_name(zone)})", lambda each: moment(each["detected_at"], zone))
     verdict, recipient = _text("Verdict then", "verdict", 12), _text("Recipient", "recipient", ADDRESS)
     done = Fact("Response", lambda each: Text(each["disposition"].replace("_", " ")))

@@ -90,8 +90,8 @@ def _forms(zone: ZoneInfo, *, people: bool) -> list[Form]:
     return [
         [*((each,) for each in (name, urgency, file, kind, said, *counts, detected)), status],
         [
-            (name, broken(urgency, 9)), (file, kind), (said_below,), (alerts, exposed), (recipients, *persons), devices,
-            (first, later), status,
+            (name, broken(urgency, 9)), (file, kind), (broken(said_below, 15),), (alerts, exposed),
+            (recipients, *persons), devices, (first, later), status,
         ],
         narrow(kind, last),
         narrow(below, alone),
