@@ -27,7 +27,7 @@ from flows.standing import Last
 from tasks.database import Store
 from tasks.errors import AlertsError
 from tasks.ledger import Source
-from tasks.overview import Overview, complete_slices, overview
+from tasks.overview import Overview, overview
 from tasks.publishing import Publisher
 from tasks.summary import Summary
 from tasks.window import Interval, Trigger
@@ -63,27 +63,15 @@ def telling(connector: str, trigger: Trigger) -> Iterator[Told]:
     try:
         yield told
     finally:
-        if told.outcome is STOPPED:
-            _say_what_is_kept(told)
+        after = _read(told)
         try:
-            _write(told)
+            _write(told, after)
         except httpx.HTTPError as refused:
             log.warning("Prefect did not take the pages about this run (%s)", type(refused).__name__)
 
 
-def _say_what_is_kept(told: Told) -> None:
-    run = flow_run.get_id()
-    if run is None or told.store is None or not told.store.path.exists():
-        return
-    try:
-        log.info("stopped; slices of this run that are complete and kept: %d", complete_slices(told.store, run))
-    except AlertsError as error:
-        log.warning("stopped; what is kept could not be counted: %s", error)
-
-
-def _write(told: Told) -> None:
+def _write(told: Told, after: Overview | None) -> None:
     run = Run(told.connector, told.trigger, told.began_at, told.window, tuple(told.notes))
-    after = _read(told)
     if after and after.changed.rows:
         rows = group_rows(after.changed, told.summary.opened)
         create_table_artifact(table=rows, description=groups_title(after.changed, told.summary))
@@ -103,11 +91,15 @@ def _read(told: Told) -> Overview | None:
     if told.store is None:
         return None
     published = told.publisher is not None and told.publisher.shows_all
+    stopped = flow_run.get_id() if told.outcome is STOPPED else None
     try:
-        return overview(told.store, told.connector, told.summary.groups, published=published)
+        after = overview(told.store, told.connector, told.summary.groups, published=published, stopped=stopped)
     except AlertsError as error:
         log.warning("the tables could not be read for the pages about this run: %s", error)
         return None
+    if stopped:
+        log.info("stopped; slices of this run that are complete and kept: %d", after.complete)
+    return after
 
 
 @contextmanager

@@ -124,7 +124,7 @@ def _prompt(product: type[Connector], name: str, old: Connector | None) -> str:
     if _is_secret(product, name):
         answer = getpass(f"{title}: ").strip()
     else:
-        err.print(Text(f"{title} [{plain(known)}]: " if known else f"{title}: "), end="")
+        err.print(Text(f"{title} [{plain(str(known))}]: " if known else f"{title}: "), end="")
         answer = sys.stdin.readline().strip() or known
     if not answer:
         raise OperatorError(f"{title}: nothing was entered. Nothing was changed.")

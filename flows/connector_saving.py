@@ -25,6 +25,7 @@ from flows.sources import refuse_other_tenant, source_of
 from flows.terminal import out, say, working
 from tasks import connectors as saved
 from tasks import registry
+from tasks.as_saved import wrong_fields
 from tasks.connector import Account, Connector, PolledConnector, refuse_wrong
 from tasks.database import Store
 from tasks.errors import ConnectorRefused
@@ -93,12 +94,14 @@ def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[
     values = typed_values(kind, fields)
     names = credentials(kind, values, getattr(old, "api", None))
     new = saved.rotated(old, **values | asked(kind, names, values, old))
+    same_keys = _usable_keys(old) and old.key_identity() == new.key_identity()
     refuse_other_tenant(name, new)
     account = tested(new)
     code = account.code if account else None
-    if old.account_code is None and not wrong and old.key_identity() != new.key_identity():
-        old.account_code = _code_of(old)
-    _refuse_other_account(old, new, code, force)
+    if not (same_keys or force):
+        if old.account_code is None and not wrong:
+            old.account_code = _code_of(old)
+        _refuse_other_account(old, code, unusable=bool(wrong))
     new.account_code = code or old.account_code
     new.tested_at = datetime.now(UTC)
     with asking():
@@ -136,13 +139,22 @@ def _code_of(connector: Connector) -> str | None:
     return account.code if account else None
 
 
-def _refuse_other_account(old: Connector, new: Connector, code: str | None, force: bool) -> None:
-    if old.key_identity() == new.key_identity() or force:
-        return
+def _usable_keys(connector: Connector) -> bool:
+    """Whether what tells accounts apart is filled in as it must be."""
+    kind = type(connector)
+    values = {name: getattr(connector, name) for name in kind.model_fields}
+    return wrong_fields(kind, values).isdisjoint({*key_fields(kind)} - {"key_expires_at"})
+
+
+def _refuse_other_account(old: Connector, code: str | None, *, unusable: bool) -> None:
     if old.account_code is None or code is None:
-        which = "the old" if old.account_code is None else "the new"
+        why = f"{'the old' if old.account_code is None else 'the new'} keys may not ask for its code"
+        if old.account_code is None and unusable:
+            if not registry.has_brought(Store(load_settings()), old.connector_id):
+                return
+            why = "the old ones cannot be used"
         raise ConnectorRefused(
-            f"It cannot be seen that the new keys belong to the same account: {which} keys may not ask for its code. "
+            f"It cannot be seen that the new keys belong to the same account: {why}. "
             "If you are sure that they do, say --force. Nothing was changed."
         )
     if old.account_code != code:

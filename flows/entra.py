@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from flows import events, import_page, standing_pages
 from flows.directory import failed, files, load, outcome
 from flows.sources import source_of
-from tasks import ledger
+from tasks import ledger, registry
 from tasks.connectors import load_connector
 from tasks.database import Store
 from tasks.directory.imports import Export
@@ -52,14 +52,25 @@ def entra(connector: str, confirm_gone: bool = False) -> State[Any]:
     now = datetime.now(UTC)
     try:
         source, store = source_of(connector, saved(connector)), Store(load_settings())
-        ledger.begin(store, source, now)
-        state, failure = _pulled(source, now, confirmed=confirm_gone)
+        source, refused = _begun(store, source, now)
+        state, failure = (failed(refused, []), refused) if refused else _pulled(source, now, confirmed=confirm_gone)
         ledger.whole(store, source, now, failure, flow_run.get_id())
         events.end_of_run(store, source, "poll", Summary(failed=1) if failure else Summary(slices=1))
     except AlertsError as error:
         return failed(error, [])
     standing_pages.health_after(store, source, now, state)
     return state
+
+
+def _begun(store: Store, source: Source, now: datetime) -> tuple[Source, SettingsError | None]:
+    """Register the connector; one that is refused for its tenant begins where its rows are: there it is on record."""
+    try:
+        ledger.begin(store, source, now)
+    except SettingsError as refused:
+        source = registry.where_its_rows_are(store, source)
+        ledger.begin(store, source, now)
+        return source, refused
+    return source, None
 
 
 def _pulled(source: Source, now: datetime, *, confirmed: bool) -> tuple[State[Any], AlertsError | None]:

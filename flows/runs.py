@@ -25,14 +25,16 @@ def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
     with prefect_api.asking() as change:
         connectors = importlib.import_module("tasks.connectors")
         product = connectors.load_connector(name).product
-        flow = getattr(importlib.import_module(f"flows.{product}"), kind, None)
+        module = importlib.import_module(f"flows.{product}")
+        flow = getattr(module, kind, None)
         if flow is None:
             raise ConnectorRefused(f"{name} is a connector of {product}, which has no {kind}. Use `poll {name}`.")
         doing = f"{kind.capitalize()} of {name}"
         change(doing)
         artifacts = importlib.import_module("flows.artifacts")
         artifacts.WATCH.set(lambda done, total: change(f"{doing}: {done} of {total} slices, {100 * done // total} %"))
-        with _going_on(kind, *given):
+        # What is read whole, or again, has no rest.
+        with _going_on(hasattr(module, "backfill") and "everything" not in given):
             state = flow(name, *given, return_state=True)
         result = state.result(raise_on_failure=False)
     counts = getattr(result, "counts", result)  # of a failed run they come with its error
@@ -53,13 +55,12 @@ def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
 
 
 @contextmanager
-def _going_on(*called: Any) -> Iterator[None]:
-    """Where Ctrl-C ends the run: what to do about the rest. All that is read again begins from the start."""
+def _going_on(with_the_rest: bool) -> Iterator[None]:
+    """Where Ctrl-C ends the run: what the same command does then."""
     try:
         yield
     except KeyboardInterrupt:
-        if "everything" not in called:
-            say("The same command goes on with the rest.")
+        say(f"The same command {'goes on with the rest' if with_the_rest else 'begins again'}.")
         raise
 
 

@@ -12,10 +12,11 @@ from tasks.connector import Connector
 def as_saved(kind: type[Connector], document: BlockDocument) -> Connector:
     """What was entered stands as it is, be it wrong, so that saving it again names what is still to be corrected."""
     filled = {name: value for name, value in document.data.items() if value is not None}
+    wrong = wrong_fields(kind, filled)
     values: dict[str, Any] = {}
     for name, info in kind.model_fields.items():
         if name in filled:
-            values |= _typed(name, info, filled[name])
+            values |= _typed(name, info, filled[name], wrong=name in wrong)
         elif info.is_required():
             values[name] = None
     connector = kind.model_construct(None, **values)
@@ -23,7 +24,18 @@ def as_saved(kind: type[Connector], document: BlockDocument) -> Connector:
     return connector
 
 
-def _typed(name: str, info: FieldInfo, value: Any) -> dict[str, Any]:
+def wrong_fields(kind: type[Connector], values: dict[str, Any]) -> set[str]:
+    """The fields that cannot be as they are, each by itself."""
+    try:
+        kind.model_validate(values)
+    except ValidationError as wrong:
+        return {str(error["loc"][0]) for error in wrong.errors(include_input=False) if error["loc"]}
+    return set()
+
+
+def _typed(name: str, info: FieldInfo, value: Any, *, wrong: bool) -> dict[str, Any]:
+    if wrong and info.annotation is not SecretStr:
+        return {name: value}  # its type alone might make a right value of it, which nobody has entered
     try:
         typed = TypeAdapter[Any](info.annotation or Any).validate_python(value)
     except ValidationError:

@@ -54,20 +54,27 @@ class Overview(NamedTuple):
     """groups that this run made or changed"""
     urgent: Listed
     """open groups of high priority, of all connectors"""
+    complete: int = 0
+    """slices that the run has loaded, where that was asked"""
 
 
-def overview(store: "Store", connector: str, group_ids: Collection[str], *, published: bool) -> Overview:
+def overview(
+    store: "Store", connector: str, group_ids: Collection[str], *, published: bool, stopped: str | None = None
+) -> Overview:
     """Read all of it; `published`: the copy shows everything that this run has committed.
+
+    `stopped`: the run, where it was stopped. How many of its slices are complete it need not know itself any more.
 
     The health is read from the store, because a run that brought nothing need not publish. The groups come from the
     copy wherever they can: listing them takes longer than anybody should keep the writer's lock.
     """
     with store.transaction() as stored:
         health, gaps = _health(stored, connector), _gaps(stored, connector)
+        complete = _complete_slices(stored, stopped) if stopped else 0
         if not published:
-            return Overview(health, gaps, *_listed(stored, group_ids))
+            return Overview(health, gaps, *_listed(stored, group_ids), complete)
     with store.reader(modest=True) as copy:
-        return Overview(health, gaps, *_listed(copy, group_ids))
+        return Overview(health, gaps, *_listed(copy, group_ids), complete)
 
 
 def healths(store: "Store") -> dict[str, dict[str, Any]]:
@@ -75,14 +82,6 @@ def healths(store: "Store") -> dict[str, dict[str, Any]]:
     with store.transaction() as stored:
         rows = stored.frame("SELECT * FROM connector_health ORDER BY connector, last_success_at NULLS FIRST")
     return {row["connector"]: row for row in rows.iter_rows(named=True)}
-
-
-def complete_slices(store: "Store", flow_run_id: str) -> int:
-    """How many slices a run has loaded, as recorded: one that is stopped need not know of its last commit any more."""
-    complete = "SELECT count(*) FROM windows WHERE flow_run_id = $run AND state IN ('complete', 'complete_empty_tail')"
-    with store.transaction() as stored:
-        ((count,),) = stored.rows(complete, {"run": flow_run_id})
-    return int(count)
 
 
 def urgent(store: "Store") -> Listed:
@@ -101,6 +100,11 @@ def _health(tables: Connection, connector: str) -> dict[str, Any] | None:
     latest = "SELECT * FROM connector_health WHERE connector = $connector ORDER BY last_success_at DESC NULLS LAST"
     rows = tables.frame(latest, {"connector": connector})
     return next(rows.iter_rows(named=True), None)
+
+
+def _complete_slices(tables: Connection, flow_run_id: str) -> int:
+    complete = "SELECT count(*) FROM windows WHERE flow_run_id = $run AND state IN ('complete', 'complete_empty_tail')"
+    return int(tables.rows(complete, {"run": flow_run_id})[0][0])
 
 
 def _gaps(tables: Connection, connector: str) -> list[Interval]:

@@ -110,6 +110,14 @@ def refuse_other_tenant(store: "Store", source: "Source") -> None:
         raise SettingsError(sentence)
 
 
+def has_brought(store: "Store", connector_id: UUID | None) -> bool:
+    """Whether the tables have anything of a connector, be it only an attempt."""
+    if connector_id is None or not store.path.exists():
+        return False
+    with store.transaction() as transaction:
+        return _has_rows(transaction, connector_id)
+
+
 def where_its_rows_are(store: "Store", source: "Source") -> "Source":
     """The same connector under the tenant that it has brought something for: a refusal is on record there."""
     with store.transaction() as transaction:
@@ -174,11 +182,13 @@ def _moves(known: Known, source: "Source") -> bool:
 
 
 def _leaves_rows(transaction: "Transaction", known: Known, source: "Source") -> bool:
-    """Whether another tenant has rows of it, be it only of an attempt."""
-    return _moves(known, source) and any(
-        transaction.rows(
-            f"SELECT 1 FROM internal.{table} WHERE connector_id = $id LIMIT 1", {"id": source.connector_id}
-        )
+    """Whether another tenant has rows of it."""
+    return _moves(known, source) and _has_rows(transaction, source.connector_id)
+
+
+def _has_rows(transaction: "Transaction", connector_id: UUID) -> bool:
+    return any(
+        transaction.rows(f"SELECT 1 FROM internal.{table} WHERE connector_id = $id LIMIT 1", {"id": connector_id})
         for table in BROUGHT
     )
 

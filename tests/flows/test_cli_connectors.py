@@ -430,15 +430,43 @@ def test_one_that_was_spoilt_in_the_ui_is_shown_and_mended(
     assert kept("acme").model_dump(exclude={"tested_at"}) == before.model_dump(exclude={"tested_at"})
 
 
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # that is how the UI saves it
 def test_a_wrong_value_is_mended_by_name_and_none_by_itself(saved: Ran, command: Command) -> None:
     wrong = kept("acme")
-    wrong.polling_minutes, wrong.page_size = 7, 0  # type: ignore[assignment]
+    wrong.polling_minutes, wrong.page_size, wrong.key_expires_at = 7, 0, "2027"  # type: ignore[assignment]
     save("acme", wrong)
+    assert re.search(r"Keys expire at +2027 *\n", command("connectors", "show", "acme").out)
     says = command("connectors", "set", "acme", "--page-size", "100")
     assert (says.status, "polling_minutes: must be 5, 10" in says.err, "page_size" in says.err) == (1, True, False)
-    assert command("connectors", "set", "acme", "--page-size", "100", "--polling-minutes", "15").status == 0
+    mended = "connectors", "set", "acme", "--page-size", "100", "--polling-minutes", "15"
+    says = command(*mended)
+    assert (says.status, "key_expires_at: is no time" in says.err) == (1, True), says.err
+    assert command(*mended, "--key-expires-at", "2031-05-06").status == 0
     assert (kept("acme").page_size, kept("acme").polling_minutes) == (100, 15)
     assert kept("acme").connector_id == wrong.connector_id
+
+
+@pytest.mark.parametrize("client_id", ["two words", 7])
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # that is how the UI saves it
+def test_keys_that_nobody_could_use_are_replaced(
+    client_id: Any, saved: Ran, command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt() -> MimecastConnector:
+        wrong = kept("acme")
+        wrong.client_id, wrong.account_code = client_id, None
+        save("acme", wrong)
+        return wrong
+
+    with_keys(monkeypatch, v2_keys(1))
+    wrong = spoilt()
+    replaced = command("connectors", "rotate", "acme")  # nothing was brought yet
+    assert replaced.status == 0, replaced.err
+    assert (kept("acme").client_id, kept("acme").account_code) == (v2_keys(1)["client_id"], "CSIM1A1")
+    spoilt()
+    load(Store(Settings(home=home)), [[stored_scan()]], source_of("acme", wrong))
+    says = command("connectors", "rotate", "acme")
+    assert (says.status, "same account: the old ones cannot be used." in says.err) == (1, True), says.err
+    assert command("connectors", "rotate", "acme", "--force").status == 0
 
 
 @pytest.mark.parametrize("how", [spoil, MimecastConnector.delete])

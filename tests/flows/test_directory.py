@@ -11,6 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
 
+from flows import entra
 from flows.directory import directory_import, outcome
 from flows.directory import files as told
 from flows.directory_table import sentence
@@ -24,6 +25,7 @@ from tasks.settings import DEFAULTS, Settings
 from tests.entra.asking import connector_of, group, guid, user
 from tests.entra.graph import Graph, serve
 from tests.flows.command import Command
+from tests.flows.site import change
 
 EXPORTS = DEFAULTS / "demo"
 
@@ -209,5 +211,29 @@ def test_a_live_pull_brings_people_and_a_missing_permission_takes_none_away(comm
             assert "67%" in page
             backfill = command("backfill", "corp", "--from", "2026-03-01", "--to", "2026-03-02")
             assert (backfill.status, "has no backfill" in backfill.err) == (1, True)
+        finally:
+            remove("corp")
+
+
+def test_a_live_pull_that_is_stopped_or_refused_says_so(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(connector: str) -> list[Any]:
+        raise KeyboardInterrupt
+
+    with serve(Graph(users=[user(1)])) as graph:
+        save_connector("corp", connector_of(graph))
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr(entra.fetch, "fn", interrupted)
+                stopped = command("poll", "corp")
+            assert (stopped.status, "The same command begins again." in stopped.err) == (130, True), stopped.err
+            assert command("poll", "corp").status == 0
+            change("corp", tenant="other")
+            refused = command("poll", "corp")
+            assert (refused.status, "'corp' belongs to the tenant 'default'" in refused.err) == (1, True), refused.err
+            state, failures, error = health(home)
+            assert (state, failures, "belongs to the tenant" in error) == ("failing", 1, True)
+            assert ask(home, "SELECT DISTINCT tenant FROM windows") == [("default",)]
         finally:
             remove("corp")
