@@ -1,0 +1,49 @@
+"""The tables of decisions and of the allow-list, as narrow as they get."""
+
+from datetime import UTC, datetime
+from io import StringIO
+from zoneinfo import ZoneInfo
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from flows import triage_tables
+from flows.triage_tables import decisions_table, entries_table
+
+ZONE = ZoneInfo("UTC")
+AT = datetime(2026, 3, 1, 9, 5, tzinfo=UTC)
+LONG = "anna.schmidt@a.subsidiary.that.has.a.long.name.example"
+COMMENT = "Seen before: the invoices of this vendor are what they say, " + "https://wiki.example/" + "x" * 60
+
+
+@pytest.fixture(params=[80, 120, 200])
+def console(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Console:
+    console = Console(file=StringIO(), width=request.param, markup=False)
+    monkeypatch.setattr(triage_tables, "out", console)
+    return console
+
+
+def printed(console: Console, table: Table) -> str:
+    console.print(table)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_a_decision_is_whole_and_so_is_its_comment(console: Console) -> None:
+    said = {"status": "closed", "close_reason": "false_positive", "assignee": LONG, "comment": COMMENT}
+    text = printed(console, decisions_table([{"at": AT, "by": LONG, "alerts": 12_345, **said}], ZONE))
+    for whole in ("Decided (UTC)", "2026-03-01 09:05", "closed as false positive", "Alerts", "12,345", LONG[:11]):
+        assert whole in text
+    heading, *lines = text.replace("─", " ").split("\n")
+    assert "".join(line[heading.index("Comment") :] for line in lines).replace(" ", "") == COMMENT.replace(" ", "")
+
+
+def test_an_entry_is_whole_but_for_long_names(console: Console) -> None:
+    entry = {"entry_id": "0123abcd" * 4, "kind": "sender_domain", "value": LONG, "hidden_count": 12_345}
+    until = {"active": False, "ended_at": AT, "expires_at": None}
+    text = printed(
+        console, entries_table([{**entry, **until, "reason": COMMENT, "author": LONG, "tenant": LONG}], ZONE)
+    )
+    for whole in ("0123abcd", "sender domain", "12,345", "ended 2026-03-01 09:05", LONG[:23], COMMENT[:23]):
+        assert whole in text
