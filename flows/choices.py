@@ -16,9 +16,9 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 from tasks.connector import Connector
 from tasks.connectors import prefect_client, products
+from tasks.prefect_in_use import all_pages
 
 EVERY_PRODUCT = "test-connection"
-PAGE = 200
 
 
 def offer(connectors: dict[str, Connector], unusable: Collection[str] = ()) -> None:
@@ -47,12 +47,8 @@ def _flows_named(*flows: str) -> FlowFilter:
 
 def deployments_of(client: SyncPrefectClient, *flows: str) -> list[DeploymentResponse]:
     """All deployments of the flows of these names, which come in pages."""
-    found: list[DeploymentResponse] = []
-    while True:
-        page = client.read_deployments(flow_filter=_flows_named(*flows), limit=PAGE, offset=len(found))
-        found += page
-        if len(page) < PAGE:
-            return found
+    named = _flows_named(*flows)
+    return all_pages(lambda limit, offset: client.read_deployments(flow_filter=named, limit=limit, offset=offset))
 
 
 def with_choices(schema: dict[str, Any], names: list[str]) -> dict[str, Any]:

@@ -55,20 +55,24 @@ def list_all(as_json: Json = False, home: Home = None) -> None:
     from zoneinfo import ZoneInfo
 
     from flows.connector_tables import connectors_table, open_values
-    from flows.connector_work import how_they_fare
+    from flows.connector_work import how_they_fare, wrong_tenants
     from tasks.connectors import sorted_out
 
     settings = load_settings()
     with prefect_api.asking():
         found, unusable = sorted_out()
-        fare = how_they_fare(found)
+        fare, moved = how_they_fare(found), wrong_tenants(found)
     if as_json:
-        rows = [{"name": name, **open_values(each), **fare[name]._asdict()} for name, each in found.items()]
+        rows = [
+            {"name": name, **open_values(each), **fare[name]._asdict()}
+            | ({"unusable": moved[name]} if name in moved else {})
+            for name, each in found.items()
+        ]
         print_json([*rows, *({"name": name, "unusable": wrong} for name, wrong in unusable.items())])
         return
     if found:
         out.print(connectors_table(found, fare, ZoneInfo(settings.time_zone)))
-    for wrong in unusable.values():
+    for wrong in (moved | unusable).values():
         out.print(shown(wrong, "red", limit=1000))
     if not found and not unusable:
         say("No connector is saved there yet. Save one with `attachment-alerts connectors add NAME`.")
@@ -100,11 +104,13 @@ def show(name: Name, as_json: Json = False, home: Home = None) -> None:
     """Show one connector, without its secrets."""
     _load()
     from flows.connector_tables import connector_facts, open_values
+    from flows.connector_work import wrong_tenants
     from flows.layout import facts
     from tasks.connectors import load_to_correct
 
     with prefect_api.asking():
         connector, wrong = load_to_correct(name)
+    wrong = wrong or wrong_tenants({name: connector}).get(name)
     if as_json:
         print_json({"name": name, **open_values(connector), **({"unusable": wrong} if wrong else {})})
         return

@@ -13,7 +13,7 @@ from flows.connector_tables import says
 from flows.connectors import applied
 from flows.layout import facts
 from flows.prefect_api import asking, server_in_use
-from flows.sources import refuse_other_tenant
+from flows.sources import refuse_other_tenant, source_of
 from flows.standing_pages import health_moved
 from flows.terminal import confirmed, number, out, say, working
 from tasks import connectors as saved
@@ -86,6 +86,11 @@ def how_they_fare(found: dict[str, Connector]) -> dict[str, Fare]:
             state = "off"
         fare[name] = Fare(polling, state, row.get("last_success_at"), row.get("lag_seconds"))
     return fare
+
+
+def wrong_tenants(found: dict[str, Connector]) -> dict[str, str]:
+    """Those that are saved for another tenant than they have brought records for: what to do about it, by name."""
+    return registry.other_tenants(Store(load_settings()), [source_of(name, each) for name, each in found.items()])
 
 
 def rename(old: str, new: str) -> None:

@@ -23,12 +23,12 @@ from tasks.database import Store
 from tasks.errors import AlertsError
 from tasks.ledger import Source
 from tasks.overview import Listed, healths, urgent, urgent_as_published
+from tasks.prefect_in_use import all_pages
 
 log = logging.getLogger("attachment_alerts.pull")
 
 HEALTH, URGENT = "health-", "open-high-priority-groups"
 OPEN = "Open alert groups of high priority"
-PAGE = 200  # of artifacts: the most that Prefect gives at once
 _followed: dict[tuple[Path, str], int] = {}
 """Copy and Prefect API → revision of the copy for which the page of open groups is known to be right"""
 
@@ -115,12 +115,10 @@ def urgent_followed(store: Store) -> None:
 def _latest(client: SyncPrefectClient, **keys: Any) -> dict[str, str]:
     """The latest version of the pages with such keys."""
     asked = ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(**keys))
-    found: dict[str, str] = {}
-    while True:
-        page = client.read_latest_artifacts(artifact_filter=asked, limit=PAGE, offset=len(found))
-        found |= {each.key: str(each.data) for each in page}
-        if len(page) < PAGE:
-            return found
+    found = all_pages(
+        lambda limit, offset: client.read_latest_artifacts(artifact_filter=asked, limit=limit, offset=offset)
+    )
+    return {each.key: str(each.data) for each in found}
 
 
 def _write_gone(client: SyncPrefectClient, name: str, fate: str, says: str) -> None:

@@ -159,11 +159,10 @@ class Connector(Block):
         """
         return []
 
-    @property
-    def by_rotation(self) -> str:
+    def by_rotation(self, keys: Literal["it", "them"]) -> str:
         """How a saved connector gets other keys: the end of a next step. One that is yet to be saved is typed anew."""
         name = self._block_document_name
-        return f" Give them with `attachment-alerts connectors rotate {name}`." if name else ""
+        return f" Give {keys} with `attachment-alerts connectors rotate {name}`." if name else ""
 
     @property
     def every(self) -> timedelta:

@@ -17,7 +17,7 @@ from tasks.as_saved import as_saved
 from tasks.connector import Account, Check, Connector, made
 from tasks.connector_names import refuse_name
 from tasks.errors import ConnectorRefused, UnknownConnector
-from tasks.prefect_in_use import asked_where, in_words, prefect_client
+from tasks.prefect_in_use import all_pages, asked_where, in_words, prefect_client
 from tasks.untrusted import plain
 from tasks.wrong_values import sentences
 
@@ -50,8 +50,6 @@ __all__ = [
 log = logging.getLogger("attachment_alerts.connectors")
 
 _SYNC: dict[str, Any] = {"_sync": True}  # also where an event loop is running; unknown to the type hints
-
-PAGE = 200  # of documents: the most that Prefect gives at once
 
 
 class _Document(NamedTuple):
@@ -282,13 +280,12 @@ def _documents(
 ) -> dict[str, _Document]:
     """What is saved under that name, or all that is saved, by name: one question for all products and connectors."""
     kinds = {str(cls.get_block_type_slug()): cls for cls in products().values()}
-    asked: dict[str, Any] = {"block_types": {"slug": {"any_": list(kinds)}}, "limit": PAGE}
+    asked: dict[str, Any] = {"block_types": {"slug": {"any_": list(kinds)}}, "include_secrets": include_secrets}
     if name is not None:
         asked["block_documents"] = {"is_anonymous": {"eq_": False}, "name": {"any_": [name]}}
-    asked["include_secrets"] = include_secrets
-    found: list[dict[str, Any]] = []
-    while True:
-        page = client.request("POST", "/block_documents/filter", json=asked | {"offset": len(found)}).json()
-        found += page
-        if len(page) < PAGE:
-            return {each["name"]: _Document(kinds[each["block_type"]["slug"]], each) for each in found}
+
+    def read(limit: int, offset: int) -> list[dict[str, Any]]:
+        asked_for = asked | {"limit": limit, "offset": offset}
+        return list(client.request("POST", "/block_documents/filter", json=asked_for).json())
+
+    return {each["name"]: _Document(kinds[each["block_type"]["slug"]], each) for each in all_pages(read)}

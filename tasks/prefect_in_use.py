@@ -1,7 +1,8 @@
 """The Prefect API in use, which holds the saved connectors: where it is, and its troubles in words."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -9,6 +10,10 @@ from prefect.settings import get_current_settings
 
 from tasks.errors import Unreachable
 from tasks.untrusted import plain
+
+PAGE = 200  # of anything: the most that Prefect gives at once
+
+T = TypeVar("T")
 
 
 def asked_where() -> str:
@@ -21,6 +26,16 @@ def asked_where() -> str:
     if place.startswith("sqlite"):
         return f"the local Prefect database {place.partition(':///')[2]} (no PREFECT_API_URL is set)"
     return "the Prefect database of this machine (no PREFECT_API_URL is set)"
+
+
+def all_pages(read: Callable[[int, int], list[T]]) -> list[T]:
+    """All that Prefect has of something; it is read with a limit and an offset."""
+    found: list[T] = []
+    while True:
+        page = read(PAGE, len(found))
+        found += page
+        if len(page) < PAGE:
+            return found
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from tasks.connector import Account, Check
 from tasks.entra.client import GraphClient
 from tasks.entra.connector import EntraConnector
+from tasks.entra.failure import SECRETS_PAGE
 from tasks.entra.groups import HIDDEN_PERMISSION
 from tasks.entra.pull import STREAMS, USERS, Stream, needs
 from tasks.errors import AlertsError, CredentialsRefused, KeyExpired, PermissionMissing, WrongRegion
@@ -90,10 +91,11 @@ def _keys(connector: EntraConnector, clock: Check, refused: AlertsError | None) 
     """Credentials and expiry: what the first request, which needs a token, tells about both."""
     match refused:
         case None | PermissionMissing():
-            which = "certificate" if connector.certificate() else "client secret"
-            return [Check(CREDENTIALS, "ok", f"Microsoft accepts the {which}."), _expiry(connector)]
+            return [Check(CREDENTIALS, "ok", f"Microsoft accepts the {_key(connector)}."), _expiry(connector)]
         case KeyExpired():
-            expired = Check(EXPIRY, "failed", str(refused), f"Make a new one.{connector.by_rotation}")
+            step = f"Make a new one: {SECRETS_PAGE}.{connector.by_rotation('it')}"
+            says, _, _ = str(refused).partition(". ")
+            expired = Check(EXPIRY, "failed", f"{says}.", step)
             return [*_skipped((CREDENTIALS,), "expired keys are not compared"), expired]
         case CredentialsRefused() | WrongRegion():
             step = "Set this machine's clock first. " if clock.state == "warning" else ""
@@ -101,6 +103,10 @@ def _keys(connector: EntraConnector, clock: Check, refused: AlertsError | None) 
         case _:
             wrong = Check(CREDENTIALS, "failed", str(refused), "Test again later.")
     return [wrong, *_skipped((EXPIRY,), "no token")]
+
+
+def _key(connector: EntraConnector) -> str:
+    return "certificate" if connector.certificate() else "client secret"
 
 
 def _expiry(connector: EntraConnector) -> Check:
@@ -113,7 +119,7 @@ def _expiry(connector: EntraConnector) -> Check:
         return Check(EXPIRY, "warning", says, "Correct the date of the connector.")
     if left < WARN_BEFORE_EXPIRY:
         says = f"The keys expire on {ends:%Y-%m-%d}, in {left.days} days."
-        return Check(EXPIRY, "warning", says, f"Make a new one in time.{connector.by_rotation}")
+        return Check(EXPIRY, "warning", says, f"Make a new {_key(connector)} in time.{connector.by_rotation('it')}")
     return Check(EXPIRY, "ok", f"The keys are good until {ends:%Y-%m-%d}.")
 
 

@@ -31,7 +31,7 @@ class Meaning(NamedTuple):
     says: str
 
 
-_SECRETS = "Entra admin center > App registrations > your application > Certificates & secrets"
+SECRETS_PAGE = "Entra admin center > App registrations > your application > Certificates & secrets"
 _ROTATE = "a saved connector gets it by `attachment-alerts connectors rotate`"
 _IDS = "Compare Directory (tenant) id and cloud with the Overview page of the app registration."
 _NO_DIRECTORY = Meaning(
@@ -40,23 +40,25 @@ _NO_DIRECTORY = Meaning(
 _CERTIFICATE = Meaning(
     CredentialsRefused,
     Retry.NEVER,
-    f"Microsoft does not accept the certificate: it is not the one of this application. Upload it under {_SECRETS}, "
-    "and wait a few minutes.",
+    "Microsoft does not accept the certificate: it is not the one of this application. Upload it under "
+    f"{SECRETS_PAGE}, and wait a few minutes.",
 )
 _CERTIFICATE_EXPIRED = Meaning(
     KeyExpired,
     Retry.NEVER,
-    f"The certificate is not valid today. Make a new one, upload it under {_SECRETS}; {_ROTATE}.",
+    f"The certificate is not valid today. Make a new one, upload it under {SECRETS_PAGE}; {_ROTATE}.",
 )
 BY_SIGN_IN_CODE = {
     7000215: Meaning(
         CredentialsRefused,
         Retry.NEVER,
         "The client secret is wrong. Make a new one and copy its column Value, not its Secret ID, under "
-        f"{_SECRETS}; {_ROTATE}.",
+        f"{SECRETS_PAGE}; {_ROTATE}.",
     ),
     7000222: Meaning(
-        KeyExpired, Retry.NEVER, f"The client secret has expired. Make a new one under {_SECRETS}; {_ROTATE}."
+        KeyExpired,
+        Retry.NEVER,
+        f"The client secret has expired. Make a new one under {SECRETS_PAGE}; {_ROTATE}.",
     ),
     700016: Meaning(
         CredentialsRefused,
@@ -146,7 +148,7 @@ _NO_TOKEN = Meaning(
     CredentialsRefused,
     Retry.NEVER,
     "Microsoft issues no token for this application. Look up the code at https://login.microsoftonline.com/error, and "
-    f"check directory id, client id and what is under {_SECRETS}.",
+    f"check directory id, client id and what is under {SECRETS_PAGE}.",
 )
 
 

@@ -97,12 +97,13 @@ def _keys(
         return [_accepted(connector), _expiry(connector), _region(connector, account), _permitted(refused)]
     match refused:
         case KeyExpired():
-            expired = Check(EXPIRY, "failed", str(refused), f"Make new keys.{connector.by_rotation}")
+            step = f"Make new keys in the Mimecast console.{connector.by_rotation('them')}"
+            expired = Check(EXPIRY, "failed", "The access key of this connector has expired.", step)
             known = Check(CREDENTIALS, "ok", "The keys are known to Mimecast.")
             return [known, expired, *_skipped((REGION, PERMITTED), "the keys have expired")]
         case CredentialsRefused():
             step = "Set this machine's clock first. " if clock.state == "warning" else ""
-            copied = f"Copy all of them again.{connector.by_rotation}"
+            copied = f"Copy all of them again.{connector.by_rotation('them')}"
             wrong = Check(CREDENTIALS, "failed", str(refused), step + copied)
             return [wrong, *_skipped((EXPIRY, REGION, PERMITTED), "the keys are not accepted")]
         case WrongRegion():
@@ -141,7 +142,7 @@ def _expiry(connector: MimecastConnector) -> Check:
         return Check(EXPIRY, "warning", says, "Correct the date of the connector.")
     if left < WARN_BEFORE_EXPIRY:
         says = f"The keys expire on {ends:%Y-%m-%d}, in {left.days} days."
-        return Check(EXPIRY, "warning", says, f"Make new ones in time.{connector.by_rotation}")
+        return Check(EXPIRY, "warning", says, f"Make new ones in time.{connector.by_rotation('them')}")
     return Check(EXPIRY, "ok", f"The keys are good until {ends:%Y-%m-%d}.")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tasks.connectors import Check, check_connector, passed
 from tasks.entra.check import check
+from tasks.entra.failure import SECRETS_PAGE
 from tests.entra.asking import connector_of, user
 from tests.entra.conftest import make_keys
 from tests.entra.graph import DIRECTORY, PERMISSIONS, SECRET, Graph, error, serve, throttled
@@ -106,7 +107,8 @@ def test_expired_secret(graph: Graph) -> None:
     graph.sign_in_error = 7000222
     checks = outcome(graph)
     assert checks["key expiry"].state == "failed"
-    assert "a saved connector gets it by `attachment-alerts connectors rotate`" in checks["key expiry"].says
+    assert checks["key expiry"].says == "The client secret has expired."
+    assert checks["key expiry"].next_step == f"Make a new one: {SECRETS_PAGE}."
     assert not passed(list(checks.values()))
 
 
@@ -124,8 +126,9 @@ def test_a_saved_connector_gets_new_keys_by_rotation(graph: Graph) -> None:
     soon = {each.name: each for each in check(connector)}["key expiry"]
     graph.sign_in_error = 7000222
     ended = {each.name: each for each in check(connector)}["key expiry"]
-    way = "Give them with `attachment-alerts connectors rotate directory-one`."
-    assert (soon.next_step, ended.next_step) == (f"Make a new one in time. {way}", f"Make a new one. {way}")
+    way = "Give it with `attachment-alerts connectors rotate directory-one`."
+    assert soon.next_step == f"Make a new client secret in time. {way}"
+    assert (ended.says, ended.next_step) == ("The client secret has expired.", f"Make a new one: {SECRETS_PAGE}. {way}")
 
 
 def test_a_certificate_that_ends_soon(graph: Graph) -> None:

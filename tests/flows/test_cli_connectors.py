@@ -10,14 +10,17 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from prefect.settings import PREFECT_API_URL
 
+from flows import connector_work
 from flows.sources import source_of
 from tasks import registry
 from tasks.connectors import load_connector, remove, saved_names
 from tasks.database import Store
+from tasks.errors import Unreachable
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Account, Running, Simulator, World, serve, v1_keys, v2_keys
 from tasks.settings import CHECKOUT, Settings
@@ -350,8 +353,11 @@ def test_names_nobody_knows(command: Command) -> None:
         assert "No connector is saved as 'nobody' in the Prefect API at http://" in says.err
 
 
-def test_renamed_in_the_tables_too(saved: Ran, command: Command, home: Path) -> None:
-    assert command("connectors", "rename", "acme", "acme-emea").status == 0
+def test_renamed_in_the_tables_too(saved: Ran, command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as unreachable:
+        unreachable.setattr(connector_work, "health_moved", Mock(side_effect=Unreachable("No answer.")))
+        renamed = command("connectors", "rename", "acme", "acme-emea")
+    assert (renamed.status, "does not say so yet: No answer." in renamed.err) == (0, True), renamed.err
     health = command("health")
     assert (health.status, "acme-emea" in health.out, "never run" in health.out) == (1, True, True)
     assert command("poll", "acme-emea").status == 0
@@ -396,6 +402,9 @@ def test_a_connector_with_data_stays_in_its_tenant(
         says = command(*call)
         assert (says.status, sentence in says.err) == (1, True)
     assert len(service.simulator.requests) == asked
+    for call in (["list"], ["show", "acme"]):
+        assert sentence in command("connectors", *call).out
+        assert sentence in command("connectors", *call, "--json").out
     says = command("poll", "acme")
     assert (says.status, sentence in says.err) == (1, True)
     (health,) = json.loads(command("health", "--json").out)

@@ -114,8 +114,8 @@ def test_expired_keys() -> None:
         "key expiry": "failed", "region": "skipped", "permission": "skipped", "account": "skipped",
         "request quota": "skipped",
     }  # fmt: skip
-    assert "a saved connector gets them by `attachment-alerts connectors rotate`" in checks["key expiry"].says
-    assert checks["key expiry"].next_step == "Make new keys."
+    assert checks["key expiry"].says == "The access key of this connector has expired."
+    assert checks["key expiry"].next_step == "Make new keys in the Mimecast console."
 
 
 @pytest.mark.parametrize(("days", "state"), [(-1, "warning"), (13, "warning"), (15, "ok")])
