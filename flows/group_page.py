@@ -56,7 +56,7 @@ def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
     rows = [
         ("group", Text(group["group_id"], style="cyan")),
         ("detected", span(group, zone).append(f" {zone_name(zone)}")),
-        ("response", Text.assemble(response(group, " · "), ("   ", ""), shown(said, "dim"))),
+        ("response", Text.assemble(response(group), ("   ", ""), shown(said, "dim"))),
         ("verdicts", shown(", ".join(group["verdicts"] or []))),
         ("counts", Text(" · ".join([*counts, f"{group['exposure_count']:,} exposed"]))),
         *_said(group, zone),

@@ -71,7 +71,7 @@ def _forms(zone: ZoneInfo, *, people: bool) -> list[Form]:
     name, urgency = Fact("Group", _id), Fact("Priority", priority)
     status = Fact("Status", _status), Fact("", _standing, least=ASSIGNEE)
     file, kind = Fact("File", _file, least=FILE), Fact("Description", _kind, least=KIND)
-    said, said_below = Fact("Response", response), Fact("Response", lambda each: response(each, "\n"))
+    said, said_below = Fact("Response", response), Fact("Response", lambda each: response(each, below=True))
     alerts, recipients, exposed = (_count(title) for title in ("Alerts", "Recipients", "Exposed"))
     persons, devices = (((_count(title),) if people else ()) for title in ("People", "Devices"))
     detected = Fact(f"First → last ({zone_name(zone)})", lambda each: span(each, zone))
@@ -151,11 +151,12 @@ def _kind(group: dict[str, Any], between: str = " · ") -> Text:
     return Text(between, style="dim").join([kind, shown(parts.file_type, "dim")]) if parts.file_type else kind
 
 
-def response(group: dict[str, Any], between: str = " · ") -> Text:
-    """The worst disposition, and how many were released."""
+def response(group: dict[str, Any], *, below: bool = False) -> Text:
+    """The worst disposition, and how many were released: in one line, or in a second one below."""
     worst, released, alerts = group["worst_disposition"], group["released_count"], group["alert_count"]
+    gap, between = ("\n", "\n") if below else (" ", " · ")
     if worst == "released" and released < alerts:
-        return Text(f"released {released:,} of {alerts:,}", style=DISPOSITION[worst])
+        return Text(f"released{gap}{released:,} of {alerts:,}", style=DISPOSITION[worst])
     text = Text(worst.replace("_", " "), style=DISPOSITION.get(worst, "green"))
     if released and worst != "released":
         text.append(f"{between}{released:,} released", style=DISPOSITION["released"])

@@ -126,7 +126,9 @@ def test_a_description_is_taken_apart(description: str, parts: Described) -> Non
     ],
 )  # fmt: skip
 def test_the_worst_response_and_how_many_were_released(worst: str, released: int, said: str) -> None:
-    assert response(GROUP | {"worst_disposition": worst, "released_count": released}, " · ").plain == said
+    group = GROUP | {"worst_disposition": worst, "released_count": released}
+    assert response(group).plain == said
+    assert response(group, below=True).plain.split() == said.replace(" ·", "").split()
 
 
 @pytest.mark.parametrize(
