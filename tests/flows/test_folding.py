@@ -1,12 +1,10 @@
 """What a table gives up first where it is too wide; the rows are the facts' own words."""
 
-from io import StringIO
-
 import pytest
-from rich.console import Console
 from rich.text import Text
 
 from flows.folding import Fact, broken, folded
+from tests.flows.printing import console_of, printed
 
 WORDS = ("a-count", "short", "somebody.with.a.long.name", "a line that is longer than any other")
 WHOLE, SMALL, NAME, LINE = (
@@ -16,10 +14,8 @@ WHOLE, SMALL, NAME, LINE = (
 
 
 def shown(width: int, *forms: list[tuple[Fact, ...]]) -> list[str]:
-    console = Console(file=StringIO(), width=width, markup=False)
-    console.print(folded([WORDS], forms, width))
-    assert isinstance(console.file, StringIO)
-    return [line.rstrip() for line in console.file.getvalue().splitlines() if "─" not in line]
+    text = printed(console_of(width), folded([WORDS], forms, width))
+    return [line.rstrip() for line in text.splitlines() if "─" not in line]
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,15 @@
 """The tables of a group's page, as narrow as they get."""
 
 from datetime import UTC, datetime
-from io import StringIO
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from rich.console import Console
-from rich.table import Table
 
 from flows import group_page
 from flows.group_page import ADDRESS, alerts_table, exposures_table
+from tests.flows.printing import console_of, printed
 
 ZONE = ZoneInfo("UTC")
 LONG = "anna.schmidt@a.subsidiary.that.has.a.long.name.example"
@@ -19,15 +18,9 @@ SCAN: dict[str, Any] = {"detected_at": datetime(2026, 3, 1, 9, 5, tzinfo=UTC), "
 
 @pytest.fixture(params=[80, 100, 130])
 def console(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Console:
-    console = Console(file=StringIO(), width=request.param, markup=False)
+    console = console_of(request.param)
     monkeypatch.setattr(group_page, "out", console)
     return console
-
-
-def printed(console: Console, table: Table) -> str:
-    console.print(table)
-    assert isinstance(console.file, StringIO)
-    return console.file.getvalue()
 
 
 def test_addresses_and_subjects_keep_30_columns(console: Console) -> None:

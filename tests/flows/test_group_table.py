@@ -1,16 +1,15 @@
 """Alert groups on a terminal, wide and narrow: what each cell says; no store, no API."""
 
 from datetime import UTC, datetime, timedelta, tzinfo
-from io import StringIO
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 import pytest
-from rich.console import Console
 
 from flows import group_table, terminal
 from flows.group_table import Described, described, footer, groups_table, response, span
 from flows.lookups import Totals
+from tests.flows.printing import console_of, printed
 
 ZONE = ZoneInfo("UTC")
 FIRST = datetime(2026, 3, 1, 9, 5, tzinfo=UTC)
@@ -33,12 +32,11 @@ class That(datetime):
 
 def shown(width: int, *groups: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The table's lines, each as its cells."""
-    console = Console(file=StringIO(), width=width, markup=False)
+    console = console_of(width)
     monkeypatch.setattr(group_table, "out", console)
     monkeypatch.setattr(terminal, "datetime", That)
-    console.print(groups_table(list(groups), ZONE))
-    assert isinstance(console.file, StringIO)
-    lines = [line.rstrip() for line in console.file.getvalue().splitlines() if line.strip(" ─")]
+    text = printed(console, groups_table(list(groups), ZONE))
+    lines = [line.rstrip() for line in text.splitlines() if line.strip(" ─")]
     assert max(map(len, lines)) <= width
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
 

@@ -1,15 +1,14 @@
 """The tables of decisions and of the allow-list, as narrow as they get."""
 
 from datetime import UTC, datetime
-from io import StringIO
 from zoneinfo import ZoneInfo
 
 import pytest
 from rich.console import Console
-from rich.table import Table
 
 from flows import triage_tables
 from flows.triage_tables import decisions_table, entries_table
+from tests.flows.printing import console_of, printed
 
 ZONE = ZoneInfo("UTC")
 AT = datetime(2026, 3, 1, 9, 5, tzinfo=UTC)
@@ -19,15 +18,9 @@ COMMENT = "Seen before: the invoices of this vendor are what they say, " + "http
 
 @pytest.fixture(params=[80, 120, 200])
 def console(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Console:
-    console = Console(file=StringIO(), width=request.param, markup=False)
+    console = console_of(request.param)
     monkeypatch.setattr(triage_tables, "out", console)
     return console
-
-
-def printed(console: Console, table: Table) -> str:
-    console.print(table)
-    assert isinstance(console.file, StringIO)
-    return console.file.getvalue()
 
 
 def test_a_decision_is_whole_and_so_is_its_comment(console: Console) -> None:
