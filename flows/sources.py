@@ -30,9 +30,11 @@ def source_of(name: str, connector: Connector) -> Source:
 
 
 def refuse_other_tenant(name: str, connector: Connector) -> None:
-    """Raises SettingsError where the connector has brought records for another tenant than it is saved for now."""
-    if connector.connector_id:  # else it has brought nothing yet
-        registry.refuse_other_tenant(Store(load_settings()), source_of(name, connector))
+    """Raises SettingsError where it has brought something for another tenant: nothing crosses tenants."""
+    if connector.connector_id is None:  # it has brought nothing yet
+        return
+    for sentence in registry.other_tenants(Store(load_settings()), [source_of(name, connector)]).values():
+        raise SettingsError(sentence)
 
 
 def _is_scheduled() -> Literal[True] | None:

@@ -104,12 +104,6 @@ def other_tenants(store: "Store", sources: Collection["Source"]) -> dict[str, st
         return {each.name: _other_tenant(known, each) for each in sources if _leaves_rows(transaction, known, each)}
 
 
-def refuse_other_tenant(store: "Store", source: "Source") -> None:
-    """Raises SettingsError where it has brought something for another tenant: nothing crosses tenants."""
-    for sentence in other_tenants(store, [source]).values():
-        raise SettingsError(sentence)
-
-
 def has_brought(store: "Store", connector_id: UUID | None) -> bool:
     """Whether the tables have anything of a connector, be it only an attempt."""
     if connector_id is None or not store.path.exists():
