@@ -11,7 +11,7 @@ about DuckDB decide the order of things here:
 
 import logging
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,8 +21,8 @@ import duckdb
 import polars as pl
 from filelock import FileLock, Timeout
 
-from tasks import schema
-from tasks.capsule import Capsule
+from tasks import capsule, schema
+from tasks.capsule import Answer, Capsule, seeing
 from tasks.compacting import compacted
 from tasks.errors import SettingsError, StoreBusy, StoreError
 from tasks.files import hand_to_group, log_of, private_files, put_in_place
@@ -61,37 +61,30 @@ class Connection:
 
     def run(self, sql: str, parameters: dict[str, Any] | None = None, **frames: pl.DataFrame) -> None:
         """Execute one or more statements; each frame is a table of its name while they run."""
-        with self._registered(frames):
-            self._inner.execute(sql, parameters).fetchall()
+        self.rows(sql, parameters, **frames)
 
     def rows(self, sql: str, parameters: dict[str, Any] | None = None, **frames: pl.DataFrame) -> list[tuple[Any, ...]]:
         """The answer as tuples: for a handful of values."""
-        with self._registered(frames):
-            return self._inner.execute(sql, parameters).fetchall()
+        with _seen(capsule.rows, frames) as ask:
+            answer: list[tuple[Any, ...]] = ask(self._inner, sql, parameters)
+            return answer
 
     def frame(self, sql: str, parameters: dict[str, Any] | None = None, **frames: pl.DataFrame) -> pl.DataFrame:
         """The answer as a frame."""
-        with self._registered(frames):
-            return pl.DataFrame(self._inner.sql(sql, params=parameters))
+        with _seen(capsule.stream, frames) as ask:
+            return pl.DataFrame(Answer(ask(self._inner, sql, parameters)))
 
     def script(self, statements: Iterable[str], parameters: dict[str, Any], **frames: pl.DataFrame) -> None:
         """Execute statements one after the other, each with those of the parameters that it names."""
-        with self._registered(frames):
+        with _seen(capsule.rows, frames) as ask:
             for sql in statements:
-                used = {name: value for name, value in parameters.items() if f"${name}" in sql}
-                self._inner.execute(sql, used).fetchall()
+                ask(self._inner, sql, {name: value for name, value in parameters.items() if f"${name}" in sql})
 
-    @contextmanager
-    def _registered(self, frames: dict[str, pl.DataFrame]) -> Iterator[None]:
-        with Interrupts() as interrupts:
-            capsules = {name: Capsule(frame, Called(interrupts)) for name, frame in frames.items()}
-            for name, capsule in capsules.items():
-                self._inner.register(name, capsule)
-            yield
-            # Not in a `finally`: after an error the transaction is over, and one more statement would hide the error.
-            for name, capsule in capsules.items():
-                self._inner.unregister(name)
-                capsule.empty()
+
+@contextmanager
+def _seen(ask: Callable[..., Any], frames: dict[str, pl.DataFrame]) -> Iterator[Callable[..., Any]]:
+    with Interrupts() as interrupts:
+        yield seeing(ask, {name: Capsule(frame, Called(interrupts)) for name, frame in frames.items()})
 
 
 class Transaction(Connection):

@@ -80,7 +80,7 @@ KNOWN = """
 RELEASED = """
     INSERT INTO known_before
     SELECT NULL, NULL, NULL, a.scan_id
-    FROM internal.alert_scans a SEMI JOIN (SELECT scan_id::UUID AS scan_id FROM alerts) r USING (scan_id)
+    FROM internal.alert_scans a SEMI JOIN (SELECT scan_id::UUID AS scan_id FROM replaced) r USING (scan_id)
     JOIN internal.groups g USING (group_id)
     ANTI JOIN groups_before b ON g.group_id = b.group_id
     ANTI JOIN internal.suppressed h ON a.scan_id = h.alert_id AND h.ended_at IS NULL
@@ -146,7 +146,7 @@ def remember_released(
 ) -> None:
     """Keep which of these alerts (scan_id), detected between two moments, are released, before they are replaced."""
     _begin(transaction)
-    transaction.run(RELEASED, {"first": first, "last": last, "now": now}, alerts=alerts)
+    transaction.run(RELEASED, {"first": first, "last": last, "now": now}, replaced=alerts)
 
 
 def remember_known_of_groups(transaction: "Transaction", group_ids: pl.Series) -> None:

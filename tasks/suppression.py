@@ -92,10 +92,10 @@ def would_hide(transaction: "Transaction", alerts: pl.DataFrame) -> Hidden:
     left = transaction.rows(
         """
         SELECT count(*) FROM internal.groups g
-        JOIN (SELECT group_id::UUID AS group_id, count(*) AS n FROM alerts GROUP BY ALL) h USING (group_id)
+        JOIN (SELECT group_id::UUID AS group_id, count(*) AS n FROM named GROUP BY ALL) h USING (group_id)
         WHERE g.alert_count = h.n
         """,
-        alerts=alerts.select("group_id"),
+        named=alerts.select("group_id"),
     )[0][0]
     return Hidden(len(alerts), left)
 

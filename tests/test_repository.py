@@ -93,6 +93,27 @@ def test_one_module_imports_duckdb() -> None:
     assert doors == ["tasks/database.py"]
 
 
+def test_no_frame_has_the_name_of_a_relation(tmp_path: Path) -> None:
+    """DuckDB would read the relation: it looks for a frame only where it knows no table of that name."""
+    store = Store(Settings(home=tmp_path))
+    store.publish()
+    with store.reader() as reader:
+        relations = {
+            row[0]
+            for row in reader.rows("SELECT table_name FROM information_schema.tables WHERE table_schema = 'main'")
+        }
+    frames = {
+        argument.arg
+        for path in MODULES
+        for node in nodes(path)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr in {"run", "rows", "frame", "script"}
+        for argument in node.keywords
+    }
+    assert {"batch", "touched"} <= frames
+    assert not frames & relations
+
+
 def words_of(function: ast.AST) -> set[str]:
     """Every name and attribute a function mentions, its parameters included."""
     found = set()
