@@ -25,6 +25,7 @@ from prefect.runtime import flow_run
 from tasks import ledger
 from tasks.database import Store
 from tasks.errors import AlertsError, OperatorError, StoreError
+from tasks.handover import prompt_handover
 from tasks.load import Loaded, close_slice, load_slice
 from tasks.publishing import Publisher
 from tasks.scratch import scratch_folder
@@ -152,7 +153,7 @@ def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
     summary.directory_days = pull.beginning.directory_days
     waiting, collected = deque(slices), 0
     under_way: deque[UnderWay] = deque()
-    with scratch_folder(pull.store.settings.home) as folder:
+    with scratch_folder(pull.store.settings.home) as folder, prompt_handover():
         try:
             while waiting or under_way:
                 wanted = _is_wanted(pull, slices)
