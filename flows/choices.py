@@ -15,8 +15,8 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.responses import DeploymentResponse
 
 from tasks.connector import Connector
-from tasks.connectors import prefect_client, products
-from tasks.prefect_in_use import all_pages
+from tasks.connector_documents import products
+from tasks.prefect_in_use import all_pages, prefect_client
 
 EVERY_PRODUCT = "test-connection"
 

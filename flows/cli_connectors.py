@@ -177,7 +177,7 @@ def test(name: str, *, as_json: bool) -> None:
 
     from flows import connector_work
     from flows.connector_tables import checks_table
-    from tasks.connectors import passed
+    from tasks.checks import passed
 
     checks, account = connector_work.test(name)
     if passed(checks):
@@ -195,6 +195,6 @@ def test(name: str, *, as_json: bool) -> None:
 
 def _load() -> None:
     prefect_api.load(load_settings().home)
-    from tasks.connectors import asked_where
+    from tasks.prefect_in_use import asked_where
 
     say(f"Connectors are kept in {asked_where()}.")

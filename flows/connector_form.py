@@ -19,9 +19,10 @@ from rich.text import Text
 from typer.core import TyperCommand
 
 from flows.terminal import err
-from tasks.connector import KEPT_BY_US, Connector
-from tasks.connectors import products
+from tasks.connector import Connector
+from tasks.connector_documents import products
 from tasks.errors import ConnectorRefused, OperatorError
+from tasks.form import KEPT_BY_US
 from tasks.untrusted import plain
 
 ENVIRONMENT = "ATTACHMENT_ALERTS_"

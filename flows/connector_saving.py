@@ -26,9 +26,12 @@ from flows.terminal import out, say, working
 from tasks import connectors as saved
 from tasks import registry
 from tasks.as_saved import wrong_fields
-from tasks.connector import Account, Connector, PolledConnector, refuse_wrong
+from tasks.checks import Account, check_connector, passed
+from tasks.connector import Connector, made, refuse_wrong
+from tasks.connector_documents import products
 from tasks.database import Store
 from tasks.errors import ConnectorRefused
+from tasks.polled_connector import PolledConnector
 from tasks.settings import load_settings
 
 NoTest = Annotated[bool, typer.Option("--no-test", help="Save without testing the connection first.")]
@@ -45,7 +48,7 @@ def add(
     name: NewName, product: Product = "", no_test: NoTest = False, home: Home = None, *, fields: dict[str, Any]
 ) -> None:
     """Save a new connector."""
-    kinds = saved.products()
+    kinds = products()
     kind = kinds.get(product or next(each for each in kinds if issubclass(kinds[each], PolledConnector)))
     if kind is None:
         raise ConnectorRefused(f"There is no product called {product!r}. Known: {', '.join(kinds)}.")
@@ -53,7 +56,7 @@ def add(
         saved.refuse_new_name(name)
     values = typed_values(kind, fields)
     refuse_wrong(kind, values)
-    connector = saved.made(kind, values | asked(kind, credentials(kind, values), values))
+    connector = made(kind, values | asked(kind, credentials(kind, values), values))
     if not no_test:
         account = tested(connector)
         connector.account_code = account.code if account else None
@@ -93,7 +96,7 @@ def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[
     kind = type(old)
     values = typed_values(kind, fields)
     names = credentials(kind, values, getattr(old, "api", None))
-    new = saved.rotated(old, **values | asked(kind, names, values, old))
+    new = old.rotated(**values | asked(kind, names, values, old))
     same_keys = _usable_keys(old) and old.key_identity() == new.key_identity()
     refuse_other_tenant(name, new)
     account = tested(new)
@@ -120,9 +123,9 @@ FORMS: dict[str, tuple[Callable[..., None], Fields]] = {
 def tested(connector: Connector) -> Account | None:
     """Show the connection test; the account, if it may be asked. Raises ConnectorRefused if a poll would not work."""
     with working("Testing the connection"):
-        checks, account = saved.check_connector(connector)
+        checks, account = check_connector(connector)
     out.print(checks_table(checks))
-    if not saved.passed(checks):
+    if not passed(checks):
         raise ConnectorRefused("The connection test failed, so nothing was saved. Mend what is marked and try again.")
     return account
 
@@ -135,7 +138,7 @@ def _enrol(name: str, connector: Connector) -> None:
 def _code_of(connector: Connector) -> str | None:
     """Which account the old keys belong to, if they still work."""
     with working("Asking which account the old keys belong to"):
-        _, account = saved.check_connector(connector)
+        _, account = check_connector(connector)
     return account.code if account else None
 
 

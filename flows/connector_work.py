@@ -18,9 +18,12 @@ from flows.standing_pages import health_moved
 from flows.terminal import confirmed, number, out, say, working
 from tasks import connectors as saved
 from tasks import purge, registry
-from tasks.connector import Account, Check, Connector
+from tasks.checks import Account, Check
+from tasks.connector import Connector
+from tasks.connector_documents import nothing_saved_as, saved_names
 from tasks.database import Store
 from tasks.errors import AlertsError, ConnectorRefused, NotDeployed, OperatorError, UnknownConnector
+from tasks.prefect_in_use import asked_where
 from tasks.settings import load_settings
 from tasks.turn import Turn, TurnTaken
 
@@ -112,7 +115,7 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
     """Forget a connector; keep or purge its data, also that of one that is saved no more."""
     store = Store(load_settings())
     with asking():
-        is_saved = name in saved.saved_names()
+        is_saved = name in saved_names()
         connector_id = _id_of(name) if is_saved else None
     stored = registry.named(store, name) if connector_id is None else None
     if not is_saved:
@@ -140,13 +143,13 @@ def _refuse_alive(name: str, stored: registry.Named | None, purging: bool) -> No
     """Of a name that is not saved only the data of a connector that is removed can be taken away."""
     if stored and not stored.removed:
         raise OperatorError(
-            f"{name!r} is not saved in {saved.asked_where()}, but is not known as removed. Set PREFECT_API_URL, or run "
+            f"{name!r} is not saved in {asked_where()}, but is not known as removed. Set PREFECT_API_URL, or run "
             f"`{command_as_typed()} connectors apply` there first: what nobody has polled for three polling periods "
             "and 15 minutes is known as removed then."
         )
     if not (stored and purging):
         rest = f" What it brought is kept: `{command_as_typed()} connectors remove {name} --purge` removes it."
-        raise UnknownConnector(saved.nothing_saved_as(name) + (rest if stored else ""))
+        raise UnknownConnector(nothing_saved_as(name) + (rest if stored else ""))
 
 
 def _id_of(name: str) -> UUID | None:

@@ -15,18 +15,13 @@ from flows.markdown import sentence
 from flows.sources import refuse_other_tenant, source_of
 from flows.standing_pages import health_anew, urgent_followed
 from tasks import registry
-from tasks.connector import Check, Connector
-from tasks.connectors import (
-    list_connectors,
-    load_connector,
-    offer_forms,
-    passed,
-    prefect_client,
-    saved_names,
-    test_connector,
-)
+from tasks.checks import Check, passed
+from tasks.connector import Connector
+from tasks.connector_documents import offer_forms, saved_names
+from tasks.connectors import list_connectors, load_connector, test_connector
 from tasks.database import Store
 from tasks.errors import AlertsError, NotDeployed
+from tasks.prefect_in_use import prefect_client
 from tasks.settings import load_settings
 from tasks.untrusted import plain
 

@@ -94,7 +94,9 @@ def _polled(
 
 def _save(url: str) -> None:
     """The connector of the first run, with the address the simulator has this time."""
-    from tasks.connectors import load_connector, made, save_connector, saved_names
+    from tasks.connector import made
+    from tasks.connector_documents import saved_names
+    from tasks.connectors import load_connector, save_connector
     from tasks.mimecast.connector import MimecastConnector
     from tasks.mimecast.simulator import V2_KEYS
 

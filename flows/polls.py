@@ -20,8 +20,9 @@ from prefect.client.schemas.schedules import IntervalSchedule
 
 from flows.choices import deployments_of, with_choices
 from tasks.connector import Connector
-from tasks.connectors import asked_where, prefect_client, products, saved_names
+from tasks.connector_documents import products, saved_names
 from tasks.errors import NotDeployed
+from tasks.prefect_in_use import asked_where, prefect_client
 
 log = logging.getLogger("attachment_alerts.polls")
 

@@ -23,11 +23,11 @@ from flows.run_page import Outcome
 from flows.slices import Pull, Stages, pull_slices, record_failure
 from flows.sources import source_of
 from tasks import ledger, registry
-from tasks.connector import PolledConnector
 from tasks.connectors import load_connector
 from tasks.database import Store
 from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError, StoreError
 from tasks.keeping import PERIODS, limits
+from tasks.polled_connector import PolledConnector
 from tasks.publishing import Publisher
 from tasks.settings import Settings, load_settings
 from tasks.summary import Summary

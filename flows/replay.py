@@ -11,9 +11,9 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.changing import changed
-from tasks.connector import PolledConnector
 from tasks.connectors import list_connectors
 from tasks.database import Store
+from tasks.polled_connector import PolledConnector
 from tasks.priority import load_maps
 from tasks.remap import Reading
 from tasks.replay import WHAT, Means, What, replayed

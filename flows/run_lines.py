@@ -23,7 +23,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Cancelling
 
 from flows import deploying
-from tasks.connectors import prefect_client
+from tasks.prefect_in_use import prefect_client
 from tasks.untrusted import plain
 
 LATE = timedelta(minutes=1)  # a run that ended may become known a little later

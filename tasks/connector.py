@@ -1,83 +1,21 @@
-"""What every product's connector has: the form that is filled in, and what a connection test answers.
+"""What every product's connector has: its fields, and what the rest of the project asks of it.
 
 A connector is a Prefect Block, so the same one is edited in the Prefect UI and from the terminal.
 """
 
-import inspect
 from copy import deepcopy
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from string import Formatter
 from typing import Any, ClassVar, Literal, Self, TypeVar
 from uuid import UUID
 
 from prefect.blocks.core import Block
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
 from tasks.errors import ConnectorRefused
+from tasks.form import KEYS_MISSING, arrange
 from tasks.wrong_values import MOMENT, sentences
 
-LINK_PLACES = ("message_id", "file_sha256", "date")
-KEPT_BY_US = ("connector_id", "account_code", "tested_at")  # last in the form: nobody has to fill them
-KEYS_MISSING = "keys_missing"
-SELDOM = ("page_size", "base_url", "allow_other_host")  # before those: for a gateway, a simulator, a slow line
-
-
-@dataclass(frozen=True)
-class Account:
-    """What the service tells about the account; None where the keys may not ask for it."""
-
-    code: str | None = None
-    name: str | None = None
-    region: str | None = None
-    packages: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Check:
-    """One step of a connection test."""
-
-    name: str
-    state: Literal["ok", "warning", "failed", "skipped"]
-    says: str
-    next_step: str | None = None
-
-
 _FORMS: dict[Any, dict[str, Any]] = {}
-
-
-def needed(*names: str) -> dict[str, Any]:
-    """A rule that these text fields are filled in."""
-    return {"required": list(names), "properties": {name: {"minLength": 1} for name in names}}
-
-
-def keys_missing(says: str) -> PydanticCustomError:
-    """What a form raises that lacks keys and is fine otherwise."""
-    return PydanticCustomError(KEYS_MISSING, "{says}", {"says": says})
-
-
-def _arrange(cls: "type[Connector]", form: dict[str, Any]) -> None:
-    """Order, what must be filled in, and what is checked on save."""
-    fields: dict[str, dict[str, Any]] = form["properties"]
-    lineage = [*enumerate(cls.__mro__)][::-1]
-    declared = {name: place for place, each in lineage for name in inspect.get_annotations(each)}
-    order = sorted(fields, key=lambda name: (name in KEPT_BY_US, name in SELDOM, declared[name]))
-    # A form follows the positions, the page of a saved connector the order of the fields.
-    form["properties"] = fields = {name: _plain_field(fields[name]) | {"position": order.index(name)} for name in order}
-    for name in KEPT_BY_US:
-        fields[name].pop("format", None)  # no calendar where nothing is to be picked
-    # The UI calls everything else "(Optional)".
-    form["required"] = [name for name in order if "default" in fields[name] or name in cls.always_needed]
-    form["allOf"] = cls.rules()
-
-
-def _plain_field(field: dict[str, Any]) -> dict[str, Any]:
-    """One that may be empty as an ordinary field: left empty it is not sent, and nobody has to choose "None" first."""
-    filled = [kind for kind in field.get("anyOf", []) if kind != {"type": "null"}]
-    plain = field | filled[0] if len(filled) == 1 else field
-    dropped = {"anyOf"} | ({"default"} if field.get("default") in (None, "") else set())
-    return {name: value for name, value in plain.items() if name not in dropped}
 
 
 class Connector(Block):
@@ -146,7 +84,8 @@ class Connector(Block):
         key = (cls, args, *kwargs.items())
         if key not in _FORMS:  # one save asks for it fifty times
             form = super().model_json_schema(*args, **kwargs)
-            _arrange(cls, form)
+            arrange(form, cls, cls.always_needed)
+            form["allOf"] = cls.rules()
             _FORMS[key] = form
         return deepcopy(_FORMS[key])
 
@@ -216,57 +155,6 @@ class Connector(Block):
         return self.key_identity() == other.key_identity() or (
             self.account_code is not None and self.account_code == other.account_code
         )
-
-
-class PolledConnector(Connector):
-    """What connectors have that are polled for scans, beside what all have."""
-
-    polling_minutes: Literal[5, 10, 15, 30, 60] = Field(
-        default=15, title="Polling frequency (minutes)", description="How often new records are fetched."
-    )
-    first_look_back_days: int = Field(
-        default=7,
-        ge=1,
-        le=60,
-        title="First look-back (days)",
-        description="How far back the very first poll goes. Older records are fetched by a backfill.",
-    )
-    no_verdict: Literal["medium", "low"] = Field(
-        default="medium",
-        title="Priority of scans without a verdict",
-        description="Scans that timed out, failed or say nothing: medium shows them as alerts, low only counts them.",
-    )
-    detection_details_url: str = Field(
-        default="",
-        title="Link to detection details",
-        description="Web address behind an alert, for example https://siem.example/?hash={file_sha256}; {message_id}, "
-        "{file_sha256} and {date} are filled in. Empty: the product's own console.",
-    )
-
-    @field_validator("detection_details_url")
-    @classmethod
-    def _link(cls, template: str) -> str:
-        if template and not template.startswith(("https://", "http://")):
-            raise ValueError("the link to detection details must begin with https://")
-        try:
-            parts = [part[1:] for part in Formatter().parse(template) if part[1] is not None]
-        except ValueError as wrong:
-            raise ValueError("the link to detection details has a single { or }; write {{ or }}") from wrong
-        if any(name not in LINK_PLACES or spec or conversion for name, spec, conversion in parts):
-            raise ValueError("the link can hold {message_id}, {file_sha256} and {date}, nothing else in braces")
-        return template
-
-    @property
-    def every(self) -> timedelta:
-        return timedelta(minutes=self.polling_minutes)
-
-    @property
-    def first_look_back(self) -> timedelta:
-        return timedelta(days=self.first_look_back_days)
-
-    @property
-    def link_template(self) -> str:
-        return self.detection_details_url or super().link_template
 
 
 C = TypeVar("C", bound=Connector)

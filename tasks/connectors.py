@@ -1,75 +1,24 @@
 """The saved connectors: found, saved, renamed and removed by name, in whichever Prefect API is in use."""
 
-import importlib
-import importlib.util
 import logging
-import pkgutil
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
 from uuid import uuid4
 
-from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import BlockDocument
-from pydantic import ValidationError
-
-import tasks
 from tasks.as_saved import as_saved
-from tasks.connector import Account, Check, Connector, made
+from tasks.checks import Account, Check, check_connector, passed
+from tasks.connector import Connector
+from tasks.connector_documents import (
+    SYNC,
+    documents,
+    nothing_saved_as,
+    read_document,
+    saved_names,
+)
 from tasks.connector_names import refuse_name
 from tasks.errors import ConnectorRefused, UnknownConnector
-from tasks.prefect_in_use import all_pages, asked_where, in_words, prefect_client
-from tasks.untrusted import plain
-from tasks.wrong_values import sentences
-
-__all__ = [
-    "Account",
-    "Check",
-    "Connector",
-    "asked_where",
-    "check_connector",
-    "find_same_account",
-    "list_connectors",
-    "load_connector",
-    "load_to_correct",
-    "made",
-    "nothing_saved_as",
-    "offer_forms",
-    "passed",
-    "prefect_client",
-    "products",
-    "refuse_new_name",
-    "remove",
-    "rename",
-    "rotated",
-    "save_connector",
-    "saved_names",
-    "sorted_out",
-    "test_connector",
-]
+from tasks.prefect_in_use import asked_where, in_words, prefect_client
 
 log = logging.getLogger("attachment_alerts.connectors")
-
-_SYNC: dict[str, Any] = {"_sync": True}  # also where an event loop is running; unknown to the type hints
-
-
-class _Document(NamedTuple):
-    """A saved form, as Prefect's API tells it."""
-
-    cls: type[Connector]
-    fields: dict[str, Any]
-
-
-def products() -> dict[str, type[Connector]]:
-    """The connector class of every room in `tasks/` that has a `connector.py`, by product name."""
-    found: dict[str, type[Connector]] = {}
-    for room in pkgutil.iter_modules(tasks.__path__):
-        if room.ispkg and importlib.util.find_spec(f"tasks.{room.name}.connector"):
-            module = importlib.import_module(f"tasks.{room.name}.connector")
-            for thing in vars(module).values():
-                own = isinstance(thing, type) and thing.__module__ == module.__name__
-                if own and issubclass(thing, Connector):
-                    found[thing.product] = thing
-    return found
 
 
 def load_connector(name: str) -> Connector:
@@ -78,17 +27,9 @@ def load_connector(name: str) -> Connector:
     One that was made in the Prefect UI gets its immutable id now.
     """
     with prefect_client() as client:
-        if document := _documents(client, name, include_secrets=True).get(name):
-            return _adopted(name, _read(name, document))
+        if document := documents(client, name, include_secrets=True).get(name):
+            return _adopted(name, read_document(name, document))
     raise UnknownConnector(nothing_saved_as(name))
-
-
-def nothing_saved_as(name: str) -> str:
-    """Where a name was looked for, and what to do."""
-    return (
-        f"No connector is saved as '{plain(name)}' in {asked_where()}. `attachment-alerts connectors list` "
-        "shows the names there; if it should be elsewhere, set PREFECT_API_URL."
-    )
 
 
 def list_connectors() -> dict[str, Connector]:
@@ -123,19 +64,6 @@ def load_to_correct(name: str) -> tuple[Connector, str | None]:
         with prefect_client() as client:
             document = client.read_block_document_by_name(name, str(kind.get_block_type_slug()), include_secrets=True)
         return as_saved(kind, document), str(wrong)
-
-
-def offer_forms() -> None:
-    """Make the forms of all products known to the server in use, whose UI offers them then; again, nothing changes."""
-    with in_words():
-        for cls in products().values():
-            cls.register_type_and_schema(**_SYNC)
-
-
-def saved_names() -> dict[str, type[Connector]]:
-    """The names of all saved connectors and their kinds, without reading them."""
-    with prefect_client() as client:
-        return {name: document.cls for name, document in _documents(client).items()}
 
 
 def save_connector(name: str, connector: Connector) -> None:
@@ -193,19 +121,6 @@ def remove(name: str) -> None:
     _delete(cls, name)
 
 
-def rotated(connector: Connector, **new_credentials: Any) -> Connector:
-    """A copy with the new credentials and no others, not yet saved. Raises ConnectorRefused."""
-    return connector.rotated(**new_credentials)
-
-
-def check_connector(connector: Connector) -> tuple[list[Check], Account | None]:
-    """The connection test of the connector's product; see `run_checks` in the product's room."""
-    module = importlib.import_module(f"tasks.{connector.product}.check")
-    checks: list[Check]
-    checks, account = module.run_checks(connector)
-    return checks, account
-
-
 def test_connector(name: str) -> tuple[list[Check], Account | None]:
     """The connection test of a saved connector; one that passes is remembered, and which account it is."""
     connector = load_connector(name)
@@ -220,19 +135,14 @@ def test_connector(name: str) -> tuple[list[Check], Account | None]:
     return checks, account
 
 
-def passed(checks: list[Check]) -> bool:
-    """Whether a poll would work."""
-    return bool(checks) and all(check.state in ("ok", "warning") for check in checks)
-
-
 def _readable() -> tuple[dict[str, Connector], dict[str, str]]:
     """What is saved, by name, without giving an id to anything, and what is wrong with what cannot be read."""
     found, unreadable = {}, {}
     with prefect_client() as client:
-        documents = _documents(client, include_secrets=True)
-    for name, document in sorted(documents.items()):
+        saved = documents(client, include_secrets=True)
+    for name, document in sorted(saved.items()):
         try:
-            found[name] = _read(name, document)
+            found[name] = read_document(name, document)
         except ConnectorRefused as wrong:
             unreadable[name] = str(wrong)
     return found, unreadable
@@ -250,42 +160,14 @@ def _adopted(name: str, connector: Connector) -> Connector:
     return connector
 
 
-def _read(name: str, document: _Document) -> Connector:
-    block = BlockDocument.model_validate(document.fields)
-    try:
-        return document.cls._from_block_document(block)
-    except ValidationError as unusable:
-        raise ConnectorRefused(
-            f"The connector {name!r} cannot be used: {sentences(unusable)}. "
-            "Correct it in the Prefect UI (Blocks, its page, Edit), or with `attachment-alerts connectors set "
-            f"{name}`, its keys with `connectors rotate {name}`."
-        ) from None  # the cause would hold the keys
-
-
 def _save(connector: Connector, name: str, again: bool) -> None:
     if connector.connector_id is None:
         # The document's own id if there is one, so that two runs that meet a new connector at once give it the same.
         connector.connector_id = connector._block_document_id or uuid4()
     with in_words():
-        connector.save(name, overwrite=again, **_SYNC)
+        connector.save(name, overwrite=again, **SYNC)
 
 
 def _delete(cls: type[Connector], name: str) -> None:
     with in_words():
-        cls.delete(name, **_SYNC)
-
-
-def _documents(
-    client: SyncPrefectClient, name: str | None = None, *, include_secrets: bool = False
-) -> dict[str, _Document]:
-    """What is saved under that name, or all that is saved, by name: one question for all products and connectors."""
-    kinds = {str(cls.get_block_type_slug()): cls for cls in products().values()}
-    asked: dict[str, Any] = {"block_types": {"slug": {"any_": list(kinds)}}, "include_secrets": include_secrets}
-    if name is not None:
-        asked["block_documents"] = {"is_anonymous": {"eq_": False}, "name": {"any_": [name]}}
-
-    def read(limit: int, offset: int) -> list[dict[str, Any]]:
-        asked_for = asked | {"limit": limit, "offset": offset}
-        return list(client.request("POST", "/block_documents/filter", json=asked_for).json())
-
-    return {each["name"]: _Document(kinds[each["block_type"]["slug"]], each) for each in all_pages(read)}
+        cls.delete(name, **SYNC)

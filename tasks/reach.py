@@ -6,7 +6,7 @@ import httpx
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from tasks.connector import Check
+from tasks.checks import Check
 from tasks.errors import Unreachable
 from tasks.transport import (
     causes,

@@ -108,7 +108,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         temporary_settings,
     )
 
-    from tasks import connectors  # noqa: PLC0415
+    from tasks.connector_documents import offer_forms, products  # noqa: PLC0415
     from tests.server import running  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("prefect")
@@ -134,10 +134,10 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     ):
         running.keep_tables(folder, tables)  # half of the time of a start, for the next process of this session
         # Each save would make the form known anew, by a client of its own; this API knows both from now on.
-        connectors.offer_forms()
+        offer_forms()
         # Each run would ask three times where its results go; they are not kept.
         patch.setattr(results, "_read_server_default_result_storage_block_id", lambda: None)
-        for cls in connectors.products().values():
+        for cls in products().values():
             patch.setattr(cls, "register_type_and_schema", lambda *_, **__: None)
         yield
         _send_what_waits()

@@ -9,24 +9,21 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from tasks.connector import Check
+from tasks.checks import Check, passed
+from tasks.connector import Connector
+from tasks.connector_documents import products, saved_names
 from tasks.connectors import (
-    Connector,
-    asked_where,
     find_same_account,
     list_connectors,
     load_connector,
     load_to_correct,
-    passed,
-    products,
     remove,
     rename,
-    rotated,
     save_connector,
-    saved_names,
 )
 from tasks.errors import ConnectorRefused, UnknownConnector, Unreachable
 from tasks.mimecast.connector import MimecastConnector
+from tasks.prefect_in_use import asked_where
 
 V1_KEYS = {"application_id": "a", "application_key": "b", "access_key": "c", "secret_key": "ZA=="}
 
@@ -149,7 +146,7 @@ def test_rename_keeps_the_id(saved: None) -> None:
 def test_rotation_replaces_the_keys_of_either_generation(saved: None) -> None:
     save_connector("account", connector(account_code="C1"))
     old = load_connector("account")
-    save_connector("account", rotated(old, region="eu", **V1_KEYS))
+    save_connector("account", old.rotated(region="eu", **V1_KEYS))
     new = load_connector("account")
     assert isinstance(new, MimecastConnector)
     assert (new.api, new.client_id, new.client_secret.get_secret_value()) == ("1.0", "", "")

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tasks.connector import Account, Check
+from tasks.checks import Account, Check
 from tasks.entra.client import GraphClient
 from tasks.entra.connector import EntraConnector
 from tasks.entra.failure import SECRETS_PAGE
@@ -23,7 +23,7 @@ WARN_BEFORE_EXPIRY = timedelta(days=14)
 
 
 def check(connector: EntraConnector) -> list[Check]:
-    """Every check in order; `tasks.connectors.passed` tells whether a pull would work."""
+    """Every check in order; `tasks.checks.passed` tells whether a pull would work."""
     return run_checks(connector)[0]
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from tasks.connector import Account
+from tasks.checks import Account
 from tasks.errors import PageTokenRefused, PagingBroken, PermissionMissing, ServiceError
 from tasks.failing import Failure, Retry
 from tasks.gate import SHORTEST, STANDARD, Patience, Tries, gate_of, pause, wait_asked

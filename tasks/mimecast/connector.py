@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal, Self
 import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from tasks.connector import PolledConnector, keys_missing, needed
+from tasks.form import keys_missing, needed
+from tasks.polled_connector import PolledConnector
 
 Region = Literal[
     "global", "uk", "us", "eu", "de", "usb", "ca", "za", "au", "je", "jer", "uspcom", "sandbox"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.connectors import Check, check_connector, passed
+from tasks.checks import Check, check_connector, passed
 from tasks.entra.check import check
 from tasks.entra.failure import SECRETS_PAGE
 from tests.entra.asking import connector_of, user

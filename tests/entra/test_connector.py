@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from prefect.utilities.schema_tools.validation import build_error_obj, validate
 
 from tasks.connector import made
-from tasks.connectors import products, rotated
+from tasks.connector_documents import products
 from tasks.entra.connector import EntraConnector
 from tasks.errors import ConnectorRefused
 from tests.entra.conftest import Keys, make_keys
@@ -124,13 +124,13 @@ def test_two_applications_of_one_directory_are_one_account() -> None:
 
 def test_rotation_from_secret_to_certificate_and_back(keys: Keys) -> None:
     old = connector(key_expires_at="2027-01-01T00:00:00Z", tenant="acme")
-    new = rotated(old, client_certificate=keys.pem)
+    new = old.rotated(client_certificate=keys.pem)
     assert isinstance(new, EntraConnector)
     certificate = new.certificate()
     assert certificate is not None
     assert (new.client_secret.get_secret_value(), new.tenant) == ("", "acme")
     assert new.key_expires_at == certificate.expires_at
-    back = rotated(new, client_secret=SECRET)
+    back = new.rotated(client_secret=SECRET)
     assert isinstance(back, EntraConnector)
     assert (back.certificate(), back.key_expires_at) == (None, None)
     with pytest.raises(TypeError):

@@ -18,7 +18,8 @@ from prefect.settings import PREFECT_API_URL
 from flows import connector_work
 from flows.sources import source_of
 from tasks import registry
-from tasks.connectors import load_connector, remove, saved_names
+from tasks.connector_documents import saved_names
+from tasks.connectors import load_connector, remove
 from tasks.database import Store
 from tasks.errors import Unreachable
 from tasks.mimecast.connector import MimecastConnector

@@ -27,8 +27,9 @@ from flows.connectors import test_connection as connection_test
 from flows.run_lines import RunLines
 from flows.sources import source_of
 from tasks import database
-from tasks.connector import Check
-from tasks.connectors import list_connectors, load_connector, remove, rename, save_connector, saved_names
+from tasks.checks import Check
+from tasks.connector_documents import saved_names
+from tasks.connectors import list_connectors, load_connector, remove, rename, save_connector
 from tasks.database import Store
 from tasks.entra.connector import EntraConnector
 from tasks.errors import NotDeployed

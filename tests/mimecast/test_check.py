@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.connectors import Check, check_connector, passed
+from tasks.checks import Check, check_connector, passed
 from tasks.mimecast.check import run_checks
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import (

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from tasks import gate
-from tasks.connector import Account
+from tasks.checks import Account
 from tasks.errors import (
     AlertsError,
     AnswerNotUnderstood,

@@ -6,8 +6,9 @@ import pytest
 from prefect.utilities.schema_tools.validation import build_error_obj, validate
 from pydantic import ValidationError
 
-from tasks.connector import KEPT_BY_US, made
+from tasks.connector import made
 from tasks.errors import ConnectorRefused
+from tasks.form import KEPT_BY_US
 from tasks.mimecast.connector import CREDENTIALS, HOSTS, MimecastConnector
 
 V1 = {
