@@ -18,9 +18,10 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import events
 from flows.artifacts import Told, progress_artifact, telling
+from flows.pull_slices import pull_slices, record_failure
 from flows.resurrected import begun_although_cancelled
 from flows.run_page import Outcome
-from flows.slices import Pull, Stages, pull_slices, record_failure
+from flows.slices import Pull, Stages
 from flows.sources import source_of
 from tasks import ledger, registry
 from tasks.connectors import load_connector

@@ -1,0 +1,204 @@
+"""The slices of a pull, whichever product: run concurrently, loaded one after the other, on record however they end.
+
+A slice that fails is reported and leaves the others alone; an error that a person must mend ends the run, for every
+further slice would meet it too.
+"""
+
+import gc
+import logging
+import shutil
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+
+from flows.slices import Pull, extract, load, transform, validate
+from tasks import ledger
+from tasks.database import Store
+from tasks.errors import AlertsError, OperatorError, StoreError
+from tasks.handover import prompt_handover
+from tasks.scratch import scratch_folder
+from tasks.stage import BATCH_ROWS, Extracted, Transformed, Validated
+from tasks.summary import Summary
+from tasks.untrusted import plain
+from tasks.window import Slice
+
+log = logging.getLogger("attachment_alerts.pull")
+
+STOPPING = 10.0  # seconds for threads to end; Prefect kills a cancelled run after 30
+# Seconds between two looks at what is asked of this run: a signal that the system hands to another thread is only acted
+# on when the main one wakes up, and a future's result may be a quarter of an hour away.
+LOOK = 0.5
+
+
+class UnderWay(NamedTuple):
+    """A slice whose stages run in threads."""
+
+    piece: Slice
+    started_at: datetime
+    scratch: Path
+    extracted: PrefectFuture[Extracted]
+    validated: PrefectFuture[Validated]
+    transformed: PrefectFuture[Transformed]
+    fetched: threading.Event
+    settled: threading.Event
+    """no stage is at work any more, whether all went well or not"""
+
+
+def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
+    """Fetch and load all slices, concurrently within the account's limit; one that fails does not stop the others.
+
+    `summary` is counted up on the way, so that it tells of a run that is stopped, too.
+    """
+    summary.shown_again = pull.beginning.shown_again
+    summary.directory_days = pull.beginning.directory_days
+    waiting, collected = deque(slices), 0
+    under_way: deque[UnderWay] = deque()
+    with scratch_folder(pull.store.settings.home) as folder, prompt_handover():
+        try:
+            while waiting or under_way:
+                wanted = _is_wanted(pull, slices)
+                # What is fetched already asks nobody any more, so it need not be loaded before another run's turn.
+                if wanted and all(each.fetched.is_set() for each in under_way):
+                    pull.turn.give_way()
+                while waiting and len(under_way) < pull.store.settings.fetch_concurrency and not wanted:
+                    under_way.append(_start(pull, waiting.popleft(), folder))
+                    wanted = _is_wanted(pull, slices)
+                if not under_way:
+                    continue
+                if not _ended(pull, under_way[0], summary):
+                    waiting.clear()
+                shutil.rmtree(under_way.popleft().scratch, ignore_errors=True)
+                pull.progress(summary.slices + summary.failed, len(slices))
+                if summary.received - collected >= BATCH_ROWS:
+                    # What Prefect keeps of a task refers to itself, and the collector counts objects, not the size of
+                    # the frames among them: left to itself, it lets a long backfill grow beyond a gigabyte.
+                    gc.collect()
+                    collected = summary.received
+        finally:
+            # What is left under way here was stopped from outside (Ctrl-C, a cancellation, a termination signal), or by
+            # a defect of this program, which must not look like somebody's wish.
+            pull.stop.set()
+            pull.stages.cut()
+            _report_left(pull, under_way)
+            _wait_briefly(under_way)
+            summary.refusals = pull.stages.refusals
+    _mention_once(summary)
+
+
+def _is_wanted(pull: Pull, slices: Sequence[Slice]) -> bool:
+    """Whether to let another run go first. A poll is short and is not interrupted."""
+    return slices[0].trigger == "backfill" and pull.turn.wanted()
+
+
+def _wait_briefly(under_way: Iterable[UnderWay]) -> None:
+    """Until the threads have seen the stop signal: none may write any more where the scratch folder is removed."""
+    until = time.monotonic() + STOPPING
+    for each in under_way:
+        each.settled.wait(max(0.0, until - time.monotonic()))
+
+
+def _start(pull: Pull, piece: Slice, folder: Path) -> UnderWay:
+    scratch = folder / f"{piece.start:%Y%m%dT%H%M%S}-{piece.trigger}"
+    extracted = extract.submit(pull.stages, piece, scratch)
+    open_rejects = pull.beginning.open_rejects
+    validated = validate.submit(
+        pull.stages, piece, extracted.result, scratch, open_rejects, wait_for=[extracted], return_state=False
+    )
+    transformed = transform.submit(
+        pull.stages, piece, validated.result, scratch, wait_for=[validated], return_state=False
+    )
+    fetched, settled = threading.Event(), threading.Event()
+    extracted.add_done_callback(lambda _: fetched.set())
+    transformed.add_done_callback(lambda _: settled.set())
+    return UnderWay(piece, datetime.now(UTC), scratch, extracted, validated, transformed, fetched, settled)
+
+
+def _ended(pull: Pull, one: UnderWay, summary: Summary) -> bool:
+    """Load the slice, or report why it failed; False where every further one would fail, too."""
+    try:
+        _finish(pull, one, summary)
+    except AlertsError as error:
+        _report_failure(pull, one, error, summary)
+        return not isinstance(error, OperatorError)
+    return True
+
+
+def _finish(pull: Pull, one: UnderWay, summary: Summary) -> None:
+    while not one.settled.wait(LOOK):
+        pass
+    try:
+        # In this order: of a chain that broke, the first broken stage holds the error.
+        extracted, validated, transformed = one.extracted.result(), one.validated.result(), one.transformed.result()
+    except OSError as cause:
+        raise StoreError(f"Scratch files in {one.scratch.parent} cannot be used: {cause}. Check the disk.") from cause
+    report, loaded = load(pull, one.piece, extracted, validated, transformed)
+    summary.add(report, validated, transformed, loaded)
+    log.info(
+        "%s %s to %s: %d received, %d new, %d changed, %d duplicates, %d rejected, %d alerts",
+        report.trigger,
+        f"{report.start_at:%Y-%m-%d %H:%M}",
+        f"{report.end_at:%H:%M}",
+        report.received,
+        report.new,
+        report.changed,
+        report.duplicates,
+        report.rejected,
+        loaded.alerts,
+    )
+
+
+def _report_failure(pull: Pull, one: UnderWay, error: AlertsError, summary: Summary) -> None:
+    piece = one.piece
+    summary.failed += 1
+    summary.failed_rechecks += piece.trigger == "recheck"
+    if str(error) not in summary.errors:
+        summary.errors.append(str(error))
+    log.error("%s %s to %s failed: %s", piece.trigger, f"{piece.start:%Y-%m-%d %H:%M}", f"{piece.end:%H:%M}", error)
+    record_failure(pull.store, pull.source, piece, error, one)
+
+
+def record_failure(
+    store: Store, source: ledger.Source, piece: Slice, error: Exception, one: UnderWay | None = None
+) -> None:
+    """Add a failed attempt to `windows`; it covers nothing."""
+    report = _unfinished(piece, "failed", one)._replace(error_kind=type(error).__name__, error=str(error))
+    with store.transaction() as transaction:
+        ledger.record(transaction, source, [report])
+
+
+def _unfinished(piece: Slice, state: ledger.State, one: UnderWay | None) -> ledger.Report:
+    """What is known of an attempt that covered nothing."""
+    now = datetime.now(UTC)
+    report = ledger.Report(*piece, state, one.started_at if one else now, now, flow_run_id=flow_run.get_id())
+    if one is None or not one.extracted.state.is_completed():
+        return report
+    extracted = one.extracted.result()
+    return report._replace(pages=extracted.pages, received=extracted.received, vendor_total=extracted.vendor_total)
+
+
+def _report_left(pull: Pull, under_way: Iterable[UnderWay]) -> None:
+    error = sys.exc_info()[1]
+    state: ledger.State = "failed" if isinstance(error, Exception) else "cancelled"
+    reports = [_unfinished(each.piece, state, each) for each in under_way]
+    if state == "failed":
+        says = f"{type(error).__name__}: {plain(str(error))} This is a defect of the program; report it with this text."
+        reports = [each._replace(error_kind=type(error).__name__, error=says) for each in reports]
+    if reports:
+        with pull.store.transaction() as transaction:
+            ledger.record(transaction, pull.source, reports)
+            transaction.publish = True  # the end of this run is not reached any more
+
+
+def _mention_once(summary: Summary) -> None:
+    for word in sorted(summary.unseen):
+        log.warning("never seen before, kept and treated as unrecognised: %s", plain(word))
+    for name in sorted(summary.leftover):
+        log.warning("the service sends a field that is not known here: %s", plain(name))
