@@ -4,10 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 
-from flows import events, standing_pages
-from flows.pull import RunFailed
+from flows import events, standing_pages, states
 from tasks.database import Store
 from tasks.errors import AlertsError
 from tasks.settings import load_settings
@@ -30,4 +29,4 @@ def changed(work: Callable[[Store], Counts], says: Callable[[Counts], str], *, a
 
 def failed(error: AlertsError) -> State[Any]:
     """The end of a run that could not do what was asked."""
-    return Failed(message=str(error), data=RunFailed(str(error), {}))
+    return states.failed(str(error), {})

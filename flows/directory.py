@@ -9,10 +9,9 @@ import polars as pl
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 
-from flows import import_page
-from flows.pull import RunFailed
+from flows import import_page, states
 from tasks.database import Store
 from tasks.directory import drop
 from tasks.directory.imports import Export, Imported, import_exports
@@ -80,7 +79,7 @@ def directory_import(paths: list[str] | None = None, tenant: str = "default", co
 
 def failed(error: AlertsError, told: list[dict[str, Any]]) -> State[Any]:
     """The end of an import in an error's own sentence."""
-    return Failed(message=str(error), data=RunFailed(str(error), {"files": told}))
+    return states.failed(str(error), {"files": told})
 
 
 def files(outcomes: list[Imported], refused: list[Refused]) -> list[dict[str, Any]]:
@@ -129,7 +128,7 @@ def outcome(files: list[dict[str, Any]]) -> State[Any]:
     if bad:
         name, refusal = plain(bad[0]["file"]), bad[0]["refusal"]
         says = f"{len(bad)} of {len(files)} files refused. {'' if refusal.startswith(name) else f'{name}: '}{refusal}"
-        return Failed(message=says, data=RunFailed(says, {"files": files}))
+        return states.failed(says, {"files": files})
     fresh = [each for each in files if each["state"] == "imported"]
     people, devices = sum(each["people"] for each in fresh), sum(each["devices"] for each in fresh)
     says = f"{len(fresh)} of {len(files)} files imported: {people} people, {devices} devices."

@@ -11,9 +11,10 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
 from flows import events, import_page, standing_pages
+from flows.beginning import begin_where_its_rows_are
 from flows.directory import failed, files, load, outcome
 from flows.sources import source_of
-from tasks import ledger, registry
+from tasks import ledger
 from tasks.connectors import load_connector
 from tasks.database import Store
 from tasks.directory.imports import Export
@@ -63,13 +64,11 @@ def entra(connector: str, confirm_gone: bool = False) -> State[Any]:
 
 
 def _begun(store: Store, source: Source, now: datetime) -> tuple[Source, SettingsError | None]:
-    """Register the connector; one that is refused for its tenant begins where its rows are: there it is on record."""
+    """Register the connector; and why it is refused."""
     try:
         ledger.begin(store, source, now)
     except SettingsError as refused:
-        source = registry.where_its_rows_are(store, source)
-        ledger.begin(store, source, now)
-        return source, refused
+        return begin_where_its_rows_are(store, source, now)[0], refused
     return source, None
 
 

@@ -4,35 +4,29 @@ A product's flow module names its flows and hands its stages in; everything else
 """
 
 import logging
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Cancelled, Completed
 
 from flows import events
 from flows.artifacts import Told, progress_artifact, telling
-from flows.pull_slices import pull_slices, record_failure
+from flows.beginning import Begun, MakeStages, begun_pull
+from flows.pull_slices import pull_slices
 from flows.resurrected import begun_although_cancelled
 from flows.run_page import Outcome
-from flows.slices import Pull, Stages
-from flows.sources import source_of
-from tasks import ledger, registry
-from tasks.connectors import load_connector
-from tasks.database import Store
-from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError, StoreError
+from flows.states import completed, failed_slices
+from tasks import ledger
+from tasks.errors import AlertsError, SettingsError, StoreError
 from tasks.keeping import PERIODS, limits
-from tasks.polled_connector import PolledConnector
-from tasks.publishing import Publisher
-from tasks.settings import Settings, load_settings
+from tasks.settings import Settings
 from tasks.summary import Summary
-from tasks.turn import Turn, TurnTaken
+from tasks.turn import TurnTaken
 from tasks.untrusted import plain
 from tasks.window import (
     RECHECK_EVERY,
@@ -44,42 +38,19 @@ from tasks.window import (
     cut,
     poll_window,
     recheck_window,
-    watermark,
     whole_second,
 )
 
 log = logging.getLogger("attachment_alerts.pull")
-# Prefect shows the lines of extra loggers from their own level on, and without one only warnings.
-logging.getLogger("attachment_alerts").setLevel(logging.INFO)
 
 POLL_PATIENCE = 30.0  # seconds a poll waits for another run of its account
-CLOCK_TOLERANCE = timedelta(seconds=5)
-SENTENCES = 3  # errors told in the state of a run; `windows` has them all
-
-MakeStages = Callable[[Any, ledger.Source, Settings, threading.Event], AbstractContextManager[Stages]]
-
-
-class RunFailed(AlertsError):
-    """What a failed run raises for whoever asks for its result; `counts` is what it did all the same."""
-
-    def __init__(self, says: str, counts: dict[str, Any]) -> None:
-        super().__init__(says)
-        self.counts = counts
-
-
-class Begun(NamedTuple):
-    """A run that has registered itself and may ask its account."""
-
-    pull: Pull
-    now: datetime
-    """by the service's clock where ours is off"""
 
 
 def poll(name: str, make_stages: MakeStages) -> State[Any]:
     """Fetch what is new, what failed earlier, and once a day the last hours again. The state of the flow run."""
 
     def work(told: Told) -> None:
-        with _begun(told, make_stages, POLL_PATIENCE, Interval(*[told.began_at] * 2)) as begun:
+        with begun_pull(told, make_stages, POLL_PATIENCE, Interval(*[told.began_at] * 2)) as begun:
             before, settings = begun.pull.beginning.progress, begun.pull.store.settings
             window = poll_window(before, begun.now, settings)
             recheck = cut(recheck_window(before, begun.now, settings), "recheck", settings)
@@ -102,7 +73,7 @@ def backfill(name: str, make_stages: MakeStages, start: datetime, end: datetime,
             raise SettingsError(
                 "The end of a backfill must be later than its start. Correct the times and start it again."
             )
-        with _begun(told, make_stages, None, asked) as begun:
+        with begun_pull(told, make_stages, None, asked) as begun:
             settings = begun.pull.store.settings
             window = backfill_window(begun.pull.beginning.progress, asked, what, begun.now, settings)
             told.window = tuple(window)
@@ -123,7 +94,7 @@ def _state_of(name: str, trigger: Trigger, work: Callable[[Told], None]) -> Stat
         summary = told.summary
         try:
             work(told)
-            state = _failed(summary) if summary.failed else completed(summary)
+            state = failed_slices(summary) if summary.failed else completed(summary)
         except TurnTaken as taken:
             summary.skipped = str(taken)
             state = Completed(name="Skipped", message=str(taken), data=summary.as_counts())
@@ -140,7 +111,7 @@ def _ended_by(error: AlertsError | OSError, told: Told) -> State[Any]:
     told.summary.errors.append(plain(says, 500) if isinstance(error, OSError) else str(error))
     if isinstance(error, OSError | StoreError):
         told.store = None  # waiting for it once more would tell nothing new
-    return _failed(told.summary)
+    return failed_slices(told.summary)
 
 
 def _fetch(begun: Begun, slices: list[Slice], told: Told) -> None:
@@ -164,72 +135,6 @@ def _note_recheck(begun: Begun, summary: Summary) -> None:
     began = begun.now if not summary.failed_rechecks else begun.now - RECHECK_EVERY + timedelta(hours=1)
     with begun.pull.store.transaction() as transaction:
         ledger.rechecked(transaction, begun.pull.source, began)
-
-
-@contextmanager
-def _begun(told: Told, make_stages: MakeStages, patience: float | None, asked: Interval) -> Iterator[Begun]:
-    """Register the connector, wait for its turn, open the connection, correct the clock."""
-    connector = load_connector(told.connector)
-    if not isinstance(connector, PolledConnector):
-        raise SettingsError(f"{told.connector!r} brings no scans: it is pulled by the flow of its own product.")
-    store = Store(load_settings())
-    source = source_of(told.connector, connector)
-    told.store, told.source = store, source
-    stop = threading.Event()
-    trigger: Literal["poll", "backfill"] = "poll" if patience is not None else "backfill"
-    turn = Turn(store.settings.home, source.connector_id, stop)
-    turn.take(patience)
-    with ExitStack() as stack:
-        stack.callback(turn.release)
-        publisher = told.publisher = Publisher(store, trigger)
-        try:
-            stages = stack.enter_context(make_stages(connector, source, store.settings, stop))
-            now = corrected_now(stages)
-            beginning = ledger.begin(store, source, now)
-        except (OperatorError, ServiceError) as error:
-            # Nothing was asked for yet: the attempt is on record with the stretch it would have begun with.
-            source = registry.where_its_rows_are(store, source)
-            beginning = ledger.begin(store, source, datetime.now(UTC))
-            begin = (
-                watermark(beginning.progress.origin, beginning.progress.coverage) if trigger == "poll" else asked.start
-            )
-            record_failure(store, source, Slice(begin, max(begin, asked.end), trigger), error)
-            publisher.at_end(turned=not beginning.failing)
-            events.end_of_run(store, source, trigger, Summary(failed=1))
-            raise
-        yield Begun(Pull(stages, source, store, beginning, publisher, turn, stop), now)
-
-
-def corrected_now(stages: Stages) -> datetime:
-    """Now, by the service's clock where ours is off by more than 5 s."""
-    offset = stages.clock_offset()
-    if abs(offset) <= CLOCK_TOLERANCE:
-        return datetime.now(UTC)
-    log.warning(
-        "this machine's clock and the service's differ by %.0f s; windows follow the service's. "
-        "Set this machine's clock (NTP).",
-        offset.total_seconds(),
-    )
-    stages.correct_clock(offset)
-    return datetime.now(UTC) + offset
-
-
-def completed(summary: Summary) -> State[Any]:
-    """The counts are the result, of a failed run as well."""
-    says = f"{summary.received} received, {summary.new} new, {summary.alerts} alerts, {summary.rejected} rejected."
-    if summary.directory_days:
-        says += f" The directory is {summary.directory_days} days old: import it again."
-    return Completed(message=says, data=summary.as_counts())
-
-
-def _failed(summary: Summary) -> State[Any]:
-    """In the errors' own sentences. Prefect wants an exception as the result of what failed."""
-    says = " ".join(summary.errors[:SENTENCES])
-    if len(summary.errors) > SENTENCES:
-        says += f" There were {len(summary.errors) - SENTENCES} more errors: see the relation windows."
-    if summary.slices:
-        says += f" {summary.slices} other slices are loaded."
-    return Failed(message=says, data=RunFailed(says, summary.as_counts()))
 
 
 def _skipped(asked: Interval, window: list[Interval], newest: datetime) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from flows.health_table import health_errors
 from flows.lookups import health
-from flows.pull import completed
+from flows.states import completed
 from tasks.database import Store
 from tasks.directory import imports
 from tasks.directory.imports import Export, import_exports

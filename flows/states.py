@@ -1,0 +1,46 @@
+"""The states in which runs end: what a person reads, and as the result what was done, of a failed run as well."""
+
+import logging
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from tasks.errors import AlertsError
+from tasks.summary import Summary
+
+# Prefect shows the lines of extra loggers from their own level on, and without one only warnings.
+logging.getLogger("attachment_alerts").setLevel(logging.INFO)
+
+SENTENCES = 3  # errors told in the state of a run; `windows` has them all
+
+
+class RunFailed(AlertsError):
+    """What a failed run raises for whoever asks for its result; `counts` is what it did all the same."""
+
+    def __init__(self, says: str, counts: dict[str, Any]) -> None:
+        super().__init__(says)
+        self.counts = counts
+
+
+def completed(summary: Summary) -> State[Any]:
+    """The counts are the result, of a failed run as well."""
+    says = f"{summary.received} received, {summary.new} new, {summary.alerts} alerts, {summary.rejected} rejected."
+    if summary.directory_days:
+        says += f" The directory is {summary.directory_days} days old: import it again."
+    return Completed(message=says, data=summary.as_counts())
+
+
+def failed_slices(summary: Summary) -> State[Any]:
+    """In the errors' own sentences."""
+    says = " ".join(summary.errors[:SENTENCES])
+    if len(summary.errors) > SENTENCES:
+        says += f" There were {len(summary.errors) - SENTENCES} more errors: see the relation windows."
+    if summary.slices:
+        says += f" {summary.slices} other slices are loaded."
+    return failed(says, summary.as_counts())
+
+
+def failed(says: str, counts: dict[str, Any]) -> State[Any]:
+    """Prefect wants an exception as the result of what failed."""
+    return Failed(message=says, data=RunFailed(says, counts))
