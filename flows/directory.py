@@ -14,7 +14,8 @@ from prefect.states import Completed
 from flows import import_page, states
 from tasks.database import Store
 from tasks.directory import drop
-from tasks.directory.imports import Export, Imported, import_exports
+from tasks.directory.export import Export, Imported
+from tasks.directory.imports import import_exports
 from tasks.directory.reading import Refused, read_files
 from tasks.errors import AlertsError
 from tasks.settings import load_settings

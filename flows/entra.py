@@ -17,7 +17,7 @@ from flows.sources import source_of
 from tasks import ledger
 from tasks.connectors import load_connector
 from tasks.database import Store
-from tasks.directory.imports import Export
+from tasks.directory.export import Export
 from tasks.directory.model import Parsed
 from tasks.entra.connector import EntraConnector
 from tasks.entra.pull import pull

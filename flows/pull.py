@@ -1,6 +1,6 @@
 """Poll and backfill of any connector: which time, whose turn, what came of it.
 
-A product's flow module names its flows and hands its stages in; everything else is here.
+A product's flow module names its flows and hands its stages in; everything else is the same for all.
 """
 
 import logging

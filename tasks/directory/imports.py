@@ -1,69 +1,26 @@
 """One import: files of any sources become the tenant's directory, and its recipients are looked up again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import polars as pl
 
 from tasks.correlation import resolve, routes
-from tasks.directory import tables
+from tasks.directory import history, tables
 from tasks.directory.build import MADE, SOURCES, build, lookup, renewed
-from tasks.directory.model import Parsed
-from tasks.directory.snapshot import share_gone
+from tasks.directory.columns import source_rows
+from tasks.directory.export import Export, Imported
+from tasks.directory.judging import judged, whole_files
 from tasks.errors import StoreBusy
 from tasks.scratch import Shelf, scratch_folder
 from tasks.suppression import end_due
-from tasks.untrusted import plain
 
 if TYPE_CHECKING:
     from tasks.database import Store
 
 TRIES = 3  # imports of one tenant that may be faster than this one
-
-
-@dataclass
-class Export:
-    """One part of a file or pull: a zip or a mixed file has several."""
-
-    file_name: str
-    digest: str
-    """SHA-256 of the content: the same file again changes nothing"""
-    parsed: Parsed
-    counts: dict[str, int] = field(init=False)
-    """people, devices, addresses, rejected"""
-    has_members: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        told = self.parsed
-        self.has_members = not told.members.is_empty()
-        self.counts = {
-            "people": told.objects.height,
-            "devices": told.devices.height,
-            "addresses": told.addresses.height,
-            "rejected": told.rejects.height,
-        }
-
-    def forget(self) -> None:
-        """Give up its rows, which are on the shelf: whoever called, and the flow's engine, keeps it to the end."""
-        self.parsed = replace(self.parsed, **{name: getattr(self.parsed, name).clear() for name in SOURCES})
-
-
-class Imported(NamedTuple):
-    """What became of it; a row of `directory_imports` unless it was unchanged."""
-
-    export: Export
-    state: Literal["imported", "unchanged", "refused"]
-    reason: str | None = None
-    """why it was refused, or what was found out about its mail groups"""
-
-    def told(self, found: tuple[str, ...]) -> "Imported":
-        """With what was found out about mail groups, where it brings members of any."""
-        if self.state != "imported" or not self.export.has_members:
-            return self
-        return self._replace(reason=" ".join(found) or None)
 
 
 def import_exports(
@@ -93,17 +50,17 @@ def import_exports(
                 if not exports and not due:
                     return []
                 stored = tables.read(transaction, tenant)
-            outcomes = [_judged(stored, each, exports, shelf, store, confirmed, unread) for each in exports]
-            outcomes = _whole_files(outcomes)
+            outcomes = [judged(stored, each, exports, shelf, store, confirmed, unread) for each in exports]
+            outcomes = whole_files(outcomes)
             if not due and not any(each.state == "imported" for each in outcomes):
                 _note(store, tenant, outcomes, now)
                 return outcomes
             outcomes, made = _made(store, tenant, stored, outcomes, shelf, now)
             with store.transaction() as transaction:
-                if not tables.is_still(transaction, tenant, stored.imports):
+                if not history.is_still(transaction, tenant, stored.imports):
                     continue
-                tables.record(transaction, _rows(tenant, outcomes, now))
-                tables.confirm(transaction, tenant, _unchanged(outcomes, now))
+                history.record(transaction, _rows(tenant, outcomes, now))
+                history.confirm(transaction, tenant, _unchanged(outcomes, now))
                 tables.write(transaction, tenant, shelf, made, store.settings)
                 transaction.changed = transaction.publish = True
             return outcomes
@@ -130,7 +87,7 @@ def _made(
 
     def read(name: str) -> pl.DataFrame:
         with store.transaction() as transaction:
-            rows = tables.source_rows(transaction, tenant, name)
+            rows = source_rows(transaction, tenant, name)
         return renewed(rows, name, ((source, shelf.get(f"{name} of {source}")) for source in names), now)
 
     settings, recipients = store.settings, stored.recipients
@@ -149,64 +106,6 @@ def _made(
     for name, frame in zip(tables.LOOKED_UP, resolved, strict=True):
         shelf.put(name, frame)
     return outcomes, made
-
-
-def _judged(
-    stored: tables.Stored,
-    export: Export,
-    exports: list[Export],
-    shelf: Shelf,
-    store: "Store",
-    confirmed: bool,
-    unread: Sequence[str],
-) -> Imported:
-    source = export.parsed.source
-    together = [each for each in exports if each.parsed.source == source]
-    latest = stored.latest.filter(pl.col("source") == source)
-    if not latest.is_empty() and sorted(each.digest for each in together) == latest["digests"].item().to_list():
-        return Imported(export, "unchanged")
-    if unread and not confirmed and not latest.is_empty() and len(latest["digests"].item()) > len(together):
-        return Imported(
-            export,
-            "refused",
-            f"The last import of {source} had more files, and one of them may be {plain(unread[0])}, which cannot be "
-            "read: who is in it would be marked as gone. Mend it and import all together, or this one with "
-            "--confirm-gone.",
-        )
-    part = not all(each.parsed.complete for each in together)
-    limit = 0 if part else store.settings.directory_max_gone_percent
-    for name, key in tables.KEYS.items():
-        held = stored.held[name].filter(pl.col("source") == source)
-        share = share_gone(held, shelf.get(f"{name} of {source}", key), key)
-        if share * 100 > limit and not confirmed:
-            return Imported(
-                export,
-                "refused",
-                f"It would mark {share:.0%} of the {name} of {source} as gone, "
-                + ("and is a part of an export only. " if part else f"more than {limit} %: it may be filtered or cut. ")
-                + "Export all of it, or import it again with --confirm-gone.",
-            )
-    return Imported(export, "imported")
-
-
-def _whole_files(outcomes: list[Imported]) -> list[Imported]:
-    """Refuse what shares a file or a source with what is refused: of a file all or nothing is taken."""
-    while True:
-        refused = [each.export for each in outcomes if each.state == "refused"]
-        files, sources = {each.file_name for each in refused}, {each.parsed.source for each in refused}
-        also = {
-            each.export.file_name
-            for each in outcomes
-            if each.state == "imported" and (each.export.file_name in files or each.export.parsed.source in sources)
-        }
-        if not also:
-            return outcomes
-        outcomes = [
-            Imported(each.export, "refused", f"It comes with {plain(refused[0].file_name)}, which is refused.")
-            if each.state == "imported" and each.export.file_name in also
-            else each
-            for each in outcomes
-        ]
 
 
 def _rows(tenant: str, outcomes: list[Imported], now: datetime) -> pl.DataFrame:
@@ -230,7 +129,7 @@ def _rows(tenant: str, outcomes: list[Imported], now: datetime) -> pl.DataFrame:
         for each in outcomes
         if each.state != "unchanged"
     ]
-    return pl.DataFrame(rows, schema=tables.IMPORT_SCHEMA)
+    return pl.DataFrame(rows, schema=history.IMPORT_SCHEMA)
 
 
 def _lookup(before: tables.Stored, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -254,6 +153,6 @@ def _unchanged(outcomes: list[Imported], now: datetime) -> dict[str, datetime]:
 def _note(store: "Store", tenant: str, outcomes: list[Imported], now: datetime) -> None:
     """Keep what was refused, and what was said again, where nothing is imported."""
     with store.transaction() as transaction:
-        tables.record(transaction, _rows(tenant, outcomes, now))
-        tables.confirm(transaction, tenant, _unchanged(outcomes, now))
+        history.record(transaction, _rows(tenant, outcomes, now))
+        history.confirm(transaction, tenant, _unchanged(outcomes, now))
         transaction.changed = transaction.publish = True

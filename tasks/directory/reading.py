@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.directory.archive import expand
+from tasks.directory.export import Export
 from tasks.directory.headers import load_headers
-from tasks.directory.imports import Export
 from tasks.directory.recognise import read_export
 from tasks.errors import ExportRefused
 from tasks.settings import Settings

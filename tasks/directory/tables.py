@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from tasks.alerts import MOMENT
 from tasks.correlation import Directory, resolve, routes
+from tasks.directory import history
+from tasks.directory.columns import IDS, insert, replace
 from tasks.groups import count_people
 from tasks.schema import statements
 from tasks.scratch import Shelf
@@ -17,38 +17,7 @@ from tasks.settings import Settings
 if TYPE_CHECKING:
     from tasks.database import Transaction
 
-IDS = ("user_id", "device_id", "group_id", "import_id")
-# Shared SQL knows no vendor: its names for columns of ours.
-IN_SQL = {
-    "entra_id": "cloud_id", "entra_device_id": "cloud_device_id", "entra_object_id": "cloud_object_id",
-    "intune_id": "mdm_id",
-}  # fmt: skip
-OURS = {theirs: ours for ours, theirs in IN_SQL.items()}
 KEYS = {"objects": "object_key", "devices": "device_key"}
-NO_SOURCES = pl.DataFrame(
-    schema={"source": pl.String, "has_aliases": pl.Boolean, "aliases_lost": pl.Boolean, "digests": pl.List(pl.String)}
-)  # fmt: skip
-
-IMPORT_SCHEMA = pl.Schema(
-    {
-        "import_id": pl.String(),
-        "tenant": pl.String(),
-        "source": pl.String(),
-        "file_name": pl.String(),
-        "family": pl.String(),
-        "digest": pl.String(),
-        "snapshot_at": MOMENT,
-        "imported_at": MOMENT,
-        "people": pl.Int64(),
-        "devices": pl.Int64(),
-        "addresses": pl.Int64(),
-        "rejected": pl.Int64(),
-        "warnings": pl.List(pl.String()),
-        "has_aliases": pl.Boolean(),
-        "aliases_lost": pl.Boolean(),
-        "state": pl.String(),
-    }
-)
 
 
 class Stored(NamedTuple):
@@ -75,66 +44,19 @@ def read(transaction: "Transaction", tenant: str) -> Stored:
         for field, key in KEYS.items()
     }
     return Stored(
-        _imports(transaction, tenant),
+        history.count(transaction, tenant),
         held,
-        _latest(transaction, tenant),
-        _snapshots(transaction, tenant),
+        history.latest(transaction, tenant),
+        history.snapshots(transaction, tenant),
         recipients_of(transaction, tenant),
     )
-
-
-def _imports(transaction: "Transaction", tenant: str) -> int:
-    sql = "SELECT count(*) FROM internal.directory_imports WHERE tenant = $tenant AND state = 'imported'"
-    return int(transaction.rows(sql, {"tenant": tenant})[0][0])
-
-
-def source_rows(transaction: "Transaction", tenant: str, field: str) -> pl.DataFrame:
-    """One field of SOURCES, as all sources of the tenant told it."""
-    table = f"source_{field}"
-    names = [row[0] for row in transaction.rows(
-        "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'internal' AND table_name = $table "
-        "AND database_name = current_database() ORDER BY column_index", {"table": table},
-    )]  # fmt: skip
-    columns = [f"{name}::VARCHAR AS {name}" if name in IDS else name for name in names if name != "tenant"]
-    rows = transaction.frame(
-        f"SELECT {', '.join(columns)} FROM internal.{table} WHERE tenant = $tenant", {"tenant": tenant}
-    )
-    return rows.rename(OURS, strict=False)
-
-
-def _latest(transaction: "Transaction", tenant: str) -> pl.DataFrame:
-    return transaction.frame(
-        """
-        SELECT source, bool_or(has_aliases) AS has_aliases, bool_or(aliases_lost) AS aliases_lost,
-            list(digest ORDER BY digest) AS digests
-        FROM (
-            SELECT *, imported_at = max(imported_at) OVER (PARTITION BY source) AS newest
-            FROM internal.directory_imports WHERE tenant = $tenant AND state = 'imported'
-        )
-        WHERE newest GROUP BY source
-        """,
-        {"tenant": tenant},
-    ).cast(NO_SOURCES.schema)
-
-
-def _snapshots(transaction: "Transaction", tenant: str) -> pl.DataFrame:
-    return transaction.frame(
-        "SELECT source, imported_at, max(snapshot_at) AS snapshot_at FROM internal.directory_imports "
-        "WHERE tenant = $tenant AND state = 'imported' GROUP BY source, imported_at",
-        {"tenant": tenant},
-    ).cast({"imported_at": MOMENT, "snapshot_at": MOMENT})
-
-
-def is_still(transaction: "Transaction", tenant: str, imports: int) -> bool:
-    """Whether nobody has imported anything since there were so many imports."""
-    return _imports(transaction, tenant) == imports
 
 
 def is_due(transaction: "Transaction", tenant: str, settings: Settings) -> bool:
     """Whether recipients were last looked up by other settings than these."""
     sql = "SELECT settings = $settings FROM internal.correlated WHERE tenant = $tenant"
     told = transaction.rows(sql, {"tenant": tenant, "settings": _looking_up(settings)})
-    return not told[0][0] if told else _imports(transaction, tenant) > 0
+    return not told[0][0] if told else history.count(transaction, tenant) > 0
 
 
 def _looking_up(settings: Settings) -> str:
@@ -150,7 +72,7 @@ def write(transaction: "Transaction", tenant: str, made: Shelf, names: Sequence[
     )
     changed = {table: _changed(transaction, tenant, table, made) for table in COUNTED if table in names}
     for table in names:
-        _replace(transaction, tenant, table, made.get(table))
+        replace(transaction, tenant, table, made.get(table))
     # What polls brought while this was computed.
     correlate(transaction, tenant, recipients_of(transaction, tenant), settings)
     moved = pl.concat([changed["recipients"], changed["recipient_people"]]).unique()
@@ -183,34 +105,6 @@ def _changed(transaction: "Transaction", tenant: str, table: str, made: Shelf) -
     )
 
 
-def record(transaction: "Transaction", rows: pl.DataFrame) -> None:
-    """Add files to the relation `directory_imports`."""
-    _insert(transaction, "directory_imports", rows)
-
-
-def confirm(transaction: "Transaction", tenant: str, told: dict[str, datetime]) -> None:
-    """Note when each of these sources said again what it had said: it is as young as if it had said something new."""
-    for source, at in told.items():
-        transaction.run(
-            "UPDATE internal.directory_imports i SET confirmed_at = greatest(confirmed_at, $at) "
-            "WHERE tenant = $tenant AND source = $source AND state = 'imported' AND imported_at = "
-            "(SELECT max(imported_at) FROM internal.directory_imports n "
-            "WHERE n.tenant = i.tenant AND n.source = i.source AND n.state = 'imported')",
-            {"tenant": tenant, "source": source, "at": at},
-        )
-
-
-def _replace(transaction: "Transaction", tenant: str, table: str, rows: pl.DataFrame) -> None:
-    transaction.run(f"DELETE FROM internal.{table} WHERE tenant = $tenant", {"tenant": tenant})
-    _insert(transaction, table, rows.with_columns(tenant=pl.lit(tenant)))
-
-
-def _insert(transaction: "Transaction", table: str, rows: pl.DataFrame) -> None:
-    rows = rows.rename(IN_SQL, strict=False)
-    columns = [f"{name}::UUID AS {name}" if name in IDS else name for name in rows.columns]
-    transaction.run(f"INSERT INTO internal.{table} BY NAME SELECT {', '.join(columns)} FROM rows", rows=rows)
-
-
 def recipients_of(transaction: "Transaction", tenant: str) -> pl.Series:
     """Every recipient of the tenant's scans."""
     rows = transaction.frame(
@@ -224,7 +118,7 @@ def recipients_of(transaction: "Transaction", tenant: str) -> pl.Series:
 
 def correlate(transaction: "Transaction", tenant: str, recipients: pl.Series, settings: Settings) -> None:
     """Look up those recipients that were never looked up before; nothing where no directory was imported."""
-    if not _imports(transaction, tenant):
+    if not history.count(transaction, tenant):
         return
     new = transaction.frame(
         "SELECT recipient FROM asked ANTI JOIN (SELECT recipient FROM internal.recipients WHERE tenant = $tenant) "
@@ -242,7 +136,7 @@ def correlate(transaction: "Transaction", tenant: str, recipients: pl.Series, se
         plus_addressing=settings.plus_addressing,
     )
     for table, rows in (("recipients", resolved.recipients), ("recipient_people", resolved.candidates)):
-        _insert(transaction, table, rows.with_columns(tenant=pl.lit(tenant)))
+        insert(transaction, table, rows.with_columns(tenant=pl.lit(tenant)))
 
 
 def directory(transaction: "Transaction", tenant: str, asked: pl.DataFrame) -> Directory:
@@ -261,5 +155,5 @@ def directory(transaction: "Transaction", tenant: str, asked: pl.DataFrame) -> D
         known=addresses.select("user_id").unique(),
     )
     domains = transaction.frame("SELECT domain FROM internal.own_domains WHERE tenant = $tenant", {"tenant": tenant})
-    latest = _latest(transaction, tenant).drop("digests")
-    return Directory(addresses, people, latest, _snapshots(transaction, tenant), domains["domain"])
+    latest = history.latest(transaction, tenant).drop("digests")
+    return Directory(addresses, people, latest, history.snapshots(transaction, tenant), domains["domain"])

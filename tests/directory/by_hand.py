@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tasks.directory.imports import Export
+from tasks.directory.export import Export
 from tasks.directory.model import (
     ADDRESS_RULES,
     ADDRESS_SCHEMA,

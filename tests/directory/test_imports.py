@@ -13,7 +13,8 @@ from flows.lookups import health
 from flows.states import completed
 from tasks.database import Store
 from tasks.directory import imports
-from tasks.directory.imports import Export, import_exports
+from tasks.directory.export import Export
+from tasks.directory.imports import import_exports
 from tasks.directory.reading import read_files
 from tasks.groups import count_people
 from tasks.ledger import begin
