@@ -64,7 +64,9 @@ def _hush_children(into: Path) -> None:
 
 def _hush_prefect() -> None:
     """How a run went is told by the command itself; queues that are not empty yet are nobody's business."""
-    importlib.import_module("prefect.logging.configuration").setup_logging()  # later calls leave the handlers alone
+    configuration = importlib.import_module("prefect.logging.configuration")
+    if not configuration.PROCESS_LOGGING_CONFIG:
+        configuration.setup_logging()  # later calls leave the handlers alone
     for handler in logging.getLogger().handlers:
         handler.addFilter(lambda entry: not entry.name.startswith(SPEAK_FOR_THEMSELVES))
 

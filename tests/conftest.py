@@ -10,6 +10,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+# Before polars is imported: frames of tests are small, and two threads cost more time to wake than they save.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
 import certifi
 import pytest
 import uvicorn.server
