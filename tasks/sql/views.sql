@@ -2,6 +2,13 @@
 
 CREATE OR REPLACE MACRO domain_of(address) AS nullif(regexp_extract(address, '@([^@]*)$', 1), '');
 
+CREATE OR REPLACE MACRO details_url(template, message_id, file_sha256, detected_at) AS
+    replace(replace(replace(
+        template,
+        '{message_id}', url_encode(coalesce(message_id, ''))),
+        '{file_sha256}', coalesce(file_sha256, '')),
+        '{date}', strftime(detected_at AT TIME ZONE 'UTC', '%Y-%m-%d'));
+
 CREATE OR REPLACE VIEW published AS
 SELECT published_at, revision, schema_version, product_version, '*' AS tenant FROM internal.store_state;
 
@@ -55,11 +62,7 @@ SELECT
     domain_of(a.recipient) AS recipient_domain, a.subject, a.message_id, a.route, a.definition, a.details, a.scan_seconds, r.user_id,
     r.match_state, r.match_rule, a.status, a.assignee, a.close_reason, a.decided_at AS status_changed_at, a.raised_at, a.cleared_at,
     a.first_loaded_at, a.last_changed_at,
-    replace(replace(replace(
-        c.detection_details_url,
-        '{message_id}', url_encode(coalesce(a.message_id, ''))),
-        '{file_sha256}', coalesce(a.file_sha256, '')),
-        '{date}', strftime(a.detected_at AT TIME ZONE 'UTC', '%Y-%m-%d')) AS detection_details_url, a.shown, a.entry_id
+    details_url(c.detection_details_url, a.message_id, a.file_sha256, a.detected_at) AS detection_details_url, a.shown, a.entry_id
 FROM internal.standing a
 LEFT JOIN internal.connectors c USING (connector_id)
 LEFT JOIN internal.recipients r
@@ -118,23 +121,33 @@ SELECT
 FROM internal.alert_machines x LEFT JOIN internal.devices d ON x.tenant = d.tenant AND x.device_id = d.device_id;
 
 CREATE OR REPLACE VIEW alert_groups AS
-WITH lists AS (
+WITH shown AS (
+    SELECT
+        a.group_id, a.detected_at, a.verdict, coalesce(a.response, '') AS response, c.name AS connector, c.product,
+        a.recipient, a.sender, domain_of(a.sender) AS sender_domain, a.subject, a.file_name,
+        details_url(c.detection_details_url, a.message_id, a.file_sha256, a.detected_at) AS detection_details_url
+    FROM internal.alerts_with_entries a LEFT JOIN internal.connectors c USING (connector_id)
+    WHERE a.shown
+),
+-- Not list(DISTINCT …): each would be planned as a grouping of its own, joined to the others, also for a query that
+-- does not ask for lists.
+lists AS (
     SELECT
         group_id,
-        list(DISTINCT verdict ORDER BY verdict) AS verdicts,
-        list(DISTINCT connector ORDER BY connector)[:50] AS connectors,
-        list(DISTINCT product ORDER BY product)[:50] AS products,
-        list(DISTINCT recipient ORDER BY recipient) FILTER (recipient IS NOT NULL)[:50] AS recipients,
-        list(DISTINCT sender ORDER BY sender) FILTER (sender IS NOT NULL)[:50] AS senders,
-        list(DISTINCT sender_domain ORDER BY sender_domain) FILTER (sender_domain IS NOT NULL)[:50] AS sender_domains,
-        list(DISTINCT subject ORDER BY subject) FILTER (subject IS NOT NULL)[:50] AS subjects,
-        list(DISTINCT file_name ORDER BY file_name) FILTER (file_name IS NOT NULL)[:50] AS file_names,
+        list_sort(list_distinct(list(verdict))) AS verdicts,
+        list_sort(list_distinct(list(connector)))[:50] AS connectors,
+        list_sort(list_distinct(list(product)))[:50] AS products,
+        list_sort(list_distinct(list(recipient)))[:50] AS recipients,
+        list_sort(list_distinct(list(sender)))[:50] AS senders,
+        list_sort(list_distinct(list(sender_domain)))[:50] AS sender_domains,
+        list_sort(list_distinct(list(subject)))[:50] AS subjects,
+        list_sort(list_distinct(list(file_name)))[:50] AS file_names,
         arg_max(detection_details_url, detected_at) AS detection_details_url
-    FROM alerts GROUP BY group_id
+    FROM shown GROUP BY group_id
 ),
 said AS (
     SELECT group_id, list({'response': response, 'count': n} ORDER BY n DESC, response)[:50] AS responses
-    FROM (SELECT group_id, coalesce(response, '') AS response, count(*) AS n FROM internal.standing WHERE shown GROUP BY ALL)
+    FROM (SELECT group_id, response, count(*) AS n FROM shown GROUP BY ALL)
     GROUP BY group_id
 ),
 concerned AS (
