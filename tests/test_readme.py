@@ -20,7 +20,8 @@ from flows.slices import Pull, load
 from tasks import ledger, reach
 from tasks.database import Store
 from tasks.mimecast import check
-from tasks.mimecast.connector import HOSTS, MimecastConnector
+from tasks.mimecast.connector import MimecastConnector
+from tasks.mimecast.regions import HOSTS
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.mimecast.stages import Stages
 from tasks.publishing import Publisher

@@ -19,40 +19,18 @@ import polars as pl
 from tasks.errors import AnswerNotUnderstood
 from tasks.failing import Failure
 from tasks.mimecast.failure import decoded, failure_of, garbled
+from tasks.mimecast.record import KNOWN, RECORD_FIELDS, Record, noted, noticed, with_care
 from tasks.untrusted import plain
 
 log = logging.getLogger("attachment_alerts.mimecast")
 
-RECORD_FIELDS = (
-    "senderAddress",
-    "recipientAddress",
-    "fileName",
-    "fileType",
-    "fileHash",
-    "result",
-    "actionTriggered",
-    "date",
-    "details",
-    "route",
-    "messageId",
-    "subject",
-    "definition",
-)
 REMARKS = ("raw", "problem", "leftover")
 PAGE_SCHEMA = dict.fromkeys((*RECORD_FIELDS, *REMARKS), pl.String)
 _RECORD_SCHEMA = dict.fromkeys(RECORD_FIELDS, pl.String)
 _NO_REMARKS = [pl.Series(name, [None], pl.String) for name in REMARKS]
-
-_FIELDS = frozenset(RECORD_FIELDS)
-KNOWN = len(_FIELDS)
-"""Names of a record that is not odd: a longer or shorter one is."""
-_BY_LOWER_CASE = {name.lower(): name for name in RECORD_FIELDS}
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
-_NOT_TEXT = {ord("{"): "an object", ord("["): "an array"}
 
 T = TypeVar("T")
-Record = dict[str, str | None]
-"""The vendor's fields by name; of an odd one also its `raw`, `problem` and `leftover`."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +70,6 @@ class _Envelope(msgspec.Struct, Generic[T]):
 
 _TYPED = msgspec.json.Decoder(_Envelope[Record])
 _ONE_BY_ONE = msgspec.json.Decoder(_Envelope[msgspec.Raw])
-_FIELDS_RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -104,13 +81,13 @@ def read_page(response: httpx.Response, requested_at: datetime) -> Page | Failur
         except _BROKEN:
             return _read_with_care(response, requested_at)
         if not envelope.fail and str(envelope.meta.status) in ("None", "200"):
-            return _page(envelope, requested_at, _noticed)
+            return _page(envelope, requested_at, noticed)
     return failure_of(response, decoded(response)) or garbled(response)
 
 
 def read_records(texts: Iterable[str]) -> pl.DataFrame:
     """Records that were kept as JSON, as the rows of a page."""
-    return frame_of([_row(text.encode()) for text in texts])
+    return frame_of([with_care(text.encode()) for text in texts])
 
 
 def read_data(response: httpx.Response) -> list[Any] | Failure:
@@ -140,7 +117,7 @@ def _read_with_care(response: httpx.Response, requested_at: datetime) -> Page | 
         envelope = _ONE_BY_ONE.decode(content)
     except msgspec.ValidationError as wrong:
         return _not_understood(str(wrong))
-    return _page(envelope, requested_at, lambda records: [_row(bytes(record)) for record in records])
+    return _page(envelope, requested_at, lambda records: [with_care(bytes(record)) for record in records])
 
 
 def _not_understood(why: str) -> Failure:
@@ -189,68 +166,8 @@ def _column(records: list[Record], name: str) -> list[str | None]:
     try:
         return [record[name] for record in records]
     except KeyError:  # a record with as many names, but others; columns that are made already stay as they are
-        records[:] = [record if name in record else _noted(record) for record in records]
+        records[:] = [record if name in record else noted(record) for record in records]
         return [record[name] for record in records]
-
-
-def _noticed(records: list[Record]) -> list[Record]:
-    """The records of a page, odd ones with remarks.
-
-    Those with all 13 names and no other are not looked at one by one: it would cost as much as decoding them.
-    """
-    return [_noted(record) if len(record) != KNOWN else record for record in records]
-
-
-def _noted(record: Record) -> Record:
-    raw = msgspec.json.encode(record, order="sorted").decode()
-    return _by_known_names(record) | {"raw": raw, "problem": None}
-
-
-def _by_known_names(record: Record) -> Record:
-    """The record under the names we know, whatever their case; names of the other keys in `leftover`."""
-    known: Record = {name: value for name, value in record.items() if name in _FIELDS}
-    leftover = []
-    for name, value in record.items():
-        if name in _FIELDS:
-            continue
-        meant = _BY_LOWER_CASE.get(name.lower())
-        if meant is None or meant in known:
-            leftover.append(name)
-        else:
-            known[meant] = value
-    return dict.fromkeys(RECORD_FIELDS) | known | {"leftover": ",".join(sorted(leftover)) or None}
-
-
-def _row(text: bytes) -> Record:
-    raw = _canonical(text)
-    try:
-        fields = _FIELDS_RAW.decode(text)
-    except msgspec.ValidationError:
-        return _by_known_names({}) | {"raw": raw, "problem": "not an object"}
-    usable: Record = {}
-    problems = []
-    for name, value in fields.items():
-        if kind := _NOT_TEXT.get(bytes(value)[0]):
-            meant = _BY_LOWER_CASE.get(name.lower())
-            problems += [f"{meant} is {kind}"] if meant else []
-            usable |= {} if meant else {name: None}
-        else:
-            usable[name] = _as_text(bytes(value))
-    problem = ", ".join(problems) or None
-    return _by_known_names(usable) | {"raw": raw, "problem": problem}
-
-
-def _as_text(value: bytes) -> str | None:
-    if value == b"null":
-        return None
-    return msgspec.json.decode(value, type=str) if value.startswith(b'"') else value.decode()
-
-
-def _canonical(text: bytes) -> str:
-    try:
-        return msgspec.json.encode(msgspec.json.decode(text), order="sorted").decode()
-    except msgspec.ValidationError:  # a number too large for any type: then as it came
-        return text.decode()
 
 
 def _mended(content: bytes) -> bytes:

@@ -13,8 +13,9 @@ from tasks.errors import (
 )
 from tasks.gate import BRIEF
 from tasks.mimecast.client import MimecastClient, Quota
-from tasks.mimecast.connector import HOSTS, MimecastConnector
-from tasks.mimecast.failure import PERMISSION
+from tasks.mimecast.connector import MimecastConnector
+from tasks.mimecast.meanings import PERMISSION
+from tasks.mimecast.regions import HOSTS
 from tasks.reach import reach_check
 from tasks.untrusted import plain
 

@@ -14,23 +14,20 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from tasks.checks import Account
-from tasks.errors import PageTokenRefused, PagingBroken, PermissionMissing, ServiceError
+from tasks.errors import PageTokenRefused, PermissionMissing, ServiceError
 from tasks.failing import Failure, Retry
 from tasks.gate import SHORTEST, STANDARD, Patience, Tries, gate_of, pause, wait_asked
 from tasks.mimecast.answer import Page, read_data, read_page
 from tasks.mimecast.auth import TOKEN_PATH, BearerToken, SignedRequests
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.failure import decoded, token_failure
+from tasks.mimecast.paging import every_page
 from tasks.transport import offset_of, open_http, transport_failure
 
 log = logging.getLogger("attachment_alerts.mimecast")
 
 GET_LOGS = "/api/ttp/attachment/get-logs"
 GET_ACCOUNT = "/api/account/get-account"
-PAGE_CAP = 100_000  # 50 million records in one slice: no honest listing is that long
-EMPTY_PAGES = 3
-
-_AGAIN = "The slice is not counted as fetched; the next run fetches it again."
 
 T = TypeVar("T")
 Reader = Callable[[httpx.Response, datetime], T | Failure]
@@ -90,27 +87,7 @@ class MimecastClient:
         Raises PagingBroken for a listing without an honest end, PageTokenRefused where a token is not accepted
         any more (the stretch must be begun again), Stopped, and what any request raises.
         """
-        token: str | None = None
-        seen: set[str] = set()
-        received = empty = 0
-        total: int | None = None
-        for _ in range(PAGE_CAP):
-            page = self._page(start, end, token)
-            token, rows = page.next_token, len(page.records)
-            received += rows
-            empty = 0 if rows else empty + 1
-            total = total if page.total is None else page.total
-            if token in seen:
-                raise PagingBroken(f"Mimecast gave the same page token twice after {received} records. {_AGAIN}")
-            if token and empty == EMPTY_PAGES:
-                _accept_empty_tail(received, total)
-                yield replace(page, empty_tail=True)
-                return
-            yield page
-            if token is None:
-                return
-            seen.add(token)
-        raise PagingBroken(f"No end after {PAGE_CAP} pages. {_AGAIN}")
+        return every_page(lambda token: self._page(start, end, token))
 
     def may_read_logs(self) -> None:
         """Ask for the smallest page there is; raises what a poll would raise."""
@@ -235,14 +212,6 @@ def _auth_of(connector: MimecastConnector) -> httpx.Auth:
 
 def _moment(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
-
-
-def _accept_empty_tail(received: int, total: int | None) -> None:
-    if total is not None and received < total:
-        raise PagingBroken(
-            f"Mimecast announced {total} records and stopped after {received} with {EMPTY_PAGES} empty pages. {_AGAIN}"
-        )
-    log.warning("The listing ended with %d empty pages instead of a clear end; taken as its end.", EMPTY_PAGES)
 
 
 def _account(told: dict[str, Any]) -> Account:

@@ -10,34 +10,9 @@ import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from tasks.form import keys_missing, needed
+from tasks.mimecast.regions import HOSTS, OF_VENDOR, Region, console_of, is_vendor_host
 from tasks.polled_connector import PolledConnector
 
-Region = Literal[
-    "global", "uk", "us", "eu", "de", "usb", "ca", "za", "au", "je", "jer", "uspcom", "sandbox"
-]  # fmt: skip
-
-HOSTS: dict[str, dict[str, str]] = {
-    "2.0": {
-        "global": "https://api.services.mimecast.com",
-        "uk": "https://uk-api.services.mimecast.com",
-        "us": "https://us-api.services.mimecast.com",
-    },
-    "1.0": {
-        "eu": "https://eu-api.mimecast.com",
-        "de": "https://de-api.mimecast.com",
-        "us": "https://us-api.mimecast.com",
-        "usb": "https://usb-api.mimecast.com",
-        "ca": "https://ca-api.mimecast.com",
-        "za": "https://za-api.mimecast.com",
-        "au": "https://au-api.mimecast.com",
-        "je": "https://je-api.mimecast.com",  # offshore; sources differ between je- and jer-
-        "jer": "https://jer-api.mimecast.com",
-        "uspcom": "https://uspcom-api.mimecast-pscom-us.com",
-        "sandbox": "https://sandbox-api.mimecast.com",
-    },
-}
-VENDOR_DOMAINS = (".mimecast.com", ".mimecast-pscom-us.com")
-CONSOLES = {"eu": "eu", "uk": "eu", "us": "us", "za": "za", "au": "au", "je": "jer", "jer": "jer"}
 CREDENTIALS = {
     "2.0": ("client_id", "client_secret"),
     "1.0": ("application_id", "application_key", "access_key", "secret_key"),
@@ -46,7 +21,6 @@ ALL_CREDENTIALS = CREDENTIALS["2.0"] + CREDENTIALS["1.0"]
 OWN_FIELDS = ("api", "region", "base_url", "allow_other_host")
 
 _HOST = r"https?://[^\s/?#@]+/?"
-_OF_VENDOR = rf"^https://[^\s/?#@]+({'|'.join(map(re.escape, VENDOR_DOMAINS))})/?$"
 _SENDABLE = re.compile(r"[\x21-\x7e]*")  # what fits into an HTTP header
 
 
@@ -118,7 +92,7 @@ class MimecastConnector(PolledConnector):
 
     @classmethod
     def rules(cls) -> list[dict[str, Any]]:
-        elsewhere = {"required": ["base_url"], "properties": {"base_url": {"not": {"pattern": f"^$|{_OF_VENDOR}"}}}}
+        elsewhere = {"required": ["base_url"], "properties": {"base_url": {"not": {"pattern": f"^$|{OF_VENDOR}"}}}}
         allowed = {"properties": {"allow_other_host": {"const": True}}}
         found: list[dict[str, Any]] = [{"if": elsewhere, "then": allowed}]
         for api, hosts in HOSTS.items():
@@ -196,15 +170,11 @@ class MimecastConnector(PolledConnector):
 
     def is_vendor_host(self) -> bool:
         """Whether the keys go to a host of Mimecast itself, over https."""
-        url = httpx.URL(self.url)
-        return url.scheme == "https" and url.host.endswith(VENDOR_DOMAINS)
+        return is_vendor_host(self.url)
 
     def console_url(self) -> str:
         # No address of a single detection, nor of the list, is known; the dashboard is the nearest.
-        site = CONSOLES.get(self.region)
-        if site is None or self.base_url:
-            return "https://login.mimecast.com/u/login/?gta=administration"
-        return f"https://login-{site}.mimecast.com/administration/app/#/administration-dashboard"
+        return console_of(None if self.base_url else self.region)
 
     def realm(self) -> str:
         return "mimecast" if self.is_vendor_host() else self.url

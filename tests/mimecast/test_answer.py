@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tasks.errors import AnswerNotUnderstood, ServiceError
 from tasks.failing import Failure, Retry
-from tasks.mimecast.answer import PAGE_SCHEMA, RECORD_FIELDS, Page, frame_of, read_data, read_page
+from tasks.mimecast.answer import PAGE_SCHEMA, Page, frame_of, read_data, read_page
+from tasks.mimecast.record import RECORD_FIELDS
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123_456, tzinfo=UTC)
 RECORD = {

@@ -29,7 +29,7 @@ from tasks.errors import (
     Unreachable,
     WrongRegion,
 )
-from tasks.mimecast import client as client_module
+from tasks.mimecast import paging
 from tasks.mimecast.answer import frame_of
 from tasks.mimecast.client import GET_LOGS, MimecastClient
 from tasks.mimecast.connector import MimecastConnector
@@ -44,7 +44,7 @@ from tasks.mimecast.simulator import (
     serve,
 )
 from tasks.mimecast.simulator import Account as SimulatedAccount
-from tasks.transport import open_http
+from tasks.transport import offset_of, open_http
 
 pytestmark = pytest.mark.usefixtures("quick", "bare_network")
 
@@ -275,7 +275,7 @@ def test_fewer_than_three_empty_pages_are_passed_over(api: str) -> None:
 
 
 def test_a_listing_without_end_is_cut(running: Running, api: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "PAGE_CAP", 5)
+    monkeypatch.setattr(paging, "PAGE_CAP", 5)
     with (
         MimecastClient(connector_of(running, api)) as client,
         pytest.raises(PagingBroken, match="No end after 5 pages"),
@@ -358,7 +358,7 @@ def test_clock_of_the_server(api: str, ahead: float) -> None:
 
 @pytest.mark.parametrize("date", [{}, {"date": ""}, {"date": "yesterday"}])
 def test_a_server_may_not_tell_the_time(date: dict[str, str]) -> None:
-    assert client_module.offset_of(httpx.Response(404, headers=date), START, END) is None
+    assert offset_of(httpx.Response(404, headers=date), START, END) is None
 
 
 def test_no_secret_reaches_a_log_or_an_error(api: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from tasks.connector import made
 from tasks.errors import ConnectorRefused
 from tasks.form import KEPT_BY_US
-from tasks.mimecast.connector import CREDENTIALS, HOSTS, MimecastConnector
+from tasks.mimecast.connector import CREDENTIALS, MimecastConnector
+from tasks.mimecast.regions import HOSTS
 
 V1 = {
     "api": "1.0",

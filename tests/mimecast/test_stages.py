@@ -22,9 +22,10 @@ import tasks.mimecast.validate as validation
 from tasks import stage
 from tasks.alerts import REJECT_SCHEMA, SCAN_SCHEMA
 from tasks.errors import DatesIgnored, PageTokenRefused
-from tasks.mimecast.answer import RECORD_FIELDS, Page, read_page
+from tasks.mimecast.answer import Page, read_page
 from tasks.mimecast.client import MimecastClient
 from tasks.mimecast.extract import extract
+from tasks.mimecast.record import RECORD_FIELDS
 from tasks.mimecast.transform import transform
 from tasks.mimecast.validate import AHEAD, DATE_FORMS, validate
 from tasks.priority import load_maps
