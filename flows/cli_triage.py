@@ -63,8 +63,10 @@ def triage(
 
     Nothing is changed unless all of it makes sense.
     """
+    from tasks.choosing import Filter
     from tasks.database import Store
-    from tasks.triage import Decision, Filter, decide, find
+    from tasks.decision import Decision
+    from tasks.triage import decide, find
 
     store = Store(load_settings())
     decision = Decision(status, by or getpass.getuser(), reason, assignee, comment)

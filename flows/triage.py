@@ -12,11 +12,13 @@ from pydantic import Field
 from flows.changing import failed
 from flows.standing_pages import urgent_anew
 from tasks import allow_list
+from tasks.choosing import Filter
 from tasks.database import Store
+from tasks.decision import Decision
 from tasks.errors import AlertsError, TriageRefused
 from tasks.settings import load_settings
 from tasks.suppression import Hidden
-from tasks.triage import Decision, Filter, decide, find
+from tasks.triage import decide, find
 
 
 @flow(name="triage", flow_run_name="{by}: {status}")

@@ -21,7 +21,9 @@ from hypothesis import strategies as st
 from flows.lookups import resolved
 from tasks import triage
 from tasks.alerts import MOMENT
+from tasks.choosing import SEEN
 from tasks.database import Store, Transaction
+from tasks.decision import Decision
 from tasks.groups import refresh_status
 from tasks.keeping import BEGINNING, PERIODS
 from tasks.ledger import Source
@@ -195,8 +197,8 @@ class Site:
         group = groups[place % len(groups)]
         given = self.transaction.rows("SELECT group_id FROM internal.group_ids ORDER BY created_no")
         (group_id,) = given[self.model.created.index(group)]
-        seen = self.transaction.frame(f"{triage.SEEN} WHERE a.shown AND a.group_id = $id", {"id": UUID(str(group_id))})
-        decision, now = triage.Decision(status, "ann", "benign" if status == "closed" else None), datetime.now(UTC)
+        seen = self.transaction.frame(f"{SEEN} WHERE a.shown AND a.group_id = $id", {"id": UUID(str(group_id))})
+        decision, now = Decision(status, "ann", "benign" if status == "closed" else None), datetime.now(UTC)
         triage._write(self.transaction, seen, decision, now)
         refresh_status(self.transaction, seen["group_id"].unique(), now)
         self.model.decide(group, status)

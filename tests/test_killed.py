@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from tasks.database import Store
+from tasks.decision import Decision
 from tasks.regroup import regrouped
 from tasks.replay import replayed
 from tasks.retention import retained
 from tasks.settings import Settings
-from tasks.triage import Decision, decide
+from tasks.triage import decide
 from tests.processes import line, process
 from tests.scans import begun, content, load, reject, rows, scan
 from tests.test_replay import means

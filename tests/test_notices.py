@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from tasks import notices, outbox
 from tasks.allow_list import Entry, add
 from tasks.database import Store, Transaction
+from tasks.decision import Decision
 from tasks.ledger import Report, begin, record
 from tasks.load import load_slice
 from tasks.messages import messages
 from tasks.outbox import Happening, Teller
 from tasks.regroup import regrouped
-from tasks.triage import Decision, decide
+from tasks.triage import decide
 from tasks.window import Slice
 from tests.scans import HASH, HOUR, START, Reading, begun, frame, load, load_into, rows, scan, source
 

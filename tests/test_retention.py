@@ -12,12 +12,13 @@ from flows import lookups
 from tasks import compacting
 from tasks.allow_list import Entry, add
 from tasks.database import Store
+from tasks.decision import Decision
 from tasks.errors import OperatorError
 from tasks.ledger import Report, record
 from tasks.regroup import regrouped
 from tasks.retention import retained
 from tasks.settings import Settings
-from tasks.triage import Decision, decide
+from tasks.triage import decide
 from tests.scans import HOUR, KEEP_ALL, START, UNLIKE_LOW_SCANS, begun, content, load, reject, rows, scan, source
 
 BOB = "bob@contoso.example"

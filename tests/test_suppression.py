@@ -8,10 +8,11 @@ import pytest
 
 from tasks.allow_list import Entry, add, remove, would_hide_now
 from tasks.database import Store
+from tasks.decision import Decision
 from tasks.errors import EntryRefused, TriageRefused
 from tasks.ledger import begin
 from tasks.suppression import Hidden
-from tasks.triage import Decision, decide
+from tasks.triage import decide
 from tests.scans import HASH, START, begun, content, load, rows, scan, source
 
 GOOD = {"sender": "news@good.example"}

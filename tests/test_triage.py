@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from tasks.allow_list import Entry, add
+from tasks.choosing import Filter
 from tasks.database import Store
+from tasks.decision import Decision
 from tasks.errors import TriageRefused
-from tasks.triage import Decision, Filter, decide, find
+from tasks.triage import decide, find
 from tests.scans import HASH, begun, load, rows, scan
 
 CLOSED = Decision("closed", "ann", "benign")

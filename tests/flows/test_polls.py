@@ -31,6 +31,7 @@ from tasks.checks import Check
 from tasks.connector_documents import saved_names
 from tasks.connectors import list_connectors, load_connector, remove, rename, save_connector
 from tasks.database import Store
+from tasks.decision import Decision
 from tasks.entra.connector import EntraConnector
 from tasks.errors import NotDeployed
 from tasks.mimecast.check import AFTER_REACH
@@ -38,7 +39,7 @@ from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Simulator, World, serve
 from tasks.reach import REACHED
 from tasks.settings import Settings
-from tasks.triage import Decision, decide
+from tasks.triage import decide
 from tests.flows.site import change, scan
 from tests.flows.site import connector as simulated
 from tests.scans import load

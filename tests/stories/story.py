@@ -13,9 +13,10 @@ from unittest import mock
 
 from tasks.allow_list import Entry, add
 from tasks.database import Store, Transaction
+from tasks.decision import Decision
 from tasks.ledger import begin
 from tasks.settings import Settings
-from tasks.triage import Decision, decide
+from tasks.triage import decide
 from tests.scans import HOUR, KEEP_ALL, START, load, rows, scan, source
 
 EXPECTED = Path(__file__).parent / "three_days"
