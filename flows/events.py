@@ -16,8 +16,9 @@ from prefect.runtime import flow_run
 
 from tasks import notices, outbox
 from tasks.database import Store
+from tasks.happenings import PREFIX, Happening, connector_resource
 from tasks.ledger import Source
-from tasks.outbox import PREFIX, Happening, Teller
+from tasks.outbox import Teller
 from tasks.summary import Summary
 from tasks.untrusted import plain
 
@@ -32,7 +33,7 @@ def end_of_run(store: Store, source: Source, trigger: notices.Cause, summary: Su
     with store.transaction() as transaction:
         state = notices.note_connector(transaction, source, trigger, now)
         waiting = outbox.claim(transaction, Teller(source.connector_id, trigger == "backfill"), store.settings, now)
-    about = outbox.connector_resource(source.name) | {
+    about = connector_resource(source.name) | {
         f"{PREFIX}tenant": source.tenant,
         f"{PREFIX}trigger": trigger,
         f"{PREFIX}state": state,

@@ -5,7 +5,7 @@ Ids, hashes, counts, and of a lost connector the error's own sentence: no file n
 
 from typing import Any, NamedTuple
 
-from tasks.outbox import PREFIX
+from tasks.happenings import PREFIX
 from tasks.untrusted import plain
 
 SILENT = "connector.silent"

@@ -16,10 +16,11 @@ from tasks import notices, outbox
 from tasks.allow_list import Entry, add
 from tasks.database import Store, Transaction
 from tasks.decision import Decision
+from tasks.happenings import Happening
 from tasks.ledger import Report, begin, record
 from tasks.load import load_slice
 from tasks.messages import messages
-from tasks.outbox import Happening, Teller
+from tasks.outbox import Teller
 from tasks.regroup import regrouped
 from tasks.triage import decide
 from tasks.window import Slice

@@ -34,7 +34,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.own_server import free_port
 from tasks.database import Store
-from tasks.outbox import PREFIX
+from tasks.happenings import PREFIX
 from tasks.settings import CHECKOUT, Settings
 from tests.server import running
 from tests.server.running import Found
