@@ -90,6 +90,9 @@ def summary(done: list[polls.Poll]) -> str:
     return f"{'; '.join(news) or 'Nothing to change'}. {on} of {count} connectors are polled."
 
 
+LEVELS = {"ok": logging.INFO, "warning": logging.WARNING, "failed": logging.ERROR, "skipped": logging.INFO}
+
+
 @task(task_run_name="ask {connector}", cache_policy=NO_CACHE)
 def check(connector: str) -> list[Check]:
     """The checks in their order, also as a table on the page of the run; a test that passes is remembered."""
@@ -97,6 +100,8 @@ def check(connector: str) -> list[Check]:
     checks = test_connector(connector)[0]
     rows = [row(each) for each in checks]
     create_table_artifact(rows, key=f"test-{connector}", description=f"Connection test of {connector}")
+    for each in checks:
+        log.log(LEVELS[each.state], "%s: %s", each.name, plain(f"{each.says} {each.next_step or ''}".strip(), 1000))
     return checks
 
 

@@ -79,7 +79,7 @@ def _unknown(table: Table, aliases: HeaderAliases) -> ExportRefused:
             f"{where}: an export of Active Directory needs one of the columns DistinguishedName, ObjectGUID, SID. "
             "Export it again with them."
         )
-    shown = ", ".join(plain(each, 40) for each in table.header[:_SHOWN])
+    shown = ", ".join(f'"{plain(each, 40)}"' for each in table.header[:_SHOWN])
     return ExportRefused(
         f"{where}: the header is not that of a known export: {shown}. If the columns only have other names, add them "
         "to directory_headers.csv in the home."

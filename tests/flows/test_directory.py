@@ -96,8 +96,8 @@ def test_every_file_ends_as_one_sentence(home: Path, tmp_path: Path) -> None:
         "(Expected `str | null`, got `int` (record 2)), 1 warning",
         "✘ in/c.json, line 1, column 12: not JSON (Expecting ',' delimiter). The file is damaged or cut short; export "
         "it again. Refused: it changes nothing.",
-        "✘ in/d.csv, line 1: the header is not that of a known export: colour, size. If the columns only have other "
-        "names, add them to directory_headers.csv in the home. Refused: it changes nothing.",
+        '✘ in/d.csv, line 1: the header is not that of a known export: "colour", "size". If the columns only have '
+        "other names, add them to directory_headers.csv in the home. Refused: it changes nothing.",
     ]
 
 

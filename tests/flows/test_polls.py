@@ -454,7 +454,7 @@ def test_what_a_service_says_is_no_markdown() -> None:
     }  # fmt: skip
 
 
-def test_connection_test_fails_with_the_sentence(client: SyncPrefectClient) -> None:
+def test_connection_test_fails_with_the_sentence(client: SyncPrefectClient, caplog: pytest.LogCaptureFixture) -> None:
     with serve(Simulator(World.of_records([]))) as running:
         save_connector("acme", simulated(running, 2))
         applied()
@@ -469,5 +469,8 @@ def test_connection_test_fails_with_the_sentence(client: SyncPrefectClient) -> N
     assert state.message
     assert state.message.startswith("permission: ")
     assert "Grant Monitoring | Attachment Protection | Read" in state.message
+    told = [record for record in caplog.records if record.name == "attachment_alerts.connectors"]
+    assert [record.getMessage().partition(":")[0] for record in told] == [row["check"] for row in rows]
+    assert [record.getMessage() for record in told if record.levelname == "ERROR"] == [state.message]
     assert switched_on(client) == [False]
     assert applied().polls[0].done == "unchanged"
