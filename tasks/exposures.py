@@ -51,9 +51,12 @@ COUNTED = """
 
 def remember_prefixes(transaction: "Transaction", prefixes: pl.Series) -> None:
     """Add what low scans brought to the list of prefixes that are in any of them."""
+    seen = prefixes.drop_nulls().unique().alias("hash_prefix").to_frame()
+    if seen.is_empty():
+        return
     transaction.run(
         "INSERT INTO internal.low_prefixes FROM seen ANTI JOIN internal.low_prefixes USING (hash_prefix)",
-        seen=prefixes.drop_nulls().unique().alias("hash_prefix").to_frame(),
+        seen=seen,
     )
 
 

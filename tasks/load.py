@@ -1,7 +1,7 @@
 """Frames into tables: one transaction for each slice, with its rows, changes, rejects, groups, report and coverage.
 
-What a load costs follows what is new: stored scans are looked up only between the oldest and the newest date of a batch
-(the date is part of a scan's identity, so no other row can have its id), groups only where they are touched.
+What a load costs follows what is new: scans are looked up only in the time of the batch (`tasks.scan_rows`), groups
+only where they are touched.
 """
 
 from collections.abc import Iterable
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from tasks import ledger, notices
-from tasks.alerts import SCAN_SCHEMA
+from tasks import ledger, notices, scan_rows
 from tasks.directory.tables import correlate
 from tasks.exposures import expose, exposed_by_load, remember_prefixes, update_exposures
 from tasks.grouping import group_key
@@ -20,28 +19,12 @@ from tasks.keeping import kept
 from tasks.rejects import load_rejects
 from tasks.settings import Settings
 from tasks.suppression import suppress
-from tasks.versions import LIFE, Outcome, merge_versions
+from tasks.versions import Outcome, merge_versions
 from tasks.window import Slice
 
 if TYPE_CHECKING:
     from tasks.database import Transaction
 
-ALERT_ONLY = (
-    "raised_at",
-    "cleared_at",
-    "load_no",
-    "group_id",
-    "dangerous",
-    "priority",
-    "priority_rank",
-    "group_key",
-)
-ALERT_COLUMNS = [name for name in (*SCAN_SCHEMA, *LIFE) if name != "place"]
-LOW_COLUMNS = [name for name in ALERT_COLUMNS if name not in ALERT_ONLY]
-HASH_PREFIX = pl.col("file_sha256").str.slice(0, 8).str.to_integer(base=16, dtype=pl.UInt32)
-IDS = {"scan_id", "group_key", "group_id"}
-
-STORED_SCHEMA = pl.Schema({**SCAN_SCHEMA, **LIFE})
 TOUCHED = ("scan_id", "tenant", "file_sha256", "sender", "group_key", "old_group_key", "detected_at", "group_id")
 
 
@@ -164,94 +147,26 @@ def _lateness(scans: pl.DataFrame, now: datetime) -> timedelta:
 def _load_batch(
     transaction: "Transaction", source: ledger.Source, batch: pl.DataFrame, settings: Settings, now: datetime
 ) -> Written:
-    stored = stored_scans(transaction, batch)
+    stored = scan_rows.stored_scans(transaction, batch)
     rows = kept(transaction, batch, stored, settings, now)
     outcome = merge_versions(rows, stored, settings.keep_low == "full", now)
     lows, alerts = outcome.lows, outcome.alerts
     alerts, key = alerts.with_columns(was="group_key", tenant=pl.lit(source.tenant)), group_key(settings.group_by)
     alerts = alerts.with_columns(group_key=key, old_group_key=pl.when(pl.col("was") != key).then("was"))
-    first, last = _span(batch)
-    _remove(transaction, outcome.replaced, first, last, now)
-    lows = lows.select(*LOW_COLUMNS, hash_prefix=HASH_PREFIX)
-    _insert(transaction, source, "low_scans", lows)
-    _insert(transaction, source, "alert_scans", alerts.select(ALERT_COLUMNS))
-    _record(transaction, source, outcome.changes)
+    first, last = scan_rows.span(batch)
+    scan_rows.remove(transaction, outcome.replaced, first, last, now)
+    prefixes = scan_rows.insert_lows(transaction, source, lows)
+    scan_rows.insert_alerts(transaction, source, alerts)
+    scan_rows.insert_changes(transaction, source, outcome.changes)
     return Written(
-        outcome._replace(lows=outcome.lows.clear(), alerts=alerts.clear(), changes=outcome.changes.clear()),
+        outcome._replace(lows=lows.clear(), alerts=alerts.clear(), changes=outcome.changes.clear()),
         len(batch),
         alerts.select(TOUCHED),
         pl.concat([lows["recipient"], alerts["recipient"]]).unique(),
-        lows["hash_prefix"].unique(),
+        prefixes,
         first,
         last,
         max(_lateness(lows, now), _lateness(alerts, now)),
-    )
-
-
-def _span(batch: pl.DataFrame) -> tuple[datetime, datetime]:
-    """When the first and the last scan were detected."""
-    detected_at = batch["detected_at"]
-    return detected_at.min(), detected_at.max()  # type: ignore[return-value]  # moments, for a batch has rows
-
-
-def _remove(transaction: "Transaction", replaced: pl.DataFrame, first: datetime, last: datetime, now: datetime) -> None:
-    """Remove the stored rows that others replace (scan_id), all detected between two moments."""
-    if replaced.is_empty():
-        return
-    notices.remember_released(transaction, replaced, first, last, now)
-    for table in ("low_scans", "alert_scans"):
-        transaction.run(
-            f"DELETE FROM internal.{table} WHERE detected_at BETWEEN $first AND $last "
-            "AND scan_id IN (SELECT scan_id::UUID FROM replaced)",
-            {"first": first, "last": last},
-            replaced=replaced,
-        )
-
-
-def _record(transaction: "Transaction", source: ledger.Source, changes: pl.DataFrame) -> None:
-    if not changes.is_empty():
-        transaction.run(
-            "INSERT INTO internal.scan_changes BY NAME "
-            "SELECT * REPLACE (scan_id::UUID AS scan_id), $tenant AS tenant FROM changes",
-            {"tenant": source.tenant},
-            changes=changes,
-        )
-
-
-def stored_scans(transaction: "Transaction", batch: pl.DataFrame) -> pl.DataFrame:
-    """Stored scans with the ids (scan_id, detected_at) of this batch: STORED_SCHEMA; raised_at is null for low ones."""
-    first, last = _span(batch)
-    span = {"first": first, "last": last}
-    anything = "SELECT 1 FROM internal.{} WHERE detected_at BETWEEN $first AND $last LIMIT 1"
-    if not any(transaction.rows(anything.format(table), span) for table in ("low_scans", "alert_scans")):
-        return pl.DataFrame(schema=STORED_SCHEMA)  # time that was never fetched before: most of a backfill
-    lows = {"dangerous": "false", "priority": "'low'", "priority_rank": "9"}
-    columns = {name: f"replace({name}::VARCHAR, '-', '')" if name in IDS else name for name in STORED_SCHEMA}
-    columns["place"] = "-1"  # whatever a later page says comes after what is stored
-    of_low = columns | dict.fromkeys(ALERT_ONLY, "NULL") | lows
-    parts = [
-        f"SELECT {', '.join(f'{text} AS {name}' for name, text in chosen.items())} FROM internal.{table} "
-        "SEMI JOIN ids USING (scan_id) WHERE detected_at BETWEEN $first AND $last"
-        for table, chosen in (("alert_scans", columns), ("low_scans", of_low))
-    ]
-    stored = transaction.frame(
-        "WITH ids AS MATERIALIZED (SELECT scan_id::UUID AS scan_id FROM batch) " + " UNION ALL ".join(parts),
-        span,
-        batch=batch.select("scan_id"),
-    )
-    return stored.cast(STORED_SCHEMA)
-
-
-def _insert(transaction: "Transaction", source: ledger.Source, table: str, rows: pl.DataFrame) -> None:
-    if rows.is_empty():
-        return
-    # Half the time of a cast from text: there are millions of them.
-    columns = [f"unhex({name})::UUID" if name in IDS else name for name in rows.columns]
-    transaction.run(
-        f"INSERT INTO internal.{table} (tenant, connector_id, {', '.join(rows.columns)}) "
-        f"SELECT $tenant, $connector_id, {', '.join(columns)} FROM rows",
-        {"tenant": source.tenant, "connector_id": source.connector_id},
-        rows=rows,
     )
 
 

@@ -12,8 +12,8 @@ from uuid import UUID
 import polars as pl
 
 from tasks.alerts import JUDGED, MOMENT, SCAN_SCHEMA
-from tasks.load import STORED_SCHEMA
 from tasks.priority import NO_VERDICT, Maps, prioritise, respond
+from tasks.scan_rows import STORED_SCHEMA
 from tasks.versions import merge_versions
 
 if TYPE_CHECKING:

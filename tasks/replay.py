@@ -14,8 +14,9 @@ import polars as pl
 from tasks import notices
 from tasks.alerts import REJECT_SCHEMA
 from tasks.ledger import Source
-from tasks.load import load_slice, stored_scans
+from tasks.load import load_slice
 from tasks.remap import JUDGED_SCANS, KIND, SAME_KIND, STAYS_LOW, ReadingOf, differing_kinds, reread, rewrite_lows
+from tasks.scan_rows import stored_scans
 from tasks.stage import BATCH_ROWS, Again
 from tasks.suppression import end_due
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.alerts import PRIVATE
-from tasks.load import STORED_SCHEMA
+from tasks.scan_rows import STORED_SCHEMA
 from tasks.versions import merge_versions
 from tests.scans import HOUR, MAPS, START, Reading, frame, scan
 from tests.version_rules import NOW, Rows, Rule
