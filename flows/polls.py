@@ -6,19 +6,18 @@ as parameter. So whatever runs the deployments of prefect.yaml runs these as wel
 
 import importlib
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import httpx
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentScheduleUpdate, DeploymentUpdate
-from prefect.client.schemas.objects import DeploymentSchedule
+from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.client.schemas.schedules import IntervalSchedule
 
 from flows.choices import deployments_of, with_choices
+from flows.schedules import ONCE_TESTED, POLL, moved, new_schedule, schedule_change
 from tasks.connector import Connector
 from tasks.connector_documents import products, saved_names
 from tasks.errors import NotDeployed
@@ -27,9 +26,6 @@ from tasks.prefect_in_use import asked_where, prefect_client
 log = logging.getLogger("attachment_alerts.polls")
 
 OURS = "connector"  # the tag of what is made here; the connector's id is another one
-POLL = "poll"  # slug of a schedule …
-ONCE_TESTED = "poll-once-tested"  # … and until a connection test has passed, or a person has switched it on before
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 COPIED = (
     "path", "entrypoint", "pull_steps", "work_pool_name", "work_queue_name", "job_variables", "concurrency_options",
 )  # fmt: skip
@@ -146,7 +142,7 @@ def _applied(client: SyncPrefectClient, name: str, connector: Connector, deploye
     done: Done
     if copy is None:
         before = mine[0] if mine else None
-        schedules = _moved(before, connector) if before else [_new_schedule(connector)]
+        schedules = moved(before, connector) if before else [new_schedule(connector)]
         copy = _create(client, name, original, wanted, schedules, paused=bool(before and before.paused))
         done = "renamed" if before else "made"
     else:
@@ -191,7 +187,7 @@ def _updated(client: SyncPrefectClient, copy: DeploymentResponse, wanted: dict[s
     present |= {"tags": sorted(copy.tags), "concurrency_limit": limit.limit if limit else None}
     changes = {field: value for field, value in wanted.items() if present[field] != value}
     schedule = next((each for each in copy.schedules if each.slug in (POLL, ONCE_TESTED)), None)
-    patch = _schedule_change(schedule, connector) if schedule else None  # one that a person has deleted stays deleted
+    patch = schedule_change(schedule, connector) if schedule else None  # one that a person has deleted stays deleted
     if patch:
         changes["schedules"] = [patch]
     if not changes:
@@ -205,38 +201,3 @@ def _updated(client: SyncPrefectClient, copy: DeploymentResponse, wanted: dict[s
             raise
         return _updated(client, now, wanted, connector)
     return "switched on" if patch and patch.active else "changed"
-
-
-def _schedule_change(present: DeploymentSchedule, connector: Connector) -> DeploymentScheduleUpdate | None:
-    """Another frequency, or the one time when a schedule is switched on; None where it is as it should be."""
-    change: dict[str, Any] = {}
-    if present.slug == ONCE_TESTED and (connector.tested_at or present.active):
-        change = {"slug": POLL, "replaces": ONCE_TESTED, "active": True}
-    if present.schedule != (schedule := _schedule(connector)):
-        change = {"slug": present.slug, "schedule": schedule} | change
-    return DeploymentScheduleUpdate(**change) if change else None
-
-
-def _schedule(connector: Connector) -> IntervalSchedule:
-    """Its frequency; when it begins follows from the connector's id, so that not all are due at the same second."""
-    seconds = int(connector.every.total_seconds())
-    offset = connector.connector_id.int % seconds if connector.connector_id else 0
-    return IntervalSchedule(interval=connector.every, anchor_date=EPOCH + timedelta(seconds=offset), timezone="UTC")
-
-
-def _new_schedule(connector: Connector) -> DeploymentScheduleCreate:
-    tested = connector.tested_at is not None
-    slug = POLL if tested else ONCE_TESTED
-    return DeploymentScheduleCreate(schedule=_schedule(connector), active=tested, slug=slug)
-
-
-def _moved(before: DeploymentResponse, connector: Connector) -> list[DeploymentScheduleCreate]:
-    """The schedules of a deployment for the one that takes its place, their switches as they were."""
-    return [
-        DeploymentScheduleCreate(
-            schedule=_schedule(connector) if each.slug in (POLL, ONCE_TESTED) else each.schedule,
-            active=each.active,
-            slug=each.slug,
-        )
-        for each in before.schedules
-    ]

@@ -20,7 +20,7 @@ import httpx
 
 from flows import prefect_settings
 from flows.own_server import SERVER, free_port
-from flows.polls import EPOCH
+from flows.schedules import EPOCH
 from tasks.settings import CHECKOUT
 
 Found = TypeVar("Found")
