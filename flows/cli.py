@@ -3,12 +3,11 @@
 # ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` shall not wait for it
 
 import sys
-from datetime import UTC, datetime
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
 import typer
 
+from flows.cli_alerts import alerts, group, health
 from flows.cli_connectors import app as connectors
 from flows.cli_history import regroup, replay, retention
 from flows.cli_triage import allow_list, triage
@@ -16,12 +15,7 @@ from flows.entry import TRACEBACK, start
 from flows.options import COMMAND, DemoHome, Home, Json, Name, example
 from flows.serve import serve
 from flows.simulate import simulate
-from flows.terminal import out, print_json, reading, say
-from flows.typed import moment_of, since_of
-from tasks.settings import load_settings
-
-WARNING, CRITICAL = 1, 2  # exit states that monitoring systems understand
-GRAVITY = {"ok": 0, "off": 0, "late": WARNING, "quiet": WARNING, "never_run": WARNING}  # other states: CRITICAL
+from flows.typed import moment_of
 
 app = typer.Typer(
     name=COMMAND,
@@ -55,68 +49,10 @@ def demo(home: DemoHome = None) -> None:
     run_demo(home)
 
 
-@app.command(epilog=example("alerts", "alerts --priority high --since 24h", "alerts --status all --json --limit 1"))
-def alerts(
-    limit: Annotated[int, typer.Option(min=1, help="How many groups to list at most.")] = 50,
-    priority: Annotated[
-        Literal["high", "medium"] | None, typer.Option(show_default=False, help="Only groups of this priority.")
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME", show_default=False, help="Only groups with an alert since then: 2026-03-01, 24h or 7d."
-        ),
-    ] = None,
-    status: Annotated[
-        Literal["open", "new", "in_progress", "closed", "all"], typer.Option(help="Only groups of this status.")
-    ] = "open",
-    as_json: Json = False,
-    home: Home = None,
-) -> None:
-    """List the alert groups, most urgent first; closed ones only if asked for."""
-    from flows import lookups
-    from flows.group_table import footer, groups_table
-    from tasks.database import Store
-
-    store = Store(load_settings())
-    zone = ZoneInfo(store.settings.time_zone)
-    start = since_of(since, datetime.now(UTC)) if since else None
-    with reading():
-        groups, totals = lookups.groups(store, limit, priority, start, status), lookups.totals(store)
-    if as_json:
-        print_json(groups)
-        return
-    if groups:
-        out.print(groups_table(groups, zone))
-    out.print(footer(totals, groups, zone, chosen=bool(priority or since)))
-
-
-@app.command(epilog=example("group d0fb63d8", "group d0fb63d8 --alerts 200"))
-def group(
-    group_id: Annotated[
-        str, typer.Argument(metavar="ID", show_default=False, help="Id of a group, or the beginning of it.")
-    ],
-    latest: Annotated[int, typer.Option("--alerts", min=1, help="How many alerts and exposures to show.")] = 20,
-    as_json: Json = False,
-    home: Home = None,
-) -> None:
-    """Show one alert group with its alerts.
-
-    The beginning of an id is enough. An id that has ended leads to the group that took its alerts over.
-    """
-    from flows import lookups
-    from flows.group_page import group_page
-    from tasks.database import Store
-
-    store = Store(load_settings())
-    with reading():
-        page = lookups.group(store, group_id, latest)
-    if page.asked_for:
-        say(f"Group {page.asked_for} has ended; its alerts went to {page.group['group_id']}.")
-    if as_json:
-        print_json(page._asdict())
-    else:
-        out.print(group_page(page, ZoneInfo(store.settings.time_zone)))
+app.command(
+    epilog=example("alerts", "alerts --priority high --since 24h", "alerts --status all --json --limit 1"),
+)(alerts)
+app.command(epilog=example("group d0fb63d8", "group d0fb63d8 --alerts 200"))(group)
 
 
 @app.command(epilog=example("poll acme"))
@@ -189,32 +125,7 @@ def import_directory(
     imported(paths, tenant, confirm_gone=confirm_gone, as_json=as_json)
 
 
-@app.command(epilog=example("health", "health --json"))
-def health(as_json: Json = False, home: Home = None) -> None:
-    """Show how each connector fares; the exit status is for monitoring.
-
-    0: all are ok.
-
-    1: one is late, quiet or never ran, or nothing is published yet.
-
-    2: one is failing, or its keys are refused.
-    """
-    from flows import lookups
-    from flows.health_table import health_errors, health_table
-    from tasks.database import Store
-
-    store = Store(load_settings())
-    with reading():
-        rows = lookups.health(store)
-    if as_json:
-        print_json(rows)
-    elif rows:
-        out.print(health_table(rows, ZoneInfo(store.settings.time_zone)), *health_errors(rows), sep="\n")
-    else:
-        say("No connector has been polled in this home yet.")
-    raise typer.Exit(max((GRAVITY.get(row["state"], CRITICAL) for row in rows), default=WARNING))
-
-
+app.command(epilog=example("health", "health --json"))(health)
 app.command(epilog=example("regroup", "regroup --by hash+response --span-hours 72", "regroup --apply"))(regroup)
 app.command(epilog=example("replay", "replay priorities responses", "replay rejects --apply"))(replay)
 app.command(epilog=example("retention", "retention --apply"))(retention)
