@@ -11,6 +11,7 @@ import polars as pl
 
 from tasks.alerts import MOMENT
 from tasks.directory.values import address_key
+from tasks.routes import ROUTES, routes
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """From when on a source's first import is valid: the directory of earlier times is not known any better."""
@@ -40,9 +41,6 @@ CANDIDATE_SCHEMA = pl.Schema(
         "snapshot_at": MOMENT,
     }
 )
-ROUTES = ("exact", "domain alias", "without tag", "domain alias, without tag")
-"""Ways from a recipient to an address, tried in this order."""
-
 PERIOD = ("recipient", "valid_from")
 
 
@@ -94,32 +92,6 @@ def resolve(
     )
 
 
-def routes(recipients: pl.Series, domain_aliases: dict[str, str], *, plus_addressing: bool) -> pl.DataFrame:
-    """recipient, route (place in ROUTES), address: every address that each recipient may stand for."""
-    rows = (
-        recipients.drop_nulls()
-        .unique(maintain_order=True)
-        .alias("recipient")
-        .to_frame()
-        .with_columns(address=address_key(pl.col("recipient")))
-        .drop_nulls()
-    )
-    rows = rows.with_columns(local=pl.col("address").str.extract(r"^(.*)@"), domain=_domain("address"))
-    # Exchange tries the whole address first and strips from the first `+` on only if nobody has it.
-    bare = pl.when(pl.col("local").str.contains(r"^[^+]+\+")).then(pl.col("local").str.extract(r"^([^+]+)\+"))
-    rows = rows.with_columns(bare=bare if plus_addressing else pl.lit(None, pl.String))
-    other = pl.col("domain").replace_strict(domain_aliases, default=None, return_dtype=pl.String)
-    rows = rows.with_columns(other=other)
-    texts = [
-        pl.col("address"),
-        pl.format("{}@{}", "local", "other"),
-        pl.format("{}@{}", "bare", "domain"),
-        pl.format("{}@{}", "bare", "other"),
-    ]
-    parts = [rows.select("recipient", route=pl.lit(place, pl.Int8), address=text) for place, text in enumerate(texts)]
-    return pl.concat(parts).drop_nulls()
-
-
 def _last_told(hits: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
     """The hits with `snapshot_at`: the last snapshot that held the address, of an ended one the last before its end."""
     ends = hits.select("source", "gone_at").unique().with_columns(until=pl.col("gone_at").fill_null(FOREVER))
@@ -133,10 +105,6 @@ def _last_told(hits: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
     )
     told = last.select("source", "gone_at", "snapshot_at")
     return hits.join(told, on=["source", "gone_at"], how="left", nulls_equal=True)
-
-
-def _domain(column: str) -> pl.Expr:
-    return pl.col(column).str.extract(r"@([^@]*)$")
 
 
 def _periods(asked: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 BROUGHT = ("windows", "coverage", "alert_scans", "low_scans", "rejects")
 
-PERIODS, GRACE = 3, timedelta(minutes=15)  # without an attempt: then a connector is not polled any more
+# Without an attempt for so long a connector is not polled any more; a watermark of that age is `late` in the view.
+PERIODS, GRACE = 3, timedelta(minutes=15)
 
 Known = dict[UUID, dict[str, Any]]
 """Rows of `internal.connectors` by id"""

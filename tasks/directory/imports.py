@@ -7,13 +7,14 @@ from uuid import uuid4
 
 import polars as pl
 
-from tasks.correlation import resolve, routes
+from tasks.correlation import resolve
 from tasks.directory import history, tables
 from tasks.directory.build import MADE, SOURCES, build, lookup, renewed
 from tasks.directory.columns import source_rows
 from tasks.directory.export import Export, Imported
 from tasks.directory.judging import judged, whole_files
 from tasks.errors import StoreBusy
+from tasks.routes import routes
 from tasks.scratch import Shelf, scratch_folder
 from tasks.suppression import end_due
 

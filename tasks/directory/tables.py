@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from tasks.correlation import Directory, resolve, routes
+from tasks.correlation import Directory, resolve
 from tasks.directory import history
 from tasks.directory.columns import IDS, insert, replace
 from tasks.groups import count_people
+from tasks.routes import routes
 from tasks.schema import statements
 from tasks.scratch import Shelf
 from tasks.settings import Settings
