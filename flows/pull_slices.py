@@ -64,13 +64,7 @@ def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
     with scratch_folder(pull.store.settings.home) as folder, prompt_handover():
         try:
             while waiting or under_way:
-                wanted = _is_wanted(pull, slices)
-                # What is fetched already asks nobody any more, so it need not be loaded before another run's turn.
-                if wanted and all(each.fetched.is_set() for each in under_way):
-                    pull.turn.give_way()
-                while waiting and len(under_way) < pull.store.settings.fetch_concurrency and not wanted:
-                    under_way.append(_start(pull, waiting.popleft(), folder))
-                    wanted = _is_wanted(pull, slices)
+                _start_more(pull, slices, waiting, under_way, folder)
                 if not under_way:
                     continue
                 if not _ended(pull, under_way[0], summary):
@@ -91,6 +85,19 @@ def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
             _wait_briefly(under_way)
             summary.refusals = pull.stages.refusals
     _mention_once(summary)
+
+
+def _start_more(
+    pull: Pull, slices: Sequence[Slice], waiting: deque[Slice], under_way: deque[UnderWay], folder: Path
+) -> None:
+    """Start as many as may run at once; none while another run waits for its turn, which it is given."""
+    wanted = _is_wanted(pull, slices)
+    # What is fetched already asks nobody any more, so it need not be loaded before another run's turn.
+    if wanted and all(each.fetched.is_set() for each in under_way):
+        pull.turn.give_way()
+    while waiting and len(under_way) < pull.store.settings.fetch_concurrency and not wanted:
+        under_way.append(_start(pull, waiting.popleft(), folder))
+        wanted = _is_wanted(pull, slices)
 
 
 def _is_wanted(pull: Pull, slices: Sequence[Slice]) -> bool:

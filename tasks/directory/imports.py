@@ -57,15 +57,29 @@ def import_exports(
                 _note(store, tenant, outcomes, now)
                 return outcomes
             outcomes, made = _made(store, tenant, stored, outcomes, shelf, now)
-            with store.transaction() as transaction:
-                if not history.is_still(transaction, tenant, stored.imports):
-                    continue
-                history.record(transaction, _rows(tenant, outcomes, now))
-                history.confirm(transaction, tenant, _unchanged(outcomes, now))
-                tables.write(transaction, tenant, shelf, made, store.settings)
-                transaction.changed = transaction.publish = True
-            return outcomes
+            if _written(store, tenant, stored, outcomes, shelf, made, now):
+                return outcomes
     raise StoreBusy(f"Other imports for the tenant {tenant} kept changing its directory. Import one at a time.")
+
+
+def _written(
+    store: "Store",
+    tenant: str,
+    stored: tables.Stored,
+    outcomes: list[Imported],
+    shelf: Shelf,
+    made: Sequence[str],
+    now: datetime,
+) -> bool:
+    """Write what was made, unless another import was faster: then it was made of what is no longer there."""
+    with store.transaction() as transaction:
+        if not history.is_still(transaction, tenant, stored.imports):
+            return False
+        history.record(transaction, _rows(tenant, outcomes, now))
+        history.confirm(transaction, tenant, _unchanged(outcomes, now))
+        tables.write(transaction, tenant, shelf, made, store.settings)
+        transaction.changed = transaction.publish = True
+    return True
 
 
 def _put_aside(exports: list[Export], shelf: Shelf) -> None:
