@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple
 
 from flows import events
 from flows.artifacts import Told
-from flows.pull_slices import record_failure
 from flows.slices import Pull, Stages
 from flows.sources import source_of
+from flows.under_way import record_failure
 from tasks import ledger, registry
 from tasks.connectors import load_connector
 from tasks.database import Store

@@ -7,25 +7,17 @@ further slice would meet it too.
 import gc
 import logging
 import shutil
-import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
-from prefect.futures import PrefectFuture
-from prefect.runtime import flow_run
-
-from flows.slices import Pull, extract, load, transform, validate
-from tasks import ledger
-from tasks.database import Store
+from flows.slices import Pull, load
+from flows.under_way import UnderWay, record_failure, record_left, start
 from tasks.errors import AlertsError, OperatorError, StoreError
 from tasks.handover import prompt_handover
 from tasks.scratch import scratch_folder
-from tasks.stage import BATCH_ROWS, Extracted, Transformed, Validated
+from tasks.stage import BATCH_ROWS
 from tasks.summary import Summary
 from tasks.untrusted import plain
 from tasks.window import Slice
@@ -36,20 +28,6 @@ STOPPING = 10.0  # seconds for threads to end; Prefect kills a cancelled run aft
 # Seconds between two looks at what is asked of this run: a signal that the system hands to another thread is only acted
 # on when the main one wakes up, and a future's result may be a quarter of an hour away.
 LOOK = 0.5
-
-
-class UnderWay(NamedTuple):
-    """A slice whose stages run in threads."""
-
-    piece: Slice
-    started_at: datetime
-    scratch: Path
-    extracted: PrefectFuture[Extracted]
-    validated: PrefectFuture[Validated]
-    transformed: PrefectFuture[Transformed]
-    fetched: threading.Event
-    settled: threading.Event
-    """no stage is at work any more, whether all went well or not"""
 
 
 def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
@@ -81,7 +59,7 @@ def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
             # a defect of this program, which must not look like somebody's wish.
             pull.stop.set()
             pull.stages.cut()
-            _report_left(pull, under_way)
+            record_left(pull, under_way)
             _wait_briefly(under_way)
             summary.refusals = pull.stages.refusals
     _mention_once(summary)
@@ -96,7 +74,7 @@ def _start_more(
     if wanted and all(each.fetched.is_set() for each in under_way):
         pull.turn.give_way()
     while waiting and len(under_way) < pull.store.settings.fetch_concurrency and not wanted:
-        under_way.append(_start(pull, waiting.popleft(), folder))
+        under_way.append(start(pull, waiting.popleft(), folder))
         wanted = _is_wanted(pull, slices)
 
 
@@ -110,22 +88,6 @@ def _wait_briefly(under_way: Iterable[UnderWay]) -> None:
     until = time.monotonic() + STOPPING
     for each in under_way:
         each.settled.wait(max(0.0, until - time.monotonic()))
-
-
-def _start(pull: Pull, piece: Slice, folder: Path) -> UnderWay:
-    scratch = folder / f"{piece.start:%Y%m%dT%H%M%S}-{piece.trigger}"
-    extracted = extract.submit(pull.stages, piece, scratch)
-    open_rejects = pull.beginning.open_rejects
-    validated = validate.submit(
-        pull.stages, piece, extracted.result, scratch, open_rejects, wait_for=[extracted], return_state=False
-    )
-    transformed = transform.submit(
-        pull.stages, piece, validated.result, scratch, wait_for=[validated], return_state=False
-    )
-    fetched, settled = threading.Event(), threading.Event()
-    extracted.add_done_callback(lambda _: fetched.set())
-    transformed.add_done_callback(lambda _: settled.set())
-    return UnderWay(piece, datetime.now(UTC), scratch, extracted, validated, transformed, fetched, settled)
 
 
 def _ended(pull: Pull, one: UnderWay, summary: Summary) -> bool:
@@ -170,38 +132,6 @@ def _report_failure(pull: Pull, one: UnderWay, error: AlertsError, summary: Summ
         summary.errors.append(str(error))
     log.error("%s %s to %s failed: %s", piece.trigger, f"{piece.start:%Y-%m-%d %H:%M}", f"{piece.end:%H:%M}", error)
     record_failure(pull.store, pull.source, piece, error, one)
-
-
-def record_failure(
-    store: Store, source: ledger.Source, piece: Slice, error: Exception, one: UnderWay | None = None
-) -> None:
-    """Add a failed attempt to `windows`; it covers nothing."""
-    report = _unfinished(piece, "failed", one)._replace(error_kind=type(error).__name__, error=str(error))
-    with store.transaction() as transaction:
-        ledger.record(transaction, source, [report])
-
-
-def _unfinished(piece: Slice, state: ledger.State, one: UnderWay | None) -> ledger.Report:
-    """What is known of an attempt that covered nothing."""
-    now = datetime.now(UTC)
-    report = ledger.Report(*piece, state, one.started_at if one else now, now, flow_run_id=flow_run.get_id())
-    if one is None or not one.extracted.state.is_completed():
-        return report
-    extracted = one.extracted.result()
-    return report._replace(pages=extracted.pages, received=extracted.received, vendor_total=extracted.vendor_total)
-
-
-def _report_left(pull: Pull, under_way: Iterable[UnderWay]) -> None:
-    error = sys.exc_info()[1]
-    state: ledger.State = "failed" if isinstance(error, Exception) else "cancelled"
-    reports = [_unfinished(each.piece, state, each) for each in under_way]
-    if state == "failed":
-        says = f"{type(error).__name__}: {plain(str(error))} This is a defect of the program; report it with this text."
-        reports = [each._replace(error_kind=type(error).__name__, error=says) for each in reports]
-    if reports:
-        with pull.store.transaction() as transaction:
-            ledger.record(transaction, pull.source, reports)
-            transaction.publish = True  # the end of this run is not reached any more
 
 
 def _mention_once(summary: Summary) -> None:
