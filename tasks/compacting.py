@@ -57,7 +57,7 @@ def _room(connection: "Connection") -> tuple[int, int]:
 def _copy(path: Path, fresh: Path, opened: Open) -> None:
     quoted = str(path).replace("'", "''")  # a file name cannot be bound
     with opened(fresh) as connection:
-        schema.bring_up_to_date(connection)
+        schema.bring_up_to_date(connection, schema.state(connection))
         connection.run(f"ATTACH '{quoted}' AS old (READ_ONLY)")
         connection.run("BEGIN")
         connection.run("DELETE FROM internal.store_state")

@@ -12,7 +12,7 @@ about DuckDB decide the order of things here:
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,13 @@ class Connection:
         with _seen(capsule.rows, frames) as ask:
             answer: list[tuple[Any, ...]] = ask(self._inner, sql, parameters)
             return answer
+
+    def known(self, sql: str) -> list[tuple[Any, ...]]:
+        """The same, or nothing where there is no such table."""
+        try:
+            return self.rows(sql)
+        except duckdb.CatalogException:
+            return []
 
     def frame(self, sql: str, parameters: dict[str, Any] | None = None, **frames: pl.DataFrame) -> pl.DataFrame:
         """The answer as a frame."""
@@ -134,7 +141,6 @@ class Store:
         self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o750)
         with self._locked(), private_files():
             self._publish_after = False
-            schema.back_up_if_older(self.path, self._stored_version)
             yield
             if self._publish_after:
                 self._replace_published()
@@ -159,9 +165,14 @@ class Store:
 
     @contextmanager
     def _opened(self) -> Iterator[Transaction]:
-        with self._connected(self.path) as connection:
-            opened = Transaction(connection)
-            schema.bring_up_to_date(opened)
+        with ExitStack() as stack:
+            opened = Transaction(stack.enter_context(self._connected(self.path)))
+            state = schema.state(opened)
+            if state.is_older():
+                stack.close()  # what a killed writer left in the log is now in the file
+                schema.back_up(self.path, state.version)
+                opened = Transaction(stack.enter_context(self._connected(self.path)))
+            schema.bring_up_to_date(opened, state)
             yield opened
 
     @contextmanager
@@ -179,11 +190,6 @@ class Store:
                 detach(connection)
             except duckdb.Error as cause:  # what was committed stands all the same
                 raise _LogLeft from cause
-
-    def _stored_version(self) -> int:
-        # Writable: closing it brings what a killed writer left in the log into the file, which may be copied next.
-        with self._plainly(self.path) as connection:
-            return schema.version(connection)
 
     def _replace_published(self) -> None:
         """Copy the closed store and put the copy in the place of the published file."""

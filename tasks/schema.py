@@ -8,11 +8,10 @@ import csv
 import hashlib
 import logging
 import shutil
-from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tasks.errors import StoreTooNew
 
@@ -27,45 +26,42 @@ class Database(Protocol):
 
     def run(self, sql: str, parameters: dict[str, Any] | None = None) -> None: ...
     def rows(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]: ...
+    def known(self, sql: str) -> list[tuple[Any, ...]]: ...
 
 
-def version(database: Database) -> int:
-    """Schema version of an open store; 0 when it has no tables yet."""
-    return _state(database)[0]
+class State(NamedTuple):
+    """What a store says of itself."""
+
+    version: int
+    """of its schema; 0: it has no tables yet"""
+    views: str
+    """of which text its views were made"""
+
+    def is_older(self) -> bool:
+        """Whether it has to be migrated."""
+        return 0 < self.version < SCHEMA_VERSION
 
 
-def _state(database: Database) -> tuple[int, str]:
-    """Schema version, and of which text the views were made."""
-    if not database.rows("SELECT 1 FROM duckdb_schemas() WHERE schema_name = 'internal'"):
-        return 0, ""
-    schema, digest = database.rows("SELECT schema_version, views_digest FROM internal.store_state")[0]
-    return int(schema), str(digest)
+def state(database: Database) -> State:
+    """What an open store says of itself."""
+    for version, views in database.known("SELECT schema_version, views_digest FROM internal.store_state"):
+        return State(int(version), str(views))
+    return State(0, "")
 
 
-def back_up_if_older(path: Path, stored_version: Callable[[], int]) -> None:
-    """Copy a closed store of an older version before it is migrated.
-
-    The header alone does not tell the version, so the store is opened once for it, at a process's first use.
-    """
-    if path in _checked:
-        return
-    found = stored_version() if path.exists() else 0
-    if 0 < found < SCHEMA_VERSION:
-        backup = path.with_name(f"{path.stem}.version-{found}.duckdb")
-        shutil.copyfile(path, backup)
-        log.warning("the store has schema version %d; a copy of it was kept as %s", found, backup.name)
-    _checked.add(path)
+def back_up(path: Path, found: int) -> None:
+    """Copy a closed store of an older version before it is migrated."""
+    backup = path.with_name(f"{path.stem}.version-{found}.duckdb")
+    shutil.copyfile(path, backup)
+    log.warning("the store has schema version %d; a copy of it was kept as %s", found, backup.name)
 
 
-_checked: set[Path] = set()
-
-
-def bring_up_to_date(database: Database) -> None:
+def bring_up_to_date(database: Database, now: State) -> None:
     """Create or migrate the tables, and renew views and comments if their text has changed. One transaction.
 
     Raises StoreTooNew when a later version of the program wrote the store.
     """
-    found, views = _state(database)
+    found, views = now
     if found > SCHEMA_VERSION:
         raise StoreTooNew(
             f"The store has schema version {found}, this program knows {SCHEMA_VERSION}. "

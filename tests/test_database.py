@@ -203,7 +203,6 @@ def next_version(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     (folder / "migrations").mkdir()
     monkeypatch.setattr(schema, "SQL", folder)
     monkeypatch.setattr(schema, "SCHEMA_VERSION", schema.SCHEMA_VERSION + 1)
-    schema._checked.clear()
     return folder / "migrations" / f"{schema.SCHEMA_VERSION:04}.sql"
 
 

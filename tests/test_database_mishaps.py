@@ -100,10 +100,7 @@ def test_readers_of_every_moment_see_whole_slices(store: Store) -> None:
     assert len(seen) > 1
 
 
-@pytest.mark.parametrize("first_use", [True, False])
-def test_a_store_that_somebody_else_has_open_is_said_in_words(store: Store, first_use: bool) -> None:
-    if first_use:
-        schema._checked.clear()
+def test_a_store_that_somebody_else_has_open_is_said_in_words(store: Store) -> None:
     script = f"""
         import duckdb, time
         client = duckdb.connect({str(store.path)!r})
@@ -193,7 +190,6 @@ def test_the_backup_of_an_older_store_holds_what_a_killed_writer_left_in_the_log
     (folder / "migrations" / f"{later:04}.sql").write_text("ALTER TABLE internal.groups ADD COLUMN colour VARCHAR")
     monkeypatch.setattr(schema, "SQL", folder)
     monkeypatch.setattr(schema, "SCHEMA_VERSION", later)
-    schema._checked.clear()
     assert rows(store, ALL) == [(1,)]
     with duckdb.connect(str(tmp_path / f"store.version-{later - 1}.duckdb"), read_only=True) as backup:
         assert backup.execute("SELECT count(*) FROM internal.alert_scans").fetchall() == [(1,)]
