@@ -76,6 +76,15 @@ def new_stores_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session", autouse=True)
+def nothing_waits_for_the_disk() -> Iterator[None]:
+    """No test cuts the power, and all else finds what was written; on a busy disk a write was mostly waiting."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(database.CONFIG, "fsync_mode", "NONE")
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def simulators_end_at_once() -> Iterator[None]:
     """uvicorn looks ten times a second whether it is to end, and so each test with a simulator would wait twice."""
 
