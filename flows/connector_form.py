@@ -8,17 +8,15 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable
-from getpass import getpass
 from importlib import import_module
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
-from rich.text import Text
 from typer.core import TyperCommand
 
-from flows.terminal import err
+from flows.terminal import entered
 from tasks.connector import Connector
 from tasks.connector_documents import products
 from tasks.errors import ConnectorRefused, OperatorError
@@ -122,11 +120,8 @@ def _prompt(product: type[Connector], name: str, old: Connector | None) -> str:
         if known:
             return known
         raise OperatorError(f"{title}: no terminal to ask. Set {ENVIRONMENT}{name.upper()} and try again.")
-    if _is_secret(product, name):
-        answer = getpass(f"{title}: ").strip()
-    else:
-        err.print(Text(f"{title} [{plain(str(known))}]: " if known else f"{title}: "), end="")
-        answer = sys.stdin.readline().strip() or known
+    offer = f" [{plain(str(known))}]" if known else ""
+    answer = entered(f"{title}{offer}: ", hidden=_is_secret(product, name)) or known
     if not answer:
         raise OperatorError(f"{title}: nothing was entered. Nothing was changed.")
     return answer

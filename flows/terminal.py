@@ -7,11 +7,13 @@ style, link or erase anything.
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from getpass import getpass
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -94,9 +96,17 @@ def confirmed(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise OperatorError(f"{question} There is no terminal to ask. Say --yes if you mean it.")
-    err.print(Text(f"{question} [y/N] "), end="")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if entered(f"{question} [y/N] ").lower() not in ("y", "yes"):
         raise OperatorError("Nothing was changed.")
+
+
+def entered(prompt: str, *, hidden: bool = False) -> str:
+    """The line that a person types, trimmed; Ctrl-C ends it."""
+    signal.siginterrupt(signal.SIGINT, True)  # polars lets the system go on with a read that was interrupted
+    if hidden:
+        return getpass(prompt).strip()
+    err.print(Text(prompt), end="")
+    return sys.stdin.readline().strip()
 
 
 def print_json(data: Any) -> None:

@@ -525,7 +525,7 @@ def test_prompts_show_no_secret_and_take_what_is_typed(
 
     with_keys(monkeypatch, {})
     monkeypatch.setattr("sys.stdin", Terminal())
-    monkeypatch.setattr("flows.connector_form.getpass", getpass)
+    monkeypatch.setattr("flows.terminal.getpass", getpass)
     says = command("connectors", "add", "asked", *address(service))
     assert says.status == 0
     assert "Client id (API 2.0): " in says.err
