@@ -31,6 +31,7 @@ def alerts(
     status: Annotated[
         Literal["open", "new", "in_progress", "closed", "all"], typer.Option(help="Only groups of this status.")
     ] = "open",
+    tenant: Annotated[str | None, typer.Option(show_default=False, help="Only groups of this organisation.")] = None,
     as_json: Json = False,
     home: Home = None,
 ) -> None:
@@ -43,13 +44,14 @@ def alerts(
     zone = ZoneInfo(store.settings.time_zone)
     start = since_of(since, datetime.now(UTC)) if since else None
     with reading():
-        groups, totals = lookups.groups(store, limit, priority, start, status), lookups.totals(store)
+        groups = lookups.groups(store, limit, priority, start, status, tenant)
+        totals = lookups.totals(store)
     if as_json:
         print_json(groups)
         return
     if groups:
         out.print(groups_table(groups, zone))
-    out.print(footer(totals, groups, zone, chosen=bool(priority or since)))
+    out.print(footer(totals, groups, zone, chosen=bool(priority or since or tenant)))
 
 
 def group(

@@ -55,6 +55,7 @@ def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
         counts += [f"{several(unmatched, 'recipient')} nobody knows"] if unmatched else []
     rows = [
         ("group", Text(group["group_id"], style="cyan")),
+        ("tenant", shown(group["tenant"])),
         ("detected", span(group, zone).append(f" {zone_name(zone)}")),
         ("response", Text.assemble(response(group), ("   ", ""), shown(said, "dim"))),
         ("verdicts", shown(", ".join(group["verdicts"] or []))),

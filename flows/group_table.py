@@ -58,7 +58,8 @@ def described(group: dict[str, Any]) -> Described:
 
 def groups_table(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     """Most urgent first, as given; fits the console in use."""
-    return folded(groups, _forms(zone, people=knows_people(groups)), out.width)
+    several_tenants = len({each["tenant"] for each in groups}) > 1
+    return folded(groups, _forms(zone, people=knows_people(groups), tenants=several_tenants), out.width)
 
 
 def knows_people(groups: list[dict[str, Any]]) -> bool:
@@ -66,9 +67,10 @@ def knows_people(groups: list[dict[str, Any]]) -> bool:
     return any(each["user_count"] is not None for each in groups)
 
 
-def _forms(zone: ZoneInfo, *, people: bool) -> list[Form]:
+def _forms(zone: ZoneInfo, *, people: bool, tenants: bool) -> list[Form]:
     """A line for each group; two lines; two or three narrow ones, which tell when it was last detected, not first."""
     name, urgency = Fact("Group", _id), Fact("Priority", priority)
+    whose = (Fact("Tenant", lambda each: shown(each["tenant"], "dim"), least=ASSIGNEE),) if tenants else ()
     status = Fact("Status", _status), Fact("", _standing, least=ASSIGNEE)
     file, kind = Fact("File", _file, least=FILE), Fact("Description", _kind, least=KIND)
     said, said_below = Fact("Response", response), Fact("Response", lambda each: response(each, below=True))
@@ -83,14 +85,14 @@ def _forms(zone: ZoneInfo, *, people: bool) -> list[Form]:
 
     def narrow(kind: Fact, last: Fact) -> Form:
         return [
-            (name, broken(urgency, 9)), (file._replace(least=NARROW), kind), (broken(said_below, 9),), (alerts,),
-            (recipients._replace(title="Recip."), *persons), (exposed, *devices), (last, *status),
+            (name, broken(urgency, 9), *whose), (file._replace(least=NARROW), kind), (broken(said_below, 9),),
+            (alerts,), (recipients._replace(title="Recip."), *persons), (exposed, *devices), (last, *status),
         ]  # fmt: skip
 
     return [
-        [*((each,) for each in (name, urgency, file, kind, said, *counts, detected)), status],
+        [*((each,) for each in (name, *whose, urgency, file, kind, said, *counts, detected)), status],
         [
-            (name, broken(urgency, 9)), (file, kind), (broken(said_below, 15),), (alerts, exposed),
+            (name, broken(urgency, 9), *whose), (file, kind), (broken(said_below, 15),), (alerts, exposed),
             (recipients, *persons), devices, (first, later), status,
         ],
         narrow(kind, last),

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from tasks.choosing import HIDES
 from tasks.database import Connection, Store
 from tasks.errors import OperatorError
 from tasks.untrusted import plain
@@ -12,6 +13,13 @@ CANDIDATES = 5  # shown where a short id fits several groups
 _GROUPS = """
     SELECT * REPLACE (group_id::VARCHAR AS group_id, previous_group_id::VARCHAR AS previous_group_id)
     FROM alert_groups
+"""
+
+
+# With nothing else in it, a group is in no list.
+HIDDEN = """
+    SELECT group_id::VARCHAR FROM suppressed_alerts
+    WHERE starts_with(replace(group_id::VARCHAR, '-', ''), $digits) ORDER BY 1 LIMIT 1
 """
 
 
@@ -55,14 +63,16 @@ def groups(
     priority: str | None = None,
     since: datetime | None = None,
     status: str = "all",
+    tenant: str | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of `alert_groups`, most urgent first, then latest first. `status`: one, `open` (not closed), or `all`."""
-    asked = {"priority": priority, "since": since, "limit": limit, "status": status}
+    asked = {"priority": priority, "since": since, "limit": limit, "status": status, "tenant": tenant}
     with store.reader() as reader:
         return reader.frame(
             f"""
             {_GROUPS}
             WHERE ($priority IS NULL OR priority = $priority) AND ($since IS NULL OR last_detected_at >= $since)
+                AND ($tenant IS NULL OR tenant = $tenant)
                 AND ($status = 'all' OR status = $status OR ($status = 'open' AND status <> 'closed'))
             ORDER BY priority_rank, last_detected_at DESC, group_id LIMIT $limit
             """,
@@ -138,6 +148,8 @@ def resolved(reader: Connection, asked_for: str) -> tuple[str, str | None]:
         """,
         {"digits": digits},
     )
+    if digits and not found and (hidden := reader.rows(HIDDEN, {"digits": digits})):
+        raise OperatorError(HIDES.format(f"group {hidden[0][0]}"))
     if not digits or not found:
         raise OperatorError(
             f"No group has an id that begins with '{plain(asked_for)}'. `attachment-alerts alerts` lists them."

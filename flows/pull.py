@@ -75,6 +75,11 @@ def backfill(name: str, make_stages: MakeStages, start: datetime, end: datetime,
             )
         with begun_pull(told, make_stages, None, asked) as begun:
             settings = begun.pull.store.settings
+            if asked.start >= begun.now - settings.settle:
+                raise SettingsError(
+                    f"The time from {asked.start:%Y-%m-%d %H:%M} UTC on is not over yet, and polls will fetch it. "
+                    "Begin a backfill earlier."
+                )
             window = backfill_window(begun.pull.beginning.progress, asked, what, begun.now, settings)
             told.window = tuple(window)
             told.notes = _skipped(asked, window, begun.now - settings.settle) + _too_old(window, begun.now, settings)

@@ -13,6 +13,7 @@ from tasks.untrusted import plain
 if TYPE_CHECKING:
     from tasks.database import Transaction
 
+HIDES = "The allow-list hides the {}. Remove its entry first (`attachment-alerts allow-list list`)."
 SEEN = """
     SELECT
         replace(a.scan_id::VARCHAR, '-', '') AS alert_id, replace(a.group_id::VARCHAR, '-', '') AS group_id, a.tenant,
@@ -72,9 +73,7 @@ def _refuse_hidden(seen: pl.DataFrame, whole: pl.DataFrame, single: pl.DataFrame
     ]
     hidden += [f"group {each}" for each in whole.join(seen, left_on="id", right_on="group_id", how="anti")["asked"]]
     if hidden:
-        raise TriageRefused(
-            f"The allow-list hides the {hidden[0]}. Remove its entry first (`attachment-alerts allow-list list`)."
-        )
+        raise TriageRefused(HIDES.format(hidden[0]))
 
 
 def _already(state: dict[str, object]) -> str:

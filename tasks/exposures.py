@@ -96,8 +96,8 @@ def expose(transaction: "Transaction", exposed: pl.DataFrame, replaced: pl.DataF
     if not exposed.is_empty():
         transaction.run(
             "INSERT INTO internal.exposed_scans BY NAME SELECT * EXCLUDE (new) REPLACE (scan_id::UUID AS scan_id) "
-            "FROM exposed",
-            exposed=exposed,
+            "FROM fresh",
+            fresh=exposed,
         )
 
 

@@ -3,8 +3,6 @@
 Expressions on text columns; what cannot be read becomes null, never an error.
 """
 
-from uuid import UUID
-
 import polars as pl
 
 from tasks.directory.values import ZERO_GUID, nothing
@@ -48,11 +46,6 @@ def _guid_of_hex(digits: pl.Expr) -> pl.Expr:
     # One replacement: polars works out an expression anew for every other expression that it is a part of.
     text = digits.str.replace(_GUID_BYTES, _GUID_TEXT)
     return pl.when(text.str.len_bytes() == 36).then(text)
-
-
-def guid_of_bytes(value: bytes) -> str | None:
-    """objectGUID as text; null unless it has 16 bytes."""
-    return str(UUID(bytes_le=value)) if len(value) == 16 else None
 
 
 def sid_of_bytes(value: bytes) -> str | None:

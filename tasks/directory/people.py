@@ -102,11 +102,3 @@ def people(objects: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
     found = found.join(rules, on="user_id", how="left")
     kind = pl.col("specific").replace_strict(dict(enumerate(SPECIFIC)), return_dtype=pl.String)
     return found.with_columns(kind=kind).select(PEOPLE_SCHEMA.names()).sort("user_id")
-
-
-def address_table(addresses: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
-    """address, user_id, rank, rule, source: each address of a person by its best rank, once per source that has it."""
-    rows = addresses.join(merged, on=["source", "object_key"])
-    best = rows.sort("address", "user_id", "source", "rank", "rule")
-    once = best.unique(["address", "user_id", "source"], keep="first", maintain_order=True)
-    return once.select("address", "user_id", "rank", "rule", "source")

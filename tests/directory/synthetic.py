@@ -19,7 +19,7 @@ from tasks.directory.model import (
     MEMBER_SCHEMA,
     OBJECT_SCHEMA,
 )
-from tasks.directory.people import address_table, merge_people, people
+from tasks.directory.people import merge_people, people
 from tasks.directory.references import with_ids
 
 SEEN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -207,7 +207,6 @@ def main(n: int) -> None:
     devices_at = time.perf_counter()
     steps: dict[str, Callable[[], object]] = {
         "people": lambda: people(told.objects, merged),
-        "address_table": lambda: address_table(told.addresses, merged),
         "expand_groups": lambda: expand_groups(told.members, placed),
         "devices": lambda: devices(told.devices, merged_devices),
         "device_people": lambda: device_people(told.device_users, merged_devices, placed),

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tasks.directory.components import connected
 from tasks.directory.model import KINDS
-from tasks.directory.people import MERGED_SCHEMA, PEOPLE_SCHEMA, address_table, merge_people, people
+from tasks.directory.people import MERGED_SCHEMA, PEOPLE_SCHEMA, merge_people, people
 from tests.directory.person_rules import persons
-from tests.directory.synthetic import ADDRESSES, OBJECTS, SEEN, filled
+from tests.directory.synthetic import OBJECTS, SEEN, filled
 
 PAIRS = Path(__file__).with_name("same_person")
 NAMES = sorted(path.stem for path in PAIRS.glob("*.json") if not path.stem.endswith(".expected"))
@@ -308,33 +308,6 @@ def test_the_most_specific_kind_counts(kind: str) -> None:
         ]
     )
     assert kind in people(objects, merge_people(objects))["kind"].to_list()
-
-
-def test_each_address_of_a_person_counts_once_per_source_by_its_best_rank() -> None:
-    objects = frame(
-        [
-            {"source": "graph-users", "object_key": "e", "onprem_sid": "S-1"},
-            {"source": "ad", "object_key": "a", "ad_sid": "S-1"},
-            {"source": "ad", "object_key": "b", "ad_sid": "S-2"},
-        ]
-    )
-    told = [
-        ("graph-users", "e", "anna@contoso.example", 5, "upn"),
-        ("graph-users", "e", "anna@contoso.example", 1, "primary"),
-        ("ad", "a", "anna@contoso.example", 3, "mail"),
-        ("ad", "b", "anna@contoso.example", 2, "alias"),
-        ("ad", "unknown", "eve@contoso.example", 1, "primary"),
-    ]
-    merged = merge_people(objects)
-    now = ids(merged)
-    found = address_table(pl.DataFrame(told, ADDRESSES, orient="row"), merged)
-    assert found.columns == ["address", "user_id", "rank", "rule", "source"]
-    anna = "anna@contoso.example"
-    assert set(found.rows()) == {
-        (anna, now["ad a"], 1, "primary", "graph-users"),
-        (anna, now["ad a"], 3, "mail", "ad"),
-        (anna, now["ad b"], 2, "alias", "ad"),
-    }
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=40))

@@ -173,7 +173,6 @@ def test_one_form_for_many(rule: Rule, texts: tuple[str | None, ...], outcomes: 
 @given(st.lists(st.binary(min_size=16, max_size=16).filter(any), min_size=1, max_size=20))
 def test_a_guid_is_the_same_however_it_is_written(values: list[bytes]) -> None:
     texts = [str(UUID(bytes_le=value)) for value in values]
-    assert [ids.guid_of_bytes(value) for value in values] == texts
     written = [
         form
         for text, value in zip(texts, values, strict=True)
@@ -202,7 +201,6 @@ def test_no_bytes_are_a_failure(values: list[bytes]) -> None:
         assert len(of(rule, *written)) == len(written)
     for value in values:
         assert ids.sid_of_bytes(value) is None or value[0] == 1
-        assert (ids.guid_of_bytes(value) is not None) == (len(value) == 16)
 
 
 def _base64(value: bytes) -> str:

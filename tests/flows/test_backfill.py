@@ -103,6 +103,14 @@ def test_an_end_that_is_not_after_the_start_is_refused(length: timedelta, make_s
     assert not site.simulator.requests
 
 
+def test_time_that_is_not_over_yet_is_refused(make_site: MakeSite) -> None:
+    site = make_site()
+    state = site.backfill(noon() + 24 * HOUR, noon() + 48 * HOUR)
+    assert state.is_failed()
+    assert (state.message or "").startswith(f"The time from {noon() + 24 * HOUR:%Y-%m-%d %H:%M} UTC on is not over yet")
+    assert asked(site) == []
+
+
 @pytest.mark.parametrize("what", ["missing", "everything"])
 def test_the_window_ends_where_records_may_still_be_on_their_way(what: Any, make_site: MakeSite) -> None:
     site = make_site([scan(noon() - timedelta(seconds=90), 1), scan(noon() - timedelta(seconds=5), 2)])

@@ -186,6 +186,8 @@ def test_alerts_can_be_narrowed(home: Path, command: Command) -> None:
     assert 0 < len(recent) < 19
     day = datetime.now(UTC) - timedelta(hours=24)
     assert all(datetime.fromisoformat(row["last_detected_at"]) >= day for row in recent)
+    assert len(json.loads(command("alerts", "--tenant", "default", "--json").out)) == 19
+    assert command("alerts", "--tenant", "another").out.strip().startswith("0 of 19 groups")
     none = command("alerts", "--since", "2999-01-01")
     assert (none.status, none.out.strip()[:14]) == (0, "0 of 19 groups")
 

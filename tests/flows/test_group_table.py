@@ -18,7 +18,7 @@ GROUP: dict[str, Any] = {
     "sub_classification": "Malicious attachment", "description": "Malicious attachment · application/msword · bill.doc",
     "worst_disposition": "held", "released_count": 0, "alert_count": 1_234, "recipient_count": 20, "user_count": 19,
     "device_count": 7, "exposure_count": 3, "first_detected_at": FIRST, "last_detected_at": FIRST,
-    "status": "new", "reopened_at": None, "assignee": None,
+    "status": "new", "reopened_at": None, "assignee": None, "tenant": "default",
 }  # fmt: skip
 
 
@@ -59,6 +59,14 @@ def test_without_a_directory_nobody_counts_people(monkeypatch: pytest.MonkeyPatc
     narrow = shown(80, GROUP | {"user_count": None, "device_count": None}, monkeypatch=monkeypatch)
     assert "Recip." in narrow[0]
     assert not {"People", "Devices"} & {*narrow[0], *narrow[1]}
+
+
+@pytest.mark.parametrize("width", [80, 110, 200])
+def test_groups_of_several_tenants_say_whose_they_are(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = shown(width, GROUP, GROUP | {"tenant": "emea-west"}, monkeypatch=monkeypatch)
+    assert [name in {cell for line in lines for cell in line} for name in ("Tenant", "default", "emea-west")] == [
+        True
+    ] * 3
 
 
 def test_narrow_a_group_has_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:

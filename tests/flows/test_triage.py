@@ -119,6 +119,14 @@ def test_the_allow_list_from_adding_to_removing(store: Store, command: Command) 
     assert "ended" in command("allow-list", "list", "--all").out
 
 
+def test_a_group_that_is_hidden_as_a_whole_is_not_said_to_be_unknown(store: Store, command: Command) -> None:
+    group_id = next(each["group_id"] for each in listed(command) if each["file_sha256"] == "cd" * 32)
+    command("allow-list", "add", "hash", "cd" * 32, "--reason", "ours", "--expires", "30d", "--yes")
+    says = command("group", group_id[:8])
+    assert (says.status, says.out) == (1, "")
+    assert f"The allow-list hides the group {group_id}. Remove its entry first" in says.err
+
+
 def test_the_form_of_triage(prefect_api: None, store: Store) -> None:
     properties: dict[str, Any] = triage.parameters.properties
     assert properties["status"]["enum"] == ["in_progress", "closed", "new"]
