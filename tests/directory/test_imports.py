@@ -49,6 +49,19 @@ def store(loaded: Path, tmp_path: Path) -> Store:
     return Store(Settings(home=shutil.copytree(loaded, tmp_path / "home")))
 
 
+@pytest.fixture(scope="module")
+def with_staff(loaded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That home after the staff was imported."""
+    home = shutil.copytree(loaded, tmp_path_factory.mktemp("with_staff") / "home")
+    assert bring(Store(Settings(home=home)), staff()) == ["imported"]
+    return home
+
+
+@pytest.fixture
+def staffed(with_staff: Path, tmp_path: Path) -> Store:
+    return Store(Settings(home=shutil.copytree(with_staff, tmp_path / "home")))
+
+
 def bring(store: Store, *exports: Export, now: Any = NOW, **how: Any) -> list[str]:
     """States of the exports after an import."""
     return [each.state for each in import_exports(store, how.pop("tenant", "default"), list(exports), now, **how)]
@@ -139,23 +152,21 @@ def test_the_same_file_again_changes_nothing(store: Store) -> None:
     assert everything(store) == before
 
 
-def test_what_is_no_longer_exported_is_gone_but_kept(store: Store) -> None:
-    bring(store, staff())
-    assert bring(store, users(*STAFF), now=NOW + DAY) == ["imported"]
-    assert ask(store, "SELECT display_name FROM directory_users WHERE gone_at IS NOT NULL") == [("Ann",)]
-    assert ask(store, "SELECT match_state FROM alerts WHERE file_name = '1'") == [("matched",)], "she was there then"
-    bring(store, staff(), now=NOW + 2 * DAY)
-    assert ask(store, "SELECT count(*) FROM directory_users WHERE gone_at IS NOT NULL") == [(0,)]
-    assert ask(store, "SELECT count(DISTINCT user_id), count(*) FROM directory_users") == [(9, 9)]
+def test_what_is_no_longer_exported_is_gone_but_kept(staffed: Store) -> None:
+    assert bring(staffed, users(*STAFF), now=NOW + DAY) == ["imported"]
+    assert ask(staffed, "SELECT display_name FROM directory_users WHERE gone_at IS NOT NULL") == [("Ann",)]
+    assert ask(staffed, "SELECT match_state FROM alerts WHERE file_name = '1'") == [("matched",)], "she was there then"
+    bring(staffed, staff(), now=NOW + 2 * DAY)
+    assert ask(staffed, "SELECT count(*) FROM directory_users WHERE gone_at IS NOT NULL") == [(0,)]
+    assert ask(staffed, "SELECT count(DISTINCT user_id), count(*) FROM directory_users") == [(9, 9)]
 
 
-def test_an_address_that_moves_means_whom_it_meant_at_the_time(store: Store) -> None:
-    bring(store, staff())
+def test_an_address_that_moves_means_whom_it_meant_at_the_time(staffed: Store) -> None:
     bob = person("bob", "a.lee@contoso.example")
-    bring(store, users(person("ann"), bob, *STAFF), now=NOW + DAY)
-    load(store, [[scan(24 * 40, recipient="a.lee@contoso.example", file_name="7")]])
-    store.publish()
-    assert ask(store, "SELECT a.file_name, u.display_name FROM alerts a JOIN alert_users u USING (alert_id) "
+    bring(staffed, users(person("ann"), bob, *STAFF), now=NOW + DAY)
+    load(staffed, [[scan(24 * 40, recipient="a.lee@contoso.example", file_name="7")]])
+    staffed.publish()
+    assert ask(staffed, "SELECT a.file_name, u.display_name FROM alerts a JOIN alert_users u USING (alert_id) "
                "WHERE a.file_name IN ('2', '7') ORDER BY ALL") == [("2", "Ann"), ("7", "Bob")]  # fmt: skip
 
 
@@ -186,35 +197,32 @@ def test_a_mailbox_comes_before_a_mail_user_of_the_same_address(store: Store, tm
     assert ask(store, asked) == [("1", "Box"), ("later", "Box")]
 
 
-def test_a_cut_short_export_is_refused_unless_confirmed(store: Store) -> None:
-    bring(store, staff())
-    before = everything(store)
-    assert bring(store, users(ANN, *STAFF[:6]), now=NOW + DAY) == ["refused"]
-    after = everything(store)
+def test_a_cut_short_export_is_refused_unless_confirmed(staffed: Store) -> None:
+    before = everything(staffed)
+    assert bring(staffed, users(ANN, *STAFF[:6]), now=NOW + DAY) == ["refused"]
+    after = everything(staffed)
     assert {name for name in after if after[name] != before[name]} == {"directory_imports"}
-    assert "22%" in ask(store, "SELECT warnings[-1] FROM directory_imports WHERE state = 'refused'")[0][0]
-    assert bring(store, users(ANN, *STAFF[:6]), now=NOW + DAY, confirmed=True) == ["imported"]
-    assert ask(store, "SELECT count(*) FROM directory_users WHERE gone_at IS NOT NULL") == [(2,)]
+    assert "22%" in ask(staffed, "SELECT warnings[-1] FROM directory_imports WHERE state = 'refused'")[0][0]
+    assert bring(staffed, users(ANN, *STAFF[:6]), now=NOW + DAY, confirmed=True) == ["imported"]
+    assert ask(staffed, "SELECT count(*) FROM directory_users WHERE gone_at IS NOT NULL") == [(2,)]
 
 
-def test_a_part_of_an_export_takes_nobody_away(store: Store) -> None:
-    bring(store, staff())
-    assert bring(store, users(*STAFF, complete=False), now=NOW + DAY) == ["refused"]
-    (warnings,) = ask(store, "SELECT warnings[-1] FROM directory_imports WHERE state = 'refused'")
+def test_a_part_of_an_export_takes_nobody_away(staffed: Store) -> None:
+    assert bring(staffed, users(*STAFF, complete=False), now=NOW + DAY) == ["refused"]
+    (warnings,) = ask(staffed, "SELECT warnings[-1] FROM directory_imports WHERE state = 'refused'")
     assert "a part of an export only" in warnings[0]
-    assert bring(store, staff(person("kim"), complete=False), now=NOW + DAY) == ["imported"], "nobody is missing"
+    assert bring(staffed, staff(person("kim"), complete=False), now=NOW + DAY) == ["imported"], "nobody is missing"
 
 
-def test_of_a_file_all_or_nothing_is_taken(store: Store) -> None:
-    bring(store, staff())
+def test_of_a_file_all_or_nothing_is_taken(staffed: Store) -> None:
     both = [users(ANN), devices(device("pc-1", "ann"))]
     for each in both:
         each.file_name = "mixed.json"
     other = replace(devices(device("pc-2", "dora")), file_name="other.json")
-    told = import_exports(store, "default", [*both, other], NOW)
+    told = import_exports(staffed, "default", [*both, other], NOW)
     assert [each.state for each in told] == ["refused"] * 3
     assert [each.reason for each in told[1:]] == ["It comes with mixed.json, which is refused."] * 2
-    assert ask(store, "SELECT count(*) FROM directory_devices") == [(0,)]
+    assert ask(staffed, "SELECT count(*) FROM directory_devices") == [(0,)]
 
 
 def test_half_of_a_source_is_refused_where_the_other_half_may_be_unreadable(store: Store) -> None:
@@ -234,51 +242,49 @@ def test_the_order_of_files_does_not_matter(store: Store, backwards: bool) -> No
     assert ask(store, "SELECT display_name FROM directory_users ORDER BY ALL") == [("Ann Moss",), ("Kim",)]
 
 
-def test_another_domain_alias_takes_effect_without_news(store: Store) -> None:
-    bring(store, staff())
-    assert import_exports(store, "default", [], NOW + DAY) == []
+def test_another_domain_alias_takes_effect_without_news(staffed: Store) -> None:
+    assert import_exports(staffed, "default", [], NOW + DAY) == []
     asked = "SELECT match_state, match_rule FROM alerts WHERE file_name = '5'"
-    assert ask(store, asked) == [("unmatched", None)]
-    load(store, [[scan(7, recipient="ann@elsewhere.example", file_name="9")]])
-    other = Store(Settings(home=store.settings.home, domain_aliases="elsewhere.example=contoso.example"))
+    assert ask(staffed, asked) == [("unmatched", None)]
+    load(staffed, [[scan(7, recipient="ann@elsewhere.example", file_name="9")]])
+    other = Store(Settings(home=staffed.settings.home, domain_aliases="elsewhere.example=contoso.example"))
     assert bring(other, staff(), now=NOW + DAY) == ["unchanged"]
     assert ask(other, "SELECT match_rule FROM alerts WHERE file_name = '9'") == [("primary, domain alias",)]
     before = everything(other)
     assert bring(other, staff(), now=NOW + DAY) == ["unchanged"]
     assert everything(other) == before
-    assert import_exports(store, "default", [], NOW + DAY) == [], "the former settings again, and no files"
-    assert ask(store, "SELECT match_rule FROM alerts WHERE file_name = '9'") == [(None,)]
+    assert import_exports(staffed, "default", [], NOW + DAY) == [], "the former settings again, and no files"
+    assert ask(staffed, "SELECT match_rule FROM alerts WHERE file_name = '9'") == [(None,)]
 
 
-def test_an_import_that_another_one_overtakes_begins_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    bring(store, staff())
+def test_an_import_that_another_one_overtakes_begins_again(staffed: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     inner, overtaking = imports.build, iter([devices(device("pc-1", "ann"))])
 
     def overtaken(*how: Any) -> tuple[str, ...]:
         found = inner(*how)
         for other in overtaking:
-            bring(store, other, now=NOW + DAY)
+            bring(staffed, other, now=NOW + DAY)
         return found
 
     monkeypatch.setattr(imports, "build", overtaken)
-    assert bring(store, staff(person("kim")), now=NOW + DAY) == ["imported"]
-    assert ask(store, "SELECT count(*) FROM directory_users WHERE display_name = 'Kim'") == [(1,)]
-    assert ask(store, "SELECT count(*) FROM alert_devices") != [(0,)]
+    assert bring(staffed, staff(person("kim")), now=NOW + DAY) == ["imported"]
+    assert ask(staffed, "SELECT count(*) FROM directory_users WHERE display_name = 'Kim'") == [(1,)]
+    assert ask(staffed, "SELECT count(*) FROM alert_devices") != [(0,)]
 
 
-def test_one_source_refused_does_not_stop_another(store: Store) -> None:
-    bring(store, staff())
-    assert bring(store, users(ANN), devices(device("pc-1", "ann"))) == ["refused", "imported"]
-    assert ask(store, "SELECT count(*) FROM alert_devices") != [(0,)]
+def test_one_source_refused_does_not_stop_another(staffed: Store) -> None:
+    assert bring(staffed, users(ANN), devices(device("pc-1", "ann"))) == ["refused", "imported"]
+    assert ask(staffed, "SELECT count(*) FROM alert_devices") != [(0,)]
 
 
-def test_a_load_looks_up_new_recipients_only(store: Store) -> None:
-    bring(store, staff())
-    before = ask(store, "SELECT count(*) FROM internal.recipients")
-    load(store, [[scan(6, recipient="dora@contoso.example", file_name="8"), scan(6, recipient="hugo@contoso.example")]])
-    store.publish()
-    assert ask(store, "SELECT count(*) FROM internal.recipients") == [(before[0][0] + 1,)]
-    assert ask(store, "SELECT user_count, unmatched_count FROM alert_groups") == [(3, 3)]
+def test_a_load_looks_up_new_recipients_only(staffed: Store) -> None:
+    before = ask(staffed, "SELECT count(*) FROM internal.recipients")
+    load(
+        staffed, [[scan(6, recipient="dora@contoso.example", file_name="8"), scan(6, recipient="hugo@contoso.example")]]
+    )
+    staffed.publish()
+    assert ask(staffed, "SELECT count(*) FROM internal.recipients") == [(before[0][0] + 1,)]
+    assert ask(staffed, "SELECT user_count, unmatched_count FROM alert_groups") == [(3, 3)]
 
 
 COUNTS = "SELECT file_name, user_count, device_count, unmatched_count FROM internal.groups ORDER BY file_name"
@@ -341,37 +347,34 @@ def test_tenants_do_not_mix(store: Store) -> None:
     assert ask(store, "SELECT tenant, match_state FROM alerts WHERE match_state IS NOT NULL") == [("other", "matched")]
 
 
-def test_people_keep_their_ids_when_another_source_tells_more(store: Store) -> None:
-    bring(store, staff())
-    ids = ask(store, "SELECT display_name, user_id FROM directory_users ORDER BY ALL")
-    bring(store, staff(person("kim")), now=NOW + DAY)
-    assert set(ids) < set(ask(store, "SELECT display_name, user_id FROM directory_users"))
+def test_people_keep_their_ids_when_another_source_tells_more(staffed: Store) -> None:
+    ids = ask(staffed, "SELECT display_name, user_id FROM directory_users ORDER BY ALL")
+    bring(staffed, staff(person("kim")), now=NOW + DAY)
+    assert set(ids) < set(ask(staffed, "SELECT display_name, user_id FROM directory_users"))
 
 
-def test_health_tells_how_old_the_directory_is(store: Store) -> None:
-    bring(store, staff(), now=NOW)
+def test_health_tells_how_old_the_directory_is(staffed: Store) -> None:
     hours = int((datetime.now(UTC) - NOW) / HOUR)
-    assert ask(store, "SELECT directory_age_hours FROM connector_health") == [(hours,)]
+    assert ask(staffed, "SELECT directory_age_hours FROM connector_health") == [(hours,)]
     old = f"the directory is {hours // 24} days old"
-    assert all(old in reason for (reason,) in ask(store, "SELECT reason FROM unmatched_recipients"))
-    summary = Summary(directory_days=begin(store, source(), datetime.now(UTC)).directory_days)
+    assert all(old in reason for (reason,) in ask(staffed, "SELECT reason FROM unmatched_recipients"))
+    summary = Summary(directory_days=begin(staffed, source(), datetime.now(UTC)).directory_days)
     assert f"The directory is {hours // 24} days old" in (completed(summary).message or "")
-    assert f"{hours // 24} days old" in "".join(map(str, health_errors(health(store))))
-    seen = read_files([DEFAULTS / "demo" / "intune-devices.csv"], store.settings)[0]
+    assert f"{hours // 24} days old" in "".join(map(str, health_errors(health(staffed))))
+    seen = read_files([DEFAULTS / "demo" / "intune-devices.csv"], staffed.settings)[0]
     assert seen[0].counts["people"] > 0
-    bring(store, *seen, now=datetime.now(UTC))
-    assert ask(store, "SELECT directory_age_hours FROM connector_health") == [(hours,)], (
+    bring(staffed, *seen, now=datetime.now(UTC))
+    assert ask(staffed, "SELECT directory_age_hours FROM connector_health") == [(hours,)], (
         "devices name people in passing"
     )
-    assert bring(store, staff(), now=datetime.now(UTC) - 6 * DAY) == ["unchanged"]
-    assert begin(store, source(), datetime.now(UTC)).directory_days == 0
-    assert health_errors(health(store)) == []
-    assert not any("days old" in reason for (reason,) in ask(store, "SELECT reason FROM unmatched_recipients"))
+    assert bring(staffed, staff(), now=datetime.now(UTC) - 6 * DAY) == ["unchanged"]
+    assert begin(staffed, source(), datetime.now(UTC)).directory_days == 0
+    assert health_errors(health(staffed)) == []
+    assert not any("days old" in reason for (reason,) in ask(staffed, "SELECT reason FROM unmatched_recipients"))
 
 
-def test_another_source_of_people_makes_the_directory_young(store: Store) -> None:
-    bring(store, staff(), now=NOW)
-    assert begin(store, source(), datetime.now(UTC)).directory_days > 7
+def test_another_source_of_people_makes_the_directory_young(staffed: Store) -> None:
+    assert begin(staffed, source(), datetime.now(UTC)).directory_days > 7
     other = replace(users(person("kim")), parsed=replace(users(person("kim")).parsed, source="ad-users"))
-    bring(store, other, now=datetime.now(UTC) - 6 * DAY)
-    assert begin(store, source(), datetime.now(UTC)).directory_days == 0
+    bring(staffed, other, now=datetime.now(UTC) - 6 * DAY)
+    assert begin(staffed, source(), datetime.now(UTC)).directory_days == 0
