@@ -6,11 +6,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flows.group_table import SHORT_ID
-from flows.layout import facts, heading, plain_table
-from flows.terminal import number, shown
+from flows.folding import Fact, Form, broken, folded
+from flows.group_table import FILE, SHORT_ID
+from flows.layout import facts, heading
+from flows.terminal import number, out, shown
 
 VARIABLE = "ATTACHMENT_ALERTS_"
+JOINT = "\N{NO-BREAK SPACE}"  # an id and its count stay in one line
+TWO_PARTS = 36  # columns for two ids with counts of four digits
+WORDS = 20  # columns that what a map says may take
 
 
 def regroup_page(counts: dict[str, Any]) -> RenderableType:
@@ -37,21 +41,25 @@ def regroup_page(counts: dict[str, Any]) -> RenderableType:
 
 
 def _examples(groups: list[dict[str, Any]], column: str) -> Table:
-    table = plain_table(expand=False)
-    for title in ("Group", "File"):
-        table.add_column(title, overflow="ellipsis", no_wrap=True, max_width=40)
-    table.add_column("Alerts", justify="right")
-    table.add_column(f"{column} (alerts)", overflow="ellipsis", no_wrap=True)
-    for each in groups:
-        more = each["parts"] - len(each["largest"])
-        largest = [f"{part['group_id'][:SHORT_ID]} ({part['alerts']:,})" for part in each["largest"]]
-        table.add_row(
-            Text(each["group_id"][:SHORT_ID], style="cyan"),
-            shown(each["file_name"]),
-            number(each["alerts"]),
-            Text(", ".join(largest) + (f" and {more:,} more" if more else "")),
-        )
-    return table
+    """A line per group, or as many as its parts take; fits the console in use."""
+    name, file = _id("Group", "group_id"), Fact("File", lambda each: shown(each["file_name"]), least=FILE)
+    alerts = Fact("Alerts", lambda each: number(each["alerts"]), right=True)
+    parts = Fact(f"{column} (alerts)", _parts)
+    forms: list[Form] = [
+        [(name,), (file,), (alerts,), (parts,)],
+        [(name,), (file,), (alerts,), (broken(parts, TWO_PARTS),)],
+    ]
+    return folded(groups, forms, out.width)
+
+
+def _parts(group: dict[str, Any]) -> Text:
+    more = group["parts"] - len(group["largest"])
+    largest = [f"{part['group_id'][:SHORT_ID]}{JOINT}({part['alerts']:,})" for part in group["largest"]]
+    return Text(", ".join(largest) + (f" and {more:,} more" if more else ""))
+
+
+def _id(title: str, name: str) -> Fact:
+    return Fact(title, lambda each: Text(each[name][:SHORT_ID], style="cyan"))
 
 
 def replay_page(counts: dict[str, Any]) -> RenderableType:
@@ -75,23 +83,16 @@ def replay_page(counts: dict[str, Any]) -> RenderableType:
 
 
 def _changes(changes: list[dict[str, Any]]) -> Table:
-    table = plain_table(expand=False)
-    table.add_column("Map", no_wrap=True)
-    table.add_column("Said", overflow="ellipsis", no_wrap=True, max_width=40)
-    for title in ("Was", "Becomes"):
-        table.add_column(title, overflow="fold")
-    table.add_column("Count", justify="right", no_wrap=True)
-    table.add_column("For example", no_wrap=True)
-    for each in changes:
-        table.add_row(
-            Text(each["what"]),
-            shown(each["said"]),
-            shown(each["old"]),
-            shown(each["new"]),
-            number(each["count"]),
-            Text(each["example"][:SHORT_ID], style="cyan"),
-        )
-    return table
+    """A line per change, or as many as its words take; fits the console in use."""
+    kind, said = Fact("Map", lambda each: Text(each["what"])), Fact("Said", lambda each: shown(each["said"]), least=12)
+    was, becomes = Fact("Was", lambda each: shown(each["old"])), Fact("Becomes", lambda each: shown(each["new"]))
+    count = Fact("Count", lambda each: number(each["count"]), right=True)
+    example = _id("For example", "example")
+    forms: list[Form] = [
+        [(fact,) for fact in (kind, said, was, becomes, count, example)],
+        [(kind, said), (broken(was, WORDS),), (broken(becomes, WORDS),), (count,), (example,)],
+    ]
+    return folded(changes, forms, out.width)
 
 
 def retention_page(counts: dict[str, Any]) -> RenderableType:

@@ -2,8 +2,7 @@
 
 from io import StringIO
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
 
 def console_of(width: int) -> Console:
@@ -11,7 +10,7 @@ def console_of(width: int) -> Console:
     return Console(file=StringIO(), width=width, markup=False)
 
 
-def printed(console: Console, table: Table) -> str:
+def printed(console: Console, table: RenderableType) -> str:
     """What such a console shows once this is printed on it, too."""
     console.print(table)
     assert isinstance(console.file, StringIO)
