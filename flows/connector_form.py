@@ -7,7 +7,7 @@ from a prompt that shows nothing.
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
@@ -25,6 +25,7 @@ from tasks.untrusted import plain
 
 ENVIRONMENT = "ATTACHMENT_ALERTS_"
 PANEL = "Connector"
+NOT = "not_"  # before the name of a switch: the option that turns it off
 
 Fields = Callable[[type[Connector]], Iterable[str]]
 
@@ -60,13 +61,15 @@ def with_options(stub: TyperCommand, function: Callable[..., None], fields: Fiel
     The function gets those that were given as `fields`.
     """
     own = [each for each in inspect.signature(function, eval_str=True).parameters.values() if each.name != "fields"]
-    options = {name: _option(name, info) for name, info in _open_fields(fields).items()}
+    found = _open_fields(fields)
+    options = [option for name, infos in found.items() for option in _options(name, infos)]
 
     def called(**given: Any) -> None:
-        values = {name: given.pop(name) for name in options}
-        function(**given, fields={name: value for name, value in values.items() if value is not None})
+        values = {name: given.pop(name) for name in found}
+        refused = {name: False for name in found if given.pop(NOT + name, False)}
+        function(**given, fields={name: value for name, value in values.items() if value is not None} | refused)
 
-    called.__signature__ = inspect.Signature([*own, *options.values()])  # type: ignore[attr-defined]
+    called.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
     single = typer.Typer(add_completion=False)
     single.command(stub.name, help=stub.help, epilog=stub.epilog)(called)
     return cast(TyperCommand, typer.main.get_command(single))
@@ -131,27 +134,44 @@ def _is_secret(product: type[Connector], name: str) -> bool:
     return product.model_fields[name].annotation is SecretStr
 
 
-def _open_fields(fields: Fields) -> dict[str, FieldInfo]:
-    found = {}
+def _open_fields(fields: Fields) -> dict[str, dict[str, FieldInfo]]:
+    """Every field that is no secret, as each product that has it describes it."""
+    found: dict[str, dict[str, FieldInfo]] = {}
     for product in products().values():
         own = inspect.get_annotations(product)
         for name in sorted(fields(product), key=lambda field: field not in own):
             if not _is_secret(product, name):
-                found[name] = product.model_fields[name]
+                found.setdefault(name, {})[product.product] = product.model_fields[name]
     return found
 
 
-def _option(name: str, info: FieldInfo) -> inspect.Parameter:
-    flag = "--" + name.replace("_", "-")
-    if info.annotation is bool:
-        kind: Any = Annotated[
-            bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", help=info.description, rich_help_panel=PANEL)
-        ]
+def _options(name: str, infos: dict[str, FieldInfo]) -> Iterator[inspect.Parameter]:
+    """The option, and for a switch one that turns it off: two names in a row would leave no room for the help."""
+    flag, kind = name.replace("_", "-"), next(iter(infos.values())).annotation
+    if kind is bool:
+        yield _option(name, bool | None, f"--{flag}", help=_help(infos))
+        yield _option(NOT + name, bool, f"--no-{flag}", help=f"Takes back --{flag}.", show_default=False)
     else:
-        choices = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
-        metavar = "|".join(map(str, choices)) or ("NUMBER" if info.annotation is int else "TEXT")
-        default = f" Default: {info.default}." if info.default not in (None, "") else ""
-        kind = Annotated[
-            str | None, typer.Option(flag, metavar=metavar, help=f"{info.description}{default}", rich_help_panel=PANEL)
-        ]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        metavar = "NUMBER" if kind is int else "TEXT"
+        yield _option(name, str | None, f"--{flag}", metavar=metavar, help=_help(infos))
+
+
+def _option(name: str, kind: Any, flag: str, **more: Any) -> inspect.Parameter:
+    default = False if kind is bool else None
+    annotation = Annotated[kind, typer.Option(flag, rich_help_panel=PANEL, **more)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _help(infos: dict[str, FieldInfo]) -> str:
+    """What the field means, for each product where they differ."""
+    says = {product: _meaning(info) for product, info in infos.items()}
+    if len(set(says.values())) == 1 and len(says) == len(products()):
+        return says.popitem()[1]
+    return " ".join(f"{product}: {text}" for product, text in says.items())
+
+
+def _meaning(info: FieldInfo) -> str:
+    choices = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
+    listed = f" One of {', '.join(map(str, choices))}." if choices else ""
+    default = f" Default: {info.default}." if info.default not in (None, "", False) else ""
+    return f"{info.description}{listed}{default}"

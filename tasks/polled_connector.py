@@ -32,7 +32,7 @@ class PolledConnector(Connector):
     detection_details_url: str = Field(
         default="",
         title="Link to detection details",
-        description="Web address behind an alert, for example https://siem.example/?hash={file_sha256}; {message_id}, "
+        description="Web address behind an alert, for example https://siem.example/{file_sha256}; {message_id}, "
         "{file_sha256} and {date} are filled in. Empty: the product's own console.",
     )
 

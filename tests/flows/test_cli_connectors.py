@@ -107,9 +107,13 @@ def tells_no_secret(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("name", ["add", "set", "rotate"])
-def test_options_are_the_fields_of_the_form(name: str, command: Command) -> None:
+def test_options_are_the_fields_of_the_form(name: str, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(NARROWEST))
     says = command("connectors", name, "--help")
-    assert says.status == 0
+    assert (says.status, "…" in says.out) == (0, False)
+    for product in ("entra: Only for a simulator", "mimecast: Only if"):
+        assert product in re.sub(r"[\s│]+", " ", says.out)
+    assert ("--detection-details-url" in says.out) == (name != "rotate")
     for option in ("--home", "--region", "--base-url", "--key-expires-at"):
         assert option in says.out
     for option in ("--client-id", "--application-id", "--directory-id"):
