@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 import typer
 
 from flows.options import Home, Json, example
-from flows.terminal import confirmed, out, print_json, say, several, working
+from flows.terminal import confirmed, out, print_json, say, working
 from flows.typed import since_of, until_of
 from tasks.settings import load_settings
+from tasks.wording import several
 
 if TYPE_CHECKING:
     from tasks.suppression import Hidden

@@ -5,10 +5,11 @@ from typing import Any
 from rich.text import Text
 
 from flows import prefect_api
-from flows.terminal import out, print_json, say, several, shown
+from flows.terminal import out, print_json, say, shown
 from tasks.errors import AlertsError
 from tasks.settings import load_settings
 from tasks.untrusted import plain
+from tasks.wording import several
 
 MARKS = {"imported": ("✔", "green"), "unchanged": ("-", "dim"), "refused": ("✘", "bold red")}
 WORDS = {"people": ("person", "people"), "devices": ("device", "devices"), "addresses": ("address", "addresses")}

@@ -9,8 +9,9 @@ from rich.text import Text
 
 from flows.folding import Fact, Form, broken, folded
 from flows.lookups import Totals
-from flows.terminal import PRIORITY, moment, number, out, several, short_moment, shown, zone_name
+from flows.terminal import PRIORITY, moment, number, out, short_moment, shown, zone_name
 from flows.triage_tables import STATUS
+from tasks.wording import several
 
 SHORT_ID = 8
 FILE, NARROW = 24, 20  # columns that a name may be cut to

@@ -10,6 +10,7 @@ from rich.text import Text
 from flows.folding import Fact, Form, folded
 from flows.terminal import moment, number, out, short_moment, shown, zone_name
 from tasks.summary import OLD_DIRECTORY
+from tasks.wording import lasting
 
 STATE = {"ok": "green", "off": "dim", "late": "yellow", "quiet": "yellow", "never_run": "yellow"}  # others: red
 
@@ -67,8 +68,4 @@ def behind(seconds: int | None) -> Text:
     """How long ago, in the two largest units."""
     if seconds is None:
         return Text("-", style="dim")
-    span = timedelta(seconds=max(seconds, 0))
-    if span.days:
-        return Text(f"{span.days} d {span.seconds // 3600} h")
-    hours, rest = divmod(span.seconds, 3600)
-    return Text(f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min")
+    return Text(lasting(timedelta(seconds=seconds)))

@@ -11,6 +11,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import pull
 from tasks.mimecast.stages import Stages
 from tasks.window import whole_second
+from tasks.wording import stretch
 
 # Three stages for each of at most 16 slices. The cast: Prefect's own runner does not fit its own type.
 RUNNER = cast(Any, ThreadPoolTaskRunner(max_workers=48))
@@ -20,7 +21,7 @@ def _name_of_backfill() -> str:
     given = flow_run.get_parameters()
     start, end = (whole_second(datetime.fromisoformat(str(given[edge]))) for edge in ("start", "end"))
     again = ", everything again" if given["what"] == "everything" else ""
-    return f"{given['connector']} backfill {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}{again}"
+    return f"{given['connector']} backfill {stretch(start, end)}{again}"
 
 
 @flow(name="mimecast", flow_run_name="{connector} poll", task_runner=RUNNER)

@@ -40,6 +40,7 @@ from tasks.window import (
     recheck_window,
     whole_second,
 )
+from tasks.wording import lasting, stretch
 
 log = logging.getLogger("attachment_alerts.pull")
 
@@ -135,7 +136,7 @@ def _note_recheck(begun: Begun, summary: Summary) -> None:
         "re-check of the last %d h: %d records came late, by up to %s",
         begun.pull.store.settings.recheck_hours,
         summary.late,
-        summary.late_by,
+        lasting(summary.late_by),
     )
     began = begun.now if not summary.failed_rechecks else begun.now - RECHECK_EVERY + timedelta(hours=1)
     with begun.pull.store.transaction() as transaction:
@@ -150,7 +151,9 @@ def _skipped(asked: Interval, window: list[Interval], newest: datetime) -> list[
     fetched = sum((each.end - each.start for each in window), timedelta())
     skipped = min(asked.end, newest) - asked.start - fetched
     if skipped > timedelta():
-        notes.append(f"{skipped} of the window are covered already and skipped; choose `everything` to read them again")
+        notes.append(
+            f"{lasting(skipped)} of the window are covered already and skipped; choose `everything` to read them again"
+        )
     return notes
 
 
@@ -181,6 +184,6 @@ def _name_run(name: str, trigger: str, window: list[Interval]) -> None:
     """Put the window into the run's name; it is known only after the store was read."""
     run_id = flow_run.get_id()
     if run_id and window:
-        text = f"{name} {trigger} {window[0].start:%Y-%m-%d %H:%M} to {window[-1].end:%Y-%m-%d %H:%M}"
+        text = f"{name} {trigger} {stretch(window[0].start, window[-1].end)}"
         with get_client(sync_client=True) as client:
             client.update_flow_run(UUID(run_id), name=text)

@@ -21,6 +21,7 @@ from tasks.stage import BATCH_ROWS
 from tasks.summary import Summary
 from tasks.untrusted import plain
 from tasks.window import Slice
+from tasks.wording import several, stretch
 
 log = logging.getLogger("attachment_alerts.pull")
 
@@ -111,16 +112,15 @@ def _finish(pull: Pull, one: UnderWay, summary: Summary) -> None:
     report, loaded = load(pull, one.piece, extracted, validated, transformed)
     summary.add(report, validated, transformed, loaded)
     log.info(
-        "%s %s to %s: %d received, %d new, %d changed, %d duplicates, %d rejected, %d alerts",
+        "%s %s: %d received, %d new, %d changed, %d known already, %d rejected, %s",
         report.trigger,
-        f"{report.start_at:%Y-%m-%d %H:%M}",
-        f"{report.end_at:%H:%M}",
+        stretch(report.start_at, report.end_at),
         report.received,
         report.new,
         report.changed,
         report.duplicates,
         report.rejected,
-        loaded.alerts,
+        several(loaded.alerts, "alert"),
     )
 
 
@@ -130,7 +130,7 @@ def _report_failure(pull: Pull, one: UnderWay, error: AlertsError, summary: Summ
     summary.failed_rechecks += piece.trigger == "recheck"
     if str(error) not in summary.errors:
         summary.errors.append(str(error))
-    log.error("%s %s to %s failed: %s", piece.trigger, f"{piece.start:%Y-%m-%d %H:%M}", f"{piece.end:%H:%M}", error)
+    log.error("%s %s failed: %s", piece.trigger, stretch(piece.start, piece.end), error)
     record_failure(pull.store, pull.source, piece, error, one)
 
 

@@ -8,6 +8,7 @@ from tasks.connector_names import NAME
 from tasks.overview import GAPS, Listed, Overview
 from tasks.summary import OLD_DIRECTORY, REMEMBERED, Summary
 from tasks.window import Interval
+from tasks.wording import lasting
 
 REASONS = 20
 
@@ -96,7 +97,7 @@ def _when(run: Run) -> str:
     fetched = sum((each.end - each.start for each in run.window), timedelta())
     return (
         f"Time asked for: {moment(run.window[0].start)} to {moment(run.window[-1].end)} "
-        f"({fetched} in all). Began {moment(run.began_at)}."
+        f"({lasting(fetched)} in all). Began {moment(run.began_at)}."
     )
 
 
@@ -128,7 +129,7 @@ def _counts(summary: Summary) -> list[tuple[str, str]]:
 
 
 def _by(longest: timedelta) -> str:
-    return f", by up to {timedelta(seconds=round(longest.total_seconds()))}"
+    return f", by up to {lasting(longest)}"
 
 
 def _reasons(summary: Summary) -> str:
@@ -137,7 +138,7 @@ def _reasons(summary: Summary) -> str:
 
 
 def _gaps(after: Overview) -> str:
-    rows = [(moment(gap.start), moment(gap.end), str(gap.end - gap.start)) for gap in after.gaps]
+    rows = [(moment(gap.start), moment(gap.end), lasting(gap.end - gap.start)) for gap in after.gaps]
     found = after.health["gaps"] if after.health else len(rows)
     return table(("From", "To", "Length"), rows) + _below(found, GAPS)
 

@@ -12,10 +12,11 @@ from flows import lookups, prefect_api
 from flows.directory_table import show_files
 from flows.health_table import old_directory
 from flows.layout import facts
-from flows.terminal import PRIORITY, out, print_json, say, several, shown
+from flows.terminal import PRIORITY, out, print_json, say, shown
 from tasks.database import Store
 from tasks.errors import AlertsError, ConnectorRefused
 from tasks.settings import load_settings
+from tasks.wording import several
 
 
 def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:

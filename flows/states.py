@@ -8,6 +8,7 @@ from prefect.states import Completed, Failed
 
 from tasks.errors import AlertsError
 from tasks.summary import Summary
+from tasks.wording import several
 
 # Prefect shows the lines of extra loggers from their own level on, and without one only warnings.
 logging.getLogger("attachment_alerts").setLevel(logging.INFO)
@@ -25,7 +26,8 @@ class RunFailed(AlertsError):
 
 def completed(summary: Summary) -> State[Any]:
     """The counts are the result, of a failed run as well."""
-    says = f"{summary.received} received, {summary.new} new, {summary.alerts} alerts, {summary.rejected} rejected."
+    alerts = several(summary.alerts, "alert")
+    says = f"{summary.received:,} received, {summary.new:,} new, {alerts}, {summary.rejected:,} rejected."
     if summary.directory_days:
         says += f" The directory is {summary.directory_days} days old: import it again."
     return Completed(message=says, data=summary.as_counts())

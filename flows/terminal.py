@@ -28,7 +28,6 @@ NOT_A_TERMINAL = 160  # columns where nobody can say how many there are: a pipe,
 SIGN_OF_LIFE = 5.0  # seconds between two lines where no spinner can turn
 
 PRIORITY = {"high": "bold red", "medium": "yellow", "low": "dim"}
-MANY = {"entry": "entries", "person": "people"}
 SYMBOL = {"ok": ("✔", "green"), "warning": ("▲", "yellow"), "failed": ("✘", "bold red"), "skipped": ("-", "dim")}
 
 
@@ -57,11 +56,6 @@ def number(value: int | None, style: str = "") -> Text:
     if value is None:
         return Text("-", style="dim")
     return Text(f"{value:,}", style=style if value else "dim")
-
-
-def several(count: int, thing: str) -> str:
-    """So many things: 1 alert, 2 alerts."""
-    return f"{count:,} {thing}" if count == 1 else f"{count:,} {MANY.get(thing, thing + 's')}"
 
 
 def moment(value: datetime | None, zone: ZoneInfo, form: str = "%Y-%m-%d %H:%M") -> Text:

@@ -14,6 +14,7 @@ from tasks.priority import Maps, prioritise, respond
 from tasks.settings import Settings
 from tasks.stage import Batches, Transformed, write_batches
 from tasks.window import Slice
+from tasks.wording import stretch
 
 ROUTES = ["inbound", "outbound", "internal", "external"]
 
@@ -58,7 +59,7 @@ def transform(
     written = write_batches(scans(), scratch)
     if accepted and outside == accepted:
         raise DatesIgnored(
-            f"All {accepted} records of {piece.start:%Y-%m-%d %H:%M} to {piece.end:%H:%M} UTC are dated outside of it: "
+            f"All {accepted} records of {stretch(piece.start, piece.end)} UTC are dated outside of it: "
             "the service ignored the dates asked for. The slice does not count as fetched; the next run tries again."
         )
     return Transformed(written, accepted, low, outside, newest, tuple(sorted(unseen)))

@@ -27,6 +27,7 @@ from tasks import stage
 from tasks.mimecast.simulator import World, server
 from tasks.mimecast.simulator.incoming import LOGS_PATH
 from tasks.mimecast.simulator.rows import Query, epoch
+from tasks.wording import stretch
 from tests.flows.conftest import MakeSite
 from tests.flows.site import Site, hours, noon, same, scan
 from tests.flows.test_poll import flow_run
@@ -72,7 +73,7 @@ def test_everything_reads_again_and_changes_nothing(make_site: MakeSite) -> None
     asked(site)
     again = site.backfill(*window, "everything")
     counts = again.result()
-    name = f"{site.name} backfill {window[0]:%Y-%m-%d %H:%M} to {window[1]:%Y-%m-%d %H:%M}"
+    name = f"{site.name} backfill {stretch(*window)}"
     assert [flow_run(state).name for state in (first, again)] == [name, f"{name}, everything again"]
     assert asked(site) == [window]
     assert (counts["received"], counts["duplicates"], counts["new"], counts["changed"]) == (10, 10, 0, 0)

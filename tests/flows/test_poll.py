@@ -36,6 +36,7 @@ from tasks.mimecast.simulator import V1_KEYS, V2_KEYS, World
 from tasks.mimecast.simulator.incoming import LOGS_PATH
 from tasks.mimecast.simulator.listed import ListedStock, row_of
 from tasks.mimecast.simulator.rows import Row, epoch
+from tasks.wording import stretch
 from tests.flows.conftest import MakeSite
 from tests.flows.site import change, differences, hours, noon, same, scan
 from tests.flows.test_run_page import artifacts, row, text
@@ -72,13 +73,13 @@ def test_a_first_poll_and_those_after_it(make_site: MakeSite, caplog: pytest.Log
     assert site.watermark() == end
     assert site.health() == ("ok", 0, None)
     run = flow_run(state)
-    assert run.name == f"{site.name} poll {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
+    assert run.name == f"{site.name} poll {stretch(start, end)}"
     assert run.parameters == {"connector": site.name}
     assert site.query("SELECT DISTINCT flow_run_id FROM windows") == [(str(run.id),)]
     assert "clock" not in caplog.text
     ((first_slices,),) = site.stored("SELECT count(*) FROM windows")
     lines = [each.getMessage() for each in caplog.records if each.name.startswith("attachment_alerts")]
-    of_slices = [each for each in lines if re.match(r"poll \S+ \S+ to \S+: \d+ received, ", each)]
+    of_slices = [each for each in lines if re.match(r"poll .+ to .+: \d+ received, ", each)]
     assert len(of_slices) == first_slices
     assert len(lines) < 24  # none for a record
 

@@ -172,5 +172,5 @@ def test_a_backfill_shows_how_far_it_is(make_site: MakeSite, monkeypatch: pytest
     assert artifacts(state)["progress"].data == 100
     state = site.backfill(noon() - 8 * HOUR, noon() - 2 * HOUR)
     page = text(artifacts(state)["markdown"])
-    assert "4:00:00 of the window are covered already and skipped" in page
+    assert "4 h of the window are covered already and skipped" in page
     assert "progress" not in artifacts(state)

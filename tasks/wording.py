@@ -1,0 +1,29 @@
+"""How counts and stretches of time are written, on the terminal, in logs and on pages."""
+
+from datetime import datetime, timedelta
+
+MANY = {"entry": "entries", "person": "people"}
+MINUTE, HOUR, DAY = 60, 3600, 86400  # seconds
+
+
+def several(count: int, thing: str) -> str:
+    """So many things: 1 alert, 2 alerts."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {MANY.get(thing, thing + 's')}"
+
+
+def stretch(start: datetime, end: datetime) -> str:
+    """From when to when; the end's day only where it is another, or midnight would look like the start."""
+    same = f"{start:%F}" == f"{end:%F}"
+    return f"{start:%F %H:%M} to {end.strftime('%H:%M' if same else '%F %H:%M')}"
+
+
+def lasting(span: timedelta) -> str:
+    """How long, in the two largest units: 2 d 3 h, 15 min."""
+    seconds = max(round(span.total_seconds()), 0)
+    if seconds < MINUTE:
+        return f"{seconds} s"
+    if seconds < HOUR:
+        return f"{seconds // MINUTE} min"
+    (large, unit), (small, part) = ((DAY, "d"), (HOUR, "h")) if seconds >= DAY else ((HOUR, "h"), (MINUTE, "min"))
+    whole, rest = divmod(seconds, large)
+    return f"{whole} {unit}" + (f" {rest // small} {part}" if rest >= small else "")
