@@ -103,6 +103,8 @@ def apply(as_json: Json = False, home: Home = None) -> None:
 def show(name: Name, as_json: Json = False, home: Home = None) -> None:
     """Show one connector, without its secrets."""
     _load()
+    from zoneinfo import ZoneInfo
+
     from flows.connector_tables import connector_facts, open_values
     from flows.connector_work import wrong_tenants
     from flows.layout import facts
@@ -114,7 +116,7 @@ def show(name: Name, as_json: Json = False, home: Home = None) -> None:
     if as_json:
         print_json({"name": name, **open_values(connector), **({"unusable": wrong} if wrong else {})})
         return
-    out.print(facts(connector_facts(connector)))
+    out.print(facts(connector_facts(name, connector, ZoneInfo(load_settings().time_zone))))
     if wrong:
         out.print(shown(wrong, "red", limit=1000))
 

@@ -39,13 +39,19 @@ def _open(value: Any) -> Any:
     return str(value) if isinstance(value, UUID) else value
 
 
-def connector_facts(connector: Connector) -> list[tuple[str, Text]]:
-    """Every field with a value, by the title it has in the form."""
+def connector_facts(name: str, connector: Connector, zone: ZoneInfo) -> list[tuple[str, Text]]:
+    """Name and every field with a value, by the title it has in the form."""
     fields = type(connector).model_fields
-    titles = {name: fields[name].title if name in fields else name.capitalize() for name in open_values(connector)}
-    told = {name: value for name, value in open_values(connector).items() if value is not None}
+    told = {"name": name} | {field: value for field, value in open_values(connector).items() if value is not None}
+    titles = {field: fields[field].title if field in fields else field.capitalize() for field in told}
     # What the form says behind a colon is for who fills it in.
-    return [((titles[name] or name).partition(":")[0], shown(value, limit=1000)) for name, value in told.items()]
+    return [((titles[field] or field).partition(":")[0], _told(value, zone)) for field, value in told.items()]
+
+
+def _told(value: Any, zone: ZoneInfo) -> Text:
+    if isinstance(value, datetime):
+        return moment(value, zone).append(f" {zone_name(zone)}")
+    return shown(value, limit=1000)
 
 
 def connectors_table(found: dict[str, Connector], fare: "dict[str, Fare]", zone: ZoneInfo) -> Table:

@@ -1,11 +1,13 @@
 """What an import of directory exports did, file by file, in the terminal."""
 
+from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
 from flows import prefect_api
 from flows.terminal import out, print_json, say, shown
+from tasks.directory.archive import refuse_missing
 from tasks.errors import AlertsError
 from tasks.settings import load_settings
 from tasks.untrusted import plain
@@ -17,6 +19,8 @@ WORDS = {"people": ("person", "people"), "devices": ("device", "devices"), "addr
 
 def import_directory(paths: list[str] | None, tenant: str, *, confirm_gone: bool, as_json: bool) -> None:
     """Run the flow in this process and print one line for each file. Raises AlertsError where one was refused."""
+    for path in paths or ():
+        refuse_missing(Path(path))  # before a server is started for it
     prefect_api.load(load_settings().home)
     with prefect_api.asking() as change:
         from flows.directory import directory_import  # noqa: PLC0415 - Prefect takes seconds to load
@@ -29,7 +33,7 @@ def import_directory(paths: list[str] | None, tenant: str, *, confirm_gone: bool
         raise counts
     if as_json:
         print_json({"tenant": tenant, "state": state.name, **counts})
-    else:
+    elif counts["files"] or state.is_completed():
         show_files(counts["files"])
     if not state.is_completed():
         raise AlertsError(str(state.message))

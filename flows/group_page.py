@@ -10,7 +10,7 @@ from rich.text import Text
 
 from flows.folding import Fact, Form, folded
 from flows.group_table import SHORT_ID, described, priority, response, span
-from flows.layout import facts, heading
+from flows.layout import INDENT, facts, heading
 from flows.lookups import Page
 from flows.terminal import moment, out, shown, zone_name
 from flows.triage_tables import decisions_table, reopened_text, status_text
@@ -26,11 +26,11 @@ def group_page(page: Page, zone: ZoneInfo) -> RenderableType:
     parts.append(facts([(each["kind"], shown(each["value"])) for each in group["key_indicators"]]))
     if group["recipients"]:
         parts += [heading("Recipients", _listed(group["recipients"], group["recipient_count"]))]
-        parts.append(Columns([shown(f"  {address}") for address in group["recipients"]], padding=(0, 2)))
+        parts.append(Columns([shown(f"{INDENT}{address}") for address in group["recipients"]], padding=(0, 2)))
     for title, name in (("People", "user"), ("Devices", "device")):
         if group[f"{name}s"]:
             parts += [heading(title, _listed(group[f"{name}s"], group[f"{name}_count"]))]
-            parts.append(Columns([shown(f"  {each}") for each in group[f"{name}s"]], padding=(0, 2)))
+            parts.append(Columns([shown(f"{INDENT}{each}") for each in group[f"{name}s"]], padding=(0, 2)))
     if page.decisions:
         parts += [heading("Decisions"), decisions_table(page.decisions, zone)]
     parts += [heading("Alerts", _listed(page.alerts, group["alert_count"])), alerts_table(page.alerts, zone)]
@@ -48,7 +48,7 @@ def _title(group: dict[str, Any]) -> Text:
 
 
 def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
-    said = " · ".join(f"{each['response'] or 'nothing'} ({each['count']:,})" for each in group["responses"])
+    said = " · ".join(f"{_quoted(each['response'])} ({each['count']:,})" for each in group["responses"])
     counts = [several(group[f"{what}_count"], what) for what in ("alert", "recipient")]
     if group["user_count"] is not None:
         unmatched = group["unmatched_count"]
@@ -69,6 +69,11 @@ def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
     if group["cleared_at"]:
         rows.insert(2, ("cleared", moment(group["cleared_at"], zone)))
     return rows
+
+
+def _quoted(response: str | None) -> str:
+    """A response has commas of its own."""
+    return f'"{response}"' if response else "nothing"
 
 
 def _said(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:

@@ -4,6 +4,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+INDENT = " "  # under a heading; beside a kind of indicator a SHA-256 just fits into 80 columns
+
 
 def plain_table(*, expand: bool = True) -> Table:
     """A table as this project draws them: a line under the header, two blanks between columns."""
@@ -16,7 +18,7 @@ def facts(rows: list[tuple[str, Text]]) -> Table:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in rows:
-        grid.add_row(f"  {name}", value)
+        grid.add_row(f"{INDENT}{name}", value)
     return grid
 
 

@@ -72,7 +72,7 @@ def groups_of(store: Store) -> dict[str, int] | None:
 
 def summary(counts: dict[str, Any], groups: dict[str, int] | None) -> Table:
     """The figures of one run: received = accepted + rejected; accepted = new + changed + duplicates."""
-    detail = f"{counts['new']:,} new · {counts['changed']:,} changed · {counts['duplicates']:,} duplicates"
+    detail = f"{counts['new']:,} new · {counts['changed']:,} changed · {several(counts['duplicates'], 'duplicate')}"
     rows = [
         ("received", Text(f"{counts['received']:,}").append(f"   in {_slices(counts)}", style="dim")),
         ("accepted", Text(f"{counts['accepted']:,}").append(f"   {detail}", style="dim")),

@@ -46,9 +46,14 @@ def expand(paths: Iterable[Path]) -> Iterator[tuple[str, bytes | ExportRefused]]
         yield from members or [(name, content)]
 
 
-def _files(name: str, path: Path) -> Iterator[tuple[str, Path]]:
+def refuse_missing(path: Path) -> None:
+    """Raises ExportRefused for a path that does not exist."""
     if not path.exists():
         raise ExportRefused(f"{plain(str(path))} does not exist. Correct the path and try again.")
+
+
+def _files(name: str, path: Path) -> Iterator[tuple[str, Path]]:
+    refuse_missing(path)
     try:
         inside = sorted(path.iterdir()) if path.is_dir() else None
     except OSError:

@@ -204,7 +204,7 @@ def test_times_are_shown_in_the_zone_that_is_set(home: Path, command: Command, m
 ON_THE_PAGE = (
     "Invoice_88213.html",
     "released 4 of 25",
-    "user release, none (4)",
+    '"user release, none" (4)',
     "once, the last time as",
     "Recipients  25",
     "Alerts  7 of 25",
@@ -223,7 +223,9 @@ def test_group_shows_everything_about_it(home: Path, command: Command) -> None:
     assert page["group"] == campaign
     assert (len(page["alerts"]), len(page["exposures"]), page["asked_for"]) == (20, 3, None)
     command.width = NARROWEST
-    tables = command("group", campaign["group_id"]).out.partition("\nAlerts  ")[2]
+    narrow = command("group", campaign["group_id"]).out
+    assert campaign["file_sha256"] in narrow
+    tables = narrow.partition("\nAlerts  ")[2]
     addresses = [each[whose] for each in page["alerts"] for whose in ("recipient", "sender")]
     assert [each for each in (*addresses, "after the first alert") if each not in tables] == []
 

@@ -135,6 +135,8 @@ def test_added_after_a_test_and_shown_without_secrets(saved: Ran, command: Comma
     assert shown.status == 0
     assert "********" in shown.out
     assert "not for you" not in shown.out
+    assert re.search(r"^ *Name +acme *$", shown.out, re.MULTILINE)
+    assert re.search(r"Tested at +\d{4}-\d\d-\d\d \d\d:\d\d UTC *$", shown.out, re.MULTILINE)
     rows = json.loads(command("connectors", "list", "--json").out)
     assert [(row["name"], row["product"], row["account_code"]) for row in rows] == [("acme", "mimecast", "CSIM1A1")]
     assert rows[0]["client_secret"] == "********"

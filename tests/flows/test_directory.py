@@ -1,10 +1,12 @@
 """Directory exports through the real flow, the command and the drop folder; a live pull from a loopback Graph."""
 
 import json
+import re
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -123,7 +125,17 @@ def test_a_file_that_cannot_be_read_is_refused_by_itself(command: Command, home:
     assert says.status == 1
     assert "notes.csv" in says.err
     assert [state for (state,) in ask(home, "SELECT state FROM directory_imports")] == ["imported"]
-    assert command("import-directory", str(tmp_path / "nowhere")).status == 1
+
+
+def test_a_path_that_does_not_exist_is_all_that_is_told(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Mock()
+    monkeypatch.setattr("flows.prefect_api.load", load)
+    says = Command(capsys)("import-directory", str(EXPORTS), str(tmp_path / "nowhere"))
+    assert (says.status, says.out) == (1, "")
+    assert re.fullmatch(r"✘ \S+nowhere does not exist\. Correct the path and try again\.\n", says.err)
+    load.assert_not_called()  # which starts a server where none is
 
 
 def test_the_drop_folder_is_worked_off_and_cleared(prefect_api: None, home: Path) -> None:
