@@ -46,7 +46,11 @@ def claim(transaction: "Transaction", teller: Teller, settings: Settings, now: d
         "orphaned": now - ORPHANED,
         **teller._asdict(),
     }
-    transaction.script(statements("claim_notices"), facts)
+    remind, choose, *take = statements("claim_notices")
+    transaction.script([remind, choose], facts)
+    if not transaction.rows("SELECT 1 FROM claimed LIMIT 1"):  # as after most runs
+        return []
+    transaction.script(take, facts)
     waiting = transaction.frame(WAITING)
     if waiting.is_empty():
         return []

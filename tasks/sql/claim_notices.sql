@@ -17,7 +17,7 @@ WHERE $remind AND t.told_at <= $remind_before AND (r.reminded_at IS NULL OR r.re
     AND g.priority = 'high' AND g.status = 'new' AND g.alert_count > 0 AND g.cleared_at IS NULL;
 
 -- What waits to be told and is this run's to tell: single messages of any run, of a digest what its own run brought.
--- What a killed run left comes with a later one.
+-- What a killed run left comes with a later one. The rest of this file is only for a `claimed` that holds some.
 CREATE OR REPLACE TEMP TABLE claimed AS
 SELECT * FROM internal.notices
 WHERE told_at IS NULL AND (claimed_at IS NULL OR claimed_at < $lapsed)
