@@ -119,7 +119,7 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
         connector_id = _id_of(name) if is_saved else None
     stored = registry.named(store, name) if connector_id is None else None
     if not is_saved:
-        _refuse_alive(name, stored, purging)
+        _refuse_alive(store, name, stored, purging)
     known = stored.connector_id if stored else connector_id
     if known is None or not store.path.exists():
         confirmed(f"Remove the connector {name}?", yes)
@@ -139,17 +139,25 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
             registry.removed(store, known, datetime.now(UTC))
 
 
-def _refuse_alive(name: str, stored: registry.Named | None, purging: bool) -> None:
+def _refuse_alive(store: Store, name: str, stored: registry.Named | None, purging: bool) -> None:
     """Of a name that is not saved only the data of a connector that is removed can be taken away."""
-    if stored and not stored.removed:
+    if stored and not stored.removed and _may_be_elsewhere(store, stored.connector_id):
         raise OperatorError(
-            f"{name!r} is not saved in {asked_where()}, but is not known as removed. Set PREFECT_API_URL, or run "
-            f"`{command_as_typed()} connectors apply` there first: what nobody has polled for three polling periods "
-            "and 15 minutes is known as removed then."
+            f"{name!r} is not saved in {asked_where()}, and may be saved in another Prefect API: set PREFECT_API_URL. "
+            "If it is saved nowhere any more: when nobody has polled it for three polling periods and 15 minutes, run "
+            f"`{command_as_typed()} connectors apply`, and it is known as removed."
         )
     if not (stored and purging):
         rest = f" What it brought is kept: `{command_as_typed()} connectors remove {name} --purge` removes it."
         raise UnknownConnector(nothing_saved_as(name) + (rest if stored else ""))
+
+
+def _may_be_elsewhere(store: Store, connector_id: UUID) -> bool:
+    """Whether another Prefect API may poll it: one that has a deployment here was saved here."""
+    if not registry.has_brought(store, connector_id):  # then it comes back as it is with that API's next apply
+        return False
+    with asking():
+        return connector_id not in polls.switches()
 
 
 def _id_of(name: str) -> UUID | None:

@@ -49,10 +49,11 @@ def applied() -> Applied:
     switches = {poll.connector: poll.polling for poll in done}
     sources = [source_of(name, each)._replace(polling=switches.get(name)) for name, each in connectors.items()]
     registry.enrol(store, sources)
-    if gone := registry.missing(store, sources):
+    undeployed = {poll.connector_id for poll in done if poll.done == "removed"}
+    if gone := registry.missing(store, sources, undeployed):
         listed = {source.name for source in sources}
         kept = saved_names().keys() - listed  # asked again: one may have been saved since these were listed
-        registry.retire(store, [each for each, name in gone.items() if name not in kept])
+        registry.retire(store, [each for each, name in gone.items() if name not in kept], undeployed)
     health_anew(store, sources)
     urgent_followed(store)
     return Applied(done, unusable)

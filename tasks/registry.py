@@ -45,26 +45,28 @@ def enrol(store: "Store", sources: Collection["Source"]) -> None:
         transaction.publish = transaction.changed or published  # also a copy that is behind
 
 
-def missing(store: "Store", sources: Iterable["Source"]) -> dict[UUID, str]:
-    """Those that the copy shows as saved and nobody polls, and that are not among these; their names by id.
+def missing(store: "Store", sources: Iterable["Source"], undeployed: Collection[UUID] = ()) -> dict[UUID, str]:
+    """Those that the copy shows as saved, that are not among these, and are saved no more; their names by id.
 
-    A home may be served by two Prefect APIs, each of which knows its own connectors only: what is polled is saved.
+    A home may be served by two Prefect APIs, each of which knows its own connectors only. The `undeployed` were saved
+    in this one; of the others it is known when nobody polls them any more.
     """
     if not store.published_path.exists():
         return {}
     with store.reader(modest=True) as copy:
         known, alive = _known(copy), {source.connector_id for source in sources}
         others = {each: row for each, row in known.items() if row["removed_at"] is None and each not in alive}
-        return {each: others[each]["name"] for each in _unpolled(copy, others)}
+        return {each: others[each]["name"] for each in {*_unpolled(copy, others), *(others.keys() & {*undeployed})}}
 
 
-def retire(store: "Store", connector_ids: Collection[UUID]) -> None:
-    """Take connectors out of the health that are saved no more, unless somebody polls them after all."""
+def retire(store: "Store", connector_ids: Collection[UUID], undeployed: Collection[UUID] = ()) -> None:
+    """Take connectors out of the health that are saved no more; others than `undeployed` unless somebody polls them."""
     if not connector_ids:
         return
     with store.transaction() as transaction:
         known = _known(transaction)
-        for each in _unpolled(transaction, {each: known[each] for each in connector_ids if each in known}):
+        found = {each: known[each] for each in connector_ids if each in known}
+        for each in {*_unpolled(transaction, found), *(found.keys() & {*undeployed})}:
             _set(transaction, each, "removed_at", datetime.now(UTC))
         transaction.publish = True  # also a copy that is behind
 
@@ -149,7 +151,10 @@ def removed(store: "Store", connector_id: UUID, at: datetime) -> None:
 
 
 def _unpolled(tables: "Connection", among: Known) -> list[UUID]:
-    """Those whose last attempt is longer ago than any poll that goes on would let it be."""
+    """Those whose last attempt is longer ago than any poll that goes on would let it be.
+
+    Without an attempt nothing is known: it may be saved in another Prefect API, where it waits for its first test.
+    """
     if not among:
         return []
     last = dict(tables.rows("SELECT connector_id, max(finished_at) FROM internal.windows GROUP BY connector_id"))
@@ -158,7 +163,7 @@ def _unpolled(tables: "Connection", among: Known) -> list[UUID]:
     def patience(row: dict[str, Any]) -> timedelta:
         return PERIODS * timedelta(minutes=row["polling_minutes"]) + GRACE
 
-    return [each for each, row in among.items() if each not in last or last[each] < now - patience(row)]
+    return [each for each, row in among.items() if each in last and last[each] < now - patience(row)]
 
 
 def _known(tables: "Connection") -> Known:

@@ -27,11 +27,18 @@ def healthy(store: Store) -> list[str]:
 def test_what_is_saved_no_more_is_removed_and_comes_back_by_its_poll(store: Store) -> None:
     enrol(store, [ONE])  # as one more, not as all there are
     assert healthy(store) == [ONE.name, TWO.name, THREE.name]
-    assert missing(store, [ONE, THREE]) == {TWO.connector_id: TWO.name}
-    retire(store, [TWO.connector_id])
-    assert missing(store, [ONE, THREE]) == {}
+    undeployed = [TWO.connector_id]
+    assert missing(store, [ONE, THREE], undeployed) == {TWO.connector_id: TWO.name}
+    retire(store, undeployed, undeployed)
+    assert missing(store, [ONE, THREE], undeployed) == {}
     assert healthy(store) == [ONE.name, THREE.name]
     begin(store, TWO, NOW)
+    assert healthy(store) == [ONE.name, TWO.name, THREE.name]
+
+
+def test_what_another_prefect_api_has_and_never_polled_is_not_missing(store: Store) -> None:
+    assert missing(store, [ONE]) == {}
+    retire(store, [TWO.connector_id])
     assert healthy(store) == [ONE.name, TWO.name, THREE.name]
 
 
@@ -84,7 +91,7 @@ def test_a_name_belongs_to_who_got_it_last(store: Store) -> None:
     begin(store, again, NOW)
     assert healthy(store) == [ONE.name, TWO.name, THREE.name]
     assert named(store, ONE.name) == (again.connector_id, False)
-    retire(store, [again.connector_id])
+    retire(store, [again.connector_id], [again.connector_id])
     assert named(store, ONE.name) == (again.connector_id, True)  # removed last
     begin(store, ONE, NOW)
     assert named(store, ONE.name) == (ONE.connector_id, False)

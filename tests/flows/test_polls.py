@@ -42,7 +42,7 @@ from tasks.settings import Settings
 from tasks.triage import decide
 from tests.flows.site import change, scan
 from tests.flows.site import connector as simulated
-from tests.scans import load
+from tests.scans import load, rows
 from tests.scans import scan as stored_scan
 
 SECRET = "hush-hush"
@@ -243,10 +243,26 @@ def test_one_that_was_deleted_in_the_ui_leaves_the_health(client: SyncPrefectCli
     for _ in range(2):  # the second one of that name is another connector
         save_connector("acme", mimecast_account())
         applied()
+        load(Store(Settings(home=home)), [[stored_scan()]], source_of("acme", load_connector("acme")))
         assert healthy(home) == ["acme"]
         MimecastConnector.delete("acme", _sync=True)
     applied()
     assert healthy(home) == []
+
+
+def test_one_that_was_deleted_in_the_ui_is_purged_at_once(client: SyncPrefectClient, home: Path) -> None:
+    store = Store(Settings(home=home))
+    for apply_first in (False, True):
+        save_connector("acme", mimecast_account())
+        applied()
+        load(store, [[stored_scan()]], source_of("acme", load_connector("acme")))
+        MimecastConnector.delete("acme", _sync=True)
+        if apply_first:
+            applied()
+        connector_work.remove("acme", purging=True, yes=True)
+        connector_work.follow("acme", removed=True)
+        assert rows(store, "SELECT count(*) FROM scans") == [(0,)]
+        assert polls.switches() == {}
 
 
 def test_one_that_is_saved_while_others_are_applied_is_not_taken_away(
