@@ -25,6 +25,8 @@ KEYS = """
 Keys are never arguments: they are asked for without being shown, or taken from the environment, for example from
 ATTACHMENT_ALERTS_CLIENT_SECRET, or ATTACHMENT_ALERTS_APPLICATION_KEY, _ACCESS_KEY and _SECRET_KEY."""
 
+NONE_SAVED = "No connector is saved there yet. Save one with `attachment-alerts connectors add NAME`."
+
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -54,7 +56,7 @@ def list_all(as_json: Json = False, home: Home = None) -> None:
     _load()
     from zoneinfo import ZoneInfo
 
-    from flows.connector_tables import connectors_table, open_values
+    from flows.connector_tables import connectors_table, list_values
     from flows.connector_work import how_they_fare, wrong_tenants
     from tasks.connectors import sorted_out
 
@@ -63,19 +65,13 @@ def list_all(as_json: Json = False, home: Home = None) -> None:
         found, unusable = sorted_out()
         fare, moved = how_they_fare(found), wrong_tenants(found)
     if as_json:
-        rows = [
-            {"name": name, **open_values(each), **fare[name]._asdict()}
-            | ({"unusable": moved[name]} if name in moved else {})
-            for name, each in found.items()
-        ]
-        print_json([*rows, *({"name": name, "unusable": wrong} for name, wrong in unusable.items())])
+        print_json(list_values(found, fare, moved, unusable))
         return
     if found:
         out.print(connectors_table(found, fare, ZoneInfo(settings.time_zone)))
-    for wrong in (moved | unusable).values():
-        out.print(shown(wrong, "red", limit=1000))
+    _show_wrong(*(moved | unusable).values())
     if not found and not unusable:
-        say("No connector is saved there yet. Save one with `attachment-alerts connectors add NAME`.")
+        say(NONE_SAVED)
 
 
 @app.command(epilog=example("connectors apply", "connectors apply --json"))
@@ -90,13 +86,15 @@ def apply(as_json: Json = False, home: Home = None) -> None:
     from flows.connector_tables import poll_values, polls_table
     from flows.connector_work import apply_all
 
-    done = apply_all()
+    done, unusable = apply_all()
     if as_json:
-        print_json([poll_values(each) for each in done])
-    elif done:
+        print_json(poll_values(done, unusable))
+        return
+    if done:
         out.print(polls_table(done))
-    else:
-        say("No connector is saved there yet. Save one with `attachment-alerts connectors add NAME`.")
+    _show_wrong(*unusable.values())
+    if not done and not unusable:
+        say(NONE_SAVED)
 
 
 @app.command(epilog=example("connectors show acme"))
@@ -118,7 +116,7 @@ def show(name: Name, as_json: Json = False, home: Home = None) -> None:
         return
     out.print(facts(connector_facts(name, connector, ZoneInfo(load_settings().time_zone))))
     if wrong:
-        out.print(shown(wrong, "red", limit=1000))
+        _show_wrong(wrong)
 
 
 @app.command(epilog=example("connectors rename acme acme-emea"))
@@ -193,6 +191,11 @@ def test(name: str, *, as_json: bool) -> None:
         out.print(checks_table(checks))
     if not passed(checks):
         raise typer.Exit(1)
+
+
+def _show_wrong(*sentences: str) -> None:
+    for each in sentences:
+        out.print(shown(each, "red", limit=1000))
 
 
 def _load() -> None:

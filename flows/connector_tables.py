@@ -54,6 +54,18 @@ def _told(value: Any, zone: ZoneInfo) -> Text:
     return shown(value, limit=1000)
 
 
+def list_values(
+    found: dict[str, Connector], fare: "dict[str, Fare]", moved: dict[str, str], unusable: dict[str, str]
+) -> list[dict[str, Any]]:
+    """All saved connectors for other programs: of `moved` and `unusable` also why they cannot be used."""
+    rows = [
+        {"name": name, **open_values(each), **fare[name]._asdict()}
+        | ({"unusable": moved[name]} if name in moved else {})
+        for name, each in found.items()
+    ]
+    return [*rows, *({"name": name, "unusable": wrong} for name, wrong in unusable.items())]
+
+
 def connectors_table(found: dict[str, Connector], fare: "dict[str, Fare]", zone: ZoneInfo) -> Table:
     """A line per saved connector, or two; fits the console in use."""
     name = Fact("Name", lambda row: shown(row[0], "bold"), least=NAME)
@@ -112,9 +124,10 @@ def polls_table(done: "list[Poll]") -> Table:
     return table
 
 
-def poll_values(poll: "Poll") -> dict[str, Any]:
-    """The same for other programs."""
-    return poll._asdict() | {"every": int(poll.every.total_seconds())}
+def poll_values(done: "list[Poll]", unusable: dict[str, str]) -> list[dict[str, Any]]:
+    """The same for other programs, and those that cannot be polled."""
+    polls = [poll._asdict() | {"every": int(poll.every.total_seconds())} for poll in done]
+    return [*polls, *({"connector": name, "unusable": wrong} for name, wrong in unusable.items())]
 
 
 def checks_table(checks: list[Check]) -> Table:

@@ -10,7 +10,7 @@ from uuid import UUID
 from flows import deploying, lookups, polls
 from flows.called import command_as_typed
 from flows.connector_tables import says
-from flows.connectors import applied
+from flows.connectors import Applied, applied
 from flows.layout import facts
 from flows.prefect_api import asking, server_in_use
 from flows.sources import refuse_other_tenant, source_of
@@ -36,7 +36,7 @@ def test(name: str) -> tuple[list[Check], Account | None]:
         return saved.test_connector(name)
 
 
-def apply_all() -> list[polls.Poll]:
+def apply_all() -> Applied:
     """Apply the saved connectors, prefect.yaml first where the server does not know it. Raises NotDeployed."""
     if not server_in_use():
         raise NotDeployed(
@@ -45,27 +45,29 @@ def apply_all() -> list[polls.Poll]:
         )
     with asking("Applying the connectors") as change:
         try:
-            return applied().polls
+            return applied()
         except NotDeployed:
             change("Deploying what prefect.yaml declares")
             deploying.deploy()
             change("Applying the connectors")
-            return applied().polls
+            return applied()
 
 
 def follow(name: str, *, removed: bool = False) -> None:
     """Let the deployment of a connector follow what was done to it, and say whether it is polled by itself."""
     wanting = f"It is polled by itself while a server runs: {command_as_typed()} serve"
-    done: list[polls.Poll] = []
+    done = Applied([], {})
     if server_in_use():
         wanting = f"It is polled by itself once its schedule is made: {command_as_typed()} connectors apply"
         with suppress(NotDeployed), asking("Applying the connectors"):
-            done, wanting = applied().polls, ""
+            done, wanting = applied(), ""
     if wanting and not removed:
         say(wanting)
-    for each in done:
+    for each in done.polls:
         if each.connector == name and each.done != "unchanged":
             say(says(each))
+    if wrong := done.unusable.get(name):
+        say(wrong, style="yellow")
 
 
 class Fare(NamedTuple):

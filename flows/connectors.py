@@ -18,7 +18,7 @@ from tasks import registry
 from tasks.checks import Check, passed
 from tasks.connector import Connector
 from tasks.connector_documents import offer_forms, saved_names
-from tasks.connectors import list_connectors, load_connector, test_connector
+from tasks.connectors import load_connector, sorted_out, test_connector
 from tasks.database import Store
 from tasks.errors import AlertsError, NotDeployed
 from tasks.prefect_in_use import prefect_client
@@ -32,8 +32,8 @@ class Applied(NamedTuple):
     """What came of the saved connectors."""
 
     polls: list[polls.Poll]
-    unusable: set[str]
-    """names of those that cannot be used as they were filled in"""
+    unusable: dict[str, str]
+    """those that cannot be polled as they are saved: what to do about it, by name"""
 
 
 def applied() -> Applied:
@@ -41,9 +41,8 @@ def applied() -> Applied:
     offer_forms()
     with prefect_client() as client:
         dead_runs.watched(client)
-    store, saved = Store(load_settings()), saved_names()
-    connectors = _usable(store)
-    unusable = saved.keys() - connectors.keys()
+    store = Store(load_settings())
+    connectors, unusable = _usable(store)
     done = polls.apply(connectors, unusable)
     offer(connectors, unusable)
     switches = {poll.connector: poll.polling for poll in done}
@@ -56,16 +55,22 @@ def applied() -> Applied:
         registry.retire(store, [each for each, name in gone.items() if name not in kept], undeployed)
     health_anew(store, sources)
     urgent_followed(store)
-    return Applied(done, unusable)
+    taken = connectors.keys() - {poll.connector for poll in done}
+    return Applied(done, unusable | {name: _name_taken(name) for name in sorted(taken)})
 
 
-def _usable(store: Store) -> dict[str, Connector]:
-    """The saved connectors that can be polled, by name; a warning for each of the others."""
-    connectors = list_connectors()
+def _usable(store: Store) -> tuple[dict[str, Connector], dict[str, str]]:
+    """The saved connectors that can be used, by name, and what to do about each of the others."""
+    connectors, unusable = sorted_out()
     refused = registry.other_tenants(store, [source_of(name, each) for name, each in connectors.items()])
-    for says in refused.values():
-        log.warning("%s", says)
-    return {name: each for name, each in connectors.items() if name not in refused}
+    return {name: each for name, each in connectors.items() if name not in refused}, unusable | refused
+
+
+def _name_taken(name: str) -> str:
+    return (
+        f"The connector {name!r} is not polled, for that is the name of a deployment in prefect.yaml. Rename it with "
+        f"`attachment-alerts connectors rename {name} NEW`."
+    )
 
 
 @flow(name="connectors-apply", flow_run_name="apply connectors")
@@ -79,8 +84,7 @@ def connectors_apply() -> State[Any]:
         done, unusable = applied()
     except AlertsError as error:
         return Failed(message=str(error))
-    wrong = [f" {plain(name)} cannot be used: its connection test says why." for name in sorted(unusable)]
-    return Completed(message=summary(done) + "".join(wrong), data=[poll._asdict() for poll in done])
+    return Completed(message=" ".join([summary(done), *unusable.values()]), data=[poll._asdict() for poll in done])
 
 
 def summary(done: list[polls.Poll]) -> str:

@@ -5,7 +5,7 @@ as parameter. So whatever runs the deployments of prefect.yaml runs these as wel
 """
 
 import importlib
-import logging
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -22,8 +22,6 @@ from tasks.connector import Connector
 from tasks.connector_documents import products, saved_names
 from tasks.errors import NotDeployed
 from tasks.prefect_in_use import asked_where, prefect_client
-
-log = logging.getLogger("attachment_alerts.polls")
 
 OURS = "connector"  # the tag of what is made here; the connector's id is another one
 COPIED = (
@@ -56,7 +54,7 @@ class Deployed(NamedTuple):
     copies: list[DeploymentResponse]
 
 
-def apply(connectors: dict[str, Connector], unusable: set[str]) -> list[Poll]:
+def apply(connectors: dict[str, Connector], unusable: Collection[str]) -> list[Poll]:
     """Make the deployments fit these connectors, all that are saved; a second time nothing changes.
 
     The deployments of those that are `unusable` as they were filled in stay as they are.
@@ -71,14 +69,13 @@ def apply(connectors: dict[str, Connector], unusable: set[str]) -> list[Poll]:
 
 
 def _usable(connectors: dict[str, Connector], deployed: "dict[str, Deployed]") -> dict[str, Connector]:
+    """Those whose deployment would not take the place of one that prefect.yaml declares."""
     taken = {original.name for _, original, _ in deployed.values() if original}
-    for name in taken & connectors.keys():
-        log.warning("%r is the name of a deployment in prefect.yaml: rename the connector, so that it is polled", name)
     return {name: each for name, each in connectors.items() if name not in taken}
 
 
 def _cleared(
-    client: SyncPrefectClient, deployed: "dict[str, Deployed]", polls: list[Poll], unusable: set[str]
+    client: SyncPrefectClient, deployed: "dict[str, Deployed]", polls: list[Poll], unusable: Collection[str]
 ) -> list[Poll]:
     """Remove what belongs to no connector under its name any more; of a rename nothing has to be told."""
     kept, alive = {poll.deployment for poll in polls}, {poll.connector_id for poll in polls}
@@ -92,7 +89,7 @@ def _cleared(
 
 
 def _left_over(
-    deployed: dict[str, Deployed], kept: set[str], unusable: set[str]
+    deployed: dict[str, Deployed], kept: set[str], unusable: Collection[str]
 ) -> list[tuple[str, DeploymentResponse]]:
     """Copies, by product, of connectors that are saved no more; asked again, for one may have been saved since."""
     found = [

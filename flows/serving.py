@@ -38,18 +38,20 @@ def run(home: Path, host: str, port: int) -> None:
     """Serve until asked to end. Raises AlertsError where that cannot begin."""
     folder = home / "serve"
     folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    troubles = Troubles()
     try:
         with _stoppable(), _alone(home), ExitStack() as stack:
             server = _server(stack, host, port, folder)
             with working("Deploying what prefect.yaml declares"):
                 # Of a server of others nobody knows whether their workers are to tell anybody.
                 deploying.deploy(told=bool(load_settings().notify) if server else None)
-                news = [says(poll) for poll in applied().polls]
-            for line in news:
-                say(line)
+                done = applied()
+            for poll in done.polls:
+                say(says(poll))
+            troubles.tell_new(done.unusable)
             workers = [_worker(stack, pool, folder) for pool in deploying.process_pools()]
             _say_where(own=server is not None)
-            _watch([*filter(None, [server]), *workers])
+            _watch([*filter(None, [server]), *workers], troubles)
     except Stop:
         say("Stopped. Schedules stay as they are.")
 
@@ -144,9 +146,9 @@ class Due(NamedTuple):
     apply: float
 
 
-def _watch(children: list[Child]) -> None:
+def _watch(children: list[Child], troubles: "Troubles") -> None:
     """Until we are stopped: children live, ended runs get their line, connectors are applied."""
-    lines, troubles, due = RunLines(datetime.now(UTC)), Troubles(), Due(0.0, time.monotonic() + APPLY)
+    lines, due = RunLines(datetime.now(UTC)), Due(0.0, time.monotonic() + APPLY)
     while True:
         for child in children:
             if line := child.revive():
@@ -159,9 +161,10 @@ def _watch(children: list[Child]) -> None:
             due = due._replace(runs=now + LOOK_AT_RUNS)
         if now >= due.apply:
             with troubles.told_once():
-                for poll in applied().polls:
-                    if poll.done != "unchanged":
-                        say(says(poll))
+                done = applied()
+                for poll in (each for each in done.polls if each.done != "unchanged"):
+                    say(says(poll))
+                troubles.tell_new(done.unusable)
             due = due._replace(apply=now + APPLY)
         time.sleep(STEP)
 
@@ -171,6 +174,14 @@ class Troubles:
 
     def __init__(self) -> None:
         self._last = ""
+        self._unusable: dict[str, str] = {}
+
+    def tell_new(self, unusable: dict[str, str]) -> None:
+        """Say of connectors what was not said when this was last asked."""
+        for name, wrong in unusable.items():
+            if self._unusable.get(name) != wrong:
+                say(wrong, style="yellow")
+        self._unusable = unusable
 
     @contextmanager
     def told_once(self) -> Iterator[None]:

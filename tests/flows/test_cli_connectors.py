@@ -412,6 +412,9 @@ def test_a_connector_with_data_stays_in_its_tenant(
     for call in (["list"], ["show", "acme"]):
         assert sentence in command("connectors", *call).out
         assert sentence in command("connectors", *call, "--json").out
+    says = command("connectors", "apply")
+    assert (sentence in says.out, "No connector is saved there yet" in says.err) == (True, False)
+    assert sentence in json.loads(command("connectors", "apply", "--json").out)[0]["unusable"]
     says = command("poll", "acme")
     assert (says.status, sentence in says.err) == (1, True)
     (health,) = json.loads(command("health", "--json").out)

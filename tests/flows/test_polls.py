@@ -1,12 +1,10 @@
 """Deployments that poll the saved connectors: made, changed, switched on once, renamed and removed with them."""
 
 import json
-import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
@@ -271,31 +269,25 @@ def test_one_that_is_saved_while_others_are_applied_is_not_taken_away(
     save_connector("acme", mimecast_account())
     applied()
     with monkeypatch.context() as stale:  # listed before it was saved
-        stale.setattr(connectors, "list_connectors", dict)
-        stale.setattr(connectors, "saved_names", Mock(side_effect=[{}, saved_names()]))
+        stale.setattr(connectors, "sorted_out", lambda: ({}, {}))
         assert applied().polls == []
     assert deployment(client).name == "acme"
     assert healthy(home) == ["acme"]
     assert latest(client, "health-acme") == "never run"
 
 
-def test_one_that_cannot_be_read_keeps_its_deployment(
-    client: SyncPrefectClient, home: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_one_that_cannot_be_read_keeps_its_deployment(client: SyncPrefectClient, home: Path) -> None:
     account = mimecast_account(tested_at=NOW)
     save_connector("acme", account)
     applied()
     account.client_secret = None  # type: ignore[assignment]  # the form in the UI sends null
     account.save("acme", overwrite=True, _sync=True)
-    with caplog.at_level(logging.WARNING):
-        assert applied() == ([], {"acme"})
+    done = applied()
+    assert (done.polls, list(done.unusable)) == ([], ["acme"])
     assert healthy(home) == ["acme"]
-    assert "'acme' cannot be used" in caplog.text
     assert switched_on(client) == [True]
-    caplog.clear()
     state = connectors_apply(return_state=True)
-    assert caplog.text.count("'acme' cannot be used") == 1  # they are read once
-    assert state.message and state.message.endswith(" acme cannot be used: its connection test says why.")
+    assert state.message and " The connector 'acme' cannot be used: API 2.0 needs client_secret" in state.message
     state = connection_test("acme", return_state=True)
     assert state.is_failed() and "API 2.0 needs client_secret" in (state.message or "")
 
@@ -307,7 +299,7 @@ def test_one_that_was_moved_to_another_tenant_stops_nobody_else(client: SyncPref
     save_connector("other", mimecast_account())
     change("acme", tenant="elsewhere", polling_minutes=60)
     done = applied()
-    assert ([poll.connector for poll in done.polls], done.unusable) == (["other"], {"acme"})
+    assert ([poll.connector for poll in done.polls], list(done.unusable)) == (["other"], ["acme"])
     assert sorted(healthy(home)) == ["acme", "other"]
     state = connection_test("acme", return_state=True)
     assert state.is_failed()
@@ -324,14 +316,11 @@ def test_what_prefect_yaml_says_is_followed(client: SyncPrefectClient) -> None:
     assert switched_on(client) == [False]
 
 
-def test_a_name_of_prefect_yaml_is_named_and_stops_nobody_else(
-    client: SyncPrefectClient, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_name_of_prefect_yaml_is_named_and_stops_nobody_else(client: SyncPrefectClient) -> None:
     mimecast_account().save("poll", _sync=True)  # type: ignore[call-arg]  # in the UI; we would refuse the name
     save_connector("acme", mimecast_account())
-    with caplog.at_level(logging.WARNING):
-        assert done() == {"mimecast/acme": "made"}
-    assert "'poll' is the name of a deployment in prefect.yaml" in caplog.text
+    assert done() == {"mimecast/acme": "made"}
+    assert "'poll' is not polled, for that is the name of a deployment" in applied().unusable["poll"]
 
 
 def test_health_tells_off_from_on(client: SyncPrefectClient, home: Path) -> None:

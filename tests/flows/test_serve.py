@@ -15,6 +15,7 @@ from prefect.settings.models.server.services import ServerServicesDBVacuumSettin
 from flows import leash, own_prefect, prefect_settings, run_lines
 from flows.children import Child
 from flows.own_server import free_port
+from flows.serving import Troubles
 from flows.triggers import WAITS, Switch, switched, wanted
 from tasks.errors import OperatorError
 
@@ -53,6 +54,15 @@ def test_what_cleans_up_prefects_history_reaches_the_server(tmp_path: Path) -> N
     kinds, seconds = server.log.read_text().split()
     vacuum = ServerServicesDBVacuumSettings(enabled=kinds, retention_period=seconds)
     assert (vacuum.enabled, vacuum.retention_period) == ({"events", "flow_runs"}, timedelta(days=1))
+
+
+def test_what_is_wrong_with_a_connector_is_said_once_and_again_when_it_changes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    troubles = Troubles()
+    for wrong, told in (("no key", "no key\n"), ("no key", ""), ("no id", "no id\n"), ("", ""), ("no id", "no id\n")):
+        troubles.tell_new({"acme": wrong} if wrong else {})
+        assert capsys.readouterr().err == told
 
 
 def test_triggers_are_off_while_nobody_is_told_and_a_persons_switch_stays() -> None:
