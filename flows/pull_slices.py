@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from flows.slices import Pull, load
+from flows.states import SENTENCES
 from flows.under_way import UnderWay, record_failure, record_left, start
 from tasks.errors import AlertsError, OperatorError, StoreError
 from tasks.handover import prompt_handover
@@ -130,7 +131,9 @@ def _report_failure(pull: Pull, one: UnderWay, error: AlertsError, summary: Summ
     summary.failed_rechecks += piece.trigger == "recheck"
     if str(error) not in summary.errors:
         summary.errors.append(str(error))
-    log.error("%s %s failed: %s", piece.trigger, stretch(piece.start, piece.end), error)
+    # What a person has to mend ends the run, and the run's own state says it at once.
+    told = isinstance(error, OperatorError) and str(error) in summary.errors[:SENTENCES]
+    log.error("%s %s failed%s", piece.trigger, stretch(piece.start, piece.end), "" if told else f": {error}")
     record_failure(pull.store, pull.source, piece, error, one)
 
 

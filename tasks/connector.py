@@ -3,6 +3,7 @@
 A connector is a Prefect Block, so the same one is edited in the Prefect UI and from the terminal.
 """
 
+import re
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal, Self, TypeVar
@@ -11,9 +12,11 @@ from uuid import UUID
 from prefect.blocks.core import Block
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from tasks.errors import ConnectorRefused
+from tasks.errors import AlertsError, ConnectorRefused, KeyExpired
 from tasks.form import KEYS_MISSING, arrange
 from tasks.wrong_values import MOMENT, sentences
+
+TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 _FORMS: dict[Any, dict[str, Any]] = {}
 
@@ -34,7 +37,7 @@ class Connector(Block):
         title="Tenant",
         description="The organisation this account belongs to, in lower-case letters, digits, - and _. Alerts, people "
         "and devices of different tenants never mix. With one organisation leave it at default.",
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+        json_schema_extra={"pattern": f"^{TENANT.pattern}$"},
     )
     key_expires_at: datetime | None = Field(
         default=None,
@@ -63,6 +66,13 @@ class Connector(Block):
         if isinstance(values, dict):  # the form in the Prefect UI sends null for what was cleared
             return {name: value for name, value in values.items() if value is not None}
         return values
+
+    @field_validator("tenant")
+    @classmethod
+    def _slug(cls, tenant: str) -> str:
+        if not TENANT.fullmatch(tenant):
+            raise ValueError("must be lower-case letters, digits, - and _, and begin with a letter or digit")
+        return tenant
 
     @field_validator("key_expires_at", mode="before")
     @classmethod
@@ -98,10 +108,23 @@ class Connector(Block):
         """
         return []
 
+    @classmethod
+    def titles(cls) -> dict[str, str]:
+        """What the form calls its fields; behind a colon a title speaks to whoever fills it in."""
+        return {name: (info.title or name).partition(":")[0] for name, info in cls.model_fields.items()}
+
     def by_rotation(self, keys: Literal["it", "them"]) -> str:
         """How a saved connector gets other keys: the end of a next step. One that is yet to be saved is typed anew."""
-        name = self._block_document_name
-        return f" Give {keys} with `attachment-alerts connectors rotate {name}`." if name else ""
+        if (name := self._block_document_name) is None:
+            return ""
+        return (
+            f" Give {keys} with `attachment-alerts connectors rotate {name}`, or in the Prefect UI (Blocks, {name}, "
+            "Edit), and run the connection test then."
+        )
+
+    def told(self, error: AlertsError, keys: Literal["it", "them"]) -> AlertsError:
+        """An error of a request; of expired keys with the way to give new ones, for here the name is known."""
+        return KeyExpired(f"{error}{self.by_rotation(keys)}") if isinstance(error, KeyExpired) else error
 
     @property
     def every(self) -> timedelta:
@@ -168,7 +191,7 @@ def made(cls: type[C], values: dict[str, Any]) -> C:
     try:
         return cls.model_validate(values)
     except ValidationError as wrong:
-        raise ConnectorRefused(sentences(wrong)) from None  # the cause would hold the values
+        raise ConnectorRefused(sentences(wrong, cls.titles())) from None  # the cause would hold the values
 
 
 def refuse_wrong(cls: type[Connector], values: dict[str, Any]) -> None:
@@ -176,5 +199,5 @@ def refuse_wrong(cls: type[Connector], values: dict[str, Any]) -> None:
     try:
         cls.model_validate(values)
     except ValidationError as wrong:
-        if says := sentences(wrong, but=KEYS_MISSING):
+        if says := sentences(wrong, cls.titles(), but=KEYS_MISSING):
             raise ConnectorRefused(says) from None

@@ -67,7 +67,7 @@ def read_document(name: str, document: Document) -> Connector:
         return document.cls._from_block_document(block)
     except ValidationError as unusable:
         raise ConnectorRefused(
-            f"The connector {name!r} cannot be used: {sentences(unusable)}. "
+            f"The connector {name!r} cannot be used: {sentences(unusable, document.cls.titles())}. "
             "Correct it in the Prefect UI (Blocks, its page, Edit), or with `attachment-alerts connectors set "
             f"{name}`, its keys with `connectors rotate {name}`."
         ) from None  # the cause would hold the keys

@@ -40,13 +40,13 @@ class PolledConnector(Connector):
     @classmethod
     def _link(cls, template: str) -> str:
         if template and not template.startswith(("https://", "http://")):
-            raise ValueError("the link to detection details must begin with https://")
+            raise ValueError("must begin with https://")
         try:
             parts = [part[1:] for part in Formatter().parse(template) if part[1] is not None]
         except ValueError as wrong:
-            raise ValueError("the link to detection details has a single { or }; write {{ or }}") from wrong
+            raise ValueError("has a single { or }; write {{ or }}") from wrong
         if any(name not in LINK_PLACES or spec or conversion for name, spec, conversion in parts):
-            raise ValueError("the link can hold {message_id}, {file_sha256} and {date}, nothing else in braces")
+            raise ValueError("can hold {message_id}, {file_sha256} and {date}, nothing else in braces")
         return template
 
     @property

@@ -197,8 +197,9 @@ def _other_tenant(known: Known, source: "Source") -> str:
     tenant = plain(known[source.connector_id]["tenant"])
     return (
         f"The connector {source.name!r} belongs to the tenant {tenant!r}, for which it has brought records, and "
-        f"nothing crosses tenants. Put its tenant back to {tenant!r}. If its account belongs to {source.tenant!r}, "
-        "remove the connector (with --purge its records go, too) and save one of its own for it."
+        f"nothing crosses tenants. Put its tenant back, in the Prefect UI or with `attachment-alerts connectors set "
+        f"{source.name} --tenant {tenant}`. If its account belongs to {source.tenant!r}, remove the connector (with "
+        "--purge its records go, too) and save one of its own for it."
     )
 
 

@@ -1,5 +1,7 @@
 """What is wrong with values that people gave, in our words and never with the value itself."""
 
+from collections.abc import Mapping
+
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -20,18 +22,17 @@ SAID = {
     "greater_than_equal": "must be {ge} or more",
     "less_than_equal": "must be {le} or less",
     "literal_error": "must be {expected}",
-    "string_pattern_mismatch": "is not written as it must be; its description says how",
     "string_type": "must be text",
     "missing": "must be given",
 }
 """Kind of error, as pydantic calls it → what to say; a number or the choices are filled in."""
 
 
-def sentences(wrong: ValidationError, but: str = "") -> str:
-    """What is wrong with which field; errors of the kind `but` are left out."""
+def sentences(wrong: ValidationError, titles: Mapping[str, str], but: str = "") -> str:
+    """What is wrong with which field, by the title it has in the form; errors of the kind `but` are left out."""
     found = []
     for error in wrong.errors(include_input=False, include_url=False):
-        where = ".".join(str(part) for part in error["loc"])
+        where = ".".join(titles.get(str(part), str(part)) for part in error["loc"])
         if error["type"] != but:
             found.append(f"{where}: {says(error)}" if where else says(error))
     return "; ".join(found)

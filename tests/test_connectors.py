@@ -165,7 +165,7 @@ def test_a_form_filled_in_wrongly_is_named_and_stops_nobody_else(saved: None, ca
     wrong = connector(2)
     wrong.client_secret = None  # type: ignore[assignment]  # the form in the UI sends null
     wrong.save("wrong", _sync=True)
-    with pytest.raises(ConnectorRefused, match=r"'wrong' cannot be used: API 2\.0 needs client_secret"):
+    with pytest.raises(ConnectorRefused, match=r"'wrong' cannot be used: Client secret"):
         load_connector("wrong")
     with caplog.at_level(logging.WARNING):
         assert list(list_connectors()) == ["good"]
@@ -180,7 +180,7 @@ def test_what_cannot_be_used_is_loaded_to_correct_it_and_holds_no_secret_in_clea
     wrong.save("wrong", _sync=True)
     found, why = load_to_correct("wrong")
     assert isinstance(found, MimecastConnector)
-    assert why and "'wrong' cannot be used: polling_minutes" in why
+    assert why and "'wrong' cannot be used: Polling frequency" in why
     assert (found.client_id, found.polling_minutes, found.key_expires_at) == ("client-1", 7, wrong.key_expires_at)
     assert found.client_secret.get_secret_value() == ""
     good = connector(2)

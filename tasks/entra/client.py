@@ -159,7 +159,7 @@ class GraphClient:
             if result.retry is Retry.THROTTLED:
                 self._gate.refused(sent_at, wait or result.wait or SHORTEST)
             if wait is None:
-                raise result.error
+                raise self._connector.told(result.error, "it")
             log.info("Microsoft Graph: %s; trying again in %.1f s", result.retry, wait)
             if result.retry is not Retry.THROTTLED:  # that wait is the gate's
                 pause(wait, self._stop)

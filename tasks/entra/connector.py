@@ -124,15 +124,16 @@ class EntraConnector(Connector):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if missing := [name for name in self.always_needed if not getattr(self, name)]:
-            raise ValueError(f"{' and '.join(missing)} must be given")
+            raise ValueError(f"{' and '.join(self.titles()[name] for name in missing)} must be filled in")
         if self.base_url and not self.allow_other_host:
             raise ValueError(
-                "the base URL is not a host of Microsoft. If the keys shall be sent there, allow it explicitly "
-                "(allow_other_host)"
+                "the base URL is not a host of Microsoft. If the keys shall be sent there, say so with "
+                f'"{self.titles()["allow_other_host"]}" (--allow-other-host)'
             )
         given = [name for name in ALL_CREDENTIALS if getattr(self, name).get_secret_value()]
         if len(given) != 1:
-            raise keys_missing(f"needs {' or '.join(ALL_CREDENTIALS)}, one of the two")
+            one_of = " or ".join(self.titles()[name] for name in ALL_CREDENTIALS)
+            raise keys_missing(f"{one_of} must be filled in, one of the two")
         if certificate := self.certificate():
             self.key_expires_at = certificate.expires_at  # whatever was entered
         return self

@@ -32,7 +32,6 @@ class Meaning(NamedTuple):
 
 
 SECRETS_PAGE = "Entra admin center > App registrations > your application > Certificates & secrets"
-_ROTATE = "a saved connector gets it by `attachment-alerts connectors rotate`"
 _IDS = "Compare Directory (tenant) id and cloud with the Overview page of the app registration."
 _NO_DIRECTORY = Meaning(
     CredentialsRefused, Retry.NEVER, f"This Microsoft cloud knows no directory with this id. {_IDS}"
@@ -46,19 +45,19 @@ _CERTIFICATE = Meaning(
 _CERTIFICATE_EXPIRED = Meaning(
     KeyExpired,
     Retry.NEVER,
-    f"The certificate is not valid today. Make a new one, upload it under {SECRETS_PAGE}; {_ROTATE}.",
+    f"The certificate is not valid today. Make a new one, upload it under {SECRETS_PAGE}.",
 )
 BY_SIGN_IN_CODE = {
     7000215: Meaning(
         CredentialsRefused,
         Retry.NEVER,
         "The client secret is wrong. Make a new one and copy its column Value, not its Secret ID, under "
-        f"{SECRETS_PAGE}; {_ROTATE}.",
+        f"{SECRETS_PAGE}; a saved connector gets it by `attachment-alerts connectors rotate NAME`.",
     ),
     7000222: Meaning(
         KeyExpired,
         Retry.NEVER,
-        f"The client secret has expired. Make a new one under {SECRETS_PAGE}; {_ROTATE}.",
+        f"The client secret has expired. Make a new one under {SECRETS_PAGE}.",
     ),
     700016: Meaning(
         CredentialsRefused,

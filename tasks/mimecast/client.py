@@ -155,7 +155,7 @@ class MimecastClient:
             if result.retry is Retry.THROTTLED:
                 self._refused(sent_at, wait or result.wait)
             if wait is None:
-                raise result.error
+                raise self._connector.told(result.error, "them")
             log.info("Mimecast: %s; trying again in %.1f s", result.retry, wait)
             if result.retry is not Retry.THROTTLED:  # that wait is the gate's
                 pause(wait, self._stop)

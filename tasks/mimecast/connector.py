@@ -152,11 +152,11 @@ class MimecastConnector(PolledConnector):
             )
         if not self.allow_other_host and not self.is_vendor_host():
             raise ValueError(
-                "the base URL is not an https host of Mimecast. If the keys shall be sent there, allow it "
-                "explicitly (allow_other_host)"
+                "the base URL is not an https host of Mimecast. If the keys shall be sent there, say so with "
+                f'"{self.titles()["allow_other_host"]}" (--allow-other-host)'
             )
         if missing := [name for name in CREDENTIALS[self.api] if not _shown(getattr(self, name))]:
-            raise keys_missing(f"API {self.api} needs {', '.join(missing)}")
+            raise keys_missing(f"{', '.join(self.titles()[name] for name in missing)} must be filled in")
         return self
 
     @property

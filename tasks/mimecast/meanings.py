@@ -24,15 +24,14 @@ class Meaning(NamedTuple):
 
 
 PERMISSION = "Monitoring | Attachment Protection | Read"
-_NEW_KEYS = (
-    "Make new keys in the Mimecast console; a saved connector gets them by `attachment-alerts connectors rotate`."
-)
 _TOKEN_REFUSED = Meaning(
     CredentialsRefused,
     Retry.TOKEN,
     "Mimecast refuses the token it has just issued. Check in the Mimecast console that the application is enabled.",
 )
-EXPIRED = Meaning(KeyExpired, Retry.NEVER, f"The access key of this connector has expired. {_NEW_KEYS}")
+EXPIRED = Meaning(
+    KeyExpired, Retry.NEVER, "The access key of this connector has expired. Make new keys in the Mimecast console."
+)
 _FORBIDDEN = Meaning(
     PermissionMissing,
     Retry.NEVER,

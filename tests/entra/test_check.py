@@ -126,7 +126,10 @@ def test_a_saved_connector_gets_new_keys_by_rotation(graph: Graph) -> None:
     soon = {each.name: each for each in check(connector)}["key expiry"]
     graph.sign_in_error = 7000222
     ended = {each.name: each for each in check(connector)}["key expiry"]
-    way = "Give it with `attachment-alerts connectors rotate directory-one`."
+    way = (
+        "Give it with `attachment-alerts connectors rotate directory-one`, or in the Prefect UI (Blocks, "
+        "directory-one, Edit), and run the connection test then."
+    )
     assert soon.next_step == f"Make a new client secret in time. {way}"
     assert (ended.says, ended.next_step) == ("The client secret has expired.", f"Make a new one: {SECRETS_PAGE}. {way}")
 

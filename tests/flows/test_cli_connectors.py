@@ -164,7 +164,7 @@ def test_a_name_and_an_account_are_taken_once(
     ("options", "sentence"),
     [
         (("--client-id", "nobody"), "The connection test failed, so nothing was saved."),
-        (("--polling-minutes", "7", "--no-test"), "polling_minutes: must be 5, 10, 15, 30 or 60"),
+        (("--polling-minutes", "7", "--no-test"), "Polling frequency (minutes): must be 5, 10, 15, 30 or 60"),
         (("--no-allow-other-host", "--no-test"), "is not an https host of Mimecast"),
         (("--detection-details-url", "javascript:1", "--no-test"), "must begin with https://"),
         (("--product", "paper"), "There is no product called 'paper'. Known: entra, mimecast."),
@@ -188,8 +188,11 @@ def test_what_cannot_be_saved(
         (("Acme",), "'Acme' cannot be the name of a connector."),
         (("poll",), "'poll' is the name of a deployment in prefect.yaml."),
         (("acme", "--api", "1.0"), "API 1.0 has no region global; it has eu, de"),
-        (("acme", "--page-size", "many"), "page_size: must be a whole number"),
-        (("acme", "--product", "entra", "--directory-id", "x", "--client-id", "y"), "directory_id: is not like 0123"),
+        (("acme", "--page-size", "many"), "Page size: must be a whole number"),
+        (
+            ("acme", "--product", "entra", "--directory-id", "x", "--client-id", "y"),
+            "id: is not like 0123",
+        ),
     ],
 )
 def test_what_is_wrong_already_is_told_before_keys_are_asked_for(
@@ -234,8 +237,8 @@ def test_an_address_is_changed_once_its_test_has_passed(saved: Ran, command: Com
     [
         ((), "Nothing to change. `"),
         (("--polling-minutes", "15"), "Nothing to change. `"),
-        (("--polling-minutes", "7"), "polling_minutes: must be 5, 10, 15, 30 or 60"),
-        (("--api", "1.0"), "API 1.0 needs application_id"),
+        (("--polling-minutes", "7"), "Polling frequency (minutes): must be 5, 10, 15, 30 or 60"),
+        (("--api", "1.0"), "Application id (API 1.0), Application key"),
         (("--cloud", "china"), "--cloud: no option of mimecast."),
     ],
 )
@@ -289,7 +292,7 @@ def test_rotation_to_another_account_is_refused(saved: Ran, command: Command, mo
     with_keys(monkeypatch, {**v2_keys(1), "client_secret": "wrong"})
     wrong = command("connectors", "rotate", "acme")
     assert (wrong.status, "→ Copy all of them again. Give them with" in wrong.out) == (1, True)
-    assert "`attachment-alerts connectors rotate acme`." in " ".join(wrong.out.split())
+    assert "`attachment-alerts connectors rotate acme`, or in the Prefect UI" in " ".join(wrong.out.split())
     assert kept("acme").client_secret.get_secret_value() == v2_keys(1)["client_secret"]
 
 
@@ -350,6 +353,19 @@ def test_a_failed_poll_says_why_and_exits_with_1(saved: Ran, command: Command, s
     assert [words for words in ("acme", "auth failed", "15 min") if words not in listed] == []
 
 
+def test_expired_keys_are_told_once_and_with_what_to_do(
+    saved: Ran, command: Command, service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_keys(monkeypatch, v1_keys(1))
+    assert command("connectors", "rotate", "acme", "--api", "1.0", "--region", "eu").status == 0
+    service.simulator.faults.inject("418", times=None)
+    says = command("poll", "acme")
+    service.simulator.faults.clear()
+    assert (says.status, says.err.count("has expired")) == (1, 1), says.err
+    assert "Give them with `attachment-alerts connectors rotate acme`, or in the Prefect UI" in says.err
+    assert says.err.rstrip().endswith("and run the connection test then.")
+
+
 def test_names_nobody_knows(command: Command) -> None:
     calls = [["poll", "nobody"], ["backfill", "nobody", "--from", "2026-01-01", "--to", "2026-01-02"]]
     calls += [["connectors", what, "nobody"] for what in ("show", "set", "rotate", "remove")]
@@ -403,6 +419,7 @@ def test_a_connector_with_data_stays_in_its_tenant(
     sentence = "'acme' belongs to the tenant 'other'"
     says = command("connectors", "set", "acme", "--tenant", "default")
     assert (says.status, sentence in says.err, kept("acme").tenant) == (1, True, "other")
+    assert "`attachment-alerts connectors set acme --tenant other`" in says.err
     change("acme", tenant="default")  # in the UI, which asks nobody
     with_keys(monkeypatch, v2_keys(1))
     for call in (["connectors", "rotate", "acme"], ["test-connection", "acme"]):
@@ -433,7 +450,7 @@ def spoil(name: str) -> None:
 def test_one_that_was_spoilt_in_the_ui_is_shown_and_mended(
     saved: Ran, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, wrong = kept("acme"), "The connector 'acme' cannot be used: API 2.0 needs client_secret."
+    before, wrong = kept("acme"), "The connector 'acme' cannot be used: Client secret (API 2.0) must be filled in."
     spoil("acme")
     with_keys(monkeypatch, {})
     assert wrong in command("connectors", "list").out
@@ -442,7 +459,7 @@ def test_one_that_was_spoilt_in_the_ui_is_shown_and_mended(
     shown = command("connectors", "show", "acme")
     assert (shown.status, wrong in shown.out, before.client_id in shown.out) == (0, True, True)
     nothing = command("connectors", "set", "acme", "--polling-minutes", "30")
-    assert (nothing.status, "API 2.0 needs client_secret" in nothing.err) == (1, True)
+    assert (nothing.status, "Client secret (API 2.0) must be filled in" in nothing.err) == (1, True)
     with_keys(monkeypatch, {"client_secret": v2_keys(1)["client_secret"]})  # what is known need not be given again
     says = command("connectors", "rotate", "acme")
     assert says.status == 0, says.err
@@ -456,10 +473,10 @@ def test_a_wrong_value_is_mended_by_name_and_none_by_itself(saved: Ran, command:
     save("acme", wrong)
     assert re.search(r"Keys expire at +2027 *\n", command("connectors", "show", "acme").out)
     says = command("connectors", "set", "acme", "--page-size", "100")
-    assert (says.status, "polling_minutes: must be 5, 10" in says.err, "page_size" in says.err) == (1, True, False)
+    assert (says.status, "(minutes): must be 5, 10" in says.err, "Page size" in says.err) == (1, True, False)
     mended = "connectors", "set", "acme", "--page-size", "100", "--polling-minutes", "15"
     says = command(*mended)
-    assert (says.status, "key_expires_at: is no time" in says.err) == (1, True), says.err
+    assert (says.status, "Keys expire at: is no time" in says.err) == (1, True), says.err
     assert command(*mended, "--key-expires-at", "2031-05-06").status == 0
     assert (kept("acme").page_size, kept("acme").polling_minutes) == (100, 15)
     assert kept("acme").connector_id == wrong.connector_id

@@ -203,6 +203,7 @@ def test_a_live_pull_brings_people_and_a_missing_permission_takes_none_away(comm
             graph.sign_in_error = 7000222
             expired = command("poll", "corp")
             assert (expired.status, "The client secret has expired" in expired.err) == (1, True)
+            assert "Give it with `attachment-alerts connectors rotate corp`, or in the Prefect UI" in expired.err
             state, failures, error = health(home)
             assert (state, failures, "expired" in error) == ("auth_failed", 1, True)
             graph.sign_in_error = None

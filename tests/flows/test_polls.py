@@ -287,9 +287,9 @@ def test_one_that_cannot_be_read_keeps_its_deployment(client: SyncPrefectClient,
     assert healthy(home) == ["acme"]
     assert switched_on(client) == [True]
     state = connectors_apply(return_state=True)
-    assert state.message and " The connector 'acme' cannot be used: API 2.0 needs client_secret" in state.message
+    assert state.message and " The connector 'acme' cannot be used: Client secret" in state.message
     state = connection_test("acme", return_state=True)
-    assert state.is_failed() and "API 2.0 needs client_secret" in (state.message or "")
+    assert state.is_failed() and "Client secret (API 2.0) must be filled in" in (state.message or "")
 
 
 def test_one_that_was_moved_to_another_tenant_stops_nobody_else(client: SyncPrefectClient, home: Path) -> None:
