@@ -14,6 +14,7 @@ from flows.terminal import confirmed, out, print_json, say, working
 from tasks.errors import AlertsError
 from tasks.existing import must_exist
 from tasks.settings import load_settings
+from tasks.wording import several
 
 if TYPE_CHECKING:
     from tasks.database import Store
@@ -66,7 +67,7 @@ def regroup(
 
     def question(counts: dict[str, Any]) -> str | None:
         changes = counts["alerts_moved"] or counts["alerts_rekeyed"]
-        return f"Move {counts['alerts_moved']:,} alerts to other groups?" if changes else None
+        return f"Move {several(counts['alerts_moved'], 'alert')} to other groups?" if changes else None
 
     _planned("regroup", given, plan, regroup_page, question, apply=apply, yes=yes, as_json=as_json)
 
@@ -98,7 +99,8 @@ def replay(
     def question(counts: dict[str, Any]) -> str | None:
         if not counts["changes"]:
             return None
-        return f"Change {counts['scans_changed']:,} scans and accept {counts['rejects_accepted']:,} rejects?"
+        changes, accepts = several(counts["scans_changed"], "scan"), several(counts["rejects_accepted"], "reject")
+        return f"Change {changes} and accept {accepts}?"
 
     options = {"apply": apply, "yes": yes, "as_json": as_json, "needs_api": True}
     _planned("replay", (chosen,), plan, replay_page, question, **options)

@@ -20,6 +20,7 @@ from tasks.directory.reading import Refused, read_files
 from tasks.errors import AlertsError
 from tasks.settings import load_settings
 from tasks.untrusted import plain
+from tasks.wording import several
 
 COUNTS = ("people", "devices", "addresses", "rejected")
 PLACES = 5  # rejected rows that are named
@@ -125,12 +126,13 @@ def _places(place: str, rows: list[int], count: int) -> str:
 
 def outcome(files: list[dict[str, Any]]) -> State[Any]:
     """Completed, or Failed where a file was refused; the result says what became of each file."""
-    bad = [each for each in files if each["state"] == "refused"]
+    bad, all_of_them = [each for each in files if each["state"] == "refused"], several(len(files), "file")
     if bad:
         name, refusal = plain(bad[0]["file"]), bad[0]["refusal"]
-        says = f"{len(bad)} of {len(files)} files refused. {'' if refusal.startswith(name) else f'{name}: '}{refusal}"
+        says = f"{len(bad)} of {all_of_them} refused. {'' if refusal.startswith(name) else f'{name}: '}{refusal}"
         return states.failed(says, {"files": files})
     fresh = [each for each in files if each["state"] == "imported"]
     people, devices = sum(each["people"] for each in fresh), sum(each["devices"] for each in fresh)
-    says = f"{len(fresh)} of {len(files)} files imported: {people} people, {devices} devices."
+    brought = f"{several(people, 'person')}, {several(devices, 'device')}"
+    says = f"{len(fresh)} of {all_of_them} imported: {brought}."
     return Completed(message=says, data={"files": files})

@@ -19,6 +19,7 @@ from tasks.errors import AlertsError, TriageRefused
 from tasks.settings import load_settings
 from tasks.suppression import Hidden
 from tasks.triage import decide, find
+from tasks.wording import several
 
 
 @flow(name="triage", flow_run_name="{by}: {status}")
@@ -78,7 +79,8 @@ def triage(
     except AlertsError as error:
         return failed(error)
     urgent_anew(store)
-    says = f"{decided.alerts} alerts of {len(decided.groups)} groups are {status.replace('_', ' ')}."
+    of = f"{several(decided.alerts, 'alert')} of {several(len(decided.groups), 'group')}"
+    says = f"{of} {'is' if decided.alerts == 1 else 'are'} {status.replace('_', ' ')}."
     return Completed(message=says, data={**decided._asdict(), "decision_id": str(decided.decision_id)})
 
 
@@ -113,7 +115,7 @@ def allow_list_flow(
         if action == "remove":
             ended = allow_list.remove(store, [allow_list.active_id(store, entry)])
             urgent_anew(store)
-            return Completed(message=f"{ended.shown_again} alerts are shown again.", data=ended._asdict())
+            return Completed(message=f"{several(ended.shown_again, 'alert')} shown again.", data=ended._asdict())
         hidden = allow_list.would_hide_now(store, entry)
         if not confirm:
             return Completed(

@@ -142,10 +142,10 @@ def test_the_form_of_triage(prefect_api: None, store: Store) -> None:
     assert str(other.message).startswith("The choice finds 3 alerts now, not the 2 to confirm. Nothing was changed")
     assert rows(store, "SELECT * FROM triage_log") == []
     done = triage("ann", "closed", "benign", priority="high", confirm=3, return_state=True)
-    assert done.message == "3 alerts of 1 groups are closed."
+    assert done.message == "3 alerts of 1 group are closed."
     medium = rows(store, "SELECT group_id::VARCHAR FROM alert_groups WHERE priority = 'medium'")[0][0]
     done = triage("bob", "in_progress", groups=f" {medium[:8]},{medium}", assignee="bob", return_state=True)
-    assert done.message == "1 alerts of 1 groups are in progress."
+    assert done.message == "1 alert of 1 group is in progress."
     refused = triage("bob", "closed", groups=medium, return_state=True)
     assert refused.is_failed()
     assert str(refused.message).startswith("Closing needs a reason")
@@ -174,7 +174,7 @@ def test_the_form_of_the_allow_list(prefect_api: None, store: Store) -> None:
     again = allow_list_flow(action="add", **entry, confirm=True, return_state=True)
     assert again.is_failed() and "hides this sender already" in str(again.message)
     removed = allow_list_flow(action="remove", **entry, return_state=True)
-    assert removed.message == "1 alerts are shown again."
+    assert removed.message == "1 alert shown again."
     assert allow_list_flow(action="remove", **entry, return_state=True).is_failed()
 
 
