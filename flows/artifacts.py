@@ -24,6 +24,7 @@ from prefect.runtime import flow_run
 from flows import standing_pages
 from flows.run_page import Outcome, Run, group_rows, groups_title, summary_page
 from flows.standing import Last
+from tasks import registry
 from tasks.database import Store
 from tasks.errors import AlertsError
 from tasks.ledger import Source
@@ -88,12 +89,13 @@ def _write(told: Told, after: Overview | None) -> None:
 
 def _read(told: Told) -> Overview | None:
     """The tables after the run; None where they cannot be read, which the run has met itself as a rule."""
-    if told.store is None:
+    if told.store is None or told.source is None:
         return None
     published = told.publisher is not None and told.publisher.shows_all
     stopped = flow_run.get_id() if told.outcome is STOPPED else None
     try:
-        after = overview(told.store, told.connector, told.summary.groups, published=published, stopped=stopped)
+        told.source = registry.under_its_present_name(told.store, told.source)
+        after = overview(told.store, told.source.name, told.summary.groups, published=published, stopped=stopped)
     except AlertsError as error:
         log.warning("the tables could not be read for the pages about this run: %s", error)
         return None

@@ -18,6 +18,7 @@ from prefect.client.schemas.objects import State
 
 from flows.run_page import Outcome, Run
 from flows.standing import UNKNOWN, Last, gone_page, heading, health_page, is_health, revision_of, urgent_page
+from tasks import registry
 from tasks.connector_documents import saved_names
 from tasks.database import Store
 from tasks.errors import AlertsError
@@ -47,6 +48,7 @@ def health_after(store: Store, source: Source, began_at: datetime, state: State[
     """Write the health of a connector that brings no scans, after its run that has come to this state."""
     last = Last(Run(source.name, "poll", began_at), Outcome(state.type.value.lower(), state.message or ""))
     try:
+        source = registry.under_its_present_name(store, source)
         write_health(source, healths(store).get(source.name), last)
     except (AlertsError, httpx.HTTPError) as error:
         log.warning("the page of health could not be written (%s); the next run does", type(error).__name__)

@@ -143,6 +143,13 @@ def renamed(store: "Store", connector_id: UUID, name: str) -> None:
         transaction.publish = True
 
 
+def under_its_present_name(store: "Store", source: "Source") -> "Source":
+    """The same connector after a while, in which it may have been renamed."""
+    with store.transaction() as transaction:
+        row = _known(transaction).get(source.connector_id)
+    return source._replace(name=row["name"]) if row else source
+
+
 def removed(store: "Store", connector_id: UUID, at: datetime) -> None:
     """Take a removed connector out of the health; its data stays."""
     with store.transaction() as transaction:

@@ -9,15 +9,16 @@ from uuid import uuid4
 
 import pytest
 from filelock import FileLock
+from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import ArtifactSort
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Completed
 
-from flows import connector_work, connectors, entra, mimecast, polls, standing_pages
+from flows import connector_work, connectors, entra, mimecast, polls, pull, standing_pages
 from flows.connector_tables import says
 from flows.connector_work import how_they_fare
 from flows.connectors import applied, connectors_apply, row
@@ -410,6 +411,32 @@ def test_the_page_of_a_name_that_is_used_no_more_says_so(client: SyncPrefectClie
     applied()
     assert latest(client, "health-deleted") == "never run"
     assert len(client.read_artifacts(artifact_filter=page)) == versions + 1
+
+
+def test_a_run_during_which_its_connector_was_renamed_writes_the_page_of_the_new_name(
+    client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conclude, store = pull._conclude, Store(Settings(home=home))
+
+    def renamed_meanwhile(*given: Any) -> None:
+        conclude(*given)
+        connector_work.rename("slow", "slower")
+
+    @flow
+    def directory_pull_ends() -> None:
+        standing_pages.health_after(store, source, NOW, Completed())
+
+    with serve(Simulator(World.of_records([scan(NOW - timedelta(hours=1))]))) as running:
+        save_connector("slow", simulated(running, 2, tested_at=NOW))
+        applied()
+        source = source_of("slow", load_connector("slow"))
+        monkeypatch.setattr(pull, "_conclude", renamed_meanwhile)
+        assert mimecast.poll("slow", return_state=True).is_completed()
+    for _ in range(2):
+        applied()
+        assert latest(client, "health-slow") == "renamed to slower"
+        assert latest(client, "health-slower") == "ok"
+        directory_pull_ends()
 
 
 def test_pages_of_others_are_left_alone(client: SyncPrefectClient, home: Path) -> None:
