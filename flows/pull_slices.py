@@ -16,7 +16,7 @@ from flows.slices import Pull, load
 from flows.states import SENTENCES
 from flows.under_way import UnderWay, record_failure, record_left, start
 from tasks.errors import AlertsError, OperatorError, StoreError
-from tasks.handover import prompt_handover
+from tasks.pace import brisk
 from tasks.scratch import scratch_folder
 from tasks.stage import BATCH_ROWS
 from tasks.summary import Summary
@@ -41,7 +41,7 @@ def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
     summary.directory_days = pull.beginning.directory_days
     waiting, collected = deque(slices), 0
     under_way: deque[UnderWay] = deque()
-    with scratch_folder(pull.store.settings.home) as folder, prompt_handover():
+    with scratch_folder(pull.store.settings.home) as folder, brisk():
         try:
             while waiting or under_way:
                 _start_more(pull, slices, waiting, under_way, folder)

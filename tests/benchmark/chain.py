@@ -16,12 +16,12 @@ import polars as pl
 
 from tasks import ledger
 from tasks.database import Store
-from tasks.handover import prompt_handover
 from tasks.load import close_slice, load_slice
 from tasks.mimecast.answer import PAGE_SCHEMA, RECORD_FIELDS, Page, read_page
 from tasks.mimecast.extract import extract
 from tasks.mimecast.transform import transform
 from tasks.mimecast.validate import validate
+from tasks.pace import brisk
 from tasks.priority import load_maps
 from tasks.stage import Extracted, Transformed, Validated
 from tasks.window import Slice
@@ -90,7 +90,7 @@ class Chain:
     def run(self, folder: Path, slices: int) -> float:
         """Seconds from the first page to the last commit, preparing slices while others are loaded."""
         begin = time.perf_counter()
-        with prompt_handover(), ThreadPoolExecutor(1) as pool:
+        with brisk(), ThreadPoolExecutor(1) as pool:
             waiting: deque[Future[Prepared]] = deque()
             for number in range(slices):
                 waiting.append(pool.submit(self.prepare, path_of(folder, number), slice_of(number)))
