@@ -24,19 +24,33 @@ CHANGED = """
     ) n USING (tenant, file_sha256)
     WHERE d.first_alert_at IS DISTINCT FROM n.first_alert_at
 """
+# A hash in two numbers, as the list of hashes has it: 160 bits are as good as all.
+HASH = "('0x' || left(file_sha256, 8))::UINTEGER AS hash_prefix, unhex(file_sha256[9:40])::UUID AS hash_rest"
 # A table, whose size is known to the plan: it is looked for among all low scans. Most hashes that turn dangerous are in
-# none of them, which the short list of their prefixes tells.
-BECAME = """
+# none of them, as the list tells; `alone`: no other hash there begins with the same bits.
+BECAME = f"""
     CREATE OR REPLACE TEMP TABLE became AS
-    SELECT * FROM (SELECT *, ('0x' || left(file_sha256, 8))::UINTEGER AS hash_prefix FROM began)
-    SEMI JOIN internal.low_prefixes USING (hash_prefix)
+    SELECT b.tenant, b.file_sha256, b.hash_prefix, count(*) = 1 AS alone
+    FROM (SELECT tenant, file_sha256, {HASH} FROM began) b JOIN internal.low_hashes l USING (hash_prefix)
+    GROUP BY ALL HAVING bool_or(l.hash_rest = b.hash_rest)
 """
-# The prefixes are scanned first, being a fraction of the hashes' size.
+# The hashes themselves are read only where the bits do not tell: they take sixteen times the room.
 EXPOSE = """
     INSERT INTO internal.exposed_scans
-    SELECT s.tenant, s.scan_id, s.file_sha256, s.recipient
-    FROM internal.low_scans s SEMI JOIN became b ON s.file_sha256 = b.file_sha256 AND s.tenant = b.tenant
-    WHERE s.rowid IN (SELECT p.rowid FROM internal.low_scans p SEMI JOIN became b ON p.hash_prefix = b.hash_prefix)
+    SELECT s.tenant, s.scan_id, b.file_sha256, s.recipient
+    FROM internal.low_scans s JOIN became b ON s.hash_prefix = b.hash_prefix AND s.tenant = b.tenant
+    WHERE b.alone = $alone AND {}
+"""
+EXPOSE_BY = {True: EXPOSE.format("true"), False: EXPOSE.format("s.file_sha256 = b.file_sha256")}
+LISTED = f"""
+    INSERT INTO internal.low_hashes
+    SELECT * FROM (SELECT {HASH} FROM seen) ANTI JOIN internal.low_hashes USING (hash_prefix, hash_rest)
+"""
+UNLISTED = f"""
+    DELETE FROM internal.low_hashes l WHERE NOT EXISTS (
+        SELECT 1 FROM (SELECT DISTINCT {HASH} FROM internal.low_scans WHERE file_sha256 IS NOT NULL) s
+        WHERE s.hash_prefix = l.hash_prefix AND s.hash_rest = l.hash_rest
+    )
 """
 FORGET = "DELETE FROM internal.{} WHERE (tenant, file_sha256) IN (SELECT (tenant, file_sha256) FROM gone)"
 MARK = "INSERT INTO internal.dangerous_hashes SELECT tenant, file_sha256, now FROM found"
@@ -49,23 +63,16 @@ COUNTED = """
 """
 
 
-def remember_prefixes(transaction: "Transaction", prefixes: pl.Series) -> None:
-    """Add what low scans brought to the list of prefixes that are in any of them."""
-    seen = prefixes.drop_nulls().unique().alias("hash_prefix").to_frame()
-    if seen.is_empty():
-        return
-    transaction.run(
-        "INSERT INTO internal.low_prefixes FROM seen ANTI JOIN internal.low_prefixes USING (hash_prefix)",
-        seen=seen,
-    )
+def remember_low_hashes(transaction: "Transaction", hashes: pl.Series) -> None:
+    """Add what low scans brought to the list of hashes that are in any of them."""
+    seen = hashes.drop_nulls().unique().alias("file_sha256").to_frame()
+    if not seen.is_empty():
+        transaction.run(LISTED, seen=seen)
 
 
-def forget_prefixes(transaction: "Transaction") -> None:
+def forget_low_hashes(transaction: "Transaction") -> None:
     """Take those off the list that were in removed low scans alone."""
-    transaction.run(
-        "DELETE FROM internal.low_prefixes p WHERE NOT EXISTS "
-        "(SELECT 1 FROM internal.low_scans s WHERE s.hash_prefix = p.hash_prefix)"
-    )
+    transaction.run(UNLISTED)
 
 
 def exposed_by_load(
@@ -128,8 +135,9 @@ def _mark_dangerous(transaction: "Transaction", touched: pl.DataFrame) -> int:
     were, are = changed.drop_nulls("before"), changed.drop_nulls("now")
     found = 0
     if not began.is_empty():
-        possible = transaction.rows(BECAME, began=began.select("tenant", "file_sha256"))[0][0]
-        found = int(transaction.rows(EXPOSE)[0][0]) if possible else 0
+        transaction.run(BECAME, began=began.select("tenant", "file_sha256"))
+        kinds = transaction.rows("SELECT DISTINCT alone FROM became")
+        found = sum(int(transaction.rows(EXPOSE_BY[alone], {"alone": alone})[0][0]) for (alone,) in kinds)
     if not were.is_empty():
         transaction.run(FORGET.format("dangerous_hashes"), gone=were)
     if not ended.is_empty():

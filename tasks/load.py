@@ -12,7 +12,7 @@ import polars as pl
 
 from tasks import ledger, notices, scan_rows
 from tasks.directory.tables import correlate
-from tasks.exposures import expose, exposed_by_load, remember_prefixes, update_exposures
+from tasks.exposures import expose, exposed_by_load, remember_low_hashes, update_exposures
 from tasks.grouping import group_key
 from tasks.groups import Affected, update_groups
 from tasks.keeping import kept
@@ -59,8 +59,8 @@ class Written(NamedTuple):
     alerts: pl.DataFrame
     """TOUCHED"""
     recipients: pl.Series
-    prefixes: pl.Series
-    """of the hashes of low scans"""
+    low_hashes: pl.Series
+    """hashes of its low scans"""
     first: datetime
     """when the first scan of the batch was detected, and the last"""
     last: datetime
@@ -119,7 +119,7 @@ def _follow(
     exposed = exposed_by_load(transaction, source.tenant, first, last, now)
     notices.remember_known(transaction, _alike(alerts, exposed), first, now)
     expose(transaction, exposed, pl.concat([each.outcome.replaced for each in written]))
-    remember_prefixes(transaction, pl.concat([each.prefixes for each in written]))
+    remember_low_hashes(transaction, pl.concat([each.low_hashes for each in written]))
     suppressed = suppress(transaction, _named(alerts), now)
     affected = update_groups(transaction, alerts, settings, now)
     found = int(exposed["new"].sum()) + update_exposures(transaction, alerts, exposed)
@@ -155,7 +155,7 @@ def _load_batch(
     alerts = alerts.with_columns(group_key=key, old_group_key=pl.when(pl.col("was") != key).then("was"))
     first, last = scan_rows.span(batch)
     scan_rows.remove(transaction, outcome.replaced, first, last, now)
-    prefixes = scan_rows.insert_lows(transaction, source, lows)
+    scan_rows.insert_lows(transaction, source, lows)
     scan_rows.insert_alerts(transaction, source, alerts)
     scan_rows.insert_changes(transaction, source, outcome.changes)
     return Written(
@@ -163,7 +163,7 @@ def _load_batch(
         len(batch),
         alerts.select(TOUCHED),
         pl.concat([lows["recipient"], alerts["recipient"]]).unique(),
-        prefixes,
+        lows["file_sha256"].unique(),
         first,
         last,
         max(_lateness(lows, now), _lateness(alerts, now)),

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from tasks.exposures import forget_prefixes, update_exposures
+from tasks.exposures import forget_low_hashes, update_exposures
 from tasks.groups import update_groups
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def purge(store: "Store", connector_id: UUID) -> None:
         _delete(transaction, own)
         update_groups(transaction, alerts, store.settings, now)
         update_exposures(transaction, alerts, exposed)
-        forget_prefixes(transaction)
+        forget_low_hashes(transaction)
         transaction.changed = transaction.publish = True
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from tasks.exposures import forget_prefixes, update_exposures
+from tasks.exposures import forget_low_hashes, update_exposures
 from tasks.keeping import limits
 from tasks.schema import statements
 from tasks.suppression import end_due
@@ -85,7 +85,7 @@ def remove_found(transaction: "Transaction", now: datetime) -> None:
         transaction.run(f"DELETE FROM internal.{table} WHERE rowid IN (SELECT id FROM going_{table})")
     update_exposures(transaction, closed.cast(pl.String), exposed.cast(pl.String))
     _forget_recipients(transaction)
-    forget_prefixes(transaction)
+    forget_low_hashes(transaction)
 
 
 def _forget_recipients(transaction: "Transaction") -> None:

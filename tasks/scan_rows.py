@@ -81,11 +81,9 @@ def remove(transaction: "Transaction", replaced: pl.DataFrame, first: datetime, 
         )
 
 
-def insert_lows(transaction: "Transaction", source: ledger.Source, lows: pl.DataFrame) -> pl.Series:
-    """Insert scans that raise no alert (STORED_SCHEMA); the prefixes of their hashes."""
-    rows = lows.select(*LOW_COLUMNS, hash_prefix=HASH_PREFIX)
-    _insert(transaction, source, "low_scans", rows)
-    return rows["hash_prefix"].unique()
+def insert_lows(transaction: "Transaction", source: ledger.Source, lows: pl.DataFrame) -> None:
+    """Insert scans that raise no alert (STORED_SCHEMA)."""
+    _insert(transaction, source, "low_scans", lows.select(*LOW_COLUMNS, hash_prefix=HASH_PREFIX))
 
 
 def insert_alerts(transaction: "Transaction", source: ledger.Source, alerts: pl.DataFrame) -> None:

@@ -18,7 +18,7 @@ from tasks.errors import StoreTooNew
 log = logging.getLogger("attachment_alerts.schema")
 
 SQL = Path(__file__).parent / "sql"
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 
 class Database(Protocol):

@@ -24,11 +24,13 @@ HASH = "ab" * 32
 KEEP_ALL: dict[str, Any] = {"retention_low_raw_days": 0, "retention_alert_raw_days": 0, "retention_low_days": 0}
 
 UNLIKE_LOW_SCANS = """
-    SELECT hash_prefix FROM internal.low_prefixes
-    FULL JOIN (SELECT DISTINCT hash_prefix FROM internal.low_scans WHERE hash_prefix IS NOT NULL) s USING (hash_prefix)
-    WHERE low_prefixes.hash_prefix IS NULL OR s.hash_prefix IS NULL
+    SELECT hash_prefix, hash_rest FROM internal.low_hashes FULL JOIN (
+        SELECT DISTINCT hash_prefix, unhex(substr(file_sha256, 9, 32))::UUID AS hash_rest
+        FROM internal.low_scans WHERE file_sha256 IS NOT NULL
+    ) s USING (hash_prefix, hash_rest)
+    WHERE low_hashes.hash_prefix IS NULL OR s.hash_prefix IS NULL
 """
-"""Prefixes of hashes that are on the list and in no low scan, or the other way round."""
+"""Hashes that are on the list and in no low scan, or the other way round."""
 
 # Relations of the analysts whose rows do not depend on the clock; `windows` tells attempts, not content.
 CONTENT = (

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tasks.database import Store
-from tests.scans import HOUR, START, begun, content, load, reject, rows, scan, source
+from tests.scans import HASH, HOUR, START, begun, content, load, reject, rows, scan, source
 
 OTHER_HASH = "cd" * 32
 WITH_TEXT = "SELECT count(*) FROM scans WHERE priority <> 'low' AND subject = 'Your invoice' AND raw IS NOT NULL"
@@ -143,6 +143,16 @@ def test_who_got_a_hash_before_or_after_it_was_known_to_be_dangerous_is_exposed(
     assert exposed(store) == [(2,)]
     group, first = rows(store, "SELECT DISTINCT group_id, first_alert_at FROM exposures")[0]
     assert rows(store, "SELECT group_id, first_detected_at FROM alert_groups") == [(group, first)]
+
+
+def test_a_hash_that_only_begins_like_a_dangerous_one_exposes_nobody(store: Store) -> None:
+    alike, unlike = f"{HASH[:8]}{'0' * 56}", f"{HASH[:8]}{'f' * 56}"
+    load(store, [[scan(1, "safe", recipient="bob", file_sha256=alike)]])
+    load(store, [[scan(2, "malicious", file_sha256=HASH)]])
+    assert (exposures(store), exposed(store)) == ([], [(0,)])
+    load(store, [[scan(3, "safe", recipient="cyd", file_sha256=unlike)]])
+    load(store, [[scan(4, "malicious", file_sha256=unlike)]])
+    assert (exposures(store), exposed(store)) == ([("cyd", "before", False)], [(0,), (1,)])
 
 
 def test_an_alert_that_is_not_dangerous_exposes_nobody(store: Store) -> None:
