@@ -24,15 +24,15 @@ CHANGED = """
     ) n USING (tenant, file_sha256)
     WHERE d.first_alert_at IS DISTINCT FROM n.first_alert_at
 """
-# A hash in two numbers, as the list of hashes has it: 160 bits are as good as all.
-HASH = "('0x' || left(file_sha256, 8))::UINTEGER AS hash_prefix, unhex(file_sha256[9:40])::UUID AS hash_rest"
+# A hash in two numbers, its beginning and its end, as the list of hashes has it: 160 bits are as good as all.
+HASH = "('0x' || left(file_sha256, 8))::UINTEGER AS hash_prefix, unhex(right(file_sha256, 32))::UUID AS hash_end"
 # A table, whose size is known to the plan: it is looked for among all low scans. Most hashes that turn dangerous are in
 # none of them, as the list tells; `alone`: no other hash there begins with the same bits.
 BECAME = f"""
     CREATE OR REPLACE TEMP TABLE became AS
     SELECT b.tenant, b.file_sha256, b.hash_prefix, count(*) = 1 AS alone
     FROM (SELECT tenant, file_sha256, {HASH} FROM began) b JOIN internal.low_hashes l USING (hash_prefix)
-    GROUP BY ALL HAVING bool_or(l.hash_rest = b.hash_rest)
+    GROUP BY ALL HAVING bool_or(l.hash_end = b.hash_end)
 """
 # The hashes themselves are read only where the bits do not tell: they take sixteen times the room.
 EXPOSE = """
@@ -44,12 +44,12 @@ EXPOSE = """
 EXPOSE_BY = {True: EXPOSE.format("true"), False: EXPOSE.format("s.file_sha256 = b.file_sha256")}
 LISTED = f"""
     INSERT INTO internal.low_hashes
-    SELECT * FROM (SELECT {HASH} FROM seen) ANTI JOIN internal.low_hashes USING (hash_prefix, hash_rest)
+    SELECT * FROM (SELECT {HASH} FROM seen) ANTI JOIN internal.low_hashes USING (hash_prefix, hash_end)
 """
 UNLISTED = f"""
     DELETE FROM internal.low_hashes l WHERE NOT EXISTS (
         SELECT 1 FROM (SELECT DISTINCT {HASH} FROM internal.low_scans WHERE file_sha256 IS NOT NULL) s
-        WHERE s.hash_prefix = l.hash_prefix AND s.hash_rest = l.hash_rest
+        WHERE s.hash_prefix = l.hash_prefix AND s.hash_end = l.hash_end
     )
 """
 FORGET = "DELETE FROM internal.{} WHERE (tenant, file_sha256) IN (SELECT (tenant, file_sha256) FROM gone)"

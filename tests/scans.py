@@ -24,10 +24,10 @@ HASH = "ab" * 32
 KEEP_ALL: dict[str, Any] = {"retention_low_raw_days": 0, "retention_alert_raw_days": 0, "retention_low_days": 0}
 
 UNLIKE_LOW_SCANS = """
-    SELECT hash_prefix, hash_rest FROM internal.low_hashes FULL JOIN (
-        SELECT DISTINCT hash_prefix, unhex(substr(file_sha256, 9, 32))::UUID AS hash_rest
+    SELECT hash_prefix, hash_end FROM internal.low_hashes FULL JOIN (
+        SELECT DISTINCT hash_prefix, unhex(right(file_sha256, 32))::UUID AS hash_end
         FROM internal.low_scans WHERE file_sha256 IS NOT NULL
-    ) s USING (hash_prefix, hash_rest)
+    ) s USING (hash_prefix, hash_end)
     WHERE low_hashes.hash_prefix IS NULL OR s.hash_prefix IS NULL
 """
 """Hashes that are on the list and in no low scan, or the other way round."""
