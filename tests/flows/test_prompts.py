@@ -22,11 +22,11 @@ for hidden in (False, True):
 """
 
 
-def until(terminal: int, word: str) -> str:
-    """What comes until that word does; all of it, where the word never comes."""
-    said = ""
-    while word not in said and select.select([terminal], [], [], PATIENCE)[0]:
+def until(terminal: int, said: str, word: str, times: int) -> str:
+    """What was said, with what comes until that word was said so many times; where it never is, with all of it."""
+    while said.count(word) < times and select.select([terminal], [], [], PATIENCE)[0]:
         said += os.read(terminal, 1000).decode()
+    assert said.count(word) >= times
     return said
 
 
@@ -35,11 +35,12 @@ def test_ctrl_c_ends_a_question() -> None:
     call = [sys.executable, "-c", ASKS]
     with subprocess.Popen(call, cwd=CHECKOUT, stdin=theirs, stdout=theirs, stderr=theirs) as child:
         try:
-            for _ in ("shown", "hidden"):
-                assert "Word: " in until(ours, "Word: ")
+            said = ""
+            for question in (1, 2):  # shown, hidden
+                said = until(ours, said, "Word: ", question)
                 time.sleep(0.1)  # it has asked, and now it reads
                 child.send_signal(signal.SIGINT)
-                assert "stopped" in until(ours, "stopped")
+                said = until(ours, said, "stopped", question)
         finally:
             child.kill()
             os.close(theirs)
