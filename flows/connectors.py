@@ -26,6 +26,7 @@ from tasks.settings import load_settings
 from tasks.untrusted import plain
 
 log = logging.getLogger("attachment_alerts.connectors")
+log.setLevel(logging.INFO)  # Prefect shows the lines of extra loggers from their own level on
 
 
 class Applied(NamedTuple):

@@ -1,6 +1,7 @@
 """Deployments that poll the saved connectors: made, changed, switched on once, renamed and removed with them."""
 
 import json
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -502,6 +503,7 @@ def test_connection_test_fails_with_the_sentence(client: SyncPrefectClient, capl
     assert state.message.startswith("permission: ")
     assert "Grant Monitoring | Attachment Protection | Read" in state.message
     told = [record for record in caplog.records if record.name == "attachment_alerts.connectors"]
+    assert logging.getLogger("attachment_alerts.connectors").level == logging.INFO  # in a process of its own, too
     assert [record.getMessage().partition(":")[0] for record in told] == [row["check"] for row in rows]
     assert [record.getMessage() for record in told if record.levelname == "ERROR"] == [state.message]
     assert switched_on(client) == [False]
