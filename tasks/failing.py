@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from tasks.errors import AlertsError
 
@@ -17,6 +18,14 @@ class Retry(StrEnum):
     GARBLED = "answer not whole"
     APPLICATION_ID = "application id not known"  # one is refused now and then, though it is good
     TOKEN = "token refused"  # noqa: S105 - a kind of trouble
+
+
+class Meaning(NamedTuple):
+    """What an answer that is not a success comes to."""
+
+    error: type[AlertsError]
+    retry: Retry
+    says: str
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,11 @@ Codes before statuses: one status has several causes. Codes of the sign-in (AADS
 shown and judged by its status.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 
 from tasks.errors import (
-    AlertsError,
     AnswerNotUnderstood,
     CredentialsRefused,
     KeyExpired,
@@ -21,15 +20,8 @@ from tasks.errors import (
     Unreachable,
     WrongRegion,
 )
-from tasks.failing import Failure, Retry
+from tasks.failing import Failure, Meaning, Retry
 from tasks.untrusted import plain
-
-
-class Meaning(NamedTuple):
-    error: type[AlertsError]
-    retry: Retry
-    says: str
-
 
 SECRETS_PAGE = "Entra admin center > App registrations > your application > Certificates & secrets"
 _IDS = "Compare Directory (tenant) id and cloud with the Overview page of the app registration."

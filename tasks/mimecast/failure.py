@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from tasks.errors import AnswerNotUnderstood
-from tasks.failing import Failure, Retry
+from tasks.failing import Failure, Meaning, Retry
 from tasks.mimecast.meanings import (
     BY_CODE,
     BY_STATUS,
@@ -21,7 +21,6 @@ from tasks.mimecast.meanings import (
     SERVER_TROUBLE,
     TOKEN_ENDPOINT,
     WRONG_REGION,
-    Meaning,
 )
 from tasks.untrusted import plain
 

@@ -1,9 +1,6 @@
 """What Mimecast's codes and statuses mean: which error, in a sentence for the person, and whether to try again."""
 
-from typing import NamedTuple
-
 from tasks.errors import (
-    AlertsError,
     CredentialsRefused,
     KeyExpired,
     PermissionMissing,
@@ -12,16 +9,7 @@ from tasks.errors import (
     Unreachable,
     WrongRegion,
 )
-from tasks.failing import Retry
-
-
-class Meaning(NamedTuple):
-    """What an answer that is not a success comes to."""
-
-    error: type[AlertsError]
-    retry: Retry
-    says: str
-
+from tasks.failing import Meaning, Retry
 
 PERMISSION = "Monitoring | Attachment Protection | Read"
 _TOKEN_REFUSED = Meaning(
