@@ -25,11 +25,11 @@ from flows import standing_pages
 from flows.run_page import Outcome, Run, group_rows, groups_title, summary_page
 from flows.standing import Last
 from tasks import registry
-from tasks.database import Store
 from tasks.errors import AlertsError
 from tasks.ledger import Source
 from tasks.overview import Overview, overview
-from tasks.publishing import Publisher
+from tasks.store.publish_policy import Publisher
+from tasks.store.store import Store
 from tasks.summary import Summary
 from tasks.window import Interval, Trigger
 

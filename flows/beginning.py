@@ -14,11 +14,11 @@ from flows.sources import source_of
 from flows.under_way import record_failure
 from tasks import ledger, registry
 from tasks.connectors import load_connector
-from tasks.database import Store
 from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError
 from tasks.polled_connector import PolledConnector
-from tasks.publishing import Publisher
 from tasks.settings import Settings, load_settings
+from tasks.store.publish_policy import Publisher
+from tasks.store.store import Store
 from tasks.summary import Summary
 from tasks.turn import Turn
 from tasks.window import Interval, Slice, watermark

@@ -7,9 +7,9 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows import events, standing_pages, states
-from tasks.database import Store
 from tasks.errors import AlertsError
 from tasks.settings import load_settings
+from tasks.store.store import Store
 
 Counts = dict[str, Any]
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from flows import leash
-from tasks.files import private_files
+from tasks.store.files import private_files
 
 SHORTEST, LONGEST = 1.0, 60.0  # seconds between two starts
 HEALTHY = 120.0  # seconds after which an end is not the same trouble again

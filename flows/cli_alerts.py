@@ -38,7 +38,7 @@ def alerts(
     """List the alert groups, most urgent first; closed ones only if asked for."""
     from flows import lookups
     from flows.group_table import footer, groups_table
-    from tasks.database import Store
+    from tasks.store.store import Store
 
     store = Store(load_settings())
     zone = ZoneInfo(store.settings.time_zone)
@@ -68,7 +68,7 @@ def group(
     """
     from flows import lookups
     from flows.group_page import group_page
-    from tasks.database import Store
+    from tasks.store.store import Store
 
     store = Store(load_settings())
     with reading():
@@ -92,7 +92,7 @@ def health(as_json: Json = False, home: Home = None) -> None:
     """
     from flows import lookups
     from flows.health_table import health_errors, health_table
-    from tasks.database import Store
+    from tasks.store.store import Store
 
     store = Store(load_settings())
     with reading():

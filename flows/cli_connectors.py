@@ -177,7 +177,7 @@ def test(name: str, *, as_json: bool) -> None:
 
     from flows import connector_work
     from flows.connector_tables import checks_table
-    from tasks.checks import passed
+    from tasks.http.check import passed
 
     checks, account = connector_work.test(name)
     if passed(checks):

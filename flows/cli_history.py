@@ -13,11 +13,11 @@ from flows.options import Home, Json
 from flows.terminal import confirmed, out, print_json, say, working
 from tasks.errors import AlertsError
 from tasks.existing import must_exist
+from tasks.formatting import several
 from tasks.settings import load_settings
-from tasks.wording import several
 
 if TYPE_CHECKING:
-    from tasks.database import Store
+    from tasks.store.store import Store
 
 Apply = Annotated[bool, typer.Option("--apply", help="Make the change. Without it, it is only shown.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the change.")]
@@ -138,7 +138,7 @@ def _planned(
     needs_api: bool = False,
 ) -> None:
     """Show the plan; with `apply`, ask, run the flow of that name, and show what it did."""
-    from tasks.database import Store
+    from tasks.store.store import Store
 
     store = Store(load_settings())
     must_exist(store)  # before a server is started for it

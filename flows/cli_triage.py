@@ -12,8 +12,8 @@ import typer
 from flows.options import Home, Json, example
 from flows.terminal import confirmed, out, print_json, say, working
 from flows.typed import since_of, until_of
+from tasks.formatting import several
 from tasks.settings import load_settings
-from tasks.wording import several
 
 if TYPE_CHECKING:
     from tasks.suppression import Hidden
@@ -65,8 +65,8 @@ def triage(
     Nothing is changed unless all of it makes sense.
     """
     from tasks.choosing import Filter
-    from tasks.database import Store
     from tasks.decision import Decision
+    from tasks.store.store import Store
     from tasks.triage import decide, find
 
     store = Store(load_settings())
@@ -129,7 +129,7 @@ def add(
     Says how many stored alerts that hides, and asks. Later ones are hidden as they come.
     """
     from tasks import allow_list as entries
-    from tasks.database import Store
+    from tasks.store.store import Store
 
     store = Store(load_settings())
     ends = until_of(expires, datetime.now(UTC)) if expires else None
@@ -157,7 +157,7 @@ def list_all(
     """List the entries and how many alerts each hides."""
     from flows import lookups
     from flows.triage_tables import entries_table
-    from tasks.database import Store
+    from tasks.store.store import Store
 
     store = Store(load_settings())
     found = lookups.allow_list(store, ended=everything)
@@ -179,7 +179,7 @@ def remove(
 ) -> None:
     """End entries: what they hid is shown again, unless another entry names it."""
     from tasks import allow_list as entries
-    from tasks.database import Store
+    from tasks.store.store import Store
 
     with working("Showing the alerts again", briefly=True):
         ended = entries.remove(Store(load_settings()), ids)

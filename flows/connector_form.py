@@ -21,7 +21,7 @@ from tasks.connector import Connector
 from tasks.connector_documents import products
 from tasks.errors import ConnectorRefused, OperatorError
 from tasks.form import KEPT_BY_US
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 ENVIRONMENT = "ATTACHMENT_ALERTS_"
 PANEL = "Connector"

@@ -26,13 +26,14 @@ from flows.terminal import out, say, working
 from tasks import connectors as saved
 from tasks import registry
 from tasks.as_saved import wrong_fields
-from tasks.checks import Account, check_connector, passed
+from tasks.checks import check_connector
 from tasks.connector import Connector, made, refuse_wrong
 from tasks.connector_documents import products
-from tasks.database import Store
 from tasks.errors import ConnectorRefused
+from tasks.http.check import Account, passed
 from tasks.polled_connector import PolledConnector
 from tasks.settings import load_settings
+from tasks.store.store import Store
 
 NoTest = Annotated[bool, typer.Option("--no-test", help="Save without testing the connection first.")]
 Product = Annotated[str, typer.Option(help="Product of the account. Default: the one that is polled for scans.")]

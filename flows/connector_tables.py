@@ -13,8 +13,8 @@ from flows.folding import Fact, Form, folded
 from flows.health_table import behind, state_text
 from flows.layout import plain_table
 from flows.terminal import SYMBOL, moment, out, short_moment, shown, zone_name
-from tasks.checks import Check
 from tasks.connector import Connector
+from tasks.http.check import Check
 
 if TYPE_CHECKING:
     from flows.connector_work import Fare

@@ -18,13 +18,13 @@ from flows.standing_pages import health_moved
 from flows.terminal import confirmed, number, out, say, working
 from tasks import connectors as saved
 from tasks import purge, registry
-from tasks.checks import Account, Check
 from tasks.connector import Connector
 from tasks.connector_documents import nothing_saved_as, saved_names
-from tasks.database import Store
 from tasks.errors import AlertsError, ConnectorRefused, NotDeployed, OperatorError, UnknownConnector
+from tasks.http.check import Account, Check
 from tasks.prefect_in_use import asked_where
 from tasks.settings import load_settings
+from tasks.store.store import Store
 from tasks.turn import Turn, TurnTaken
 
 

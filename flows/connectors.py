@@ -15,15 +15,15 @@ from flows.markdown import sentence
 from flows.sources import refuse_other_tenant, source_of
 from flows.standing_pages import health_anew, urgent_followed
 from tasks import registry
-from tasks.checks import Check, passed
 from tasks.connector import Connector
 from tasks.connector_documents import offer_forms, saved_names
 from tasks.connectors import load_connector, sorted_out, test_connector
-from tasks.database import Store
 from tasks.errors import AlertsError, NotDeployed
+from tasks.http.check import Check, passed
 from tasks.prefect_in_use import prefect_client
+from tasks.sanitize import plain
 from tasks.settings import load_settings
-from tasks.untrusted import plain
+from tasks.store.store import Store
 
 log = logging.getLogger("attachment_alerts.connectors")
 log.setLevel(logging.INFO)  # Prefect shows the lines of extra loggers from their own level on

@@ -17,11 +17,11 @@ from flows.called import as_typed, command_as_typed, from_here
 from flows.own_server import start
 from flows.terminal import out, show_log, working
 from tasks.errors import AlertsError, OperatorError
-from tasks.files import private_files
 from tasks.settings import DEFAULTS, Settings, load_settings
+from tasks.store.files import private_files
 
 if TYPE_CHECKING:
-    from tasks.database import Store
+    from tasks.store.store import Store
 
 NAME = "demo"
 OWN_HOME = DEFAULTS / "demo-home"
@@ -124,7 +124,7 @@ def _show(settings: Settings, counts: dict[str, Any], files: list[dict[str, Any]
     from flows.group_table import footer, groups_table
     from flows.layout import heading
     from flows.runs import summary
-    from tasks.database import Store
+    from tasks.store.store import Store
 
     store, zone = Store(settings), ZoneInfo(settings.time_zone)
     groups, totals = lookups.groups(store), lookups.totals(store)

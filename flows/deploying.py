@@ -17,8 +17,8 @@ from prefect.workers.process import ProcessWorker
 from flows import triggers
 from tasks.errors import NotDeployed
 from tasks.prefect_in_use import asked_where, prefect_client
+from tasks.sanitize import plain
 from tasks.settings import CHECKOUT
-from tasks.untrusted import plain
 
 FILE = CHECKOUT / "prefect.yaml"
 

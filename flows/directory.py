@@ -12,15 +12,15 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows import import_page, states
-from tasks.database import Store
 from tasks.directory import drop
 from tasks.directory.export import Export, Imported
 from tasks.directory.imports import import_exports
 from tasks.directory.reading import Refused, read_files
 from tasks.errors import AlertsError
+from tasks.formatting import several
+from tasks.sanitize import plain
 from tasks.settings import load_settings
-from tasks.untrusted import plain
-from tasks.wording import several
+from tasks.store.store import Store
 
 COUNTS = ("people", "devices", "addresses", "rejected")
 PLACES = 5  # rejected rows that are named

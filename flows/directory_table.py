@@ -9,9 +9,9 @@ from flows import prefect_api
 from flows.terminal import out, print_json, say, shown
 from tasks.directory.archive import refuse_missing
 from tasks.errors import AlertsError
+from tasks.formatting import several
+from tasks.sanitize import plain
 from tasks.settings import load_settings
-from tasks.untrusted import plain
-from tasks.wording import several
 
 MARKS = {"imported": ("✔", "green"), "unchanged": ("-", "dim"), "refused": ("✘", "bold red")}
 WORDS = {"people": ("person", "people"), "devices": ("device", "devices"), "addresses": ("address", "addresses")}

@@ -16,7 +16,6 @@ from flows.directory import failed, files, load, outcome
 from flows.sources import source_of
 from tasks import ledger
 from tasks.connectors import load_connector
-from tasks.database import Store
 from tasks.directory.export import Export
 from tasks.directory.model import Parsed
 from tasks.entra.connector import EntraConnector
@@ -24,6 +23,7 @@ from tasks.entra.pull import pull
 from tasks.errors import AlertsError, ExportRefused, SettingsError
 from tasks.ledger import Source
 from tasks.settings import load_settings
+from tasks.store.store import Store
 from tasks.summary import Summary
 
 

@@ -11,7 +11,7 @@ from flows.options import COMMAND
 from flows.prefect_api import end_threads
 from flows.terminal import fail, say
 from tasks.errors import AlertsError
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 TRACEBACK = "ATTACHMENT_ALERTS_TRACEBACK"
 STOPPED = 130  # what a shell expects of a command that Ctrl-C has ended

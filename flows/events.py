@@ -15,12 +15,12 @@ from prefect.events import Event, RelatedResource, Resource
 from prefect.runtime import flow_run
 
 from tasks import notices, outbox
-from tasks.database import Store
 from tasks.happenings import PREFIX, Happening, connector_resource
 from tasks.ledger import Source
 from tasks.outbox import Teller
+from tasks.sanitize import plain
+from tasks.store.store import Store
 from tasks.summary import Summary
-from tasks.untrusted import plain
 
 log = logging.getLogger("attachment_alerts.telling")
 

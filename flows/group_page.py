@@ -14,7 +14,7 @@ from flows.layout import INDENT, facts, heading
 from flows.lookups import Page
 from flows.terminal import moment, out, shown, zone_name
 from flows.triage_tables import decisions_table, reopened_text, status_text
-from tasks.wording import several
+from tasks.formatting import several
 
 ADDRESS = 30  # columns that addresses and subjects may be cut to
 

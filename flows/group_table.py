@@ -11,7 +11,7 @@ from flows.folding import Fact, Form, broken, folded
 from flows.lookups import Totals
 from flows.terminal import PRIORITY, moment, number, out, short_moment, shown, zone_name
 from flows.triage_tables import STATUS
-from tasks.wording import several
+from tasks.formatting import several
 
 SHORT_ID = 8
 FILE, NARROW = 24, 20  # columns that a name may be cut to

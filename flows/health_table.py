@@ -9,8 +9,8 @@ from rich.text import Text
 
 from flows.folding import Fact, Form, folded
 from flows.terminal import moment, number, out, short_moment, shown, zone_name
+from tasks.formatting import lasting
 from tasks.summary import OLD_DIRECTORY
-from tasks.wording import lasting
 
 STATE = {"ok": "green", "off": "dim", "late": "yellow", "quiet": "yellow", "never_run": "yellow"}  # others: red
 

@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from tasks.choosing import HIDES
-from tasks.database import Connection, Store
 from tasks.errors import OperatorError
-from tasks.untrusted import plain
+from tasks.sanitize import plain
+from tasks.store.connection import Connection
+from tasks.store.store import Store
 
 CANDIDATES = 5  # shown where a short id fits several groups
 

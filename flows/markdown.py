@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from urllib.parse import quote
 
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 DASH = "-"
 LONGEST = 80  # characters of a cell

@@ -9,9 +9,9 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import pull
+from tasks.formatting import stretch
 from tasks.mimecast.stages import Stages
 from tasks.window import whole_second
-from tasks.wording import stretch
 
 # Three stages for each of at most 16 slices. The cast: Prefect's own runner does not fit its own type.
 RUNNER = cast(Any, ThreadPoolTaskRunner(max_workers=48))

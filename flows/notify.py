@@ -13,8 +13,8 @@ from prefect.states import Completed, Failed
 from tasks.errors import AlertsError, ServiceUnavailable, SettingsError
 from tasks.messages import Message, messages
 from tasks.prefect_in_use import asked_where
+from tasks.sanitize import plain
 from tasks.settings import load_settings
-from tasks.untrusted import plain
 
 SETTING = "ATTACHMENT_ALERTS_NOTIFY"
 _SYNC: dict[str, Any] = {"_sync": True}  # unknown to Prefect's type hints

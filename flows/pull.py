@@ -23,11 +23,12 @@ from flows.run_page import Outcome
 from flows.states import completed, failed_slices
 from tasks import ledger
 from tasks.errors import AlertsError, SettingsError, StoreError
+from tasks.formatting import lasting, stretch
 from tasks.keeping import PERIODS, limits
+from tasks.sanitize import plain
 from tasks.settings import Settings
 from tasks.summary import Summary
 from tasks.turn import TurnTaken
-from tasks.untrusted import plain
 from tasks.window import (
     RECHECK_EVERY,
     Interval,
@@ -40,7 +41,6 @@ from tasks.window import (
     recheck_window,
     whole_second,
 )
-from tasks.wording import lasting, stretch
 
 log = logging.getLogger("attachment_alerts.pull")
 

@@ -16,13 +16,13 @@ from flows.slices import Pull, load
 from flows.states import SENTENCES
 from flows.under_way import UnderWay, record_failure, record_left, start
 from tasks.errors import AlertsError, OperatorError, StoreError
+from tasks.formatting import several, stretch
 from tasks.pace import brisk
+from tasks.sanitize import plain
 from tasks.scratch import scratch_folder
 from tasks.stage import BATCH_ROWS
 from tasks.summary import Summary
-from tasks.untrusted import plain
 from tasks.window import Slice
-from tasks.wording import several, stretch
 
 log = logging.getLogger("attachment_alerts.pull")
 

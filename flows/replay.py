@@ -12,12 +12,12 @@ from prefect.client.schemas.objects import State
 
 from flows.changing import changed
 from tasks.connectors import list_connectors
-from tasks.database import Store
 from tasks.polled_connector import PolledConnector
 from tasks.priority import load_maps
 from tasks.remap import Reading
 from tasks.replay import WHAT, Means, What, replayed
 from tasks.stage import Again
+from tasks.store.store import Store
 
 
 @flow(name="replay", flow_run_name="replay")

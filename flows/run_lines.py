@@ -24,7 +24,7 @@ from prefect.states import Cancelled, Cancelling
 
 from flows import deploying
 from tasks.prefect_in_use import prefect_client
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 LATE = timedelta(minutes=1)  # a run that ended may become known a little later
 PAGE = 200

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from flows.markdown import DASH, address, code, facts, moment, number, sentence, table
 from tasks.connector_names import NAME
+from tasks.formatting import lasting
 from tasks.overview import GAPS, Listed, Overview
 from tasks.summary import OLD_DIRECTORY, REMEMBERED, Summary
 from tasks.window import Interval
-from tasks.wording import lasting
 
 REASONS = 20
 

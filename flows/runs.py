@@ -13,10 +13,10 @@ from flows.directory_table import show_files
 from flows.health_table import old_directory
 from flows.layout import facts
 from flows.terminal import PRIORITY, out, print_json, say, shown
-from tasks.database import Store
 from tasks.errors import AlertsError, ConnectorRefused
+from tasks.formatting import several
 from tasks.settings import load_settings
-from tasks.wording import several
+from tasks.store.store import Store
 
 
 def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:

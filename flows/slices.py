@@ -11,10 +11,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from tasks import ledger
-from tasks.database import Store
 from tasks.load import Loaded, close_slice, load_slice
-from tasks.publishing import Publisher
 from tasks.stage import Extracted, Transformed, Validated
+from tasks.store.publish_policy import Publisher
+from tasks.store.store import Store
 from tasks.turn import Turn
 from tasks.window import Slice
 

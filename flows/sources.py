@@ -6,10 +6,10 @@ from prefect.context import FlowRunContext
 
 from tasks import registry
 from tasks.connector import Connector
-from tasks.database import Store
 from tasks.errors import SettingsError
 from tasks.ledger import Source
 from tasks.settings import load_settings
+from tasks.store.store import Store
 
 
 def source_of(name: str, connector: Connector) -> Source:

@@ -20,11 +20,11 @@ from flows.run_page import Outcome, Run
 from flows.standing import UNKNOWN, Last, gone_page, heading, health_page, is_health, revision_of, urgent_page
 from tasks import registry
 from tasks.connector_documents import saved_names
-from tasks.database import Store
 from tasks.errors import AlertsError
 from tasks.ledger import Source
 from tasks.overview import Listed, healths, urgent, urgent_as_published
 from tasks.prefect_in_use import all_pages, asked_where, prefect_client
+from tasks.store.store import Store
 
 log = logging.getLogger("attachment_alerts.pull")
 

@@ -22,7 +22,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from tasks.errors import OperatorError
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 NOT_A_TERMINAL = 160  # columns where nobody can say how many there are: a pipe, a job's log
 SIGN_OF_LIFE = 5.0  # seconds between two lines where no spinner can turn

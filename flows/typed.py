@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from tasks.errors import OperatorError
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 _AGO = re.compile(r"(\d{1,6})\s*(min|h|d|w)")
 _UNIT = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}

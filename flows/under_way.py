@@ -12,9 +12,9 @@ from prefect.runtime import flow_run
 
 from flows.slices import Pull, extract, transform, validate
 from tasks import ledger
-from tasks.database import Store
+from tasks.sanitize import plain
 from tasks.stage import Extracted, Transformed, Validated
-from tasks.untrusted import plain
+from tasks.store.store import Store
 from tasks.window import Slice
 
 

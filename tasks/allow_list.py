@@ -9,11 +9,12 @@ import polars as pl
 
 from tasks.errors import EntryRefused
 from tasks.existing import existing
+from tasks.sanitize import plain
 from tasks.suppression import Hidden, end, end_due, hide, named, would_hide
-from tasks.untrusted import plain
 
 if TYPE_CHECKING:
-    from tasks.database import Store, Transaction
+    from tasks.store.connection import Transaction
+    from tasks.store.store import Store
 
 Kind = Literal["hash", "sender", "sender_domain"]
 

@@ -7,11 +7,11 @@ import polars as pl
 
 from tasks.decision import Decision, changes
 from tasks.errors import TriageRefused
-from tasks.resolving import resolve_alerts, resolve_groups
-from tasks.untrusted import plain
+from tasks.sanitize import plain
+from tasks.store.id_prefix import resolve_alerts, resolve_groups
 
 if TYPE_CHECKING:
-    from tasks.database import Transaction
+    from tasks.store.connection import Transaction
 
 HIDES = "The allow-list hides the {}. Remove its entry first (`attachment-alerts allow-list list`)."
 SEEN = """

@@ -13,8 +13,8 @@ from prefect.blocks.core import Block
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tasks.errors import AlertsError, ConnectorRefused, KeyExpired
+from tasks.field_errors import MOMENT, sentences
 from tasks.form import KEYS_MISSING, arrange
-from tasks.wrong_values import MOMENT, sentences
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 

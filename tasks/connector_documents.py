@@ -12,9 +12,9 @@ from pydantic import ValidationError
 import tasks
 from tasks.connector import Connector
 from tasks.errors import ConnectorRefused
+from tasks.field_errors import sentences
 from tasks.prefect_in_use import all_pages, asked_where, in_words, prefect_client
-from tasks.untrusted import plain
-from tasks.wrong_values import sentences
+from tasks.sanitize import plain
 
 SYNC: dict[str, Any] = {"_sync": True}  # also where an event loop is running; unknown to the type hints
 

@@ -6,8 +6,8 @@ from functools import cache
 import yaml
 
 from tasks.errors import ConnectorRefused
+from tasks.sanitize import plain
 from tasks.settings import CHECKOUT
-from tasks.untrusted import plain
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 

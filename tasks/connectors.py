@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from tasks.as_saved import as_saved
-from tasks.checks import Account, Check, check_connector, passed
+from tasks.checks import check_connector
 from tasks.connector import Connector
 from tasks.connector_documents import (
     SYNC,
@@ -16,6 +16,7 @@ from tasks.connector_documents import (
 )
 from tasks.connector_names import refuse_name
 from tasks.errors import ConnectorRefused, UnknownConnector
+from tasks.http.check import Account, Check, passed
 from tasks.prefect_in_use import asked_where, in_words, prefect_client
 
 log = logging.getLogger("attachment_alerts.connectors")

@@ -26,7 +26,7 @@ AlertsError
 └── Stopped                a person or the scheduler asked this run to end
 
 The text of an error is one or two sentences for the person who reads it: what happened, what to do next.
-It never holds a secret, and mail content only through `tasks.untrusted.plain`.
+It never holds a secret, and mail content only through `tasks.sanitize.plain`.
 """
 
 

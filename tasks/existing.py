@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from tasks.errors import SettingsError
 
 if TYPE_CHECKING:
-    from tasks.database import Store, Transaction
+    from tasks.store.connection import Transaction
+    from tasks.store.store import Store
 
 
 def must_exist(store: "Store") -> None:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tasks import notices
-from tasks.schema import statements
+from tasks.store.migrations import statements
 
 if TYPE_CHECKING:
-    from tasks.database import Transaction
+    from tasks.store.connection import Transaction
 
 
 # Of these hashes, those that are dangerous now and were not, or were and are not, or since another moment.

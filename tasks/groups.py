@@ -8,11 +8,11 @@ import polars as pl
 from tasks import notices
 from tasks.grouping import Assigned, assign_ids, partition
 from tasks.priority import DISPOSITIONS
-from tasks.schema import statements
 from tasks.settings import Settings
+from tasks.store.migrations import statements
 
 if TYPE_CHECKING:
-    from tasks.database import Transaction
+    from tasks.store.connection import Transaction
 
 
 # What a group keeps of its past may outlive the decisions: they go with the alerts that retention removes.

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import polars as pl
 
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 NAMES = {
     "group_opened": "group.opened",

@@ -8,7 +8,7 @@ import polars as pl
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
-    from tasks.database import Transaction
+    from tasks.store.connection import Transaction
 
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)

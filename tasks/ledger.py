@@ -12,7 +12,8 @@ from tasks.suppression import end_due
 from tasks.window import Interval, Progress, Slice, merge
 
 if TYPE_CHECKING:
-    from tasks.database import Store, Transaction
+    from tasks.store.connection import Transaction
+    from tasks.store.store import Store
 
 State = Literal["complete", "complete_empty_tail", "failed", "cancelled"]
 

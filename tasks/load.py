@@ -23,7 +23,7 @@ from tasks.versions import Outcome, merge_versions
 from tasks.window import Slice
 
 if TYPE_CHECKING:
-    from tasks.database import Transaction
+    from tasks.store.connection import Transaction
 
 TOUCHED = ("scan_id", "tenant", "file_sha256", "sender", "group_key", "old_group_key", "detected_at", "group_id")
 

@@ -6,7 +6,7 @@ Ids, hashes, counts, and of a lost connector the error's own sentence: no file n
 from typing import Any, NamedTuple
 
 from tasks.happenings import PREFIX
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 SILENT = "connector.silent"
 """Told by a trigger that waits for the next run in vain; no run can say it."""

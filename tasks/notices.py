@@ -12,12 +12,12 @@ from uuid import UUID
 
 import polars as pl
 
-from tasks.schema import statements
+from tasks.store.migrations import statements
 from tasks.window import Slice
 
 if TYPE_CHECKING:
-    from tasks.database import Transaction
     from tasks.ledger import Source
+    from tasks.store.connection import Transaction
 
 Cause = Literal["poll", "first_look_back", "recheck", "backfill", "regroup", "replay", "expiry", "reminder"]
 LIVE: tuple[Cause, ...] = ("poll", "expiry")

@@ -13,11 +13,11 @@ from uuid import UUID, uuid4
 import polars as pl
 
 from tasks.happenings import NAMES, OF_CONNECTORS, Happening, singly, together
-from tasks.schema import statements
 from tasks.settings import Settings
+from tasks.store.migrations import statements
 
 if TYPE_CHECKING:
-    from tasks.database import Transaction
+    from tasks.store.connection import Transaction
 
 CLAIM_LASTS = timedelta(minutes=10)  # sending takes seconds; a claim of that age was left by a killed run
 ORPHANED = timedelta(hours=6)  # no digest waits longer for the end of the run that began it

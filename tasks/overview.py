@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from tasks.database import Connection
+from tasks.store.connection import Connection
 from tasks.window import Interval
 
 if TYPE_CHECKING:
-    from tasks.database import Store
+    from tasks.store.store import Store
 
 LISTED = 50  # groups on a page
 GAPS = 10

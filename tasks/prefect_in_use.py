@@ -9,7 +9,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import get_current_settings
 
 from tasks.errors import Unreachable
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 PAGE = 200  # of anything: the most that Prefect gives at once
 

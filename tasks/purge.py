@@ -8,7 +8,8 @@ from tasks.exposures import forget_low_hashes, update_exposures
 from tasks.groups import update_groups
 
 if TYPE_CHECKING:
-    from tasks.database import Store, Transaction
+    from tasks.store.connection import Transaction
+    from tasks.store.store import Store
 
 # Relation of the analysts → table with a connector_id.
 TABLES = {

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from tasks.errors import SettingsError
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 if TYPE_CHECKING:
-    from tasks.database import Connection, Store, Transaction
     from tasks.ledger import Source
+    from tasks.store.connection import Connection, Transaction
+    from tasks.store.store import Store
 
 BROUGHT = ("windows", "coverage", "alert_scans", "low_scans", "rejects")
 

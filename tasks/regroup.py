@@ -17,7 +17,8 @@ from tasks.settings import Settings
 from tasks.suppression import end_due
 
 if TYPE_CHECKING:
-    from tasks.database import Connection, Store, Transaction
+    from tasks.store.connection import Connection, Transaction
+    from tasks.store.store import Store
 
 EXAMPLES = 10  # groups told by name, of those that split and of those that join
 PARTS = 5  # … with so many of their parts

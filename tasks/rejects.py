@@ -10,7 +10,7 @@ import polars as pl
 from tasks.ledger import Source
 
 if TYPE_CHECKING:
-    from tasks.database import Transaction
+    from tasks.store.connection import Transaction
 
 
 def load_rejects(

@@ -17,7 +17,7 @@ from tasks.scan_rows import STORED_SCHEMA
 from tasks.versions import merge_versions
 
 if TYPE_CHECKING:
-    from tasks.database import Connection, Transaction
+    from tasks.store.connection import Connection, Transaction
 
 Map = Literal["priorities", "responses"]
 

@@ -21,7 +21,8 @@ from tasks.stage import BATCH_ROWS, Again
 from tasks.suppression import end_due
 
 if TYPE_CHECKING:
-    from tasks.database import Connection, Store, Transaction
+    from tasks.store.connection import Connection, Transaction
+    from tasks.store.store import Store
 
 What = Literal["rejects", "priorities", "responses"]
 WHAT: tuple[What, ...] = ("rejects", "priorities", "responses")

@@ -11,11 +11,12 @@ import polars as pl
 
 from tasks.exposures import forget_low_hashes, update_exposures
 from tasks.keeping import limits
-from tasks.schema import statements
+from tasks.store.migrations import statements
 from tasks.suppression import end_due
 
 if TYPE_CHECKING:
-    from tasks.database import Connection, Store, Transaction
+    from tasks.store.connection import Connection, Transaction
+    from tasks.store.store import Store
 
 DIRECTORY = (
     "people", "addresses", "devices", "device_people", "source_objects", "source_addresses", "source_members",

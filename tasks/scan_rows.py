@@ -14,7 +14,7 @@ from tasks.alerts import SCAN_SCHEMA
 from tasks.readings import LIFE
 
 if TYPE_CHECKING:
-    from tasks.database import Transaction
+    from tasks.store.connection import Transaction
 
 STORED_SCHEMA = pl.Schema({**SCAN_SCHEMA, **LIFE})
 OF_LOWS = {

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.errors import SettingsError
-from tasks.wrong_values import says
+from tasks.field_errors import says
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 DEFAULTS = CHECKOUT / "data"

@@ -15,7 +15,7 @@ from tasks.exposures import update_exposures
 from tasks.groups import refresh_groups
 
 if TYPE_CHECKING:
-    from tasks.database import Transaction
+    from tasks.store.connection import Transaction
 
 NAMED = {"hash": "file_sha256", "sender": "sender", "sender_domain": "sender_domain"}
 """Kind of entry → what it names of an alert."""

@@ -19,7 +19,8 @@ from tasks.groups import refresh_status
 from tasks.suppression import end_due
 
 if TYPE_CHECKING:
-    from tasks.database import Store, Transaction
+    from tasks.store.connection import Transaction
+    from tasks.store.store import Store
 
 
 class Found(NamedTuple):

@@ -21,9 +21,9 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
-from tasks import database
-from tasks.database import Store
 from tasks.settings import Settings
+from tasks.store import store as database
+from tasks.store.store import Store
 from tests import scans
 
 # Where tests are started in the background, a shell has SIGINT ignored; some send it to themselves.

@@ -10,11 +10,12 @@ from uuid import UUID
 import polars as pl
 
 from tasks.alerts import REJECT_SCHEMA, SCAN_SCHEMA, Distinct, scan_id
-from tasks.database import Store, Transaction
 from tasks.ledger import Report, Source, begin
 from tasks.load import Loaded, close_slice, load_slice
 from tasks.priority import Maps, load_maps, prioritise, respond
 from tasks.settings import DEFAULTS, Settings
+from tasks.store.connection import Transaction
+from tasks.store.store import Store
 from tasks.window import Slice
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -9,7 +9,6 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from tasks.checks import Check, passed
 from tasks.connector import Connector
 from tasks.connector_documents import products, saved_names
 from tasks.connectors import (
@@ -22,6 +21,7 @@ from tasks.connectors import (
     save_connector,
 )
 from tasks.errors import ConnectorRefused, UnknownConnector, Unreachable
+from tasks.http.check import Check, passed
 from tasks.mimecast.connector import MimecastConnector
 from tasks.prefect_in_use import asked_where
 

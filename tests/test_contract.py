@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.database import Store
+from tasks.store.store import Store
 from tests.scans import begun, load, scan
 
 CONTRACT = Path(__file__).with_name("contract.txt").read_text(encoding="utf-8").splitlines()[1:]

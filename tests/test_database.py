@@ -15,10 +15,12 @@ import duckdb
 import polars as pl
 import pytest
 
-from tasks import database, ledger, schema
-from tasks.database import Store
+from tasks import ledger
 from tasks.errors import SettingsError, StoreBusy, StoreError, StoreTooNew
 from tasks.settings import Settings
+from tasks.store import migrations
+from tasks.store import store as database
+from tasks.store.store import Store
 from tests.scans import START, begun, load, rows, scan, source
 
 ALL = "SELECT count(*) FROM scans"
@@ -88,7 +90,7 @@ def test_a_writer_killed_in_the_middle_loses_or_doubles_nothing(store: Store, mo
     script = f"""
         import os, signal
         from pathlib import Path
-        from tasks.database import Connection, Store
+        from tasks.store.store import Connection, Store
         from tests.scans import Settings, load, scan
 
         def kill(): os.kill(os.getpid(), signal.SIGKILL)
@@ -103,7 +105,7 @@ def test_a_writer_killed_in_the_middle_loses_or_doubles_nothing(store: Store, mo
         Connection.run = dying
         load(store, [[scan(0), scan(1)]])
     """
-    died = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, cwd=schema.SQL.parents[1])
+    died = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, cwd=migrations.SQL.parents[1])
     assert died.returncode == -9
     expected = 1 if moment == "before COMMIT" else 2
     assert rows(Store(store.settings), ALL) == [(expected,)]
@@ -198,20 +200,20 @@ def test_a_store_of_a_later_version_is_refused_with_a_sentence(store: Store) -> 
 def next_version(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The program as its next schema version: the same files and a migration to be written by the test."""
     folder = tmp_path_factory.mktemp("sql")
-    for file in schema.SQL.glob("*.*"):
+    for file in migrations.SQL.glob("*.*"):
         (folder / file.name).write_bytes(file.read_bytes())
     (folder / "migrations").mkdir()
-    monkeypatch.setattr(schema, "SQL", folder)
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", schema.SCHEMA_VERSION + 1)
-    return folder / "migrations" / f"{schema.SCHEMA_VERSION:04}.sql"
+    monkeypatch.setattr(migrations, "SQL", folder)
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", migrations.SCHEMA_VERSION + 1)
+    return folder / "migrations" / f"{migrations.SCHEMA_VERSION:04}.sql"
 
 
 def test_an_older_store_is_backed_up_and_migrated(store: Store, next_version: Path) -> None:
     next_version.write_text("ALTER TABLE internal.groups ADD COLUMN colour VARCHAR DEFAULT 'red'")
     before = store.path.read_bytes()
-    assert rows(store, "SELECT schema_version FROM published") == [(schema.SCHEMA_VERSION,)]
+    assert rows(store, "SELECT schema_version FROM published") == [(migrations.SCHEMA_VERSION,)]
     assert rows(store, "SELECT count(colour) FROM internal.groups") == [(0,)]
-    backup = store.path.with_name(f"store.version-{schema.SCHEMA_VERSION - 1}.duckdb")
+    backup = store.path.with_name(f"store.version-{migrations.SCHEMA_VERSION - 1}.duckdb")
     assert backup.read_bytes() == before
 
 
@@ -221,7 +223,7 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(store: Store, next_ve
         pass
     with duckdb.connect(str(store.path), read_only=True) as client:
         assert client.execute("SELECT schema_version FROM internal.store_state").fetchall() == [
-            (schema.SCHEMA_VERSION - 1,)
+            (migrations.SCHEMA_VERSION - 1,)
         ]
         names = client.execute("SELECT column_name FROM duckdb_columns() WHERE table_name = 'groups'").fetchall()
     assert ("colour",) not in names
@@ -242,7 +244,7 @@ def test_a_store_of_the_first_version_opens(tmp_path: Path) -> None:
     with store.reader() as reader:
         relations = reader.rows("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal")
         counts = {name: reader.rows(f"SELECT count(*) FROM {name}")[0][0] for (name,) in relations}
-        assert reader.rows("SELECT DISTINCT schema_version FROM published") == [(schema.SCHEMA_VERSION,)]
+        assert reader.rows("SELECT DISTINCT schema_version FROM published") == [(migrations.SCHEMA_VERSION,)]
         dangerous = reader.rows(
             "SELECT tenant, file_sha256, first_alert_at FROM internal.dangerous_hashes ORDER BY ALL"
         )
@@ -261,12 +263,12 @@ def test_the_lock_of_a_killed_process_is_free(store: Store) -> None:
     script = f"""
         import os, signal
         from pathlib import Path
-        from tasks.database import Store
+        from tasks.store.store import Store
         from tasks.settings import Settings
         with Store(Settings(home=Path({str(store.settings.home)!r}))).transaction():
             os.kill(os.getpid(), signal.SIGKILL)
     """
     subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], check=False, cwd=schema.SQL.parents[1], env=os.environ
+        [sys.executable, "-c", textwrap.dedent(script)], check=False, cwd=migrations.SQL.parents[1], env=os.environ
     )
     assert rows(store, ALL) == [(0,)]

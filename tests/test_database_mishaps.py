@@ -13,10 +13,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tasks import database, ledger, schema
-from tasks.database import Store
+from tasks import ledger
 from tasks.errors import StoreError
 from tasks.settings import Settings
+from tasks.store import migrations
+from tasks.store import store as database
+from tasks.store.store import Store
 from tests.processes import line, process
 from tests.scans import START, begun, content, load, load_into, rows, scan, source
 
@@ -184,12 +186,12 @@ def test_the_backup_of_an_older_store_holds_what_a_killed_writer_left_in_the_log
         pass
     assert store.path.with_name("store.duckdb.wal").exists()
     folder = tmp_path / "sql"
-    shutil.copytree(schema.SQL, folder)
+    shutil.copytree(migrations.SQL, folder)
     (folder / "migrations").mkdir(exist_ok=True)
-    later = schema.SCHEMA_VERSION + 1
+    later = migrations.SCHEMA_VERSION + 1
     (folder / "migrations" / f"{later:04}.sql").write_text("ALTER TABLE internal.groups ADD COLUMN colour VARCHAR")
-    monkeypatch.setattr(schema, "SQL", folder)
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", later)
+    monkeypatch.setattr(migrations, "SQL", folder)
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", later)
     assert rows(store, ALL) == [(1,)]
     with duckdb.connect(str(tmp_path / f"store.version-{later - 1}.duckdb"), read_only=True) as backup:
         assert backup.execute("SELECT count(*) FROM internal.alert_scans").fetchall() == [(1,)]

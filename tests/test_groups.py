@@ -6,7 +6,7 @@ The histories use limits of 2 and 6 hours, so that few alerts make many groups.
 from pathlib import Path
 from typing import Any
 
-from tasks.database import Store
+from tasks.store.store import Store
 from tests.scans import START, begun, load, rows, scan, source
 
 SOURCES = (source(1), source(2, "other"), source(3))

@@ -22,7 +22,6 @@ from flows.lookups import resolved
 from tasks import triage
 from tasks.alerts import MOMENT
 from tasks.choosing import SEEN
-from tasks.database import Store, Transaction
 from tasks.decision import Decision
 from tasks.groups import refresh_status
 from tasks.keeping import BEGINNING, PERIODS
@@ -31,6 +30,8 @@ from tasks.load import load_slice
 from tasks.regroup import plan_groups, write_groups
 from tasks.retention import find_expired, remove_found
 from tasks.settings import Settings
+from tasks.store.connection import Transaction
+from tasks.store.store import Store
 from tasks.suppression import end_due, hide
 from tests.group_rules import RANKS, Entry, Model, Rules, sender_of
 from tests.scans import HASH, HOUR, START, Reading, begun, frame, scan, source

@@ -10,7 +10,7 @@ from types import FrameType
 import polars as pl
 import pytest
 
-from tasks.database import Store
+from tasks.store.store import Store
 from tests.scans import begun
 
 LONG = "SELECT sum(hash(range)) FROM range(1_000_000_000_000)"

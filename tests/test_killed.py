@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tasks.database import Store
 from tasks.decision import Decision
 from tasks.regroup import regrouped
 from tasks.replay import replayed
 from tasks.retention import retained
 from tasks.settings import Settings
+from tasks.store.store import Store
 from tasks.triage import decide
 from tests.processes import line, process
 from tests.scans import begun, content, load, reject, rows, scan
@@ -68,7 +68,7 @@ def test_a_change_that_is_killed_has_done_nothing_and_is_done_by_the_next_call(
     script = f"""
         import signal
         from pathlib import Path
-        from tasks.database import Connection
+        from tasks.store.store import Connection
         from tests.test_killed import CHANGES, of
 
         run = Connection.run

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.database import Store
 from tasks.errors import KeyExpired
 from tasks.ledger import Report, begin, cover, rechecked, record, whole
 from tasks.registry import enrol, removed, renamed
 from tasks.settings import Settings
+from tasks.store.store import Store
 from tasks.window import Interval, Slice, merge
 from tests.scans import HOUR, START, begun, load, reject, rows, scan, source
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks.database import Store
+from tasks.store.store import Store
 from tests.scans import HASH, HOUR, START, begun, content, load, reject, rows, scan, source
 
 OTHER_HASH = "cd" * 32

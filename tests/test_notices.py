@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from tasks import notices, outbox
 from tasks.allow_list import Entry, add
-from tasks.database import Store, Transaction
 from tasks.decision import Decision
 from tasks.happenings import Happening
 from tasks.ledger import Report, begin, record
@@ -22,6 +21,8 @@ from tasks.load import load_slice
 from tasks.messages import messages
 from tasks.outbox import Teller
 from tasks.regroup import regrouped
+from tasks.store.connection import Transaction
+from tasks.store.store import Store
 from tasks.triage import decide
 from tasks.window import Slice
 from tests.scans import HASH, HOUR, START, Reading, begun, frame, load, load_into, rows, scan, source

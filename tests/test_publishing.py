@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from tasks.database import Store
-from tasks.publishing import Publisher
+from tasks.store.publish_policy import Publisher
+from tasks.store.store import Store
 from tests.scans import begun, load, scan
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

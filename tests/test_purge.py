@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.database import Store
 from tasks.purge import purge, purge_counts
+from tasks.store.store import Store
 from tests.scans import CONTENT, UNLIKE_LOW_SCANS, begun, content, load, reject, rows, scan, source
 
 ONE, TWO = source(1), source(2)

@@ -17,15 +17,16 @@ from typer.core import TyperGroup
 
 from flows import cli
 from flows.slices import Pull, load
-from tasks import ledger, reach
-from tasks.database import Store
+from tasks import ledger
+from tasks.http import tls_check
 from tasks.mimecast import check
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.regions import HOSTS
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.mimecast.stages import Stages
-from tasks.publishing import Publisher
 from tasks.settings import CHECKOUT, DEFAULTS, Settings
+from tasks.store.publish_policy import Publisher
+from tasks.store.store import Store
 from tasks.turn import Turn
 from tasks.window import Slice
 
@@ -158,7 +159,7 @@ def test_every_command_it_names_exists() -> None:
 
 def test_every_check_of_the_connection_test_is_explained() -> None:
     explained = [cells[0].strip("`") for cells in rows("check")]
-    assert explained == ["address", reach.REACHED, *check.AFTER_REACH]
+    assert explained == ["address", tls_check.REACHED, *check.AFTER_REACH]
 
 
 def test_every_region_is_named() -> None:

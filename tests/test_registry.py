@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.database import Store
 from tasks.errors import SettingsError
 from tasks.ledger import begin
 from tasks.registry import enrol, missing, named, other_tenants, retire
+from tasks.store.store import Store
 from tests.scans import START, begun, content, load, rows, scan, source
 
 ONE, TWO, THREE = source(1), source(2), source(3)

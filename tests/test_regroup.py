@@ -7,8 +7,8 @@ import pytest
 
 from tasks import regroup
 from tasks.allow_list import Entry, add
-from tasks.database import Store
 from tasks.regroup import apply_groups, plan_groups, regrouped
+from tasks.store.store import Store
 from tests.scans import begun, content, load, rows, scan, source
 
 OTHER_HASH = "cd" * 32

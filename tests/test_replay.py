@@ -10,13 +10,13 @@ import pytest
 
 from tasks import outbox
 from tasks.allow_list import Entry, add
-from tasks.database import Store
 from tasks.decision import Decision
 from tasks.priority import load_maps
 from tasks.remap import Reading
 from tasks.replay import WHAT, Means, apply_replay, plan_replay, replayed
 from tasks.settings import DEFAULTS, Settings
 from tasks.stage import Again
+from tasks.store.store import Store
 from tasks.triage import decide
 from tests.scans import KEEP_ALL, begun, content, frame, load, reject, rows, scan, source
 

@@ -9,15 +9,15 @@ from uuid import UUID
 import pytest
 
 from flows import lookups
-from tasks import compacting
 from tasks.allow_list import Entry, add
-from tasks.database import Store
 from tasks.decision import Decision
 from tasks.errors import OperatorError
 from tasks.ledger import Report, record
 from tasks.regroup import regrouped
 from tasks.retention import retained
 from tasks.settings import Settings
+from tasks.store import compaction
+from tasks.store.store import Store
 from tasks.triage import decide
 from tests.scans import HOUR, KEEP_ALL, START, UNLIKE_LOW_SCANS, begun, content, load, reject, rows, scan, source
 
@@ -217,7 +217,7 @@ def test_the_file_shrinks_and_is_whole(store: Store) -> None:
 
 def test_a_copy_that_dies_leaves_the_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(store, 80_000)
-    monkeypatch.setattr(compacting, "put_in_place", lambda *_: 1 / 0)
+    monkeypatch.setattr(compaction, "put_in_place", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         retained(store, apply=True, now=days(182))
     monkeypatch.undo()

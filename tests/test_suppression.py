@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tasks.allow_list import Entry, add, remove, would_hide_now
-from tasks.database import Store
 from tasks.decision import Decision
 from tasks.errors import EntryRefused, TriageRefused
 from tasks.ledger import begin
+from tasks.store.store import Store
 from tasks.suppression import Hidden
 from tasks.triage import decide
 from tests.scans import HASH, START, begun, content, load, rows, scan, source

@@ -8,9 +8,9 @@ import pytest
 
 from tasks.allow_list import Entry, add
 from tasks.choosing import Filter
-from tasks.database import Store
 from tasks.decision import Decision
 from tasks.errors import TriageRefused
+from tasks.store.store import Store
 from tasks.triage import decide, find
 from tests.scans import HASH, begun, load, rows, scan
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.untrusted import LIMIT, plain
+from tasks.sanitize import LIMIT, plain
 
 
 def test_what_a_terminal_obeys_becomes_visible() -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tasks.wording import lasting, stretch
+from tasks.formatting import lasting, stretch
 
 DAY = datetime(2026, 10, 1, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from tasks.directory.drop import DONE, REFUSED
 from tasks.errors import ExportRefused
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 MAX_BYTES = 1 << 30
 """of one file, and of all members of one zip together: a directory of a million people stays below"""

@@ -9,7 +9,7 @@ from tasks.directory.headers import FIELDS
 from tasks.directory.model import REJECT_SCHEMA
 from tasks.directory.table import Table, read_rows
 from tasks.directory.values import is_sentinel, nothing
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 LISTS = (
     "proxies", "other", "owners", "user_names", "proxyaddresses", "othermailbox", "member", "memberof", "objectclass",

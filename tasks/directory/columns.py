@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 if TYPE_CHECKING:
-    from tasks.database import Transaction
+    from tasks.store.connection import Transaction
 
 IDS = ("user_id", "device_id", "group_id", "import_id")
 # Shared SQL knows no vendor: its names for columns of ours.

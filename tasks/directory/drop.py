@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tasks.errors import StoreError
+from tasks.sanitize import plain
 from tasks.settings import Settings
-from tasks.untrusted import plain
 
 DONE, REFUSED = "done", "refused"
 

@@ -19,7 +19,7 @@ from tasks.directory.intune_report import TOLD_BY, report_devices
 from tasks.directory.json_text import Page, Record, read_pages
 from tasks.directory.model import REJECT_SCHEMA, Parsed
 from tasks.errors import ExportRefused
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 __all__ = ["devices", "groups", "managed_devices", "read", "users"]
 

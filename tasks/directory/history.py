@@ -9,7 +9,7 @@ from tasks.alerts import MOMENT
 from tasks.directory.columns import insert
 
 if TYPE_CHECKING:
-    from tasks.database import Transaction
+    from tasks.store.connection import Transaction
 
 NO_SOURCES = pl.DataFrame(
     schema={"source": pl.String, "has_aliases": pl.Boolean, "aliases_lost": pl.Boolean, "digests": pl.List(pl.String)}

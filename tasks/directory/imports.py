@@ -19,7 +19,7 @@ from tasks.scratch import Shelf, scratch_folder
 from tasks.suppression import end_due
 
 if TYPE_CHECKING:
-    from tasks.database import Store
+    from tasks.store.store import Store
 
 TRIES = 3  # imports of one tenant that may be faster than this one
 

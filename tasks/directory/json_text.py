@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 import msgspec
 
 from tasks.errors import ExportRefused
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 Record = dict[str, Any]
 

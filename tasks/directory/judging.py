@@ -8,11 +8,11 @@ import polars as pl
 from tasks.directory import tables
 from tasks.directory.export import Export, Imported
 from tasks.directory.snapshot import share_gone
+from tasks.sanitize import plain
 from tasks.scratch import Shelf
-from tasks.untrusted import plain
 
 if TYPE_CHECKING:
-    from tasks.database import Store
+    from tasks.store.store import Store
 
 
 def judged(

@@ -18,7 +18,7 @@ from tasks.directory.ad import ATTRIBUTES, ad_objects, entries_frame
 from tasks.directory.model import REJECT_SCHEMA, Parsed
 from tasks.directory.table import CUT_SHORT
 from tasks.errors import ExportRefused
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 # What only Active Directory says of itself; other servers are source `ldap`.
 _MICROSOFT = frozenset({"objectsid", "objectguid", "samaccountname", "useraccountcontrol"})

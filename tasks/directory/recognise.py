@@ -15,7 +15,7 @@ from tasks.directory.model import Parsed
 from tasks.directory.table import Table, read_header
 from tasks.directory.text import Text, decode
 from tasks.errors import ExportRefused
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 _WORKBOOK = b"\xd0\xcf\x11\xe0"  # Excel's older format
 _LDIF_START = re.compile(r"(?i)(?:dn|version):")

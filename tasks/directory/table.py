@@ -13,7 +13,7 @@ import polars as pl
 
 from tasks.directory.model import REJECT_SCHEMA
 from tasks.errors import ExportRefused
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 """of the delimiters that exports use"""

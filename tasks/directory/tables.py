@@ -11,12 +11,12 @@ from tasks.directory import history
 from tasks.directory.columns import IDS, insert, replace
 from tasks.groups import count_people
 from tasks.routes import routes
-from tasks.schema import statements
 from tasks.scratch import Shelf
 from tasks.settings import Settings
+from tasks.store.migrations import statements
 
 if TYPE_CHECKING:
-    from tasks.database import Transaction
+    from tasks.store.connection import Transaction
 
 KEYS = {"objects": "object_key", "devices": "device_key"}
 

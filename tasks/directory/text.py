@@ -4,7 +4,7 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from typing import NamedTuple
 
 from tasks.errors import ExportRefused, SettingsError
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 _BOMS = ((BOM_UTF8, "utf-8"), (BOM_UTF16_LE, "utf-16-le"), (BOM_UTF16_BE, "utf-16-be"))
 _SAMPLE = 4096  # bytes that tell UTF-16 without a byte-order mark

@@ -10,8 +10,8 @@ import msgspec
 
 from tasks.entra.failure import graph_failure
 from tasks.errors import AnswerNotUnderstood
-from tasks.failing import Failure, Retry
-from tasks.untrusted import plain
+from tasks.http.failure import Failure, Retry
+from tasks.sanitize import plain
 
 Record = dict[str, Any]
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import httpx
 
 from tasks.entra.answer import Page, Record, not_understood, read_page
-from tasks.failing import Failure, Retry
-from tasks.gate import wait_asked
+from tasks.http.failure import Failure, Retry
+from tasks.http.retry import wait_asked
 
 Absent = Literal["gone", "forbidden"]
 

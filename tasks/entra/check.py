@@ -2,16 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tasks.checks import Account, Check
 from tasks.entra.client import GraphClient
 from tasks.entra.connector import EntraConnector
 from tasks.entra.failure import SECRETS_PAGE
 from tasks.entra.groups import HIDDEN_PERMISSION
 from tasks.entra.pull import STREAMS, USERS, Stream, needs
 from tasks.errors import AlertsError, CredentialsRefused, KeyExpired, PermissionMissing, WrongRegion
-from tasks.gate import BRIEF
-from tasks.reach import REACHED, reach_check
-from tasks.untrusted import plain
+from tasks.http.check import Account, Check
+from tasks.http.retry import BRIEF
+from tasks.http.tls_check import REACHED, reach_check
+from tasks.sanitize import plain
 
 SIGN_IN_HOST, GRAPH_HOST = f"{REACHED}, sign-in", f"{REACHED}, Graph"
 CLOCK, CREDENTIALS, EXPIRY, LEAST, ACCOUNT = "clock", "credentials", "key expiry", "least permissions", "directory"

@@ -19,10 +19,11 @@ from tasks.entra.batch import Absent, asked, settle
 from tasks.entra.connector import EntraConnector
 from tasks.entra.failure import sign_in_failure
 from tasks.errors import PageTokenRefused, PagingBroken, ServiceError
-from tasks.failing import Failure, Retry
-from tasks.gate import SHORTEST, STANDARD, Patience, Tries, gate_of, pause, wait_asked
-from tasks.transport import offset_of, open_http, transport_failure
-from tasks.untrusted import plain
+from tasks.http.client import offset_of, open_http, transport_failure
+from tasks.http.failure import Failure, Retry
+from tasks.http.rate_limit import gate_of
+from tasks.http.retry import SHORTEST, STANDARD, Patience, Tries, pause, wait_asked
+from tasks.sanitize import plain
 
 log = logging.getLogger("attachment_alerts.entra")
 

@@ -20,8 +20,8 @@ from tasks.errors import (
     Unreachable,
     WrongRegion,
 )
-from tasks.failing import Failure, Meaning, Retry
-from tasks.untrusted import plain
+from tasks.http.failure import Failure, Meaning, Retry
+from tasks.sanitize import plain
 
 SECRETS_PAGE = "Entra admin center > App registrations > your application > Certificates & secrets"
 _IDS = "Compare Directory (tenant) id and cloud with the Overview page of the app registration."

@@ -15,7 +15,7 @@ from tasks.entra.groups import pull_groups
 from tasks.entra.managed_devices import pull_managed_devices
 from tasks.entra.users import pull_users
 from tasks.errors import PermissionMissing, ServiceError
-from tasks.gate import STANDARD, Patience
+from tasks.http.retry import STANDARD, Patience
 
 log = logging.getLogger("attachment_alerts.entra")
 

@@ -17,10 +17,10 @@ import msgspec
 import polars as pl
 
 from tasks.errors import AnswerNotUnderstood
-from tasks.failing import Failure
+from tasks.http.failure import Failure
 from tasks.mimecast.failure import decoded, failure_of, garbled
 from tasks.mimecast.record import KNOWN, RECORD_FIELDS, Record, noted, noticed, with_care
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 log = logging.getLogger("attachment_alerts.mimecast")
 

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tasks.checks import Account, Check
 from tasks.errors import (
     AlertsError,
     CredentialsRefused,
@@ -11,13 +10,14 @@ from tasks.errors import (
     ServiceError,
     WrongRegion,
 )
-from tasks.gate import BRIEF
+from tasks.http.check import Account, Check
+from tasks.http.retry import BRIEF
+from tasks.http.tls_check import reach_check
 from tasks.mimecast.client import MimecastClient, Quota
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.meanings import PERMISSION
 from tasks.mimecast.regions import HOSTS
-from tasks.reach import reach_check
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 CLOCK, CREDENTIALS, EXPIRY, REGION = "clock", "credentials", "key expiry", "region"
 PERMITTED, ACCOUNT, QUOTA = "permission", "account", "request quota"

@@ -13,16 +13,17 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from tasks.checks import Account
 from tasks.errors import PageTokenRefused, PermissionMissing, ServiceError
-from tasks.failing import Failure, Retry
-from tasks.gate import SHORTEST, STANDARD, Patience, Tries, gate_of, pause, wait_asked
+from tasks.http.check import Account
+from tasks.http.client import offset_of, open_http, transport_failure
+from tasks.http.failure import Failure, Retry
+from tasks.http.rate_limit import gate_of
+from tasks.http.retry import SHORTEST, STANDARD, Patience, Tries, pause, wait_asked
 from tasks.mimecast.answer import Page, read_data, read_page
 from tasks.mimecast.auth import TOKEN_PATH, BearerToken, SignedRequests
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.failure import decoded, token_failure
 from tasks.mimecast.paging import every_page
-from tasks.transport import offset_of, open_http, transport_failure
 
 log = logging.getLogger("attachment_alerts.mimecast")
 

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from tasks.errors import AnswerNotUnderstood
-from tasks.failing import Failure, Meaning, Retry
+from tasks.http.failure import Failure, Meaning, Retry
 from tasks.mimecast.meanings import (
     BY_CODE,
     BY_STATUS,
@@ -22,7 +22,7 @@ from tasks.mimecast.meanings import (
     TOKEN_ENDPOINT,
     WRONG_REGION,
 )
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 
 class Fault(NamedTuple):

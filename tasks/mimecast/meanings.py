@@ -9,7 +9,7 @@ from tasks.errors import (
     Unreachable,
     WrongRegion,
 )
-from tasks.failing import Meaning, Retry
+from tasks.http.failure import Meaning, Retry
 
 PERMISSION = "Monitoring | Attachment Protection | Read"
 _TOKEN_REFUSED = Meaning(

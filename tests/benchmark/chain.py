@@ -15,7 +15,6 @@ import msgspec
 import polars as pl
 
 from tasks import ledger
-from tasks.database import Store
 from tasks.load import close_slice, load_slice
 from tasks.mimecast.answer import PAGE_SCHEMA, RECORD_FIELDS, Page, read_page
 from tasks.mimecast.extract import extract
@@ -24,6 +23,7 @@ from tasks.mimecast.validate import validate
 from tasks.pace import brisk
 from tasks.priority import load_maps
 from tasks.stage import Extracted, Transformed, Validated
+from tasks.store.store import Store
 from tasks.window import Slice
 from tests.benchmark.pages import answers, path_of, slice_of
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from tasks.database import Store
 from tasks.directory import imports
 from tasks.directory.imports import Export, import_exports
 from tasks.directory.model import (
@@ -20,6 +19,7 @@ from tasks.directory.model import (
 )
 from tasks.ledger import begin
 from tasks.settings import Settings
+from tasks.store.store import Store
 from tests.benchmark.chain import SOURCE, peak_mib
 from tests.directory.synthetic import synthetic
 

@@ -1,6 +1,6 @@
 """A store as large as one likes in little time: what is stored, again and again, ten days earlier each time."""
 
-from tasks.database import Store
+from tasks.store.store import Store
 
 COPIES = """
 INSERT INTO internal.low_scans

@@ -13,8 +13,8 @@ from typing import Any
 
 from rich.console import Console
 
-from tasks.database import Store
 from tasks.settings import Settings
+from tasks.store.store import Store
 from tests.benchmark import pages
 from tests.benchmark.chain import Chain, decode_floor, peak_mib
 from tests.benchmark.directory import correlation, correlation_again, import_again, save_exports, save_scans

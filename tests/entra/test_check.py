@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tasks.checks import Check, check_connector, passed
+from tasks.checks import check_connector
 from tasks.entra.check import check
 from tasks.entra.failure import SECRETS_PAGE
+from tasks.http.check import Check, passed
 from tests.entra.asking import connector_of, user
 from tests.entra.conftest import make_keys
 from tests.entra.graph import DIRECTORY, PERMISSIONS, SECRET, Graph, error, serve, throttled

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks import gate
+from tasks.http import retry
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Simulator, Switches, World, serve
 from tests.flows.site import Clock, Site, connector, noon, save
@@ -16,7 +16,7 @@ MakeSite = Callable[..., Site]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of seconds take milliseconds."""
-    monkeypatch.setattr(gate, "PACE", 0.0005)
+    monkeypatch.setattr(retry, "PACE", 0.0005)
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from prefect.client.schemas.objects import State
 
 from flows.mimecast import backfill, poll
 from tasks.connectors import load_connector, save_connector
-from tasks.database import Store
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Account, Faults, Running, Simulator, World
 from tasks.settings import Settings
+from tasks.store.store import Store
 
 CONNECTOR_ID = UUID("6d1f6f53-5d0c-4c5b-9a8e-2f6a0c1b7e55")
 

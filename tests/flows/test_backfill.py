@@ -24,10 +24,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from flows import slices
 from flows.mimecast import mimecast
 from tasks import stage
+from tasks.formatting import stretch
 from tasks.mimecast.simulator import World, server
 from tasks.mimecast.simulator.incoming import LOGS_PATH
 from tasks.mimecast.simulator.rows import Query, epoch
-from tasks.wording import stretch
 from tests.flows.conftest import MakeSite
 from tests.flows.site import Site, hours, noon, same, scan
 from tests.flows.test_poll import flow_run

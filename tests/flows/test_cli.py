@@ -21,13 +21,13 @@ from flows.called import from_here
 from flows.slices import Pull, load
 from tasks import ledger
 from tasks.connector import made
-from tasks.database import Store
 from tasks.errors import OperatorError
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.mimecast.stages import Stages
-from tasks.publishing import Publisher
 from tasks.settings import Settings
+from tasks.store.publish_policy import Publisher
+from tasks.store.store import Store
 from tasks.turn import Turn
 from tasks.window import Slice
 from tests.flows.command import NARROW, NARROWEST, WIDE, Command

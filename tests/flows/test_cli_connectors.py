@@ -20,11 +20,11 @@ from flows.sources import source_of
 from tasks import registry
 from tasks.connector_documents import saved_names
 from tasks.connectors import load_connector, remove
-from tasks.database import Store
 from tasks.errors import Unreachable
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Account, Running, Simulator, World, serve, v1_keys, v2_keys
 from tasks.settings import CHECKOUT, Settings
+from tasks.store.store import Store
 from tests.flows.command import NARROWEST, Command, Ran
 from tests.flows.site import change, save, scan
 from tests.scans import content, load, rows

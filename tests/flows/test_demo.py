@@ -15,9 +15,9 @@ from typing import IO, NamedTuple
 import pytest
 
 from flows import demo
-from tasks.database import Store
 from tasks.errors import OperatorError
 from tasks.settings import CHECKOUT, Settings
+from tasks.store.store import Store
 
 OF_RUNS = ("windows", "coverage", "coverage_gaps", "connector_health", "published")
 FOREIGN = {

@@ -18,12 +18,12 @@ from flows.directory import directory_import, outcome
 from flows.directory import files as told
 from flows.directory_table import sentence
 from tasks.connectors import remove, save_connector
-from tasks.database import Store
 from tasks.directory import drop
 from tasks.directory.imports import import_exports
 from tasks.directory.model import EVIDENCE
 from tasks.directory.reading import read_files
 from tasks.settings import DEFAULTS, Settings
+from tasks.store.store import Store
 from tests.entra.asking import connector_of, group, guid, user
 from tests.entra.graph import Graph, serve
 from tests.flows.command import Command

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from flows import artifacts
 from flows.mimecast import backfill
-from tasks import database
+from tasks.store import store
 from tests.flows.conftest import MakeSite
 from tests.flows.site import hours, noon
 from tests.flows.test_run_page import artifacts as left_by
@@ -42,7 +42,7 @@ def test_a_home_that_cannot_be_written(make_site: MakeSite, monkeypatch: pytest.
 def test_a_store_that_another_process_keeps(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     site = make_site(hours(noon(), 2))
     assert site.poll().is_completed()
-    monkeypatch.setattr(database, "LOCK_PATIENCE", 2.5)
+    monkeypatch.setattr(store, "LOCK_PATIENCE", 2.5)
     with FileLock(site.home / "store.lock"):
         state = site.poll()
     assert "has been writing to" in (state.message or "")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.database import Store
 from tasks.settings import DEFAULTS
+from tasks.store.store import Store
 from tests.flows.command import Command
 from tests.flows.conftest import MakeSite
 from tests.flows.site import noon

@@ -26,19 +26,19 @@ from flows.connectors import applied, connectors_apply, row
 from flows.connectors import test_connection as connection_test
 from flows.run_lines import RunLines
 from flows.sources import source_of
-from tasks import database
-from tasks.checks import Check
 from tasks.connector_documents import saved_names
 from tasks.connectors import list_connectors, load_connector, remove, rename, save_connector
-from tasks.database import Store
 from tasks.decision import Decision
 from tasks.entra.connector import EntraConnector
 from tasks.errors import NotDeployed
+from tasks.http.check import Check
+from tasks.http.tls_check import REACHED
 from tasks.mimecast.check import AFTER_REACH
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Simulator, World, serve
-from tasks.reach import REACHED
 from tasks.settings import Settings
+from tasks.store import store as database
+from tasks.store.store import Store
 from tasks.triage import decide
 from tests.flows.site import change, scan
 from tests.flows.site import connector as simulated

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 import pytest
 
 from flows import slices
-from tasks import gate
+from tasks.http import rate_limit, retry
 from tests.flows.command import Command
 from tests.flows.conftest import MakeSite
 from tests.flows.site import Site, hours, noon
@@ -91,10 +91,10 @@ def test_in_the_middle_of_an_answer(site: Site, capsys: pytest.CaptureFixture[st
 
 def test_while_the_service_asks_to_wait(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.faults.inject("429", times=None, after=2, seconds=300)
-    monkeypatch.setattr(gate, "PACE", 1.0)
+    monkeypatch.setattr(retry, "PACE", 1.0)
     assert stopped(site, lambda: site.faults.happened["429"] > 0) < SOON
-    monkeypatch.setattr(gate, "PACE", 0.0005)
-    monkeypatch.setattr(gate, "_GATES", WeakValueDictionary())  # another process knows nothing of the wait
+    monkeypatch.setattr(retry, "PACE", 0.0005)
+    monkeypatch.setattr(rate_limit, "_GATES", WeakValueDictionary())  # another process knows nothing of the wait
     goes_on(site)
 
 

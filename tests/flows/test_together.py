@@ -18,10 +18,10 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from flows import pull
-from tasks import publishing
 from tasks.mimecast.simulator import Simulator
 from tasks.mimecast.simulator.answers import Answer
 from tasks.mimecast.simulator.incoming import Incoming
+from tasks.store import publish_policy
 from tests.flows.command import Command
 from tests.flows.conftest import MakeSite
 from tests.flows.site import Site, hours, noon, scan
@@ -162,7 +162,7 @@ def analyst(site: Site, habit: str) -> Iterator[list[tuple[int, ...]]]:
 
 
 def test_analysts_see_whole_states_only_and_no_error(busy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publishing, "RESTFUL", timedelta())
+    monkeypatch.setattr(publish_policy, "RESTFUL", timedelta())
     monkeypatch.setattr(type(busy.store), "may_publish", lambda store: True)
     with analyst(busy, "keeps") as kept, analyst(busy, "reopens") as reopened, running(backfill_of(busy)) as runs:
         assert busy.poll().is_completed()

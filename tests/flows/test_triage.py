@@ -11,8 +11,8 @@ import pytest
 from flows.regroup import regroup
 from flows.standing_pages import URGENT
 from flows.triage import allow_list_flow, triage
-from tasks.database import Store
 from tasks.settings import Settings
+from tasks.store.store import Store
 from tests.flows.command import NARROW, WIDE, Command
 from tests.flows.test_run_page import artifacts, text
 from tests.scans import HASH, KEEP_ALL, begun, load, rows, scan

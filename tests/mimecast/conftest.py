@@ -2,8 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks import gate
-from tasks.transport import CA_FILES, CA_FOLDER
+from tasks.http import retry
+from tasks.http.client import CA_FILES, CA_FOLDER
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -11,7 +11,7 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of seconds take milliseconds."""
-    monkeypatch.setattr(gate, "PACE", 0.0005)
+    monkeypatch.setattr(retry, "PACE", 0.0005)
 
 
 @pytest.fixture

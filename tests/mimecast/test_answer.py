@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import AnswerNotUnderstood, ServiceError
-from tasks.failing import Failure, Retry
+from tasks.http.failure import Failure, Retry
 from tasks.mimecast.answer import PAGE_SCHEMA, Page, frame_of, read_data, read_page
 from tasks.mimecast.record import RECORD_FIELDS
 

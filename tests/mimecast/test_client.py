@@ -13,8 +13,6 @@ import httpx
 import polars as pl
 import pytest
 
-from tasks import gate
-from tasks.checks import Account
 from tasks.errors import (
     AlertsError,
     AnswerNotUnderstood,
@@ -29,6 +27,9 @@ from tasks.errors import (
     Unreachable,
     WrongRegion,
 )
+from tasks.http import retry
+from tasks.http.check import Account
+from tasks.http.client import offset_of, open_http
 from tasks.mimecast import paging
 from tasks.mimecast.answer import frame_of
 from tasks.mimecast.client import GET_LOGS, MimecastClient
@@ -44,7 +45,6 @@ from tasks.mimecast.simulator import (
     serve,
 )
 from tasks.mimecast.simulator import Account as SimulatedAccount
-from tasks.transport import offset_of, open_http
 
 pytestmark = pytest.mark.usefixtures("quick", "bare_network")
 
@@ -291,7 +291,7 @@ def test_too_large_a_total_does_not_matter(running: Running) -> None:
 
 @pytest.mark.parametrize("reset_header", ["x-ratelimit-reset", "retry-after", "none"])
 def test_slices_fetched_at_once_share_the_quota(reset_header: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "PACE", 0.05)
+    monkeypatch.setattr(retry, "PACE", 0.05)
     switches = Switches(rate_limit=12, rate_window_ms=150, reset_header=reset_header)
     edges = [START + timedelta(hours=4 * part) for part in range(7)]
     with service(switches) as running, MimecastClient(connector_of(running, "1.0", page_size=6)) as client:
@@ -320,7 +320,7 @@ def test_who_connects_while_others_are_cut_off_waits_for_no_answer() -> None:
 
 
 def test_a_run_can_be_stopped_while_it_waits(running: Running, api: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "PACE", 1.0)
+    monkeypatch.setattr(retry, "PACE", 1.0)
     stop = threading.Event()
     with MimecastClient(connector_of(running, api), stop=stop) as client:
         running.simulator.faults.inject("429", times=None, seconds=60)

@@ -14,7 +14,7 @@ from tasks.errors import (
     Unreachable,
     WrongRegion,
 )
-from tasks.failing import Retry
+from tasks.http.failure import Retry
 from tasks.mimecast.failure import failure_of, faults_of, token_failure
 
 

@@ -10,23 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import ServiceUnavailable, Stopped
-from tasks.failing import Failure, Retry
-from tasks.gate import (
-    BRIEF,
-    FIRST_GAP,
-    LONGEST,
-    NARROW,
-    SHORTEST,
-    STANDARD,
-    WIDEN,
-    Gate,
-    Times,
-    Tries,
-    gate_of,
-    pause,
-    server_wait,
-    wait_asked,
-)
+from tasks.http.failure import Failure, Retry
+from tasks.http.rate_limit import FIRST_GAP, NARROW, WIDEN, Gate, gate_of
+from tasks.http.retry import BRIEF, LONGEST, SHORTEST, STANDARD, Times, Tries, pause, server_wait, wait_asked
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 IN_40_S = NOW + timedelta(seconds=40)

@@ -17,10 +17,10 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from flows import deploying, triggers
 from flows.own_server import free_port
 from tasks.connectors import save_connector
-from tasks.database import Store
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Running, Simulator, World, serve
 from tasks.settings import Settings
+from tasks.store.store import Store
 from tests.server import running
 
 pytestmark = pytest.mark.server

@@ -12,10 +12,11 @@ from typing import Any
 from unittest import mock
 
 from tasks.allow_list import Entry, add
-from tasks.database import Store, Transaction
 from tasks.decision import Decision
 from tasks.ledger import begin
 from tasks.settings import Settings
+from tasks.store.connection import Transaction
+from tasks.store.store import Store
 from tasks.triage import decide
 from tests.scans import HOUR, KEEP_ALL, START, load, rows, scan, source
 

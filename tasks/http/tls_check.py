@@ -6,18 +6,10 @@ import httpx
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from tasks.checks import Check
 from tasks.errors import Unreachable
-from tasks.transport import (
-    causes,
-    company_ca,
-    host_of,
-    open_http,
-    proxy_of,
-    public_trust,
-    transport_failure,
-)
-from tasks.untrusted import plain
+from tasks.http.check import Check
+from tasks.http.client import causes, company_ca, host_of, open_http, proxy_of, public_trust, transport_failure
+from tasks.sanitize import plain
 
 REACHED = "host and TLS"
 EXPIRED, NOT_YET_VALID, OTHER_NAME = 10, 9, 62  # OpenSSL's X509_V_ERR_…

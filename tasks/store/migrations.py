@@ -17,7 +17,7 @@ from tasks.errors import StoreTooNew
 
 log = logging.getLogger("attachment_alerts.schema")
 
-SQL = Path(__file__).parent / "sql"
+SQL = Path(__file__).parents[1] / "sql"
 SCHEMA_VERSION = 6
 
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tasks.errors import TriageRefused
-from tasks.untrusted import plain
+from tasks.sanitize import plain
 
 if TYPE_CHECKING:
-    from tasks.database import Transaction
+    from tasks.store.connection import Transaction
 
 CANDIDATES = 5  # shown where a short id fits several
 GROUPS = """

@@ -11,25 +11,22 @@ about DuckDB decide the order of things here:
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import polars as pl
 from filelock import FileLock, Timeout
 
-from tasks import capsule, schema
-from tasks.capsule import Answer, Capsule, seeing
-from tasks.compacting import compacted
 from tasks.errors import SettingsError, StoreBusy, StoreError
-from tasks.files import hand_to_group, log_of, private_files, put_in_place
-from tasks.instances import Instances, attached, detach
-from tasks.interrupts import Called, Interrupts
+from tasks.sanitize import plain
 from tasks.settings import Settings
-from tasks.untrusted import plain
+from tasks.store import migrations
+from tasks.store.compaction import compacted
+from tasks.store.connection import Connection, Transaction
+from tasks.store.files import hand_to_group, log_of, private_files, put_in_place
+from tasks.store.instance_pool import Instances, attached, detach
 
 log = logging.getLogger("attachment_alerts.database")
 
@@ -50,59 +47,6 @@ MODEST = {name: CONFIG[name] for name in ("memory_limit", "threads")}  # for a r
 FORMAT = "STORAGE_VERSION 'v1.5.0', ROW_GROUP_SIZE 16384"
 SPILL = "spill"  # in the home: what does not fit into memory
 _WRITERS, _READERS, _MODEST_READERS = (Instances(lambda config: duckdb.connect(config=config)) for _ in range(3))
-
-
-class Connection:
-    """SQL in, frames in and out. UUIDs leave as text: cast them in the query."""
-
-    def __init__(self, inner: duckdb.DuckDBPyConnection) -> None:
-        self._inner = inner
-        self.run("SET TimeZone = 'UTC'; SET enable_progress_bar = false")  # a bar would be drawn into our output
-
-    def run(self, sql: str, parameters: dict[str, Any] | None = None, **frames: pl.DataFrame) -> None:
-        """Execute one or more statements; each frame is a table of its name while they run."""
-        self.rows(sql, parameters, **frames)
-
-    def rows(self, sql: str, parameters: dict[str, Any] | None = None, **frames: pl.DataFrame) -> list[tuple[Any, ...]]:
-        """The answer as tuples: for a handful of values."""
-        with _seen(capsule.rows, frames) as ask:
-            answer: list[tuple[Any, ...]] = ask(self._inner, sql, parameters)
-            return answer
-
-    def known(self, sql: str) -> list[tuple[Any, ...]]:
-        """The same, or nothing where there is no such table."""
-        try:
-            return self.rows(sql)
-        except duckdb.CatalogException:
-            return []
-
-    def frame(self, sql: str, parameters: dict[str, Any] | None = None, **frames: pl.DataFrame) -> pl.DataFrame:
-        """The answer as a frame."""
-        with _seen(capsule.stream, frames) as ask:
-            return pl.DataFrame(Answer(ask(self._inner, sql, parameters)))
-
-    def script(self, statements: Iterable[str], parameters: dict[str, Any], **frames: pl.DataFrame) -> None:
-        """Execute statements one after the other, each with those of the parameters that it names."""
-        with _seen(capsule.rows, frames) as ask:
-            for sql in statements:
-                ask(self._inner, sql, {name: value for name, value in parameters.items() if f"${name}" in sql})
-
-
-@contextmanager
-def _seen(ask: Callable[..., Any], frames: dict[str, pl.DataFrame]) -> Iterator[Callable[..., Any]]:
-    with Interrupts() as interrupts:
-        yield seeing(ask, {name: Capsule(frame, Called(interrupts)) for name, frame in frames.items()})
-
-
-class Transaction(Connection):
-    """A connection inside the writer's one transaction."""
-
-    changed = False
-    """Set when something that analysts see has changed: the store's revision then rises."""
-    publish = False
-    """Set when the copy is to be replaced right after the commit."""
-    remembers = False
-    """Set when it keeps in temporary tables what it has changed (`tasks.notices`)."""
 
 
 class _LogLeft(Exception):
@@ -167,12 +111,12 @@ class Store:
     def _opened(self) -> Iterator[Transaction]:
         with ExitStack() as stack:
             opened = Transaction(stack.enter_context(self._connected(self.path)))
-            state = schema.state(opened)
+            state = migrations.state(opened)
             if state.is_older():
                 stack.close()  # what a killed writer left in the log is now in the file
-                schema.back_up(self.path, state.version)
+                migrations.back_up(self.path, state.version)
                 opened = Transaction(stack.enter_context(self._connected(self.path)))
-            schema.bring_up_to_date(opened, state)
+            migrations.bring_up_to_date(opened, state)
             yield opened
 
     @contextmanager

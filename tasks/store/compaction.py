@@ -11,12 +11,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import schema
 from tasks.errors import StoreError
-from tasks.files import log_of, put_in_place
+from tasks.store import migrations
+from tasks.store.files import log_of, put_in_place
 
 if TYPE_CHECKING:
-    from tasks.database import Connection
+    from tasks.store.connection import Connection
 
 log = logging.getLogger("attachment_alerts.database")
 
@@ -57,7 +57,7 @@ def _room(connection: "Connection") -> tuple[int, int]:
 def _copy(path: Path, fresh: Path, opened: Open) -> None:
     quoted = str(path).replace("'", "''")  # a file name cannot be bound
     with opened(fresh) as connection:
-        schema.bring_up_to_date(connection, schema.state(connection))
+        migrations.bring_up_to_date(connection, migrations.state(connection))
         connection.run(f"ATTACH '{quoted}' AS old (READ_ONLY)")
         connection.run("BEGIN")
         connection.run("DELETE FROM internal.store_state")

@@ -14,8 +14,8 @@ import certifi
 import httpx
 
 from tasks.errors import AlertsError, ServiceUnavailable, Unreachable
-from tasks.failing import Failure, Retry
-from tasks.untrusted import plain
+from tasks.http.failure import Failure, Retry
+from tasks.sanitize import plain
 
 TIMEOUT = httpx.Timeout(60, connect=15, pool=None)  # seconds
 USER_AGENT = "attachment-alerts"

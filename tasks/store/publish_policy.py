@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Literal
 
-from tasks.database import RESTFUL, Store
+from tasks.store.store import RESTFUL, Store
 
 AT_LEAST = timedelta(minutes=15)
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from tasks.interrupts import Interrupts
+from tasks.store.signals import Interrupts
 
 
 class Instance(Protocol):

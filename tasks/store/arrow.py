@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from tasks.interrupts import Called
+from tasks.store.signals import Called
 
 
 class Capsule:

@@ -1,28 +1,23 @@
-"""Patience: how often what is tried again, how long is waited, and one gate per account for its quota."""
+"""Retry: how often what is tried again, and how long is waited."""
 
 import math
 import random
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from weakref import WeakValueDictionary
 
 import httpx
 
 from tasks.errors import Stopped
-from tasks.failing import Failure, Retry
+from tasks.http.failure import Failure, Retry
 
 PACE = 1.0  # factor on every wait; tests make it small
 
 SHORTEST, LONGEST = 1.0, 600.0  # seconds: what we believe of a wait that a server asks for
 RESET_HEADERS = ("x-ratelimit-reset", "x-rate-limit-reset")
 EPOCH_SECONDS, EPOCH_MILLISECONDS = 1e9, 1e12  # larger values are moments, smaller ones milliseconds to wait
-
-FIRST_GAP, WIDEST_GAP, NO_GAP = 0.02, 5.0, 0.002  # seconds between two requests after a refusal
-WIDEN, NARROW = 1.7, 0.97
 
 
 def pause(seconds: float, stop: threading.Event) -> None:
@@ -130,67 +125,6 @@ class Tries:
             self._throttled += wait
             return wait if self._throttled <= self.patience.throttled else None
         return wait
-
-
-class Gate:
-    """What all threads of one account pass before each request.
-
-    A refusal closes it until the server's reset. Then it lets requests out one by one, with a gap that grows by
-    each burst of refusals and shrinks by each success: a gate that opens at once for all provokes the next burst.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._opens_at = -math.inf
-        self._next = -math.inf  # when the next request may go
-        self._closed_at = -math.inf
-        self._closings = 0
-        self.gap = 0.0  # seconds
-
-    def enter(self, stop: threading.Event) -> float:
-        """Wait for this request's turn; returns the moment it goes, which `refused` wants back."""
-        while True:
-            with self._lock:
-                now, closings = self._clock(), self._closings
-                turn = max(self._next, now)
-                if self.gap or turn > now:
-                    self._next = turn + self.gap * PACE
-            if turn <= now:
-                pause(0, stop)
-                return now
-            if stop.wait(turn - now):
-                pause(0, stop)
-            if closings == self._closings:
-                return self._clock()  # else the gate closed meanwhile: queue again
-
-    def refused(self, sent_at: float, wait: float) -> None:
-        """The request sent at that moment was refused: nobody sends for `wait` seconds."""
-        with self._lock:
-            now = self._clock()
-            if sent_at > self._closed_at:  # not another one of the burst that closed the gate
-                self.gap = min(max(self.gap * WIDEN, FIRST_GAP), WIDEST_GAP)
-                self._closed_at = now
-            self._closings += 1
-            self._opens_at = max(self._opens_at, now + wait * PACE)
-            self._next = self._opens_at  # whoever had a turn queues again
-
-    def accepted(self) -> None:
-        with self._lock:
-            self.gap = self.gap * NARROW if self.gap * NARROW > NO_GAP else 0.0
-
-
-_GATES: WeakValueDictionary[str, Gate] = WeakValueDictionary()
-_GATES_LOCK = threading.Lock()
-
-
-def gate_of(account: str) -> Gate:
-    """The gate that all clients of this account in this process share."""
-    with _GATES_LOCK:
-        gate = _GATES.get(account)
-        if gate is None:
-            gate = _GATES[account] = Gate()
-        return gate
 
 
 def wait_asked(response: httpx.Response) -> float | None:

@@ -1,0 +1,1 @@
+"""The one door to DuckDB: lock, connection, transaction, migrations, publication, compaction."""
