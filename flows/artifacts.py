@@ -24,13 +24,13 @@ from prefect.runtime import flow_run
 from flows import standing_pages
 from flows.run_page import Outcome, Run, group_rows, groups_title, summary_page
 from flows.standing import Last
-from tasks import registry
 from tasks.errors import AlertsError
-from tasks.ledger import Source
-from tasks.overview import Overview, overview
+from tasks.ingest import registry
+from tasks.ingest.run_stats import Summary
+from tasks.queries.run_overview import Overview, overview
+from tasks.source import Source
 from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
-from tasks.summary import Summary
 from tasks.window import Interval, Trigger
 
 log = logging.getLogger("attachment_alerts.pull")

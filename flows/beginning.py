@@ -10,23 +10,25 @@ from typing import Any, Literal, NamedTuple
 from flows import events
 from flows.artifacts import Told
 from flows.slices import Pull, Stages
-from flows.sources import source_of
 from flows.under_way import record_failure
-from tasks import ledger, registry
-from tasks.connectors import load_connector
+from tasks.connectors.polled import PolledConnector
+from tasks.connectors.saved import load_connector
 from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError
-from tasks.polled_connector import PolledConnector
+from tasks.ingest import pull_session, registry
+from tasks.ingest.account_lock import Turn
+from tasks.ingest.connector_source import source_of
+from tasks.ingest.pull_session import Beginning
+from tasks.ingest.run_stats import Summary
 from tasks.settings import Settings, load_settings
+from tasks.source import Source
 from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
-from tasks.summary import Summary
-from tasks.turn import Turn
 from tasks.window import Interval, Slice, watermark
 
 log = logging.getLogger("attachment_alerts.pull")
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
-MakeStages = Callable[[Any, ledger.Source, Settings, threading.Event], AbstractContextManager[Stages]]
+MakeStages = Callable[[Any, Source, Settings, threading.Event], AbstractContextManager[Stages]]
 
 
 class Begun(NamedTuple):
@@ -56,7 +58,7 @@ def begun_pull(told: Told, make_stages: MakeStages, patience: float | None, aske
         try:
             stages = stack.enter_context(make_stages(connector, source, store.settings, stop))
             now = corrected_now(stages)
-            beginning = ledger.begin(store, source, now)
+            beginning = pull_session.begin(store, source, now)
         except (OperatorError, ServiceError) as error:
             _note_refusal(store, source, trigger, asked, error, publisher)
             raise
@@ -65,7 +67,7 @@ def begun_pull(told: Told, make_stages: MakeStages, patience: float | None, aske
 
 def _note_refusal(
     store: Store,
-    source: ledger.Source,
+    source: Source,
     trigger: Literal["poll", "backfill"],
     asked: Interval,
     error: AlertsError,
@@ -79,12 +81,10 @@ def _note_refusal(
     events.end_of_run(store, source, trigger, Summary(failed=1))
 
 
-def begin_where_its_rows_are(
-    store: Store, source: ledger.Source, now: datetime
-) -> tuple[ledger.Source, ledger.Beginning]:
+def begin_where_its_rows_are(store: Store, source: Source, now: datetime) -> tuple[Source, Beginning]:
     """Begin a refused pull: that of a connector whose tenant was changed is on record where its rows are."""
     source = registry.where_its_rows_are(store, source)
-    return source, ledger.begin(store, source, now)
+    return source, pull_session.begin(store, source, now)
 
 
 def corrected_now(stages: Stages) -> datetime:

@@ -14,9 +14,9 @@ from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.responses import DeploymentResponse
 
-from tasks.connector import Connector
-from tasks.connector_documents import products
-from tasks.prefect_in_use import all_pages, prefect_client
+from tasks.connectors.base import Connector
+from tasks.connectors.block_documents import products
+from tasks.connectors.prefect_client import all_pages, prefect_client
 
 EVERY_PRODUCT = "test-connection"
 

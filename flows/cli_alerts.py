@@ -36,8 +36,8 @@ def alerts(
     home: Home = None,
 ) -> None:
     """List the alert groups, most urgent first; closed ones only if asked for."""
-    from flows import lookups
     from flows.group_table import footer, groups_table
+    from tasks.queries import lookups
     from tasks.store.store import Store
 
     store = Store(load_settings())
@@ -66,8 +66,8 @@ def group(
 
     The beginning of an id is enough. An id that has ended leads to the group that took its alerts over.
     """
-    from flows import lookups
     from flows.group_page import group_page
+    from tasks.queries import lookups
     from tasks.store.store import Store
 
     store = Store(load_settings())
@@ -90,8 +90,8 @@ def health(as_json: Json = False, home: Home = None) -> None:
 
     2: one is failing, or its keys are refused.
     """
-    from flows import lookups
     from flows.health_table import health_errors, health_table
+    from tasks.queries import lookups
     from tasks.store.store import Store
 
     store = Store(load_settings())

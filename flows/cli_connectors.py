@@ -58,7 +58,7 @@ def list_all(as_json: Json = False, home: Home = None) -> None:
 
     from flows.connector_tables import connectors_table, list_values
     from flows.connector_work import how_they_fare, wrong_tenants
-    from tasks.connectors import sorted_out
+    from tasks.connectors.saved import sorted_out
 
     settings = load_settings()
     with prefect_api.asking():
@@ -106,7 +106,7 @@ def show(name: Name, as_json: Json = False, home: Home = None) -> None:
     from flows.connector_tables import connector_facts, open_values
     from flows.connector_work import wrong_tenants
     from flows.layout import facts
-    from tasks.connectors import load_to_correct
+    from tasks.connectors.saved import load_to_correct
 
     with prefect_api.asking():
         connector, wrong = load_to_correct(name)
@@ -200,6 +200,6 @@ def _show_wrong(*sentences: str) -> None:
 
 def _load() -> None:
     prefect_api.load(load_settings().home)
-    from tasks.prefect_in_use import asked_where
+    from tasks.connectors.prefect_client import asked_where
 
     say(f"Connectors are kept in {asked_where()}.")

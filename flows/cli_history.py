@@ -61,7 +61,7 @@ def regroup(
     given = (group_by, gap_hours, span_hours)
 
     def plan(store: "Store") -> dict[str, Any]:
-        from tasks.regroup import regrouped
+        from tasks.maintenance.regroup import regrouped
 
         return regrouped(store, *given, apply=False)
 
@@ -114,7 +114,7 @@ def retention(apply: Apply = False, yes: Yes = False, as_json: Json = False, hom
     from flows.history_tables import retention_page
 
     def plan(store: "Store") -> dict[str, Any]:
-        from tasks.retention import retained
+        from tasks.maintenance.retention import retained
 
         return retained(store, apply=False)
 

@@ -16,7 +16,7 @@ from tasks.formatting import several
 from tasks.settings import load_settings
 
 if TYPE_CHECKING:
-    from tasks.suppression import Hidden
+    from tasks.triage.suppression import Hidden
 
 Tenant = Annotated[str, typer.Option(help="The organisation it is for.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -64,10 +64,10 @@ def triage(
 
     Nothing is changed unless all of it makes sense.
     """
-    from tasks.choosing import Filter
-    from tasks.decision import Decision
     from tasks.store.store import Store
-    from tasks.triage import decide, find
+    from tasks.triage.decision import Decision
+    from tasks.triage.decisions import decide, find
+    from tasks.triage.selection import Filter
 
     store = Store(load_settings())
     decision = Decision(status, by or getpass.getuser(), reason, assignee, comment)
@@ -128,8 +128,8 @@ def add(
 
     Says how many stored alerts that hides, and asks. Later ones are hidden as they come.
     """
-    from tasks import allow_list as entries
     from tasks.store.store import Store
+    from tasks.triage import allow_list as entries
 
     store = Store(load_settings())
     ends = until_of(expires, datetime.now(UTC)) if expires else None
@@ -155,8 +155,8 @@ def list_all(
     home: Home = None,
 ) -> None:
     """List the entries and how many alerts each hides."""
-    from flows import lookups
     from flows.triage_tables import entries_table
+    from tasks.queries import lookups
     from tasks.store.store import Store
 
     store = Store(load_settings())
@@ -178,8 +178,8 @@ def remove(
     home: Home = None,
 ) -> None:
     """End entries: what they hid is shown again, unless another entry names it."""
-    from tasks import allow_list as entries
     from tasks.store.store import Store
+    from tasks.triage import allow_list as entries
 
     with working("Showing the alerts again", briefly=True):
         ended = entries.remove(Store(load_settings()), ids)

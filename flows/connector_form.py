@@ -17,10 +17,10 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
 from flows.terminal import entered
-from tasks.connector import Connector
-from tasks.connector_documents import products
+from tasks.connectors.base import Connector
+from tasks.connectors.block_documents import products
+from tasks.connectors.form_schema import KEPT_BY_US
 from tasks.errors import ConnectorRefused, OperatorError
-from tasks.form import KEPT_BY_US
 from tasks.sanitize import plain
 
 ENVIRONMENT = "ATTACHMENT_ALERTS_"

@@ -21,17 +21,17 @@ from flows.connector_tables import checks_table
 from flows.connector_work import follow
 from flows.options import Home, Name
 from flows.prefect_api import asking
-from flows.sources import refuse_other_tenant, source_of
 from flows.terminal import out, say, working
-from tasks import connectors as saved
-from tasks import registry
-from tasks.as_saved import wrong_fields
-from tasks.checks import check_connector
-from tasks.connector import Connector, made, refuse_wrong
-from tasks.connector_documents import products
+from tasks.connectors import saved
+from tasks.connectors.base import Connector, made, refuse_wrong
+from tasks.connectors.block_documents import products
+from tasks.connectors.checks import check_connector
+from tasks.connectors.draft import wrong_fields
+from tasks.connectors.polled import PolledConnector
 from tasks.errors import ConnectorRefused
 from tasks.http.check import Account, passed
-from tasks.polled_connector import PolledConnector
+from tasks.ingest import registry
+from tasks.ingest.connector_source import refuse_other_tenant, source_of
 from tasks.settings import load_settings
 from tasks.store.store import Store
 

@@ -13,7 +13,7 @@ from flows.folding import Fact, Form, folded
 from flows.health_table import behind, state_text
 from flows.layout import plain_table
 from flows.terminal import SYMBOL, moment, out, short_moment, shown, zone_name
-from tasks.connector import Connector
+from tasks.connectors.base import Connector
 from tasks.http.check import Check
 
 if TYPE_CHECKING:

@@ -7,25 +7,27 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from flows import deploying, lookups, polls
+from flows import deploying, polls
 from flows.called import command_as_typed
 from flows.connector_tables import says
 from flows.connectors import Applied, applied
 from flows.layout import facts
 from flows.prefect_api import asking, server_in_use
-from flows.sources import refuse_other_tenant, source_of
 from flows.standing_pages import health_moved
 from flows.terminal import confirmed, number, out, say, working
-from tasks import connectors as saved
-from tasks import purge, registry
-from tasks.connector import Connector
-from tasks.connector_documents import nothing_saved_as, saved_names
+from tasks.connectors import saved
+from tasks.connectors.base import Connector
+from tasks.connectors.block_documents import nothing_saved_as, saved_names
+from tasks.connectors.prefect_client import asked_where
 from tasks.errors import AlertsError, ConnectorRefused, NotDeployed, OperatorError, UnknownConnector
 from tasks.http.check import Account, Check
-from tasks.prefect_in_use import asked_where
+from tasks.ingest import registry
+from tasks.ingest.account_lock import Turn, TurnTaken
+from tasks.ingest.connector_source import refuse_other_tenant, source_of
+from tasks.maintenance import purge
+from tasks.queries import lookups
 from tasks.settings import load_settings
 from tasks.store.store import Store
-from tasks.turn import Turn, TurnTaken
 
 
 def test(name: str) -> tuple[list[Check], Account | None]:

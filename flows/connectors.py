@@ -12,15 +12,15 @@ from prefect.states import Completed, Failed
 from flows import dead_runs, polls
 from flows.choices import offer
 from flows.markdown import sentence
-from flows.sources import refuse_other_tenant, source_of
 from flows.standing_pages import health_anew, urgent_followed
-from tasks import registry
-from tasks.connector import Connector
-from tasks.connector_documents import offer_forms, saved_names
-from tasks.connectors import load_connector, sorted_out, test_connector
+from tasks.connectors.base import Connector
+from tasks.connectors.block_documents import offer_forms, saved_names
+from tasks.connectors.prefect_client import prefect_client
+from tasks.connectors.saved import load_connector, sorted_out, test_connector
 from tasks.errors import AlertsError, NotDeployed
 from tasks.http.check import Check, passed
-from tasks.prefect_in_use import prefect_client
+from tasks.ingest import registry
+from tasks.ingest.connector_source import refuse_other_tenant, source_of
 from tasks.sanitize import plain
 from tasks.settings import load_settings
 from tasks.store.store import Store

@@ -94,9 +94,9 @@ def _polled(
 
 def _save(url: str) -> None:
     """The connector of the first run, with the address the simulator has this time."""
-    from tasks.connector import made
-    from tasks.connector_documents import saved_names
-    from tasks.connectors import load_connector, save_connector
+    from tasks.connectors.base import made
+    from tasks.connectors.block_documents import saved_names
+    from tasks.connectors.saved import load_connector, save_connector
     from tasks.mimecast.connector import MimecastConnector
     from tasks.mimecast.simulator import V2_KEYS
 
@@ -119,11 +119,11 @@ def _imported() -> list[dict[str, Any]]:
 
 
 def _show(settings: Settings, counts: dict[str, Any], files: list[dict[str, Any]]) -> None:
-    from flows import lookups
     from flows.directory_table import show_files
     from flows.group_table import footer, groups_table
     from flows.layout import heading
     from flows.runs import summary
+    from tasks.queries import lookups
     from tasks.store.store import Store
 
     store, zone = Store(settings), ZoneInfo(settings.time_zone)

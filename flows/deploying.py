@@ -15,8 +15,8 @@ from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
 from flows import triggers
+from tasks.connectors.prefect_client import asked_where, prefect_client
 from tasks.errors import NotDeployed
-from tasks.prefect_in_use import asked_where, prefect_client
 from tasks.sanitize import plain
 from tasks.settings import CHECKOUT
 

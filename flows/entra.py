@@ -13,18 +13,18 @@ from prefect.runtime import flow_run
 from flows import events, import_page, standing_pages
 from flows.beginning import begin_where_its_rows_are
 from flows.directory import failed, files, load, outcome
-from flows.sources import source_of
-from tasks import ledger
-from tasks.connectors import load_connector
+from tasks.connectors.saved import load_connector
 from tasks.directory.export import Export
 from tasks.directory.model import Parsed
 from tasks.entra.connector import EntraConnector
 from tasks.entra.pull import pull
 from tasks.errors import AlertsError, ExportRefused, SettingsError
-from tasks.ledger import Source
+from tasks.ingest import coverage, pull_session
+from tasks.ingest.connector_source import source_of
+from tasks.ingest.run_stats import Summary
 from tasks.settings import load_settings
+from tasks.source import Source
 from tasks.store.store import Store
-from tasks.summary import Summary
 
 
 def saved(name: str) -> EntraConnector:
@@ -55,7 +55,7 @@ def entra(connector: str, confirm_gone: bool = False) -> State[Any]:
         source, store = source_of(connector, saved(connector)), Store(load_settings())
         source, refused = _begun(store, source, now)
         state, failure = (failed(refused, []), refused) if refused else _pulled(source, now, confirmed=confirm_gone)
-        ledger.whole(store, source, now, failure, flow_run.get_id())
+        coverage.whole(store, source, now, failure, flow_run.get_id())
         events.end_of_run(store, source, "poll", Summary(failed=1) if failure else Summary(slices=1))
     except AlertsError as error:
         return failed(error, [])
@@ -66,7 +66,7 @@ def entra(connector: str, confirm_gone: bool = False) -> State[Any]:
 def _begun(store: Store, source: Source, now: datetime) -> tuple[Source, SettingsError | None]:
     """Register the connector; and why it is refused."""
     try:
-        ledger.begin(store, source, now)
+        pull_session.begin(store, source, now)
     except SettingsError as refused:
         return begin_where_its_rows_are(store, source, now)[0], refused
     return source, None

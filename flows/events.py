@@ -14,24 +14,24 @@ from prefect.client.orchestration import get_client
 from prefect.events import Event, RelatedResource, Resource
 from prefect.runtime import flow_run
 
-from tasks import notices, outbox
-from tasks.happenings import PREFIX, Happening, connector_resource
-from tasks.ledger import Source
-from tasks.outbox import Teller
+from tasks.ingest.run_stats import Summary
+from tasks.notifications import changes, connector_changes, outbox
+from tasks.notifications.events import PREFIX, Happening, connector_resource
+from tasks.notifications.outbox import Teller
 from tasks.sanitize import plain
+from tasks.source import Source
 from tasks.store.store import Store
-from tasks.summary import Summary
 
 log = logging.getLogger("attachment_alerts.telling")
 
 WORDS = 20  # unseen ones in an event
 
 
-def end_of_run(store: Store, source: Source, trigger: notices.Cause, summary: Summary) -> None:
+def end_of_run(store: Store, source: Source, trigger: changes.Cause, summary: Summary) -> None:
     """Tell that a run of a connector is done, what it met that nobody knew, and what waits to be told."""
     now = datetime.now(UTC)
     with store.transaction() as transaction:
-        state = notices.note_connector(transaction, source, trigger, now)
+        state = connector_changes.note_connector(transaction, source, trigger, now)
         waiting = outbox.claim(transaction, Teller(source.connector_id, trigger == "backfill"), store.settings, now)
     about = connector_resource(source.name) | {
         f"{PREFIX}tenant": source.tenant,

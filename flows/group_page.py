@@ -11,10 +11,10 @@ from rich.text import Text
 from flows.folding import Fact, Form, folded
 from flows.group_table import SHORT_ID, described, priority, response, span
 from flows.layout import INDENT, facts, heading
-from flows.lookups import Page
 from flows.terminal import moment, out, shown, zone_name
 from flows.triage_tables import decisions_table, reopened_text, status_text
 from tasks.formatting import several
+from tasks.queries.lookups import Page
 
 ADDRESS = 30  # columns that addresses and subjects may be cut to
 

@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.folding import Fact, Form, broken, folded
-from flows.lookups import Totals
 from flows.terminal import PRIORITY, moment, number, out, short_moment, shown, zone_name
 from flows.triage_tables import STATUS
 from tasks.formatting import several
+from tasks.queries.lookups import Totals
 
 SHORT_ID = 8
 FILE, NARROW = 24, 20  # columns that a name may be cut to

@@ -10,7 +10,7 @@ from rich.text import Text
 from flows.folding import Fact, Form, folded
 from flows.terminal import moment, number, out, short_moment, shown, zone_name
 from tasks.formatting import lasting
-from tasks.summary import OLD_DIRECTORY
+from tasks.ingest.run_stats import OLD_DIRECTORY
 
 STATE = {"ok": "green", "off": "dim", "late": "yellow", "quiet": "yellow", "never_run": "yellow"}  # others: red
 

@@ -10,9 +10,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from tasks.connectors.prefect_client import asked_where
 from tasks.errors import AlertsError, ServiceUnavailable, SettingsError
-from tasks.messages import Message, messages
-from tasks.prefect_in_use import asked_where
+from tasks.notifications.messages import Message, messages
 from tasks.sanitize import plain
 from tasks.settings import load_settings
 

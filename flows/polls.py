@@ -18,10 +18,10 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 from flows.choices import deployments_of, with_choices
 from flows.schedules import ONCE_TESTED, POLL, moved, new_schedule, schedule_change
-from tasks.connector import Connector
-from tasks.connector_documents import products, saved_names
+from tasks.connectors.base import Connector
+from tasks.connectors.block_documents import products, saved_names
+from tasks.connectors.prefect_client import asked_where, prefect_client
 from tasks.errors import NotDeployed
-from tasks.prefect_in_use import asked_where, prefect_client
 
 OURS = "connector"  # the tag of what is made here; the connector's id is another one
 COPIED = (

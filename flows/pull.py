@@ -21,14 +21,14 @@ from flows.pull_slices import pull_slices
 from flows.resurrected import begun_although_cancelled
 from flows.run_page import Outcome
 from flows.states import completed, failed_slices
-from tasks import ledger
 from tasks.errors import AlertsError, SettingsError, StoreError
 from tasks.formatting import lasting, stretch
-from tasks.keeping import PERIODS, limits
+from tasks.ingest import coverage
+from tasks.ingest.account_lock import TurnTaken
+from tasks.ingest.retention_limits import PERIODS, limits
+from tasks.ingest.run_stats import Summary
 from tasks.sanitize import plain
 from tasks.settings import Settings
-from tasks.summary import Summary
-from tasks.turn import TurnTaken
 from tasks.window import (
     RECHECK_EVERY,
     Interval,
@@ -140,7 +140,7 @@ def _note_recheck(begun: Begun, summary: Summary) -> None:
     )
     began = begun.now if not summary.failed_rechecks else begun.now - RECHECK_EVERY + timedelta(hours=1)
     with begun.pull.store.transaction() as transaction:
-        ledger.rechecked(transaction, begun.pull.source, began)
+        coverage.rechecked(transaction, begun.pull.source, began)
 
 
 def _skipped(asked: Interval, window: list[Interval], newest: datetime) -> list[str]:

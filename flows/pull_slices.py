@@ -17,11 +17,11 @@ from flows.states import SENTENCES
 from flows.under_way import UnderWay, record_failure, record_left, start
 from tasks.errors import AlertsError, OperatorError, StoreError
 from tasks.formatting import several, stretch
-from tasks.pace import brisk
+from tasks.ingest.batches import BATCH_ROWS
+from tasks.ingest.gil_tuning import brisk
+from tasks.ingest.run_stats import Summary
 from tasks.sanitize import plain
 from tasks.scratch import scratch_folder
-from tasks.stage import BATCH_ROWS
-from tasks.summary import Summary
 from tasks.window import Slice
 
 log = logging.getLogger("attachment_alerts.pull")

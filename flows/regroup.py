@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from flows.changing import changed
-from tasks.regroup import regrouped
+from tasks.maintenance.regroup import regrouped
 
 GroupBy = Literal["hash", "hash+priority", "hash+response", "hash+priority+response"]
 Hours = Annotated[int, Field(ge=0)]

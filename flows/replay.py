@@ -11,12 +11,12 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.changing import changed
-from tasks.connectors import list_connectors
-from tasks.polled_connector import PolledConnector
+from tasks.connectors.polled import PolledConnector
+from tasks.connectors.saved import list_connectors
+from tasks.ingest.batches import Again
+from tasks.maintenance.remap import Reading
+from tasks.maintenance.replay import WHAT, Means, What, replayed
 from tasks.priority import load_maps
-from tasks.remap import Reading
-from tasks.replay import WHAT, Means, What, replayed
-from tasks.stage import Again
 from tasks.store.store import Store
 
 

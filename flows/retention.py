@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.changing import Counts, changed
-from tasks.retention import retained
+from tasks.maintenance.retention import retained
 
 
 @flow(name="retention", flow_run_name="retention")

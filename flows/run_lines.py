@@ -23,7 +23,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Cancelling
 
 from flows import deploying
-from tasks.prefect_in_use import prefect_client
+from tasks.connectors.prefect_client import prefect_client
 from tasks.sanitize import plain
 
 LATE = timedelta(minutes=1)  # a run that ended may become known a little later

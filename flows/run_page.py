@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from flows.markdown import DASH, address, code, facts, moment, number, sentence, table
-from tasks.connector_names import NAME
+from tasks.connectors.names import NAME
 from tasks.formatting import lasting
-from tasks.overview import GAPS, Listed, Overview
-from tasks.summary import OLD_DIRECTORY, REMEMBERED, Summary
+from tasks.ingest.run_stats import OLD_DIRECTORY, REMEMBERED, Summary
+from tasks.queries.run_overview import GAPS, Listed, Overview
 from tasks.window import Interval
 
 REASONS = 20

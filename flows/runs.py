@@ -8,13 +8,14 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from flows import lookups, prefect_api
+from flows import prefect_api
 from flows.directory_table import show_files
 from flows.health_table import old_directory
 from flows.layout import facts
 from flows.terminal import PRIORITY, out, print_json, say, shown
 from tasks.errors import AlertsError, ConnectorRefused
 from tasks.formatting import several
+from tasks.queries import lookups
 from tasks.settings import load_settings
 from tasks.store.store import Store
 
@@ -24,7 +25,7 @@ def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
     store = Store(load_settings())
     prefect_api.load(store.settings.home)
     with prefect_api.asking() as change:
-        connectors = importlib.import_module("tasks.connectors")
+        connectors = importlib.import_module("tasks.connectors.saved")
         product = connectors.load_connector(name).product
         module = importlib.import_module(f"flows.{product}")
         flow = getattr(module, kind, None)

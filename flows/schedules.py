@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import IntervalSchedule
 
-from tasks.connector import Connector
+from tasks.connectors.base import Connector
 
 POLL = "poll"  # slug of a schedule …
 ONCE_TESTED = "poll-once-tested"  # … and until a connection test has passed, or a person has switched it on before

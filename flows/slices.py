@@ -10,12 +10,14 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from tasks import ledger
-from tasks.load import Loaded, close_slice, load_slice
-from tasks.stage import Extracted, Transformed, Validated
+from tasks.ingest import coverage
+from tasks.ingest.account_lock import Turn
+from tasks.ingest.batches import Extracted, Transformed, Validated
+from tasks.ingest.load import Loaded, close_slice, load_slice
+from tasks.ingest.pull_session import Beginning
+from tasks.source import Source
 from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
-from tasks.turn import Turn
 from tasks.window import Slice
 
 
@@ -36,9 +38,9 @@ class Pull(NamedTuple):
     """Everything the slices of one run share."""
 
     stages: Stages
-    source: ledger.Source
+    source: Source
     store: Store
-    beginning: ledger.Beginning
+    beginning: Beginning
     publisher: Publisher
     turn: Turn
     stop: threading.Event
@@ -70,7 +72,7 @@ def transform(stages: Stages, piece: Slice, validated: Callable[[], Validated], 
 @task(task_run_name="load {piece.start:%Y-%m-%d %H:%M}", cache_policy=NO_CACHE)
 def load(
     pull: Pull, piece: Slice, extracted: Extracted, validated: Validated, transformed: Transformed
-) -> tuple[ledger.Report, Loaded]:
+) -> tuple[coverage.Report, Loaded]:
     """Commit the slice: rows, changes, rejects, groups, report and coverage in one transaction."""
     with pull.store.transaction() as transaction:
         loaded = load_slice(
@@ -81,7 +83,7 @@ def load(
             validated.resolved,
             pull.store.settings,
         )
-        report = ledger.Report(
+        report = coverage.Report(
             piece.start,
             piece.end,
             piece.trigger,

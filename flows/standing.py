@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from flows.markdown import DASH, code, facts, link, moment, number, sentence, table
 from flows.run_page import Outcome, Run, responses
-from tasks.overview import Listed
+from tasks.queries.run_overview import Listed
 
 GRACE = timedelta(minutes=15)  # for a poll that takes its time
 

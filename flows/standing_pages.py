@@ -18,12 +18,12 @@ from prefect.client.schemas.objects import State
 
 from flows.run_page import Outcome, Run
 from flows.standing import UNKNOWN, Last, gone_page, heading, health_page, is_health, revision_of, urgent_page
-from tasks import registry
-from tasks.connector_documents import saved_names
+from tasks.connectors.block_documents import saved_names
+from tasks.connectors.prefect_client import all_pages, asked_where, prefect_client
 from tasks.errors import AlertsError
-from tasks.ledger import Source
-from tasks.overview import Listed, healths, urgent, urgent_as_published
-from tasks.prefect_in_use import all_pages, asked_where, prefect_client
+from tasks.ingest import registry
+from tasks.queries.run_overview import Listed, healths, urgent, urgent_as_published
+from tasks.source import Source
 from tasks.store.store import Store
 
 log = logging.getLogger("attachment_alerts.pull")

@@ -8,7 +8,7 @@ from prefect.states import Completed, Failed
 
 from tasks.errors import AlertsError
 from tasks.formatting import several
-from tasks.summary import Summary
+from tasks.ingest.run_stats import Summary
 
 # Prefect shows the lines of extra loggers from their own level on, and without one only warnings.
 logging.getLogger("attachment_alerts").setLevel(logging.INFO)

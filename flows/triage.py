@@ -11,15 +11,15 @@ from pydantic import Field
 
 from flows.changing import failed
 from flows.standing_pages import urgent_anew
-from tasks import allow_list
-from tasks.choosing import Filter
-from tasks.decision import Decision
 from tasks.errors import AlertsError, TriageRefused
 from tasks.formatting import several
 from tasks.settings import load_settings
 from tasks.store.store import Store
-from tasks.suppression import Hidden
-from tasks.triage import decide, find
+from tasks.triage import allow_list
+from tasks.triage.decision import Decision
+from tasks.triage.decisions import decide, find
+from tasks.triage.selection import Filter
+from tasks.triage.suppression import Hidden
 
 
 @flow(name="triage", flow_run_name="{by}: {status}")

@@ -11,9 +11,10 @@ from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
 from flows.slices import Pull, extract, transform, validate
-from tasks import ledger
+from tasks.ingest import coverage
+from tasks.ingest.batches import Extracted, Transformed, Validated
 from tasks.sanitize import plain
-from tasks.stage import Extracted, Transformed, Validated
+from tasks.source import Source
 from tasks.store.store import Store
 from tasks.window import Slice
 
@@ -49,19 +50,17 @@ def start(pull: Pull, piece: Slice, folder: Path) -> UnderWay:
     return UnderWay(piece, datetime.now(UTC), scratch, extracted, validated, transformed, fetched, settled)
 
 
-def record_failure(
-    store: Store, source: ledger.Source, piece: Slice, error: Exception, one: UnderWay | None = None
-) -> None:
+def record_failure(store: Store, source: Source, piece: Slice, error: Exception, one: UnderWay | None = None) -> None:
     """Add a failed attempt to `windows`; it covers nothing."""
     report = _unfinished(piece, "failed", one)._replace(error_kind=type(error).__name__, error=str(error))
     with store.transaction() as transaction:
-        ledger.record(transaction, source, [report])
+        coverage.record(transaction, source, [report])
 
 
-def _unfinished(piece: Slice, state: ledger.State, one: UnderWay | None) -> ledger.Report:
+def _unfinished(piece: Slice, state: coverage.State, one: UnderWay | None) -> coverage.Report:
     """What is known of an attempt that covered nothing."""
     now = datetime.now(UTC)
-    report = ledger.Report(*piece, state, one.started_at if one else now, now, flow_run_id=flow_run.get_id())
+    report = coverage.Report(*piece, state, one.started_at if one else now, now, flow_run_id=flow_run.get_id())
     if one is None or not one.extracted.state.is_completed():
         return report
     extracted = one.extracted.result()
@@ -71,12 +70,12 @@ def _unfinished(piece: Slice, state: ledger.State, one: UnderWay | None) -> ledg
 def record_left(pull: Pull, under_way: Iterable[UnderWay]) -> None:
     """Add what a run leaves to `windows` when an exception ends it, which is being handled: failed, or cancelled."""
     error = sys.exc_info()[1]
-    state: ledger.State = "failed" if isinstance(error, Exception) else "cancelled"
+    state: coverage.State = "failed" if isinstance(error, Exception) else "cancelled"
     reports = [_unfinished(each.piece, state, each) for each in under_way]
     if state == "failed":
         says = f"{type(error).__name__}: {plain(str(error))} This is a defect of the program; report it with this text."
         reports = [each._replace(error_kind=type(error).__name__, error=says) for each in reports]
     if reports:
         with pull.store.transaction() as transaction:
-            ledger.record(transaction, pull.source, reports)
+            coverage.record(transaction, pull.source, reports)
             transaction.publish = True  # the end of this run is not reached any more

@@ -2,23 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from tasks.errors import SettingsError
-
-if TYPE_CHECKING:
-    from tasks.store.connection import Transaction
-    from tasks.store.store import Store
+from tasks.store.connection import Transaction
+from tasks.store.store import Store
 
 
-def must_exist(store: "Store") -> None:
+def must_exist(store: Store) -> None:
     """Refuse a home without a store: its name may be mistyped. Raises SettingsError."""
     if not store.path.exists():
         raise SettingsError(f"There is no {store.path}. Name the right --home, or poll a connector first.")
 
 
 @contextmanager
-def existing(store: "Store") -> Iterator["Transaction"]:
+def existing(store: Store) -> Iterator[Transaction]:
     """A transaction of what people change. Raises SettingsError."""
     must_exist(store)
     with store.transaction() as transaction:

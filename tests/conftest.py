@@ -120,7 +120,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         temporary_settings,
     )
 
-    from tasks.connector_documents import offer_forms, products  # noqa: PLC0415
+    from tasks.connectors.block_documents import offer_forms, products  # noqa: PLC0415
     from tests.server import running  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("prefect")

@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from tasks.ledger import Source
+from tasks.source import Source
 from tests.scans import Reading
 
 HOUR = timedelta(hours=1)

@@ -10,10 +10,12 @@ from uuid import UUID
 import polars as pl
 
 from tasks.alerts import REJECT_SCHEMA, SCAN_SCHEMA, Distinct, scan_id
-from tasks.ledger import Report, Source, begin
-from tasks.load import Loaded, close_slice, load_slice
+from tasks.ingest.coverage import Report
+from tasks.ingest.load import Loaded, close_slice, load_slice
+from tasks.ingest.pull_session import begin
 from tasks.priority import Maps, load_maps, prioritise, respond
 from tasks.settings import DEFAULTS, Settings
+from tasks.source import Source
 from tasks.store.connection import Transaction
 from tasks.store.store import Store
 from tasks.window import Slice

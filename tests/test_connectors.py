@@ -9,9 +9,10 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from tasks.connector import Connector
-from tasks.connector_documents import products, saved_names
-from tasks.connectors import (
+from tasks.connectors.base import Connector
+from tasks.connectors.block_documents import products, saved_names
+from tasks.connectors.prefect_client import asked_where
+from tasks.connectors.saved import (
     find_same_account,
     list_connectors,
     load_connector,
@@ -23,7 +24,6 @@ from tasks.connectors import (
 from tasks.errors import ConnectorRefused, UnknownConnector, Unreachable
 from tasks.http.check import Check, passed
 from tasks.mimecast.connector import MimecastConnector
-from tasks.prefect_in_use import asked_where
 
 V1_KEYS = {"application_id": "a", "application_key": "b", "access_key": "c", "secret_key": "ZA=="}
 

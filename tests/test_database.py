@@ -15,8 +15,8 @@ import duckdb
 import polars as pl
 import pytest
 
-from tasks import ledger
 from tasks.errors import SettingsError, StoreBusy, StoreError, StoreTooNew
+from tasks.ingest import pull_session
 from tasks.settings import Settings
 from tasks.store import migrations
 from tasks.store import store as database
@@ -116,7 +116,7 @@ def test_a_writer_killed_in_the_middle_loses_or_doubles_nothing(store: Store, mo
 def test_the_next_run_publishes_what_a_killed_one_committed(store: Store) -> None:
     load(store, [[scan(0)]])
     assert shown(store) == 0
-    ledger.begin(store, source(), START)
+    pull_session.begin(store, source(), START)
     assert shown(store) == 1
     assert store.published_revision() == rows(store, "SELECT revision FROM published")[0][0]
 

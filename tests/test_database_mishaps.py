@@ -13,8 +13,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tasks import ledger
 from tasks.errors import StoreError
+from tasks.ingest import pull_session
 from tasks.settings import Settings
 from tasks.store import migrations
 from tasks.store import store as database
@@ -133,7 +133,7 @@ def test_a_full_disk_keeps_what_was_loaded_and_the_next_run_publishes_it(
     assert not store.published_path.with_name("alerts.duckdb.new").exists()
     with store.reader() as reader:
         assert reader.rows(ALL) == [(0,)]
-    ledger.begin(store, source(), START)
+    pull_session.begin(store, source(), START)
     with store.reader() as reader:
         assert reader.rows(ALL) == [(1,)]
 

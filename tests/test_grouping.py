@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.grouping import assign_ids, partition
+from tasks.groups.grouping import assign_ids, partition
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 GAP, SPAN = timedelta(hours=24), timedelta(hours=168)

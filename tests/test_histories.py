@@ -18,21 +18,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.lookups import resolved
-from tasks import triage
 from tasks.alerts import MOMENT
-from tasks.choosing import SEEN
-from tasks.decision import Decision
-from tasks.groups import refresh_status
-from tasks.keeping import BEGINNING, PERIODS
-from tasks.ledger import Source
-from tasks.load import load_slice
-from tasks.regroup import plan_groups, write_groups
-from tasks.retention import find_expired, remove_found
+from tasks.groups.groups import refresh_status
+from tasks.ingest.load import load_slice
+from tasks.ingest.retention_limits import BEGINNING, PERIODS
+from tasks.maintenance.regroup import plan_groups, write_groups
+from tasks.maintenance.retention import find_expired, remove_found
+from tasks.queries.lookups import resolved
 from tasks.settings import Settings
+from tasks.source import Source
 from tasks.store.connection import Transaction
 from tasks.store.store import Store
-from tasks.suppression import end_due, hide
+from tasks.triage import decisions as triage
+from tasks.triage.decision import Decision
+from tasks.triage.selection import SEEN
+from tasks.triage.suppression import end_due, hide
 from tests.group_rules import RANKS, Entry, Model, Rules, sender_of
 from tests.scans import HASH, HOUR, START, Reading, begun, frame, scan, source
 

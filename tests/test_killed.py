@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from tasks.decision import Decision
-from tasks.regroup import regrouped
-from tasks.replay import replayed
-from tasks.retention import retained
+from tasks.maintenance.regroup import regrouped
+from tasks.maintenance.replay import replayed
+from tasks.maintenance.retention import retained
 from tasks.settings import Settings
 from tasks.store.store import Store
-from tasks.triage import decide
+from tasks.triage.decision import Decision
+from tasks.triage.decisions import decide
 from tests.processes import line, process
 from tests.scans import begun, content, load, reject, rows, scan
 from tests.test_replay import means

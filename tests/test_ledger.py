@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import KeyExpired
-from tasks.ledger import Report, begin, cover, rechecked, record, whole
-from tasks.registry import enrol, removed, renamed
+from tasks.ingest.coverage import Report, cover, rechecked, record, whole
+from tasks.ingest.pull_session import begin
+from tasks.ingest.registry import enrol, removed, renamed
 from tasks.settings import Settings
 from tasks.store.store import Store
 from tasks.window import Interval, Slice, merge

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks.messages import message
+from tasks.notifications.messages import message
 
 GROUP: dict[str, Any] = {
     "tenant": "default",

@@ -12,18 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import notices, outbox
-from tasks.allow_list import Entry, add
-from tasks.decision import Decision
-from tasks.happenings import Happening
-from tasks.ledger import Report, begin, record
-from tasks.load import load_slice
-from tasks.messages import messages
-from tasks.outbox import Teller
-from tasks.regroup import regrouped
+from tasks.ingest.coverage import Report, record
+from tasks.ingest.load import load_slice
+from tasks.ingest.pull_session import begin
+from tasks.maintenance.regroup import regrouped
+from tasks.notifications import changes as notices
+from tasks.notifications import connector_changes, outbox
+from tasks.notifications.events import Happening
+from tasks.notifications.messages import messages
+from tasks.notifications.outbox import Teller
 from tasks.store.connection import Transaction
 from tasks.store.store import Store
-from tasks.triage import decide
+from tasks.triage.allow_list import Entry, add
+from tasks.triage.decision import Decision
+from tasks.triage.decisions import decide
 from tasks.window import Slice
 from tests.scans import HASH, HOUR, START, Reading, begun, frame, load, load_into, rows, scan, source
 
@@ -292,7 +294,7 @@ def test_a_connector_is_lost_quiet_and_back_once_each(store: Store) -> None:
         with store.transaction() as transaction:
             record(transaction, source(), [Report(START, NOW, "poll", state, at, at, **more)])
             transaction.run("UPDATE internal.coverage SET start_at = $start", {"start": START})
-            notices.note_connector(transaction, source(), "poll", NOW)
+            connector_changes.note_connector(transaction, source(), "poll", NOW)
         return [each.name.removeprefix("attachment-alerts.connector.") for each in tell(store)]
 
     poll(store, seen(30))

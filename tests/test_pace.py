@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.pace import OBJECTS, brisk
+from tasks.ingest.gil_tuning import OBJECTS, brisk
 
 
 def pace() -> tuple[float, tuple[int, int, int]]:

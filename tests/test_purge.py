@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.purge import purge, purge_counts
+from tasks.maintenance.purge import purge, purge_counts
 from tasks.store.store import Store
 from tests.scans import CONTENT, UNLIKE_LOW_SCANS, begun, content, load, reject, rows, scan, source
 

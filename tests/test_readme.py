@@ -17,17 +17,18 @@ from typer.core import TyperGroup
 
 from flows import cli
 from flows.slices import Pull, load
-from tasks import ledger
 from tasks.http import tls_check
+from tasks.ingest import pull_session
+from tasks.ingest.account_lock import Turn
 from tasks.mimecast import check
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.regions import HOSTS
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.mimecast.stages import Stages
 from tasks.settings import CHECKOUT, DEFAULTS, Settings
+from tasks.source import Source
 from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
-from tasks.turn import Turn
 from tasks.window import Slice
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
@@ -189,8 +190,8 @@ def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(Settings(home=tmp_path_factory.mktemp("home")))
     now = datetime.now(UTC).replace(microsecond=0)
     piece = Slice(now - timedelta(days=7), now, "poll")
-    source = ledger.Source(UUID(int=1), "demo", "mimecast", "default", 15, "", None, timedelta(days=7))
-    begun, stop, scratch = ledger.begin(store, source, now), threading.Event(), store.settings.home / "scratch"
+    source = Source(UUID(int=1), "demo", "mimecast", "default", 15, "", None, timedelta(days=7))
+    begun, stop, scratch = pull_session.begin(store, source, now), threading.Event(), store.settings.home / "scratch"
     with serve(Simulator(World.demo(now))) as running:
         connector = MimecastConnector(base_url=running.url, allow_other_host=True, **V2_KEYS)
         with Stages(connector, source, store.settings, stop) as stages:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import SettingsError
-from tasks.ledger import begin
-from tasks.registry import enrol, missing, named, other_tenants, retire
+from tasks.ingest.pull_session import begin
+from tasks.ingest.registry import enrol, missing, named, other_tenants, retire
 from tasks.store.store import Store
 from tests.scans import START, begun, content, load, rows, scan, source
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks import regroup
-from tasks.allow_list import Entry, add
-from tasks.regroup import apply_groups, plan_groups, regrouped
+from tasks.maintenance import regroup
+from tasks.maintenance.regroup import apply_groups, plan_groups, regrouped
 from tasks.store.store import Store
+from tasks.triage.allow_list import Entry, add
 from tests.scans import begun, content, load, rows, scan, source
 
 OTHER_HASH = "cd" * 32

@@ -8,16 +8,16 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tasks import outbox
-from tasks.allow_list import Entry, add
-from tasks.decision import Decision
+from tasks.ingest.batches import Again
+from tasks.maintenance.remap import Reading
+from tasks.maintenance.replay import WHAT, Means, apply_replay, plan_replay, replayed
+from tasks.notifications import outbox
 from tasks.priority import load_maps
-from tasks.remap import Reading
-from tasks.replay import WHAT, Means, apply_replay, plan_replay, replayed
 from tasks.settings import DEFAULTS, Settings
-from tasks.stage import Again
 from tasks.store.store import Store
-from tasks.triage import decide
+from tasks.triage.allow_list import Entry, add
+from tasks.triage.decision import Decision
+from tasks.triage.decisions import decide
 from tests.scans import KEEP_ALL, begun, content, frame, load, reject, rows, scan, source
 
 BOB, CYD = "bob@contoso.example", "cyd@contoso.example"

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from prefect import Flow
 
-from tasks import happenings
+from tasks.notifications import events
 from tasks.settings import CHECKOUT, Settings
 from tasks.store.store import Store
 
@@ -192,9 +192,9 @@ def is_flow(decorator: ast.expr) -> bool:
 def test_triggers_wait_for_events_that_are_sent() -> None:
     notify = next(each for each in DEPLOYMENTS if each["name"] == "notify")
     triggers = {each["name"].removeprefix("attachment-alerts, "): set(each["expect"]) for each in notify["triggers"]}
-    sent = {kind: happenings.PREFIX + name for kind, name in happenings.NAMES.items() if kind != "gap_found"}
-    of_connectors = {name for kind, name in sent.items() if kind in happenings.OF_CONNECTORS}
-    assert triggers["groups"] == {*sent.values(), f"{happenings.PREFIX}digest"} - of_connectors
+    sent = {kind: events.PREFIX + name for kind, name in events.NAMES.items() if kind != "gap_found"}
+    of_connectors = {name for kind, name in sent.items() if kind in events.OF_CONNECTORS}
+    assert triggers["groups"] == {*sent.values(), f"{events.PREFIX}digest"} - of_connectors
     assert triggers["connectors"] == of_connectors
 
 

@@ -8,17 +8,17 @@ from uuid import UUID
 
 import pytest
 
-from flows import lookups
-from tasks.allow_list import Entry, add
-from tasks.decision import Decision
 from tasks.errors import OperatorError
-from tasks.ledger import Report, record
-from tasks.regroup import regrouped
-from tasks.retention import retained
+from tasks.ingest.coverage import Report, record
+from tasks.maintenance.regroup import regrouped
+from tasks.maintenance.retention import retained
+from tasks.queries import lookups
 from tasks.settings import Settings
 from tasks.store import compaction
 from tasks.store.store import Store
-from tasks.triage import decide
+from tasks.triage.allow_list import Entry, add
+from tasks.triage.decision import Decision
+from tasks.triage.decisions import decide
 from tests.scans import HOUR, KEEP_ALL, START, UNLIKE_LOW_SCANS, begun, content, load, reject, rows, scan, source
 
 BOB = "bob@contoso.example"

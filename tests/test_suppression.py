@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tasks.allow_list import Entry, add, remove, would_hide_now
-from tasks.decision import Decision
 from tasks.errors import EntryRefused, TriageRefused
-from tasks.ledger import begin
+from tasks.ingest.pull_session import begin
 from tasks.store.store import Store
-from tasks.suppression import Hidden
-from tasks.triage import decide
+from tasks.triage.allow_list import Entry, add, remove, would_hide_now
+from tasks.triage.decision import Decision
+from tasks.triage.decisions import decide
+from tasks.triage.suppression import Hidden
 from tests.scans import HASH, START, begun, content, load, rows, scan, source
 
 GOOD = {"sender": "news@good.example"}

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tasks.allow_list import Entry, add
-from tasks.choosing import Filter
-from tasks.decision import Decision
 from tasks.errors import TriageRefused
 from tasks.store.store import Store
-from tasks.triage import decide, find
+from tasks.triage.allow_list import Entry, add
+from tasks.triage.decision import Decision
+from tasks.triage.decisions import decide, find
+from tasks.triage.selection import Filter
 from tests.scans import HASH, begun, load, rows, scan
 
 CLOSED = Decision("closed", "ann", "benign")

@@ -9,17 +9,17 @@ from uuid import UUID
 
 import pytest
 
-from tasks import turn
 from tasks.errors import Stopped
+from tasks.ingest import account_lock
+from tasks.ingest.account_lock import Turn, TurnTaken
 from tasks.settings import CHECKOUT
-from tasks.turn import Turn, TurnTaken
 
 ACCOUNT, OTHER = UUID(int=1), UUID(int=2)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn, "STEP", 0.05)
+    monkeypatch.setattr(account_lock, "STEP", 0.05)
 
 
 def run_of(home: Path, account: UUID = ACCOUNT, stop: threading.Event | None = None) -> Turn:
@@ -120,7 +120,8 @@ def test_a_run_that_is_stopped_stops_waiting(tmp_path: Path) -> None:
 
 def test_the_turn_of_a_killed_process_is_free(tmp_path: Path) -> None:
     script = (
-        "import sys, threading, time; from pathlib import Path; from uuid import UUID; from tasks.turn import Turn\n"
+        "import sys, threading, time; from pathlib import Path; from uuid import UUID\n"
+        "from tasks.ingest.account_lock import Turn\n"
         "mine = Turn(Path(sys.argv[1]), UUID(int=1), threading.Event()); mine.take(None)\n"
         "print('taken', flush=True); time.sleep(60)"
     )

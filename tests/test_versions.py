@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.alerts import PRIVATE
-from tasks.scan_rows import STORED_SCHEMA
-from tasks.versions import merge_versions
+from tasks.ingest.scan_rows import STORED_SCHEMA
+from tasks.ingest.upsert import merge_versions
 from tests.scans import HOUR, MAPS, START, Reading, frame, scan
 from tests.version_rules import NOW, Rows, Rule
 

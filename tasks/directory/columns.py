@@ -1,11 +1,8 @@
 """Rows of the stored directory: our names in frames, names that know no vendor in shared SQL."""
 
-from typing import TYPE_CHECKING
-
 import polars as pl
 
-if TYPE_CHECKING:
-    from tasks.store.connection import Transaction
+from tasks.store.connection import Transaction
 
 IDS = ("user_id", "device_id", "group_id", "import_id")
 # Shared SQL knows no vendor: its names for columns of ours.
@@ -16,7 +13,7 @@ IN_SQL = {
 OURS = {theirs: ours for ours, theirs in IN_SQL.items()}
 
 
-def source_rows(transaction: "Transaction", tenant: str, field: str) -> pl.DataFrame:
+def source_rows(transaction: Transaction, tenant: str, field: str) -> pl.DataFrame:
     """One field of SOURCES, as all sources of the tenant told it."""
     table = f"source_{field}"
     names = [row[0] for row in transaction.rows(
@@ -30,13 +27,13 @@ def source_rows(transaction: "Transaction", tenant: str, field: str) -> pl.DataF
     return rows.rename(OURS, strict=False)
 
 
-def replace(transaction: "Transaction", tenant: str, table: str, rows: pl.DataFrame) -> None:
+def replace(transaction: Transaction, tenant: str, table: str, rows: pl.DataFrame) -> None:
     """Put these rows in the place of all of the tenant's."""
     transaction.run(f"DELETE FROM internal.{table} WHERE tenant = $tenant", {"tenant": tenant})
     insert(transaction, table, rows.with_columns(tenant=pl.lit(tenant)))
 
 
-def insert(transaction: "Transaction", table: str, rows: pl.DataFrame) -> None:
+def insert(transaction: Transaction, table: str, rows: pl.DataFrame) -> None:
     """Add these rows."""
     rows = rows.rename(IN_SQL, strict=False)
     columns = [f"{name}::UUID AS {name}" if name in IDS else name for name in rows.columns]

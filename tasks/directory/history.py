@@ -1,15 +1,12 @@
 """Which files and pulls a tenant's directory was made of, and when: the relation directory_imports."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from tasks.alerts import MOMENT
 from tasks.directory.columns import insert
-
-if TYPE_CHECKING:
-    from tasks.store.connection import Transaction
+from tasks.store.connection import Transaction
 
 NO_SOURCES = pl.DataFrame(
     schema={"source": pl.String, "has_aliases": pl.Boolean, "aliases_lost": pl.Boolean, "digests": pl.List(pl.String)}
@@ -36,13 +33,13 @@ IMPORT_SCHEMA = pl.Schema(
 )
 
 
-def count(transaction: "Transaction", tenant: str) -> int:
+def count(transaction: Transaction, tenant: str) -> int:
     """How many parts of files and pulls were imported."""
     sql = "SELECT count(*) FROM internal.directory_imports WHERE tenant = $tenant AND state = 'imported'"
     return int(transaction.rows(sql, {"tenant": tenant})[0][0])
 
 
-def latest(transaction: "Transaction", tenant: str) -> pl.DataFrame:
+def latest(transaction: Transaction, tenant: str) -> pl.DataFrame:
     """source, has_aliases, aliases_lost, digests of the newest import of each source."""
     return transaction.frame(
         """
@@ -58,7 +55,7 @@ def latest(transaction: "Transaction", tenant: str) -> pl.DataFrame:
     ).cast(NO_SOURCES.schema)
 
 
-def snapshots(transaction: "Transaction", tenant: str) -> pl.DataFrame:
+def snapshots(transaction: Transaction, tenant: str) -> pl.DataFrame:
     """source, imported_at, snapshot_at of every import."""
     return transaction.frame(
         "SELECT source, imported_at, max(snapshot_at) AS snapshot_at FROM internal.directory_imports "
@@ -67,17 +64,17 @@ def snapshots(transaction: "Transaction", tenant: str) -> pl.DataFrame:
     ).cast({"imported_at": MOMENT, "snapshot_at": MOMENT})
 
 
-def is_still(transaction: "Transaction", tenant: str, imports: int) -> bool:
+def is_still(transaction: Transaction, tenant: str, imports: int) -> bool:
     """Whether nobody has imported anything since there were so many imports."""
     return count(transaction, tenant) == imports
 
 
-def record(transaction: "Transaction", rows: pl.DataFrame) -> None:
+def record(transaction: Transaction, rows: pl.DataFrame) -> None:
     """Add files to the relation `directory_imports`."""
     insert(transaction, "directory_imports", rows)
 
 
-def confirm(transaction: "Transaction", tenant: str, told: dict[str, datetime]) -> None:
+def confirm(transaction: Transaction, tenant: str, told: dict[str, datetime]) -> None:
     """Note when each of these sources said again what it had said: it is as young as if it had said something new."""
     for source, at in told.items():
         transaction.run(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import polars as pl
@@ -16,16 +15,14 @@ from tasks.directory.judging import judged, whole_files
 from tasks.errors import StoreBusy
 from tasks.routes import routes
 from tasks.scratch import Shelf, scratch_folder
-from tasks.suppression import end_due
-
-if TYPE_CHECKING:
-    from tasks.store.store import Store
+from tasks.store.store import Store
+from tasks.triage.suppression import end_due
 
 TRIES = 3  # imports of one tenant that may be faster than this one
 
 
 def import_exports(
-    store: "Store",
+    store: Store,
     tenant: str,
     exports: list[Export],
     now: datetime,
@@ -63,7 +60,7 @@ def import_exports(
 
 
 def _written(
-    store: "Store",
+    store: Store,
     tenant: str,
     stored: tables.Stored,
     outcomes: list[Imported],
@@ -95,7 +92,7 @@ def _put_aside(exports: list[Export], shelf: Shelf) -> None:
 
 
 def _made(
-    store: "Store", tenant: str, stored: tables.Stored, outcomes: list[Imported], shelf: Shelf, now: datetime
+    store: Store, tenant: str, stored: tables.Stored, outcomes: list[Imported], shelf: Shelf, now: datetime
 ) -> tuple[list[Imported], tuple[str, ...]]:
     """Put on the shelf what is to be written; the outcomes with what was found out, and the names of the tables."""
     names = sorted({each.export.parsed.source for each in outcomes if each.state == "imported"})
@@ -165,7 +162,7 @@ def _unchanged(outcomes: list[Imported], now: datetime) -> dict[str, datetime]:
     }
 
 
-def _note(store: "Store", tenant: str, outcomes: list[Imported], now: datetime) -> None:
+def _note(store: Store, tenant: str, outcomes: list[Imported], now: datetime) -> None:
     """Keep what was refused, and what was said again, where nothing is imported."""
     with store.transaction() as transaction:
         history.record(transaction, _rows(tenant, outcomes, now))

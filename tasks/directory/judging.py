@@ -1,7 +1,6 @@
 """Which exports are taken: one that says nothing new, or would mark people as gone by mistake, is not."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -10,9 +9,7 @@ from tasks.directory.export import Export, Imported
 from tasks.directory.snapshot import share_gone
 from tasks.sanitize import plain
 from tasks.scratch import Shelf
-
-if TYPE_CHECKING:
-    from tasks.store.store import Store
+from tasks.store.store import Store
 
 
 def judged(
@@ -20,7 +17,7 @@ def judged(
     export: Export,
     exports: list[Export],
     shelf: Shelf,
-    store: "Store",
+    store: Store,
     confirmed: bool,
     unread: Sequence[str],
 ) -> Imported:

@@ -2,21 +2,19 @@
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
 from tasks.correlation import Directory, resolve
 from tasks.directory import history
 from tasks.directory.columns import IDS, insert, replace
-from tasks.groups import count_people
+from tasks.groups.groups import count_people
 from tasks.routes import routes
 from tasks.scratch import Shelf
 from tasks.settings import Settings
+from tasks.store.connection import Transaction
 from tasks.store.migrations import statements
-
-if TYPE_CHECKING:
-    from tasks.store.connection import Transaction
 
 KEYS = {"objects": "object_key", "devices": "device_key"}
 
@@ -36,7 +34,7 @@ class Stored(NamedTuple):
     """every recipient of the tenant's scans"""
 
 
-def read(transaction: "Transaction", tenant: str) -> Stored:
+def read(transaction: Transaction, tenant: str) -> Stored:
     """What an import needs to know before it is made."""
     held = {
         field: transaction.frame(
@@ -53,7 +51,7 @@ def read(transaction: "Transaction", tenant: str) -> Stored:
     )
 
 
-def is_due(transaction: "Transaction", tenant: str, settings: Settings) -> bool:
+def is_due(transaction: Transaction, tenant: str, settings: Settings) -> bool:
     """Whether recipients were last looked up by other settings than these."""
     sql = "SELECT settings = $settings FROM internal.correlated WHERE tenant = $tenant"
     told = transaction.rows(sql, {"tenant": tenant, "settings": _looking_up(settings)})
@@ -64,7 +62,7 @@ def _looking_up(settings: Settings) -> str:
     return json.dumps([sorted(settings.domain_alias_map.items()), settings.plus_addressing])
 
 
-def write(transaction: "Transaction", tenant: str, made: Shelf, names: Sequence[str], settings: Settings) -> None:
+def write(transaction: Transaction, tenant: str, made: Shelf, names: Sequence[str], settings: Settings) -> None:
     """Put these tables in the place of what was there, and count the groups anew that they say something else about."""
     transaction.run("DELETE FROM internal.correlated WHERE tenant = $tenant", {"tenant": tenant})
     transaction.run(
@@ -94,7 +92,7 @@ COUNTED = {
 """What the counts of a group depend on; the first column names whose groups these are."""
 
 
-def _changed(transaction: "Transaction", tenant: str, table: str, made: Shelf) -> pl.DataFrame:
+def _changed(transaction: Transaction, tenant: str, table: str, made: Shelf) -> pl.DataFrame:
     """Whose rows in this table differ from those that are to take their place."""
     key, *_ = names = COUNTED[table]
     before = f"SELECT {', '.join(names)} FROM internal.{table} WHERE tenant = $tenant"
@@ -106,7 +104,7 @@ def _changed(transaction: "Transaction", tenant: str, table: str, made: Shelf) -
     )
 
 
-def recipients_of(transaction: "Transaction", tenant: str) -> pl.Series:
+def recipients_of(transaction: Transaction, tenant: str) -> pl.Series:
     """Every recipient of the tenant's scans."""
     rows = transaction.frame(
         "SELECT recipient FROM internal.low_scans WHERE tenant = $tenant AND recipient IS NOT NULL "
@@ -117,7 +115,7 @@ def recipients_of(transaction: "Transaction", tenant: str) -> pl.Series:
     return rows["recipient"]
 
 
-def correlate(transaction: "Transaction", tenant: str, recipients: pl.Series, settings: Settings) -> None:
+def correlate(transaction: Transaction, tenant: str, recipients: pl.Series, settings: Settings) -> None:
     """Look up those recipients that were never looked up before; nothing where no directory was imported."""
     if not history.count(transaction, tenant):
         return
@@ -140,7 +138,7 @@ def correlate(transaction: "Transaction", tenant: str, recipients: pl.Series, se
         insert(transaction, table, rows.with_columns(tenant=pl.lit(tenant)))
 
 
-def directory(transaction: "Transaction", tenant: str, asked: pl.DataFrame) -> Directory:
+def directory(transaction: Transaction, tenant: str, asked: pl.DataFrame) -> Directory:
     """The part of the stored directory that these addresses can meet."""
     addresses = transaction.frame(
         "SELECT address, user_id::VARCHAR AS user_id, rank, rule, source, valid_from, gone_at FROM internal.addresses "

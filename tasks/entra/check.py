@@ -23,7 +23,7 @@ WARN_BEFORE_EXPIRY = timedelta(days=14)
 
 
 def check(connector: EntraConnector) -> list[Check]:
-    """Every check in order; `tasks.checks.passed` tells whether a pull would work."""
+    """Every check in order; `tasks.connectors.checks.passed` tells whether a pull would work."""
     return run_checks(connector)[0]
 
 

@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Literal, Self
 import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from tasks.connector import Connector
+from tasks.connectors.base import Connector
+from tasks.connectors.form_schema import keys_missing, needed
 from tasks.entra.certificate import ClientCertificate, read_certificate
 from tasks.entra.clouds import CLOUDS
-from tasks.form import keys_missing, needed
 
 CREDENTIALS = {"secret": ("client_secret",), "certificate": ("client_certificate",)}
 ALL_CREDENTIALS = CREDENTIALS["secret"] + CREDENTIALS["certificate"]

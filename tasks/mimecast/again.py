@@ -5,11 +5,11 @@ from uuid import UUID
 
 import polars as pl
 
+from tasks.ingest.batches import Again, without
 from tasks.mimecast.answer import read_records
 from tasks.mimecast.transform import to_scans
 from tasks.mimecast.validate import faults
 from tasks.priority import Maps
-from tasks.stage import Again, without
 
 
 def read_again(rejects: pl.DataFrame, connector_id: UUID, maps: Maps, now: datetime, *, keep_low: bool) -> Again:

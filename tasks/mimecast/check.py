@@ -32,7 +32,7 @@ LITTLE_QUOTA = 0.1
 def run_checks(connector: MimecastConnector) -> tuple[list[Check], Account | None]:
     """Every check in order, and the account the keys belong to where it could be asked.
 
-    A check that an earlier one makes impossible is skipped, with the reason. `tasks.checks.passed` tells
+    A check that an earlier one makes impossible is skipped, with the reason. `tasks.connectors.checks.passed` tells
     whether a poll would work.
     """
     checks = [_address(connector), reach_check(connector.url, vendor_host=connector.is_vendor_host())]

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal, Self
 import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from tasks.form import keys_missing, needed
+from tasks.connectors.form_schema import keys_missing, needed
+from tasks.connectors.polled import PolledConnector
 from tasks.mimecast.regions import HOSTS, OF_VENDOR, Region, console_of, is_vendor_host
-from tasks.polled_connector import PolledConnector
 
 CREDENTIALS = {
     "2.0": ("client_id", "client_secret"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tasks.ledger import Source
+from tasks.ingest.batches import Extracted, Transformed, Validated
 from tasks.mimecast.client import MimecastClient
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.extract import extract
@@ -14,7 +14,7 @@ from tasks.mimecast.transform import transform
 from tasks.mimecast.validate import validate
 from tasks.priority import load_maps
 from tasks.settings import Settings
-from tasks.stage import Extracted, Transformed, Validated
+from tasks.source import Source
 from tasks.window import Slice
 
 

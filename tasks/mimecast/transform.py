@@ -10,10 +10,10 @@ import polars as pl
 from tasks.alerts import SCAN_SCHEMA, Distinct, scan_id
 from tasks.errors import DatesIgnored
 from tasks.formatting import stretch
+from tasks.ingest.batches import Batches, Transformed, write_batches
 from tasks.mimecast.validate import raw_record, read_dates
 from tasks.priority import Maps, prioritise, respond
 from tasks.settings import Settings
-from tasks.stage import Batches, Transformed, write_batches
 from tasks.window import Slice
 
 ROUTES = ["inbound", "outbound", "internal", "external"]

@@ -14,8 +14,8 @@ from pandera.errors import SchemaErrors
 
 from tasks.alerts import MOMENT, REJECT_SCHEMA, fingerprint
 from tasks.errors import AnswerNotUnderstood
+from tasks.ingest.batches import Batches, Validated, without, write_batches
 from tasks.mimecast.record import RECORD_FIELDS
-from tasks.stage import Batches, Validated, without, write_batches
 
 OLDEST = datetime(2003, 1, 1, tzinfo=UTC)  # before the service existed
 AHEAD = timedelta(days=1)

@@ -9,21 +9,18 @@ import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tasks.errors import StoreError
 from tasks.store import migrations
+from tasks.store.connection import Connection
 from tasks.store.files import log_of, put_in_place
-
-if TYPE_CHECKING:
-    from tasks.store.connection import Connection
 
 log = logging.getLogger("attachment_alerts.database")
 
 PAYS = 0.2  # share of the file that must be free
 AT_LEAST = 2_000_000  # bytes that must be free
 
-Open = Callable[[Path], AbstractContextManager["Connection"]]
+Open = Callable[[Path], AbstractContextManager[Connection]]
 
 
 def compacted(path: Path, opened: Open) -> bool:
@@ -45,7 +42,7 @@ def compacted(path: Path, opened: Open) -> bool:
     return True
 
 
-def _room(connection: "Connection") -> tuple[int, int]:
+def _room(connection: Connection) -> tuple[int, int]:
     """Free bytes, and all bytes of the file."""
     block, free, whole = connection.rows(
         "SELECT block_size, free_blocks, total_blocks FROM pragma_database_size() "
@@ -68,7 +65,7 @@ def _copy(path: Path, fresh: Path, opened: Open) -> None:
         connection.run("DETACH old")
 
 
-def _tables(connection: "Connection", database: str = "current_database()") -> list[str]:
+def _tables(connection: Connection, database: str = "current_database()") -> list[str]:
     found = connection.rows(
         f"SELECT table_name FROM duckdb_tables() WHERE schema_name = 'internal' AND database_name = {database} "
         "ORDER BY table_name"
@@ -76,7 +73,7 @@ def _tables(connection: "Connection", database: str = "current_database()") -> l
     return [name for (name,) in found]
 
 
-def _compare(connection: "Connection") -> None:
+def _compare(connection: Connection) -> None:
     """Refuse a copy that lacks a table or a row. Raises StoreError."""
     lost = [
         name

@@ -62,4 +62,4 @@ class Transaction(Connection):
     publish = False
     """Set when the copy is to be replaced right after the commit."""
     remembers = False
-    """Set when it keeps in temporary tables what it has changed (`tasks.notices`)."""
+    """Set when it keeps in temporary tables what it has changed (`tasks.notifications.changes`)."""

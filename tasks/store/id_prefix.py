@@ -1,14 +1,10 @@
 """Ids as people type them: whole or the beginning, of groups that live or have ended, and of alerts."""
 
-from typing import TYPE_CHECKING
-
 import polars as pl
 
 from tasks.errors import TriageRefused
 from tasks.sanitize import plain
-
-if TYPE_CHECKING:
-    from tasks.store.connection import Transaction
+from tasks.store.connection import Transaction
 
 CANDIDATES = 5  # shown where a short id fits several
 GROUPS = """
@@ -18,17 +14,17 @@ GROUPS = """
 ALERTS = "SELECT scan_id AS known, scan_id AS id FROM internal.alert_scans"
 
 
-def resolve_groups(transaction: "Transaction", asked: list[str]) -> pl.DataFrame:
+def resolve_groups(transaction: Transaction, asked: list[str]) -> pl.DataFrame:
     """asked, id (32 hex digits) of the living group each stands for. Raises TriageRefused."""
     return _resolved(transaction, asked, "group", GROUPS)
 
 
-def resolve_alerts(transaction: "Transaction", asked: list[str]) -> pl.DataFrame:
+def resolve_alerts(transaction: Transaction, asked: list[str]) -> pl.DataFrame:
     """asked, id (32 hex digits) of each alert. Raises TriageRefused."""
     return _resolved(transaction, asked, "alert", ALERTS)
 
 
-def _resolved(transaction: "Transaction", asked: list[str], kind: str, source: str) -> pl.DataFrame:
+def _resolved(transaction: Transaction, asked: list[str], kind: str, source: str) -> pl.DataFrame:
     texts = pl.DataFrame({"asked": asked}, schema={"asked": pl.String})
     digits = pl.col("asked").str.strip_chars().str.to_lowercase().str.replace_all("-", "")
     typed = texts.with_columns(digits=digits, place=pl.int_range(pl.len()))

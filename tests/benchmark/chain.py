@@ -14,20 +14,21 @@ import httpx
 import msgspec
 import polars as pl
 
-from tasks import ledger
-from tasks.load import close_slice, load_slice
+from tasks.ingest import coverage, pull_session
+from tasks.ingest.batches import Extracted, Transformed, Validated
+from tasks.ingest.gil_tuning import brisk
+from tasks.ingest.load import close_slice, load_slice
 from tasks.mimecast.answer import PAGE_SCHEMA, RECORD_FIELDS, Page, read_page
 from tasks.mimecast.extract import extract
 from tasks.mimecast.transform import transform
 from tasks.mimecast.validate import validate
-from tasks.pace import brisk
 from tasks.priority import load_maps
-from tasks.stage import Extracted, Transformed, Validated
+from tasks.source import Source
 from tasks.store.store import Store
 from tasks.window import Slice
 from tests.benchmark.pages import answers, path_of, slice_of
 
-SOURCE = ledger.Source(UUID(int=1), "benchmark", "mimecast", "default", 15, "", None, timedelta(days=7))
+SOURCE = Source(UUID(int=1), "benchmark", "mimecast", "default", 15, "", None, timedelta(days=7))
 AHEAD = 2  # slices that are decoded and transformed, one after the other, while one is loaded
 
 
@@ -85,7 +86,7 @@ class Chain:
         self.store = store
         self.seconds: Counter[str] = Counter()
         self._maps = load_maps(store.settings)
-        ledger.begin(store, SOURCE, datetime.now(UTC))
+        pull_session.begin(store, SOURCE, datetime.now(UTC))
 
     def run(self, folder: Path, slices: int) -> float:
         """Seconds from the first page to the last commit, preparing slices while others are loaded."""
@@ -123,7 +124,7 @@ class Chain:
                 transaction,
                 SOURCE,
                 one.piece,
-                ledger.Report(one.piece.start, one.piece.end, "poll", "complete", now, now),
+                coverage.Report(one.piece.start, one.piece.end, "poll", "complete", now, now),
             )
             transaction.publish = publish
         shutil.rmtree(one.scratch, ignore_errors=True)

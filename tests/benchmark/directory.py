@@ -17,7 +17,7 @@ from tasks.directory.model import (
     OBJECT_SCHEMA,
     Parsed,
 )
-from tasks.ledger import begin
+from tasks.ingest.pull_session import begin
 from tasks.settings import Settings
 from tasks.store.store import Store
 from tests.benchmark.chain import SOURCE, peak_mib

@@ -69,7 +69,7 @@ def _backfill(home: str, url: str, start: datetime, end: datetime) -> Month:
 
     with prefect_test_harness(server_startup_timeout=180):
         from flows.mimecast import backfill  # noqa: PLC0415
-        from tasks.connectors import save_connector  # noqa: PLC0415
+        from tasks.connectors.saved import save_connector  # noqa: PLC0415
         from tasks.mimecast.connector import MimecastConnector  # noqa: PLC0415
 
         save_connector("month", MimecastConnector(base_url=url, allow_other_host=True, **V2_KEYS))

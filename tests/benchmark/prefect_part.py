@@ -24,7 +24,7 @@ def prefect_part() -> tuple[float, float]:
 
 def _measure(url: str) -> tuple[float, float]:
     from flows import mimecast, pull, slices  # noqa: PLC0415
-    from tasks.connectors import save_connector  # noqa: PLC0415
+    from tasks.connectors.saved import save_connector  # noqa: PLC0415
     from tasks.mimecast.connector import MimecastConnector  # noqa: PLC0415
     from tasks.mimecast.stages import Stages  # noqa: PLC0415
 

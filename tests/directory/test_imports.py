@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from flows.health_table import health_errors
-from flows.lookups import health
 from flows.states import completed
 from tasks.directory import imports
 from tasks.directory.export import Export
 from tasks.directory.imports import import_exports
 from tasks.directory.reading import read_files
-from tasks.groups import count_people
-from tasks.ledger import begin
+from tasks.groups.groups import count_people
+from tasks.ingest.pull_session import begin
+from tasks.ingest.run_stats import Summary
+from tasks.queries.lookups import health
 from tasks.settings import DEFAULTS, Settings
 from tasks.store.store import Store
-from tasks.summary import Summary
 from tests.directory.by_hand import device, devices, person, users
 from tests.scans import HOUR, KEEP_ALL, START, begun, load, scan, source
 

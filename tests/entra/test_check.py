@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.checks import check_connector
+from tasks.connectors.checks import check_connector
 from tasks.entra.check import check
 from tasks.entra.failure import SECRETS_PAGE
 from tasks.http.check import Check, passed

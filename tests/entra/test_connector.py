@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from prefect.utilities.schema_tools.validation import build_error_obj, validate
 
-from tasks.connector import made
-from tasks.connector_documents import products
+from tasks.connectors.base import made
+from tasks.connectors.block_documents import products
 from tasks.entra.connector import EntraConnector
 from tasks.errors import ConnectorRefused
 from tests.entra.conftest import Keys, make_keys

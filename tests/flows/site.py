@@ -11,7 +11,7 @@ import polars as pl
 from prefect.client.schemas.objects import State
 
 from flows.mimecast import backfill, poll
-from tasks.connectors import load_connector, save_connector
+from tasks.connectors.saved import load_connector, save_connector
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Account, Faults, Running, Simulator, World
 from tasks.settings import Settings

@@ -23,8 +23,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flows import slices
 from flows.mimecast import mimecast
-from tasks import stage
 from tasks.formatting import stretch
+from tasks.ingest import batches
 from tasks.mimecast.simulator import World, server
 from tasks.mimecast.simulator.incoming import LOGS_PATH
 from tasks.mimecast.simulator.rows import Query, epoch
@@ -141,7 +141,7 @@ def test_a_stopped_run_keeps_complete_slices_and_goes_on_later(
 ) -> None:
     site, window = by_the_hour, (noon() - FEW * HOUR, noon())
     with monkeypatch.context() as patch:
-        patch.setattr(getattr(slices, stage), "fn", interrupted(getattr(slices, stage).fn, after=3))
+        patch.setattr(getattr(slices, batches), "fn", interrupted(getattr(slices, batches).fn, after=3))
         with pytest.raises(KeyboardInterrupt):
             site.backfill(*window)
     states = [state for _, state, *_ in site.windows()]
@@ -159,11 +159,11 @@ def interrupted(stage: Callable[..., Any], after: int) -> Callable[..., Any]:
     """The stage, with Ctrl-C in the place of a later call."""
     left = iter(range(after))
 
-    @wraps(stage)  # Prefect reads the signature
+    @wraps(batches)  # Prefect reads the signature
     def stopping(*arguments: Any, **named: Any) -> Any:
         if next(left, None) is None:
             raise KeyboardInterrupt
-        return stage(*arguments, **named)
+        return batches(*arguments, **named)
 
     return stopping
 
@@ -252,7 +252,7 @@ def test_a_burst_is_worked_off_in_batches(make_site: MakeSite, monkeypatch: pyte
         return write(frame, file, **options)
 
     monkeypatch.setattr(pl.DataFrame, "write_ipc", observed)
-    monkeypatch.setattr(stage, "BATCH_ROWS", 2_000)
+    monkeypatch.setattr(batches, "BATCH_ROWS", 2_000)
     counts = site.backfill(begin, end).result()
     total = site.world.count(Query(epoch(begin), epoch(end), epoch(site.clock.now())))
     assert total

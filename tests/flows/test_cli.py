@@ -16,23 +16,25 @@ import pytest
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from flows import cli, entry, lookups
+from flows import cli, entry
 from flows.called import from_here
 from flows.slices import Pull, load
-from tasks import ledger
-from tasks.connector import made
+from tasks.connectors.base import made
 from tasks.errors import OperatorError
+from tasks.ingest import pull_session
+from tasks.ingest.account_lock import Turn
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.mimecast.stages import Stages
+from tasks.queries import lookups
 from tasks.settings import Settings
+from tasks.source import Source
 from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
-from tasks.turn import Turn
 from tasks.window import Slice
 from tests.flows.command import NARROW, NARROWEST, WIDE, Command
 
-SOURCE = ledger.Source(UUID(int=1), "demo", "mimecast", "default", 15, "", None, timedelta(days=7))
+SOURCE = Source(UUID(int=1), "demo", "mimecast", "default", 15, "", None, timedelta(days=7))
 FULL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -46,7 +48,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with the demo's story, loaded and published as a run does it, without Prefect."""
     home = tmp_path_factory.mktemp("filled")
     store, now = Store(Settings(home=home)), datetime.now(UTC).replace(microsecond=0)
-    begun, stop, scratch = ledger.begin(store, SOURCE, now), threading.Event(), home / "scratch"
+    begun, stop, scratch = pull_session.begin(store, SOURCE, now), threading.Event(), home / "scratch"
     piece = Slice(now - timedelta(days=7), now, "poll")
     with serve(Simulator(World.demo(now))) as running:
         connector = made(MimecastConnector, {"base_url": running.url, "allow_other_host": True, **V2_KEYS})

@@ -16,11 +16,11 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from flows import connector_work
-from flows.sources import source_of
-from tasks import registry
-from tasks.connector_documents import saved_names
-from tasks.connectors import load_connector, remove
+from tasks.connectors.block_documents import saved_names
+from tasks.connectors.saved import load_connector, remove
 from tasks.errors import Unreachable
+from tasks.ingest import registry
+from tasks.ingest.connector_source import source_of
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Account, Running, Simulator, World, serve, v1_keys, v2_keys
 from tasks.settings import CHECKOUT, Settings

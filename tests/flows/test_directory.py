@@ -17,7 +17,7 @@ from flows import entra
 from flows.directory import directory_import, outcome
 from flows.directory import files as told
 from flows.directory_table import sentence
-from tasks.connectors import remove, save_connector
+from tasks.connectors.saved import remove, save_connector
 from tasks.directory import drop
 from tasks.directory.imports import import_exports
 from tasks.directory.model import EVIDENCE

@@ -19,7 +19,7 @@ from hypothesis import settings
 from prefect.client.schemas.objects import State
 from pydantic import SecretStr
 
-from tasks.connectors import remove
+from tasks.connectors.saved import remove
 from tasks.mimecast.simulator import Faults, Simulator, Switches, World, fault_lines, serve
 from tasks.mimecast.simulator.answers import Answer
 from tasks.mimecast.simulator.faults import Fault

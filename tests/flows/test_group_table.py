@@ -8,7 +8,7 @@ import pytest
 
 from flows import group_table, terminal
 from flows.group_table import Described, described, footer, groups_table, response, span
-from flows.lookups import Totals
+from tasks.queries.lookups import Totals
 from tests.flows.printing import console_of, printed
 
 ZONE = ZoneInfo("UTC")

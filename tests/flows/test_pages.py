@@ -4,9 +4,9 @@ from pathlib import Path
 
 from flows.run_page import Outcome, Run, group_rows, groups_title, summary_page
 from flows.standing import urgent_page
-from tasks.overview import GAPS, LISTED, Overview, overview
+from tasks.ingest.run_stats import OLD_DIRECTORY, Summary
+from tasks.queries.run_overview import GAPS, LISTED, Overview, overview
 from tasks.store.store import Store
-from tasks.summary import OLD_DIRECTORY, Summary
 from tasks.window import Slice
 from tests.scans import HOUR, START, begun, load, rows, scan, source
 

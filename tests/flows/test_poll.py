@@ -31,12 +31,12 @@ from pydantic import SecretStr
 
 from flows.runs import summary
 from flows.terminal import out
-from tasks.allow_list import Entry, add
 from tasks.formatting import stretch
 from tasks.mimecast.simulator import V1_KEYS, V2_KEYS, World
 from tasks.mimecast.simulator.incoming import LOGS_PATH
 from tasks.mimecast.simulator.listed import ListedStock, row_of
 from tasks.mimecast.simulator.rows import Row, epoch
+from tasks.triage.allow_list import Entry, add
 from tests.flows.conftest import MakeSite
 from tests.flows.site import change, differences, hours, noon, same, scan
 from tests.flows.test_run_page import artifacts, row, text

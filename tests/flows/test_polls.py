@@ -25,21 +25,21 @@ from flows.connector_work import how_they_fare
 from flows.connectors import applied, connectors_apply, row
 from flows.connectors import test_connection as connection_test
 from flows.run_lines import RunLines
-from flows.sources import source_of
-from tasks.connector_documents import saved_names
-from tasks.connectors import list_connectors, load_connector, remove, rename, save_connector
-from tasks.decision import Decision
+from tasks.connectors.block_documents import saved_names
+from tasks.connectors.saved import list_connectors, load_connector, remove, rename, save_connector
 from tasks.entra.connector import EntraConnector
 from tasks.errors import NotDeployed
 from tasks.http.check import Check
 from tasks.http.tls_check import REACHED
+from tasks.ingest.connector_source import source_of
 from tasks.mimecast.check import AFTER_REACH
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Simulator, World, serve
 from tasks.settings import Settings
 from tasks.store import store as database
 from tasks.store.store import Store
-from tasks.triage import decide
+from tasks.triage.decision import Decision
+from tasks.triage.decisions import decide
 from tests.flows.site import change, scan
 from tests.flows.site import connector as simulated
 from tests.scans import load, rows

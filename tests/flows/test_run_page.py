@@ -18,7 +18,7 @@ from flows import slices
 from flows.artifacts import WATCH
 from flows.markdown import sentence
 from flows.standing_pages import URGENT
-from tasks.turn import Turn
+from tasks.ingest.account_lock import Turn
 from tests.flows.conftest import MakeSite
 from tests.flows.site import CONNECTOR_ID, hours, noon, scan
 

@@ -1,4 +1,4 @@
-"""Decisions and the allow-list by command and by form: both do what `tasks/triage.py` and `tasks/allow_list.py` do."""
+"""Decisions and the allow-list by command and by form: both do what the functions of `tasks/triage/` do."""
 
 import json
 import shutil

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.checks import check_connector
+from tasks.connectors.checks import check_connector
 from tasks.http.check import Check, passed
 from tasks.mimecast.check import run_checks
 from tasks.mimecast.connector import MimecastConnector

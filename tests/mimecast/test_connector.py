@@ -6,9 +6,9 @@ import pytest
 from prefect.utilities.schema_tools.validation import build_error_obj, validate
 from pydantic import ValidationError
 
-from tasks.connector import made
+from tasks.connectors.base import made
+from tasks.connectors.form_schema import KEPT_BY_US
 from tasks.errors import ConnectorRefused
-from tasks.form import KEPT_BY_US
 from tasks.mimecast.connector import CREDENTIALS, MimecastConnector
 from tasks.mimecast.regions import HOSTS
 

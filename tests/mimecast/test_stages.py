@@ -19,9 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tasks.mimecast.validate as validation
-from tasks import stage
 from tasks.alerts import REJECT_SCHEMA, SCAN_SCHEMA
 from tasks.errors import DatesIgnored, PageTokenRefused
+from tasks.ingest import batches as stage
+from tasks.ingest.batches import Batches, Extracted, Transformed, Validated
 from tasks.mimecast.answer import Page, read_page
 from tasks.mimecast.client import MimecastClient
 from tasks.mimecast.extract import extract
@@ -30,7 +31,6 @@ from tasks.mimecast.transform import transform
 from tasks.mimecast.validate import AHEAD, DATE_FORMS, validate
 from tasks.priority import load_maps
 from tasks.settings import DEFAULTS, Settings
-from tasks.stage import Batches, Extracted, Transformed, Validated
 from tasks.window import Slice
 from tests.mimecast.asking import record
 

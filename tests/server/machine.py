@@ -33,7 +33,7 @@ from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.own_server import free_port
-from tasks.happenings import PREFIX
+from tasks.notifications.events import PREFIX
 from tasks.settings import CHECKOUT, Settings
 from tasks.store.store import Store
 from tests.server import running

@@ -16,7 +16,7 @@ from prefect.states import Cancelling
 
 from flows import dead_runs
 from flows.connectors import applied
-from tasks.connectors import save_connector
+from tasks.connectors.saved import save_connector
 from tasks.mimecast.simulator import Running, Simulator, World, serve
 from tests.flows.site import connector, scan
 from tests.server.machine import Machine

@@ -16,7 +16,7 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from pydantic import SecretStr
 
 from flows import deploying, triggers
-from tasks.connectors import load_connector
+from tasks.connectors.saved import load_connector
 from tasks.mimecast.simulator import Simulator, World, serve
 from tasks.settings import CHECKOUT
 from tests.flows.site import change, connector, save, scan

@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import FlowRun
 
 from flows import deploying
 from flows.connectors import applied
-from tasks.connectors import save_connector
+from tasks.connectors.saved import save_connector
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tests.flows.site import hours, scan

@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from flows import deploying, triggers
 from flows.own_server import free_port
-from tasks.connectors import save_connector
+from tasks.connectors.saved import save_connector
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Running, Simulator, World, serve
 from tasks.settings import Settings

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 from prefect.client.schemas.objects import FlowRun
 
-from tasks.connectors import load_connector
+from tasks.connectors.saved import load_connector
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.settings import CHECKOUT

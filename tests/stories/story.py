@@ -11,17 +11,23 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
-from tasks.allow_list import Entry, add
-from tasks.decision import Decision
-from tasks.ledger import begin
+from tasks.ingest.pull_session import begin
 from tasks.settings import Settings
 from tasks.store.connection import Transaction
 from tasks.store.store import Store
-from tasks.triage import decide
+from tasks.triage.allow_list import Entry, add
+from tasks.triage.decision import Decision
+from tasks.triage.decisions import decide
 from tests.scans import HOUR, KEEP_ALL, START, load, rows, scan, source
 
 EXPECTED = Path(__file__).parent / "three_days"
-CLOCKS = ("tasks.load", "tasks.triage", "tasks.allow_list", "tasks.ledger")
+CLOCKS = (
+    "tasks.ingest.load",
+    "tasks.triage.decisions",
+    "tasks.triage.allow_list",
+    "tasks.ingest.coverage",
+    "tasks.ingest.pull_session",
+)
 
 INVOICE = {"file_name": "Invoice.html", "file_sha256": "a1" * 32, "sender": "billing@evil.example"}
 PLANS = {"file_name": "Plans.zip", "file_sha256": "b2" * 32, "sender": "site@partner.example"}

@@ -1,0 +1,143 @@
+"""Exposures: scans without an alert whose file has turned out to be dangerous elsewhere (design: Exposures)."""
+
+from datetime import datetime
+
+import polars as pl
+
+from tasks.notifications import changes
+from tasks.store.connection import Transaction
+from tasks.store.migrations import statements
+
+# Of these hashes, those that are dangerous now and were not, or were and are not, or since another moment.
+CHANGED = """
+    SELECT t.tenant, t.file_sha256, d.first_alert_at AS before, n.first_alert_at AS now
+    FROM touched t
+    LEFT JOIN internal.dangerous_hashes d USING (tenant, file_sha256)
+    LEFT JOIN (
+        SELECT tenant, file_sha256, min(dangerous_at) AS first_alert_at FROM internal.groups
+        WHERE dangerous_at IS NOT NULL AND file_sha256 IN (SELECT file_sha256 FROM touched)
+        GROUP BY ALL
+    ) n USING (tenant, file_sha256)
+    WHERE d.first_alert_at IS DISTINCT FROM n.first_alert_at
+"""
+# A hash in two numbers, its beginning and its end, as the list of hashes has it: 160 bits are as good as all.
+HASH = "('0x' || left(file_sha256, 8))::UINTEGER AS hash_prefix, unhex(right(file_sha256, 32))::UUID AS hash_end"
+# A table, whose size is known to the plan: it is looked for among all low scans. Most hashes that turn dangerous are in
+# none of them, as the list tells; `alone`: no other hash there begins with the same bits.
+BECAME = f"""
+    CREATE OR REPLACE TEMP TABLE became AS
+    SELECT b.tenant, b.file_sha256, b.hash_prefix, count(*) = 1 AS alone
+    FROM (SELECT tenant, file_sha256, {HASH} FROM began) b JOIN internal.low_hashes l USING (hash_prefix)
+    GROUP BY ALL HAVING bool_or(l.hash_end = b.hash_end)
+"""
+# The hashes themselves are read only where the bits do not tell: they take sixteen times the room.
+EXPOSE = """
+    INSERT INTO internal.exposed_scans
+    SELECT s.tenant, s.scan_id, b.file_sha256, s.recipient
+    FROM internal.low_scans s JOIN became b ON s.hash_prefix = b.hash_prefix AND s.tenant = b.tenant
+    WHERE b.alone = $alone AND {}
+"""
+EXPOSE_BY = {True: EXPOSE.format("true"), False: EXPOSE.format("s.file_sha256 = b.file_sha256")}
+LISTED = f"""
+    INSERT INTO internal.low_hashes
+    SELECT * FROM (SELECT {HASH} FROM seen) ANTI JOIN internal.low_hashes USING (hash_prefix, hash_end)
+"""
+UNLISTED = f"""
+    DELETE FROM internal.low_hashes l WHERE NOT EXISTS (
+        SELECT 1 FROM (SELECT DISTINCT {HASH} FROM internal.low_scans WHERE file_sha256 IS NOT NULL) s
+        WHERE s.hash_prefix = l.hash_prefix AND s.hash_end = l.hash_end
+    )
+"""
+FORGET = "DELETE FROM internal.{} WHERE (tenant, file_sha256) IN (SELECT (tenant, file_sha256) FROM gone)"
+MARK = "INSERT INTO internal.dangerous_hashes SELECT tenant, file_sha256, now FROM found"
+# For all others nobody is exposed, and no group says so.
+COUNTED = """
+    SELECT * FROM counted SEMI JOIN internal.exposed_scans USING (tenant, file_sha256)
+    UNION
+    SELECT * FROM counted
+    SEMI JOIN (SELECT tenant, file_sha256 FROM internal.groups WHERE exposure_count > 0) USING (tenant, file_sha256)
+"""
+
+
+def remember_low_hashes(transaction: Transaction, hashes: pl.Series) -> None:
+    """Add what low scans brought to the list of hashes that are in any of them."""
+    seen = hashes.drop_nulls().unique().alias("file_sha256").to_frame()
+    if not seen.is_empty():
+        transaction.run(LISTED, seen=seen)
+
+
+def forget_low_hashes(transaction: Transaction) -> None:
+    """Take those off the list that were in removed low scans alone."""
+    transaction.run(UNLISTED)
+
+
+def exposed_by_load(
+    transaction: Transaction, tenant: str, first: datetime, last: datetime, now: datetime
+) -> pl.DataFrame:
+    """The low scans that this load has written between two moments and whose hash is dangerous already.
+
+    tenant, scan_id (binary), file_sha256, recipient; `new`: read for the first time.
+    """
+    return transaction.frame(
+        """
+        SELECT s.tenant, s.scan_id::BLOB AS scan_id, s.file_sha256, s.recipient, s.first_loaded_at = $now AS new
+        FROM internal.low_scans s SEMI JOIN internal.dangerous_hashes d
+        ON s.tenant = d.tenant AND s.file_sha256 = d.file_sha256
+        WHERE s.tenant = $tenant AND s.detected_at BETWEEN $first AND $last AND s.last_changed_at = $now
+        """,
+        {"tenant": tenant, "first": first, "last": last, "now": now},
+    )
+
+
+def expose(transaction: Transaction, exposed: pl.DataFrame, replaced: pl.DataFrame) -> None:
+    """Write down who is exposed by hashes that are dangerous already; replaced scans (scan_id) may no longer be so."""
+    if not replaced.is_empty():
+        transaction.run(
+            "DELETE FROM internal.exposed_scans WHERE scan_id IN (SELECT scan_id::UUID FROM replaced)",
+            replaced=replaced,
+        )
+    if not exposed.is_empty():
+        transaction.run(
+            "INSERT INTO internal.exposed_scans BY NAME SELECT * EXCLUDE (new) REPLACE (scan_id::UUID AS scan_id) "
+            "FROM fresh",
+            fresh=exposed,
+        )
+
+
+def update_exposures(transaction: Transaction, touched: pl.DataFrame, exposed: pl.DataFrame) -> int:
+    """Bring exposures up to date for the hashes of touched alerts, and the counts of those and of `exposed` hashes.
+
+    Both frames: tenant, file_sha256. How many scans are exposed by a hash that has become dangerous.
+    """
+    touched = touched.select("tenant", "file_sha256").drop_nulls().unique()
+    counted = pl.concat([touched, exposed.select("tenant", "file_sha256")]).unique()
+    if counted.is_empty():
+        return 0
+    found = _mark_dangerous(transaction, touched) if not touched.is_empty() else 0
+    counted = transaction.frame(COUNTED, counted=counted)
+    if not counted.is_empty():
+        changes.remember_hashes(transaction, counted)
+        transaction.script(statements("count_exposures"), {}, counted=counted)
+    return found
+
+
+def _mark_dangerous(transaction: Transaction, touched: pl.DataFrame) -> int:
+    """Say which of these hashes are dangerous, and who is exposed by them; how many those are that were not so before.
+
+    An alert that the allow-list hides makes nothing dangerous.
+    """
+    changed = transaction.frame(CHANGED, touched=touched)
+    began, ended = (changed.filter(pl.col(name).is_null()) for name in ("before", "now"))
+    were, are = changed.drop_nulls("before"), changed.drop_nulls("now")
+    found = 0
+    if not began.is_empty():
+        transaction.run(BECAME, began=began.select("tenant", "file_sha256"))
+        kinds = transaction.rows("SELECT DISTINCT alone FROM became")
+        found = sum(int(transaction.rows(EXPOSE_BY[alone], {"alone": alone})[0][0]) for (alone,) in kinds)
+    if not were.is_empty():
+        transaction.run(FORGET.format("dangerous_hashes"), gone=were)
+    if not ended.is_empty():
+        transaction.run(FORGET.format("exposed_scans"), gone=ended)
+    if not are.is_empty():
+        transaction.run(MARK, found=are)
+    return found

@@ -1,0 +1,1 @@
+"""From batches to tables: upsert, coverage, rejects, account lock."""

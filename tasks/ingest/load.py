@@ -1,0 +1,179 @@
+"""Frames into tables: one transaction for each slice, with its rows, changes, rejects, groups, report and coverage.
+
+What a load costs follows what is new: scans are looked up only in the time of the batch (`tasks.ingest.scan_rows`),
+groups only where they are touched.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import polars as pl
+
+from tasks.directory.tables import correlate
+from tasks.groups.exposures import expose, exposed_by_load, remember_low_hashes, update_exposures
+from tasks.groups.grouping import group_key
+from tasks.groups.groups import Affected, update_groups
+from tasks.ingest import coverage, scan_rows
+from tasks.ingest.rejects import load_rejects
+from tasks.ingest.retention_limits import kept
+from tasks.ingest.upsert import Outcome, merge_versions
+from tasks.notifications import changes, connector_changes
+from tasks.settings import Settings
+from tasks.source import Source
+from tasks.store.connection import Transaction
+from tasks.triage.suppression import suppress
+from tasks.window import Slice
+
+TOUCHED = ("scan_id", "tenant", "file_sha256", "sender", "group_key", "old_group_key", "detected_at", "group_id")
+
+
+class Loaded(NamedTuple):
+    """Counts of a loaded slice. accepted = new + changed + duplicates."""
+
+    new: int = 0
+    changed: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    alerts: int = 0
+    high: int = 0
+    late_by: timedelta = timedelta()
+    """longest time from detection to reading among the new scans"""
+    suppressed: int = 0
+    """alerts among these that the allow-list hides"""
+    exposures: int = 0
+    """scans without alert whose file turned out to be dangerous elsewhere"""
+    affected: Affected = Affected()
+    reasons: tuple[tuple[str, int], ...] = ()
+    """why records were rejected, and how many"""
+    expired: int = 0
+    """of the duplicates: older than what is kept, and so not stored"""
+
+
+class Written(NamedTuple):
+    """What a batch has written, as far as the rest of the transaction needs it."""
+
+    outcome: Outcome
+    """without its rows"""
+    accepted: int
+    alerts: pl.DataFrame
+    """TOUCHED"""
+    recipients: pl.Series
+    low_hashes: pl.Series
+    """hashes of its low scans"""
+    first: datetime
+    """when the first scan of the batch was detected, and the last"""
+    last: datetime
+    late_by: timedelta
+
+
+class Followed(NamedTuple):
+    """What the scans of a slice have changed besides themselves."""
+
+    suppressed: int = 0
+    exposures: int = 0
+    affected: Affected = Affected()
+
+
+def load_slice(
+    transaction: Transaction,
+    source: Source,
+    scans: Iterable[pl.DataFrame],
+    rejects: Iterable[pl.DataFrame],
+    resolved: Iterable[str],
+    settings: Settings,
+) -> Loaded:
+    """Load the accepted scans (SCAN_SCHEMA) and the rejects (REJECT_SCHEMA) of one slice, both in batches.
+
+    `resolved`: ids of rejects whose record was accepted now. Report and coverage are `close_slice`'s.
+    """
+    now = datetime.now(UTC)
+    written = [_load_batch(transaction, source, batch, settings, now) for batch in scans if not batch.is_empty()]
+    followed = _follow(transaction, source, written, settings, now) if written else Followed()
+    reasons, fresh_rejects = load_rejects(transaction, source, rejects, resolved)
+    outcomes = [each.outcome for each in written]
+    new, changed = sum(each.new for each in outcomes), sum(each.changed for each in outcomes)
+    duplicates = sum(each.accepted for each in written) - new - changed
+    transaction.changed |= bool(new or changed or fresh_rejects)
+    return Loaded(
+        new,
+        changed,
+        duplicates,
+        reasons.total(),
+        sum(each.raised for each in outcomes),
+        sum(each.high for each in outcomes),
+        max((each.late_by for each in written), default=timedelta()),
+        **followed._asdict(),
+        reasons=tuple(reasons.most_common()),
+        expired=duplicates - sum(each.duplicates for each in outcomes),
+    )
+
+
+def _follow(
+    transaction: Transaction, source: Source, written: list[Written], settings: Settings, now: datetime
+) -> Followed:
+    """Bring people, exposures, suppression and groups up to date with the scans of all batches."""
+    correlate(transaction, source.tenant, pl.concat([each.recipients for each in written]), settings)
+    alerts = pl.concat([each.alerts for each in written])  # twice what changed twice: with each key it left
+    first, last = min(each.first for each in written), max(each.last for each in written)
+    exposed = exposed_by_load(transaction, source.tenant, first, last, now)
+    changes.remember_known(transaction, _alike(alerts, exposed), first, now)
+    expose(transaction, exposed, pl.concat([each.outcome.replaced for each in written]))
+    remember_low_hashes(transaction, pl.concat([each.low_hashes for each in written]))
+    suppressed = suppress(transaction, _named(alerts), now)
+    affected = update_groups(transaction, alerts, settings, now)
+    found = int(exposed["new"].sum()) + update_exposures(transaction, alerts, exposed)
+    return Followed(suppressed, found, affected)
+
+
+def _alike(alerts: pl.DataFrame, exposed: pl.DataFrame) -> pl.Series:
+    """Hashes of both, and the keys of alerts (TOUCHED) without one."""
+    keys = alerts.filter(pl.col("file_sha256").is_null())
+    parts = [alerts["file_sha256"], keys["group_key"], keys["old_group_key"], exposed["file_sha256"].cast(pl.String)]
+    return pl.concat(parts).drop_nulls().unique()
+
+
+def _named(alerts: pl.DataFrame) -> pl.DataFrame:
+    """What an entry of the allow-list may name of these alerts."""
+    domain = pl.col("sender").str.extract("@([^@]*)$")  # as the tables say it
+    return alerts.select("tenant", "file_sha256", "sender", alert_id="scan_id", sender_domain=domain)
+
+
+def _lateness(scans: pl.DataFrame, now: datetime) -> timedelta:
+    late_by = (scans["fetched_at"] - scans["detected_at"]).filter(scans["first_loaded_at"] == now)
+    return timedelta(microseconds=late_by.dt.total_microseconds().max() or 0)  # type: ignore[arg-type]  # a number
+
+
+def _load_batch(
+    transaction: Transaction, source: Source, batch: pl.DataFrame, settings: Settings, now: datetime
+) -> Written:
+    stored = scan_rows.stored_scans(transaction, batch)
+    rows = kept(transaction, batch, stored, settings, now)
+    outcome = merge_versions(rows, stored, settings.keep_low == "full", now)
+    lows, alerts = outcome.lows, outcome.alerts
+    alerts, key = alerts.with_columns(was="group_key", tenant=pl.lit(source.tenant)), group_key(settings.group_by)
+    alerts = alerts.with_columns(group_key=key, old_group_key=pl.when(pl.col("was") != key).then("was"))
+    first, last = scan_rows.span(batch)
+    scan_rows.remove(transaction, outcome.replaced, first, last, now)
+    scan_rows.insert_lows(transaction, source, lows)
+    scan_rows.insert_alerts(transaction, source, alerts)
+    scan_rows.insert_changes(transaction, source, outcome.changes)
+    return Written(
+        outcome._replace(lows=lows.clear(), alerts=alerts.clear(), changes=outcome.changes.clear()),
+        len(batch),
+        alerts.select(TOUCHED),
+        pl.concat([lows["recipient"], alerts["recipient"]]).unique(),
+        lows["file_sha256"].unique(),
+        first,
+        last,
+        max(_lateness(lows, now), _lateness(alerts, now)),
+    )
+
+
+def close_slice(transaction: Transaction, source: Source, piece: Slice, report: coverage.Report) -> None:
+    """Record a complete slice, its coverage and what is to be told of it, in the same transaction as its rows."""
+    coverage.record(transaction, source, [report])
+    coverage.cover(transaction, source, piece)
+    changes.note(
+        transaction, connector_changes.cause_of(transaction, source, piece), datetime.now(UTC), source.connector_id
+    )

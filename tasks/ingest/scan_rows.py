@@ -1,0 +1,114 @@
+"""Rows of scans in the tables: low scans and alerts are told apart here, read back, written and replaced.
+
+Rows are looked for only between the first and the last date of what is asked about: the date is part of a scan's
+identity, so no other row can have its id.
+"""
+
+from datetime import datetime
+
+import polars as pl
+
+from tasks.alerts import SCAN_SCHEMA
+from tasks.ingest.reading_history import LIFE
+from tasks.notifications import changes as notices
+from tasks.source import Source
+from tasks.store.connection import Transaction
+
+STORED_SCHEMA = pl.Schema({**SCAN_SCHEMA, **LIFE})
+OF_LOWS = {
+    "raised_at": "NULL",
+    "cleared_at": "NULL",
+    "load_no": "NULL",
+    "group_id": "NULL",
+    "group_key": "NULL",
+    "dangerous": "false",
+    "priority": "'low'",
+    "priority_rank": "9",
+}
+"""Columns that low scans have no need of, and what they would say."""
+ALERT_COLUMNS = [name for name in STORED_SCHEMA if name != "place"]
+LOW_COLUMNS = [name for name in ALERT_COLUMNS if name not in OF_LOWS]
+HASH_PREFIX = pl.col("file_sha256").str.slice(0, 8).str.to_integer(base=16, dtype=pl.UInt32)
+IDS = {"scan_id", "group_key", "group_id"}
+
+ANY = """
+    SELECT 1 FROM internal.low_scans WHERE detected_at BETWEEN $first AND $last
+    UNION ALL SELECT 1 FROM internal.alert_scans WHERE detected_at BETWEEN $first AND $last
+    LIMIT 1
+"""
+
+
+def span(batch: pl.DataFrame) -> tuple[datetime, datetime]:
+    """When the first and the last scan were detected."""
+    detected_at = batch["detected_at"]
+    return detected_at.min(), detected_at.max()  # type: ignore[return-value]  # moments, for a batch has rows
+
+
+def stored_scans(transaction: Transaction, batch: pl.DataFrame) -> pl.DataFrame:
+    """Stored scans with the ids (scan_id, detected_at) of this batch: STORED_SCHEMA; raised_at is null for low ones."""
+    first, last = span(batch)
+    moments = {"first": first, "last": last}
+    if not transaction.rows(ANY, moments):
+        return pl.DataFrame(schema=STORED_SCHEMA)  # time that was never fetched before: most of a backfill
+    of_alerts = {name: f"replace({name}::VARCHAR, '-', '')" if name in IDS else name for name in STORED_SCHEMA}
+    of_alerts["place"] = "-1"  # whatever a later page says comes after what is stored
+    parts = [
+        f"SELECT {', '.join(f'{text} AS {name}' for name, text in columns.items())} FROM internal.{table} "
+        "SEMI JOIN ids USING (scan_id) WHERE detected_at BETWEEN $first AND $last"
+        for table, columns in (("alert_scans", of_alerts), ("low_scans", of_alerts | OF_LOWS))
+    ]
+    stored = transaction.frame(
+        "WITH ids AS MATERIALIZED (SELECT scan_id::UUID AS scan_id FROM batch) " + " UNION ALL ".join(parts),
+        moments,
+        batch=batch.select("scan_id"),
+    )
+    return stored.cast(STORED_SCHEMA)
+
+
+def remove(transaction: Transaction, replaced: pl.DataFrame, first: datetime, last: datetime, now: datetime) -> None:
+    """Remove the stored rows that others replace (scan_id), all detected between two moments."""
+    if replaced.is_empty():
+        return
+    notices.remember_released(transaction, replaced, first, last, now)
+    for table in ("low_scans", "alert_scans"):
+        transaction.run(
+            f"DELETE FROM internal.{table} WHERE detected_at BETWEEN $first AND $last "
+            "AND scan_id IN (SELECT scan_id::UUID FROM replaced)",
+            {"first": first, "last": last},
+            replaced=replaced,
+        )
+
+
+def insert_lows(transaction: Transaction, source: Source, lows: pl.DataFrame) -> None:
+    """Insert scans that raise no alert (STORED_SCHEMA)."""
+    _insert(transaction, source, "low_scans", lows.select(*LOW_COLUMNS, hash_prefix=HASH_PREFIX))
+
+
+def insert_alerts(transaction: Transaction, source: Source, alerts: pl.DataFrame) -> None:
+    """Insert alerts (STORED_SCHEMA); group and load number of new ones are given later."""
+    _insert(transaction, source, "alert_scans", alerts.select(ALERT_COLUMNS))
+
+
+def _insert(transaction: Transaction, source: Source, table: str, rows: pl.DataFrame) -> None:
+    if rows.is_empty():
+        return
+    # Half the time of a cast from text: there are millions of them.
+    columns = [f"unhex({name})::UUID" if name in IDS else name for name in rows.columns]
+    transaction.run(
+        f"INSERT INTO internal.{table} (tenant, connector_id, {', '.join(rows.columns)}) "
+        f"SELECT $tenant, $connector_id, {', '.join(columns)} FROM rows",
+        {"tenant": source.tenant, "connector_id": source.connector_id},
+        rows=rows,
+    )
+
+
+def insert_changes(transaction: Transaction, source: Source, changes: pl.DataFrame) -> None:
+    """Insert what readings have changed (CHANGES)."""
+    if changes.is_empty():
+        return
+    transaction.run(
+        "INSERT INTO internal.scan_changes BY NAME "
+        "SELECT * REPLACE (scan_id::UUID AS scan_id), $tenant AS tenant FROM changes",
+        {"tenant": source.tenant},
+        changes=changes,
+    )

@@ -1,0 +1,1 @@
+"""Regroup, replay, retention and purge of what is stored."""

@@ -1,0 +1,151 @@
+"""All alerts grouped anew by another key or other limits: what that changes, and the change itself (design: Grouping).
+
+The plan is made from the published file, so nobody waits for it; a store that has moved on since is planned again
+inside the transaction.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from tasks.groups.exposures import update_exposures
+from tasks.groups.grouping import Assigned, assign_ids, group_key, partition
+from tasks.groups.groups import record_ids, refresh_groups
+from tasks.notifications import changes
+from tasks.settings import Settings
+from tasks.store.connection import Connection, Transaction
+from tasks.store.store import Store
+from tasks.triage.suppression import end_due
+
+EXAMPLES = 10  # groups told by name, of those that split and of those that join
+PARTS = 5  # … with so many of their parts
+
+# Texts that the key does not need are left where they are: the alerts of all time are in memory at once.
+_ALERTS = """
+    SELECT
+        replace(scan_id::VARCHAR, '-', '') AS scan_id, tenant, file_sha256, detected_at, priority, response, load_no,
+        CASE WHEN file_sha256 IS NULL THEN file_name END AS file_name,
+        CASE WHEN file_sha256 IS NULL THEN message_id END AS message_id,
+        replace(group_id::VARCHAR, '-', '') AS group_id, replace(group_key::VARCHAR, '-', '') AS old_group_key
+    FROM internal.alert_scans
+"""
+
+
+class Plan(NamedTuple):
+    """What grouping all alerts anew makes of one state of the store."""
+
+    revision: int
+    """the state it was made from"""
+    assigned: Assigned
+    names: pl.DataFrame
+    """group_id, file_name of the groups there are"""
+
+    @property
+    def moved(self) -> pl.DataFrame:
+        """Alerts that change their group."""
+        return self.assigned.members.filter(pl.col("group_id") != pl.col("old_group_id"))
+
+    @property
+    def rekeyed(self) -> pl.DataFrame:
+        """Alerts whose key changes, with or without their group."""
+        return self.assigned.members.filter(pl.col("group_key") != pl.col("old_group_key"))
+
+
+def regrouped(
+    store: Store, group_by: str | None, gap_hours: int | None, span_hours: int | None, *, apply: bool
+) -> dict[str, Any]:
+    """Plan, and carry the plan out if asked for; what changes, as JSON values. None: as the settings say."""
+    given = {"group_by": group_by, "group_gap_hours": gap_hours, "group_span_hours": span_hours}
+    rules = {name: getattr(store.settings, name) if value is None else value for name, value in given.items()}
+    wanted = store.settings.model_copy(update=rules)
+    with store.snapshot() as database:
+        plan = plan_groups(database, wanted)
+    if apply:
+        plan = apply_groups(store, wanted, plan)
+    unlike = [name for name, value in rules.items() if value != getattr(store.settings, name)]
+    return {"applied": apply, **rules, "unlike_settings": unlike, **compared(plan)}
+
+
+def plan_groups(database: Connection, settings: Settings) -> Plan:
+    """Group all alerts by the key and the limits of `settings`; ids by the rule that loads follow, too."""
+    alerts = database.frame(_ALERTS).with_columns(group_key=group_key(settings.group_by), alert_id="scan_id")
+    members = alerts.select(
+        "alert_id", "tenant", "file_sha256", "detected_at", "load_no", "group_id", "group_key", "old_group_key"
+    )
+    members = partition(members, timedelta(hours=settings.group_gap_hours), timedelta(hours=settings.group_span_hours))
+    known = database.frame("SELECT replace(group_id::VARCHAR, '-', '') AS group_id, created_no FROM internal.group_ids")
+    next_no = known.select(pl.col("created_no").max().fill_null(0) + 1).item()
+    names = database.frame("SELECT replace(group_id::VARCHAR, '-', '') AS group_id, file_name FROM internal.groups")
+    return Plan(_revision(database), assign_ids(members, known.cast({"group_id": pl.String}), next_no), names)
+
+
+def _revision(database: Connection) -> int:
+    return int(database.rows("SELECT revision FROM internal.store_state")[0][0])
+
+
+def compared(plan: Plan) -> dict[str, Any]:
+    """Before and after as counts, which are exact, and examples, which are the largest."""
+    pairs = plan.assigned.members.group_by("old_group_id", "group_id").agg(alerts=pl.len())
+    split, joined = _several(pairs, "old_group_id", "group_id"), _several(pairs, "group_id", "old_group_id")
+    return {
+        "alerts": plan.assigned.members.height,
+        "groups_before": pairs["old_group_id"].n_unique(),
+        "groups_after": pairs["group_id"].n_unique(),
+        "alerts_moved": plan.moved.height,
+        "alerts_rekeyed": plan.rekeyed.height,
+        "groups_split": split.height,
+        "groups_joined": joined.height,
+        "split": _examples(split, plan.names),
+        "joined": _examples(joined, plan.names),
+    }
+
+
+def _several(pairs: pl.DataFrame, one: str, other: str) -> pl.DataFrame:
+    """Groups on the side `one` that meet several on the side `other`: group_id, alerts, parts, the largest of them."""
+    by_size = pairs.sort("alerts", other, descending=[True, False])
+    met = by_size.group_by(one, maintain_order=True).agg(
+        alerts=pl.col("alerts").sum(),
+        parts=pl.len(),
+        largest=pl.struct(group_id=pl.col(other), alerts=pl.col("alerts")).head(PARTS),
+    )
+    return met.filter(pl.col("parts") > 1).rename({one: "group_id"})
+
+
+def _examples(groups: pl.DataFrame, names: pl.DataFrame) -> list[dict[str, Any]]:
+    largest = groups.sort("alerts", "group_id", descending=[True, False]).head(EXAMPLES)
+    return largest.join(names, on="group_id", how="left", maintain_order="left").to_dicts()
+
+
+def apply_groups(store: Store, settings: Settings, plan: Plan) -> Plan:
+    """Carry the plan out in one transaction, publish, and return what was carried out. Triage is kept by alert."""
+    with store.transaction() as transaction:
+        if _revision(transaction) != plan.revision:
+            plan = plan_groups(transaction, settings)
+        now = datetime.now(UTC)
+        end_due(transaction, now)
+        transaction.changed |= write_groups(transaction, plan, now)
+        transaction.publish = transaction.changed
+    return plan
+
+
+def write_groups(transaction: Transaction, plan: Plan, now: datetime) -> bool:
+    """Write a plan that was made from this very state; whether that changed anything."""
+    moved, rekeyed = plan.moved, plan.rekeyed
+    if moved.is_empty() and rekeyed.is_empty():
+        return False
+    touched = pl.concat([moved, rekeyed])
+    groups = pl.concat([touched["group_id"], touched["old_group_id"]]).unique()
+    changes.remember_known_of_groups(transaction, groups)
+    transaction.run(
+        "UPDATE internal.alert_scans a SET group_key = r.group_key::UUID FROM rekeyed r "
+        "WHERE a.scan_id = r.alert_id::UUID",
+        rekeyed=rekeyed.select("alert_id", "group_key"),
+    )
+    record_ids(transaction, plan.assigned, now)
+    refresh_groups(transaction, groups, plan.assigned.members["detected_at"], now)
+    # Groups that were made anew have lost their count of exposures; which hashes are dangerous has not changed.
+    hashes = touched.select("tenant", "file_sha256").drop_nulls().unique()
+    update_exposures(transaction, hashes.clear(), hashes)
+    changes.note(transaction, "regroup", now)
+    return True

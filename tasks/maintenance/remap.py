@@ -1,0 +1,140 @@
+"""Today's maps over stored scans: which of them would read otherwise, told by kind of scan, not scan by scan.
+
+Scans of one kind (same verdict, response and judgement) change in the same way, so each kind is judged once, by the
+rule that a reading of today would meet (`tasks.ingest.upsert`): once an alert, always an alert.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+import polars as pl
+
+from tasks.alerts import JUDGED, MOMENT, SCAN_SCHEMA
+from tasks.ingest.scan_rows import STORED_SCHEMA
+from tasks.ingest.upsert import merge_versions
+from tasks.priority import NO_VERDICT, Maps, prioritise, respond
+from tasks.store.connection import Connection, Transaction
+
+Map = Literal["priorities", "responses"]
+
+JUDGED_SCANS = """
+    SELECT
+        scan_id, detected_at, connector_id, tenant, false AS is_alert, false AS cleared, verdict, false AS dangerous,
+        'low' AS priority, 9::TINYINT AS priority_rank, priority_rule, sub_classification, response, disposition
+    FROM internal.low_scans
+    UNION ALL
+    SELECT
+        scan_id, detected_at, connector_id, tenant, true, cleared_at IS NOT NULL, verdict, dangerous,
+        priority, priority_rank, priority_rule, sub_classification, response, disposition
+    FROM internal.alert_scans
+"""
+KIND = (
+    "connector_id", "tenant", "is_alert", "cleared", "verdict", "dangerous", "priority", "priority_rank",
+    "priority_rule", "sub_classification", "response", "disposition",
+)  # fmt: skip
+SAME_KIND = " AND ".join(
+    f"s.{name} IS NOT DISTINCT FROM k.{name}" for name in KIND if name not in {"connector_id", "tenant"}
+)
+"""That a scan of a connector and tenant is of a kind."""
+STAYS_LOW = ~pl.col("is_alert") & ~pl.col("new_alert")
+THEN = datetime(2000, 1, 1, tzinfo=UTC)  # any moment does where only null or not null counts
+
+
+class Reading(NamedTuple):
+    """How a connector's records are read today."""
+
+    maps: Maps
+    what: frozenset[Map]
+    """the maps that are applied"""
+    choice_known: bool
+    """whether it is saved: else what it makes of scans without a verdict is not known, and they stay as they are"""
+
+
+ReadingOf = Callable[[str], Reading]
+"""By the connector's id."""
+
+
+def differing_kinds(database: Connection, reading_of: ReadingOf) -> pl.DataFrame:
+    """KIND, scans, example of the kinds that would read otherwise today, and what becomes of them (`new_…`)."""
+    kinds = database.frame(
+        "SELECT * EXCLUDE (scan_id, detected_at) REPLACE (connector_id::VARCHAR AS connector_id), "
+        f"count(*) AS scans, min(scan_id)::VARCHAR AS example FROM ({JUDGED_SCANS}) GROUP BY ALL"
+    )
+    owners = kinds["connector_id"].unique().sort()
+    found = [_differing(kinds.filter(pl.col("connector_id") == each), reading_of(each)) for each in owners]
+    return pl.concat(found) if found else _differing(kinds, None)
+
+
+def _differing(kinds: pl.DataFrame, reading: Reading | None) -> pl.DataFrame:
+    numbered = kinds.with_columns(scan_id=pl.int_range(pl.len()).cast(pl.String))
+    stored = _as_stored(numbered)
+    again = reread(stored, reading) if reading else stored.select(list(SCAN_SCHEMA))
+    outcome = merge_versions(again, stored, keep_low=True, now=THEN)
+    became = pl.concat([outcome.lows, outcome.alerts]).select(
+        "scan_id",
+        new_alert=pl.col("raised_at").is_not_null(),
+        new_cleared=pl.col("cleared_at").is_not_null(),
+        **{f"new_{name}": pl.col(name) for name in (*JUDGED, "disposition")},
+    )
+    return numbered.join(became, on="scan_id", maintain_order="left").drop("scan_id")
+
+
+def _as_stored(kinds: pl.DataFrame) -> pl.DataFrame:
+    """One stored scan for each kind."""
+    moment = pl.lit(THEN, MOMENT)
+    rows = kinds.with_columns(
+        detected_at=moment,
+        fetched_at=moment,
+        place=pl.lit(-1, pl.Int64),
+        first_loaded_at=moment,
+        last_changed_at=moment,
+        raised_at=pl.when("is_alert").then(moment),
+        cleared_at=pl.when("cleared").then(moment),
+    )
+    nothing = [pl.lit(None, kind).alias(name) for name, kind in STORED_SCHEMA.items() if name not in rows.columns]
+    return rows.with_columns(nothing).select(list(STORED_SCHEMA)).cast(STORED_SCHEMA)
+
+
+def reread(stored: pl.DataFrame, reading: Reading) -> pl.DataFrame:
+    """Stored scans (STORED_SCHEMA) as a reading of the same record would bring them today: SCAN_SCHEMA."""
+    # A cleared alert shows what its highest verdict meant; its present one is low.
+    present = pl.when(pl.col("cleared_at").is_not_null()).then(pl.lit("low")).otherwise("priority")
+    rows = stored.with_columns(priority=present, place=pl.lit(0, pl.Int64))
+    if "responses" in reading.what:
+        rows, _ = respond(rows.drop("disposition"), reading.maps)
+    if "priorities" in reading.what:
+        judgement = (*JUDGED, "dangerous")
+        rows, _ = prioritise(rows.rename({name: f"was_{name}" for name in judgement}), reading.maps)
+        stays = (pl.col("sub_classification") == NO_VERDICT) & (not reading.choice_known)
+        rows = rows.with_columns(pl.when(stays).then(f"was_{name}").otherwise(name).alias(name) for name in judgement)
+    return rows.select(list(SCAN_SCHEMA)).cast(SCAN_SCHEMA)
+
+
+def rewrite_lows(transaction: Transaction, connector_id: UUID, tenant: str, kinds: pl.DataFrame, now: datetime) -> None:
+    """Let scans that stay without alert say what their kinds (`differing_kinds`) read as today.
+
+    No group, no exposure and no id depends on it, so that millions of them are two statements.
+    """
+    own = {"id": connector_id, "tenant": tenant, "now": now}
+    of_kind = (
+        "s.connector_id = $id AND s.tenant = $tenant AND s.verdict = k.verdict AND s.priority_rule = k.priority_rule "
+        "AND s.sub_classification = k.sub_classification AND s.response IS NOT DISTINCT FROM k.response "
+        "AND s.disposition = k.disposition"
+    )
+    transaction.run(
+        "INSERT INTO internal.scan_changes "
+        "SELECT s.tenant, s.scan_id, 'disposition', k.disposition, k.new_disposition, $now "
+        f"FROM internal.low_scans s JOIN kinds k ON {of_kind} WHERE k.disposition <> k.new_disposition",
+        own,
+        kinds=kinds,
+    )
+    transaction.run(
+        "UPDATE internal.low_scans s SET priority_rule = k.new_priority_rule, last_changed_at = $now, "
+        "sub_classification = k.new_sub_classification, disposition = k.new_disposition "
+        f"FROM kinds k WHERE {of_kind}",
+        own,
+        kinds=kinds,
+    )
+    transaction.changed = True

@@ -1,0 +1,217 @@
+"""Replay: the present code and maps over what is stored: rejects that are records now, scans that mean something else.
+
+The plan is made from the published file, so nobody waits for it; a store that has moved on since is planned again
+inside the transaction.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+import polars as pl
+
+from tasks.alerts import REJECT_SCHEMA
+from tasks.ingest.batches import BATCH_ROWS, Again
+from tasks.ingest.load import load_slice
+from tasks.ingest.scan_rows import stored_scans
+from tasks.maintenance.remap import (
+    JUDGED_SCANS,
+    KIND,
+    SAME_KIND,
+    STAYS_LOW,
+    ReadingOf,
+    differing_kinds,
+    reread,
+    rewrite_lows,
+)
+from tasks.notifications import changes as notices
+from tasks.source import Source
+from tasks.store.connection import Connection, Transaction
+from tasks.store.store import Store
+from tasks.triage.suppression import end_due
+
+What = Literal["rejects", "priorities", "responses"]
+WHAT: tuple[What, ...] = ("rejects", "priorities", "responses")
+TOLD = 50  # changes told one by one, those of the most scans
+
+CHANGE_SCHEMA = pl.Schema(
+    {
+        "what": pl.String(),
+        "said": pl.String(),  # the verdict, the response, the reason of the reject
+        "old": pl.String(),
+        "new": pl.String(),
+        "count": pl.Int64(),
+        "example": pl.String(),  # a scan_id or reject_id
+    }
+)
+
+
+ReadAgain = Callable[[str, pl.DataFrame], Again]
+"""What a connector's product makes today of its rejects (REJECT_SCHEMA), by the connector's id."""
+
+
+class Means(NamedTuple):
+    """What of the present is applied, and how."""
+
+    what: frozenset[What]
+    reading_of: ReadingOf
+    read_again: ReadAgain
+
+
+class Owned(NamedTuple):
+    """Accepted rejects of one connector and tenant."""
+
+    connector_id: str
+    tenant: str
+    again: Again
+
+
+class Plan(NamedTuple):
+    """What a replay makes of one state of the store."""
+
+    revision: int
+    """the state it was made from"""
+    accepted: list[Owned]
+    left: int
+    """rejects that are rejected still"""
+    kinds: pl.DataFrame
+    changes: pl.DataFrame
+    """CHANGE_SCHEMA"""
+
+
+def replayed(store: Store, means: Means, *, apply: bool) -> dict[str, Any]:
+    """Plan, and carry the plan out if asked for; what changes, as JSON values."""
+    with store.snapshot() as database:
+        plan = plan_replay(database, means)
+    if apply:
+        plan = apply_replay(store, means, plan)
+    told = plan.changes.sort("count", *CHANGE_SCHEMA, descending=[True, *[False] * len(CHANGE_SCHEMA)]).head(TOLD)
+    raised = plan.kinds.filter(pl.col("new_alert") & ~pl.col("is_alert"))
+    cleared = plan.kinds.filter(pl.col("new_cleared") & ~pl.col("cleared"))
+    return {
+        "applied": apply,
+        "what": sorted(means.what),
+        "scans_changed": plan.kinds["scans"].sum(),
+        "alerts_raised": raised["scans"].sum(),
+        "alerts_cleared": cleared["scans"].sum(),
+        "rejects_accepted": sum(len(each.again.reject_ids) for each in plan.accepted),
+        "rejects_left": plan.left,
+        "changes": told.to_dicts(),
+        "changes_not_told": len(plan.changes) - len(told),
+    }
+
+
+def plan_replay(database: Connection, means: Means) -> Plan:
+    """What the present code and maps make of what is stored."""
+    kinds = differing_kinds(database, means.reading_of)
+    accepted, left, changes = [], 0, [_changes(kinds, what) for what in sorted(means.what - {"rejects"})]
+    for owned, rejects in _rejects(database, means) if "rejects" in means.what else ():
+        left += len(rejects) - len(owned.again.reject_ids)
+        accepted += [owned] if len(owned.again.reject_ids) else []
+        changes.append(_accepted(owned.again, rejects))
+    revision = int(database.rows("SELECT revision FROM internal.store_state")[0][0])
+    told = pl.concat([*changes, pl.DataFrame(schema=CHANGE_SCHEMA)])
+    return Plan(revision, accepted, left, kinds, _summed(told))
+
+
+def _rejects(database: Connection, means: Means) -> Iterator[tuple[Owned, pl.DataFrame]]:
+    """Open rejects in batches, with what is made of them today."""
+    owners = database.rows(
+        "SELECT DISTINCT connector_id::VARCHAR, tenant FROM internal.rejects WHERE resolved_at IS NULL ORDER BY ALL"
+    )
+    for connector_id, tenant in owners:
+        own = {"id": UUID(connector_id), "tenant": tenant}
+        ids = database.frame(
+            "SELECT reject_id::VARCHAR AS reject_id FROM internal.rejects "
+            "WHERE resolved_at IS NULL AND connector_id = $id AND tenant = $tenant ORDER BY 1",
+            own,
+        )
+        for part in ids.iter_slices(BATCH_ROWS):
+            rejects = database.frame(
+                "SELECT replace(reject_id::VARCHAR, '-', '') AS reject_id, reason, raw, dangerous, "
+                "last_seen_at AS fetched_at FROM internal.rejects "
+                "WHERE reject_id IN (SELECT reject_id::UUID FROM part) ORDER BY last_seen_at, reject_id",
+                part=part,
+            ).cast(REJECT_SCHEMA)
+            yield Owned(connector_id, tenant, means.read_again(connector_id, rejects)), rejects
+
+
+def _accepted(again: Again, rejects: pl.DataFrame) -> pl.DataFrame:
+    became = again.scans.select(new="priority").hstack([again.reject_ids.alias("reject_id")])
+    rows = became.join(rejects.select("reject_id", said="reason"), on="reject_id", how="left")
+    rows = rows.with_columns(what=pl.lit("rejects"), old=pl.lit("rejected"), count=pl.lit(1, pl.Int64))
+    return rows.rename({"reject_id": "example"}).select(list(CHANGE_SCHEMA)).cast(CHANGE_SCHEMA)
+
+
+def _changes(kinds: pl.DataFrame, what: str) -> pl.DataFrame:
+    """What one map changes, in words."""
+    if what == "responses":
+        rows = kinds.filter(pl.col("disposition") != pl.col("new_disposition"))
+        rows = rows.with_columns(said="response", old="disposition", new="new_disposition")
+    else:
+        rows = kinds.with_columns(said="verdict", old=_judgement(""), new=_judgement("new_"))
+        rows = rows.filter((pl.col("old") != pl.col("new")) | (pl.col("disposition") == pl.col("new_disposition")))
+    rows = rows.with_columns(what=pl.lit(what), count="scans")
+    return rows.select(list(CHANGE_SCHEMA)).cast(CHANGE_SCHEMA)
+
+
+def _judgement(prefix: str) -> pl.Expr:
+    cleared = pl.when(pl.col(f"{prefix}cleared")).then(pl.lit(", cleared")).otherwise(pl.lit(""))
+    names = [f"{prefix}{name}" for name in ("priority", "sub_classification", "priority_rule")]
+    return pl.format("{}{} ({}, {})", names[0], cleared, *names[1:])
+
+
+def _summed(changes: pl.DataFrame) -> pl.DataFrame:
+    keys = ("what", "said", "old", "new")
+    return changes.group_by(keys).agg(pl.col("count").sum(), pl.col("example").min()).select(list(CHANGE_SCHEMA))
+
+
+def apply_replay(store: Store, means: Means, plan: Plan) -> Plan:
+    """Carry the plan out in one transaction, publish, and return what was carried out."""
+    with store.transaction() as transaction:
+        if transaction.rows("SELECT revision FROM internal.store_state")[0][0] != plan.revision:
+            plan = plan_replay(transaction, means)
+        end_due(transaction, datetime.now(UTC))
+        for connector_id, tenant, again in plan.accepted:
+            source = _source(connector_id, tenant)
+            load_slice(transaction, source, [again.scans], [], again.reject_ids, store.settings)
+        for (connector_id, tenant), kinds in plan.kinds.group_by("connector_id", "tenant"):
+            _remap(transaction, _source(str(connector_id), str(tenant)), kinds, means, store)
+        notices.note(transaction, "replay", datetime.now(UTC))
+        transaction.publish = transaction.changed
+    return plan
+
+
+def _source(connector_id: str, tenant: str) -> Source:
+    """Whose scans these are; the tenant is that of the rows, whatever the connector's is by now."""
+    return Source(UUID(connector_id), "", "", tenant, 0, "", None, timedelta())
+
+
+def _remap(transaction: Transaction, source: Source, kinds: pl.DataFrame, means: Means, store: Store) -> None:
+    """Let the scans of these kinds be what they read as today: one pass over the tables."""
+    lows, others, now = kinds.filter(STAYS_LOW), kinds.filter(~STAYS_LOW), datetime.now(UTC)
+    if not lows.is_empty():
+        rewrite_lows(transaction, source.connector_id, source.tenant, lows, now)
+    if others.is_empty():
+        return
+    transaction.run(
+        "CREATE OR REPLACE TEMP TABLE differing AS "
+        "SELECT s.scan_id, s.tenant, s.detected_at, s.priority, s.disposition, k.new_priority, k.new_disposition "
+        f"FROM ({JUDGED_SCANS}) s JOIN kinds k ON {SAME_KIND} WHERE s.connector_id = $id AND s.tenant = $tenant",
+        {"id": source.connector_id, "tenant": source.tenant},
+        kinds=others.select(*KIND, "new_priority", "new_disposition"),
+    )
+    for field in ("priority", "disposition"):  # changes of the maps: the records themselves say what they said
+        transaction.run(
+            f"INSERT INTO internal.scan_changes SELECT tenant, scan_id, '{field}', {field}, new_{field}, $now "
+            f"FROM differing WHERE {field} <> new_{field}",
+            {"now": now},
+        )
+    ids = transaction.frame(
+        "SELECT replace(scan_id::VARCHAR, '-', '') AS scan_id, detected_at FROM differing ORDER BY detected_at"
+    )
+    transaction.run("DROP TABLE differing")
+    reading = means.reading_of(str(source.connector_id))
+    batches = (reread(stored_scans(transaction, some), reading) for some in ids.iter_slices(BATCH_ROWS))
+    load_slice(transaction, source, batches, [], [], store.settings)

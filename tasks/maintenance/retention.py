@@ -1,0 +1,97 @@
+"""Retention: what is older than the settings keep is removed in one transaction; coverage is never touched.
+
+An alert goes only with its whole group, when people have closed all of it for long enough: no other group changes by
+it. Its id stays behind (`removed_alerts`), so that a reading of it does not bring it back.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from tasks.groups.exposures import forget_low_hashes, update_exposures
+from tasks.ingest.retention_limits import limits
+from tasks.store.connection import Connection, Transaction
+from tasks.store.migrations import statements
+from tasks.store.store import Store
+from tasks.triage.suppression import end_due
+
+DIRECTORY = (
+    "people", "addresses", "devices", "device_people", "source_objects", "source_addresses", "source_members",
+    "source_devices", "source_device_users",
+)  # fmt: skip
+REMOVED = {
+    "closed alerts": ("alert_scans",),
+    "low scans": ("low_scans",),
+    "rejects": ("rejects",),
+    "windows": ("windows",),
+    "told notices": ("notices",),
+    "gone directory rows": DIRECTORY,
+}
+"""Kind of what is removed → its tables."""
+
+BLANKED = {"raw records of low scans": "raw_of_lows", "raw records of alerts": "raw_of_alerts"}
+
+
+def retained(store: Store, *, apply: bool, now: datetime | None = None) -> dict[str, Any]:
+    """Count what is older than the settings keep, and remove it if asked for; rows by kind, as JSON values."""
+    now = now or datetime.now(UTC)
+    size = store.path.stat().st_size if store.path.exists() else 0
+    if apply:
+        counts = _removed(store, now)
+        if store.compact() or any(counts.values()):
+            store.publish()
+    else:
+        with store.snapshot() as database:
+            counts = find_expired(database, limits(store.settings, now))
+    after = {"megabytes_before": _megabytes(size), "megabytes_after": _megabytes(store.path.stat().st_size)}
+    return {"applied": apply, "removed": counts, **(after if apply else {})}
+
+
+def _megabytes(size: int) -> float:
+    return round(size / 1e6, 1)
+
+
+def find_expired(database: Connection, moments: dict[str, datetime]) -> dict[str, int]:
+    """Note in temporary tables what goes; how many rows of each kind that are."""
+    database.script(statements("retention_find"), moments)
+    kinds = {**REMOVED, **{kind: (table,) for kind, table in BLANKED.items()}}
+    counted = {
+        kind: [database.rows(f"SELECT count(*) FROM going_{table}")[0][0] for table in tables]
+        for kind, tables in kinds.items()
+    }
+    return {kind: sum(counts) for kind, counts in counted.items()}
+
+
+def _removed(store: Store, now: datetime) -> dict[str, int]:
+    with store.transaction() as transaction:
+        end_due(transaction, now)
+        counts = find_expired(transaction, limits(store.settings, now))
+        if any(counts.values()):
+            remove_found(transaction, now)
+            transaction.changed = True
+    return counts
+
+
+def remove_found(transaction: Transaction, now: datetime) -> None:
+    """Remove what `find_expired` has noted, and all that is known of it alone."""
+    closed = transaction.frame("SELECT DISTINCT tenant, file_sha256 FROM going_alert_scans")
+    exposed = transaction.frame(
+        "SELECT DISTINCT tenant, file_sha256 FROM internal.exposed_scans SEMI JOIN going_low_scans USING (scan_id)"
+    )
+    transaction.script(statements("retention_remove"), {"now": now})
+    for table in (table for tables in REMOVED.values() for table in tables):
+        transaction.run(f"DELETE FROM internal.{table} WHERE rowid IN (SELECT id FROM going_{table})")
+    update_exposures(transaction, closed.cast(pl.String), exposed.cast(pl.String))
+    _forget_recipients(transaction)
+    forget_low_hashes(transaction)
+
+
+def _forget_recipients(transaction: Transaction) -> None:
+    """What an address meant is of no use when no scan names it any more."""
+    for table in ("recipients", "recipient_people"):
+        transaction.run(
+            f"DELETE FROM internal.{table} WHERE (tenant, recipient) NOT IN ("
+            "SELECT (tenant, recipient) FROM internal.low_scans WHERE recipient IS NOT NULL UNION "
+            "SELECT (tenant, recipient) FROM internal.alert_scans WHERE recipient IS NOT NULL)"
+        )

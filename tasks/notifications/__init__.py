@@ -1,0 +1,1 @@
+"""What changed in a transaction, the outbox, events and the texts of messages."""

@@ -1,0 +1,169 @@
+"""What is to be told: written in the transaction of the change, told after its commit (an outbox).
+
+Whatever makes groups anew says first which ones (`remember`), and whoever ends the transaction compares them with what
+they have become (`note`): one notice for each group and change, however many alerts or steps it took. Telling is
+claiming, sending, and `told`. A run that is killed in between leaves the claim behind; it lapses, and the next run
+sends the same events with the same ids.
+"""
+
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+import polars as pl
+
+from tasks.store.connection import Transaction
+from tasks.store.migrations import statements
+
+Cause = Literal["poll", "first_look_back", "recheck", "backfill", "regroup", "replay", "expiry", "reminder"]
+LIVE: tuple[Cause, ...] = ("poll", "expiry")
+"""What comes as it happens is told one by one; the rest is a run's digest."""
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+BEFORE = """
+    CREATE OR REPLACE TEMP TABLE groups_before (
+        group_id UUID, shown BOOLEAN, priority_rank TINYINT, status VARCHAR, suppressed_count BIGINT, since TIMESTAMPTZ
+    );
+    CREATE OR REPLACE TEMP TABLE known_before (tenant VARCHAR, alike VARCHAR, recipient VARCHAR, alert_id UUID)
+"""
+NOW = """
+    SELECT
+        a.group_id, coalesce(g.alert_count > 0, false) AS shown, g.priority_rank, g.status, g.suppressed_count,
+        g.starts_at, g.ends_at
+    FROM affected a LEFT JOIN internal.groups g ON a.group_id::UUID = g.group_id
+"""
+REMEMBER = """
+    INSERT INTO groups_before
+    SELECT group_id::UUID, shown, priority_rank, status, suppressed_count, $since FROM were
+"""
+ALIKE = "coalesce(g.file_sha256, replace(g.group_key::VARCHAR, '-', ''))"
+DANGEROUS = f"""
+    SELECT tenant, file_sha256 AS alike FROM internal.dangerous_hashes WHERE file_sha256 IN (SELECT alike FROM touched)
+    UNION
+    SELECT g.tenant, {ALIKE} FROM internal.groups g
+    WHERE g.dangerous_released_count > 0 AND {ALIKE} IN (SELECT alike FROM touched)
+"""
+# What an earlier step of this transaction has touched is no longer as it was before.
+UNTOUCHED = f"""
+    ({DANGEROUS}) EXCEPT (
+        SELECT tenant, alike FROM known_before
+        UNION ALL SELECT g.tenant, {ALIKE} FROM internal.groups g SEMI JOIN groups_before USING (group_id)
+    )
+"""
+# The groups about these that alerts not before $oldest can change: of each key the last that begins before, and later.
+CHANGEABLE = f"""
+    SELECT group_id::VARCHAR AS group_id, alike, starts_at FROM (
+        SELECT
+            g.group_id, d.alike, g.starts_at, g.dangerous_released_count,
+            max(g.starts_at) FILTER (g.starts_at <= $oldest) OVER (PARTITION BY g.group_key) AS from_at
+        FROM internal.groups g JOIN dangerous d ON g.tenant = d.tenant AND {ALIKE} = d.alike
+    )
+    WHERE dangerous_released_count > 0 AND starts_at >= coalesce(from_at, starts_at)
+"""
+KNOWN = """
+    INSERT INTO known_before
+    SELECT tenant, alike, NULL, NULL FROM dangerous
+    UNION ALL
+    SELECT e.tenant, e.file_sha256, e.recipient, NULL FROM internal.exposed_scans e
+    SEMI JOIN dangerous d ON e.tenant = d.tenant AND e.file_sha256 = d.alike
+    UNION ALL
+    SELECT a.tenant, g.alike, NULL, a.scan_id
+    FROM internal.alert_scans a JOIN (SELECT group_id::UUID AS group_id, alike FROM changeable) g USING (group_id)
+    ANTI JOIN internal.suppressed h ON a.scan_id = h.alert_id AND h.ended_at IS NULL
+    WHERE a.detected_at >= $since AND a.disposition = 'released' AND a.last_changed_at <> $now
+"""
+# Nothing is known of groups that were not both dangerous and released, nor of those that an earlier step has touched.
+RELEASED = """
+    INSERT INTO known_before
+    SELECT NULL, NULL, NULL, a.scan_id
+    FROM internal.alert_scans a SEMI JOIN (SELECT scan_id::UUID AS scan_id FROM replaced) r USING (scan_id)
+    JOIN internal.groups g USING (group_id)
+    ANTI JOIN groups_before b ON g.group_id = b.group_id
+    ANTI JOIN internal.suppressed h ON a.scan_id = h.alert_id AND h.ended_at IS NULL
+    WHERE g.dangerous_released_count > 0 AND a.detected_at BETWEEN $first AND $last AND a.disposition = 'released'
+        AND a.last_changed_at <> $now
+"""
+ANY_DANGEROUS = """
+    (SELECT 1 FROM internal.dangerous_hashes LIMIT 1)
+    UNION ALL (SELECT 1 FROM internal.groups WHERE dangerous_released_count > 0 LIMIT 1)
+"""
+ALIKE_OF = f"SELECT DISTINCT {ALIKE} AS alike FROM internal.groups g WHERE group_id IN (SELECT group_id::UUID FROM ids)"
+OF_HASHES = "SELECT group_id::VARCHAR AS group_id FROM internal.groups SEMI JOIN counted USING (tenant, file_sha256)"
+
+
+class Stretch(NamedTuple):
+    """When the oldest alert of some groups was detected, and the newest."""
+
+    first: datetime | None
+    last: datetime | None
+
+
+def remember(transaction: Transaction, affected: pl.DataFrame, since: datetime) -> Stretch:
+    """Keep what these groups (group_id) are now; what becomes new in them was raised `since` then. Their stretch."""
+    _begin(transaction)
+    were = transaction.frame(NOW, affected=affected)
+    transaction.run(REMEMBER, {"since": since}, were=were)
+    return Stretch(*were.select(pl.col("starts_at").min(), pl.col("ends_at").max()).row(0))
+
+
+def _begin(transaction: Transaction) -> None:
+    if not transaction.remembers:
+        transaction.run(BEFORE)
+        transaction.remembers = True
+
+
+def remember_hashes(transaction: Transaction, counted: pl.DataFrame) -> None:
+    """The same for all groups of these hashes (tenant, file_sha256), whose exposures are about to be counted."""
+    remember(transaction, transaction.frame(OF_HASHES, counted=counted), NEVER)
+
+
+def remember_known(
+    transaction: Transaction, touched: pl.Series, oldest: datetime | None = None, now: datetime | None = None
+) -> None:
+    """Keep who is exposed to dangerous files among these and which of their alerts are released, before that changes.
+
+    `touched`: hashes, and keys (32 digits) of groups without one. `oldest`: when the oldest alert that changes was
+    detected; None: anything may change. `now`: alerts that say they changed then are not as they were before; of those
+    that were replaced, `remember_released` knows. Cheap where none of them is dangerous.
+    """
+    if not transaction.rows(ANY_DANGEROUS):
+        return
+    sql = UNTOUCHED if transaction.remembers else DANGEROUS
+    dangerous = transaction.frame(sql, touched=touched.alias("alike").to_frame())
+    if not dangerous.is_empty():
+        _begin(transaction)
+        changeable = transaction.frame(CHANGEABLE, {"oldest": oldest}, dangerous=dangerous)
+        moments = {"since": changeable["starts_at"].min() or NEVER, "now": now or NEVER}
+        transaction.run(KNOWN, moments, dangerous=dangerous, changeable=changeable)
+
+
+def remember_released(
+    transaction: Transaction, alerts: pl.DataFrame, first: datetime, last: datetime, now: datetime
+) -> None:
+    """Keep which of these alerts (scan_id), detected between two moments, are released, before they are replaced."""
+    _begin(transaction)
+    transaction.run(RELEASED, {"first": first, "last": last, "now": now}, replaced=alerts)
+
+
+def remember_known_of_groups(transaction: Transaction, group_ids: pl.Series) -> None:
+    """Keep the same as `remember_known`, for what these groups are about."""
+    ids = group_ids.alias("group_id").to_frame()
+    remember_known(transaction, transaction.frame(ALIKE_OF, ids=ids).cast(pl.String)["alike"])
+
+
+def note(transaction: Transaction, cause: Cause, now: datetime, connector_id: UUID | None = None) -> None:
+    """Write down what this transaction has changed that somebody may have to be told."""
+    if not transaction.remembers:
+        return
+    compare, *write = statements("note_changes")
+    transaction.run(compare)
+    # Of those of which only the exposures were counted, no alert has changed. These moments, known to the plan of what
+    # follows, keep it from reading the alerts of all time.
+    [(present, first, last)] = transaction.rows(
+        "SELECT count(*), min(starts_at) FILTER (since <= $now), max(ends_at) FILTER (since <= $now) FROM present",
+        {"now": now},
+    )
+    if present:
+        facts = {"cause": cause, "in_bulk": cause not in LIVE, "now": now, "connector_id": connector_id}
+        transaction.script(write, facts | {"first": first, "last": last})
+    transaction.remembers = False

@@ -1,0 +1,20 @@
+"""A saved connector as the store knows it."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+
+class Source(NamedTuple):
+    """What the store has to know of a saved connector."""
+
+    connector_id: UUID
+    name: str
+    product: str
+    tenant: str
+    polling_minutes: int
+    detection_details_url: str
+    key_expires_at: datetime | None
+    first_look_back: timedelta
+    polling: bool | None = None
+    """whether its schedule is switched on; None: nobody has looked, what is known stays"""

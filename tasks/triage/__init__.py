@@ -1,0 +1,1 @@
+"""Decisions, selection, suppression and the allow-list."""

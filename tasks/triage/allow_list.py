@@ -1,0 +1,144 @@
+"""The allow-list: entries that hide alerts of a hash, a sender or a sender domain, with reason, author and expiry."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
+from uuid import UUID, uuid4
+
+import polars as pl
+
+from tasks.errors import EntryRefused
+from tasks.existing import existing
+from tasks.sanitize import plain
+from tasks.store.connection import Transaction
+from tasks.store.store import Store
+from tasks.triage.suppression import Hidden, end, end_due, hide, named, would_hide
+
+Kind = Literal["hash", "sender", "sender_domain"]
+
+FORMS = {
+    "hash": (r"[0-9a-f]{64}", "64 hexadecimal digits, the SHA-256 of a file"),
+    "sender": (r"\S+@\S+|<>", "an address such as ann@example.org"),
+    "sender_domain": (r"[^\s@]+\.[^\s@]+", "a domain such as example.org, without @; its subdomains are others"),
+}
+
+
+class Entry(NamedTuple):
+    """What to hide, and why."""
+
+    kind: Kind
+    value: str
+    reason: str
+    author: str
+    expires_at: datetime | None = None
+    tenant: str = "default"
+
+
+class Ended(NamedTuple):
+    """What removing entries came to."""
+
+    entries: list[dict[str, Any]]
+    shown_again: int
+
+
+def would_hide_now(store: Store, entry: Entry) -> Hidden:
+    """How many stored alerts an entry would hide. Raises EntryRefused where it cannot be added."""
+    with existing(store) as transaction:
+        entry = _checked(transaction, entry, datetime.now(UTC))
+        return would_hide(transaction, named(transaction, entry.tenant, entry.kind, entry.value))
+
+
+def add(store: Store, entry: Entry) -> tuple[UUID, Hidden]:
+    """Add an entry and hide what it names, now and in every later load. Returns when that is published."""
+    with existing(store) as transaction:
+        now = datetime.now(UTC)
+        end_due(transaction, now)
+        added = write_entry(transaction, entry, now)
+        transaction.publish = True
+    return added
+
+
+def write_entry(transaction: Transaction, entry: Entry, now: datetime) -> tuple[UUID, Hidden]:
+    """What `add` does, inside a transaction that is open already."""
+    entry, entry_id = _checked(transaction, entry, now), uuid4()
+    hidden = would_hide(transaction, named(transaction, entry.tenant, entry.kind, entry.value))
+    facts = {**entry._asdict(), "entry_id": entry_id, "created_at": now}
+    names, values = ", ".join(facts), ", ".join(f"${name}" for name in facts)
+    transaction.run(f"INSERT INTO internal.allow_list ({names}) VALUES ({values})", facts)
+    hide(transaction, entry.tenant, entry.kind, entry.value, now)
+    transaction.changed = True
+    return entry_id, hidden
+
+
+def remove(store: Store, asked: list[str]) -> Ended:
+    """End entries by id or the beginning of it: what they hid is shown again. Returns when that is published."""
+    with existing(store) as transaction:
+        now = datetime.now(UTC)
+        end_due(transaction, now)
+        entries = [_one(transaction, each) for each in asked]
+        ids = pl.Series("entry_id", [each["entry_id"] for each in entries], dtype=pl.String).unique()
+        shown_again = end(transaction, ids, now)
+        transaction.publish = True
+    return Ended(entries, shown_again)
+
+
+def active_id(store: Store, entry: Entry) -> str:
+    """Id of the active entry with this kind and value. Raises EntryRefused."""
+    with existing(store) as transaction:
+        known = _active(transaction, entry._replace(value=_normalised(entry)), datetime(1970, 1, 1, tzinfo=UTC))
+    if known is None:
+        raise EntryRefused(f"No active entry hides the {entry.kind} '{plain(entry.value)}'. Nothing was changed.")
+    return known
+
+
+def _normalised(entry: Entry) -> str:
+    """The value as alerts have it. Raises EntryRefused where it can be none."""
+    form, says = FORMS[entry.kind]
+    value = entry.value.strip().lower().removeprefix("@" if entry.kind == "sender_domain" else "")
+    if not re.fullmatch(form, value):
+        raise EntryRefused(f"'{plain(entry.value)}' is no {entry.kind}: give {says}.")
+    return value
+
+
+def _active(transaction: Transaction, entry: Entry, now: datetime) -> str | None:
+    """Id of the entry that hides the same, and not only until the next run ends it."""
+    found = transaction.rows(
+        "SELECT entry_id::VARCHAR FROM internal.allow_list "
+        "WHERE ended_at IS NULL AND tenant = $tenant AND kind = $kind AND value = $value "
+        "AND (expires_at IS NULL OR expires_at > $now)",
+        {"tenant": entry.tenant, "kind": entry.kind, "value": entry.value, "now": now},
+    )
+    return str(found[0][0]) if found else None
+
+
+def _checked(transaction: Transaction, entry: Entry, now: datetime) -> Entry:
+    """The entry as it is stored. Raises EntryRefused."""
+    entry = entry._replace(value=_normalised(entry), reason=entry.reason.strip(), author=entry.author.strip())
+    if not entry.reason or not entry.author:
+        raise EntryRefused("An entry needs a reason and an author: somebody will ask why these alerts are hidden.")
+    if entry.expires_at is not None and entry.expires_at <= now:
+        raise EntryRefused("The expiry lies in the past. Give a later one, or none.")
+    same = _active(transaction, entry, now)
+    if same is not None:
+        raise EntryRefused(
+            f"The entry {same[:8]} hides this {entry.kind} already. Remove it first if reason or expiry have changed."
+        )
+    return entry
+
+
+def _one(transaction: Transaction, asked: str) -> dict[str, Any]:
+    """The one active entry whose id begins like that. Raises EntryRefused."""
+    digits = asked.strip().lower().replace("-", "")
+    found = transaction.frame(
+        "SELECT entry_id::VARCHAR AS entry_id, tenant, kind, value FROM internal.allow_list "
+        "WHERE ended_at IS NULL AND starts_with(replace(entry_id::VARCHAR, '-', ''), $digits)",
+        {"digits": digits},
+    ).to_dicts()
+    if not digits or not found:
+        raise EntryRefused(
+            f"No active entry has an id that begins with '{plain(asked)}'. `attachment-alerts allow-list list` "
+            "shows them. Nothing was changed."
+        )
+    if len(found) > 1:
+        raise EntryRefused(f"'{plain(asked)}' fits {len(found)} entries. Give more of the id.")
+    return found[0]
