@@ -12,10 +12,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows import import_page, states
-from tasks.directory import drop
 from tasks.directory.export import Export, Imported
-from tasks.directory.imports import import_exports
-from tasks.directory.reading import Refused, read_files
+from tasks.directory.imports import drop_folder
+from tasks.directory.imports.run_import import import_exports
+from tasks.directory.sources.read_files import Refused, read_files
 from tasks.errors import AlertsError
 from tasks.formatting import several
 from tasks.sanitize import plain
@@ -55,8 +55,8 @@ def directory_import(paths: list[str] | None = None, tenant: str = "default", co
     now = datetime.now(UTC)
     try:
         settings = load_settings()
-        folder = None if paths else drop.drop_folder(settings)
-        places = drop.waiting(folder) if folder else [Path(path) for path in paths or ()]
+        folder = None if paths else drop_folder.drop_folder(settings)
+        places = drop_folder.waiting(folder) if folder else [Path(path) for path in paths or ()]
         readings = {place: read(place) for place in places}
         exports = [export for found, _ in readings.values() for export in found]
         refused = [each for _, bad in readings.values() for each in bad]
@@ -72,8 +72,8 @@ def directory_import(paths: list[str] | None = None, tenant: str = "default", co
             for place, (found, unread) in readings.items():
                 # A place of which anything was refused goes to `refused`, so that somebody looks at it.
                 inside = {export.file_name for export in found} | {each.file_name for each in unread}
-                drop.put_away(place, folder, refused=bool(inside & bad), now=now)
-            drop.clear(folder, settings, now)
+                drop_folder.put_away(place, folder, refused=bool(inside & bad), now=now)
+            drop_folder.clear(folder, settings, now)
     except AlertsError as error:
         return failed(error, told)
     return outcome(told)

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from flows import prefect_api
 from flows.terminal import out, print_json, say, shown
-from tasks.directory.archive import refuse_missing
+from tasks.directory.formats.archive import refuse_missing
 from tasks.errors import AlertsError
 from tasks.formatting import several
 from tasks.sanitize import plain

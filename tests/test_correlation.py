@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.alerts import MOMENT
-from tasks.correlation import BEGINNING, Directory, Resolved, resolve
+from tasks.directory.match.correlation import BEGINNING, Directory, Resolved, resolve
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 ALIASES = {"legacy.example": "contoso.example"}

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from tasks.directory.build import SOURCES
-from tasks.directory.model import Parsed
+from tasks.directory.model import SOURCES, Parsed
 
 
 @dataclass

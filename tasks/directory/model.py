@@ -15,6 +15,15 @@ from tasks.alerts import MOMENT
 Kind = Literal["person", "shared", "room", "group", "contact", "guest", "service", "system"]
 KINDS: tuple[Kind, ...] = ("person", "shared", "room", "group", "contact", "guest", "service", "system")
 
+ATTRIBUTES = (
+    "dn", "distinguishedname", "objectclass", "objectguid", "objectsid", "ms-ds-consistencyguid", "entryuuid",
+    "samaccountname", "uid", "userprincipalname", "mail", "proxyaddresses", "othermailbox", "targetaddress",
+    "useraccountcontrol", "msexchrecipienttypedetails", "department", "departmentnumber", "title", "displayname", "cn",
+    "name", "employeeid", "employeenumber", "member", "uniquemember", "memberuid", "memberof", "managedby",
+    "dnshostname", "operatingsystem", "operatingsystemversion", "lastlogontimestamp", "isdeleted",
+)  # fmt: skip
+"""What is read of a directory's entries (LDAP), in lower case."""
+
 OBJECT_SCHEMA = pl.Schema(
     {
         "object_key": pl.String(),  # strongest id there is within the source, e.g. `id:…`, `sid:…`, `dn:…`, `upn:…`
@@ -136,3 +145,7 @@ class Parsed:
     """whether it says that it is all of it: one page of several, or only what changed, takes nobody away"""
     snapshot_at: datetime | None = None
     """when the export was made, where it says so"""
+
+
+SOURCES = ("objects", "addresses", "members", "devices", "device_users")
+"""What sources say: fields of Parsed, with `source` columns of the source_… tables."""

@@ -6,8 +6,8 @@ being cut off silently. So the plain listing says which devices there are, and w
 full is asked for one by one.
 """
 
-from tasks.directory import graph_json
 from tasks.directory.model import Parsed
+from tasks.directory.sources import graph_json
 from tasks.entra.answer import Record
 from tasks.entra.client import GraphClient
 from tasks.errors import PermissionMissing

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from tasks.directory import graph_json
 from tasks.directory.model import Parsed
+from tasks.directory.sources import graph_json
 from tasks.entra.answer import Record
 from tasks.entra.client import GraphClient
 from tasks.errors import PermissionMissing

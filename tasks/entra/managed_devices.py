@@ -1,7 +1,7 @@
 """Devices that Intune manages, with their primary user: `/deviceManagement/managedDevices`."""
 
-from tasks.directory import graph_json
 from tasks.directory.model import Parsed
+from tasks.directory.sources import graph_json
 from tasks.entra.client import GraphClient
 
 SELECT = (

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from tasks.directory.tables import correlate
+from tasks.directory.imports.tables import correlate
 from tasks.groups.exposures import expose, exposed_by_load, remember_low_hashes, update_exposures
 from tasks.groups.grouping import group_key
 from tasks.groups.groups import Affected, update_groups

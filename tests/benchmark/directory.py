@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from tasks.directory import imports
-from tasks.directory.imports import Export, import_exports
+from tasks.directory.imports import run_import
+from tasks.directory.imports.run_import import Export, import_exports
 from tasks.directory.model import (
     ADDRESS_SCHEMA,
     DEVICE_SCHEMA,
@@ -95,7 +95,7 @@ def correlation(home: Path, folder: Path) -> Cost:
     """Seconds of an import that looks every recipient up again, of the look-up in it, and of its plain join."""
     store = Store(Settings(home=home))
     seconds: dict[str, float] = {}
-    inner = imports.resolve
+    inner = run_import.resolve
 
     def watched(recipients: pl.Series, directory: Any, *rest: Any, **named: Any) -> Any:
         start = time.perf_counter()
@@ -106,7 +106,7 @@ def correlation(home: Path, folder: Path) -> Cost:
         seconds["joining"] = time.perf_counter() - start
         return found
 
-    imports.resolve = watched
+    run_import.resolve = watched
     start = time.perf_counter()
     import_exports(store, "default", exports(folder), datetime.now(UTC))
     whole = time.perf_counter() - start

@@ -10,8 +10,10 @@ import polars as pl
 from rich.console import Console
 
 from tasks.alerts import MOMENT
-from tasks.directory.devices import device_people, devices, merge_devices
-from tasks.directory.members import expand_groups
+from tasks.directory.merge.devices import device_people, devices, merge_devices
+from tasks.directory.merge.members import expand_groups
+from tasks.directory.merge.people import merge_people, people
+from tasks.directory.merge.references import with_ids
 from tasks.directory.model import (
     ADDRESS_SCHEMA,
     DEVICE_SCHEMA,
@@ -19,8 +21,6 @@ from tasks.directory.model import (
     MEMBER_SCHEMA,
     OBJECT_SCHEMA,
 )
-from tasks.directory.people import merge_people, people
-from tasks.directory.references import with_ids
 
 SEEN = datetime(2026, 3, 1, tzinfo=UTC)
 SOURCE = {"source": pl.String()}

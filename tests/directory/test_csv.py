@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.directory import archive, table
-from tasks.directory.archive import expand
-from tasks.directory.headers import FILE, HeaderAliases, load_headers
+from tasks.directory.formats import archive, csv_table
+from tasks.directory.formats.archive import expand
+from tasks.directory.formats.header_aliases import FILE, HeaderAliases, load_headers
 from tasks.directory.model import (
     ADDRESS_RULES,
     ADDRESS_SCHEMA,
@@ -29,8 +29,8 @@ from tasks.directory.model import (
     REJECT_SCHEMA,
     Parsed,
 )
-from tasks.directory.reading import read_files
-from tasks.directory.recognise import read_export
+from tasks.directory.sources.detect import read_export
+from tasks.directory.sources.read_files import read_files
 from tasks.errors import ExportRefused, SettingsError
 from tasks.settings import DEFAULTS, Settings
 
@@ -181,7 +181,7 @@ def test_json_and_ldif_are_told_by_content() -> None:
 
 
 def test_large_files_are_read_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "BATCH_ROWS", 3)
+    monkeypatch.setattr(csv_table, "BATCH_ROWS", 3)
     people = b"".join(b"u%d@contoso.example,U,\n" % number for number in range(10))
     (part,) = read_export("a.csv", USERS + people, HEADERS)
     assert part.objects["upn"].to_list() == [f"u{number}@contoso.example" for number in range(10)]

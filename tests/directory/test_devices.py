@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.alerts import MOMENT
-from tasks.directory.devices import device_people, devices, merge_devices
-from tasks.directory.people import merge_people
-from tasks.directory.references import with_ids
+from tasks.directory.merge.devices import device_people, devices, merge_devices
+from tasks.directory.merge.people import merge_people
+from tasks.directory.merge.references import with_ids
 from tests.directory.synthetic import DEVICE_USERS, DEVICES, OBJECTS, SEEN, filled
 
 Row = dict[str, Any]

@@ -10,10 +10,10 @@ import pytest
 
 from flows.health_table import health_errors
 from flows.states import completed
-from tasks.directory import imports
 from tasks.directory.export import Export
-from tasks.directory.imports import import_exports
-from tasks.directory.reading import read_files
+from tasks.directory.imports import run_import
+from tasks.directory.imports.run_import import import_exports
+from tasks.directory.sources.read_files import read_files
 from tasks.groups.groups import count_people
 from tasks.ingest.pull_session import begin
 from tasks.ingest.run_stats import Summary
@@ -258,7 +258,7 @@ def test_another_domain_alias_takes_effect_without_news(staffed: Store) -> None:
 
 
 def test_an_import_that_another_one_overtakes_begins_again(staffed: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    inner, overtaking = imports.build, iter([devices(device("pc-1", "ann"))])
+    inner, overtaking = run_import.build, iter([devices(device("pc-1", "ann"))])
 
     def overtaken(*how: Any) -> tuple[str, ...]:
         found = inner(*how)
@@ -266,7 +266,7 @@ def test_an_import_that_another_one_overtakes_begins_again(staffed: Store, monke
             bring(staffed, other, now=NOW + DAY)
         return found
 
-    monkeypatch.setattr(imports, "build", overtaken)
+    monkeypatch.setattr(run_import, "build", overtaken)
     assert bring(staffed, staff(person("kim")), now=NOW + DAY) == ["imported"]
     assert ask(staffed, "SELECT count(*) FROM directory_users WHERE display_name = 'Kim'") == [(1,)]
     assert ask(staffed, "SELECT count(*) FROM alert_devices") != [(0,)]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.directory import graph_json
-from tasks.directory.headers import load_headers
+from tasks.directory.formats.header_aliases import load_headers
 from tasks.directory.model import Parsed
+from tasks.directory.sources import graph_json
 from tasks.errors import ExportRefused
 from tasks.settings import DEFAULTS, Settings
 from tests.directory.parsed_pairs import assert_valid, expected, exports, told

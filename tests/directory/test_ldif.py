@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.directory import ldif
+from tasks.directory.sources import ldif
 from tasks.errors import ExportRefused
 from tests.directory.parsed_pairs import assert_valid, expected, exports, told
 

@@ -6,9 +6,9 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.directory.members import expand_groups
-from tasks.directory.people import merge_people
-from tasks.directory.references import with_ids
+from tasks.directory.merge.members import expand_groups
+from tasks.directory.merge.people import merge_people
+from tasks.directory.merge.references import with_ids
 from tests.directory.synthetic import MEMBERS, OBJECTS, SEEN, filled
 
 GROUPS, PEOPLE = "GHIJ", "abc"

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.directory.components import connected
+from tasks.directory.merge.connected_components import connected
+from tasks.directory.merge.people import MERGED_SCHEMA, PEOPLE_SCHEMA, merge_people, people
 from tasks.directory.model import KINDS
-from tasks.directory.people import MERGED_SCHEMA, PEOPLE_SCHEMA, merge_people, people
 from tests.directory.person_rules import persons
 from tests.directory.synthetic import OBJECTS, SEEN, filled
 

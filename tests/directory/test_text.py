@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.directory.text import decode
+from tasks.directory.formats.encoding import decode
 from tasks.errors import ExportRefused, SettingsError
 
 LETTERS = st.characters(blacklist_categories=("Cs",), blacklist_characters="\0\ufeff")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tasks.directory import ids, kinds, values
+from tasks.directory.formats import guid_sid, object_kinds, values
 from tasks.directory.model import ADDRESS_SCHEMA, KINDS
 
 Rule = Callable[[pl.Expr], pl.Expr]
@@ -158,11 +158,11 @@ def test_the_prefix_tells_primary_from_alias(proxies: list[str | None] | None, f
         (values.is_sentinel, ("System.Collections.Generic.List`1[System.String]",), [True]),
         (values.is_sentinel, ("Microsoft.Exchange.Data.ProxyAddressCollection",), [True]),
         (values.is_sentinel, ("System.String", "a System.String[]", "", None), [False, False, False, None]),
-        (ids.guid, (f"{{{GUID.upper()}}}", "X'0b818fd05ca3a8499f4e0123456789ab'", GUID_BASE64), [GUID] * 3),
-        (ids.guid, (values.ZERO_GUID, "X'00'", "AAAAAAAAAAAAAAAAAAAAAA==", "x", "", None), [None] * 6),
-        (ids.immutable_guid, (GUID_BASE64, "employee-7", "1234", "", None), [GUID] + [None] * 4),
-        (ids.sid, ("s-1-5-21-1-2-3-1001", "S-1-5-18"), ["S-1-5-21-1-2-3-1001", "S-1-5-18"]),
-        (ids.sid, ("S-1-5", "S-1-5-", "AAAA", "X'01'", "", None), [None] * 6),
+        (guid_sid.guid, (f"{{{GUID.upper()}}}", "X'0b818fd05ca3a8499f4e0123456789ab'", GUID_BASE64), [GUID] * 3),
+        (guid_sid.guid, (values.ZERO_GUID, "X'00'", "AAAAAAAAAAAAAAAAAAAAAA==", "x", "", None), [None] * 6),
+        (guid_sid.immutable_guid, (GUID_BASE64, "employee-7", "1234", "", None), [GUID] + [None] * 4),
+        (guid_sid.sid, ("s-1-5-21-1-2-3-1001", "S-1-5-18"), ["S-1-5-21-1-2-3-1001", "S-1-5-18"]),
+        (guid_sid.sid, ("S-1-5", "S-1-5-", "AAAA", "X'01'", "", None), [None] * 6),
     ],
 )
 def test_one_form_for_many(rule: Rule, texts: tuple[str | None, ...], outcomes: list[object]) -> None:
@@ -178,7 +178,7 @@ def test_a_guid_is_the_same_however_it_is_written(values: list[bytes]) -> None:
         for text, value in zip(texts, values, strict=True)
         for form in (text, text.upper(), f"X'{value.hex()}'", _base64(value))
     ]
-    assert of(ids.guid, *written) == [text for text in texts for _ in range(4)]
+    assert of(guid_sid.guid, *written) == [text for text in texts for _ in range(4)]
 
 
 @settings(max_examples=40, deadline=None)
@@ -188,19 +188,19 @@ def test_a_sid_is_the_same_however_it_is_written(authority: int, parts: list[int
         bytes([1, len(parts)]) + authority.to_bytes(6, "big") + b"".join(part.to_bytes(4, "little") for part in parts)
     )
     text = "-".join(map(str, ["S-1", authority, *parts]))
-    assert ids.sid_of_bytes(value) == text
-    assert of(ids.sid, text, f"X'{value.hex()}'", _base64(value)) == [text] * 3
-    assert ids.sid_of_bytes(value[:-1]) is None
+    assert guid_sid.sid_of_bytes(value) == text
+    assert of(guid_sid.sid, text, f"X'{value.hex()}'", _base64(value)) == [text] * 3
+    assert guid_sid.sid_of_bytes(value[:-1]) is None
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.binary(max_size=80), min_size=1, max_size=20))
 def test_no_bytes_are_a_failure(values: list[bytes]) -> None:
     written = [form for value in values for form in (f"X'{value.hex()}'", _base64(value))]
-    for rule in (ids.sid, ids.guid):
+    for rule in (guid_sid.sid, guid_sid.guid):
         assert len(of(rule, *written)) == len(written)
     for value in values:
-        assert ids.sid_of_bytes(value) is None or value[0] == 1
+        assert guid_sid.sid_of_bytes(value) is None or value[0] == 1
 
 
 def _base64(value: bytes) -> str:
@@ -249,9 +249,9 @@ RULES = (
     values.truth,
     values.serial,
     values.is_sentinel,
-    ids.guid,
-    ids.sid,
-    ids.immutable_guid,
+    guid_sid.guid,
+    guid_sid.sid,
+    guid_sid.immutable_guid,
 )
 
 
@@ -296,7 +296,7 @@ def test_no_text_is_a_failure(texts: list[str]) -> None:
     ],
 )
 def test_the_kind_of_an_object(told: dict[str, str], kind: str) -> None:
-    made = pl.select(kinds.kind(**{name: pl.lit(value) for name, value in told.items()})).item()
+    made = pl.select(object_kinds.kind(**{name: pl.lit(value) for name, value in told.items()})).item()
     assert made == kind
     assert made in KINDS
 
@@ -317,4 +317,4 @@ def test_the_kind_of_an_object(told: dict[str, str], kind: str) -> None:
 )
 def test_the_class_of_an_entry(classes: list[str], kind: str | None) -> None:
     rows = pl.DataFrame({"classes": [classes]}, schema={"classes": pl.List(pl.String)})
-    assert rows.select(kinds.kind_of_class(pl.col("classes"))).item() == kind
+    assert rows.select(object_kinds.kind_of_class(pl.col("classes"))).item() == kind

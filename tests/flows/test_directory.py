@@ -18,10 +18,11 @@ from flows.directory import directory_import, outcome
 from flows.directory import files as told
 from flows.directory_table import sentence
 from tasks.connectors.saved import remove, save_connector
-from tasks.directory import drop
-from tasks.directory.imports import import_exports
+from tasks.directory.formats.archive import DONE, REFUSED
+from tasks.directory.imports import drop_folder
+from tasks.directory.imports.run_import import import_exports
 from tasks.directory.model import EVIDENCE
-from tasks.directory.reading import read_files
+from tasks.directory.sources.read_files import read_files
 from tasks.settings import DEFAULTS, Settings
 from tasks.store.store import Store
 from tests.entra.asking import connector_of, group, guid, user
@@ -140,30 +141,30 @@ def test_a_path_that_does_not_exist_is_all_that_is_told(
 
 def test_the_drop_folder_is_worked_off_and_cleared(prefect_api: None, home: Path) -> None:
     settings = Settings(home=home)
-    folder = drop.drop_folder(settings)
+    folder = drop_folder.drop_folder(settings)
     shutil.copy(EXPORTS / "graph-users.json", folder)
     (folder / "broken.json").write_text('{"value": [')
     (folder / ".being-written").write_text("")
-    old = folder / drop.DONE / f"{datetime.now(UTC) - timedelta(days=8):%Y%m%dT%H%M%S%f}-old.csv"
+    old = folder / DONE / f"{datetime.now(UTC) - timedelta(days=8):%Y%m%dT%H%M%S%f}-old.csv"
     old.write_text("")
     state = directory_import(return_state=True)
     assert state.is_failed()
     assert files(state.result(raise_on_failure=False)) == {"graph-users.json": "imported", "broken.json": "refused"}
-    assert [each.name for each in drop.waiting(folder)] == []
-    assert [each.name.partition("-")[2] for each in (folder / drop.DONE).iterdir()] == ["graph-users.json"]
-    assert [each.name.partition("-")[2] for each in (folder / drop.REFUSED).iterdir()] == ["broken.json"]
+    assert [each.name for each in drop_folder.waiting(folder)] == []
+    assert [each.name.partition("-")[2] for each in (folder / DONE).iterdir()] == ["graph-users.json"]
+    assert [each.name.partition("-")[2] for each in (folder / REFUSED).iterdir()] == ["broken.json"]
     assert directory_import(return_state=True).is_completed(), "an empty folder is no failure"
 
 
 def test_what_cannot_be_put_away_is_the_end_in_its_own_sentence(
     prefect_api: None, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copy(EXPORTS / "graph-users.json", drop.drop_folder(Settings(home=home)))
+    shutil.copy(EXPORTS / "graph-users.json", drop_folder.drop_folder(Settings(home=home)))
 
     def full(*_: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(drop.shutil, "move", full)
+    monkeypatch.setattr(drop_folder.shutil, "move", full)
     state = directory_import(return_state=True)
     assert state.is_failed()
     assert str(state.message).startswith("The drop folder cannot be used: No space left on device.")

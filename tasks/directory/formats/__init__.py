@@ -1,0 +1,1 @@
+"""Bytes and texts of exports: zip, encoding, CSV, JSON, identifiers, values."""

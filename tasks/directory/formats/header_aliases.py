@@ -1,0 +1,102 @@
+"""Header of a CSV column → what it holds. The map is data: `data/directory_headers.csv`, which a site can extend.
+
+Columns `family`, `header`, `field`; a row without a family counts for every family that has the field. Rows of the
+site's own file come before ours; the field `ignore` takes a header out. Positions are never used: one export has had
+several headers (reference/directory-exports.md, 0 and 1).
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from tasks.directory.model import ATTRIBUTES
+from tasks.errors import SettingsError
+from tasks.settings import DEFAULTS, Settings
+
+FILE = "directory_headers.csv"
+IGNORE = "ignore"
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "entra-users": (
+        "entra_id", "upn", "mail", "proxies", "other", "display_name", "given_name", "surname", "department",
+        "job_title", "user_type", "account_enabled", "blocked", "employee_id", "onprem_sid",
+        "onprem_immutable_id", "onprem_dn", "onprem_domain", "onprem_sam", "onprem_upn",
+    ),
+    "entra-devices": (
+        "device_name", "os", "os_version", "join_type", "owners", "user_names", "is_compliant", "is_managed",
+        "entra_device_id", "entra_object_id", "last_seen",
+    ),
+    "intune-devices": (
+        "intune_id", "device_name", "entra_device_id", "os", "os_version", "serial", "last_seen", "is_compliant",
+        "is_managed", "managed_by", "user_id", "user_upn", "user_mail", "user_name", "logged_on_upn", "enrolled_by_upn",
+    ),
+    "ad": (*ATTRIBUTES, "enabled"),
+    "configmgr": ("resource", "device_name", "account"),
+}  # fmt: skip
+"""Families of headers, and the fields that each can have."""
+
+_INDEX = re.compile(r"\[\d+\]$")  # a script's column `ProxyAddresses[0]`
+
+
+class HeaderAliases(NamedTuple):
+    """What headers mean, by family: key of the header → field; the first of a field counts first."""
+
+    families: Mapping[str, Mapping[str, str]]
+
+    def places(self, family: str, header: Sequence[str]) -> dict[str, list[int]]:
+        """Field → places of its columns in this header, the preferred one first."""
+        known = self.families[family]
+        order = {key: number for number, key in enumerate(known)}
+        keys = [header_key(each) for each in header]
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        for place in sorted((n for n, key in enumerate(keys) if key in known), key=lambda n: order[keys[n]]):
+            found[known[keys[place]]].append(place)
+        return dict(found)
+
+
+def header_key(header: str) -> str:
+    """A header as it is compared: without case, marks and doubled blanks."""
+    return _INDEX.sub("", " ".join(header.strip("\ufeff\u200b \t\"'").split()).lower())
+
+
+def load_headers(settings: Settings) -> HeaderAliases:
+    """The site's aliases before ours. Raises SettingsError naming file and fault."""
+    files = dict.fromkeys([settings.data_file(FILE), DEFAULTS / FILE])
+    return _aliases(row for path in files for row in _read(path))
+
+
+def _aliases(rows: Iterable[tuple[str | None, str, str]]) -> HeaderAliases:
+    families: dict[str, dict[str, str]] = {family: {} for family in FIELDS}
+    for family, header, field in rows:
+        for each in [family] if family else FIELDS:
+            if field in (IGNORE, *FIELDS[each]):
+                families[each].setdefault(header_key(header), field)
+    used = {name: {key: field for key, field in known.items() if field != IGNORE} for name, known in families.items()}
+    return HeaderAliases(used)
+
+
+def _read(path: Path) -> list[tuple[str | None, str, str]]:
+    try:
+        rows = pl.read_csv(path, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as cause:
+        raise SettingsError(f"{path} cannot be read as CSV ({cause}). Correct it or remove it.") from cause
+    if not {"header", "field"} <= set(rows.columns):
+        raise SettingsError(f"{path}: the columns header and field are needed. Correct the file or remove it.")
+    if "family" not in rows.columns:
+        rows = rows.with_columns(family=pl.lit(None, pl.String))
+    rows = rows.select(pl.col("family", "header", "field").str.strip_chars())
+    for number, row in enumerate(rows.iter_rows(), start=2):
+        _check(path, number, *row)
+    return rows.rows()
+
+
+def _check(path: Path, line: int, family: str | None, header: str | None, field: str | None) -> None:
+    if family and family not in FIELDS:
+        raise SettingsError(f"{path}, line {line}: the family must be one of {', '.join(FIELDS)}, or empty.")
+    known = FIELDS[family] if family else sorted({each for fields in FIELDS.values() for each in fields})
+    if not header or field not in (IGNORE, *known):
+        raise SettingsError(f"{path}, line {line}: a header and one of these fields are needed: {', '.join(known)}.")

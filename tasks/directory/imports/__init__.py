@@ -1,0 +1,1 @@
+"""An import from files to tables: drop folder, acceptance, log."""

@@ -1,0 +1,72 @@
+"""The watched folder: exports that somebody drops there are imported by the next scheduled run.
+
+What was read moves to `done/` or `refused/` beside it and is removed after some days, for it holds personal data.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tasks.directory.formats.archive import DONE, REFUSED
+from tasks.errors import StoreError
+from tasks.sanitize import plain
+from tasks.settings import Settings
+
+
+def drop_folder(settings: Settings) -> Path:
+    """The site's drop folder, made where it is missing: only its owner may read it. Raises StoreError."""
+    folder = settings.home / "drop"
+    with _sentence():
+        for each in (folder, folder / DONE, folder / REFUSED):
+            each.mkdir(parents=True, exist_ok=True, mode=0o750)
+    return folder
+
+
+def waiting(folder: Path) -> list[Path]:
+    """Files and folders that wait for an import, oldest name first; hidden ones are still being written."""
+    return sorted(
+        each for each in folder.iterdir() if each.name not in (DONE, REFUSED) and not each.name.startswith(".")
+    )
+
+
+def put_away(path: Path, folder: Path, *, refused: bool, now: datetime) -> Path:
+    """Move what was read out of the way; its name begins with the time, so that the same name may come again.
+
+    Raises StoreError; the next run reads again what could not be moved, and it changes nothing.
+    """
+    target = folder / (REFUSED if refused else DONE) / f"{now:%Y%m%dT%H%M%S%f}-{path.name}"
+    with _sentence():
+        return Path(shutil.move(path, target))
+
+
+def clear(folder: Path, settings: Settings, now: datetime) -> int:
+    """Remove what was put away longer ago than the site keeps it; how many files and folders. Raises StoreError."""
+    limit = now - timedelta(days=settings.drop_keep_days)
+    with _sentence():
+        old = [each for kind in (DONE, REFUSED) for each in (folder / kind).iterdir() if _put_away_at(each) < limit]
+        for each in old:
+            if each.is_dir():
+                shutil.rmtree(each)
+            else:
+                each.unlink()
+    return len(old)
+
+
+@contextmanager
+def _sentence() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"The drop folder cannot be used: {plain(str(error), 500)}. Check the disk and the rights of the home."
+        ) from error
+
+
+def _put_away_at(path: Path) -> datetime:
+    """By the name, for copying tools change times of files; what is named otherwise was not put away by us."""
+    try:
+        return datetime.strptime(path.name.partition("-")[0], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
+    except ValueError:
+        return datetime.now(UTC)

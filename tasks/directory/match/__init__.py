@@ -1,0 +1,1 @@
+"""Which person an address belongs to."""

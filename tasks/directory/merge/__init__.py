@@ -1,0 +1,1 @@
+"""All sources of a tenant become people, devices and groups."""

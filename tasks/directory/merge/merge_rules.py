@@ -1,0 +1,116 @@
+"""Which objects are the same person, mailbox, group, contact or room: rules A(1)-(6) of the reference, in order.
+
+Before them stands what one system says of one object in several of its exports. Every rule is a join of keys; names
+are never a key. Groups join groups only. Groups, contacts and rooms join by immutable ids alone: an address may be
+mirrored by a contact in another forest, and a room is not its owner.
+"""
+
+from collections.abc import Callable
+
+import polars as pl
+
+from tasks.directory.merge.merge import Rule
+from tasks.directory.merge.precedence import system
+
+CLOSED = ("group", "contact", "room")
+EXCLUSIVE = (("ad_sid", "onprem_sid"), ("ad_guid",), ("member_id",))
+"""No person has two of a kind. An object in Entra that names its twin's SID is no other account's twin."""
+
+IMMUTABLE = ("entra_id", "ad_sid", "ad_guid", "ad_dn")
+
+Keys = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+def _same(column: str) -> Keys:
+    """Objects with the same id in the same column."""
+    return lambda rows: rows.select("node", key=_apart(pl.col(column)))
+
+
+def _twins(left: pl.Expr, *right: pl.Expr, persons_only: bool = False) -> Keys:
+    """What objects in Entra say of their twins, and what the twins say of themselves."""
+
+    def keys(rows: pl.DataFrame) -> pl.DataFrame:
+        rows = _persons(rows) if persons_only else rows
+        return _both(rows.select("node", key=_apart(left)), *(rows.select("node", key=_apart(each)) for each in right))
+
+    return keys
+
+
+def _both(left: pl.DataFrame, *right: pl.DataFrame) -> pl.DataFrame:
+    """Keys that occur on both sides."""
+    others = pl.concat(right)
+    return pl.concat([left.join(others, on="key", how="semi"), others.join(left, on="key", how="semi")])
+
+
+def _apart(value: pl.Expr) -> pl.Expr:
+    """Keys of groups and keys of all else never meet."""
+    return pl.when(pl.col("kind") == "group").then("group " + value).otherwise("other " + value)
+
+
+def _persons(rows: pl.DataFrame) -> pl.DataFrame:
+    """Without the parts that hold a group, contact or room."""
+    return rows.filter(~pl.col("kind").is_in(CLOSED).any().over("part"))
+
+
+def _pair(first: pl.Expr, second: pl.Expr) -> pl.Expr:
+    """Two texts as one key; the length keeps ("ab", "c") and ("a", "bc") apart."""
+    return pl.concat_str(first.str.len_bytes(), pl.lit(":"), first, second)
+
+
+def _same_upn(rows: pl.DataFrame) -> pl.DataFrame:
+    """The UPN within a system, for objects of exports without ids (M365 admin centre, Intune's user columns).
+
+    Objects with ids join only through such an object: a UPN that passed on from one person to another is two people.
+    """
+    key = _pair(system(), pl.col("upn"))
+    keyed = rows.filter(pl.col("kind") != "group").with_columns(key=key)
+    without = keyed.filter(pl.all_horizontal(pl.col(name).is_null() for name in IMMUTABLE))
+    return keyed.join(without, on="key", how="semi").select("node", "key")
+
+
+def _address_and_id(rows: pl.DataFrame) -> pl.DataFrame:
+    """The primary address together with the account's short name, or with the employee's number."""
+    rows = _persons(rows)
+    names = [("sam", "sam_account"), ("sam", "onprem_sam"), ("employee", "employee_id")]
+    pairs = [
+        rows.select("node", key=_pair(pl.lit(kind) + pl.col("primary_smtp"), pl.col(name).str.to_lowercase()))
+        for kind, name in names
+    ]
+    return pl.concat(pairs)
+
+
+def _address(rows: pl.DataFrame) -> pl.DataFrame:
+    """The primary address; of guests also `mail`, where it is a member's."""
+    rows = _persons(rows)
+    primary = rows.select("node", "guest", key="mail " + pl.col("primary_smtp"))
+    mails = rows.select("node", "guest", key="mail " + pl.col("mail").str.strip_chars().str.to_lowercase())
+    guests = mails.filter("guest").select("node", "key")
+    members = pl.concat([primary, mails]).filter(~pl.col("guest")).select("node", "key")
+    return pl.concat([rows.select("node", key="primary " + pl.col("primary_smtp")), _both(guests, members)])
+
+
+RULES = (
+    *(Rule("id", _same(name)) for name in IMMUTABLE),
+    Rule("upn", _same_upn),
+    Rule("sid", _twins(pl.col("onprem_sid"), pl.col("ad_sid"))),  # A(1)
+    Rule("guid", _twins(pl.col("onprem_guid"), pl.col("ad_guid"), pl.col("ad_anchor"))),  # A(2)
+    Rule("dn", _twins(pl.col("onprem_dn").str.to_lowercase(), pl.col("ad_dn"), persons_only=True)),  # A(3)
+    Rule(
+        "sam",  # A(3)
+        _twins(
+            _pair(pl.col("onprem_domain").str.to_lowercase(), pl.col("onprem_sam").str.to_lowercase()),
+            _pair(pl.col("domain"), pl.col("sam_account")),
+            persons_only=True,
+        ),
+    ),
+    Rule(
+        "upn",  # A(4)
+        _twins(
+            pl.col("onprem_upn").str.to_lowercase(),
+            pl.when(system() == "ad").then(pl.col("upn")),
+            persons_only=True,
+        ),
+    ),
+    Rule("address+id", _address_and_id),  # A(5)
+    Rule("address", _address),  # A(6): probable
+)

@@ -1,0 +1,104 @@
+"""Objects of all sources → people, mailboxes, groups, contacts and rooms, with their addresses. One tenant at a time.
+
+Frames have the columns of `model.py` and before them `source`; objects also `user_id` (text, null: not yet known) and
+`first_seen_at`, as earlier imports left them. (source, object_key) names one object.
+"""
+
+import polars as pl
+
+from tasks.directory.merge.merge import merge, numbered
+from tasks.directory.merge.merge_rules import EXCLUSIVE, RULES
+from tasks.directory.merge.precedence import people_rank
+from tasks.directory.merge.references import with_ids
+from tasks.directory.merge.stable_ids import entity_ids
+
+MERGED_SCHEMA = pl.Schema(
+    {
+        "source": pl.String(),
+        "object_key": pl.String(),
+        "user_id": pl.String(),  # UUID
+        "merge_rules": pl.List(pl.String()),  # sorted, the same for all objects of a person
+    }
+)
+PEOPLE_SCHEMA = pl.Schema(
+    {
+        "user_id": pl.String(),
+        "display_name": pl.String(),
+        "upn": pl.String(),
+        "mail": pl.String(),
+        "department": pl.String(),
+        "job_title": pl.String(),
+        "kind": pl.String(),
+        "account_enabled": pl.Boolean(),
+        "mail_user": pl.Boolean(),  # told to have no mailbox: gives way to one of the same address
+        "sources": pl.List(pl.String()),
+        "merge_rules": pl.List(pl.String()),
+    }
+)
+SPECIFIC = ("room", "shared", "group", "contact", "service", "system", "person", "guest")
+"""Kinds, the most specific first: most exports know nothing but persons. A guest is one who is no member as well."""
+
+_VALUES = ("display_name", "upn", "mail", "department", "job_title", "account_enabled")
+TOLD = ("source", "object_key", "user_id", "kind", "user_type", "entra_id", *_VALUES)
+"""columns that people are described by"""
+_MERGED_BY = (
+    "source", "object_key", "user_id", "first_seen_at", "kind", "user_type", "upn", "mail", "primary_smtp",
+    "employee_id", "sam_account", "domain", "entra_id", "ad_guid", "ad_anchor", "ad_sid", "ad_dn", "onprem_sid",
+    "onprem_guid", "onprem_dn", "onprem_domain", "onprem_sam", "onprem_upn",
+)  # fmt: skip
+
+
+def merge_people(objects: pl.DataFrame) -> pl.DataFrame:
+    """MERGED_SCHEMA: the person of every object, by the rules of `merge_rules`, ids kept where there were any.
+
+    An id is made from the strongest identifier of the person (a member's before a guest's), prefixed by its kind, so
+    it is the same wherever the same export comes first.
+    """
+    rows = numbered(objects.select(_MERGED_BY), "source", "object_key")
+    rows = rows.with_columns(pl.col("upn", "domain", "sam_account").str.to_lowercase(), guest=_guest())
+    rows = rows.with_columns(member_id=pl.when(~pl.col("guest")).then("entra_id"))
+    merged = merge(rows, RULES, EXCLUSIVE)
+    rows = rows.with_columns(part=merged.parts).rename({"user_id": "earlier_id", "object_key": "key"})
+    names = ("ad_sid", "ad_guid", "ad_dn", "upn", "primary_smtp")
+    entra_id = pl.coalesce(pl.col("member_id").min(), pl.col("entra_id").min())
+    rows = rows.select(
+        "node", "part", "source", "key", "earlier_id", "first_seen_at", "guest", "member_id", "entra_id", *names
+    )
+    ids = entity_ids(rows, {"entra_id": entra_id, **{name: pl.col(name).min() for name in names}})
+    told = rows.select("node", "part", "source", "key").join(ids, on="part").join(merged.rules, on="part", how="left")
+    none = pl.lit([], pl.List(pl.String))
+    done = told.sort("node").select("source", "key", "entity_id", pl.col("merge_rules").fill_null(none))
+    return done.rename({"key": "object_key", "entity_id": "user_id"})
+
+
+def _guest() -> pl.Expr:
+    """Whether the object is a guest. Some exports do not tell: what another one says of the same id counts."""
+    told = pl.col("user_type").str.to_lowercase()
+    guest = (told == "guest").fill_null(pl.col("kind") == "guest")
+    member = (told == "member").fill_null(value=False)
+    of_id = guest.any().over("entra_id") & ~member.any().over("entra_id")
+    return pl.when(pl.col("entra_id").is_null()).then(guest).otherwise(of_id)
+
+
+def people(objects: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
+    """PEOPLE_SCHEMA: one row per person.
+
+    Of each value the first one told counts, members before guests, Graph and Entra before Active Directory before
+    others. The kind is the most specific one told.
+    """
+    rows = with_ids(objects.select(TOLD), merged, "object_key", "user_id").with_columns(guest=_guest())
+    rows = rows.with_columns(
+        mail_user=(pl.col("user_type") == "MailUser").fill_null(value=False),
+        specific=pl.col("kind").replace_strict({kind: n for n, kind in enumerate(SPECIFIC)}, return_dtype=pl.Int8),
+    ).drop("kind", "user_type", "entra_id")
+    rows = rows.sort("guest", people_rank(), "source", "object_key").drop("object_key", "guest")
+    found = rows.group_by("user_id", maintain_order=True).agg(
+        *(pl.col(name).first(ignore_nulls=True) for name in _VALUES),
+        pl.col("specific").min(),
+        pl.col("mail_user").any(),
+        sources=pl.col("source").unique().sort(),
+    )
+    rules = merged.select("user_id", "merge_rules").unique("user_id")
+    found = found.join(rules, on="user_id", how="left")
+    kind = pl.col("specific").replace_strict(dict(enumerate(SPECIFIC)), return_dtype=pl.String)
+    return found.with_columns(kind=kind).select(PEOPLE_SCHEMA.names()).sort("user_id")

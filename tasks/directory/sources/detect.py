@@ -1,0 +1,101 @@
+"""What an export is, by its content and never by its name (reference/directory-exports.md, 4.1)."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from tasks.directory.formats.archive import is_zip, unzip
+from tasks.directory.formats.csv_fields import Cells, read_cells
+from tasks.directory.formats.csv_table import Table, read_header
+from tasks.directory.formats.encoding import Text, decode
+from tasks.directory.formats.header_aliases import HeaderAliases
+from tasks.directory.model import Parsed
+from tasks.directory.sources import graph_json, ldif
+from tasks.directory.sources.ad_csv import read_ad
+from tasks.directory.sources.devices_csv import read_affinity, read_entra_devices, read_intune_devices
+from tasks.directory.sources.entra_users_csv import read_people
+from tasks.errors import ExportRefused
+from tasks.sanitize import plain
+
+_WORKBOOK = b"\xd0\xcf\x11\xe0"  # Excel's older format
+_LDIF_START = re.compile(r"(?i)(?:dn|version):")
+_AD_ID = {"dn", "distinguishedname", "objectguid", "objectsid"}
+_SHOWN = 12  # headers that a refusal names
+
+
+def read_export(name: str, content: bytes, settings_headers: HeaderAliases, code_page: str = "cp1252") -> list[Parsed]:
+    """What a file says; several parts for a zip of several files, or a file of several kinds.
+
+    Raises ExportRefused for what is not understood, with file, line and column where there are any; SettingsError for
+    an unknown code page.
+    """
+    if is_zip(content):
+        files = unzip(name, content)
+        return [part for member in files for part in _read_file(*member, settings_headers, code_page)]
+    return _read_file(name, content, settings_headers, code_page)
+
+
+def _read_file(name: str, content: bytes, aliases: HeaderAliases, code_page: str) -> list[Parsed]:
+    if content.startswith(_WORKBOOK):
+        raise ExportRefused(
+            f"{plain(name)} is an Excel workbook. Save it as CSV UTF-8, or better import the export itself."
+        )
+    text = decode(name, content, code_page)
+    start = text.text.lstrip()
+    if start[:1] in ("{", "["):
+        parts = graph_json.read(text.text, name, aliases)
+    elif _is_ldif(start):
+        parts = ldif.read(text.text, name)
+    else:
+        parts = [_read_csv(name, text, aliases)]
+    return [replace(part, warnings=(*text.warnings, *part.warnings)) for part in parts]
+
+
+def _is_ldif(text: str) -> bool:
+    """The first line that is no comment is `dn:` or `version:`; a comment may be folded."""
+    for match in re.finditer(r"[^\r\n]+", text):
+        line = match.group()
+        if line[0] not in "# ":
+            return _LDIF_START.match(line) is not None
+    return False
+
+
+def _read_csv(name: str, text: Text, aliases: HeaderAliases) -> Parsed:
+    table = read_header(name, text.text)
+    for family, fits, read in _FAMILIES:
+        places = aliases.places(family, table.header)
+        if fits(set(places)):
+            cells = read_cells(table, family, places, pure_ascii=text.pure_ascii)
+            if cells.frame.is_empty() and cells.rejects.is_empty():
+                raise ExportRefused(f"{plain(name)} has a header and no rows. Export it again.")
+            return replace(read(cells), complete=cells.complete)
+    raise _unknown(table, aliases)
+
+
+def _unknown(table: Table, aliases: HeaderAliases) -> ExportRefused:
+    where = f"{plain(table.name)}, line {table.line}"
+    if "samaccountname" in aliases.places("ad", table.header):
+        return ExportRefused(
+            f"{where}: an export of Active Directory needs one of the columns DistinguishedName, ObjectGUID, SID. "
+            "Export it again with them."
+        )
+    shown = ", ".join(f'"{plain(each, 40)}"' for each in table.header[:_SHOWN])
+    return ExportRefused(
+        f"{where}: the header is not that of a known export: {shown}. If the columns only have other names, add them "
+        "to directory_headers.csv in the home."
+    )
+
+
+def _is_people(fields: set[str]) -> bool:
+    return "upn" in fields and bool(fields & {"entra_id", "mail", "proxies", "display_name", "blocked"})
+
+
+Fits = Callable[[set[str]], bool]
+_FAMILIES: tuple[tuple[str, Fits, Callable[[Cells], Parsed]], ...] = (
+    ("ad", lambda fields: bool(fields & _AD_ID), read_ad),
+    ("configmgr", lambda fields: {"device_name", "account"} <= fields, read_affinity),
+    ("entra-devices", lambda fields: {"device_name", "join_type"} <= fields, read_entra_devices),
+    ("intune-devices", lambda fields: {"device_name", "intune_id"} <= fields, read_intune_devices),
+    ("entra-users", _is_people, read_people),
+)
+"""Families of headers, how each is told by its fields, and its reader; the first that fits."""

@@ -1,0 +1,140 @@
+"""Devices of Entra and of Intune as Microsoft Graph sends them → what they say (properties: reference 1.4, 2.8)."""
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from tasks.directory.formats.guid_sid import guid, sid
+from tasks.directory.formats.object_kinds import kind
+from tasks.directory.formats.values import address_key, moment, serial, truth
+from tasks.directory.model import DEVICE_SCHEMA, DEVICE_USER_SCHEMA, Parsed
+from tasks.directory.sources.address_rows import address_rows, fitted, object_rows
+from tasks.directory.sources.graph_records import Device, ManagedDevice, Related, User, typed
+from tasks.directory.sources.graph_users import has_aliases, keyed, people_of, references
+
+NOBODY = "The file does not say whose the devices are. Ask for `/devices?$expand=registeredUsers`."
+REGISTERED = ("registered_users", "registered_owners")
+
+
+def devices(records: Sequence[object], rows: Sequence[int] | None = None) -> Parsed:
+    """Source `graph-devices`: devices, and the people who registered them where the records were expanded by them.
+
+    `rows`: numbers of the records in the file, else counted from 1. The object id of the person who registered a
+    device, in `physicalIds`, is for the service's own use (reference 1.4) and not read.
+    """
+    told = typed(records, Device, rows)
+    found, rejects = keyed(_devices(told.frame), "device_key", told.rejects)
+    registered = [told.related.get(name, ([], [])) for name in REGISTERED]
+    nested = [typed(people, User, places) for people, places in registered]
+    ties = [typed(people, Related, places) for people, places in registered]
+    named = pl.col("upn").is_not_null() | pl.col("mail").is_not_null() | pl.col("proxies").is_not_null()
+    people = people_of(pl.concat([each.frame for each in nested])).filter(named, pl.col("object_key").is_not_null())
+    people = people.unique("object_key", keep="first", maintain_order=True)
+    addresses = address_rows(people)
+    return Parsed(
+        "graph-devices",
+        "Microsoft Graph devices",
+        objects=object_rows(people, addresses),
+        addresses=addresses,
+        devices=fitted(found, DEVICE_SCHEMA),
+        device_users=_ties(found, {"registered": pl.concat([references(each.frame) for each in ties])}),
+        rejects=pl.concat([rejects, *(each.rejects for each in nested)]).sort("row"),
+        warnings=() if told.related or found.is_empty() else (NOBODY,),
+        has_aliases=has_aliases(people),
+    )
+
+
+def _devices(told: pl.DataFrame) -> pl.DataFrame:
+    """Columns of DEVICE_SCHEMA. `deviceId` is what Intune calls azureADDeviceId; `id` is another id of the device."""
+    object_id, device_id = pl.col("id").str.to_lowercase(), guid(pl.col("device_id"))
+    return told.select(
+        "row",
+        device_key=pl.coalesce("id:" + object_id, "device:" + device_id),
+        device_name="display_name",
+        os="operating_system",
+        os_version="operating_system_version",
+        is_compliant=truth(pl.col("is_compliant")),
+        is_managed=truth(pl.col("is_managed")),
+        entra_device_id=device_id,
+        entra_object_id=object_id,
+        ad_sid=sid(pl.col("on_premises_security_identifier")),
+        last_seen_at=moment(pl.col("approximate_last_sign_in_date_time")),
+    )
+
+
+def _ties(devices: pl.DataFrame, told: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """DEVICE_USER_SCHEMA; `told`: evidence → row, ref_kind, ref."""
+    keys = devices.select("row", "device_key")
+    rows = [each.with_columns(evidence=pl.lit(evidence)) for evidence, each in told.items()]
+    named = pl.concat(rows).join(keys, on="row", maintain_order="left")
+    return fitted(named, DEVICE_USER_SCHEMA).unique(maintain_order=True)
+
+
+def managed_devices(records: Sequence[object], rows: Sequence[int] | None = None) -> Parsed:
+    """Source `graph-managed-devices`: Intune's devices with their primary users; `rows` as in `devices`."""
+    told = typed(records, ManagedDevice, rows)
+    found, rejects = keyed(_managed(told.frame), "device_key", told.rejects)
+    sessions, places = told.related.get("users_logged_on", ([], []))
+    logged_on = typed(sessions, Related, places)
+    people = _primary_users(told.frame)
+    addresses = address_rows(people)
+    enrolled = told.frame.select("row", ref_kind=pl.lit("upn"), ref="enrolled_by_user_principal_name").drop_nulls()
+    evidence = {
+        "primary_user": references(told.frame.with_columns(id=pl.lit(None, pl.String))),
+        "logged_on": references(logged_on.frame),
+        "enrolled_by": enrolled,
+    }
+    return Parsed(
+        "graph-managed-devices",
+        "Microsoft Graph managed devices",
+        objects=object_rows(people, addresses),
+        addresses=addresses,
+        devices=fitted(found, DEVICE_SCHEMA),
+        device_users=_ties(found, evidence),
+        rejects=pl.concat([rejects, logged_on.rejects]).sort("row"),
+        has_aliases=False,
+    )
+
+
+def _managed(told: pl.DataFrame) -> pl.DataFrame:
+    """Columns of DEVICE_SCHEMA; a device that only Intune knows has the zero GUID as azureADDeviceId."""
+    intune_id = pl.col("id").str.to_lowercase()
+    return told.select(
+        "row",
+        device_key="id:" + intune_id,
+        device_name=pl.coalesce("device_name", "display_name"),
+        os="operating_system",
+        os_version="os_version",
+        is_compliant=truth(pl.col("compliance_state")),
+        is_managed=pl.lit(value=True),
+        serial_number=serial(pl.col("serial_number")),
+        entra_device_id=guid(pl.col("azure_ad_device_id")),
+        intune_id=intune_id,
+        last_seen_at=moment(pl.col("last_sync_date_time")),
+    )
+
+
+def _primary_users(told: pl.DataFrame) -> pl.DataFrame:
+    """Columns of OBJECT_SCHEMA and of `address_rows`: the people whom devices name by id or UPN.
+
+    `emailAddress` may be somebody else's (reference 1.4): where it is the UPN of another one, it says nothing.
+    """
+    upn = pl.col("user_principal_name")
+    rows = told.select(
+        "row",
+        object_key=pl.coalesce("id:" + pl.col("user_id").str.to_lowercase(), "upn:" + upn.str.to_lowercase()),
+        entra_id=pl.col("user_id").str.to_lowercase(),
+        display_name="user_display_name",
+        upn=upn,
+        kind=kind(upn=upn),
+        device=pl.col("email_address").str.split(";"),
+    ).drop_nulls("object_key")
+    people = rows.group_by("object_key", maintain_order=True).agg(
+        pl.col("*").exclude("device", "object_key").first(ignore_nulls=True)
+    )
+    owners = people.select(other="object_key", key=address_key(pl.col("upn"))).drop_nulls()
+    emails = rows.select("object_key", "device").explode("device").with_columns(key=address_key(pl.col("device")))
+    foreign = emails.join(owners, on="key").filter(pl.col("object_key") != pl.col("other"))
+    own = emails.drop_nulls().join(foreign, on=["object_key", "key"], how="anti")
+    lists = own.group_by("object_key").agg("device")
+    return people.join(lists, on="object_key", how="left", maintain_order="left")

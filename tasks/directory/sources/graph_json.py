@@ -1,0 +1,174 @@
+"""A JSON export → what it says: Microsoft Graph's answers, and what LDAP collectors write (reference 1.4, 2.7).
+
+What a record is is told by `@odata.type` or `@odata.context`, else by its fields.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import polars as pl
+
+from tasks.directory.formats.header_aliases import HeaderAliases
+from tasks.directory.formats.json_pages import Page, Record, read_pages
+from tasks.directory.model import REJECT_SCHEMA, Parsed
+from tasks.directory.sources.active_directory import ad_objects, entries_frame
+from tasks.directory.sources.graph_devices import devices, managed_devices
+from tasks.directory.sources.graph_users import groups, users
+from tasks.directory.sources.intune_report import TOLD_BY, report_devices
+from tasks.errors import ExportRefused
+from tasks.sanitize import plain
+
+__all__ = ["devices", "groups", "managed_devices", "read", "users"]
+
+
+def ldap_objects(records: Sequence[object], rows: Sequence[int]) -> Parsed:
+    """Source `ad`: in an LDAP collector's JSON a list of one value is that value itself (reference 2.7)."""
+    return ad_objects(entries_frame([_entry(each) for each in records], rows), "ad", "Active Directory as JSON")
+
+
+_READERS: dict[str, Callable[[Sequence[object], Sequence[int]], Parsed]] = {
+    "user": users,
+    "device": devices,
+    "manageddevice": managed_devices,
+    "group": groups,
+    "ldap": ldap_objects,
+}
+_FIELDS = {
+    "ldap": ("objectsid", "objectguid", "distinguishedname", "samaccountname", "objectclass"),
+    "manageddevice": ("azureaddeviceid", "managementagent", "lastsyncdatetime", "enrolleddatetime"),
+    "device": ("deviceid", "registeredusers", "registeredowners", "physicalids", "trusttype"),
+    "group": ("grouptypes", "members", "transitivemembers", "securityenabled", "mailenabled"),
+    "user": ("userprincipalname", "proxyaddresses", "jobtitle", "usertype", "givenname", "surname", "mail"),
+}
+"""Kind → fields in lower case, any of which tells it; in this order."""
+# `#users`, `#users(id,mail)`, `#users/$entity`, `#users/$delta`, but not `#users('…')/ownedDevices`.
+_CONTEXT = re.compile(r"(?:devicemanagement/)?(user|device|group|manageddevice)s(?:\((?!').*\))?(?:/\$.*)?", re.DOTALL)
+_RELATED = re.compile(r"\('|^directoryObjects$")  # `users('…')/ownedDevices`
+_OF_ONE = re.compile(rf"{_RELATED.pattern}|\$entity$")
+_TYPE = re.compile(r"#?microsoft\.graph\.(user|device|group|manageddevice)")
+REPORT = "report"
+_EXPANDED = ("group", "device")
+_RELATIONS = ("members", "transitivemembers", "registeredusers", "registeredowners")
+_EXPANDED_MOST = 20  # related objects that Graph gives with an object; it cuts the others off without a word
+
+
+class _Told(NamedTuple):
+    """The records of a file."""
+
+    records: dict[str, tuple[list[object], list[int]]]
+    """kind → records and their numbers in the file, from 1"""
+    unknown: list[int]
+    """numbers of records of no known kind"""
+    notes: list[str]
+    complete: bool = True
+
+
+def read(text: str, name: str, headers: HeaderAliases) -> list[Parsed]:
+    """One part for each kind of object in the file; `headers`: names of a report's columns.
+
+    Raises ExportRefused for text that is no JSON, for an answer that is an error, and where no kind is known.
+    """
+    told = _sorted(read_pages(text, name))
+    if not told.records:
+        raise ExportRefused(
+            f"{plain(name)}: none of its {len(told.unknown)} records is a user, device or group as Microsoft Graph or "
+            "an LDAP collector writes them. Export those."
+        )
+    readers = _READERS | {REPORT: partial(report_devices, headers)}
+    first, *others = [readers[kind](*records) for kind, records in told.records.items()]
+    unknown = [(row, None, "neither a user, a device nor a group") for row in told.unknown]
+    rejects = pl.concat([first.rejects, pl.DataFrame(unknown, schema=REJECT_SCHEMA, orient="row")]).sort("row")
+    first = replace(first, rejects=rejects, warnings=(*first.warnings, *told.notes))
+    return [replace(each, complete=told.complete) for each in (first, *others)]
+
+
+def _sorted(pages: Sequence[Page]) -> _Told:
+    told = _Told({}, [], [])
+    row = removed = cut = 0
+    for page in pages:
+        expected = _match(_CONTEXT, page.context)
+        if expected:
+            told.records.setdefault(expected, ([], []))
+        for record in page.records:
+            row += 1
+            for each in _unwrapped(record):
+                kind = _kind(each, expected)
+                if isinstance(each, dict) and "@removed" in each:
+                    removed += 1
+                elif kind is None:
+                    told.unknown.append(row)
+                else:
+                    records, rows = told.records.setdefault(kind, ([], []))
+                    records.append(each)
+                    rows.append(row)
+                    cut += kind in _EXPANDED and _is_cut(each)
+    more = bool(pages) and pages[-1].more
+    one = any(_OF_ONE.search(page.context) for page in pages)
+    told.notes.extend(_notes(pages, more, removed, cut))
+    return told._replace(complete=not (more or removed or one))
+
+
+def _match(pattern: re.Pattern[str], text: object) -> str | None:
+    found = pattern.fullmatch(text.lower()) if isinstance(text, str) else None
+    return found[1] if found else None
+
+
+def _unwrapped(record: object) -> Iterator[object]:
+    """Elastic's collector wraps a user together with the groups it is in."""
+    inner = record.get("activedirectory") if isinstance(record, dict) else None
+    if not isinstance(inner, dict):
+        yield record
+        return
+    yield inner.get("user") or inner.get("device")
+    nested = inner.get("groups")
+    yield from nested if isinstance(nested, list) else []
+
+
+def _kind(record: object, expected: str | None) -> str | None:
+    if not isinstance(record, dict):
+        return None
+    if told := _match(_TYPE, record.get("@odata.type")) or expected:
+        return told
+    fields = {key.lower() for key in record}
+    if fields >= TOLD_BY:
+        return REPORT
+    return next((kind for kind, names in _FIELDS.items() if not fields.isdisjoint(names)), None)
+
+
+def _is_cut(record: object) -> bool:
+    """Whether Graph may have cut off members or owners of this object."""
+    if not isinstance(record, dict):
+        return False
+    return any(
+        (key.lower() in _RELATIONS and isinstance(value, list) and len(value) == _EXPANDED_MOST)
+        or key.lower().endswith(tuple(f"{name}@odata.nextlink" for name in _RELATIONS))
+        for key, value in record.items()
+    )
+
+
+def _notes(pages: Sequence[Page], more: bool, removed: int, cut: int) -> Iterator[str]:
+    if more:
+        yield "The last page names a next one: the file is a part of the answer. Fetch all pages."
+    if removed:
+        yield f"{removed} objects are marked as removed: this is what changed, not a full listing. Export all of it."
+    if any(_RELATED.search(page.context) for page in pages):
+        yield "The answer holds what belongs to one object and does not say to which; only the records are used."
+    if cut:
+        yield (
+            f"{cut} objects come with exactly {_EXPANDED_MOST} members or owners or with a link to more: Graph cuts "
+            "expanded lists there. Fetch /transitiveMembers, or use the live pull."
+        )
+
+
+def _entry(record: object) -> dict[str, list[str]]:
+    """Lower-case attribute → values as texts; what is neither text, number nor boolean is left out."""
+    fields: Record = record if isinstance(record, dict) else {}
+    entry: dict[str, list[str]] = {}
+    for name, value in fields.items():
+        texts = [str(each) for each in (value if isinstance(value, list) else [value]) if isinstance(each, str | int)]
+        if texts:
+            entry[name.lower()] = texts
+    return entry

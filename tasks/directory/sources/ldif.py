@@ -1,0 +1,196 @@
+"""LDIF (RFC 2849) as ldifde, ldapsearch and OpenLDAP write it; traps in reference/directory-exports.md section 2.7.
+
+Lines are unfolded before anything is decoded. An entry that is damaged is a reject with its line; a file in which no
+entry can be read is refused. `attr:< url` is never fetched.
+"""
+
+import binascii
+import re
+from base64 import b64decode
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import polars as pl
+
+from tasks.directory.formats.csv_table import CUT_SHORT
+from tasks.directory.model import ATTRIBUTES, REJECT_SCHEMA, Parsed
+from tasks.directory.sources.active_directory import ad_objects, entries_frame
+from tasks.errors import ExportRefused
+from tasks.sanitize import plain
+
+# What only Active Directory says of itself; other servers are source `ldap`.
+_MICROSOFT = frozenset({"objectsid", "objectguid", "samaccountname", "useraccountcontrol"})
+_BINARY = frozenset({"objectguid", "objectsid", "ms-ds-consistencyguid"})
+_WANTED = frozenset(ATTRIBUTES) - {"dn"}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-]*(?:;[A-Za-z0-9.\-=*]+)*")
+_PIECE = re.compile(r"range=\d+-(\d+|\*)")
+_OTHER_BLOCKS = frozenset({"version", "search", "result", "ref", "control", "matcheddn", "text"})
+"""What begins the blocks between and after the entries of ldapsearch."""
+
+Values = dict[str, list[str]]
+
+
+class _Line(NamedTuple):
+    number: int
+    """where it begins, from 1"""
+    text: str
+
+
+class _Damaged(Exception):
+    """An entry that cannot be used: the line, the attribute and the reason; the column where it is a line's fault."""
+
+    def __init__(self, line: int, attribute: str | None, reason: str, column: int | None = None) -> None:
+        super().__init__(line, attribute, reason)
+        self.column = column
+
+
+def read(text: str, name: str) -> list[Parsed]:
+    """One part: source `ad`, or `ldap` where nothing in it is Active Directory's.
+
+    Raises ExportRefused where there is no person, group, contact or computer in it.
+    """
+    entries: list[Values] = []
+    rows: list[int] = []
+    rejects: list[tuple[int, str | None, str]] = []
+    columns: dict[int, int | None] = {}
+    notes: Counter[str] = Counter()
+    for lines in _blocks(text.removeprefix("\ufeff")):
+        try:
+            _check_ended(lines)
+            entry = _entry(lines, notes)
+        except _Damaged as damage:
+            rejects.append(damage.args)
+            columns[damage.args[0]] = damage.column
+            continue
+        if entry is not None:
+            entries.append(entry)
+            rows.append(lines[0].number)
+    microsoft = any(not _MICROSOFT.isdisjoint(entry) for entry in entries)
+    parsed = ad_objects(
+        entries_frame(entries, rows), *(("ad", "AD as LDIF") if microsoft else ("ldap", "LDAP as LDIF"))
+    )
+    bad = pl.concat([pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row"), parsed.rejects]).sort("row")
+    if parsed.objects.is_empty() and parsed.devices.is_empty():
+        raise ExportRefused(_refusal(name, len(entries) + notes["change"], bad, columns))
+    warnings = (*parsed.warnings, *_warnings(notes))
+    whole = not notes["cut"] and not any(reason.endswith(CUT_SHORT) for _, _, reason in rejects)
+    return [replace(parsed, rejects=bad, warnings=warnings, complete=whole)]
+
+
+def _refusal(name: str, entries: int, rejects: pl.DataFrame, columns: dict[int, int | None]) -> str:
+    """`columns`: by the lines of damaged entries."""
+    file = plain(name)
+    if not rejects.is_empty():
+        row, attribute, reason = rejects.row(0)
+        where = (f", column {column}" if (column := columns.get(row)) else "") + (f" {attribute}" if attribute else "")
+        return f"{file}, line {row}{where}: {reason}. No entry of the file can be read; export it again."
+    if entries:
+        return f"{file}: none of its {entries} entries is a person, group, contact or computer. Export those."
+    return f"{file}: there are no entries in it. An LDIF export has a line `dn: …` for each of them; export it again."
+
+
+def _warnings(notes: Counter[str]) -> Iterator[str]:
+    if count := notes["change"]:
+        yield f"{count} records are changes, not entries (changetype other than add), and were ignored."
+    if count := notes["url"]:
+        yield f"{count} values are only referred to by an address (`attr:<`), which is never fetched."
+    if count := notes["ranged"]:
+        yield f"{count} entries hold only a part of a long list of members (`;range=`). Export them with all ranges."
+    if count := notes["cut"]:
+        yield f"The server cut the answer short ({count} times `result:` is not 0). Export with paging (`-E pr=1000`)."
+
+
+def _blocks(text: str) -> Iterator[list[_Line]]:
+    """Unfolded lines between blank lines, without comments (which may be folded as well).
+
+    Where the file ends in the middle of a line, an empty one stands at the end of the last block.
+    """
+    block: list[_Line] = []
+    in_comment = False
+    folded: list[str] = []
+    for number, raw in enumerate(text.split("\n"), 1):
+        line = raw.removesuffix("\r")
+        if line.startswith(" ") and (block or in_comment):
+            folded.append(line[1:])
+            continue
+        if folded and not in_comment:
+            block[-1] = _Line(block[-1].number, block[-1].text + "".join(folded))
+        folded = []
+        in_comment = line.startswith("#")
+        if line and not in_comment:
+            block.append(_Line(number, line))
+        elif not line and block:
+            yield block
+            block = []
+    if folded and not in_comment:
+        block[-1] = _Line(block[-1].number, block[-1].text + "".join(folded))
+    if block:
+        yield block if in_comment else [*block, _Line(number, "")]
+
+
+def _check_ended(lines: list[_Line]) -> None:
+    """What stands between entries may end anywhere; of an entry nobody knows what is missing."""
+    attribute = lines[0].text.partition(":")[0].lower()
+    if not lines[-1].text and (attribute == "version" or attribute not in _OTHER_BLOCKS):
+        raise _Damaged(lines[0].number, None, f"its last line has no end: {CUT_SHORT}")
+
+
+def _entry(lines: list[_Line], notes: Counter[str]) -> Values | None:
+    """Lower-case attribute → values of those in ATTRIBUTES; None for what is no entry."""
+    while lines and lines[0].text.lower().startswith("version:"):
+        lines = lines[1:]
+    if not lines:
+        return None
+    attribute, _, dn = _attribute(lines[0])
+    if attribute in _OTHER_BLOCKS:
+        notes["cut"] += sum(_fails(line.text) for line in lines)
+        return None
+    if attribute != "dn":
+        raise _Damaged(lines[0].number, None, "an entry must begin with dn:", 1)
+    values: Values = {"dn": [_decoded(lines[0], "dn", dn)]}
+    other_languages: Values = {}
+    last_piece = "*"
+    for line in lines[1:]:
+        attribute, options, rest = _attribute(line)
+        if attribute == "changetype" and rest.strip().lower() != "add":
+            notes["change"] += 1
+            return None
+        if attribute not in _WANTED:
+            continue
+        if rest.startswith("<"):
+            notes["url"] += 1
+            continue
+        if piece := _PIECE.search(options):
+            last_piece = piece[1]
+        into = other_languages if "lang-" in options else values
+        into.setdefault(attribute, []).append(_decoded(line, attribute, rest))
+    notes["ranged"] += last_piece != "*"
+    return other_languages | values if values["dn"] != [""] else None
+
+
+def _fails(line: str) -> bool:
+    return line.startswith("result:") and line.removeprefix("result:").split()[:1] != ["0"]
+
+
+def _attribute(line: _Line) -> tuple[str, str, str]:
+    """Name and options in lower case, and what follows the first colon."""
+    name, colon, rest = line.text.partition(":")
+    if not colon or not _NAME.fullmatch(name):
+        raise _Damaged(line.number, None, "neither an attribute nor the continuation of one", 1)
+    attribute, _, options = name.lower().partition(";")
+    return attribute, options, rest
+
+
+def _decoded(line: _Line, attribute: str, rest: str) -> str:
+    """The value as text; binary ids stay base64."""
+    if not rest.startswith(":"):
+        return rest.strip(" ")
+    encoded = rest[1:].strip(" ")
+    try:
+        value = b64decode(encoded, validate=True)
+        return encoded if attribute in _BINARY else value.decode()
+    except (binascii.Error, ValueError):  # also: not UTF-8, and letters that base64 does not have
+        column = len(line.text) - len(rest[1:].lstrip(" ")) + 1
+        raise _Damaged(line.number, attribute, "the value is not UTF-8 in base64", column) from None
