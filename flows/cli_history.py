@@ -12,7 +12,6 @@ from flows import prefect_api
 from flows.options import Home, Json
 from flows.terminal import confirmed, out, print_json, say, working
 from tasks.errors import AlertsError
-from tasks.existing import must_exist
 from tasks.formatting import several
 from tasks.settings import load_settings
 
@@ -138,7 +137,7 @@ def _planned(
     needs_api: bool = False,
 ) -> None:
     """Show the plan; with `apply`, ask, run the flow of that name, and show what it did."""
-    from tasks.store.store import Store
+    from tasks.store.store import Store, must_exist
 
     store = Store(load_settings())
     must_exist(store)  # before a server is started for it

@@ -59,7 +59,7 @@ def replay_now(store: Store, what: list[What] | None, *, apply: bool) -> dict[st
 
     def read_again(connector_id: str, rejects: pl.DataFrame) -> Again:
         connector = known[connector_id]
-        room = importlib.import_module(f"tasks.{connector.product}.again")
+        room = importlib.import_module(f"tasks.{connector.product}.revalidate")
         again: Again = room.read_again(
             rejects, UUID(connector_id), maps(connector.no_verdict), now, keep_low=settings.keep_low == "full"
         )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import httpx
 
-from tasks.entra.answer import Page, Record, not_understood, read_page
+from tasks.entra.response import Page, Record, not_understood, read_page
 from tasks.http.failure import Failure, Retry
 from tasks.http.retry import wait_asked
 

@@ -13,11 +13,11 @@ from typing import Self, TypeVar
 
 import httpx
 
-from tasks.entra.answer import Page, Record, decoded, read_object, read_page
 from tasks.entra.auth import AppToken
 from tasks.entra.batch import Absent, asked, settle
 from tasks.entra.connector import EntraConnector
 from tasks.entra.failure import sign_in_failure
+from tasks.entra.response import Page, Record, decoded, read_object, read_page
 from tasks.errors import PageTokenRefused, PagingBroken, ServiceError
 from tasks.http.client import offset_of, open_http, transport_failure
 from tasks.http.failure import Failure, Retry

@@ -1,4 +1,4 @@
-"""Devices that joined or registered, with their owners and users: `/devices`.
+"""Devices that joined or registered, with their owners and users (`/devices`), and those that Intune manages.
 
 Traps of `$expand` on directory objects (Microsoft Graph known issue 13635; microsoft-graph-docs pull request 21516):
 one relation in a request, at most 100 objects in a page whatever `$top` says, and at most 20 related ones, the rest
@@ -8,13 +8,17 @@ full is asked for one by one.
 
 from tasks.directory.model import Parsed
 from tasks.directory.sources import graph_json
-from tasks.entra.answer import Record
 from tasks.entra.client import GraphClient
+from tasks.entra.response import Record
 from tasks.errors import PermissionMissing
 
 SELECT = (
     "id,deviceId,displayName,accountEnabled,operatingSystem,operatingSystemVersion,trustType,profileType,isCompliant,"
     "isManaged,approximateLastSignInDateTime,registrationDateTime,onPremisesSecurityIdentifier,physicalIds"
+)
+MANAGED = (
+    "id,deviceName,userId,userPrincipalName,emailAddress,userDisplayName,azureADDeviceId,serialNumber,"
+    "managedDeviceOwnerType,operatingSystem,osVersion,lastSyncDateTime,enrolledDateTime,complianceState"
 )
 RELATIONS = ("registeredUsers", "registeredOwners")
 PERSON = "id"  # who that is, the users tell
@@ -28,6 +32,11 @@ def pull_devices(client: GraphClient) -> Parsed:
         for device_id, people in _related(client, relation, list(devices)).items():
             devices[device_id][relation] = people
     return graph_json.devices(list(devices.values()))
+
+
+def pull_managed_devices(client: GraphClient) -> Parsed:
+    """Source `graph-managed-devices`: every managed device, or an exception."""
+    return graph_json.managed_devices(client.listing(f"/deviceManagement/managedDevices?$select={MANAGED}&$top=999"))
 
 
 def _related(client: GraphClient, relation: str, device_ids: list[str]) -> dict[str, list[Record]]:

@@ -10,9 +10,8 @@ from typing import NamedTuple
 from tasks.directory.model import Parsed
 from tasks.entra.client import GraphClient
 from tasks.entra.connector import EntraConnector
-from tasks.entra.devices import pull_devices
+from tasks.entra.devices import pull_devices, pull_managed_devices
 from tasks.entra.groups import pull_groups
-from tasks.entra.managed_devices import pull_managed_devices
 from tasks.entra.users import pull_users
 from tasks.errors import PermissionMissing, ServiceError
 from tasks.http.retry import STANDARD, Patience

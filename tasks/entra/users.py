@@ -4,8 +4,8 @@ import logging
 
 from tasks.directory.model import Parsed
 from tasks.directory.sources import graph_json
-from tasks.entra.answer import Record
 from tasks.entra.client import GraphClient
+from tasks.entra.response import Record
 from tasks.errors import ServiceError
 
 log = logging.getLogger("attachment_alerts.entra")

@@ -15,7 +15,7 @@ from tasks.http.retry import BRIEF
 from tasks.http.tls_check import reach_check
 from tasks.mimecast.client import MimecastClient, Quota
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.meanings import PERMISSION
+from tasks.mimecast.error_codes import PERMISSION
 from tasks.mimecast.regions import HOSTS
 from tasks.sanitize import plain
 

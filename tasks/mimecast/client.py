@@ -19,11 +19,11 @@ from tasks.http.client import offset_of, open_http, transport_failure
 from tasks.http.failure import Failure, Retry
 from tasks.http.rate_limit import gate_of
 from tasks.http.retry import SHORTEST, STANDARD, Patience, Tries, pause, wait_asked
-from tasks.mimecast.answer import Page, read_data, read_page
 from tasks.mimecast.auth import TOKEN_PATH, BearerToken, SignedRequests
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.failure import decoded, token_failure
 from tasks.mimecast.paging import every_page
+from tasks.mimecast.response import Page, read_data, read_page
 
 log = logging.getLogger("attachment_alerts.mimecast")
 

@@ -11,8 +11,8 @@ import polars as pl
 from tasks.alerts import MOMENT
 from tasks.errors import PageTokenRefused
 from tasks.ingest.batches import Extracted, write_batches
-from tasks.mimecast.answer import Page, frame_of
 from tasks.mimecast.client import MimecastClient
+from tasks.mimecast.response import Page, frame_of
 from tasks.window import Slice
 
 log = logging.getLogger("attachment_alerts.mimecast")

@@ -12,7 +12,7 @@ import msgspec
 
 from tasks.errors import AnswerNotUnderstood
 from tasks.http.failure import Failure, Meaning, Retry
-from tasks.mimecast.meanings import (
+from tasks.mimecast.error_codes import (
     BY_CODE,
     BY_STATUS,
     EXPIRED,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from tasks.errors import PagingBroken
-from tasks.mimecast.answer import Page
+from tasks.mimecast.response import Page
 
 log = logging.getLogger("attachment_alerts.mimecast")
 

@@ -234,3 +234,17 @@ def _refusals_in_words() -> Iterator[None]:
             f"The store did not take a change: {plain(str(cause))} Nothing of it was kept. "
             "Look at the disk's free space and memory; if both are fine, report this text."
         ) from cause
+
+
+def must_exist(store: Store) -> None:
+    """Refuse a home without a store: its name may be mistyped. Raises SettingsError."""
+    if not store.path.exists():
+        raise SettingsError(f"There is no {store.path}. Name the right --home, or poll a connector first.")
+
+
+@contextmanager
+def existing(store: Store) -> Iterator[Transaction]:
+    """A transaction of what people change. Raises SettingsError."""
+    must_exist(store)
+    with store.transaction() as transaction:
+        yield transaction

@@ -8,10 +8,9 @@ from uuid import UUID, uuid4
 import polars as pl
 
 from tasks.errors import EntryRefused
-from tasks.existing import existing
 from tasks.sanitize import plain
 from tasks.store.connection import Transaction
-from tasks.store.store import Store
+from tasks.store.store import Store, existing
 from tasks.triage.suppression import Hidden, end, end_due, hide, named, would_hide
 
 Kind = Literal["hash", "sender", "sender_domain"]

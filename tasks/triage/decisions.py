@@ -12,10 +12,9 @@ import polars as pl
 
 from tasks.alerts import MOMENT
 from tasks.errors import TriageRefused
-from tasks.existing import existing
 from tasks.groups.groups import refresh_status
 from tasks.store.connection import Transaction
-from tasks.store.store import Store
+from tasks.store.store import Store, existing
 from tasks.triage.decision import Decision, check
 from tasks.triage.selection import Filter, alerts_named, alerts_that_fit
 from tasks.triage.suppression import end_due

@@ -18,8 +18,8 @@ from tasks.ingest import coverage, pull_session
 from tasks.ingest.batches import Extracted, Transformed, Validated
 from tasks.ingest.gil_tuning import brisk
 from tasks.ingest.load import close_slice, load_slice
-from tasks.mimecast.answer import PAGE_SCHEMA, RECORD_FIELDS, Page, read_page
 from tasks.mimecast.extract import extract
+from tasks.mimecast.response import PAGE_SCHEMA, RECORD_FIELDS, Page, read_page
 from tasks.mimecast.transform import transform
 from tasks.mimecast.validate import validate
 from tasks.priority import load_maps

@@ -8,7 +8,7 @@ from uuid import UUID
 import polars as pl
 
 from tasks.alerts import REJECT_SCHEMA, SCAN_SCHEMA
-from tasks.mimecast.again import read_again
+from tasks.mimecast.revalidate import read_again
 from tasks.priority import load_maps
 from tasks.settings import DEFAULTS, Settings
 

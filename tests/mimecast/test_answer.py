@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tasks.errors import AnswerNotUnderstood, ServiceError
 from tasks.http.failure import Failure, Retry
-from tasks.mimecast.answer import PAGE_SCHEMA, Page, frame_of, read_data, read_page
 from tasks.mimecast.record import RECORD_FIELDS
+from tasks.mimecast.response import PAGE_SCHEMA, Page, frame_of, read_data, read_page
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123_456, tzinfo=UTC)
 RECORD = {

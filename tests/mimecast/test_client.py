@@ -31,9 +31,9 @@ from tasks.http import retry
 from tasks.http.check import Account
 from tasks.http.client import offset_of, open_http
 from tasks.mimecast import paging
-from tasks.mimecast.answer import frame_of
 from tasks.mimecast.client import GET_LOGS, MimecastClient
 from tasks.mimecast.connector import MimecastConnector
+from tasks.mimecast.response import frame_of
 from tasks.mimecast.simulator import (
     V1_KEYS,
     V2_KEYS,

@@ -23,10 +23,10 @@ from tasks.alerts import REJECT_SCHEMA, SCAN_SCHEMA
 from tasks.errors import DatesIgnored, PageTokenRefused
 from tasks.ingest import batches as stage
 from tasks.ingest.batches import Batches, Extracted, Transformed, Validated
-from tasks.mimecast.answer import Page, read_page
 from tasks.mimecast.client import MimecastClient
 from tasks.mimecast.extract import extract
 from tasks.mimecast.record import RECORD_FIELDS
+from tasks.mimecast.response import Page, read_page
 from tasks.mimecast.transform import transform
 from tasks.mimecast.validate import AHEAD, DATE_FORMS, validate
 from tasks.priority import load_maps

@@ -6,7 +6,7 @@ from uuid import UUID
 import polars as pl
 
 from tasks.ingest.batches import Again, without
-from tasks.mimecast.answer import read_records
+from tasks.mimecast.response import read_records
 from tasks.mimecast.transform import to_scans
 from tasks.mimecast.validate import faults
 from tasks.priority import Maps
