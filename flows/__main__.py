@@ -1,5 +1,5 @@
 """`python -m flows`: the same as the command `attachment-alerts`."""
 
-from flows.cli import main
+from flows.cli.app import main
 
 main()

@@ -1,7 +1,7 @@
 """Saved connectors as work for a schedule or a click: apply them, test one."""
 
 import logging
-from typing import Any, NamedTuple
+from typing import Any
 
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
@@ -9,69 +9,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows import dead_runs, polls
-from flows.choices import offer
-from flows.markdown import sentence
-from flows.standing_pages import health_anew, urgent_followed
-from tasks.connectors.base import Connector
-from tasks.connectors.block_documents import offer_forms, saved_names
-from tasks.connectors.prefect_client import prefect_client
-from tasks.connectors.saved import load_connector, sorted_out, test_connector
+from flows.artifacts.markdown_escape import sentence
+from flows.deploy.apply import applied, summary
+from tasks.connectors.saved import load_connector, test_connector
 from tasks.errors import AlertsError, NotDeployed
 from tasks.http.check import Check, passed
-from tasks.ingest import registry
-from tasks.ingest.connector_source import refuse_other_tenant, source_of
+from tasks.ingest.connector_source import refuse_other_tenant
 from tasks.sanitize import plain
-from tasks.settings import load_settings
-from tasks.store.store import Store
 
 log = logging.getLogger("attachment_alerts.connectors")
 log.setLevel(logging.INFO)  # Prefect shows the lines of extra loggers from their own level on
-
-
-class Applied(NamedTuple):
-    """What came of the saved connectors."""
-
-    polls: list[polls.Poll]
-    unusable: dict[str, str]
-    """those that cannot be polled as they are saved: what to do about it, by name"""
-
-
-def applied() -> Applied:
-    """Apply the saved connectors; tables and pages learn which of them are polled, a new server learns the forms."""
-    offer_forms()
-    with prefect_client() as client:
-        dead_runs.watched(client)
-    store = Store(load_settings())
-    connectors, unusable = _usable(store)
-    done = polls.apply(connectors, unusable)
-    offer(connectors, unusable)
-    switches = {poll.connector: poll.polling for poll in done}
-    sources = [source_of(name, each)._replace(polling=switches.get(name)) for name, each in connectors.items()]
-    registry.enrol(store, sources)
-    undeployed = {poll.connector_id for poll in done if poll.done == "removed"}
-    if gone := registry.missing(store, sources, undeployed):
-        listed = {source.name for source in sources}
-        kept = saved_names().keys() - listed  # asked again: one may have been saved since these were listed
-        registry.retire(store, [each for each, name in gone.items() if name not in kept], undeployed)
-    health_anew(store, sources)
-    urgent_followed(store)
-    taken = connectors.keys() - {poll.connector for poll in done}
-    return Applied(done, unusable | {name: _name_taken(name) for name in sorted(taken)})
-
-
-def _usable(store: Store) -> tuple[dict[str, Connector], dict[str, str]]:
-    """The saved connectors that can be used, by name, and what to do about each of the others."""
-    connectors, unusable = sorted_out()
-    refused = registry.other_tenants(store, [source_of(name, each) for name, each in connectors.items()])
-    return {name: each for name, each in connectors.items() if name not in refused}, unusable | refused
-
-
-def _name_taken(name: str) -> str:
-    return (
-        f"The connector {name!r} is not polled, for that is the name of a deployment in prefect.yaml. Rename it with "
-        f"`attachment-alerts connectors rename {name} NEW`."
-    )
 
 
 @flow(name="connectors-apply", flow_run_name="apply connectors")
@@ -86,14 +33,6 @@ def connectors_apply() -> State[Any]:
     except AlertsError as error:
         return Failed(message=str(error))
     return Completed(message=" ".join([summary(done), *unusable.values()]), data=[poll._asdict() for poll in done])
-
-
-def summary(done: list[polls.Poll]) -> str:
-    """What was done, in a sentence."""
-    news = [f"{poll.deployment} {poll.done}" for poll in done if poll.done != "unchanged"]
-    on = sum(poll.polling for poll in done)
-    count = sum(poll.done != "removed" for poll in done)
-    return f"{'; '.join(news) or 'Nothing to change'}. {on} of {count} connectors are polled."
 
 
 LEVELS = {"ok": logging.INFO, "warning": logging.WARNING, "failed": logging.ERROR, "skipped": logging.INFO}

@@ -11,7 +11,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows import import_page, states
+from flows.artifacts import import_report
+from flows.runs import final_states
 from tasks.directory.export import Export, Imported
 from tasks.directory.imports import drop_folder
 from tasks.directory.imports.run_import import import_exports
@@ -65,7 +66,7 @@ def directory_import(paths: list[str] | None = None, tenant: str = "default", co
     except AlertsError as error:
         return failed(error, [])
     told = files(outcomes, refused)
-    import_page.show(told)
+    import_report.show(told)
     try:
         if folder:
             bad = {each["file"] for each in told if each["state"] == "refused"}
@@ -81,7 +82,7 @@ def directory_import(paths: list[str] | None = None, tenant: str = "default", co
 
 def failed(error: AlertsError, told: list[dict[str, Any]]) -> State[Any]:
     """The end of an import in an error's own sentence."""
-    return states.failed(str(error), {"files": told})
+    return final_states.failed(str(error), {"files": told})
 
 
 def files(outcomes: list[Imported], refused: list[Refused]) -> list[dict[str, Any]]:
@@ -130,7 +131,7 @@ def outcome(files: list[dict[str, Any]]) -> State[Any]:
     if bad:
         name, refusal = plain(bad[0]["file"]), bad[0]["refusal"]
         says = f"{len(bad)} of {all_of_them} refused. {'' if refusal.startswith(name) else f'{name}: '}{refusal}"
-        return states.failed(says, {"files": files})
+        return final_states.failed(says, {"files": files})
     fresh = [each for each in files if each["state"] == "imported"]
     people, devices = sum(each["people"] for each in fresh), sum(each["devices"] for each in fresh)
     brought = f"{several(people, 'person')}, {several(devices, 'device')}"

@@ -10,9 +10,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
-from flows import events, import_page, standing_pages
-from flows.beginning import begin_where_its_rows_are
+from flows.artifacts import dashboard_writer, import_report
 from flows.directory import failed, files, load, outcome
+from flows.runs import events
+from flows.runs.session import begin_where_its_rows_are
 from tasks.connectors.saved import load_connector
 from tasks.directory.export import Export
 from tasks.directory.model import Parsed
@@ -59,7 +60,7 @@ def entra(connector: str, confirm_gone: bool = False) -> State[Any]:
         events.end_of_run(store, source, "poll", Summary(failed=1) if failure else Summary(slices=1))
     except AlertsError as error:
         return failed(error, [])
-    standing_pages.health_after(store, source, now, state)
+    dashboard_writer.health_after(store, source, now, state)
     return state
 
 
@@ -80,7 +81,7 @@ def _pulled(source: Source, now: datetime, *, confirmed: bool) -> tuple[State[An
         told = files(load(source.tenant, exports, now, confirmed=confirmed), [])
     except AlertsError as error:
         return failed(error, []), error
-    import_page.show(told)
+    import_report.show(told)
     state = outcome(told)
     return state, None if state.is_completed() else ExportRefused(str(state.message))
 

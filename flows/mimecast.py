@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import pull
+from flows.runs import pull
 from tasks.formatting import stretch
 from tasks.mimecast.stages import Stages
 from tasks.window import whole_second

@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
-from flows.changing import changed
+from flows.runs.maintenance_run import changed
 from tasks.maintenance.regroup import regrouped
 
 GroupBy = Literal["hash", "hash+priority", "hash+response", "hash+priority+response"]

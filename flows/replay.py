@@ -10,7 +10,7 @@ import polars as pl
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.changing import changed
+from flows.runs.maintenance_run import changed
 from tasks.connectors.polled import PolledConnector
 from tasks.connectors.saved import list_connectors
 from tasks.ingest.batches import Again

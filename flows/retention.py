@@ -5,7 +5,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.changing import Counts, changed
+from flows.runs.maintenance_run import Counts, changed
 from tasks.maintenance.retention import retained
 
 

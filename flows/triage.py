@@ -9,8 +9,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.changing import failed
-from flows.standing_pages import urgent_anew
+from flows.artifacts.dashboard_writer import urgent_anew
+from flows.runs.maintenance_run import failed
 from tasks.errors import AlertsError, TriageRefused
 from tasks.formatting import several
 from tasks.settings import load_settings

@@ -27,3 +27,8 @@ def lasting(span: timedelta) -> str:
     (large, unit), (small, part) = ((DAY, "d"), (HOUR, "h")) if seconds >= DAY else ((HOUR, "h"), (MINUTE, "min"))
     whole, rest = divmod(seconds, large)
     return f"{whole} {unit}" + (f" {rest // small} {part}" if rest >= small else "")
+
+
+def duration(length: timedelta) -> str:
+    """A polling frequency in words."""
+    return "day" if length == timedelta(days=1) else f"{length.total_seconds() / 60:.0f} min"

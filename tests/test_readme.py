@@ -15,8 +15,8 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from flows import cli
-from flows.slices import Pull, load
+from flows.cli import app
+from flows.runs.slice_tasks import Pull, load
 from tasks.http import tls_check
 from tasks.ingest import pull_session
 from tasks.ingest.account_lock import Turn
@@ -141,7 +141,7 @@ def commands(group: TyperGroup, words: tuple[str, ...] = ()) -> list[str]:
 
 
 def test_every_command_is_named() -> None:
-    root = typer.main.get_command(cli.app)
+    root = typer.main.get_command(app.app)
     assert isinstance(root, TyperGroup)
     known = commands(root)
     assert "connectors rotate" in known
@@ -149,7 +149,7 @@ def test_every_command_is_named() -> None:
 
 
 def test_every_command_it_names_exists() -> None:
-    root = typer.main.get_command(cli.app)
+    root = typer.main.get_command(app.app)
     assert isinstance(root, TyperGroup)
     known = commands(root)
     named = set(

@@ -23,7 +23,8 @@ def prefect_part() -> tuple[float, float]:
 
 
 def _measure(url: str) -> tuple[float, float]:
-    from flows import mimecast, pull, slices  # noqa: PLC0415
+    from flows import mimecast  # noqa: PLC0415
+    from flows.runs import pull, slice_tasks  # noqa: PLC0415
     from tasks.connectors.saved import save_connector  # noqa: PLC0415
     from tasks.mimecast.connector import MimecastConnector  # noqa: PLC0415
     from tasks.mimecast.stages import Stages  # noqa: PLC0415
@@ -44,7 +45,7 @@ def _measure(url: str) -> tuple[float, float]:
 
     for stage in ("extract", "validate", "transform", "clock_offset"):
         setattr(Stages, stage, counted(getattr(Stages, stage)))
-    slices.load.fn = counted(slices.load.fn)
+    slice_tasks.load.fn = counted(slice_tasks.load.fn)
     pull.ledger.begin = counted(pull.ledger.begin)
     mimecast.poll("benchmark", return_state=True)  # the first flow of a process pays imports
     spent.clear()

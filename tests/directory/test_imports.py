@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from flows.health_table import health_errors
-from flows.states import completed
+from flows.cli.views.health import health_errors
+from flows.runs.final_states import completed
 from tasks.directory.export import Export
 from tasks.directory.imports import run_import
 from tasks.directory.imports.run_import import import_exports

@@ -10,8 +10,8 @@ from unittest import mock
 
 import pytest
 
-from flows import terminal
-from flows.cli import main
+from flows.cli.app import main
+from flows.console import terminal
 
 WIDE, NARROW, NARROWEST = 160, 100, 80
 

@@ -21,8 +21,8 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Pending
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from flows import slices
 from flows.mimecast import mimecast
+from flows.runs import slice_tasks
 from tasks.formatting import stretch
 from tasks.ingest import batches
 from tasks.mimecast.simulator import World, server
@@ -141,7 +141,7 @@ def test_a_stopped_run_keeps_complete_slices_and_goes_on_later(
 ) -> None:
     site, window = by_the_hour, (noon() - FEW * HOUR, noon())
     with monkeypatch.context() as patch:
-        patch.setattr(getattr(slices, batches), "fn", interrupted(getattr(slices, batches).fn, after=3))
+        patch.setattr(getattr(slice_tasks, stage), "fn", interrupted(getattr(slice_tasks, stage).fn, after=3))
         with pytest.raises(KeyboardInterrupt):
             site.backfill(*window)
     states = [state for _, state, *_ in site.windows()]
@@ -159,7 +159,7 @@ def interrupted(stage: Callable[..., Any], after: int) -> Callable[..., Any]:
     """The stage, with Ctrl-C in the place of a later call."""
     left = iter(range(after))
 
-    @wraps(batches)  # Prefect reads the signature
+    @wraps(stage)  # Prefect reads the signature
     def stopping(*arguments: Any, **named: Any) -> Any:
         if next(left, None) is None:
             raise KeyboardInterrupt

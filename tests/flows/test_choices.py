@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
-from flows.choices import offer
 from flows.connectors import test_connection as connection_test
+from flows.deploy.parameter_choices import offer
 from flows.entra import entra
 from flows.mimecast import backfill, mimecast
 from tasks.entra.connector import EntraConnector

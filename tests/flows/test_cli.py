@@ -16,9 +16,9 @@ import pytest
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from flows import cli, entry
-from flows.called import from_here
-from flows.slices import Pull, load
+from flows.cli import app, entry
+from flows.console.invocation import from_here
+from flows.runs.slice_tasks import Pull, load
 from tasks.connectors.base import made
 from tasks.errors import OperatorError
 from tasks.ingest import pull_session
@@ -94,7 +94,7 @@ def every_command(group: TyperGroup, words: tuple[str, ...] = ()) -> Iterator[tu
             yield (*words, name), each
 
 
-ROOT = typer.main.get_command(cli.app)
+ROOT = typer.main.get_command(app.app)
 assert isinstance(ROOT, TyperGroup)
 COMMANDS = dict(every_command(ROOT))
 FROM_FIELDS = {
@@ -126,14 +126,14 @@ def test_help_of_all_names_every_command(command: Command) -> None:
 
 def test_nothing_that_reads_waits_for_prefect(home: Path) -> None:
     script = (
-        "import sys; from flows.cli import main\n"
+        "import sys; from flows.cli.app import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "slow = {'prefect', 'starlette', 'pandera'} & set(sys.modules); assert not slow, slow"
     )
     for call in (["--help"], ["alerts"]):
         subprocess.run([sys.executable, "-c", script, *call], check=True, capture_output=True)
-    quick = "import sys, flows.cli; assert not {'duckdb', 'polars'} & set(sys.modules)"
+    quick = "import sys, flows.cli.app; assert not {'duckdb', 'polars'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", quick], check=True)
 
 
@@ -308,7 +308,7 @@ def test_traceback_only_if_asked_for(home: Path, command: Command) -> None:
     assert "Traceback" not in command("group", "zz").err
     for asked in (["--traceback", "group", "zz"], ["group", "zz", "--traceback"]):
         with pytest.raises(OperatorError):
-            cli.main(asked)
+            app.main(asked)
 
 
 def test_interruption_is_one_line_and_130(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from unittest.mock import Mock
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from flows import connector_work
+from flows.cli import connector_actions
 from tasks.connectors.block_documents import saved_names
 from tasks.connectors.saved import load_connector, remove
 from tasks.errors import Unreachable
@@ -378,7 +378,7 @@ def test_names_nobody_knows(command: Command) -> None:
 
 def test_renamed_in_the_tables_too(saved: Ran, command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as unreachable:
-        unreachable.setattr(connector_work, "health_moved", Mock(side_effect=Unreachable("No answer.")))
+        unreachable.setattr(connector_actions, "health_moved", Mock(side_effect=Unreachable("No answer.")))
         renamed = command("connectors", "rename", "acme", "acme-emea")
     assert (renamed.status, "does not say so yet: No answer." in renamed.err) == (0, True), renamed.err
     health = command("health")
@@ -558,7 +558,7 @@ def test_prompts_show_no_secret_and_take_what_is_typed(
 
     with_keys(monkeypatch, {})
     monkeypatch.setattr("sys.stdin", Terminal())
-    monkeypatch.setattr("flows.terminal.getpass", getpass)
+    monkeypatch.setattr("flows.console.terminal.getpass", getpass)
     says = command("connectors", "add", "asked", *address(service))
     assert says.status == 0
     assert "Client id (API 2.0): " in says.err

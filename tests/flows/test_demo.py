@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 
 import pytest
 
-from flows import demo
+from flows.cli import demo
 from tasks.errors import OperatorError
 from tasks.settings import CHECKOUT, Settings
 from tasks.store.store import Store

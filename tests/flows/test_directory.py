@@ -14,9 +14,9 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.sorting import ArtifactSort
 
 from flows import entra
+from flows.cli.views.directory import sentence
 from flows.directory import directory_import, outcome
 from flows.directory import files as told
-from flows.directory_table import sentence
 from tasks.connectors.saved import remove, save_connector
 from tasks.directory.formats.archive import DONE, REFUSED
 from tasks.directory.imports import drop_folder
@@ -132,7 +132,7 @@ def test_a_path_that_does_not_exist_is_all_that_is_told(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = Mock()
-    monkeypatch.setattr("flows.prefect_api.load", load)
+    monkeypatch.setattr("flows.server.prefect_session.load", load)
     says = Command(capsys)("import-directory", str(EXPORTS), str(tmp_path / "nowhere"))
     assert (says.status, says.out) == (1, "")
     assert re.fullmatch(r"✘ \S+nowhere does not exist\. Correct the path and try again\.\n", says.err)

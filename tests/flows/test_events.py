@@ -5,8 +5,8 @@ import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, MattermostWebhook
 from prefect.states import Failed
 
-from flows import events
 from flows.notify import notify, send
+from flows.runs import events
 from tasks.errors import ServiceUnavailable, SettingsError
 from tests.flows.conftest import MakeSite
 from tests.flows.site import noon, scan

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from filelock import FileLock
 
-from flows import artifacts
+from flows.artifacts import publish
 from flows.mimecast import backfill
 from tasks.store import store
 from tests.flows.conftest import MakeSite
@@ -59,7 +59,7 @@ def test_prefect_that_takes_no_artifacts(
     def refused(*given: Any, **named: Any) -> Any:
         raise httpx.ConnectError("no")
 
-    monkeypatch.setattr(artifacts, "create_table_artifact", refused)
+    monkeypatch.setattr(publish, "create_table_artifact", refused)
     assert site.poll().result()["new"] == 2
     assert "Prefect did not take the pages about this run (ConnectError)" in caplog.text
 

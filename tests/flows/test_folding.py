@@ -3,7 +3,7 @@
 import pytest
 from rich.text import Text
 
-from flows.folding import Fact, broken, folded
+from flows.console.tables import Fact, broken, folded
 from tests.flows.printing import console_of, printed
 
 WORDS = ("a-count", "short", "somebody.with.a.long.name", "a line that is longer than any other")

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from rich.console import Console
 
-from flows import group_page
-from flows.group_page import ADDRESS, alerts_table, exposures_table
+from flows.cli.views import group
+from flows.cli.views.group import ADDRESS, alerts_table, exposures_table
 from tests.flows.printing import console_of, printed
 
 ZONE = ZoneInfo("UTC")
@@ -19,7 +19,7 @@ SCAN: dict[str, Any] = {"detected_at": datetime(2026, 3, 1, 9, 5, tzinfo=UTC), "
 @pytest.fixture(params=[80, 100, 130])
 def console(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Console:
     console = console_of(request.param)
-    monkeypatch.setattr(group_page, "out", console)
+    monkeypatch.setattr(group, "out", console)
     return console
 
 

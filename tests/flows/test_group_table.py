@@ -6,8 +6,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from flows import group_table, terminal
-from flows.group_table import Described, described, footer, groups_table, response, span
+from flows.cli.views import groups as group_table
+from flows.cli.views.groups import Described, described, footer, groups_table, response, span
+from flows.console import terminal
 from tasks.queries.lookups import Totals
 from tests.flows.printing import console_of, printed
 

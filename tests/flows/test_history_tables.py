@@ -3,8 +3,8 @@
 import pytest
 from rich.console import Console
 
-from flows import history_tables
-from flows.history_tables import regroup_page, replay_page
+from flows.cli.views import maintenance
+from flows.cli.views.maintenance import regroup_page, replay_page
 from tests.flows.printing import console_of, printed
 
 NAME = "quarterly report of the purchasing department.docx"
@@ -14,7 +14,7 @@ PARTS = [{"group_id": f"{part}c7ad000" * 4, "alerts": 1_234} for part in range(5
 @pytest.fixture(params=[80, 100, 200])
 def console(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Console:
     console = console_of(request.param)
-    monkeypatch.setattr(history_tables, "out", console)
+    monkeypatch.setattr(maintenance, "out", console)
     return console
 
 

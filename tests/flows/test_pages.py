@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from flows.run_page import Outcome, Run, group_rows, groups_title, summary_page
-from flows.standing import urgent_page
+from flows.artifacts.dashboards import urgent_page
+from flows.artifacts.run_summary import Outcome, Run, group_rows, groups_title, summary_page
 from tasks.ingest.run_stats import OLD_DIRECTORY, Summary
 from tasks.queries.run_overview import GAPS, LISTED, Overview, overview
 from tasks.store.store import Store

@@ -29,8 +29,8 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from pydantic import SecretStr
 
-from flows.runs import summary
-from flows.terminal import out
+from flows.cli.run import summary
+from flows.console.terminal import out
 from tasks.formatting import stretch
 from tasks.mimecast.simulator import V1_KEYS, V2_KEYS, World
 from tasks.mimecast.simulator.incoming import LOGS_PATH

@@ -19,12 +19,17 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import Cancelled, Completed
 
-from flows import connector_work, connectors, entra, mimecast, polls, pull, standing_pages
-from flows.connector_tables import says
-from flows.connector_work import how_they_fare
-from flows.connectors import applied, connectors_apply, row
+from flows import connectors, entra, mimecast
+from flows.artifacts import dashboard_writer
+from flows.cli import connector_actions
+from flows.connectors import connectors_apply, row
 from flows.connectors import test_connection as connection_test
-from flows.run_lines import RunLines
+from flows.deploy import connector_deployments
+from flows.deploy.apply import applied
+from flows.deploy.connector_deployments import says
+from flows.deploy.connector_status import how_they_fare
+from flows.runs import pull
+from flows.server.run_log import RunLines
 from tasks.connectors.block_documents import saved_names
 from tasks.connectors.saved import list_connectors, load_connector, remove, rename, save_connector
 from tasks.entra.connector import EntraConnector
@@ -99,7 +104,7 @@ def done() -> dict[str, str]:
 
 def test_a_server_that_knows_nothing_yet(prefect_api: None, home: Path) -> None:
     with get_client(sync_client=True) as client:
-        assert polls._deployed(client, "mimecast").original is None
+        assert connector_deployments._deployed(client, "mimecast").original is None
     save_connector("acme", mimecast_account())
     with pytest.raises(NotDeployed, match="attachment-alerts serve"):
         applied()
@@ -162,12 +167,12 @@ def test_a_run_that_never_began_is_told_by_what_it_would_have_polled(client: Syn
 def test_two_applies_at_once(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
     save_connector("acme", mimecast_account())
     applied()
-    before = polls._deployed(client, "mimecast")
+    before = connector_deployments._deployed(client, "mimecast")
     change("acme", tested_at=NOW)
     assert done() == {"mimecast/acme": "switched on"}
     with monkeypatch.context() as late:  # the other one has read the deployments before that
-        late.setattr(polls, "_deployed", lambda _client, _product: before)
-        late.setattr(polls, "products", lambda: ["mimecast"])
+        late.setattr(connector_deployments, "_deployed", lambda _client, _product: before)
+        late.setattr(connector_deployments, "products", lambda: ["mimecast"])
         assert done() == {"mimecast/acme": "unchanged"}
     assert switched_on(client) == [True]
 
@@ -221,7 +226,7 @@ def test_renamed_with_its_switch_and_removed_with_its_connector(client: SyncPref
     assert deployment(client, "mimecast/acme-emea").parameters == {"connector": "acme-emea"}
     remove("acme-emea")
     assert done() == {"mimecast/acme-emea": "removed"}
-    assert polls.switches() == {}
+    assert connector_deployments.switches() == {}
 
 
 def test_another_connector_of_the_same_name_begins_anew(client: SyncPrefectClient) -> None:
@@ -259,10 +264,10 @@ def test_one_that_was_deleted_in_the_ui_is_purged_at_once(client: SyncPrefectCli
         MimecastConnector.delete("acme", _sync=True)
         if apply_first:
             applied()
-        connector_work.remove("acme", purging=True, yes=True)
-        connector_work.follow("acme", removed=True)
+        connector_actions.remove("acme", purging=True, yes=True)
+        connector_actions.follow("acme", removed=True)
         assert rows(store, "SELECT count(*) FROM scans") == [(0,)]
-        assert polls.switches() == {}
+        assert connector_deployments.switches() == {}
 
 
 def test_one_that_is_saved_while_others_are_applied_is_not_taken_away(
@@ -400,7 +405,7 @@ def test_the_page_of_a_name_that_is_used_no_more_says_so(client: SyncPrefectClie
     for name in ("moved", "deleted"):
         save_connector(name, mimecast_account())
     applied()
-    connector_work.rename("moved", "moved-on")
+    connector_actions.rename("moved", "moved-on")
     MimecastConnector.delete("deleted", _sync=True)
     applied()
     assert latest(client, "health-moved") == "renamed to moved-on"
@@ -421,11 +426,11 @@ def test_a_run_during_which_its_connector_was_renamed_writes_the_page_of_the_new
 
     def renamed_meanwhile(*given: Any) -> None:
         conclude(*given)
-        connector_work.rename("slow", "slower")
+        connector_actions.rename("slow", "slower")
 
     @flow
     def directory_pull_ends() -> None:
-        standing_pages.health_after(store, source, NOW, Completed())
+        dashboard_writer.health_after(store, source, NOW, Completed())
 
     with serve(Simulator(World.of_records([scan(NOW - timedelta(hours=1))]))) as running:
         save_connector("slow", simulated(running, 2, tested_at=NOW))
@@ -455,7 +460,7 @@ def test_the_page_of_open_groups_follows_what_commands_change(
     client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = "open-groups-of-this-home"  # the API has a page of other tests' homes
-    monkeypatch.setattr(standing_pages, "URGENT", key)
+    monkeypatch.setattr(dashboard_writer, "URGENT", key)
     page = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
     save_connector("acme", mimecast_account())
     applied()
@@ -471,12 +476,12 @@ def test_the_page_of_open_groups_follows_what_commands_change(
     applied()
     assert latest(client, key) == "## No open group of high priority"
     with monkeypatch.context() as unasked:
-        unasked.setattr(standing_pages, "prefect_client", None)
-        standing_pages.urgent_followed(store)
+        unasked.setattr(dashboard_writer, "prefect_client", None)
+        dashboard_writer.urgent_followed(store)
         with store.transaction() as transaction:
             transaction.changed = transaction.publish = True
         with pytest.raises(TypeError, match="not callable"):
-            standing_pages.urgent_followed(store)
+            dashboard_writer.urgent_followed(store)
 
 
 def test_what_a_service_says_is_no_markdown() -> None:

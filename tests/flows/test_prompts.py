@@ -13,7 +13,7 @@ from tasks.settings import CHECKOUT
 PATIENCE = 20.0
 ASKS = """
 import polars  # its handler of signals lets an interrupted read go on
-from flows.terminal import entered
+from flows.console.terminal import entered
 for hidden in (False, True):
     try:
         print(f"typed {entered('Word: ', hidden=hidden)!r}")

@@ -14,10 +14,10 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import Artifact, State
 from prefect.client.schemas.sorting import ArtifactSort
 
-from flows import slices
-from flows.artifacts import WATCH
-from flows.markdown import sentence
-from flows.standing_pages import URGENT
+from flows.artifacts.dashboard_writer import URGENT
+from flows.artifacts.markdown_escape import sentence
+from flows.artifacts.publish import WATCH
+from flows.runs import slice_tasks
 from tasks.ingest.account_lock import Turn
 from tests.flows.conftest import MakeSite
 from tests.flows.site import CONNECTOR_ID, hours, noon, scan
@@ -117,7 +117,7 @@ def test_runs_that_bring_nothing_keep_the_health_up_to_date(
     assert row(text(artifacts(state)["markdown"]), "Slices").startswith("0 loaded, ")
 
     site.faults.clear()
-    monkeypatch.setattr("flows.pull.POLL_PATIENCE", 1.0)
+    monkeypatch.setattr("flows.runs.pull.POLL_PATIENCE", 1.0)
     other = Turn(site.home, CONNECTOR_ID, threading.Event())
     other.take(None)
     state = site.poll()
@@ -127,7 +127,7 @@ def test_runs_that_bring_nothing_keep_the_health_up_to_date(
     assert "❌" in latest(key)
 
     with monkeypatch.context() as patch:
-        patch.setattr(slices.load, "fn", interrupted(slices.load.fn))
+        patch.setattr(slice_tasks.load, "fn", interrupted(slice_tasks.load.fn))
         with pytest.raises(KeyboardInterrupt):
             site.poll()
     assert row(latest(key), "Last run").startswith("poll, stopped, ")
@@ -163,7 +163,7 @@ def test_a_backfill_shows_how_far_it_is(make_site: MakeSite, monkeypatch: pytest
         seen.append(named["description"])
         return update_progress_artifact(*given, **named)
 
-    monkeypatch.setattr("flows.artifacts.update_progress_artifact", observed)
+    monkeypatch.setattr("flows.artifacts.publish.update_progress_artifact", observed)
     watched: list[tuple[int, int]] = []
     WATCH.set(lambda *done: watched.append(done))
     state = site.backfill(noon() - 6 * HOUR, noon() - 2 * HOUR)

@@ -12,27 +12,27 @@ from unittest import mock
 import pytest
 from prefect.settings.models.server.services import ServerServicesDBVacuumSettings
 
-from flows import leash, own_prefect, prefect_settings, run_lines
-from flows.children import Child
-from flows.own_server import free_port
-from flows.serving import Troubles
-from flows.triggers import WAITS, Switch, switched, wanted
+from flows.deploy.triggers import WAITS, Switch, switched, wanted
+from flows.server import parent_watch, prefect_server, prefect_settings, run_log
+from flows.server.child_process import Child
+from flows.server.demo_server import free_port
+from flows.server.supervisor import Troubles
 from tasks.errors import OperatorError
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "alerts.example"])  # noqa: S104 - not bound
 def test_nobody_else_gets_in_without_a_password(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(own_prefect.AUTH, raising=False)
+    monkeypatch.delenv(prefect_server.AUTH, raising=False)
     with pytest.raises(OperatorError, match="PREFECT_SERVER_API_AUTH_STRING=user:password"):
-        own_prefect.child(host, 4200, tmp_path)
+        prefect_server.child(host, 4200, tmp_path)
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
-    with own_prefect.socket.socket() as taken:
+    with prefect_server.socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(OperatorError, match=r"Nothing can listen on 127\.0\.0\.1 port \d+ .* --port"):
-            own_prefect.child("127.0.0.1", taken.getsockname()[1], tmp_path)
+            prefect_server.child("127.0.0.1", taken.getsockname()[1], tmp_path)
 
 
 def test_what_cleans_up_prefects_history_reaches_the_server(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_what_cleans_up_prefects_history_reaches_the_server(tmp_path: Path) -> N
     with mock.patch.dict(os.environ, {period: "86400"}):
         os.environ.pop(enabled, None)
         prefect_settings.apply()
-        server = own_prefect.child("127.0.0.1", free_port(), tmp_path)
+        server = prefect_server.child("127.0.0.1", free_port(), tmp_path)
         server._call = [
             sys.executable,
             "-S",
@@ -81,7 +81,7 @@ def test_triggers_are_off_while_nobody_is_told_and_a_persons_switch_stays() -> N
 def test_the_leash_ends_a_command_with_whoever_started_it(tmp_path: Path) -> None:
     child = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
     parent = subprocess.Popen(
-        [sys.executable, leash.__file__, *child], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, parent_watch.__file__, *child], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert parent.stdin
     assert parent.stdout
@@ -93,9 +93,9 @@ def test_the_leash_ends_a_command_with_whoever_started_it(tmp_path: Path) -> Non
 
 def test_a_run_is_found_by_its_process_wherever_it_was_started() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
-    assert os.getpid() in run_lines._ancestors(str(child.pid), run_lines._parents())
-    assert child.pid not in run_lines._ancestors(str(os.getpid()), run_lines._parents())
-    assert list(run_lines._ancestors(None, run_lines._parents())) == []
+    assert os.getpid() in run_log._ancestors(str(child.pid), run_log._parents())
+    assert child.pid not in run_log._ancestors(str(os.getpid()), run_log._parents())
+    assert list(run_log._ancestors(None, run_log._parents())) == []
     child.communicate()
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from flows.artifacts.dashboard_writer import URGENT
 from flows.regroup import regroup
-from flows.standing_pages import URGENT
 from flows.triage import allow_list_flow, triage
 from tasks.settings import Settings
 from tasks.store.store import Store

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from rich.console import Console
 
-from flows import triage_tables
-from flows.triage_tables import decisions_table, entries_table
+from flows.cli.views import allow_list
+from flows.cli.views.allow_list import decisions_table, entries_table
 from tests.flows.printing import console_of, printed
 
 ZONE = ZoneInfo("UTC")
@@ -19,7 +19,7 @@ COMMENT = "Seen before: the invoices of this vendor are what they say, " + "http
 @pytest.fixture(params=[80, 120, 200])
 def console(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Console:
     console = console_of(request.param)
-    monkeypatch.setattr(triage_tables, "out", console)
+    monkeypatch.setattr(allow_list, "out", console)
     return console
 
 

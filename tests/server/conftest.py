@@ -6,7 +6,7 @@ import pytest
 from filelock import FileLock
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows import deploying
+from flows.deploy import prefect_yaml
 from tests.server import running
 
 LONGEST_FIRST = ("test_end_to_end.py", "test_ui.py", "test_serve.py", "test_notify.py", "test_schedule.py")
@@ -41,7 +41,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 def _deploy(folder: Path, database: Path) -> None:
     folder.mkdir()
     with running.api(running.own_environment(folder)) as url, temporary_settings({PREFECT_API_URL: url}):
-        deploying.deploy(told=False)
+        prefect_yaml.deploy(told=False)
     running.keep_tables(folder, database)
 
 

@@ -18,9 +18,9 @@ from uuid import UUID
 import certifi
 import httpx
 
-from flows import prefect_settings
-from flows.own_server import SERVER, free_port
-from flows.schedules import EPOCH
+from flows.deploy.schedules import EPOCH
+from flows.server import prefect_settings
+from flows.server.demo_server import SERVER, free_port
 from tasks.settings import CHECKOUT
 
 Found = TypeVar("Found")

@@ -14,8 +14,8 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling
 
-from flows import dead_runs
-from flows.connectors import applied
+from flows.deploy import zombie_runs
+from flows.deploy.apply import applied
 from tasks.connectors.saved import save_connector
 from tasks.mimecast.simulator import Running, Simulator, World, serve
 from tests.flows.site import connector, scan
@@ -122,7 +122,7 @@ def killed_run_is_continued(machine: Machine) -> None:
 
 
 def power_is_lost(machine: Machine, acme: Running) -> None:
-    before, watch = backfilled(machine), machine.automation(dead_runs.NAME)
+    before, watch = backfilled(machine), machine.automation(zombie_runs.NAME)
     machine.shorten(watch.name, 32)  # more than the shortest time between two heartbeats
     cut_off = machine.start("mimecast-backfill/backfill", **BACKFILL)
     machine.wait_for(lambda: backfilled(machine) > before)

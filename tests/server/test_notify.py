@@ -15,7 +15,7 @@ import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from pydantic import SecretStr
 
-from flows import deploying, triggers
+from flows.deploy import prefect_yaml, triggers
 from tasks.connectors.saved import load_connector
 from tasks.mimecast.simulator import Simulator, World, serve
 from tasks.settings import CHECKOUT
@@ -92,7 +92,7 @@ def test_people_are_told_once_of_each_change(home: Path, monkeypatch: pytest.Mon
         ) as machine,
     ):
         machine.boots()
-        for trigger in triggers.switches(machine.client, deploying.declared()):
+        for trigger in triggers.switches(machine.client, prefect_yaml.declared()):
             machine.client.resume_automation(machine.automation(trigger).id)
         block = CustomWebhookNotificationBlock(name="x", url=url, json_data={"text": "{{subject}}\n{{body}}"})
         block.save("security", _sync=True)

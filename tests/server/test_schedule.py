@@ -12,8 +12,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.objects import FlowRun
 
-from flows import deploying
-from flows.connectors import applied
+from flows.deploy import prefect_yaml
+from flows.deploy.apply import applied
 from tasks.connectors.saved import save_connector
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
@@ -52,13 +52,13 @@ def test_what_is_deployed_runs_by_its_schedule_and_from_the_ui(home: Path, monke
 
 
 def everything_is_deployed_and_a_switch_stays_as_it_is(machine: Machine) -> None:
-    declared = yaml.safe_load(deploying.FILE.read_text(encoding="utf-8"))["deployments"]
+    declared = yaml.safe_load(prefect_yaml.FILE.read_text(encoding="utf-8"))["deployments"]
     assert {each.name for each in machine.client.read_deployments()} == {each["name"] for each in declared} | {"acme"}
     machine.switch("connectors-apply/connectors-apply", on=False)
     of_groups, of_connectors = (machine.automation(f"attachment-alerts, {kind}") for kind in ("groups", "connectors"))
     assert not of_groups.enabled
     machine.client.resume_automation(of_connectors.id)
-    deploying.deploy()
+    prefect_yaml.deploy()
     again = machine.deployment("connectors-apply/connectors-apply")
     assert [schedule.active for schedule in again.schedules] == [False]
     assert [machine.automation(each.name).enabled for each in (of_groups, of_connectors)] == [False, True]

@@ -14,8 +14,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from flows import deploying, triggers
-from flows.own_server import free_port
+from flows.deploy import prefect_yaml, triggers
+from flows.server.demo_server import free_port
 from tasks.connectors.saved import save_connector
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Running, Simulator, World, serve
@@ -102,7 +102,7 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
             assert answer(url) == answer(url, auth=("somebody", "guesses")) == 401
             assert answer(url, auth=tuple(PASSWORD.split(":"))) == 200
             off = triggers.Switch(on=False, waits=True)  # nobody is to be told of anything
-            assert set(triggers.switches(client, deploying.declared()).values()) == {off}
+            assert set(triggers.switches(client, prefect_yaml.declared()).values()) == {off}
             save(service)
             cut = backfill(client)
             assert "polled every 5 min" in said(process, environment, "mimecast/acme made")
@@ -127,7 +127,7 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
         somebody = {"ATTACHMENT_ALERTS_NOTIFY": "slack-webhook/security"}
         with running.started("serve", call, environment | somebody) as process:
             said(process, environment, "Serving.")
-            assert set(triggers.switches(client, deploying.declared()).values()) == {triggers.Switch()}
+            assert set(triggers.switches(client, prefect_yaml.declared()).values()) == {triggers.Switch()}
             again = poll(client)
             ended = running.wait_for(
                 lambda: run if (run := client.read_flow_run(again.id)).state.is_final() else None,  # type: ignore[union-attr]

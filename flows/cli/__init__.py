@@ -1,0 +1,1 @@
+"""The command attachment-alerts: one module per command group."""

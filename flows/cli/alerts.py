@@ -1,0 +1,106 @@
+"""The commands `alerts`, `group` and `health`: what the published tables say."""
+
+# ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` shall not wait for it
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+import typer
+
+from flows.console.datetimes import since_of
+from flows.console.options import Home, Json
+from flows.console.terminal import out, print_json, reading, say
+from tasks.settings import load_settings
+
+WARNING, CRITICAL = 1, 2  # exit states that monitoring systems understand
+GRAVITY = {"ok": 0, "off": 0, "late": WARNING, "quiet": WARNING, "never_run": WARNING}  # other states: CRITICAL
+
+
+def alerts(
+    limit: Annotated[int, typer.Option(min=1, help="How many groups to list at most.")] = 50,
+    priority: Annotated[
+        Literal["high", "medium"] | None, typer.Option(show_default=False, help="Only groups of this priority.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", show_default=False, help="Only groups with an alert since then: 2026-03-01, 24h or 7d."
+        ),
+    ] = None,
+    status: Annotated[
+        Literal["open", "new", "in_progress", "closed", "all"], typer.Option(help="Only groups of this status.")
+    ] = "open",
+    tenant: Annotated[str | None, typer.Option(show_default=False, help="Only groups of this organisation.")] = None,
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """List the alert groups, most urgent first; closed ones only if asked for."""
+    from flows.cli.views.groups import footer, groups_table
+    from tasks.queries import lookups
+    from tasks.store.store import Store
+
+    store = Store(load_settings())
+    zone = ZoneInfo(store.settings.time_zone)
+    start = since_of(since, datetime.now(UTC)) if since else None
+    with reading():
+        groups = lookups.groups(store, limit, priority, start, status, tenant)
+        totals = lookups.totals(store)
+    if as_json:
+        print_json(groups)
+        return
+    if groups:
+        out.print(groups_table(groups, zone))
+    out.print(footer(totals, groups, zone, chosen=bool(priority or since or tenant)))
+
+
+def group(
+    group_id: Annotated[
+        str, typer.Argument(metavar="ID", show_default=False, help="Id of a group, or the beginning of it.")
+    ],
+    latest: Annotated[int, typer.Option("--alerts", min=1, help="How many alerts and exposures to show.")] = 20,
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """Show one alert group with its alerts.
+
+    The beginning of an id is enough. An id that has ended leads to the group that took its alerts over.
+    """
+    from flows.cli.views.group import group_page
+    from tasks.queries import lookups
+    from tasks.store.store import Store
+
+    store = Store(load_settings())
+    with reading():
+        page = lookups.group(store, group_id, latest)
+    if page.asked_for:
+        say(f"Group {page.asked_for} has ended; its alerts went to {page.group['group_id']}.")
+    if as_json:
+        print_json(page._asdict())
+    else:
+        out.print(group_page(page, ZoneInfo(store.settings.time_zone)))
+
+
+def health(as_json: Json = False, home: Home = None) -> None:
+    """Show how each connector fares; the exit status is for monitoring.
+
+    0: all are ok.
+
+    1: one is late, quiet or never ran, or nothing is published yet.
+
+    2: one is failing, or its keys are refused.
+    """
+    from flows.cli.views.health import health_errors, health_table
+    from tasks.queries import lookups
+    from tasks.store.store import Store
+
+    store = Store(load_settings())
+    with reading():
+        rows = lookups.health(store)
+    if as_json:
+        print_json(rows)
+    elif rows:
+        out.print(health_table(rows, ZoneInfo(store.settings.time_zone)), *health_errors(rows), sep="\n")
+    else:
+        say("No connector has been polled in this home yet.")
+    raise typer.Exit(max((GRAVITY.get(row["state"], CRITICAL) for row in rows), default=WARNING))

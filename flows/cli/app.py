@@ -1,0 +1,147 @@
+"""The command `attachment-alerts`: thin; every command calls a flow or a query."""
+
+# ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` shall not wait for it
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from flows.cli.alerts import alerts, group, health
+from flows.cli.connectors import app as connectors
+from flows.cli.entry import TRACEBACK, start
+from flows.cli.maintenance import regroup, replay, retention
+from flows.cli.serve import serve
+from flows.cli.simulate import simulate
+from flows.cli.triage import allow_list, triage
+from flows.console.datetimes import moment_of
+from flows.console.options import COMMAND, DemoHome, Home, Json, Name, example
+
+app = typer.Typer(
+    name=COMMAND,
+    epilog=example("demo", "alerts --priority high"),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks show local variables, and keys are among them
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def root(
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help=f"Show where an error came from. Also: {TRACEBACK}=1.")
+    ] = False,
+) -> None:
+    """Attachment scans become grouped, prioritised alerts in DuckDB."""
+
+
+@app.command(epilog=example("demo"))
+def demo(home: DemoHome = None) -> None:
+    """Show the whole system at work, without an account.
+
+    A simulated account is polled into a home of its own, data/demo-home; nothing else is touched.
+
+    A second run finds nothing new.
+    """
+    from flows.cli.demo import run_demo
+
+    run_demo(home)
+
+
+app.command(
+    epilog=example("alerts", "alerts --priority high --since 24h", "alerts --status all --json --limit 1"),
+)(alerts)
+app.command(epilog=example("group d0fb63d8", "group d0fb63d8 --alerts 200"))(group)
+
+
+@app.command(epilog=example("poll acme"))
+def poll(name: Name, as_json: Json = False, home: Home = None) -> None:
+    """Poll one account now.
+
+    Fetches what is new since its last poll, and what failed then, and turns it into alerts.
+    """
+    from flows.cli.run import run
+
+    run("poll", name, as_json=as_json)
+
+
+@app.command(epilog=example("backfill acme --from 2026-03-01 --to 2026-03-08"))
+def backfill(
+    name: Name,
+    start: Annotated[
+        str, typer.Option("--from", metavar="TIME", show_default=False, help="Begin. Without a zone it is UTC.")
+    ],
+    end: Annotated[str, typer.Option("--to", metavar="TIME", show_default=False, help="End, itself not included.")],
+    what: Annotated[
+        Literal["missing", "everything"],
+        typer.Option(help="Only what is not in the tables yet, or all of it again."),
+    ] = "missing",
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """Fetch a stretch of time of one account.
+
+    Can be stopped and started again at no loss.
+    """
+    edges = moment_of(start), moment_of(end)
+    from flows.cli.run import run
+
+    run("backfill", name, *edges, what, as_json=as_json)
+
+
+@app.command(epilog=example("test-connection acme"))
+def test_connection(name: Name, as_json: Json = False, home: Home = None) -> None:
+    """Test a saved connector, check by check.
+
+    Succeeds only if a poll would work.
+    """
+    from flows.cli.connectors import test
+
+    test(name, as_json=as_json)
+
+
+@app.command(epilog=example("import-directory exports/", "import-directory users.csv devices.zip --tenant acme"))
+def import_directory(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATH]...", show_default=False, help="Files, folders or zips. Without: the home's drop folder."
+        ),
+    ] = None,
+    tenant: Annotated[str, typer.Option(help="The organisation the exports belong to.")] = "default",
+    confirm_gone: Annotated[
+        bool, typer.Option("--confirm-gone", help="Import also what would mark many of a source's people as gone.")
+    ] = False,
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """Import exports of people and devices.
+
+    Every file is recognised by its content; all recipients are then looked up again.
+    """
+    from flows.cli.directory import import_directory as imported
+
+    imported(paths, tenant, confirm_gone=confirm_gone, as_json=as_json)
+
+
+app.command(epilog=example("health", "health --json"))(health)
+app.command(epilog=example("regroup", "regroup --by hash+response --span-hours 72", "regroup --apply"))(regroup)
+app.command(epilog=example("replay", "replay priorities responses", "replay rejects --apply"))(replay)
+app.command(epilog=example("retention", "retention --apply"))(retention)
+app.command(epilog=example("serve", "serve --port 4300"))(serve)
+app.add_typer(connectors)
+app.command(
+    epilog=example(
+        "triage d0fb63d8 --status closed --reason benign --comment 'our newsletter'",
+        "triage d0fb63d8 0a91 --status in_progress --assignee zoe",
+        "triage --priority medium --older-than 30d --status closed --reason benign",
+    )
+)(triage)
+app.add_typer(allow_list)
+app.command(epilog=example("simulate", "simulate --switch rate_limit=5 --fault 503,times=3"))(simulate)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command; leaves by SystemExit."""
+    start(app, sys.argv[1:] if arguments is None else arguments)

@@ -1,0 +1,153 @@
+"""The whole system on a laptop: a simulated account, the real flow, a home of its own."""
+
+# ruff: noqa: PLC0415 - the Prefect server starts first; what takes seconds to import is imported meanwhile
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from rich.text import Text
+
+from flows.console.invocation import as_typed, command_as_typed, from_here
+from flows.console.terminal import out, show_log, working
+from flows.server.demo_server import start
+from tasks.errors import AlertsError, OperatorError
+from tasks.settings import DEFAULTS, Settings, load_settings
+from tasks.store.files import private_files
+
+if TYPE_CHECKING:
+    from tasks.store.store import Store
+
+NAME = "demo"
+OWN_HOME = DEFAULTS / "demo-home"
+EXPORTS = DEFAULTS / "demo"
+
+
+def run_demo(home: Path | None) -> None:
+    """Poll the demo account, then show the groups. Raises AlertsError."""
+    home = (home or OWN_HOME).expanduser().absolute()
+    _refuse_foreign(home)
+    _keep_to(home)
+    settings = load_settings()
+    home.mkdir(parents=True, exist_ok=True, mode=0o750)
+    with working("Starting a Prefect server of the demo's own (10 to 25 s)") as change:
+        server = start(home / "prefect")
+        os.environ["PREFECT_API_URL"] = server.url
+        counts = _polled(settings, _anchor(home), server.wait, change)
+        change("Importing the company's people and devices")
+        files = _imported()
+    _show(settings, counts, files)
+
+
+def _refuse_foreign(home: Path) -> None:
+    if (home / "store.duckdb").exists() and not (home / "demo.json").exists():
+        raise OperatorError(f"{home} holds data that is not the demo's. Give the demo a folder of its own.")
+
+
+def _keep_to(home: Path) -> None:
+    """Nothing of the site's Prefect, whatever is set: neither its server nor its profile nor its database."""
+    from flows.server import prefect_settings
+
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        del os.environ[name]
+    quiet = {"PREFECT_LOGGING_LEVEL": "WARNING", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}
+    os.environ |= quiet | {"PREFECT_HOME": str(home / "prefect"), "ATTACHMENT_ALERTS_HOME": str(home)}
+    prefect_settings.apply()
+
+
+def _anchor(home: Path) -> datetime:
+    """The hour before which the story happens: kept from the first run, so that a second one finds the same."""
+    file = home / "demo.json"
+    if file.exists() and (home / "store.duckdb").exists():
+        return datetime.fromisoformat(json.loads(file.read_text())["anchor"])
+    anchor = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    with private_files():
+        file.write_text(json.dumps({"anchor": anchor.isoformat()}) + "\n")
+    return anchor
+
+
+def _polled(
+    settings: Settings, anchor: datetime, wait: Callable[[], None], change: Callable[[str], None]
+) -> dict[str, Any]:
+    from flows.mimecast import poll
+    from tasks.mimecast.simulator import Simulator, World, serve
+
+    show_log()
+    with serve(Simulator(World.demo(anchor))) as running:
+        wait()
+        change("Saving the connector of the simulated account")
+        _save(running.url)
+        change("Polling the simulated account")
+        state = poll(NAME, return_state=True)
+        counts = state.result(raise_on_failure=False)
+    if isinstance(counts, BaseException):
+        raise counts
+    if not state.is_completed():
+        raise AlertsError(str(state.message))
+    return dict(counts)
+
+
+def _save(url: str) -> None:
+    """The connector of the first run, with the address the simulator has this time."""
+    from tasks.connectors.base import made
+    from tasks.connectors.block_documents import saved_names
+    from tasks.connectors.saved import load_connector, save_connector
+    from tasks.mimecast.connector import MimecastConnector
+    from tasks.mimecast.simulator import V2_KEYS
+
+    if NAME not in saved_names():
+        save_connector(NAME, made(MimecastConnector, {"base_url": url, "allow_other_host": True} | V2_KEYS))
+        return
+    connector = load_connector(NAME)
+    save_connector(NAME, connector.model_copy(update={"base_url": url}))
+
+
+def _imported() -> list[dict[str, Any]]:
+    """Exports as administrators make them, of the company whose mail the simulator scans."""
+    from flows.directory import directory_import
+
+    state = directory_import([str(EXPORTS)], return_state=True)
+    result: Any = state.result(raise_on_failure=False)
+    if isinstance(result, BaseException):
+        raise result
+    return list(result["files"])
+
+
+def _show(settings: Settings, counts: dict[str, Any], files: list[dict[str, Any]]) -> None:
+    from flows.cli.run import summary
+    from flows.cli.views.directory import show_files
+    from flows.cli.views.groups import footer, groups_table
+    from flows.console.tables import heading
+    from tasks.queries import lookups
+    from tasks.store.store import Store
+
+    store, zone = Store(settings), ZoneInfo(settings.time_zone)
+    groups, totals = lookups.groups(store), lookups.totals(store)
+    out.print()
+    out.print(groups_table(groups, zone))
+    out.print(footer(totals, groups, zone, chosen=False))
+    note = "" if counts["new"] or counts["changed"] else "nothing new: an earlier run has it all"
+    out.print(heading("What this run did", note), summary(counts, totals.groups), sep="\n")
+    out.print(heading("Whom it concerns", "from data/demo"))
+    show_files(files)
+    out.print(heading("What to try next"))
+    for line in _next_steps(store, max(groups, key=lambda each: int(each["alert_count"]))["group_id"]):
+        out.print(Text(f"  {line}"), soft_wrap=True)
+
+
+def _next_steps(store: "Store", group_id: str) -> list[str]:
+    place = from_here(store.settings.home)
+    query = "SELECT priority, description, alert_count FROM alert_groups ORDER BY priority_rank"
+    python, command = as_typed("python", Path(sys.executable)), command_as_typed()
+    script = f"import duckdb; print(duckdb.connect('{place}/alerts.duckdb', read_only=True).sql('{query}'))"
+    return [
+        f"{command} alerts --home {place}",
+        f"{command} group {group_id[:8]} --home {place}",
+        f'{python} -c "{script}"',
+        f"{command} connectors add NAME",
+    ]

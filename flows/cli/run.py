@@ -1,0 +1,118 @@
+"""Poll and backfill started by hand: run the flow in this process, then say what came of it."""
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from flows.cli.views.directory import show_files
+from flows.cli.views.health import old_directory
+from flows.console.tables import facts
+from flows.console.terminal import PRIORITY, out, print_json, say, shown
+from flows.server import prefect_session
+from tasks.errors import AlertsError, ConnectorRefused
+from tasks.formatting import several
+from tasks.queries import lookups
+from tasks.settings import load_settings
+from tasks.store.store import Store
+
+
+def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
+    """Run the product's flow `poll` or `backfill` and print its summary. Raises AlertsError where it failed."""
+    store = Store(load_settings())
+    prefect_session.load(store.settings.home)
+    with prefect_session.asking() as change:
+        connectors = importlib.import_module("tasks.connectors.saved")
+        product = connectors.load_connector(name).product
+        module = importlib.import_module(f"flows.{product}")
+        flow = getattr(module, kind, None)
+        if flow is None:
+            raise ConnectorRefused(f"{name} is a connector of {product}, which has no {kind}. Use `poll {name}`.")
+        doing = f"{kind.capitalize()} of {name}"
+        change(doing)
+        artifacts = importlib.import_module("flows.artifacts.publish")
+        artifacts.WATCH.set(lambda done, total: change(f"{doing}: {done} of {total} slices, {100 * done // total} %"))
+        # What is read whole, or again, has no rest.
+        with _going_on(hasattr(module, "backfill") and "everything" not in given):
+            state = flow(name, *given, return_state=True)
+        result = state.result(raise_on_failure=False)
+    counts = getattr(result, "counts", result)  # of a failed run they come with its error
+    if isinstance(counts, BaseException):
+        raise counts
+    if as_json:
+        print_json({"connector": name, "state": state.name, **counts})
+    elif "files" in counts:  # a directory's pull
+        show_files(counts["files"])
+    elif counts["slices"]:
+        out.print(summary(counts, groups_of(store)))
+    elif state.is_completed() and not counts["skipped"]:
+        say("Nothing to fetch: all of it is in the tables already.")
+    if counts.get("skipped"):
+        raise AlertsError(f"Skipped: {counts['skipped']}")
+    if not state.is_completed():
+        raise AlertsError(state.message)
+
+
+@contextmanager
+def _going_on(with_the_rest: bool) -> Iterator[None]:
+    """Where Ctrl-C ends the run: what the same command does then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"The same command {'goes on with the rest' if with_the_rest else 'begins again'}.")
+        raise
+
+
+def groups_of(store: Store) -> dict[str, int] | None:
+    """Groups by priority in the published file, if there is one."""
+    return lookups.totals(store).groups if store.published_path.exists() else None
+
+
+def summary(counts: dict[str, Any], groups: dict[str, int] | None) -> Table:
+    """The figures of one run: received = accepted + rejected; accepted = new + changed + duplicates."""
+    detail = f"{counts['new']:,} new · {counts['changed']:,} changed · {several(counts['duplicates'], 'duplicate')}"
+    rows = [
+        ("received", Text(f"{counts['received']:,}").append(f"   in {_slices(counts)}", style="dim")),
+        ("accepted", Text(f"{counts['accepted']:,}").append(f"   {detail}", style="dim")),
+        ("rejected", Text(f"{counts['rejected']:,}", style="yellow" if counts["rejected"] else "dim")),
+        ("hidden as low", Text(f"{counts['low']:,}").append("   duplicates included", style="dim")),
+        ("alerts", Text(f"{counts['alerts']:,}").append(f"   {_of_alerts(counts)}", style="dim")),
+    ]
+    for name, title in (("exposures", "exposed"), ("shown_again", "shown again")):
+        if counts[name]:
+            rows.append((title, Text(f"{counts[name]:,}").append(f"   {EXPLAINED[name]}", style="dim")))
+    if groups is not None:
+        rows.append(("groups", _by_priority(groups).append("   in all", style="dim")))
+    for name, title in (("late", "came late"), ("refusals", "throttled"), ("outside", "outside")):
+        if counts[name]:
+            rows.append((title, Text(f"{counts[name]:,}")))
+    for name, title in (("unseen", "never seen"), ("leftover", "unknown fields")):
+        if counts[name]:
+            rows.append((title, shown(", ".join(counts[name]), "yellow", limit=1000)))
+    if counts["directory_days"]:
+        rows.append(("directory", old_directory(counts["directory_days"])))
+    return facts(rows)
+
+
+EXPLAINED = {
+    "exposures": "scans without alert whose file turned out to be dangerous",
+    "shown_again": "alerts whose entry of the allow-list has expired",
+}
+
+
+def _of_alerts(counts: dict[str, Any]) -> str:
+    hidden = f" · {counts['suppressed']:,} hidden by the allow-list" if counts["suppressed"] else ""
+    return f"{counts['high']:,} high{hidden}"
+
+
+def _by_priority(groups: dict[str, int]) -> Text:
+    parts = [Text(f"{count:,} {name}", style=PRIORITY.get(name, "")) for name, count in groups.items()]
+    return Text(" · ").join(parts) if parts else Text("none")
+
+
+def _slices(counts: dict[str, Any]) -> str:
+    text = f"{several(counts['slices'], 'slice')}, {several(counts['pages'], 'page')}"
+    return f"{text}, {counts['failed']:,} failed" if counts["failed"] else text

@@ -1,0 +1,190 @@
+"""`triage` and `allow-list …`: what people decide, from the terminal. No Prefect needed: it is done in a moment."""
+
+# ruff: noqa: PLC0415 - imported where it is used: `--help` shall not wait for the tables
+
+import getpass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+from zoneinfo import ZoneInfo
+
+import typer
+
+from flows.console.datetimes import since_of, until_of
+from flows.console.options import Home, Json, example
+from flows.console.terminal import confirmed, out, print_json, say, working
+from tasks.formatting import several
+from tasks.settings import load_settings
+
+if TYPE_CHECKING:
+    from tasks.triage.suppression import Hidden
+
+Tenant = Annotated[str, typer.Option(help="The organisation it is for.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def _text(name: str, says: str, metavar: str = "TEXT") -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(name, metavar=metavar, show_default=False, help=says)
+    return option
+
+
+def triage(
+    status: Annotated[
+        Literal["new", "in_progress", "closed"], typer.Option(show_default=False, help="What is decided.")
+    ],
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[GROUP]...", show_default=False, help="Ids of groups, or the beginnings of them."),
+    ] = None,
+    reason: Annotated[
+        Literal["true_positive", "false_positive", "benign", "duplicate"] | None,
+        typer.Option(show_default=False, help="Why it is closed."),
+    ] = None,
+    assignee: Annotated[str | None, _text("--assignee", "Who works on it. Without: who it was.")] = None,
+    comment: Annotated[str | None, _text("--comment", "What others should know.")] = None,
+    by: Annotated[str | None, _text("--by", "Who decides. Without: the user of this machine.")] = None,
+    alert: Annotated[list[str] | None, _text("--alert", "Id of a single alert; may be given again.", "ID")] = None,
+    priority: Annotated[
+        Literal["high", "medium"] | None, typer.Option(show_default=False, help="Alerts of this priority.")
+    ] = None,
+    file_hash: Annotated[str | None, _text("--hash", "Alerts of this file.", "SHA256")] = None,
+    sender: Annotated[str | None, _text("--sender", "Alerts of mail from this address.")] = None,
+    sender_domain: Annotated[str | None, _text("--sender-domain", "Alerts of mail from this domain.")] = None,
+    older_than: Annotated[
+        str | None, _text("--older-than", "Alerts detected before then: 2026-03-01, 24h or 7d.", "TIME")
+    ] = None,
+    tenant: Annotated[str | None, _text("--tenant", "Alerts of this organisation.")] = None,
+    yes: Yes = False,
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """Decide on alert groups or single alerts.
+
+    Take them into work, close them with a reason, or put them back to new. Name them by id, or choose alerts that are
+    not closed by what they are: then their number is shown, and you are asked.
+
+    Nothing is changed unless all of it makes sense.
+    """
+    from tasks.store.store import Store
+    from tasks.triage.decision import Decision
+    from tasks.triage.decisions import decide, find
+    from tasks.triage.selection import Filter
+
+    store = Store(load_settings())
+    decision = Decision(status, by or getpass.getuser(), reason, assignee, comment)
+    before = since_of(older_than, datetime.now(UTC)) if older_than else None
+    chosen = Filter(tenant, priority, file_hash, sender, sender_domain, before)
+    what = (f"{status} as {reason}" if reason else status).replace("_", " ")
+    if ids or alert:
+        chosen.refuse_any()
+        with working("Writing the decision", briefly=True):
+            decided = decide(store, decision, groups=ids, alerts=alert)
+    else:
+        found = find(store, chosen, decision)
+        confirmed(f"{_so_many(len(found.alerts), found.groups)} would be {what}. Decide?", yes)
+        with working("Writing the decision", briefly=True):
+            decided = decide(store, decision, found=found)
+    if as_json:
+        print_json(decided._asdict())
+        return
+    say(f"{_so_many(decided.alerts, len(decided.groups))}: {what}.", style="")
+
+
+def _so_many(alerts: int, groups: int) -> str:
+    return f"{several(alerts, 'alert')} of {several(groups, 'group')}"
+
+
+allow_list = typer.Typer(
+    name="allow-list",
+    no_args_is_help=True,
+    help="Hide alerts of files, senders and sender domains that are known to be harmless.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=example("allow-list add sender_domain news.example --reason 'our newsletter'", "allow-list list"),
+)
+KIND = typer.Argument(metavar="KIND", show_default=False, help="hash, sender or sender_domain.")
+
+
+@allow_list.command(
+    epilog=example(
+        "allow-list add sender_domain news.example --reason newsletter --expires 90d",
+        "allow-list add sender scanner@contoso.example --reason 'our own scanner' --yes",
+    )
+)
+def add(
+    kind: Annotated[Literal["hash", "sender", "sender_domain"], KIND],
+    value: Annotated[
+        str, typer.Argument(metavar="VALUE", show_default=False, help="The hash, the address or the domain.")
+    ],
+    reason: Annotated[str, _text("--reason", "Why these alerts need not be seen.")],
+    expires: Annotated[
+        str | None, _text("--expires", "When it ends by itself: 30d, 12h or a date. Without: never.", "TIME")
+    ] = None,
+    author: Annotated[str | None, _text("--author", "Who answers for it. Without: the user of this machine.")] = None,
+    tenant: Tenant = "default",
+    yes: Yes = False,
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """Hide the alerts of a file, a sender or a sender domain.
+
+    Says how many stored alerts that hides, and asks. Later ones are hidden as they come.
+    """
+    from tasks.store.store import Store
+    from tasks.triage import allow_list as entries
+
+    store = Store(load_settings())
+    ends = until_of(expires, datetime.now(UTC)) if expires else None
+    entry = entries.Entry(kind, value, reason, author or getpass.getuser(), ends, tenant)
+    hidden = entries.would_hide_now(store, entry)
+    confirmed(f"It would hide {_hidden(hidden)}. Add it?", yes)
+    with working("Hiding them", briefly=True):
+        entry_id, hidden = entries.add(store, entry)
+    if as_json:
+        print_json({"entry_id": entry_id, **hidden._asdict()})
+    else:
+        say(f"Entry {str(entry_id)[:8]} hides {_hidden(hidden)}.", style="")
+
+
+def _hidden(hidden: "Hidden") -> str:
+    return f"{several(hidden.alerts, 'stored alert')}, and {several(hidden.groups, 'group')} as a whole"
+
+
+@allow_list.command("list", epilog=example("allow-list list", "allow-list list --all --json"))
+def list_all(
+    everything: Annotated[bool, typer.Option("--all", help="Also entries that have ended.")] = False,
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """List the entries and how many alerts each hides."""
+    from flows.cli.views.allow_list import entries_table
+    from tasks.queries import lookups
+    from tasks.store.store import Store
+
+    store = Store(load_settings())
+    found = lookups.allow_list(store, ended=everything)
+    if as_json:
+        print_json(found)
+    elif found:
+        out.print(entries_table(found, ZoneInfo(store.settings.time_zone)))
+    else:
+        say("The allow-list is empty.")
+
+
+@allow_list.command(epilog=example("allow-list remove 3f2a81c0"))
+def remove(
+    ids: Annotated[
+        list[str], typer.Argument(metavar="ID...", show_default=False, help="Ids of entries, or their beginnings.")
+    ],
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """End entries: what they hid is shown again, unless another entry names it."""
+    from tasks.store.store import Store
+    from tasks.triage import allow_list as entries
+
+    with working("Showing the alerts again", briefly=True):
+        ended = entries.remove(Store(load_settings()), ids)
+    if as_json:
+        print_json(ended._asdict())
+    else:
+        removed = f"{several(len(ended.entries), 'entry')} removed"
+        say(f"{removed}; {several(ended.shown_again, 'alert')} shown again.", style="")

@@ -1,0 +1,81 @@
+"""What people decided, on the terminal: the allow-list, and the decisions on a group."""
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.table import Table
+from rich.text import Text
+
+from flows.console.tables import Fact, Form, folded
+from flows.console.terminal import moment, number, out, shown, zone_name
+
+SHORT_ID = 8
+STATUS = {"new": "bold", "in_progress": "cyan", "closed": "dim"}
+
+
+def entries_table(entries: list[dict[str, Any]], zone: ZoneInfo) -> Table:
+    """One line per entry of the allow-list, as given, or two; fits the console in use."""
+    entry = Fact("Entry", _short_id)
+    kind = Fact("Kind", lambda each: Text(each["kind"].replace("_", " ")))
+    value = Fact("Value", lambda each: shown(each["value"]), least=24)
+    hides = Fact("Hides", lambda each: number(each["hidden_count"]), right=True)
+    until = Fact(f"Until ({zone_name(zone)})", lambda each: _until(each, zone))
+    reason = Fact("Reason", lambda each: shown(each["reason"]), least=24)
+    author = Fact("Author", lambda each: shown(each["author"]), least=12)
+    tenant = Fact("Tenant", lambda each: shown(each["tenant"]), least=8)
+    forms: list[Form] = [
+        [(fact,) for fact in (entry, kind, value, hides, until, reason, author, tenant)],
+        [(entry, kind), (value, reason), (hides,), (until, author, tenant)],
+    ]
+    return folded(entries, forms, out.width)
+
+
+def _short_id(entry: dict[str, Any]) -> Text:
+    return Text(entry["entry_id"][:SHORT_ID], style="cyan" if entry["active"] else "dim")
+
+
+def _until(entry: dict[str, Any], zone: ZoneInfo) -> Text:
+    if entry["active"] and entry["expires_at"] is None:
+        return Text("never", style="dim")
+    ends = moment(entry["ended_at"] or entry["expires_at"], zone)
+    return ends if entry["active"] else Text.assemble(("ended ", "dim"), ends)
+
+
+def status_text(group: dict[str, Any]) -> Text:
+    """Status, close reason and assignee of a group or alert in one line."""
+    text = _decision(group)
+    if group["assignee"]:
+        text.append(" · ", "dim").append_text(shown(group["assignee"], limit=60))
+    return text
+
+
+def _decision(group: dict[str, Any]) -> Text:
+    text = Text(group["status"].replace("_", " "), style=STATUS[group["status"]])
+    return text.append(f" as {group['close_reason'].replace('_', ' ')}") if group["close_reason"] else text
+
+
+def reopened_text(group: dict[str, Any], zone: ZoneInfo) -> Text:
+    """When and why a closed group came back."""
+    why = group["reopened_by"].replace("_", " ")
+    return moment(group["reopened_at"], zone).append(f" {zone_name(zone)}, by {why}")
+
+
+def decisions_table(decisions: list[dict[str, Any]], zone: ZoneInfo) -> Table:
+    """One line per decision, latest first as given, or more; comments are whole. Fits the console in use."""
+    decided = Fact(f"Decided ({zone_name(zone)})", lambda each: moment(each["at"], zone))
+    by = Fact("By", lambda each: shown(each["by"]), least=12)
+    decision = Fact("Decision", _decision)
+    assignee = Fact("Assignee", lambda each: shown(each["assignee"]), least=12)
+    alerts = Fact("Alerts", lambda each: number(each["alerts"]), right=True)
+    forms: list[Form] = [
+        [(decided,), (by,), (decision,), (assignee,), (alerts,), (_comment(40),)],
+        [(decided, by), (decision, assignee), (alerts,), (_comment(24),)],
+    ]
+    return folded(decisions, forms, out.width)
+
+
+def _comment(width: int) -> Fact:
+    def wrapped(decision: dict[str, Any]) -> Text:
+        return Text("\n").join(shown(decision["comment"], limit=4000).wrap(out, width, overflow="fold"))
+
+    return Fact("Comment", wrapped)

@@ -1,0 +1,129 @@
+"""Connectors and connection tests on the terminal; secrets are never shown."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from pydantic import SecretStr
+from rich.table import Table
+from rich.text import Text
+
+from flows.cli.views.health import behind, state_text
+from flows.console.tables import Fact, Form, folded, plain_table
+from flows.console.terminal import SYMBOL, moment, out, short_moment, shown, zone_name
+from tasks.connectors.base import Connector
+from tasks.formatting import duration
+from tasks.http.check import Check
+
+if TYPE_CHECKING:
+    from flows.deploy.connector_deployments import Poll
+    from flows.deploy.connector_status import Fare
+
+HIDDEN = "********"
+NAME = 40  # columns that what people type may be cut to
+NAMES = 8  # columns that names of places, accounts and tenants may be cut to
+
+
+def open_values(connector: Connector) -> dict[str, Any]:
+    """All fields that say something, secrets as asterisks: fit for a screen and for JSON."""
+    values = {name: getattr(connector, name) for name in type(connector).model_fields}
+    return {"product": connector.product} | {name: _open(value) for name, value in values.items()}
+
+
+def _open(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return HIDDEN if value.get_secret_value() else None
+    if value == "":
+        return None
+    return str(value) if isinstance(value, UUID) else value
+
+
+def connector_facts(name: str, connector: Connector, zone: ZoneInfo) -> list[tuple[str, Text]]:
+    """Name and every field with a value, by the title it has in the form."""
+    fields = type(connector).model_fields
+    told = {"name": name} | {field: value for field, value in open_values(connector).items() if value is not None}
+    titles = {field: fields[field].title if field in fields else field.capitalize() for field in told}
+    # What the form says behind a colon is for who fills it in.
+    return [((titles[field] or field).partition(":")[0], _told(value, zone)) for field, value in told.items()]
+
+
+def _told(value: Any, zone: ZoneInfo) -> Text:
+    if isinstance(value, datetime):
+        return moment(value, zone).append(f" {zone_name(zone)}")
+    return shown(value, limit=1000)
+
+
+def list_values(
+    found: dict[str, Connector], fare: "dict[str, Fare]", moved: dict[str, str], unusable: dict[str, str]
+) -> list[dict[str, Any]]:
+    """All saved connectors for other programs: of `moved` and `unusable` also why they cannot be used."""
+    rows = [
+        {"name": name, **open_values(each), **fare[name]._asdict()}
+        | ({"unusable": moved[name]} if name in moved else {})
+        for name, each in found.items()
+    ]
+    return [*rows, *({"name": name, "unusable": wrong} for name, wrong in unusable.items())]
+
+
+def connectors_table(found: dict[str, Connector], fare: "dict[str, Fare]", zone: ZoneInfo) -> Table:
+    """A line per saved connector, or two; fits the console in use."""
+    name = Fact("Name", lambda row: shown(row[0], "bold"), least=NAME)
+    product = Fact("Product", lambda row: shown(row[1].product))
+    place = Fact("Region", lambda row: shown(row[1].place), least=NAMES)
+    account = Fact("Account", lambda row: shown(row[1].account_code), least=NAMES)
+    tenant = Fact("Tenant", lambda row: shown(row[1].tenant), least=NAMES)
+    every = Fact("Every", lambda row: Text(duration(row[1].every)))
+    polling = Fact("Polling", lambda row: switch(row[2].polling))
+    success = Fact(f"Last success ({zone_name(zone)})", lambda row: moment(row[2].last_success_at, zone))
+    shortly = Fact(f"Last success\n({zone_name(zone)})", lambda row: short_moment(row[2].last_success_at, zone))
+    lag = Fact("Lag", lambda row: behind(row[2].lag_seconds))
+    state = Fact("State", lambda row: state_text(row[2].state))
+    expiry = Fact("Keys expire", lambda row: _day(row[1].key_expires_at))
+    forms: list[Form] = [
+        [(fact,) for fact in (name, product, place, account, tenant, every, polling, success, lag, state, expiry)],
+        [(name, state), (product, place), (account, tenant), (every, polling), (shortly,), (lag, expiry)],
+    ]
+    return folded([(name, each, fare[name]) for name, each in found.items()], forms, out.width)
+
+
+def _day(moment: datetime | None) -> Text:
+    return shown(moment and f"{moment:%Y-%m-%d}")
+
+
+def switch(polling: bool | None) -> Text:
+    """Whether a schedule is on; a dash where there is none."""
+    return shown(None) if polling is None else Text("on", style="green") if polling else Text("off", style="yellow")
+
+
+def polls_table(done: "list[Poll]") -> Table:
+    """One line per deployment of a connector."""
+    table = plain_table(expand=False)
+    for title in ("Connector", "Deployment", "Every", "Polling", "Done"):
+        table.add_column(title, no_wrap=True)
+    for each in done:
+        gone = each.done == "removed"
+        every, polling = ("-", shown(None)) if gone else (duration(each.every), switch(each.polling))
+        style = "dim" if each.done == "unchanged" else "green"
+        table.add_row(shown(each.connector, "bold"), shown(each.deployment), every, polling, Text(each.done, style))
+    return table
+
+
+def poll_values(done: "list[Poll]", unusable: dict[str, str]) -> list[dict[str, Any]]:
+    """The same for other programs, and those that cannot be polled."""
+    polls = [poll._asdict() | {"every": int(poll.every.total_seconds())} for poll in done]
+    return [*polls, *({"connector": name, "unusable": wrong} for name, wrong in unusable.items())]
+
+
+def checks_table(checks: list[Check]) -> Table:
+    """One line per check, what to do next below it."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for style in ("", "bold", ""):
+        grid.add_column(style=style, no_wrap=style == "bold")
+    for check in checks:
+        symbol, style = SYMBOL[check.state]
+        says = shown(check.says, "dim" if check.state == "skipped" else "", limit=1000)
+        if check.next_step:
+            says.append("\n→ ", style=style).append(shown(check.next_step, limit=1000))
+        grid.add_row(Text(symbol, style=style), Text(check.name), says)
+    return grid

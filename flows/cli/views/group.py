@@ -1,0 +1,142 @@
+"""One alert group on the terminal."""
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.columns import Columns
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from flows.cli.views.allow_list import decisions_table, reopened_text, status_text
+from flows.cli.views.groups import SHORT_ID, described, priority, response, span
+from flows.console.tables import INDENT, Fact, Form, facts, folded, heading
+from flows.console.terminal import moment, out, shown, zone_name
+from tasks.formatting import several
+from tasks.queries.lookups import Page
+
+ADDRESS = 30  # columns that addresses and subjects may be cut to
+
+
+def group_page(page: Page, zone: ZoneInfo) -> RenderableType:
+    """Facts, indicators, recipients, alerts and exposures of one group."""
+    group = page.group
+    parts: list[RenderableType] = [_title(group), facts(_facts(group, zone)), heading("Key indicators")]
+    parts.append(facts([(each["kind"], shown(each["value"])) for each in group["key_indicators"]]))
+    if group["recipients"]:
+        parts += [heading("Recipients", _listed(group["recipients"], group["recipient_count"]))]
+        parts.append(Columns([shown(f"{INDENT}{address}") for address in group["recipients"]], padding=(0, 2)))
+    for title, name in (("People", "user"), ("Devices", "device")):
+        if group[f"{name}s"]:
+            parts += [heading(title, _listed(group[f"{name}s"], group[f"{name}_count"]))]
+            parts.append(Columns([shown(f"{INDENT}{each}") for each in group[f"{name}s"]], padding=(0, 2)))
+    if page.decisions:
+        parts += [heading("Decisions"), decisions_table(page.decisions, zone)]
+    parts += [heading("Alerts", _listed(page.alerts, group["alert_count"])), alerts_table(page.alerts, zone)]
+    if page.exposures:
+        people = f"{several(group['exposure_count'], 'recipient')} of this file without an alert"
+        parts += [heading("Exposures", people), exposures_table(page.exposures, zone)]
+    return Group(*parts)
+
+
+def _title(group: dict[str, Any]) -> Text:
+    what = described(group)
+    name = shown(what.file_name or "unnamed file", "bold")
+    kind = shown(" · ".join(part for part in (what.kind, what.file_type) if part))
+    return Text.assemble(name, "\n", priority(group), " · ", kind, " · ", status_text(group), "\n")
+
+
+def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
+    said = " · ".join(f"{_quoted(each['response'])} ({each['count']:,})" for each in group["responses"])
+    counts = [several(group[f"{what}_count"], what) for what in ("alert", "recipient")]
+    if group["user_count"] is not None:
+        unmatched = group["unmatched_count"]
+        counts += [several(group["user_count"], "person"), several(group["device_count"], "device")]
+        counts += [f"{several(unmatched, 'recipient')} nobody knows"] if unmatched else []
+    rows = [
+        ("group", Text(group["group_id"], style="cyan")),
+        ("tenant", shown(group["tenant"])),
+        ("detected", span(group, zone).append(f" {zone_name(zone)}")),
+        ("response", Text.assemble(response(group), ("   ", ""), shown(said, "dim"))),
+        ("verdicts", shown(", ".join(group["verdicts"] or []))),
+        ("counts", Text(" · ".join([*counts, f"{group['exposure_count']:,} exposed"]))),
+        *_said(group, zone),
+        ("seen before", _before(group)),
+        ("connectors", shown(f"{', '.join(group['connectors'] or [])} ({group['product']})")),
+        ("link", shown(group["detection_details_url"], limit=1000)),
+    ]
+    if group["cleared_at"]:
+        rows.insert(2, ("cleared", moment(group["cleared_at"], zone)))
+    return rows
+
+
+def _quoted(response: str | None) -> str:
+    """A response has commas of its own."""
+    return f'"{response}"' if response else "nothing"
+
+
+def _said(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
+    """What people decided, where they did."""
+    rows = []
+    if group["assignee"]:
+        rows.append(("assignee", shown(group["assignee"])))
+    if group["reopened_at"]:
+        rows.append(("re-opened", reopened_text(group, zone)))
+    if group["suppressed_count"]:
+        rows.append(
+            ("suppressed", Text(f"{several(group['suppressed_count'], 'more alert')} hidden by the allow-list"))
+        )
+    return rows
+
+
+def _before(group: dict[str, Any]) -> Text:
+    times = group["times_seen_before"]
+    if not times:
+        return Text("no", style="dim")
+    text = Text("once" if times == 1 else f"{times:,} times")
+    text.append(", the last time as ").append(group["previous_group_id"][:SHORT_ID], style="cyan")
+    if group["previous_close_reason"]:
+        text.append(f", closed as {group['previous_close_reason'].replace('_', ' ')}")
+    return text
+
+
+def _listed(rows: list[Any], count: int) -> str:
+    return f"{count:,}" if len(rows) >= count else f"{len(rows):,} of {count:,}"
+
+
+def alerts_table(alerts: list[dict[str, Any]], zone: ZoneInfo) -> Table:
+    """A line per alert, or two, where the subject still has room; fits the console in use."""
+    detected = Fact(f"Detected ({zone_name(zone)})", lambda each: moment(each["detected_at"], zone))
+    verdict = Fact("Verdict", lambda each: shown(each["verdict"], "strike" if each["cleared_at"] else ""), least=12)
+    recipient, sender = _text("Recipient", "recipient", ADDRESS), _text("Sender", "sender", ADDRESS)
+    said, subject = _text("Response", "response", 16), _text("Subject", "subject", ADDRESS)
+    forms: list[Form] = [
+        [(fact,) for fact in (detected, verdict, said, recipient, sender, subject)],
+        [(fact,) for fact in (detected, verdict, said, recipient, sender)],
+        [(detected, verdict), (recipient, sender), (said, subject)],
+    ]
+    return folded(alerts, forms, out.width)
+
+
+def exposures_table(exposures: list[dict[str, Any]], zone: ZoneInfo) -> Table:
+    """A line per exposure, or two; fits the console in use."""
+    scanned = Fact(f"Scanned ({zone_name(zone)})", lambda each: moment(each["detected_at"], zone))
+    verdict, recipient = _text("Verdict then", "verdict", 12), _text("Recipient", "recipient", ADDRESS)
+    done = Fact("Response", lambda each: Text(each["disposition"].replace("_", " ")))
+    devices = Fact("Devices", lambda each: shown(", ".join(each["devices"])), least=12)
+    machines = (devices,) if any(each["devices"] for each in exposures) else ()
+    when = Fact("Scanned when", _when)
+    forms: list[Form] = [
+        [(fact,) for fact in (scanned, verdict, done, recipient, *machines, when)],
+        [(scanned, verdict), (recipient, *machines), (done, when)],
+    ]
+    return folded(exposures, forms, out.width)
+
+
+def _when(exposure: dict[str, Any]) -> Text:
+    also = "\nalso alerted" if exposure["also_alerted"] else ""
+    return Text(f"{exposure['direction']} the first alert{also}")
+
+
+def _text(title: str, name: str, least: int) -> Fact:
+    return Fact(title, lambda each: shown(each[name]), least=least)

@@ -1,0 +1,71 @@
+"""The health of the connectors on the terminal."""
+
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.table import Table
+from rich.text import Text
+
+from flows.console.tables import Fact, Form, folded
+from flows.console.terminal import moment, number, out, short_moment, shown, zone_name
+from tasks.formatting import lasting
+from tasks.ingest.run_stats import OLD_DIRECTORY
+
+STATE = {"ok": "green", "off": "dim", "late": "yellow", "quiet": "yellow", "never_run": "yellow"}  # others: red
+
+
+def health_table(rows: list[dict[str, Any]], zone: ZoneInfo) -> Table:
+    """A line per connector, or two; fits the console in use."""
+    name = Fact("Connector", lambda row: shown(row["connector"]))
+    state = Fact("State", lambda row: state_text(row["state"]))
+    lag = Fact("Behind", lambda row: behind(row["lag_seconds"]), right=True)
+    success = Fact(f"Last success\n({zone_name(zone)})", lambda row: moment(row["last_success_at"], zone))
+    record = Fact("Newest record", lambda row: moment(row["last_record_at"], zone))
+    shortly = Fact(f"Last success ({zone_name(zone)})", lambda row: short_moment(row["last_success_at"], zone))
+    newest = Fact("Newest record", lambda row: short_moment(row["last_record_at"], zone))
+    alerts, rejects = _count("Alerts\n24 h", "alerts_24h"), _count("Rejects\n24 h", "rejects_24h")
+    gaps, failures = _count("Gaps", "gaps"), _count("Failures\nin a row", "consecutive_failures")
+    expiry = Fact("Keys expire", lambda row: moment(row["key_expires_at"], zone, "%Y-%m-%d"))
+    forms: list[Form] = [
+        [(fact,) for fact in (name, state, lag, success, record, alerts, rejects, gaps, failures, expiry)],
+        [
+            (name, state), (lag, gaps), (shortly, newest), (alerts._replace(title="Alerts 24 h"),
+            rejects._replace(title="Rejects 24 h")), (expiry, failures._replace(title="Failures", right=False)),
+        ],
+    ]  # fmt: skip
+    return folded(rows, forms, out.width)
+
+
+def _count(title: str, name: str) -> Fact:
+    return Fact(title, lambda row: number(row[name]), right=True)
+
+
+def state_text(state: str | None) -> Text:
+    """A connector's state in words and in its colour."""
+    return shown(state and state.replace("_", " "), STATE.get(state or "", "bold red"))
+
+
+def health_errors(rows: list[dict[str, Any]]) -> list[Text]:
+    """What the failing connectors say, a line each; then the tenants whose directory is too old."""
+    said = [(each["connector"], each["last_error"]) for each in rows if each["last_error"]]
+    ages = {each["tenant"]: each["directory_age_hours"] or 0 for each in rows}
+    return [
+        Text.assemble(("✘ ", "bold red"), shown(name, "bold"), "  ", shown(error, limit=1000)) for name, error in said
+    ] + [
+        Text.assemble(("! ", "bold yellow"), "directory of ", shown(tenant, "bold"), "  ", old_directory(hours // 24))
+        for tenant, hours in ages.items()
+        if hours > OLD_DIRECTORY
+    ]
+
+
+def old_directory(days: int) -> Text:
+    """What a directory that nobody has imported for long means."""
+    return Text(f"{days} days old: people and devices that came since are not known. Import it again.", "yellow")
+
+
+def behind(seconds: int | None) -> Text:
+    """How long ago, in the two largest units."""
+    if seconds is None:
+        return Text("-", style="dim")
+    return Text(lasting(timedelta(seconds=seconds)))

@@ -1,0 +1,27 @@
+"""How the command was called, for lines that people copy: an environment's programs may not be on the path."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from flows.console.options import COMMAND
+
+
+def command_as_typed() -> str:
+    """The command as whoever called it can call it again."""
+    called = Path(sys.argv[0])
+    if called.name == COMMAND:
+        return as_typed(COMMAND, called.absolute())
+    return f"{as_typed('python', Path(sys.executable))} -m flows"
+
+
+def as_typed(name: str, program: Path) -> str:
+    """The name alone where the shell finds the program by it, else the way there."""
+    return name if shutil.which(name) == str(program) else from_here(program)
+
+
+def from_here(path: Path) -> str:
+    """Relative to the working directory where it lies below it; everything lies below the root."""
+    here = Path.cwd()
+    return os.path.relpath(path) if path.is_relative_to(here) and here != here.parent else str(path)

@@ -1,0 +1,40 @@
+"""How saved connectors fare: the switch of the schedule, their health, and whose data is of another tenant."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from flows.deploy import connector_deployments
+from tasks.connectors.base import Connector
+from tasks.ingest import registry
+from tasks.ingest.connector_source import source_of
+from tasks.queries import lookups
+from tasks.settings import load_settings
+from tasks.store.store import Store
+
+
+class Fare(NamedTuple):
+    """How a connector fares, as far as server and tables tell."""
+
+    polling: bool | None = None
+    state: str | None = None
+    last_success_at: datetime | None = None
+    lag_seconds: int | None = None
+
+
+def how_they_fare(found: dict[str, Connector]) -> dict[str, Fare]:
+    """Its schedule's switch and its health, by name. The switch is the one of this moment."""
+    store, switches = Store(load_settings()), connector_deployments.switches()
+    health = {row["connector"]: row for row in lookups.health(store)} if store.published_path.exists() else {}
+    fare = {}
+    for name, each in found.items():
+        row, polling = health.get(name, {}), switches.get(each.connector_id) if each.connector_id else None
+        state = row.get("state")
+        if state not in (None, "never_run") and polling is False:
+            state = "off"
+        fare[name] = Fare(polling, state, row.get("last_success_at"), row.get("lag_seconds"))
+    return fare
+
+
+def wrong_tenants(found: dict[str, Connector]) -> dict[str, str]:
+    """Those that are saved for another tenant than they have brought records for: what to do about it, by name."""
+    return registry.other_tenants(Store(load_settings()), [source_of(name, each) for name, each in found.items()])

@@ -1,0 +1,1 @@
+"""How any poll or backfill runs: session, slices in parallel, final state, events."""

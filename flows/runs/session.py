@@ -1,0 +1,101 @@
+"""The beginning of a connector's pull: registered, its turn taken, its connection open, its clock corrected."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple
+
+from flows.artifacts.publish import Told
+from flows.runs import events
+from flows.runs.running_slice import record_failure
+from flows.runs.slice_tasks import Pull, Stages
+from tasks.connectors.polled import PolledConnector
+from tasks.connectors.saved import load_connector
+from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError
+from tasks.ingest import pull_session, registry
+from tasks.ingest.account_lock import Turn
+from tasks.ingest.connector_source import source_of
+from tasks.ingest.pull_session import Beginning
+from tasks.ingest.run_stats import Summary
+from tasks.settings import Settings, load_settings
+from tasks.source import Source
+from tasks.store.publish_policy import Publisher
+from tasks.store.store import Store
+from tasks.window import Interval, Slice, watermark
+
+log = logging.getLogger("attachment_alerts.pull")
+
+CLOCK_TOLERANCE = timedelta(seconds=5)
+MakeStages = Callable[[Any, Source, Settings, threading.Event], AbstractContextManager[Stages]]
+
+
+class Begun(NamedTuple):
+    """A run that has registered itself and may ask its account."""
+
+    pull: Pull
+    now: datetime
+    """by the service's clock where ours is off"""
+
+
+@contextmanager
+def begun_pull(told: Told, make_stages: MakeStages, patience: float | None, asked: Interval) -> Iterator[Begun]:
+    """Register the connector, wait for its turn, open the connection, correct the clock."""
+    connector = load_connector(told.connector)
+    if not isinstance(connector, PolledConnector):
+        raise SettingsError(f"{told.connector!r} brings no scans: it is pulled by the flow of its own product.")
+    store = Store(load_settings())
+    source = source_of(told.connector, connector)
+    told.store, told.source = store, source
+    stop = threading.Event()
+    trigger: Literal["poll", "backfill"] = "poll" if patience is not None else "backfill"
+    turn = Turn(store.settings.home, source.connector_id, stop)
+    turn.take(patience)
+    with ExitStack() as stack:
+        stack.callback(turn.release)
+        publisher = told.publisher = Publisher(store, trigger)
+        try:
+            stages = stack.enter_context(make_stages(connector, source, store.settings, stop))
+            now = corrected_now(stages)
+            beginning = pull_session.begin(store, source, now)
+        except (OperatorError, ServiceError) as error:
+            _note_refusal(store, source, trigger, asked, error, publisher)
+            raise
+        yield Begun(Pull(stages, source, store, beginning, publisher, turn, stop), now)
+
+
+def _note_refusal(
+    store: Store,
+    source: Source,
+    trigger: Literal["poll", "backfill"],
+    asked: Interval,
+    error: AlertsError,
+    publisher: Publisher,
+) -> None:
+    """Nothing was asked for yet: the attempt is on record with the stretch it would have begun with."""
+    source, beginning = begin_where_its_rows_are(store, source, datetime.now(UTC))
+    begin = watermark(beginning.progress.origin, beginning.progress.coverage) if trigger == "poll" else asked.start
+    record_failure(store, source, Slice(begin, max(begin, asked.end), trigger), error)
+    publisher.at_end(turned=not beginning.failing)
+    events.end_of_run(store, source, trigger, Summary(failed=1))
+
+
+def begin_where_its_rows_are(store: Store, source: Source, now: datetime) -> tuple[Source, Beginning]:
+    """Begin a refused pull: that of a connector whose tenant was changed is on record where its rows are."""
+    source = registry.where_its_rows_are(store, source)
+    return source, pull_session.begin(store, source, now)
+
+
+def corrected_now(stages: Stages) -> datetime:
+    """Now, by the service's clock where ours is off by more than 5 s."""
+    offset = stages.clock_offset()
+    if abs(offset) <= CLOCK_TOLERANCE:
+        return datetime.now(UTC)
+    log.warning(
+        "this machine's clock and the service's differ by %.0f s; windows follow the service's. "
+        "Set this machine's clock (NTP).",
+        offset.total_seconds(),
+    )
+    stages.correct_clock(offset)
+    return datetime.now(UTC) + offset

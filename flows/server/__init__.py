@@ -1,0 +1,1 @@
+"""Find, start and supervise Prefect's server and worker."""

@@ -1,0 +1,196 @@
+"""The site at work: a server if there is none, a worker, and connectors that are applied again and again."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import refresh_global_settings_context
+from prefect.settings import get_current_settings
+
+from flows.console.terminal import say, working
+from flows.deploy import prefect_yaml
+from flows.deploy.apply import applied
+from flows.deploy.connector_deployments import says
+from flows.server import prefect_server, prefect_session
+from flows.server.child_process import Child
+from flows.server.run_log import RunLines, cancel, settle, under_way
+from tasks.errors import AlertsError, OperatorError
+from tasks.settings import load_settings
+
+STEP = 1.0  # seconds
+LOOK_AT_RUNS, APPLY = 3.0, 30.0
+STOPS_WITHIN = 20.0
+
+
+class Stop(BaseException):
+    """Somebody asked us to end; no error."""
+
+
+def run(home: Path, host: str, port: int) -> None:
+    """Serve until asked to end. Raises AlertsError where that cannot begin."""
+    folder = home / "serve"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    troubles = Troubles()
+    try:
+        with _stoppable(), _alone(home), ExitStack() as stack:
+            server = _server(stack, host, port, folder)
+            with working("Deploying what prefect.yaml declares"):
+                # Of a server of others nobody knows whether their workers are to tell anybody.
+                prefect_yaml.deploy(told=bool(load_settings().notify) if server else None)
+                done = applied()
+            for poll in done.polls:
+                say(says(poll))
+            troubles.tell_new(done.unusable)
+            workers = [_worker(stack, pool, folder) for pool in prefect_yaml.process_pools()]
+            _say_where(own=server is not None)
+            _watch([*filter(None, [server]), *workers], troubles)
+    except Stop:
+        say("Stopped. Schedules stay as they are.")
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the block once; while it is left, neither does anything."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        raise Stop
+
+    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    lock = FileLock(home / "serve.lock", mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise OperatorError(f"Another `serve` is running for {home}. Stop it first, or name another --home.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _server(stack: ExitStack, host: str, port: int, folder: Path) -> Child | None:
+    """The server to use answers now; a process only if it is our own."""
+    server = None
+    if not prefect_session.server_in_use():
+        server = prefect_server.child(host, port, folder)
+        server.start()
+        stack.callback(server.stop, STOPS_WITHIN)
+        os.environ["PREFECT_API_URL"] = prefect_server.address(host, port)
+        if password := os.environ.get(prefect_server.AUTH):
+            os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
+        refresh_global_settings_context()
+    url = str(get_current_settings().api.url)
+    with working("Starting the Prefect server (the first time up to a minute)" if server else f"Waiting for {url}"):
+        prefect_server.wait(url, server)
+    return server
+
+
+def _worker(stack: ExitStack, pool: str, folder: Path) -> Child:
+    name = f"serve-{socket.gethostname()}"
+    # Each run is a process of 100 MB that imports for seconds: many at once starve the server, which then answers 503.
+    limit = str(max(4, os.cpu_count() or 1))
+    call = ["worker", "start", "--pool", pool, "--type", "process", "--name", name, "--limit", limit]
+    worker = Child("worker", call, folder, {"PREFECT_LOGGING_LEVEL": "INFO"})  # that of its runs, too
+    worker.start()
+    stack.callback(_stop_worker, worker)
+    return worker
+
+
+def _stop_worker(worker: Child) -> None:
+    """Runs under way get their cancel first, so that they end in order: complete slices stay, slots are given back."""
+    say("Stopping …")
+    runs: list[FlowRun] = []
+    try:
+        if worker.pid:
+            runs = under_way(worker.pid)
+            cancel(runs, STOPS_WITHIN)
+            runs += under_way(worker.pid)  # it took on work until now
+    except AlertsError as error:
+        say(str(error))
+    worker.stop(STOPS_WITHIN)
+    with suppress(AlertsError):  # said above
+        settle(runs)
+
+
+def _say_where(*, own: bool) -> None:
+    url = str(get_current_settings().api.url)
+    say(f"Serving. The UI is at {url.removesuffix('/api')}  (Ctrl-C ends it)", style="green")
+    if own and url != "http://127.0.0.1:4200/api":
+        say(f"For other commands: export PREFECT_API_URL={url}")
+    if own and os.environ.get(prefect_server.AUTH):
+        say("It asks for the password: the UI for user:password, other commands for PREFECT_API_AUTH_STRING.")
+
+
+class Due(NamedTuple):
+    """When the next of each is due."""
+
+    runs: float
+    apply: float
+
+
+def _watch(children: list[Child], troubles: "Troubles") -> None:
+    """Until we are stopped: children live, ended runs get their line, connectors are applied."""
+    lines, due = RunLines(datetime.now(UTC)), Due(0.0, time.monotonic() + APPLY)
+    while True:
+        for child in children:
+            if line := child.revive():
+                say(line, style="yellow")
+        now = time.monotonic()
+        if now >= due.runs:
+            with troubles.told_once():
+                for line in lines.new():
+                    say(line)
+            due = due._replace(runs=now + LOOK_AT_RUNS)
+        if now >= due.apply:
+            with troubles.told_once():
+                done = applied()
+                for poll in (each for each in done.polls if each.done != "unchanged"):
+                    say(says(poll))
+                troubles.tell_new(done.unusable)
+            due = due._replace(apply=now + APPLY)
+        time.sleep(STEP)
+
+
+class Troubles:
+    """What goes wrong again and again is said once, until something else happens."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._unusable: dict[str, str] = {}
+
+    def tell_new(self, unusable: dict[str, str]) -> None:
+        """Say of connectors what was not said when this was last asked."""
+        for name, wrong in unusable.items():
+            if self._unusable.get(name) != wrong:
+                say(wrong, style="yellow")
+        self._unusable = unusable
+
+    @contextmanager
+    def told_once(self) -> Iterator[None]:
+        try:
+            yield
+        except AlertsError as error:
+            if str(error) != self._last:
+                self._last = str(error)
+                say(self._last, style="yellow")
+        else:
+            self._last = ""
