@@ -5,6 +5,7 @@ import csv
 import importlib
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import requires
@@ -76,6 +77,26 @@ def test_only_what_is_fixed_stands_at_the_top() -> None:
 @pytest.mark.parametrize("path", SHARED, ids=name_of)
 def test_no_vendor_in_what_all_connectors_share(path: Path) -> None:
     assert VENDORS.findall(path.read_text(encoding="utf-8")) == []
+
+
+def test_imports_run_down() -> None:
+    """The contracts are in pyproject.toml; what breaks one is in the output."""
+    call = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"]
+    found = subprocess.run(call, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout
+
+
+def test_every_room_has_its_layer() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    placed = {room.strip() for layer in layers for room in re.split("[:|]", layer)}
+    rooms = {
+        f"{top}.{each.stem}"
+        for top in ("flows", "tasks")
+        for each in (CHECKOUT / top).iterdir()
+        if not each.name.startswith("__") and (each.suffix == ".py" or (each / "__init__.py").exists())
+    }
+    assert rooms == placed
 
 
 def imports(path: Path) -> set[str]:
