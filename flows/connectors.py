@@ -11,11 +11,11 @@ from prefect.states import Completed, Failed
 
 from flows.artifacts.markdown_escape import sentence
 from flows.deploy.apply import applied, summary
-from tasks.connectors.saved import load_connector, test_connector
 from tasks.errors import AlertsError, NotDeployed
 from tasks.http.check import Check, passed
 from tasks.ingest.connector_source import refuse_other_tenant
 from tasks.sanitize import plain
+from tasks.saved_connectors import load_connector, test_connector
 
 log = logging.getLogger("attachment_alerts.connectors")
 log.setLevel(logging.INFO)  # Prefect shows the lines of extra loggers from their own level on

@@ -14,7 +14,6 @@ from flows.artifacts import dashboard_writer, import_report
 from flows.directory import failed, files, load, outcome
 from flows.runs import events
 from flows.runs.session import begin_where_its_rows_are
-from tasks.connectors.saved import load_connector
 from tasks.directory.export import Export
 from tasks.directory.model import Parsed
 from tasks.entra.connector import EntraConnector
@@ -23,6 +22,7 @@ from tasks.errors import AlertsError, ExportRefused, SettingsError
 from tasks.ingest import coverage, pull_session
 from tasks.ingest.connector_source import source_of
 from tasks.ingest.run_stats import Summary
+from tasks.saved_connectors import load_connector
 from tasks.settings import load_settings
 from tasks.source import Source
 from tasks.store.store import Store
@@ -84,6 +84,3 @@ def _pulled(source: Source, now: datetime, *, confirmed: bool) -> tuple[State[An
     import_report.show(told)
     state = outcome(told)
     return state, None if state.is_completed() else ExportRefused(str(state.message))
-
-
-poll = entra

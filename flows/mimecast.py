@@ -10,7 +10,6 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.runs import pull
 from tasks.formatting import stretch
-from tasks.mimecast.stages import Stages
 from tasks.window import whole_second
 
 # Three stages for each of at most 16 slices. The cast: Prefect's own runner does not fit its own type.
@@ -35,7 +34,7 @@ def mimecast(connector: str) -> State[Any]:
     Args:
         connector: Which account: the name under which its connector is saved.
     """
-    return pull.poll(connector, Stages)
+    return pull.poll(connector)
 
 
 @flow(name="mimecast-backfill", flow_run_name=_name_of_backfill, task_runner=RUNNER)
@@ -54,7 +53,4 @@ def mimecast_backfill(
         what: missing fetches only what is not in the tables yet, everything reads all of it again, for example
             after a change of priorities.csv.
     """
-    return pull.backfill(connector, Stages, start, end, what)
-
-
-poll, backfill = mimecast, mimecast_backfill
+    return pull.backfill(connector, start, end, what)

@@ -1,6 +1,5 @@
 """The present code and maps over what is stored."""
 
-import importlib
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -12,11 +11,13 @@ from prefect.client.schemas.objects import State
 
 from flows.runs.maintenance_run import changed
 from tasks.connectors.polled import PolledConnector
-from tasks.connectors.saved import list_connectors
+from tasks.errors import SettingsError
 from tasks.ingest.batches import Again
 from tasks.maintenance.remap import Reading
 from tasks.maintenance.replay import WHAT, Means, What, replayed
 from tasks.priority import load_maps
+from tasks.products import product_named
+from tasks.saved_connectors import list_connectors
 from tasks.store.store import Store
 
 
@@ -59,11 +60,12 @@ def replay_now(store: Store, what: list[What] | None, *, apply: bool) -> dict[st
 
     def read_again(connector_id: str, rejects: pl.DataFrame) -> Again:
         connector = known[connector_id]
-        room = importlib.import_module(f"tasks.{connector.product}.revalidate")
-        again: Again = room.read_again(
+        revalidate = product_named(connector.product).revalidate
+        if revalidate is None:
+            raise SettingsError(f"Connectors of {connector.product} bring no scans, yet there are rejects of one.")
+        return revalidate(
             rejects, UUID(connector_id), maps(connector.no_verdict), now, keep_low=settings.keep_low == "full"
         )
-        return again
 
     return replayed(store, Means(chosen, reading_of, read_again), apply=apply)
 

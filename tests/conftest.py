@@ -120,7 +120,8 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         temporary_settings,
     )
 
-    from tasks.connectors.block_documents import offer_forms, products  # noqa: PLC0415
+    from tasks.products import PRODUCTS  # noqa: PLC0415
+    from tasks.saved_connectors import offer_forms  # noqa: PLC0415
     from tests.server import running  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("prefect")
@@ -149,7 +150,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         offer_forms()
         # Each run would ask three times where its results go; they are not kept.
         patch.setattr(results, "_read_server_default_result_storage_block_id", lambda: None)
-        for cls in products().values():
+        for cls in (each.connector for each in PRODUCTS.values()):
             patch.setattr(cls, "register_type_and_schema", lambda *_, **__: None)
         yield
         _send_what_waits()

@@ -10,9 +10,12 @@ from prefect.settings import (
 )
 
 from tasks.connectors.base import Connector
-from tasks.connectors.block_documents import products, saved_names
 from tasks.connectors.prefect_client import asked_where
-from tasks.connectors.saved import (
+from tasks.errors import ConnectorRefused, UnknownConnector, Unreachable
+from tasks.http.check import Check, passed
+from tasks.mimecast.connector import MimecastConnector
+from tasks.products import PRODUCTS
+from tasks.saved_connectors import (
     find_same_account,
     list_connectors,
     load_connector,
@@ -20,10 +23,8 @@ from tasks.connectors.saved import (
     remove,
     rename,
     save_connector,
+    saved_names,
 )
-from tasks.errors import ConnectorRefused, UnknownConnector, Unreachable
-from tasks.http.check import Check, passed
-from tasks.mimecast.connector import MimecastConnector
 
 V1_KEYS = {"application_id": "a", "application_key": "b", "access_key": "c", "secret_key": "ZA=="}
 
@@ -41,7 +42,7 @@ def saved(prefect_api: None) -> Iterator[None]:
 
 
 def test_products_are_found_by_looking() -> None:
-    assert products()["mimecast"] is MimecastConnector
+    assert PRODUCTS["mimecast"].connector is MimecastConnector
 
 
 def test_only_checks_without_failure_or_gap_pass() -> None:

@@ -27,11 +27,11 @@ from flows.artifacts.dashboards import (
     urgent_page,
 )
 from flows.artifacts.run_summary import Outcome, Run
-from tasks.connectors.block_documents import saved_names
 from tasks.connectors.prefect_client import all_pages, asked_where, prefect_client
 from tasks.errors import AlertsError
 from tasks.ingest import registry
 from tasks.queries.run_overview import Listed, healths, urgent, urgent_as_published
+from tasks.saved_connectors import saved_names
 from tasks.source import Source
 from tasks.store.store import Store
 

@@ -14,8 +14,8 @@ from flows.deploy import connector_deployments, prefect_yaml
 from flows.deploy.apply import Applied, applied
 from flows.deploy.connector_deployments import says
 from flows.server.prefect_session import asking, server_in_use
-from tasks.connectors import saved
-from tasks.connectors.block_documents import nothing_saved_as, saved_names
+from tasks import saved_connectors
+from tasks.connectors.block_documents import nothing_saved_as
 from tasks.connectors.prefect_client import asked_where
 from tasks.errors import AlertsError, ConnectorRefused, NotDeployed, OperatorError, UnknownConnector
 from tasks.http.check import Account, Check
@@ -23,6 +23,7 @@ from tasks.ingest import registry
 from tasks.ingest.account_lock import Turn, TurnTaken
 from tasks.ingest.connector_source import refuse_other_tenant
 from tasks.maintenance import purge
+from tasks.saved_connectors import saved_names
 from tasks.settings import load_settings
 from tasks.store.store import Store
 
@@ -30,9 +31,11 @@ from tasks.store.store import Store
 def test(name: str) -> tuple[list[Check], Account | None]:
     """The connection test of a saved connector, which also learns which account it is."""
     with asking():
-        refuse_other_tenant(name, saved.load_connector(name))  # also starts the temporary server, under its own line
+        refuse_other_tenant(
+            name, saved_connectors.load_connector(name)
+        )  # also starts the temporary server, under its own line
     with working("Testing the connection"):
-        return saved.test_connector(name)
+        return saved_connectors.test_connector(name)
 
 
 def apply_all() -> Applied:
@@ -72,8 +75,8 @@ def follow(name: str, *, removed: bool = False) -> None:
 def rename(old: str, new: str) -> None:
     """Another name for the same connector, also in the tables."""
     with asking():
-        saved.rename(old, new)
-        renamed = saved.load_connector(new)
+        saved_connectors.rename(old, new)
+        renamed = saved_connectors.load_connector(new)
     store = Store(load_settings())
     if renamed.connector_id and store.path.exists():
         registry.renamed(store, renamed.connector_id, new)
@@ -97,7 +100,7 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
     if known is None or not store.path.exists():
         confirmed(f"Remove the connector {name}?", yes)
         with asking():
-            saved.remove(name)
+            saved_connectors.remove(name)
         return
     out.print(facts([(kind, number(count)) for kind, count in purge.purge_counts(store, known).items()]))
     fate = "and purge these rows for ever" if purging else "and keep these rows"
@@ -107,7 +110,7 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
             purge.purge(store, known)
         if is_saved:
             with asking():
-                saved.remove(name)
+                saved_connectors.remove(name)
         if not purging:
             registry.removed(store, known, datetime.now(UTC))
 
@@ -136,7 +139,7 @@ def _may_be_elsewhere(store: Store, connector_id: UUID) -> bool:
 def _id_of(name: str) -> UUID | None:
     """The connector's id; None where what is saved cannot be used: then the tables know it by its name."""
     try:
-        return saved.load_connector(name).connector_id
+        return saved_connectors.load_connector(name).connector_id
     except ConnectorRefused:
         return None
 

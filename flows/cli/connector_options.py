@@ -8,7 +8,6 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from importlib import import_module
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 import typer
@@ -18,9 +17,9 @@ from typer.core import TyperCommand
 
 from flows.console.terminal import entered
 from tasks.connectors.base import Connector
-from tasks.connectors.block_documents import products
 from tasks.connectors.form_schema import KEPT_BY_US
 from tasks.errors import ConnectorRefused, OperatorError
+from tasks.products import PRODUCTS
 from tasks.sanitize import plain
 
 ENVIRONMENT = "ATTACHMENT_ALERTS_"
@@ -48,11 +47,11 @@ def key_fields(product: type[Connector]) -> list[str]:
 
 def address_fields(product: type[Connector]) -> tuple[str, ...]:
     """Where the keys are good."""
-    return tuple(import_module(product.__module__).OWN_FIELDS)
+    return product.address_fields
 
 
 def _keys(product: type[Connector]) -> tuple[str, ...]:
-    return tuple(import_module(product.__module__).ALL_CREDENTIALS)
+    return tuple(name for names in product.credentials.values() for name in names)
 
 
 def with_options(stub: TyperCommand, function: Callable[..., None], fields: Fields) -> TyperCommand:
@@ -77,7 +76,7 @@ def with_options(stub: TyperCommand, function: Callable[..., None], fields: Fiel
 
 def credentials(product: type[Connector], values: dict[str, Any], otherwise: str | None = None) -> tuple[str, ...]:
     """The credentials to ask for: of the API generation that was named, or that something was given for."""
-    generations: dict[str, tuple[str, ...]] = import_module(product.__module__).CREDENTIALS
+    generations = product.credentials
     given = (
         api for api, names in generations.items() if any(values.get(name) or _from_environment(name) for name in names)
     )
@@ -137,7 +136,7 @@ def _is_secret(product: type[Connector], name: str) -> bool:
 def _open_fields(fields: Fields) -> dict[str, dict[str, FieldInfo]]:
     """Every field that is no secret, as each product that has it describes it."""
     found: dict[str, dict[str, FieldInfo]] = {}
-    for product in products().values():
+    for product in (each.connector for each in PRODUCTS.values()):
         own = inspect.get_annotations(product)
         for name in sorted(fields(product), key=lambda field: field not in own):
             if not _is_secret(product, name):
@@ -165,7 +164,7 @@ def _option(name: str, kind: Any, flag: str, **more: Any) -> inspect.Parameter:
 def _help(infos: dict[str, FieldInfo]) -> str:
     """What the field means, for each product where they differ."""
     says = {product: _meaning(info) for product, info in infos.items()}
-    if len(set(says.values())) == 1 and len(says) == len(products()):
+    if len(set(says.values())) == 1 and len(says) == len(PRODUCTS):
         return says.popitem()[1]
     return " ".join(f"{product}: {text}" for product, text in says.items())
 

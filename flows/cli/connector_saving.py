@@ -22,16 +22,15 @@ from flows.console.invocation import command_as_typed
 from flows.console.options import Home, Name
 from flows.console.terminal import out, say, working
 from flows.server.prefect_session import asking
-from tasks.connectors import saved
+from tasks import saved_connectors
 from tasks.connectors.base import Connector, made, refuse_wrong
-from tasks.connectors.block_documents import products
-from tasks.connectors.checks import check_connector
 from tasks.connectors.draft import wrong_fields
 from tasks.connectors.polled import PolledConnector
 from tasks.errors import ConnectorRefused
 from tasks.http.check import Account, passed
 from tasks.ingest import registry
 from tasks.ingest.connector_source import refuse_other_tenant, source_of
+from tasks.products import PRODUCTS, check_connector
 from tasks.settings import load_settings
 from tasks.store.store import Store
 
@@ -49,12 +48,12 @@ def add(
     name: NewName, product: Product = "", no_test: NoTest = False, home: Home = None, *, fields: dict[str, Any]
 ) -> None:
     """Save a new connector."""
-    kinds = products()
+    kinds = {name: each.connector for name, each in PRODUCTS.items()}
     kind = kinds.get(product or next(each for each in kinds if issubclass(kinds[each], PolledConnector)))
     if kind is None:
         raise ConnectorRefused(f"There is no product called {product!r}. Known: {', '.join(kinds)}.")
     with asking():
-        saved.refuse_new_name(name)
+        saved_connectors.refuse_new_name(name)
     values = typed_values(kind, fields)
     refuse_wrong(kind, values)
     connector = made(kind, values | asked(kind, credentials(kind, values), values))
@@ -63,7 +62,7 @@ def add(
         connector.account_code = account.code if account else None
         connector.tested_at = datetime.now(UTC)
     with asking():
-        saved.save_connector(name, connector)
+        saved_connectors.save_connector(name, connector)
     _enrol(name, connector)
     say(f"Saved as {name}. Next: {command_as_typed()} poll {name}", style="green")
     follow(name)
@@ -72,7 +71,7 @@ def add(
 def change(name: Name, home: Home = None, *, fields: dict[str, Any]) -> None:
     """Change fields of a saved connector."""
     with asking():
-        old, wrong = saved.load_to_correct(name)
+        old, wrong = saved_connectors.load_to_correct(name)
     present = {field: getattr(old, field) for field in type(old).model_fields}
     # An empty value is what the form in the UI sends for a field that was cleared: its default is back.
     values = {field: None if value == "" else value for field, value in typed_values(type(old), fields).items()}
@@ -84,7 +83,7 @@ def change(name: Name, home: Home = None, *, fields: dict[str, Any]) -> None:
     if not set(changed).isdisjoint(address_fields(type(old))):
         tested(new)
     with asking():
-        saved.save_connector(name, new)
+        saved_connectors.save_connector(name, new)
     _enrol(name, new)
     say(f"{name} is changed.", style="green")
     follow(name)
@@ -93,7 +92,7 @@ def change(name: Name, home: Home = None, *, fields: dict[str, Any]) -> None:
 def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[str, Any]) -> None:
     """Replace the keys of a connector by new ones of the same account."""
     with asking():
-        old, wrong = saved.load_to_correct(name)
+        old, wrong = saved_connectors.load_to_correct(name)
     kind = type(old)
     values = typed_values(kind, fields)
     names = credentials(kind, values, getattr(old, "api", None))
@@ -109,7 +108,7 @@ def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[
     new.account_code = code or old.account_code
     new.tested_at = datetime.now(UTC)
     with asking():
-        saved.save_connector(name, new)
+        saved_connectors.save_connector(name, new)
     say(f"{name} has new keys. Its data, its place and its schedule stay as they were.", style="green")
     follow(name)
 

@@ -58,7 +58,7 @@ def list_all(as_json: Json = False, home: Home = None) -> None:
 
     from flows.cli.views.connectors import connectors_table, list_values
     from flows.deploy.connector_status import how_they_fare, wrong_tenants
-    from tasks.connectors.saved import sorted_out
+    from tasks.saved_connectors import sorted_out
 
     settings = load_settings()
     with prefect_session.asking():
@@ -106,7 +106,7 @@ def show(name: Name, as_json: Json = False, home: Home = None) -> None:
     from flows.cli.views.connectors import connector_facts, open_values
     from flows.console.tables import facts
     from flows.deploy.connector_status import wrong_tenants
-    from tasks.connectors.saved import load_to_correct
+    from tasks.saved_connectors import load_to_correct
 
     with prefect_session.asking():
         connector, wrong = load_to_correct(name)

@@ -74,7 +74,7 @@ def _anchor(home: Path) -> datetime:
 def _polled(
     settings: Settings, anchor: datetime, wait: Callable[[], None], change: Callable[[str], None]
 ) -> dict[str, Any]:
-    from flows.mimecast import poll
+    from flows.mimecast import mimecast as poll
     from tasks.mimecast.simulator import Simulator, World, serve
 
     show_log()
@@ -95,10 +95,9 @@ def _polled(
 def _save(url: str) -> None:
     """The connector of the first run, with the address the simulator has this time."""
     from tasks.connectors.base import made
-    from tasks.connectors.block_documents import saved_names
-    from tasks.connectors.saved import load_connector, save_connector
     from tasks.mimecast.connector import MimecastConnector
     from tasks.mimecast.simulator import V2_KEYS
+    from tasks.saved_connectors import load_connector, save_connector, saved_names
 
     if NAME not in saved_names():
         save_connector(NAME, made(MimecastConnector, {"base_url": url, "allow_other_host": True} | V2_KEYS))

@@ -1,6 +1,7 @@
 """Poll and backfill started by hand: run the flow in this process, then say what came of it."""
 
-import importlib
+# ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` shall not wait for it
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,18 +26,20 @@ def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
     store = Store(load_settings())
     prefect_session.load(store.settings.home)
     with prefect_session.asking() as change:
-        connectors = importlib.import_module("tasks.connectors.saved")
-        product = connectors.load_connector(name).product
-        module = importlib.import_module(f"flows.{product}")
-        flow = getattr(module, kind, None)
+        from flows.artifacts.publish import WATCH
+        from flows.deploy.product_flows import backfill_flow, poll_flow
+        from tasks.saved_connectors import load_connector
+
+        product = load_connector(name).product
+        backfill = backfill_flow(product)
+        flow: Any = poll_flow(product) if kind == "poll" else backfill
         if flow is None:
             raise ConnectorRefused(f"{name} is a connector of {product}, which has no {kind}. Use `poll {name}`.")
         doing = f"{kind.capitalize()} of {name}"
         change(doing)
-        artifacts = importlib.import_module("flows.artifacts.publish")
-        artifacts.WATCH.set(lambda done, total: change(f"{doing}: {done} of {total} slices, {100 * done // total} %"))
+        WATCH.set(lambda done, total: change(f"{doing}: {done} of {total} slices, {100 * done // total} %"))
         # What is read whole, or again, has no rest.
-        with _going_on(hasattr(module, "backfill") and "everything" not in given):
+        with _going_on(backfill is not None and "everything" not in given):
             state = flow(name, *given, return_state=True)
         result = state.result(raise_on_failure=False)
     counts = getattr(result, "counts", result)  # of a failed run they come with its error

@@ -6,11 +6,10 @@ from flows.artifacts.dashboard_writer import health_anew, urgent_followed
 from flows.deploy import connector_deployments, zombie_runs
 from flows.deploy.parameter_choices import offer
 from tasks.connectors.base import Connector
-from tasks.connectors.block_documents import offer_forms, saved_names
 from tasks.connectors.prefect_client import prefect_client
-from tasks.connectors.saved import sorted_out
 from tasks.ingest import registry
 from tasks.ingest.connector_source import source_of
+from tasks.saved_connectors import offer_forms, saved_names, sorted_out
 from tasks.settings import load_settings
 from tasks.store.store import Store
 

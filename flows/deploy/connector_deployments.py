@@ -4,7 +4,6 @@ It is a copy of the product's own deployment in prefect.yaml (work pool, pull st
 as parameter. So whatever runs the deployments of prefect.yaml runs these as well, and all of it is declared once.
 """
 
-import importlib
 from collections.abc import Collection
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
@@ -17,12 +16,13 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentU
 from prefect.client.schemas.responses import DeploymentResponse
 
 from flows.deploy.parameter_choices import deployments_of, with_choices
+from flows.deploy.product_flows import FLOWS, poll_flow
 from flows.deploy.schedules import ONCE_TESTED, POLL, moved, new_schedule, schedule_change
 from tasks.connectors.base import Connector
-from tasks.connectors.block_documents import products, saved_names
 from tasks.connectors.prefect_client import asked_where, prefect_client
 from tasks.errors import NotDeployed
 from tasks.formatting import duration
+from tasks.saved_connectors import saved_names
 
 OURS = "connector"  # the tag of what is made here; the connector's id is another one
 COPIED = (
@@ -63,7 +63,7 @@ def apply(connectors: dict[str, Connector], unusable: Collection[str]) -> list[P
     Raises NotDeployed where the server does not know prefect.yaml yet.
     """
     with prefect_client() as client:
-        deployed = {product: _deployed(client, product) for product in products()}
+        deployed = {product: _deployed(client, product) for product in FLOWS}
         usable = _usable(connectors, deployed)
         polls = [_applied(client, name, each, deployed[each.product]) for name, each in usable.items()]
         return polls + _cleared(client, deployed, polls, unusable)
@@ -106,12 +106,12 @@ def _left_over(
 def switches() -> dict[UUID, bool]:
     """Which connectors have a deployment, and whether its schedule is switched on."""
     with prefect_client() as client:
-        copies = [copy for product in products() for copy in _deployed(client, product).copies]
+        copies = [copy for product in FLOWS for copy in _deployed(client, product).copies]
     return {_connector_id(copy): _switched_on(copy) for copy in copies}
 
 
 def _deployed(client: SyncPrefectClient, product: str) -> Deployed:
-    flow: Flow[Any, Any] = importlib.import_module(f"flows.{product}").poll
+    flow = poll_flow(product)
     found = deployments_of(client, flow.name)
     copies = [each for each in found if OURS in each.tags]
     original = next((each for each in found if OURS not in each.tags and not each.parameters.get("connector")), None)

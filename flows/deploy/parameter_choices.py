@@ -4,7 +4,6 @@ A flow's parameter is a name and no list; the list is written into the stored sc
 not in it, of a connector that was saved a moment ago, is still taken: the flow itself says when nothing is saved so.
 """
 
-import importlib
 from collections.abc import Collection
 from copy import deepcopy
 from typing import Any
@@ -14,8 +13,8 @@ from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.responses import DeploymentResponse
 
+from flows.deploy.product_flows import FLOWS, backfill_flow, poll_flow
 from tasks.connectors.base import Connector
-from tasks.connectors.block_documents import products
 from tasks.connectors.prefect_client import all_pages, prefect_client
 
 EVERY_PRODUCT = "test-connection"
@@ -64,8 +63,7 @@ def with_choices(schema: dict[str, Any], names: list[str]) -> dict[str, Any]:
 def _names_by_flow(connectors: dict[str, Connector], unusable: Collection[str]) -> dict[str, list[str]]:
     """Which names the form of which flow offers: a poll and a backfill those of their product."""
     offered = {EVERY_PRODUCT: sorted({*connectors, *unusable})}
-    for product in products():
-        module = importlib.import_module(f"flows.{product}")
+    for product in FLOWS:
         names = sorted(name for name, each in connectors.items() if each.product == product)
-        offered |= {getattr(module, flow).name: names for flow in ("poll", "backfill") if hasattr(module, flow)}
+        offered |= {flow.name: names for flow in (poll_flow(product), backfill_flow(product)) if flow}
     return offered

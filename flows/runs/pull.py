@@ -18,7 +18,7 @@ from flows.artifacts.publish import Told, progress_artifact, telling
 from flows.artifacts.run_summary import Outcome
 from flows.runs import events
 from flows.runs.final_states import begun_although_cancelled, completed, failed_slices
-from flows.runs.session import Begun, MakeStages, begun_pull
+from flows.runs.session import Begun, begun_pull
 from flows.runs.slice_runner import pull_slices
 from tasks.errors import AlertsError, SettingsError, StoreError
 from tasks.formatting import lasting, stretch
@@ -46,11 +46,11 @@ log = logging.getLogger("attachment_alerts.pull")
 POLL_PATIENCE = 30.0  # seconds a poll waits for another run of its account
 
 
-def poll(name: str, make_stages: MakeStages) -> State[Any]:
+def poll(name: str) -> State[Any]:
     """Fetch what is new, what failed earlier, and once a day the last hours again. The state of the flow run."""
 
     def work(told: Told) -> None:
-        with begun_pull(told, make_stages, POLL_PATIENCE, Interval(*[told.began_at] * 2)) as begun:
+        with begun_pull(told, POLL_PATIENCE, Interval(*[told.began_at] * 2)) as begun:
             before, settings = begun.pull.beginning.progress, begun.pull.store.settings
             window = poll_window(before, begun.now, settings)
             recheck = cut(recheck_window(before, begun.now, settings), "recheck", settings)
@@ -64,7 +64,7 @@ def poll(name: str, make_stages: MakeStages) -> State[Any]:
     return _state_of(name, "poll", work)
 
 
-def backfill(name: str, make_stages: MakeStages, start: datetime, end: datetime, what: What) -> State[Any]:
+def backfill(name: str, start: datetime, end: datetime, what: What) -> State[Any]:
     """Fetch a stretch of time by hand: all of it, or only what is not covered yet. The state of the flow run."""
 
     def work(told: Told) -> None:
@@ -73,7 +73,7 @@ def backfill(name: str, make_stages: MakeStages, start: datetime, end: datetime,
             raise SettingsError(
                 "The end of a backfill must be later than its start. Correct the times and start it again."
             )
-        with begun_pull(told, make_stages, None, asked) as begun:
+        with begun_pull(told, None, asked) as begun:
             settings = begun.pull.store.settings
             if asked.start >= begun.now - settings.settle:
                 raise SettingsError(

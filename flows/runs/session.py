@@ -2,24 +2,25 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from flows.artifacts.publish import Told
 from flows.runs import events
 from flows.runs.running_slice import record_failure
-from flows.runs.slice_tasks import Pull, Stages
-from tasks.connectors.polled import PolledConnector
-from tasks.connectors.saved import load_connector
+from flows.runs.slice_tasks import Pull
 from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError
 from tasks.ingest import pull_session, registry
 from tasks.ingest.account_lock import Turn
 from tasks.ingest.connector_source import source_of
 from tasks.ingest.pull_session import Beginning
 from tasks.ingest.run_stats import Summary
-from tasks.settings import Settings, load_settings
+from tasks.ingest.stages import Stages
+from tasks.products import product_named
+from tasks.saved_connectors import load_connector
+from tasks.settings import load_settings
 from tasks.source import Source
 from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
@@ -28,7 +29,6 @@ from tasks.window import Interval, Slice, watermark
 log = logging.getLogger("attachment_alerts.pull")
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
-MakeStages = Callable[[Any, Source, Settings, threading.Event], AbstractContextManager[Stages]]
 
 
 class Begun(NamedTuple):
@@ -40,10 +40,11 @@ class Begun(NamedTuple):
 
 
 @contextmanager
-def begun_pull(told: Told, make_stages: MakeStages, patience: float | None, asked: Interval) -> Iterator[Begun]:
+def begun_pull(told: Told, patience: float | None, asked: Interval) -> Iterator[Begun]:
     """Register the connector, wait for its turn, open the connection, correct the clock."""
     connector = load_connector(told.connector)
-    if not isinstance(connector, PolledConnector):
+    make_stages = product_named(connector.product).stages
+    if make_stages is None:
         raise SettingsError(f"{told.connector!r} brings no scans: it is pulled by the flow of its own product.")
     store = Store(load_settings())
     source = source_of(told.connector, connector)

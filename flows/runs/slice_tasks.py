@@ -2,9 +2,9 @@
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -15,23 +15,11 @@ from tasks.ingest.account_lock import Turn
 from tasks.ingest.batches import Extracted, Transformed, Validated
 from tasks.ingest.load import Loaded, close_slice, load_slice
 from tasks.ingest.pull_session import Beginning
+from tasks.ingest.stages import Stages
 from tasks.source import Source
 from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
 from tasks.window import Slice
-
-
-class Stages(Protocol):
-    """What a product's room offers for one connector."""
-
-    @property
-    def refusals(self) -> int: ...
-    def clock_offset(self) -> timedelta: ...
-    def correct_clock(self, offset: timedelta) -> None: ...
-    def cut(self) -> None: ...
-    def extract(self, piece: Slice, scratch: Path) -> Extracted: ...
-    def validate(self, extracted: Extracted, scratch: Path, open_rejects: frozenset[str]) -> Validated: ...
-    def transform(self, validated: Validated, scratch: Path, piece: Slice) -> Transformed: ...
 
 
 class Pull(NamedTuple):

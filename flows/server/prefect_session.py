@@ -30,7 +30,7 @@ def load(home: Path, server: tuple[str, int] | None = None) -> None:
     prefect_settings.apply()
     with working("Loading Prefect"):
         importlib.import_module("prefect.flows")
-        importlib.import_module("tasks.connectors.saved")
+        importlib.import_module("tasks.saved_connectors")
     show_log()
     if not own_level:
         _hush_prefect()

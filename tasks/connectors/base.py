@@ -4,6 +4,7 @@ A connector is a Prefect Block, so the same one is edited in the Prefect UI and 
 """
 
 import re
+from collections.abc import Mapping
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal, Self, TypeVar
@@ -30,6 +31,8 @@ class Connector(Block):
         str_strip_whitespace=True,
     )
     product: ClassVar[str]  # also the name of the product's room in tasks/ and of its flow
+    credentials: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # by the kind of keys: the fields that hold them
+    address_fields: ClassVar[tuple[str, ...]] = ()  # where the keys are good
     always_needed: ClassVar[tuple[str, ...]] = ()  # fields without a default that nobody can leave empty
 
     tenant: str = Field(

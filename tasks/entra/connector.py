@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import httpx
@@ -24,6 +25,8 @@ class EntraConnector(Connector):
     """One directory and the application that may read it."""
 
     product: ClassVar[str] = "entra"
+    credentials: ClassVar[Mapping[str, tuple[str, ...]]] = CREDENTIALS
+    address_fields: ClassVar[tuple[str, ...]] = OWN_FIELDS
     always_needed: ClassVar[tuple[str, ...]] = ("directory_id", "client_id")
     _block_type_name: ClassVar[str | None] = "Entra Connector"
     _block_type_slug: ClassVar[str | None] = "entra-connector"

@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import httpx
@@ -32,6 +33,8 @@ class MimecastConnector(PolledConnector):
     """One Mimecast account: where its API is and the keys that read its attachment-protection logs."""
 
     product: ClassVar[str] = "mimecast"
+    credentials: ClassVar[Mapping[str, tuple[str, ...]]] = CREDENTIALS
+    address_fields: ClassVar[tuple[str, ...]] = OWN_FIELDS
     _block_type_name: ClassVar[str | None] = "Mimecast Connector"
     _block_type_slug: ClassVar[str | None] = "mimecast-connector"
     _description: ClassVar[str | None] = (

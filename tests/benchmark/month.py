@@ -68,9 +68,9 @@ def _backfill(home: str, url: str, start: datetime, end: datetime) -> Month:
     from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415 - slow to import, needed here only
 
     with prefect_test_harness(server_startup_timeout=180):
-        from flows.mimecast import backfill  # noqa: PLC0415
-        from tasks.connectors.saved import save_connector  # noqa: PLC0415
+        from flows.mimecast import mimecast_backfill as backfill  # noqa: PLC0415
         from tasks.mimecast.connector import MimecastConnector  # noqa: PLC0415
+        from tasks.saved_connectors import save_connector  # noqa: PLC0415
 
         save_connector("month", MimecastConnector(base_url=url, allow_other_host=True, **V2_KEYS))
         begin = time.perf_counter()

@@ -25,9 +25,9 @@ def prefect_part() -> tuple[float, float]:
 def _measure(url: str) -> tuple[float, float]:
     from flows import mimecast  # noqa: PLC0415
     from flows.runs import pull, slice_tasks  # noqa: PLC0415
-    from tasks.connectors.saved import save_connector  # noqa: PLC0415
     from tasks.mimecast.connector import MimecastConnector  # noqa: PLC0415
     from tasks.mimecast.stages import Stages  # noqa: PLC0415
+    from tasks.saved_connectors import save_connector  # noqa: PLC0415
 
     connector = MimecastConnector(base_url=url, allow_other_host=True, first_look_back_days=1, **V2_KEYS)
     save_connector("benchmark", connector)
@@ -47,8 +47,8 @@ def _measure(url: str) -> tuple[float, float]:
         setattr(Stages, stage, counted(getattr(Stages, stage)))
     slice_tasks.load.fn = counted(slice_tasks.load.fn)
     pull.ledger.begin = counted(pull.ledger.begin)
-    mimecast.poll("benchmark", return_state=True)  # the first flow of a process pays imports
+    mimecast.mimecast("benchmark", return_state=True)  # the first flow of a process pays imports
     spent.clear()
     begin = time.perf_counter()
-    mimecast.poll("benchmark", return_state=True)
+    mimecast.mimecast("benchmark", return_state=True)
     return time.perf_counter() - begin, sum(spent)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tasks.connectors.checks import check_connector
 from tasks.entra.check import check
 from tasks.entra.failure import SECRETS_PAGE
 from tasks.http.check import Check, passed
+from tasks.products import check_connector
 from tests.entra.asking import connector_of, user
 from tests.entra.conftest import make_keys
 from tests.entra.graph import DIRECTORY, PERMISSIONS, SECRET, Graph, error, serve, throttled

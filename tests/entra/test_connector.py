@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from prefect.utilities.schema_tools.validation import build_error_obj, validate
 
 from tasks.connectors.base import made
-from tasks.connectors.block_documents import products
 from tasks.entra.connector import EntraConnector
 from tasks.errors import ConnectorRefused
+from tasks.products import PRODUCTS
 from tests.entra.conftest import Keys, make_keys
 from tests.entra.graph import CLIENT, DIRECTORY
 
@@ -25,7 +25,7 @@ def connector(**changes: Any) -> EntraConnector:
 
 
 def test_found_as_a_product() -> None:
-    assert products()["entra"] is EntraConnector
+    assert PRODUCTS["entra"].connector is EntraConnector
 
 
 @pytest.mark.parametrize(

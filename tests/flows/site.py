@@ -10,10 +10,11 @@ from uuid import UUID
 import polars as pl
 from prefect.client.schemas.objects import State
 
-from flows.mimecast import backfill, poll
-from tasks.connectors.saved import load_connector, save_connector
+from flows.mimecast import mimecast as poll
+from flows.mimecast import mimecast_backfill as backfill
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Account, Faults, Running, Simulator, World
+from tasks.saved_connectors import load_connector, save_connector
 from tasks.settings import Settings
 from tasks.store.store import Store
 

@@ -171,7 +171,7 @@ def interrupted(stage: Callable[..., Any], after: int) -> Callable[..., Any]:
 KILLED = """
 import sys
 from datetime import datetime
-from flows.mimecast import backfill
+from flows.mimecast import mimecast_backfill as backfill
 backfill(sys.argv[1], *map(datetime.fromisoformat, sys.argv[2:]))
 """
 

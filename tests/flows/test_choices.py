@@ -10,7 +10,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from flows.connectors import test_connection as connection_test
 from flows.deploy.parameter_choices import offer
 from flows.entra import entra
-from flows.mimecast import backfill, mimecast
+from flows.mimecast import mimecast
+from flows.mimecast import mimecast_backfill as backfill
 from tasks.entra.connector import EntraConnector
 from tasks.mimecast.connector import MimecastConnector
 

@@ -16,13 +16,12 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from flows.cli import connector_actions
-from tasks.connectors.block_documents import saved_names
-from tasks.connectors.saved import load_connector, remove
 from tasks.errors import Unreachable
 from tasks.ingest import registry
 from tasks.ingest.connector_source import source_of
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Account, Running, Simulator, World, serve, v1_keys, v2_keys
+from tasks.saved_connectors import load_connector, remove, saved_names
 from tasks.settings import CHECKOUT, Settings
 from tasks.store.store import Store
 from tests.flows.command import NARROWEST, Command, Ran

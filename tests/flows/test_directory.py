@@ -17,12 +17,12 @@ from flows import entra
 from flows.cli.views.directory import sentence
 from flows.directory import directory_import, outcome
 from flows.directory import files as told
-from tasks.connectors.saved import remove, save_connector
 from tasks.directory.formats.archive import DONE, REFUSED
 from tasks.directory.imports import drop_folder
 from tasks.directory.imports.run_import import import_exports
 from tasks.directory.model import EVIDENCE
 from tasks.directory.sources.read_files import read_files
+from tasks.saved_connectors import remove, save_connector
 from tasks.settings import DEFAULTS, Settings
 from tasks.store.store import Store
 from tests.entra.asking import connector_of, group, guid, user

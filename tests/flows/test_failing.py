@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 
 from flows.artifacts import publish
-from flows.mimecast import backfill
+from flows.mimecast import mimecast_backfill as backfill
 from tasks.store import store
 from tests.flows.conftest import MakeSite
 from tests.flows.site import hours, noon

@@ -19,11 +19,11 @@ from hypothesis import settings
 from prefect.client.schemas.objects import State
 from pydantic import SecretStr
 
-from tasks.connectors.saved import remove
 from tasks.mimecast.simulator import Faults, Simulator, Switches, World, fault_lines, serve
 from tasks.mimecast.simulator.answers import Answer
 from tasks.mimecast.simulator.faults import Fault
 from tasks.mimecast.simulator.incoming import LOGS_PATH, TOKEN_PATH, Incoming
+from tasks.saved_connectors import remove
 from tests.flows.conftest import MakeSite
 from tests.flows.site import Clock, Site, change, connector, differences, noon, save, scan
 

@@ -28,10 +28,9 @@ from flows.deploy import connector_deployments
 from flows.deploy.apply import applied
 from flows.deploy.connector_deployments import says
 from flows.deploy.connector_status import how_they_fare
+from flows.deploy.product_flows import FLOWS
 from flows.runs import pull
 from flows.server.run_log import RunLines
-from tasks.connectors.block_documents import saved_names
-from tasks.connectors.saved import list_connectors, load_connector, remove, rename, save_connector
 from tasks.entra.connector import EntraConnector
 from tasks.errors import NotDeployed
 from tasks.http.check import Check
@@ -40,6 +39,7 @@ from tasks.ingest.connector_source import source_of
 from tasks.mimecast.check import AFTER_REACH
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Simulator, World, serve
+from tasks.saved_connectors import list_connectors, load_connector, remove, rename, save_connector, saved_names
 from tasks.settings import Settings
 from tasks.store import store as database
 from tasks.store.store import Store
@@ -68,7 +68,7 @@ def originals(prefect_api: None) -> Iterator[SyncPrefectClient]:
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
         made = [
             each.to_deployment(name, concurrency_limit=one, tags=["attachment-alerts"]).apply(work_pool_name=POOL)
-            for each, name in ((mimecast.poll, "poll"), (entra.poll, "directory-pull"))
+            for each, name in ((mimecast.mimecast, "poll"), (entra.entra, "directory-pull"))
         ]
         yield client
         for each in made:
@@ -172,7 +172,7 @@ def test_two_applies_at_once(client: SyncPrefectClient, monkeypatch: pytest.Monk
     assert done() == {"mimecast/acme": "switched on"}
     with monkeypatch.context() as late:  # the other one has read the deployments before that
         late.setattr(connector_deployments, "_deployed", lambda _client, _product: before)
-        late.setattr(connector_deployments, "products", lambda: ["mimecast"])
+        late.setattr(connector_deployments, "FLOWS", {"mimecast": FLOWS["mimecast"]})
         assert done() == {"mimecast/acme": "unchanged"}
     assert switched_on(client) == [True]
 
@@ -345,7 +345,7 @@ def test_health_tells_off_from_on(client: SyncPrefectClient, home: Path) -> None
         assert connectors_apply(return_state=True).message == "mimecast/acme made. 0 of 1 connectors are polled."
         assert states() == [("acme", "never_run")]
         assert fare() == (False, "never_run", False, False)
-        assert mimecast.poll("acme", return_state=True).is_completed()
+        assert mimecast.mimecast("acme", return_state=True).is_completed()
         assert states() == [("acme", "off")]
         assert fare() == (False, "off", True, True)
         assert connection_test("acme", return_state=True).message == "A poll of acme works. mimecast/acme switched on."
@@ -383,7 +383,7 @@ def test_the_page_of_health_follows_without_a_poll(client: SyncPrefectClient, ho
     with serve(Simulator(World.of_records([scan(NOW - timedelta(hours=1))]))) as running:
         save_connector("paged", simulated(running, 2, tested_at=NOW))
         assert pages() == ["never run"]
-        assert mimecast.poll("paged", return_state=True).is_completed()
+        assert mimecast.mimecast("paged", return_state=True).is_completed()
         assert pages() == ["ok", "never run"]
     switch(client, "mimecast/paged", on=False)
     assert pages() == ["off", "ok", "never run"]
@@ -437,7 +437,7 @@ def test_a_run_during_which_its_connector_was_renamed_writes_the_page_of_the_new
         applied()
         source = source_of("slow", load_connector("slow"))
         monkeypatch.setattr(pull, "_conclude", renamed_meanwhile)
-        assert mimecast.poll("slow", return_state=True).is_completed()
+        assert mimecast.mimecast("slow", return_state=True).is_completed()
     for _ in range(2):
         applied()
         assert latest(client, "health-slow") == "renamed to slower"

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tasks.connectors.checks import check_connector
 from tasks.http.check import Check, passed
 from tasks.mimecast.check import run_checks
 from tasks.mimecast.connector import MimecastConnector
@@ -22,6 +21,7 @@ from tasks.mimecast.simulator import (
     World,
     serve,
 )
+from tasks.products import check_connector
 from tests.mimecast.network import Authority, inspecting_proxy
 
 pytestmark = pytest.mark.usefixtures("quick", "bare_network")

@@ -16,8 +16,8 @@ from prefect.states import Cancelling
 
 from flows.deploy import zombie_runs
 from flows.deploy.apply import applied
-from tasks.connectors.saved import save_connector
 from tasks.mimecast.simulator import Running, Simulator, World, serve
+from tasks.saved_connectors import save_connector
 from tests.flows.site import connector, scan
 from tests.server.machine import Machine
 

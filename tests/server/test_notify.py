@@ -16,8 +16,8 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from pydantic import SecretStr
 
 from flows.deploy import prefect_yaml, triggers
-from tasks.connectors.saved import load_connector
 from tasks.mimecast.simulator import Simulator, World, serve
+from tasks.saved_connectors import load_connector
 from tasks.settings import CHECKOUT
 from tests.flows.site import change, connector, save, scan
 from tests.server.machine import Machine

@@ -16,9 +16,9 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from flows.deploy import prefect_yaml, triggers
 from flows.server.demo_server import free_port
-from tasks.connectors.saved import save_connector
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Running, Simulator, World, serve
+from tasks.saved_connectors import save_connector
 from tasks.settings import Settings
 from tasks.store.store import Store
 from tests.server import running

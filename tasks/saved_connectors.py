@@ -5,15 +5,17 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from tasks.connectors.base import Connector
-from tasks.connectors.block_documents import SYNC, documents, nothing_saved_as, read_document, saved_names
-from tasks.connectors.checks import check_connector
+from tasks.connectors.block_documents import SYNC, documents, nothing_saved_as, read_document
 from tasks.connectors.draft import as_saved
 from tasks.connectors.names import refuse_name
 from tasks.connectors.prefect_client import asked_where, in_words, prefect_client
 from tasks.errors import ConnectorRefused, UnknownConnector
 from tasks.http.check import Account, Check, passed
+from tasks.products import PRODUCTS, check_connector
 
 log = logging.getLogger("attachment_alerts.connectors")
+
+CLASSES = [product.connector for product in PRODUCTS.values()]
 
 
 def load_connector(name: str) -> Connector:
@@ -22,7 +24,7 @@ def load_connector(name: str) -> Connector:
     One that was made in the Prefect UI gets its immutable id now.
     """
     with prefect_client() as client:
-        if document := documents(client, name, include_secrets=True).get(name):
+        if document := documents(client, CLASSES, name, include_secrets=True).get(name):
             return _adopted(name, read_document(name, document))
     raise UnknownConnector(nothing_saved_as(name))
 
@@ -134,7 +136,7 @@ def _readable() -> tuple[dict[str, Connector], dict[str, str]]:
     """What is saved, by name, without giving an id to anything, and what is wrong with what cannot be read."""
     found, unreadable = {}, {}
     with prefect_client() as client:
-        saved = documents(client, include_secrets=True)
+        saved = documents(client, CLASSES, include_secrets=True)
     for name, document in sorted(saved.items()):
         try:
             found[name] = read_document(name, document)
@@ -166,3 +168,16 @@ def _save(connector: Connector, name: str, again: bool) -> None:
 def _delete(cls: type[Connector], name: str) -> None:
     with in_words():
         cls.delete(name, **SYNC)
+
+
+def offer_forms() -> None:
+    """Make the forms of all products known to the server in use, whose UI offers them then; again, nothing changes."""
+    with in_words():
+        for cls in CLASSES:
+            cls.register_type_and_schema(**SYNC)
+
+
+def saved_names() -> dict[str, type[Connector]]:
+    """The names of all saved connectors and their kinds, without reading them."""
+    with prefect_client() as client:
+        return {name: document.cls for name, document in documents(client, CLASSES).items()}

@@ -1,0 +1,98 @@
+"""The registry of products: what the room of each product offers to the rest of the project.
+
+A new product is a room in `tasks/`, an entry here and its flows in `flows/deploy/product_flows.py`.
+"""
+
+# ruff: noqa: PLC0415 - imported where it is used: a list of saved connectors needs neither stages nor checks
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import polars as pl
+
+from tasks.connectors.base import Connector
+from tasks.entra.connector import EntraConnector
+from tasks.errors import SettingsError
+from tasks.http.check import Account, Check
+from tasks.ingest.batches import Again
+from tasks.ingest.stages import Stages
+from tasks.mimecast.connector import MimecastConnector
+from tasks.priority import Maps
+from tasks.settings import Settings
+from tasks.source import Source
+
+OpenStages = Callable[[Any, Source, Settings, threading.Event], AbstractContextManager[Stages]]
+TestConnection = Callable[[Any], tuple[list[Check], Account | None]]
+
+
+class Revalidate(Protocol):
+    """What today's code makes of a connector's rejects (REJECT_SCHEMA)."""
+
+    def __call__(
+        self, rejects: pl.DataFrame, connector_id: UUID, maps: Maps, now: datetime, *, keep_low: bool
+    ) -> Again: ...
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product: its connector and what can be done with it. Only those that bring scans have stages."""
+
+    name: str
+    connector: type[Connector]
+    test_connection: TestConnection
+    stages: OpenStages | None = None
+    revalidate: Revalidate | None = None
+
+
+def product_named(name: str) -> Product:
+    """Raises SettingsError for a product that this version does not know."""
+    if name not in PRODUCTS:
+        raise SettingsError(f"This version knows no product {name!r}. Use the version that its data came with.")
+    return PRODUCTS[name]
+
+
+def check_connector(connector: Connector) -> tuple[list[Check], Account | None]:
+    """The connection test of the connector's product."""
+    return product_named(connector.product).test_connection(connector)
+
+
+def _check_entra(connector: EntraConnector) -> tuple[list[Check], Account | None]:
+    from tasks.entra.check import run_checks
+
+    return run_checks(connector)
+
+
+def _check_mimecast(connector: MimecastConnector) -> tuple[list[Check], Account | None]:
+    from tasks.mimecast.check import run_checks
+
+    return run_checks(connector)
+
+
+def _mimecast_stages(
+    connector: MimecastConnector, source: Source, settings: Settings, stop: threading.Event
+) -> AbstractContextManager[Stages]:
+    from tasks.mimecast import stages
+
+    return stages.Stages(connector, source, settings, stop)
+
+
+def _revalidate_mimecast(
+    rejects: pl.DataFrame, connector_id: UUID, maps: Maps, now: datetime, *, keep_low: bool
+) -> Again:
+    from tasks.mimecast.revalidate import read_again
+
+    return read_again(rejects, connector_id, maps, now, keep_low=keep_low)
+
+
+PRODUCTS = {
+    each.name: each
+    for each in (
+        Product("entra", EntraConnector, _check_entra),
+        Product("mimecast", MimecastConnector, _check_mimecast, _mimecast_stages, _revalidate_mimecast),
+    )
+}
