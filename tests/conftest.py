@@ -47,12 +47,12 @@ settings.load_profile("usual")
 
 CONNECTED = Store._connected
 WITHOUT_API = (
-    "test_cli.py",
+    "test_app.py",
     "test_demo.py",
-    "test_group_table.py",
-    "test_markdown.py",
+    "test_groups_view.py",
+    "test_markdown_escape.py",
     "test_pages.py",
-    "test_serve.py",
+    "test_supervisor.py",
 )  # of tests/flows
 
 
@@ -195,7 +195,9 @@ class PrefectApart(LoadScopeScheduling):
 
 def _needs_api(nodeid: str) -> bool:
     file = Path(nodeid.partition("::")[0])
-    return (file.parent.name == "flows" and file.name not in WITHOUT_API) or file.name == "test_connectors.py"
+    return (
+        file.is_relative_to("tests/flows") and file.name not in WITHOUT_API
+    ) or file.name == "test_saved_connectors.py"
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -27,7 +27,7 @@ from tasks.settings import DEFAULTS, Settings
 from tasks.store.store import Store
 from tests.entra.asking import connector_of, group, guid, user
 from tests.entra.graph import Graph, serve
-from tests.flows.command import Command
+from tests.flows.cli.command import Command
 from tests.flows.site import change
 
 EXPORTS = DEFAULTS / "demo"

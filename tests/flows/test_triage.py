@@ -13,8 +13,8 @@ from flows.regroup import regroup
 from flows.triage import allow_list_flow, triage
 from tasks.settings import Settings
 from tasks.store.store import Store
-from tests.flows.command import NARROW, WIDE, Command
-from tests.flows.test_run_page import artifacts, text
+from tests.flows.artifacts.test_run_summary import artifacts, text
+from tests.flows.cli.command import NARROW, WIDE, Command
 from tests.scans import HASH, KEEP_ALL, begun, load, rows, scan
 
 LOW = scan(1, "safe", recipient="bob@contoso.example")

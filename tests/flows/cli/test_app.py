@@ -32,7 +32,7 @@ from tasks.source import Source
 from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
 from tasks.window import Slice
-from tests.flows.command import NARROW, NARROWEST, WIDE, Command
+from tests.flows.cli.command import NARROW, NARROWEST, WIDE, Command
 
 SOURCE = Source(UUID(int=1), "demo", "mimecast", "default", 15, "", None, timedelta(days=7))
 FULL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -97,9 +97,7 @@ def every_command(group: TyperGroup, words: tuple[str, ...] = ()) -> Iterator[tu
 ROOT = typer.main.get_command(app.app)
 assert isinstance(ROOT, TyperGroup)
 COMMANDS = dict(every_command(ROOT))
-FROM_FIELDS = {
-    ("connectors", name) for name in ("add", "set", "rotate")
-}  # they need Prefect: see test_cli_connectors.py
+FROM_FIELDS = {("connectors", name) for name in ("add", "set", "rotate")}  # they need Prefect: see test_connectors.py
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

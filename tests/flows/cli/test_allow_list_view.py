@@ -8,7 +8,7 @@ from rich.console import Console
 
 from flows.cli.views import allow_list
 from flows.cli.views.allow_list import decisions_table, entries_table
-from tests.flows.printing import console_of, printed
+from tests.flows.cli.printing import console_of, printed
 
 ZONE = ZoneInfo("UTC")
 AT = datetime(2026, 3, 1, 9, 5, tzinfo=UTC)

@@ -24,7 +24,7 @@ from tasks.mimecast.simulator import Account, Running, Simulator, World, serve, 
 from tasks.saved_connectors import load_connector, remove, saved_names
 from tasks.settings import CHECKOUT, Settings
 from tasks.store.store import Store
-from tests.flows.command import NARROWEST, Command, Ran
+from tests.flows.cli.command import NARROWEST, Command, Ran
 from tests.flows.site import change, save, scan
 from tests.scans import content, load, rows
 from tests.scans import scan as stored_scan

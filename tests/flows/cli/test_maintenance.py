@@ -8,7 +8,7 @@ import pytest
 
 from tasks.settings import DEFAULTS
 from tasks.store.store import Store
-from tests.flows.command import Command
+from tests.flows.cli.command import Command
 from tests.flows.conftest import MakeSite
 from tests.flows.site import noon
 from tests.flows.site import scan as record

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from flows.cli.views import maintenance
 from flows.cli.views.maintenance import regroup_page, replay_page
-from tests.flows.printing import console_of, printed
+from tests.flows.cli.printing import console_of, printed
 
 NAME = "quarterly report of the purchasing department.docx"
 PARTS = [{"group_id": f"{part}c7ad000" * 4, "alerts": 1_234} for part in range(5)]

@@ -33,7 +33,7 @@ from tasks.triage import decisions as triage
 from tasks.triage.decision import Decision
 from tasks.triage.selection import SEEN
 from tasks.triage.suppression import end_due, hide
-from tests.group_rules import RANKS, Entry, Model, Rules, sender_of
+from tests.groups.group_rules import RANKS, Entry, Model, Rules, sender_of
 from tests.scans import HASH, HOUR, START, Reading, begun, frame, scan, source
 
 OTHER_HASH = "cd" * 32

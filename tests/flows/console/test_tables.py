@@ -4,7 +4,7 @@ import pytest
 from rich.text import Text
 
 from flows.console.tables import Fact, broken, folded
-from tests.flows.printing import console_of, printed
+from tests.flows.cli.printing import console_of, printed
 
 WORDS = ("a-count", "short", "somebody.with.a.long.name", "a line that is longer than any other")
 WHOLE, SMALL, NAME, LINE = (

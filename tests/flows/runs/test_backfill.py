@@ -29,8 +29,8 @@ from tasks.mimecast.simulator import World, server
 from tasks.mimecast.simulator.incoming import LOGS_PATH
 from tasks.mimecast.simulator.rows import Query, epoch
 from tests.flows.conftest import MakeSite
+from tests.flows.runs.test_poll import flow_run
 from tests.flows.site import Site, hours, noon, same, scan
-from tests.flows.test_poll import flow_run
 
 HOUR = timedelta(hours=1)
 HOURS, FEW = 8, 5

@@ -10,7 +10,7 @@ from flows.cli.views import groups as group_table
 from flows.cli.views.groups import Described, described, footer, groups_table, response, span
 from flows.console import terminal
 from tasks.queries.lookups import Totals
-from tests.flows.printing import console_of, printed
+from tests.flows.cli.printing import console_of, printed
 
 ZONE = ZoneInfo("UTC")
 FIRST = datetime(2026, 3, 1, 9, 5, tzinfo=UTC)

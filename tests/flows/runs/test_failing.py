@@ -12,10 +12,10 @@ from filelock import FileLock
 from flows.artifacts import publish
 from flows.mimecast import mimecast_backfill as backfill
 from tasks.store import store
+from tests.flows.artifacts.test_run_summary import artifacts as left_by
+from tests.flows.artifacts.test_run_summary import latest, text
 from tests.flows.conftest import MakeSite
 from tests.flows.site import hours, noon
-from tests.flows.test_run_page import artifacts as left_by
-from tests.flows.test_run_page import latest, text
 
 HOUR = timedelta(hours=1)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tasks.alerts import PRIVATE
 from tasks.ingest.scan_rows import STORED_SCHEMA
 from tasks.ingest.upsert import merge_versions
+from tests.ingest.version_rules import NOW, Rows, Rule
 from tests.scans import HOUR, MAPS, START, Reading, frame, scan
-from tests.version_rules import NOW, Rows, Rule
 
 EMPTY = pl.DataFrame(schema=STORED_SCHEMA)
 COUNTED = ("new", "changed", "duplicates")

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from flows.cli.views import group
 from flows.cli.views.group import ADDRESS, alerts_table, exposures_table
-from tests.flows.printing import console_of, printed
+from tests.flows.cli.printing import console_of, printed
 
 ZONE = ZoneInfo("UTC")
 LONG = "anna.schmidt@a.subsidiary.that.has.a.long.name.example"

@@ -19,7 +19,7 @@ import pytest
 
 from flows.runs import slice_tasks
 from tasks.http import rate_limit, retry
-from tests.flows.command import Command
+from tests.flows.cli.command import Command
 from tests.flows.conftest import MakeSite
 from tests.flows.site import Site, hours, noon
 

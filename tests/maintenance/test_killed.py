@@ -15,9 +15,9 @@ from tasks.settings import Settings
 from tasks.store.store import Store
 from tasks.triage.decision import Decision
 from tasks.triage.decisions import decide
+from tests.maintenance.test_replay import means
 from tests.processes import line, process
 from tests.scans import begun, content, load, reject, rows, scan
-from tests.test_replay import means
 
 BOB = "bob@contoso.example"
 OTHER_HASH = "cd" * 32
@@ -69,7 +69,7 @@ def test_a_change_that_is_killed_has_done_nothing_and_is_done_by_the_next_call(
         import signal
         from pathlib import Path
         from tasks.store.store import Connection
-        from tests.test_killed import CHANGES, of
+        from tests.maintenance.test_killed import CHANGES, of
 
         run = Connection.run
 

@@ -37,9 +37,9 @@ from tasks.mimecast.simulator.incoming import LOGS_PATH
 from tasks.mimecast.simulator.listed import ListedStock, row_of
 from tasks.mimecast.simulator.rows import Row, epoch
 from tasks.triage.allow_list import Entry, add
+from tests.flows.artifacts.test_run_summary import artifacts, row, text
 from tests.flows.conftest import MakeSite
 from tests.flows.site import change, differences, hours, noon, same, scan
-from tests.flows.test_run_page import artifacts, row, text
 
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 

@@ -22,7 +22,7 @@ from tasks.mimecast.simulator import Simulator
 from tasks.mimecast.simulator.answers import Answer
 from tasks.mimecast.simulator.incoming import Incoming
 from tasks.store import publish_policy
-from tests.flows.command import Command
+from tests.flows.cli.command import Command
 from tests.flows.conftest import MakeSite
 from tests.flows.site import Site, hours, noon, scan
 from tests.test_readme import blocks
