@@ -11,6 +11,8 @@ from flows.options import COMMAND
 from flows.prefect_api import end_threads
 from flows.terminal import fail, say
 from tasks.errors import AlertsError
+from tasks.files import keep_files_private
+from tasks.loopback import bypass_proxy_for_loopback
 from tasks.untrusted import plain
 
 TRACEBACK = "ATTACHMENT_ALERTS_TRACEBACK"
@@ -19,6 +21,8 @@ STOPPED = 130  # what a shell expects of a command that Ctrl-C has ended
 
 def start(app: typer.Typer, arguments: list[str]) -> None:
     """Run the command and leave by SystemExit: 0 if it did what was asked, 1 if not, 2 if that was not understood."""
+    keep_files_private()
+    bypass_proxy_for_loopback()
     atexit.register(end_threads)  # the first, so the last: until then Prefect's own ends need its loops
     explain = "--traceback" in arguments or os.environ.get(TRACEBACK, "") not in ("", "0")
     if not explain:

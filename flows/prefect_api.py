@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows import prefect_settings
+from flows import api_in_use, prefect_settings
 from flows.terminal import say, show_log, working
 
 SPEAK_FOR_THEMSELVES = ("prefect.flow_runs", "prefect.task_runs", "EventsWorker", "APILogWorker")
@@ -36,6 +36,7 @@ def load(home: Path, server: tuple[str, int] | None = None) -> None:
         _hush_prefect()
     if not _configured():
         _use_local_server()
+    api_in_use.secure()
     if not server and not _configured():
         _hush_children(home / "prefect.log")
 

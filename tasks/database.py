@@ -25,7 +25,7 @@ from tasks import capsule, schema
 from tasks.capsule import Answer, Capsule, seeing
 from tasks.compacting import compacted
 from tasks.errors import SettingsError, StoreBusy, StoreError
-from tasks.files import hand_to_group, log_of, private_files, put_in_place
+from tasks.files import hand_to_group, keep_files_private, log_of, put_in_place
 from tasks.instances import Instances, attached, detach
 from tasks.interrupts import Called, Interrupts
 from tasks.settings import Settings
@@ -138,8 +138,9 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o750)
-        with self._locked(), private_files():
+        self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        keep_files_private()  # also in a run of a worker that was not started by us
+        with self._locked():
             self._publish_after = False
             yield
             if self._publish_after:
@@ -257,6 +258,7 @@ class Store:
             raise SettingsError(
                 f"{self.published_path} does not exist yet. Poll a connector first, or name another --home."
             )
+        keep_files_private()  # what does not fit into memory is spilled
         with _MODEST_READERS.lent(MODEST | self._spill) if modest else _READERS.lent(self._spill) as instance:
             connection = attached(instance, self.published_path, "READ_ONLY")
             yield Connection(connection)
