@@ -1,5 +1,8 @@
 """Events become messages, through the notification blocks of Prefect that the site has named."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import httpx
@@ -80,12 +83,13 @@ def send(name: str, text: Message) -> None:
 
 
 def _block(name: str) -> NotificationBlock:
-    """Load a saved block, which loads what its kind needs and checks its values. A kind may quote a wrong key."""
+    """Load a saved block, which imports what its kind needs and checks its values."""
     kind, _, label = name.partition("/")
     try:
         with prefect_client() as client:
             client.read_block_document_by_name(label, kind)
-        block = Block.load(name, **_SYNC)
+        with _without_apprise_log():
+            block = Block.load(name, **_SYNC)
     except ObjectNotFound:
         raise SettingsError(
             f"{SETTING} names {plain(name)!r}, and no such block is saved in {asked_where()}. Make it in the Prefect "
@@ -104,3 +108,14 @@ def _block(name: str) -> NotificationBlock:
     if not isinstance(block, NotificationBlock):
         raise SettingsError(f"{SETTING} names {plain(name)!r}, which is no notification block. Name one that is.")
     return block
+
+
+@contextmanager
+def _without_apprise_log() -> Iterator[None]:
+    """It logs a key that it does not accept, in full."""
+    logger = logging.getLogger("apprise")
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = False

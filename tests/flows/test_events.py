@@ -4,7 +4,7 @@ import sys
 
 import httpx
 import pytest
-from prefect.blocks.notifications import CustomWebhookNotificationBlock, MattermostWebhook, OpsgenieWebhook
+from prefect.blocks.notifications import CustomWebhookNotificationBlock, MattermostWebhook, SendgridEmail
 from prefect.states import Failed
 from pydantic import SecretStr
 
@@ -108,12 +108,12 @@ def test_a_block_that_cannot_be_loaded_is_a_failure_with_its_reason(
 def test_a_wrong_key_in_a_block_is_not_shown(
     prefect_api: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    saved = OpsgenieWebhook(apikey="a" * 36)
-    saved.apikey = SecretStr("secret part")  # as typed in the UI, which takes any text
+    saved = SendgridEmail(api_key="a" * 32, sender_email="alerts@example.com", to_emails=["on-call@example.com"])
+    saved.api_key = SecretStr("secret part")  # as typed in the UI, which takes any text
     saved.save("mistyped", _sync=True)
-    monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", "opsgenie-webhook/mistyped")
+    monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", "sendgrid-email/mistyped")
     caplog.clear()
     state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, return_state=True)
-    assert state.is_failed() and "opsgenie-webhook/mistyped has a value" in (state.message or "")
+    assert state.is_failed() and "sendgrid-email/mistyped has a value" in (state.message or "")
     assert "no such block" not in (state.message or "")
     assert "secret part" not in (state.message or "") + caplog.text
