@@ -11,7 +11,7 @@ from prefect.states import Completed, Failed
 
 from flows import dead_runs, polls
 from flows.choices import offer
-from flows.markdown import sentence
+from flows.markdown_format import sentence
 from flows.sources import refuse_other_tenant, source_of
 from flows.standing_pages import health_anew, urgent_followed
 from tasks import registry

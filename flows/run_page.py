@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from flows.markdown import DASH, address, code, facts, moment, number, sentence, table
+from flows.markdown_format import DASH, address, code, facts, moment, number, sentence, table
 from tasks.connector_names import NAME
 from tasks.overview import GAPS, Listed, Overview
 from tasks.summary import OLD_DIRECTORY, REMEMBERED, Summary

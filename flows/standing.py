@@ -8,7 +8,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from flows.markdown import DASH, code, facts, link, moment, number, sentence, table
+from flows.markdown_format import DASH, code, facts, link, moment, number, sentence, table
 from flows.run_page import Outcome, Run, responses
 from tasks.overview import Listed
 

@@ -50,7 +50,7 @@ WITHOUT_API = (
     "test_cli.py",
     "test_demo.py",
     "test_group_table.py",
-    "test_markdown.py",
+    "test_markdown_format.py",
     "test_pages.py",
     "test_serve.py",
 )  # of tests/flows

@@ -16,7 +16,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 
 from flows import slices
 from flows.artifacts import WATCH
-from flows.markdown import sentence
+from flows.markdown_format import sentence
 from flows.standing_pages import URGENT
 from tasks.turn import Turn
 from tests.flows.conftest import MakeSite
