@@ -28,9 +28,9 @@ PLACES = 5  # rejected rows that are named
 
 
 @task(task_run_name="read {place.name}", cache_policy=NO_CACHE)
-def read(place: Path) -> tuple[list[Export], list[Refused]]:
+def read(place: Path, *, follow: bool) -> tuple[list[Export], list[Refused]]:
     """Recognise and read every file in one place."""
-    return read_files([place], load_settings())
+    return read_files([place], load_settings(), follow=follow)
 
 
 @task(task_run_name="import {tenant}", cache_policy=NO_CACHE)
@@ -58,7 +58,7 @@ def directory_import(paths: list[str] | None = None, tenant: str = "default", co
         settings = load_settings()
         folder = None if paths else drop_folder.drop_folder(settings)
         places = drop_folder.waiting(folder) if folder else [Path(path) for path in paths or ()]
-        readings = {place: read(place) for place in places}
+        readings = {place: read(place, follow=folder is None) for place in places}
         exports = [export for found, _ in readings.values() for export in found]
         refused = [each for _, bad in readings.values() for each in bad]
         names = [each.file_name for each in refused]

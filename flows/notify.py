@@ -1,5 +1,8 @@
 """Events become messages, through the notification blocks of Prefect that the site has named."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import httpx
@@ -8,9 +11,10 @@ from prefect.blocks.abstract import NotificationBlock, NotificationError
 from prefect.blocks.core import Block
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
 
-from tasks.connectors.prefect_client import asked_where
+from tasks.connectors.prefect_client import asked_where, prefect_client
 from tasks.errors import AlertsError, ServiceUnavailable, SettingsError
 from tasks.notifications.messages import Message, messages
 from tasks.sanitize import plain
@@ -79,13 +83,39 @@ def send(name: str, text: Message) -> None:
 
 
 def _block(name: str) -> NotificationBlock:
+    """Load a saved block, which imports what its kind needs and checks its values."""
+    kind, _, label = name.partition("/")
     try:
-        block = Block.load(name, **_SYNC)
-    except ValueError:
+        with prefect_client() as client:
+            client.read_block_document_by_name(label, kind)
+        with _without_apprise_log():
+            block = Block.load(name, **_SYNC)
+    except ObjectNotFound:
         raise SettingsError(
             f"{SETTING} names {plain(name)!r}, and no such block is saved in {asked_where()}. Make it in the Prefect "
             "UI (Blocks, +), and name it as type/name: slack-webhook/security."
         ) from None
+    except ImportError as error:
+        raise SettingsError(
+            f"The notification block {plain(name)} could not be loaded ({plain(str(error))}). Install the worker's "
+            "packages again, then run this flow again."
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"The notification block {plain(name)} has a value that its service cannot have ({type(error).__name__}). "
+            "Correct it in the Prefect UI (Blocks), then run this flow again."
+        ) from None
     if not isinstance(block, NotificationBlock):
         raise SettingsError(f"{SETTING} names {plain(name)!r}, which is no notification block. Name one that is.")
     return block
+
+
+@contextmanager
+def _without_apprise_log() -> Iterator[None]:
+    """It logs a key that it does not accept, in full."""
+    logger = logging.getLogger("apprise")
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = False

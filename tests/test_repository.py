@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import requires
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,23 @@ def test_no_frame_has_the_name_of_a_relation(tmp_path: Path) -> None:
     }
     assert {"batch", "touched"} <= frames
     assert not frames & relations
+
+
+def names_in(folder: str) -> set[str]:
+    """Modules and folders directly in a folder of the checkout."""
+    found = {path.relative_to(CHECKOUT / folder).parts[0] for path in CHECKOUT.glob(f"{folder}/**/*.py")}
+    return {name.removesuffix(".py") for name in found} - {"__init__", "__main__"}
+
+
+def test_no_module_hides_an_installed_package() -> None:
+    """Prefect puts the folder of a flow first on a run's path: `import NAME` finds flows/NAME before any package.
+
+    The folder tasks is never on the path, so that a name of the standard library, such as tasks/http, hides nothing.
+    """
+    installed = set(packages_distributions()) - {"flows", "tasks"}
+    hiding = [f"flows/{name}" for name in names_in("flows") & (installed | sys.stdlib_module_names)]
+    hiding += [f"tasks/{name}" for name in names_in("tasks") & installed]
+    assert sorted(hiding) == []
 
 
 def words_of(function: ast.AST) -> set[str]:

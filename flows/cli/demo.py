@@ -18,7 +18,7 @@ from flows.console.terminal import out, show_log, working
 from flows.server.demo_server import start
 from tasks.errors import AlertsError, OperatorError
 from tasks.settings import DEFAULTS, Settings, load_settings
-from tasks.store.files import private_files
+from tasks.store.files import open_private
 
 if TYPE_CHECKING:
     from tasks.store.store import Store
@@ -34,7 +34,7 @@ def run_demo(home: Path | None) -> None:
     _refuse_foreign(home)
     _keep_to(home)
     settings = load_settings()
-    home.mkdir(parents=True, exist_ok=True, mode=0o750)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with working("Starting a Prefect server of the demo's own (10 to 25 s)") as change:
         server = start(home / "prefect")
         os.environ["PREFECT_API_URL"] = server.url
@@ -66,8 +66,8 @@ def _anchor(home: Path) -> datetime:
     if file.exists() and (home / "store.duckdb").exists():
         return datetime.fromisoformat(json.loads(file.read_text())["anchor"])
     anchor = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    with private_files():
-        file.write_text(json.dumps({"anchor": anchor.isoformat()}) + "\n")
+    with open_private(file, "wb") as fresh:
+        fresh.write(json.dumps({"anchor": anchor.isoformat()}).encode() + b"\n")
     return anchor
 
 

@@ -11,7 +11,9 @@ from flows.console.options import COMMAND
 from flows.console.terminal import fail, say
 from flows.server.prefect_session import end_threads
 from tasks.errors import AlertsError
+from tasks.http.loopback import bypass_proxy_for_loopback
 from tasks.sanitize import plain
+from tasks.store.files import keep_files_private
 
 TRACEBACK = "ATTACHMENT_ALERTS_TRACEBACK"
 STOPPED = 130  # what a shell expects of a command that Ctrl-C has ended
@@ -19,6 +21,8 @@ STOPPED = 130  # what a shell expects of a command that Ctrl-C has ended
 
 def start(app: typer.Typer, arguments: list[str]) -> None:
     """Run the command and leave by SystemExit: 0 if it did what was asked, 1 if not, 2 if that was not understood."""
+    keep_files_private()
+    bypass_proxy_for_loopback()
     atexit.register(end_threads)  # the first, so the last: until then Prefect's own ends need its loops
     explain = "--traceback" in arguments or os.environ.get(TRACEBACK, "") not in ("", "0")
     if not explain:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from flows.server import parent_watch
-from tasks.store.files import private_files
+from tasks.store.files import open_private
 
 SHORTEST, LONGEST = 1.0, 60.0  # seconds between two starts
 HEALTHY = 120.0  # seconds after which an end is not the same trouble again
@@ -31,9 +31,7 @@ class Child:
 
         `again`: after what it wrote before it ended, which is where the reason stands.
         """
-        with private_files():
-            log = self.log.open("ab" if again else "wb")
-        with log as lines:
+        with open_private(self.log, "ab" if again else "wb") as lines:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, nothing typed by anybody
                 self._call,
                 env=os.environ | self._environment,

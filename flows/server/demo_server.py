@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from tasks.errors import OperatorError
+from tasks.store.files import open_private, tighten
 
 # What is imported stays: Python's collector, which looks through it again and again, takes a fifth of the start.
 SERVER = "import gc; gc.set_threshold(50_000); import uvicorn; uvicorn.main()"
@@ -50,12 +51,13 @@ def start(home: Path) -> OwnServer:
     last log lines and events.
     """
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    tighten(home)
     port, log = free_port(), home / "server.log"
     call = [sys.executable, "-c", SERVER, "--factory", "prefect.server.api.server:create_app"]
     call += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     as_prefect_does = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1", "PREFECT_UI_ENABLED": "0"}
     as_prefect_does["PREFECT_SERVER_REGISTER_BLOCKS_ON_START"] = "0"  # the forms of all products: seconds, for nobody
-    with log.open("wb") as lines:
+    with open_private(log, "wb") as lines:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, nothing typed by anybody
             call,
             env=os.environ | as_prefect_does,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.console.terminal import say, show_log, working
-from flows.server import prefect_settings
+from flows.server import api_in_use, prefect_settings
 
 SPEAK_FOR_THEMSELVES = ("prefect.flow_runs", "prefect.task_runs", "EventsWorker", "APILogWorker")
 ANSWERS = 200
@@ -36,6 +36,7 @@ def load(home: Path, server: tuple[str, int] | None = None) -> None:
         _hush_prefect()
     if not _configured():
         _use_local_server()
+    api_in_use.secure()
     if not server and not _configured():
         _hush_children(home / "prefect.log")
 

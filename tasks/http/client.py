@@ -15,6 +15,7 @@ import httpx
 
 from tasks.errors import AlertsError, ServiceUnavailable, Unreachable
 from tasks.http.failure import Failure, Retry
+from tasks.http.loopback import is_loopback
 from tasks.sanitize import plain
 
 TIMEOUT = httpx.Timeout(60, connect=15, pool=None)  # seconds
@@ -24,7 +25,6 @@ CA_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 CA_FOLDER = "SSL_CERT_DIR"
 HALF_A_SECOND = timedelta(seconds=0.5)  # a Date header is cut to whole seconds
 CONNECTED = ("connection.connect_tcp.complete", "connection.start_tls.complete")  # steps of httpcore
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def company_ca() -> dict[str, str]:
@@ -106,7 +106,7 @@ def open_http(base_url: str, *, verify: ssl.SSLContext | None = None, auth: http
             timeout=TIMEOUT,
             headers={"User-Agent": USER_AGENT},
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
-            trust_env=httpx.URL(base_url).host not in LOOPBACK,  # no proxy on the way to this very machine
+            trust_env=not is_loopback(httpx.URL(base_url).host),  # no proxy on the way to this very machine
         )
     except (ValueError, ImportError, httpx.InvalidURL):  # ImportError: a SOCKS proxy
         raise Unreachable(
@@ -118,7 +118,7 @@ def proxy_of(base_url: str) -> str | None:
     """The proxy the environment sets for this address, without its password."""
     url, proxies = httpx.URL(base_url), getproxies()
     address = proxies.get(url.scheme) or proxies.get("all")
-    if not address or url.host in LOOPBACK or proxy_bypass(url.host):
+    if not address or is_loopback(url.host) or proxy_bypass(url.host):
         return None
     proxy = httpx.URL(address if "://" in address else f"http://{address}")
     return plain(f"{proxy.scheme}://{proxy.host}" + (f":{proxy.port}" if proxy.port else ""))

@@ -3,6 +3,7 @@
 Ids, hashes, counts, and of a lost connector the error's own sentence: no file name, subject or address of a mail.
 """
 
+import re
 from typing import Any, NamedTuple
 
 from tasks.notifications.events import PREFIX
@@ -39,6 +40,8 @@ COUNTS = {
 """Fact → what it counts, of one and of many."""
 INERT = str.maketrans({"<": "(", ">": ")", "[": "(", "]": ")", "&": "+", "@": "(at)"})
 """For what calls people or makes links in mails and chats; our ids and hashes have none of it."""
+ADDRESS = re.compile(r"(?<=\w)(:(?=//)|[.\u3002\uff0e\uff61](?=\w*[^\W\d_]))")
+"""Where chats see an address and make a link of it: before `//`, and at the dots of a host, also those of IDNA."""
 
 
 class Message(NamedTuple):
@@ -65,8 +68,8 @@ def message(event: str, about: str, facts: dict[str, Any]) -> Message:
 
 
 def inert(value: Any) -> str:
-    """Any value on one line, without what a chat or mail program would obey."""
-    return plain(str(value), 500).translate(INERT)
+    """Any value on one line, without what a chat or mail program would obey: `https(:)//host(.)example (at)all`."""
+    return ADDRESS.sub(r"(\1)", plain(str(value), 500).translate(INERT))
 
 
 def _group(facts: dict[str, Any]) -> list[str]:

@@ -2,21 +2,39 @@
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from tasks.errors import SettingsError
 
 
-@contextmanager
-def private_files() -> Iterator[None]:
-    """Databases, their logs and spilled pages hold mail metadata: only the owner may read what is created here."""
-    before = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(before)
+def keep_files_private() -> None:
+    """Let only the owner read what this process and its children create from now on.
+
+    Databases, their logs and spilled pages hold mail metadata, and DuckDB and SQLite take no mode for their files.
+    It is never taken back: another thread may be creating a file at any moment.
+    """
+    os.umask(0o077)
+
+
+def open_private(path: Path, mode: str) -> IO[bytes]:
+    """Open a file that only the owner may read, whatever the umask and whoever has made it before."""
+    file: IO[bytes] = open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115
+    os.fchmod(file.fileno(), 0o600)
+    return file
+
+
+def tighten(folder: Path) -> None:
+    """Take a folder and the files in it from everybody but the owner, where an earlier version made them wider."""
+    if not folder.is_dir():
+        return
+    for each in (folder.resolve(), *folder.glob("*")):
+        about = each.lstat()
+        if stat.S_ISDIR(about.st_mode) or stat.S_ISREG(about.st_mode):
+            with suppress(PermissionError):  # of another owner, who decides
+                each.chmod(stat.S_IMODE(about.st_mode) & 0o700)
 
 
 def hand_to_group(path: Path, group: str) -> None:

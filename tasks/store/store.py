@@ -25,7 +25,7 @@ from tasks.settings import Settings
 from tasks.store import migrations
 from tasks.store.compaction import compacted
 from tasks.store.connection import Connection, Transaction
-from tasks.store.files import hand_to_group, log_of, private_files, put_in_place
+from tasks.store.files import hand_to_group, keep_files_private, log_of, put_in_place
 from tasks.store.instance_pool import Instances, attached, detach
 
 log = logging.getLogger("attachment_alerts.database")
@@ -82,8 +82,9 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o750)
-        with self._locked(), private_files():
+        self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        keep_files_private()  # also in a run of a worker that was not started by us
+        with self._locked():
             self._publish_after = False
             yield
             if self._publish_after:
@@ -201,6 +202,7 @@ class Store:
             raise SettingsError(
                 f"{self.published_path} does not exist yet. Poll a connector first, or name another --home."
             )
+        keep_files_private()  # what does not fit into memory is spilled
         with _MODEST_READERS.lent(MODEST | self._spill) if modest else _READERS.lent(self._spill) as instance:
             connection = attached(instance, self.published_path, "READ_ONLY")
             yield Connection(connection)

@@ -3,6 +3,8 @@ refused. Of warnings the pair holds how they begin."""
 
 import json
 import os
+import socket
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -252,7 +254,6 @@ def test_files_folders_and_zips_in_any_mix(tmp_path: Path) -> None:
     for name in ("done", "refused"):
         (tmp_path / "all" / name).mkdir()
         (tmp_path / "all" / name / "c.csv").write_bytes(b"c")
-    (tmp_path / "all" / "link").symlink_to(tmp_path)
     (tmp_path / "d.csv").write_bytes(b"d")
     found = list(expand([tmp_path / "d.csv", tmp_path / "all"]))
     assert found == [
@@ -263,15 +264,64 @@ def test_files_folders_and_zips_in_any_mix(tmp_path: Path) -> None:
 
 def test_what_is_no_readable_file_is_refused_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "MAX_BYTES", 100)
-    os.mkfifo(tmp_path / "a-pipe")
     (tmp_path / "large.csv").write_bytes(bytes(101))
     (tmp_path / "users.csv").write_bytes(USERS + PERSON)
     exports, refused = read_files([tmp_path], Settings(home=tmp_path))
     assert [each.file_name.partition("/")[2] for each in exports] == ["users.csv"]
-    assert [each.reason.partition("/")[2] for each in refused] == [
-        "a-pipe is no file that can be read, or a folder that cannot be listed.",
-        "large.csv is larger than any export. Take it away.",
-    ]
+    assert [each.file_name.partition("/")[2] for each in refused] == ["large.csv"]
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Iterator[Path]:
+    """A folder of things that are no files, beside a file and a folder that links in it lead to."""
+    folder, outside = tmp_path / "odd", tmp_path / "outside"
+    for each in (folder, outside):
+        each.mkdir()
+    (outside / "users.csv").write_bytes(b"secret")
+    (folder / "to-a-file").symlink_to(outside / "users.csv")
+    (folder / "to-a-folder").symlink_to(outside)
+    (folder / "to-nothing").symlink_to(outside / "nothing")
+    os.mkfifo(folder / "a-pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "a-socket"))
+        yield folder
+
+
+def test_links_and_special_files_in_a_folder_are_named_and_never_opened(odd: Path) -> None:
+    found = dict(expand([odd]))
+    assert list(found) == [f"odd/{name}" for name in ("a-pipe", "a-socket", "to-a-file", "to-a-folder", "to-nothing")]
+    assert {type(each) for each in found.values()} == {ExportRefused}
+
+
+def test_a_path_that_somebody_names_may_be_a_link_and_one_that_lies_there_may_not(odd: Path) -> None:
+    links = [odd / "to-a-file", odd / "to-a-folder"]
+    assert list(expand(links)) == [("users.csv", b"secret"), ("outside/users.csv", b"secret")]
+    refused = dict(expand([*links, odd / "to-nothing", odd / "a-pipe"], follow=False))
+    assert list(refused) == ["to-a-file", "to-a-folder", "to-nothing", "a-pipe"]
+    assert {type(each) for each in refused.values()} == {ExportRefused}
+
+
+@pytest.mark.parametrize("swapped", ["users.csv", "folder"])
+def test_a_link_that_takes_the_place_of_a_file_after_the_look_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swapped: str
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "inner.csv").write_bytes(b"secret")
+    (tmp_path / "in" / "folder").mkdir(parents=True)
+    (tmp_path / "in" / "users.csv").write_bytes(b"mine")
+    opened = os.open
+
+    def swap(path: str, *rest: Any, **given: Any) -> int:
+        if path == swapped:
+            place = tmp_path / "in" / swapped
+            place.rename(tmp_path / "was")
+            place.symlink_to(tmp_path / "outside" / ("inner.csv" if place.suffix else ""))
+        return opened(path, *rest, **given)
+
+    monkeypatch.setattr(archive.os, "open", swap)
+    found = dict(expand([tmp_path / "in"]))
+    assert isinstance(found[f"in/{swapped}"], ExportRefused)
+    assert b"secret" not in found.values()
 
 
 def test_other_headers_make_the_same_file_news(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Directory exports through the real flow, the command and the drop folder; a live pull from a loopback Graph."""
 
 import json
+import os
 import re
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from tasks.directory.imports import drop_folder
 from tasks.directory.imports.run_import import import_exports
 from tasks.directory.model import EVIDENCE
 from tasks.directory.sources.read_files import read_files
+from tasks.errors import StoreError
 from tasks.saved_connectors import remove, save_connector
 from tasks.settings import DEFAULTS, Settings
 from tasks.store.store import Store
@@ -154,6 +156,40 @@ def test_the_drop_folder_is_worked_off_and_cleared(prefect_api: None, home: Path
     assert [each.name.partition("-")[2] for each in (folder / DONE).iterdir()] == ["graph-users.json"]
     assert [each.name.partition("-")[2] for each in (folder / REFUSED).iterdir()] == ["broken.json"]
     assert directory_import(return_state=True).is_completed(), "an empty folder is no failure"
+
+
+def test_what_is_no_file_in_the_drop_folder_is_refused_with_the_reason(
+    prefect_api: None, home: Path, tmp_path: Path
+) -> None:
+    folder, outside = drop_folder.drop_folder(Settings(home=home)), tmp_path / "outside"
+    outside.mkdir()
+    secret = shutil.copy(EXPORTS / "graph-users.json", outside)
+    (folder / "link.json").symlink_to(secret)
+    (folder / "folder").symlink_to(outside)
+    (folder / "dangling").symlink_to(tmp_path / "nothing")
+    os.mkfifo(folder / "pipe.json")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "link.json").symlink_to(secret)
+    shutil.copy(EXPORTS / "graph-users.json", folder / "users.json")
+    state = directory_import(return_state=True, confirm_gone=True)
+    found = files(state.result(raise_on_failure=False))
+    no_files = ("dangling", "folder", "link.json", "pipe.json", "sub/link.json")
+    assert found == {"users.json": "imported"} | dict.fromkeys(no_files, "refused")
+    assert state.is_failed()
+    moved = {each.name.partition("-")[2]: each for each in (folder / REFUSED).iterdir()}
+    assert set(moved) == {"dangling", "folder", "link.json", "pipe.json", "sub"}
+    assert moved["link.json"].is_symlink()
+    assert [each.name.partition("-")[2] for each in (folder / DONE).iterdir()] == ["users.json"]
+    later = datetime.now(UTC) + timedelta(days=30)
+    assert drop_folder.clear(folder, Settings(home=home), later) == 6
+    assert [each.name for each in outside.iterdir()] == ["graph-users.json"]
+
+
+def test_nothing_is_moved_through_a_link_in_the_place_of_a_folder(home: Path, tmp_path: Path) -> None:
+    (home / "drop").mkdir()
+    (home / "drop" / DONE).symlink_to(tmp_path)
+    with pytest.raises(StoreError):
+        drop_folder.drop_folder(Settings(home=home))
 
 
 def test_what_cannot_be_put_away_is_the_end_in_its_own_sentence(

@@ -26,14 +26,14 @@ class Authority:
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, _name(name)
         self._key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._signed(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0), None, LIFE)
+        certificate = self._signed(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0), (), LIFE)
         self.pem = folder / "authority.pem"
         self.pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def server_context(self, host: str, life: timedelta = LIFE) -> ssl.SSLContext:
+    def server_context(self, *hosts: str, life: timedelta = LIFE) -> ssl.SSLContext:
         key = ec.generate_private_key(ec.SECP256R1())
         constraints = x509.BasicConstraints(ca=False, path_length=None)
-        certificate = self._signed(_name(host), key, constraints, host, life)
+        certificate = self._signed(_name(hosts[0]), key, constraints, hosts, life)
         file = self._folder / "server.pem"
         file.write_bytes(
             certificate.public_bytes(serialization.Encoding.PEM)
@@ -52,7 +52,7 @@ class Authority:
         subject: x509.Name,
         key: ec.EllipticCurvePrivateKey,
         constraints: x509.BasicConstraints,
-        host: str | None,
+        hosts: tuple[str, ...],
         life: timedelta,
     ) -> x509.Certificate:
         now = datetime.now(UTC)
@@ -66,8 +66,9 @@ class Authority:
             .not_valid_after(now + life)
             .add_extension(constraints, critical=True)
         )
-        if host:
-            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        if hosts:
+            names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
+            builder = builder.add_extension(names, critical=False)
         return builder.sign(self._key, hashes.SHA256())
 
 

@@ -284,7 +284,7 @@ def test_inspecting_proxy_nobody_trusts_is_named(authority: Authority, monkeypat
 def test_certificates_that_do_not_fit(
     authority: Authority, monkeypatch: pytest.MonkeyPatch, host: str, life: timedelta, says: str
 ) -> None:
-    with inspecting_proxy(authority.server_context(host, life), "127.0.0.1:9") as proxy:
+    with inspecting_proxy(authority.server_context(host, life=life), "127.0.0.1:9") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         monkeypatch.setenv("SSL_CERT_FILE", str(authority.pem))
         checks, _ = run_checks(vendor_connector())

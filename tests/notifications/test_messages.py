@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks.notifications.messages import message
+from tasks.notifications.messages import inert, message
 
 GROUP: dict[str, Any] = {
     "tenant": "default",
@@ -93,3 +93,28 @@ def test_nothing_in_an_event_calls_anybody_or_adds_a_line(event: str) -> None:
     assert not set("<>[]&@\x1b\u202e") & set(text.subject + text.body)
     assert "\n" not in text.subject
     assert len(text.body.splitlines()) == len(clean.body.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("<!channel> <!subteam^S1|x>", "(!channel) (!subteam^S1|x)"),  # Slack
+        ("<http://evil.example|here>", "(http(:)//evil(.)example|here)"),
+        (
+            "@here @channel @all <@U1> <@&1>",
+            "(at)here (at)channel (at)all ((at)U1) ((at)+1)",
+        ),  # also Discord, Mattermost
+        ("<at>Ann</at>", "(at)Ann(/at)"),  # Teams
+        ("[x](https://evil.example) ![x](y.example)", "(x)(https(:)//evil(.)example) !(x)(y(.)example)"),
+        ("[x]: https://192.0.2.1/x", "(x): https(:)//192.0.2.1/x"),
+        (
+            "www.evil.example evil.\u0440\u0444 evil\u3002example",
+            "www(.)evil(.)example evil(.)\u0440\u0444 evil(\u3002)example",
+        ),
+        ("mailto:ann@evil.example", "mailto:ann(at)evil(.)example"),
+        ("&lt;!channel&gt; \\u003c", "+lt;!channel+gt; \\u003c"),
+        ("Took 1.5 s. Then it failed: 10:30.", "Took 1.5 s. Then it failed: 10:30."),
+    ],
+)
+def test_what_a_chat_would_obey_is_text(written: str, shown: str) -> None:
+    assert inert(written) == shown

@@ -3,28 +3,45 @@
 import json
 import subprocess
 import sys
+from abc import ABC
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.parse import unquote_plus
 from uuid import UUID
 
 import pytest
-from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.blocks import notifications
+from prefect.blocks.abstract import NotificationBlock
+from prefect.blocks.notifications import (
+    CustomWebhookNotificationBlock,
+    DiscordWebhook,
+    MattermostWebhook,
+    MicrosoftTeamsWebhook,
+    OpsgenieWebhook,
+    PagerDutyWebHook,
+    SendgridEmail,
+    SlackWebhook,
+    TwilioSMS,
+)
 from pydantic import SecretStr
 
 from flows.deploy import prefect_yaml, triggers
 from tasks.mimecast.simulator import Simulator, World, serve
+from tasks.notifications.events import PREFIX
 from tasks.saved_connectors import load_connector
 from tasks.settings import CHECKOUT
 from tests.flows.site import change, connector, save, scan
+from tests.mimecast.network import Authority, inspecting_proxy
 from tests.server.machine import Machine
 
 pytestmark = pytest.mark.server
 
 MINUTE = timedelta(minutes=1)
+TEXT = {"text": "{{subject}}\n{{body}}"}  # the form of Slack
 
 
 CALLS = """
@@ -37,23 +54,32 @@ for line in sys.stdin:
 
 
 @contextmanager
-def webhook() -> Iterator[tuple[str, list[str]]]:
-    """An address that understands what Slack does, and the texts it was sent."""
-    texts: list[str] = []
+def listener(receive: Callable[[str, str], None]) -> Iterator[str]:
+    """An address (host:port) that accepts every POST; host and body of each request are passed on."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            texts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            receive(self.headers["Host"].partition(":")[0], body)
             self.send_response(200)
             self.end_headers()
+            self.wfile.write(b'{"requestId": "x"}')  # Opsgenie's; the others do not look
 
         def log_message(self, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
-        Thread(target=listener.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{listener.server_port}/services/T/B/x", texts
-        listener.shutdown()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@contextmanager
+def webhook() -> Iterator[tuple[str, list[str]]]:
+    """An address that understands what Slack does, and the texts it was sent."""
+    texts: list[str] = []
+    with listener(lambda _, body: texts.append(json.loads(body)["text"])) as address:
+        yield f"http://{address}/services/T/B/x", texts
 
 
 @contextmanager
@@ -94,7 +120,7 @@ def test_people_are_told_once_of_each_change(home: Path, monkeypatch: pytest.Mon
         machine.boots()
         for trigger in triggers.switches(machine.client, prefect_yaml.declared()):
             machine.client.resume_automation(machine.automation(trigger).id)
-        block = CustomWebhookNotificationBlock(name="x", url=url, json_data={"text": "{{subject}}\n{{body}}"})
+        block = CustomWebhookNotificationBlock(name="x", url=url, json_data=TEXT)
         block.save("security", _sync=True)
         save("acme", connector(service, 2, connector_id=UUID(int=7), polling_minutes=5))
 
@@ -129,3 +155,71 @@ def test_people_are_told_once_of_each_change(home: Path, monkeypatch: pytest.Mon
             told("Connection is back: acme", "No poll has ended in time: acme")
         events = ("run.done", "word.unseen", "gap.found")
         assert [machine.told(event) for event in events] == [{"acme"}] * len(events)
+
+
+def blocks(local: str) -> dict[str, NotificationBlock]:
+    """A block of each kind by the host that it sends to; where the kind leaves the host open, that is `local`."""
+    port = int(local.partition(":")[2])
+    custom_host, chat_host = "127.0.0.1", "localhost"
+    teams = "prod-1.westeurope.logic.azure.com"
+    return {
+        custom_host: CustomWebhookNotificationBlock(name="x", url=f"http://{local}/", json_data=TEXT),
+        chat_host: MattermostWebhook(hostname=chat_host, port=port, token=SecretStr("a" * 26)),
+        "hooks.slack.com": SlackWebhook(url=SecretStr(f"https://hooks.slack.com/services/T1/B1/{'a' * 24}")),
+        teams: MicrosoftTeamsWebhook(
+            url=SecretStr(f"https://{teams}:443/workflows/a/triggers/manual/paths/invoke?api-version=1&sig=a")
+        ),
+        "events.pagerduty.com": PagerDutyWebHook(integration_key=SecretStr("a" * 32), api_key=SecretStr("a" * 32)),
+        "api.twilio.com": TwilioSMS(
+            account_sid="AC" + "a" * 32,
+            auth_token=SecretStr("a" * 32),
+            from_phone_number="+15005550006",
+            to_phone_numbers=["+15005550001"],
+        ),
+        "api.opsgenie.com": OpsgenieWebhook(apikey=SecretStr("a" * 36)),
+        "discord.com": DiscordWebhook(webhook_id=SecretStr("1" * 18), webhook_token=SecretStr("a" * 64)),
+        "api.sendgrid.com": SendgridEmail(
+            api_key=SecretStr("a" * 32), sender_email="alerts@example.com", to_emails=["on-call@example.com"]
+        ),
+    }
+
+
+def kinds() -> set[type[NotificationBlock]]:
+    """Every kind of notification block that a person can make in the UI."""
+    classes = [each for each in vars(notifications).values() if isinstance(each, type)]
+    return {each for each in classes if issubclass(each, NotificationBlock) and ABC not in each.__bases__}
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")  # apprise tries it
+def test_every_kind_of_block_sends_from_a_worker(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their hosts are reached through a proxy that answers for all of them. No message calls anybody or has a link."""
+    received: dict[str, str] = {}
+    authority = Authority(tmp_path, "Test authority")
+    with listener(lambda host, body: received.update({host: unquote_plus(body)})) as local:
+        senders = blocks(local)
+        names = {f"{type(block).get_block_type_slug()}/security": block for block in senders.values()}
+        with (
+            inspecting_proxy(authority.server_context(*senders), local) as proxy,
+            Machine(
+                home,
+                monkeypatch,
+                ATTACHMENT_ALERTS_NOTIFY=",".join(names),
+                REQUESTS_CA_BUNDLE=str(authority.pem),
+                https_proxy=proxy,
+                no_proxy="127.0.0.1,localhost",
+            ) as machine,
+        ):
+            machine.boots()
+            for block in senders.values():
+                block.save("security", _sync=True)
+            facts = {"error": "It said: <!channel> <http://evil.example|here> [here](http://evil.example) @here"}
+            run = machine.ended(
+                machine.start("notify/notify", event=f"{PREFIX}connector.lost", about="acme", facts=facts)
+            )
+    assert {type(block) for block in senders.values()} == kinds()
+    assert run.state and run.state.is_completed(), run.state and run.state.message
+    assert received.keys() == senders.keys()
+    for text in received.values():
+        assert "No connection: acme" in text
+        for obeyed in ("<!", "<http", "](", "@here", "http://evil", "evil.example"):
+            assert obeyed not in text

@@ -9,6 +9,7 @@ import textwrap
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -160,6 +161,33 @@ def test_a_log_left_beside_the_published_file_locks_nobody_out(store: Store) -> 
     assert not left.exists()
     assert shown(store) == 1
     assert shown(store, "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'mine'") == 0
+
+
+@pytest.fixture
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    """As the process that opens a store happens to have it."""
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077], indirect=True)
+@pytest.mark.usefixtures("from_nothing", "umask")
+def test_only_the_owner_reads_what_lies_in_the_home_whatever_the_umask(tmp_path: Path) -> None:
+    store = Store(Settings(home=tmp_path / "home"))
+    with store.transaction() as transaction:
+        transaction.run("CREATE TABLE internal.more AS SELECT 1; COMMIT; BEGIN")
+        found = modes(store.settings.home)
+        transaction.publish = True
+    assert "store.duckdb.wal" in found
+    found |= modes(store.settings.home)
+    assert "alerts.duckdb" in found
+    assert {name: oct(mode) for name, mode in found.items() if mode & 0o077} == {}
+    assert store.settings.home.stat().st_mode & 0o007 == 0
+
+
+def modes(home: Path) -> dict[str, int]:
+    return {each.name: each.lstat().st_mode for each in home.rglob("*") if each.is_file()}
 
 
 @pytest.mark.usefixtures("from_nothing")

@@ -1,9 +1,12 @@
 """Files, folders and zips in any mix → files in memory. Nothing is ever unpacked to the disk."""
 
+import os
+import stat
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from io import BytesIO
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
@@ -27,18 +30,22 @@ def is_zip(content: bytes) -> bool:
     return content.startswith(_ZIP)
 
 
-def expand(paths: Iterable[Path]) -> Iterator[tuple[str, bytes | ExportRefused]]:
+def expand(paths: Iterable[Path], *, follow: bool = True) -> Iterator[tuple[str, bytes | ExportRefused]]:
     """Name and bytes of every file in these places, sorted within a folder, or why it cannot be read.
 
-    Names tell files apart: `folder/file`, and members of a zip as `zip/member`. Hidden files, links in a folder and
-    what was put away are passed over. A zip that cannot be unpacked comes as it is: `read_export` says why. Raises
-    ExportRefused for a path that does not exist, before anything is given out.
+    Names tell files apart: `folder/file`, and members of a zip as `zip/member`. Hidden files in a folder and what was
+    put away are passed over. Links and special files are never opened, except that a path itself may be a link where
+    `follow`: whoever names it has chosen it. A zip that cannot be unpacked comes as it is: `read_export` says why.
+    Raises ExportRefused for a path that does not exist, before anything is given out.
     """
-    for name, file in [each for path in map(Path, paths) for each in _files(path.resolve().name, path)]:
-        try:
-            content = _read(name, file)
-        except ExportRefused as refusal:
-            yield name, refusal
+    places = [Path(path) for path in paths]
+    if follow:
+        for place in places:
+            refuse_missing(place)
+        places = [place.resolve() for place in places]
+    for name, content in chain.from_iterable(_found(place.name, str(place), None) for place in places):
+        if isinstance(content, ExportRefused):
+            yield name, content
             continue
         try:
             members = unzip(name, content) if is_zip(content) else None
@@ -53,30 +60,55 @@ def refuse_missing(path: Path) -> None:
         raise ExportRefused(f"{plain(str(path))} does not exist. Correct the path and try again.")
 
 
-def _files(name: str, path: Path) -> Iterator[tuple[str, Path]]:
-    refuse_missing(path)
+def _found(name: str, path: str, folder: int | None) -> Iterator[tuple[str, bytes | ExportRefused]]:
+    """The file, or all files of the folder, that `path` names within the open folder."""
     try:
-        inside = sorted(path.iterdir()) if path.is_dir() else None
-    except OSError:
-        inside = None
-    if inside is None:
-        yield name, path
+        number = _open(name, path, folder)
+    except ExportRefused as refusal:
+        yield name, refusal
         return
-    for each in inside:
-        hidden = each.name.startswith(".") or (each.is_dir() and each.name in (DONE, REFUSED))
-        if not hidden and not each.is_symlink():
-            yield from _files(f"{name}/{each.name}", each)
-
-
-def _read(name: str, path: Path) -> bytes:
     try:
-        if not path.is_file():
-            raise ExportRefused(f"{plain(name)} is no file that can be read, or a folder that cannot be listed.")
-        if path.stat().st_size > MAX_BYTES:
-            raise ExportRefused(f"{plain(name)} is larger than any export. Take it away.")
-        return path.read_bytes()
+        if not stat.S_ISDIR(os.fstat(number).st_mode):
+            yield name, _read(name, number)
+        elif folder is None or path not in (DONE, REFUSED):
+            for each in sorted(os.listdir(number)):  # noqa: PTH208 - a folder that is open
+                if not each.startswith("."):
+                    yield from _found(f"{name}/{each}", each, number)
+    finally:
+        os.close(number)
+
+
+def _open(name: str, path: str, folder: int | None) -> int:
+    """Open a regular file or a folder; what takes its place between the look and the opening is not followed either.
+
+    Raises ExportRefused.
+    """
+    try:
+        mode = os.stat(path, dir_fd=folder, follow_symlinks=False).st_mode
+        if stat.S_ISLNK(mode):
+            raise ExportRefused(f"{plain(name)} is a link, and links are not followed. Put the file itself there.")
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise ExportRefused(f"{plain(name)} is no file, but a pipe, a socket or a device. Take it away.")
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError as cause:
-        raise ExportRefused(f"{plain(name)} cannot be read: {cause.strerror}. Check its permissions.") from None
+        raise _unreadable(name, cause) from None
+
+
+def _read(name: str, number: int) -> bytes | ExportRefused:
+    about = os.fstat(number)
+    if not stat.S_ISREG(about.st_mode):
+        return ExportRefused(f"{plain(name)} is no file any more. Take it away.")
+    if about.st_size > MAX_BYTES:
+        return ExportRefused(f"{plain(name)} is larger than any export. Take it away.")
+    try:
+        with open(number, "rb", closefd=False) as file:
+            return file.read()
+    except OSError as cause:
+        return _unreadable(name, cause)
+
+
+def _unreadable(name: str, cause: OSError) -> ExportRefused:
+    return ExportRefused(f"{plain(name)} cannot be read: {cause.strerror}. Check its permissions.")
 
 
 def unzip(name: str, content: bytes, depth: int = 1) -> list[tuple[str, bytes]]:

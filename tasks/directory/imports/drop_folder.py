@@ -20,12 +20,17 @@ def drop_folder(settings: Settings) -> Path:
     folder = settings.home / "drop"
     with _sentence():
         for each in (folder, folder / DONE, folder / REFUSED):
-            each.mkdir(parents=True, exist_ok=True, mode=0o750)
+            each.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if each != folder and each.is_symlink():
+                raise StoreError(f"{each} is a link: what was imported would be moved elsewhere. Remove the link.")
     return folder
 
 
 def waiting(folder: Path) -> list[Path]:
-    """Files and folders that wait for an import, oldest name first; hidden ones are still being written."""
+    """What waits for an import, oldest name first; hidden names are still being written.
+
+    Links and special files are among it: reading refuses them, with the reason.
+    """
     return sorted(
         each for each in folder.iterdir() if each.name not in (DONE, REFUSED) and not each.name.startswith(".")
     )
@@ -47,7 +52,7 @@ def clear(folder: Path, settings: Settings, now: datetime) -> int:
     with _sentence():
         old = [each for kind in (DONE, REFUSED) for each in (folder / kind).iterdir() if _put_away_at(each) < limit]
         for each in old:
-            if each.is_dir():
+            if each.is_dir() and not each.is_symlink():
                 shutil.rmtree(each)
             else:
                 each.unlink()

@@ -21,17 +21,18 @@ class Refused(NamedTuple):
     reason: str
 
 
-def read_files(paths: Iterable[Path], settings: Settings) -> tuple[list[Export], list[Refused]]:
+def read_files(paths: Iterable[Path], settings: Settings, *, follow: bool = True) -> tuple[list[Export], list[Refused]]:
     """What the files in these places say, each recognised by its content. Nothing is written.
 
-    What cannot be read is refused by itself. Raises ExportRefused for a path that does not exist.
+    `follow`: a path itself may be a link. What cannot be read is refused by itself.
+    Raises ExportRefused for a path that does not exist.
     """
     headers = load_headers(settings)
     # Other headers, another code page or another program may read the same bytes otherwise: news, not the same file.
     reader = repr((headers, settings.ansi_code_page, version("attachment-alerts"))).encode()
     exports: list[Export] = []
     refused: list[Refused] = []
-    for name, content in expand(paths):
+    for name, content in expand(paths, follow=follow):
         if isinstance(content, ExportRefused):
             refused.append(Refused(name, str(content)))
             continue

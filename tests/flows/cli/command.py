@@ -50,14 +50,17 @@ def _status(arguments: Sequence[str]) -> int:
 
 @contextmanager
 def _as_before() -> Iterator[None]:
-    """Environment, logging and excepthook as they were."""
+    """Environment, umask, logging and excepthook as they were."""
     log, root, hook = logging.getLogger("attachment_alerts"), logging.getLogger(), sys.excepthook
     handlers, level, propagate = list(log.handlers), log.level, log.propagate
     filters = [(handler, list(handler.filters)) for handler in root.handlers]
+    umask = os.umask(0o022)
+    os.umask(umask)
     with mock.patch.dict(os.environ):
         try:
             yield
         finally:
+            os.umask(umask)
             log.handlers[:], log.propagate, sys.excepthook = handlers, propagate, hook
             log.setLevel(level)
             for handler, before in filters:

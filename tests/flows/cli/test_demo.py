@@ -67,7 +67,7 @@ def listen(call: list[str], cwd: Path, env: dict[str, str], limit: float) -> tup
 
     pipe = subprocess.PIPE
     with (
-        subprocess.Popen(call, cwd=cwd, env=env, stdout=pipe, stderr=pipe, text=True) as process,
+        subprocess.Popen(call, cwd=cwd, env=env, stdout=pipe, stderr=pipe, text=True, umask=0) as process,
         ThreadPoolExecutor(2) as threads,
     ):
         assert process.stdout
@@ -184,9 +184,8 @@ def test_the_terminal_stays_clean_and_alive(twice: Twice) -> None:
 def test_it_keeps_to_its_home(twice: Twice) -> None:
     assert {path.name for path in twice.home.iterdir()} >= {"store.duckdb", "alerts.duckdb", "demo.json", "prefect"}
     assert (twice.home / "prefect" / "prefect.db").exists()
-    files = [path for path in twice.home.iterdir() if path.is_file()]
-    assert [path.name for path in files if path.stat().st_mode & 0o077] == [], "readable by others"
-    assert twice.home.stat().st_mode & 0o007 == 0
+    everything = [twice.home, *twice.home.rglob("*")]
+    assert [path.name for path in everything if path.lstat().st_mode & 0o077] == [], "readable by others"
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)  # noqa: S607
     assert str(twice.home) not in left.stdout
 

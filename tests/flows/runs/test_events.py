@@ -1,9 +1,12 @@
 """The end of a run as events: sent once the server takes them, and by the next run where it does not."""
 
+import sys
+
 import httpx
 import pytest
-from prefect.blocks.notifications import CustomWebhookNotificationBlock, MattermostWebhook
+from prefect.blocks.notifications import CustomWebhookNotificationBlock, MattermostWebhook, SendgridEmail
 from prefect.states import Failed
+from pydantic import SecretStr
 
 from flows.notify import notify, send
 from flows.runs import events
@@ -87,3 +90,30 @@ def test_a_block_that_says_nothing_of_its_failure_is_asked(
     state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, return_state=True)
     assert state.is_failed() and "could not send (NotificationError)" in (state.message or "")
     assert "secretpart" not in (state.message or "") + caplog.text
+
+
+def test_a_block_that_cannot_be_loaded_is_a_failure_with_its_reason(
+    prefect_api: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MattermostWebhook(hostname="127.0.0.1", port=9, token="a" * 26).save("unloadable", _sync=True)
+    monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", "mattermost-webhook/unloadable")
+    monkeypatch.setitem(sys.modules, "apprise", None)  # as a package that is not installed, or hidden by another
+    state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, return_state=True)
+    assert state.is_failed()
+    message = state.message or ""
+    assert "mattermost-webhook/unloadable could not be loaded" in message and "apprise" in message
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")  # apprise tries it
+def test_a_wrong_key_in_a_block_is_not_shown(
+    prefect_api: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    saved = SendgridEmail(api_key="a" * 32, sender_email="alerts@example.com", to_emails=["on-call@example.com"])
+    saved.api_key = SecretStr("secret part")  # as typed in the UI, which takes any text
+    saved.save("mistyped", _sync=True)
+    monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", "sendgrid-email/mistyped")
+    caplog.clear()
+    state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, return_state=True)
+    assert state.is_failed() and "sendgrid-email/mistyped has a value" in (state.message or "")
+    assert "no such block" not in (state.message or "")
+    assert "secret part" not in (state.message or "") + caplog.text

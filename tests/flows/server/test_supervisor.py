@@ -100,6 +100,8 @@ def test_a_run_is_found_by_its_process_wherever_it_was_started() -> None:
 
 
 def test_a_child_that_ends_is_started_again_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "worker.log").touch()
+    (tmp_path / "worker.log").chmod(0o644)  # as an earlier version left it
     child = Child("worker", [], tmp_path, {})
     child._call = [sys.executable, "-c", "print('out of memory'); raise SystemExit(3)"]
     child.start()
