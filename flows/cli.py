@@ -10,6 +10,7 @@ import typer
 from flows.cli_alerts import alerts, group, health
 from flows.cli_connectors import app as connectors
 from flows.cli_history import regroup, replay, retention
+from flows.cli_server import server_login
 from flows.cli_triage import allow_list, triage
 from flows.entry import TRACEBACK, start
 from flows.options import COMMAND, DemoHome, Home, Json, Name, example
@@ -130,6 +131,10 @@ app.command(epilog=example("regroup", "regroup --by hash+response --span-hours 7
 app.command(epilog=example("replay", "replay priorities responses", "replay rejects --apply"))(replay)
 app.command(epilog=example("retention", "retention --apply"))(retention)
 app.command(epilog=example("serve", "serve --port 4300"))(serve)
+app.command(
+    "server-login",
+    epilog=example("server-login", "server-login --rotate"),
+)(server_login)
 app.add_typer(connectors)
 app.command(
     epilog=example(

@@ -20,7 +20,7 @@ from flows.connector_form import (
 from flows.connector_tables import checks_table
 from flows.connector_work import follow
 from flows.options import Home, Name
-from flows.prefect_api import asking
+from flows.prefect_api import asking, warn_of_open_api
 from flows.sources import refuse_other_tenant, source_of
 from flows.terminal import out, say, working
 from tasks import connectors as saved
@@ -52,6 +52,7 @@ def add(
     kind = kinds.get(product or next(each for each in kinds if issubclass(kinds[each], PolledConnector)))
     if kind is None:
         raise ConnectorRefused(f"There is no product called {product!r}. Known: {', '.join(kinds)}.")
+    warn_of_open_api()
     with asking():
         saved.refuse_new_name(name)
     values = typed_values(kind, fields)

@@ -16,13 +16,16 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.context import refresh_global_settings_context
 from prefect.settings import get_current_settings
 
-from flows import deploying, own_prefect, prefect_api
+from flows import deploying, own_prefect, prefect_api, server_login
+from flows.addresses import address
+from flows.called import command_as_typed
 from flows.children import Child
 from flows.connector_tables import says
 from flows.connectors import applied
 from flows.run_lines import RunLines, cancel, settle, under_way
 from flows.terminal import say, working
 from tasks.errors import AlertsError, OperatorError
+from tasks.loopback import is_loopback
 from tasks.settings import load_settings
 
 STEP = 1.0  # seconds
@@ -41,11 +44,17 @@ def run(home: Path, host: str, port: int) -> None:
     troubles = Troubles()
     try:
         with _stoppable(), _alone(home), ExitStack() as stack:
-            server = _server(stack, host, port, folder)
+            server = _server(stack, home, host, port)
             with working("Deploying what prefect.yaml declares"):
                 # Of a server of others nobody knows whether their workers are to tell anybody.
                 deploying.deploy(told=bool(load_settings().notify) if server else None)
                 done = applied()
+            for pool in deploying.open_pools():
+                say(
+                    f"Whoever may start a run of the work pool {pool} chooses its command or its environment: the "
+                    "pool's template is this site's own and offers that. flows/server/README.md says how to close it.",
+                    style="yellow",
+                )
             for poll in done.polls:
                 say(says(poll))
             troubles.tell_new(done.unusable)
@@ -86,21 +95,35 @@ def _alone(home: Path) -> Iterator[None]:
         lock.release()
 
 
-def _server(stack: ExitStack, host: str, port: int, folder: Path) -> Child | None:
+def _server(stack: ExitStack, home: Path, host: str, port: int) -> Child | None:
     """The server to use answers now; a process only if it is our own."""
     server = None
     if not prefect_api.server_in_use():
-        server = own_prefect.child(host, port, folder)
+        login = _login(home, host)
+        server = own_prefect.child(host, port, home / "serve", login)
         server.start()
         stack.callback(server.stop, STOPS_WITHIN)
-        os.environ["PREFECT_API_URL"] = own_prefect.address(host, port)
-        if password := os.environ.get(own_prefect.AUTH):
-            os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
+        os.environ |= {"PREFECT_API_URL": address(host, port), server_login.CLIENT: login}
         refresh_global_settings_context()
+    else:
+        prefect_api.warn_of_open_api()
     url = str(get_current_settings().api.url)
     with working("Starting the Prefect server (the first time up to a minute)" if server else f"Waiting for {url}"):
         own_prefect.wait(url, server)
     return server
+
+
+def _login(home: Path, host: str) -> str:
+    """What our server asks for: what the site has set, or else the home's own login."""
+    if not is_loopback(host):
+        say(f"Others reach {host}, and a login sent there by http can be read on its way: put TLS before it.")
+    if own := prefect_api.site_login():
+        return own
+    line, made = server_login.login(home)
+    if made:
+        say("The server asks for a login from now on. Workers, profiles and `prefect` commands of your own need:")
+        say(server_login.how_to_give(home))
+    return line
 
 
 def _worker(stack: ExitStack, pool: str, folder: Path) -> Child:
@@ -135,8 +158,8 @@ def _say_where(*, own: bool) -> None:
     say(f"Serving. The UI is at {url.removesuffix('/api')}  (Ctrl-C ends it)", style="green")
     if own and url != "http://127.0.0.1:4200/api":
         say(f"For other commands: export PREFECT_API_URL={url}")
-    if own and os.environ.get(own_prefect.AUTH):
-        say("It asks for the password: the UI for user:password, other commands for PREFECT_API_AUTH_STRING.")
+    if own:
+        say(f"It asks for a login; `{command_as_typed()} server-login` says where that is.")
 
 
 class Due(NamedTuple):
