@@ -53,6 +53,7 @@ WITHOUT_API = (
     "test_markdown.py",
     "test_pages.py",
     "test_serve.py",
+    "test_server_login.py",
 )  # of tests/flows
 
 
