@@ -92,13 +92,16 @@ def service() -> Iterator[Running]:
 
 def of_before(site: Site, service: Running) -> None:
     """What a site has from a time when no server asked for a login: a connector, and Prefect's own template."""
-    with running.api(site.environment | dict.fromkeys(running.CSRF, "false")) as url:
-        with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
-            old = ProcessWorker.get_default_base_job_template()
-            client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=old))
-            fields = {"base_url": service.url, "allow_other_host": True, "first_look_back_days": 1}
-            fields |= {"connector_id": running.due_in(840, minutes=15), "tested_at": NOW}
-            save_connector("acme", MimecastConnector.model_validate(V2_KEYS | fields))
+    with (
+        running.api(site.environment | dict.fromkeys(running.CSRF, "false")) as url,
+        temporary_settings({PREFECT_API_URL: url}),
+        get_client(sync_client=True) as client,
+    ):
+        old = ProcessWorker.get_default_base_job_template()
+        client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=old))
+        fields = {"base_url": service.url, "allow_other_host": True, "first_look_back_days": 1}
+        fields |= {"connector_id": running.due_in(840, minutes=15), "tested_at": NOW}
+        save_connector("acme", MimecastConnector.model_validate(V2_KEYS | fields))
 
 
 def test_the_doors_are_closed(home: Path, service: Running, tmp_path: Path) -> None:
@@ -260,7 +263,8 @@ def logged_in(context: BrowserContext, site: Site, line: str) -> None:
 def a_run_cannot_choose_what_is_executed(site: Site, client: SyncPrefectClient, elsewhere: Path) -> None:
     """A poll by the worker, in the site's home, whatever command, environment and folder it was started with."""
     chosen = {
-        "command": f"touch {elsewhere}", "working_dir": str(site.home), "env": {"ATTACHMENT_ALERTS_HOME": str(elsewhere)},
+        "command": f"touch {elsewhere}", "working_dir": str(site.home),
+        "env": {"ATTACHMENT_ALERTS_HOME": str(elsewhere)},
     }  # fmt: skip
     deployment = client.read_deployment_by_name("mimecast/acme")
     assert "command" not in deployment.job_variables
