@@ -9,6 +9,7 @@ import typer
 
 from flows.options import Home
 from flows.terminal import say
+from tasks.errors import OperatorError
 from tasks.settings import load_settings
 
 
@@ -24,6 +25,8 @@ def server_login(
     from flows import server_login as logins
 
     folder = load_settings().home
+    if not folder.is_dir():
+        raise OperatorError(f"There is no home at {folder}. Name another --home, or start `serve` there first.")
     own = os.environ.get(logins.SERVER)
     if rotate:
         logins.rotate(folder)

@@ -137,6 +137,10 @@ def test_the_command_shows_it_only_when_asked(tmp_path: Path, capsys: pytest.Cap
     assert said("--show")[0] == f"{first}\n"
     second = said("--rotate", "--show")[0].strip()
     assert second == login(tmp_path).line != first
+    with pytest.raises(SystemExit) as end:
+        main(["server-login", "--home", str(tmp_path / "mistyped")])
+    assert end.value.code == 1
+    assert not (tmp_path / "mistyped").exists()
 
 
 @pytest.fixture

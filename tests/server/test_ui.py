@@ -20,10 +20,7 @@ pytestmark = [pytest.mark.server, pytest.mark.browser]
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 START, END = TODAY - timedelta(days=12), TODAY - timedelta(days=9)
 PER_DAY = 60
-WITH_PAGES = dict.fromkeys(CSRF, "true") | {
-    "PREFECT_UI_ENABLED": "true",
-    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "true",
-}
+WITH_PAGES = dict.fromkeys([*CSRF, "PREFECT_UI_ENABLED", "PREFECT_SERVER_REGISTER_BLOCKS_ON_START"], "true")
 
 
 def test_from_an_empty_server_to_a_backfill(
