@@ -66,7 +66,7 @@ def deploy(*, told: bool | None = None) -> None:
         # By `pull` a site says where others have the checkout, and so its interpreter.
         wanted = template(None if "pull" in given else shlex.join([sys.executable, "-m", "prefect.engine"]))
         for pool in pools():
-            _set_up(client, pool, wanted)
+            set_up_pool(client, pool, wanted)
         before = triggers.switches(client, given["deployments"])
     deployments = triggers.switched(given["deployments"], before, told)
     with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
@@ -88,7 +88,7 @@ def template(command: str | None) -> dict[str, Any]:
     }
 
 
-def _set_up(client: SyncPrefectClient, pool: str, wanted: dict[str, Any]) -> None:
+def set_up_pool(client: SyncPrefectClient, pool: str, wanted: dict[str, Any]) -> None:
     """Make a work pool that is missing; give ours to one that has Prefect's template, or ours of another checkout."""
     try:
         present = client.read_work_pool(pool)
