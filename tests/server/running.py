@@ -62,7 +62,7 @@ def own_environment(folder: Path) -> dict[str, str]:
         quicker = {"PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_UI_ENABLED": "false"}
         # A busy machine may need longer than a minute from taking a run to beginning it, which would cost it its slot.
         quicker["PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION"] = "240"
-        # Each client would ask for a token of its own first; tests of the doors and of the pages have it on.
+        # Each client would ask for a token of its own first; what stands for a whole site has it on.
         quicker |= dict.fromkeys(CSRF, "false")
         quicker |= {"PREFECT_API_SSL_CERT_FILE": _authority(folder)}
         return os.environ | quicker | {

@@ -13,14 +13,13 @@ from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.settings import CHECKOUT
 from tests.server.machine import Machine
 from tests.server.person import Person, at_the_ui
-from tests.server.running import CSRF
 
 pytestmark = [pytest.mark.server, pytest.mark.browser]
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 START, END = TODAY - timedelta(days=12), TODAY - timedelta(days=9)
 PER_DAY = 60
-WITH_PAGES = dict.fromkeys([*CSRF, "PREFECT_UI_ENABLED", "PREFECT_SERVER_REGISTER_BLOCKS_ON_START"], "true")
+WITH_PAGES = {"PREFECT_UI_ENABLED": "true", "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "true"}
 
 
 def test_from_an_empty_server_to_a_backfill(
