@@ -33,9 +33,9 @@ def rights(file: Path) -> int:
     return stat.S_IMODE(file.stat().st_mode)
 
 
-@pytest.fixture
-def any_umask() -> Iterator[None]:
-    before = os.umask(0)
+@pytest.fixture(params=[0, 0o777])
+def any_umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
     yield
     os.umask(before)
 
