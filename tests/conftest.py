@@ -53,6 +53,7 @@ WITHOUT_API = (
     "test_markdown_format.py",
     "test_pages.py",
     "test_supervisor.py",
+    "test_login.py",
 )  # of tests/flows
 
 

@@ -91,12 +91,15 @@ def health(as_json: Json = False, home: Home = None) -> None:
     2: one is failing, or its keys are refused.
     """
     from flows.cli.views.health import health_errors, health_table
+    from flows.server.addresses import configured_url
+    from flows.server.open_api import warn_if_open
     from tasks.queries import lookups
     from tasks.store.store import Store
 
     store = Store(load_settings())
     with reading():
         rows = lookups.health(store)
+        warn_if_open(configured_url())
     if as_json:
         print_json(rows)
     elif rows:

@@ -12,6 +12,7 @@ from flows.cli.connectors import app as connectors
 from flows.cli.entry import TRACEBACK, start
 from flows.cli.maintenance import regroup, replay, retention
 from flows.cli.serve import serve
+from flows.cli.server_login import server_login
 from flows.cli.simulate import simulate
 from flows.cli.triage import allow_list, triage
 from flows.console.datetimes import moment_of
@@ -130,6 +131,10 @@ app.command(epilog=example("regroup", "regroup --by hash+response --span-hours 7
 app.command(epilog=example("replay", "replay priorities responses", "replay rejects --apply"))(replay)
 app.command(epilog=example("retention", "retention --apply"))(retention)
 app.command(epilog=example("serve", "serve --port 4300"))(serve)
+app.command(
+    "server-login",
+    epilog=example("server-login", "server-login --rotate"),
+)(server_login)
 app.add_typer(connectors)
 app.command(
     epilog=example(

@@ -21,7 +21,7 @@ from flows.cli.views.connectors import checks_table
 from flows.console.invocation import command_as_typed
 from flows.console.options import Home, Name
 from flows.console.terminal import out, say, working
-from flows.server.prefect_session import asking
+from flows.server.prefect_session import asking, warn_of_open_api
 from tasks import saved_connectors
 from tasks.connectors.base import Connector, made, refuse_wrong
 from tasks.connectors.draft import wrong_fields
@@ -52,6 +52,7 @@ def add(
     kind = kinds.get(product or next(each for each in kinds if issubclass(kinds[each], PolledConnector)))
     if kind is None:
         raise ConnectorRefused(f"There is no product called {product!r}. Known: {', '.join(kinds)}.")
+    warn_of_open_api()
     with asking():
         saved_connectors.refuse_new_name(name)
     values = typed_values(kind, fields)

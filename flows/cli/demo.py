@@ -16,6 +16,7 @@ from rich.text import Text
 from flows.console.invocation import as_typed, command_as_typed, from_here
 from flows.console.terminal import out, show_log, working
 from flows.server.demo_server import start
+from flows.server.login import CLIENT
 from tasks.errors import AlertsError, OperatorError
 from tasks.settings import DEFAULTS, Settings, load_settings
 from tasks.store.files import open_private
@@ -37,7 +38,7 @@ def run_demo(home: Path | None) -> None:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with working("Starting a Prefect server of the demo's own (10 to 25 s)") as change:
         server = start(home / "prefect")
-        os.environ["PREFECT_API_URL"] = server.url
+        os.environ |= {"PREFECT_API_URL": server.url, CLIENT: server.login}
         counts = _polled(settings, _anchor(home), server.wait, change)
         change("Importing the company's people and devices")
         files = _imported()

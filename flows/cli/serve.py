@@ -12,8 +12,8 @@ from tasks.settings import load_settings
 Port = Annotated[int, typer.Option(min=1, max=65535, envvar="PREFECT_SERVER_API_PORT", help="Port of API and UI.")]
 Host = Annotated[
     str,
-    typer.Option(envvar="PREFECT_SERVER_API_HOST", help="Address to listen on. Another than this machine's own needs "
-                 "a password: PREFECT_SERVER_API_AUTH_STRING=user:password."),
+    typer.Option(envvar="PREFECT_SERVER_API_HOST", help="Address to listen on. Others than this machine's own need "
+                 "a proxy with TLS before them."),
 ]  # fmt: skip
 
 

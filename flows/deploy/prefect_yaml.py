@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
@@ -20,6 +20,8 @@ from tasks.errors import NotDeployed
 from tasks.sanitize import plain
 from tasks.settings import CHECKOUT
 
+OFFERED = "stream_output"
+CHOOSABLE = {"command", "env", "working_dir"}
 FILE = CHECKOUT / "prefect.yaml"
 
 
@@ -44,45 +46,75 @@ def process_pools() -> list[str]:
         return [pool for pool in pools() if client.read_work_pool(pool).type == "process"]
 
 
+def open_pools() -> list[str]:
+    """Those whose template lets whoever starts a run choose what is executed, or in which environment."""
+    with prefect_client() as client:
+        found = [client.read_work_pool(pool) for pool in pools()]
+    return [each.name for each in found if each.type == "process" and CHOOSABLE & _offered(each.base_job_template)]
+
+
 def deploy(*, told: bool | None = None) -> None:
     """Run `prefect deploy --all`; switches of schedules and of triggers stay as they are.
 
-    A work pool that is missing is made; its workers start processes on their own machine.
+    A work pool that is missing is made; its workers start processes on their own machine. The template of one is ours,
+    unless a site has changed it.
     `told`: whether anybody is to be told of events, where the workers' settings are known.
     Raises NotDeployed.
     """
     given = _file()
     with prefect_client() as client:
+        # By `pull` a site says where others have the checkout, and so its interpreter.
+        wanted = template(None if "pull" in given else shlex.join([sys.executable, "-m", "prefect.engine"]))
         for pool in pools():
-            _made(client, pool)
+            set_up_pool(client, pool, wanted)
         before = triggers.switches(client, given["deployments"])
     deployments = triggers.switched(given["deployments"], before, told)
-    if "pull" not in given:  # by which a site says where others have the checkout, and so its interpreter
-        processes = process_pools()
-        deployments = [_at_once(each) if each["work_pool"]["name"] in processes else each for each in deployments]
     with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
         yaml.safe_dump(given | {"deployments": deployments}, file)
         file.flush()
         _deploy_all(file.name)
 
 
-def _made(client: SyncPrefectClient, pool: str) -> None:
-    """Make a work pool that is missing."""
-    try:
-        client.read_work_pool(pool)
-    except ObjectNotFound:
-        template = ProcessWorker.get_default_base_job_template()
-        client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
+def template(command: str | None) -> dict[str, Any]:
+    """What a run of our pools is made of: all of it fixed but whether the worker shows what the run says.
 
-
-def _at_once(deployment: dict[str, Any]) -> dict[str, Any]:
-    """With a command to begin its runs by: for want of one, Prefect has a process before it that may fetch code.
-
-    That one takes as long to load as the run itself, and what is cancelled waits for yet another one.
+    `command`: to begin runs by. For want of one, Prefect has a process before it that may fetch code. That one takes
+    as long to load as the run itself, and what is cancelled waits for yet another one.
     """
-    given = deployment["work_pool"].get("job_variables", {})
-    command = shlex.join([sys.executable, "-m", "prefect.engine"])
-    return deployment | {"work_pool": deployment["work_pool"] | {"job_variables": {"command": command} | given}}
+    shown = ProcessWorker.get_default_base_job_template()["variables"]["properties"][OFFERED]
+    return {
+        "job_configuration": {"command": command, OFFERED: f"{{{{ {OFFERED} }}}}"},
+        "variables": {"type": "object", "properties": {OFFERED: shown}},
+    }
+
+
+def set_up_pool(client: SyncPrefectClient, pool: str, wanted: dict[str, Any]) -> None:
+    """Make a work pool that is missing; give ours to one that has Prefect's template, or ours of another checkout."""
+    try:
+        present = client.read_work_pool(pool)
+    except ObjectNotFound:
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=wanted))
+        return
+    ours = (_kept(wanted), _kept(ProcessWorker.get_default_base_job_template()))
+    if present.type == "process" and present.base_job_template != wanted and _kept(present.base_job_template) in ours:
+        client.update_work_pool(pool, WorkPoolUpdate(base_job_template=wanted))
+
+
+def _kept(template: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What tells a template from others: the interpreter differs with the checkout, the wording with the version."""
+    configuration = dict(template.get("job_configuration", {}))
+    if not _placeholder(configuration.get("command")):
+        configuration.pop("command", None)
+    properties = template.get("variables", {}).get("properties", {})
+    return configuration, {name: each.get("default") for name, each in properties.items()}
+
+
+def _placeholder(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("{{")
+
+
+def _offered(template: dict[str, Any]) -> set[str]:
+    return set(template.get("variables", {}).get("properties", {}))
 
 
 def _deploy_all(file: str) -> None:

@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from flows.server import login as server_login
+from flows.server.addresses import ORIGINS, own_origins
 from tasks.errors import OperatorError
 from tasks.store.files import open_private, tighten
 
@@ -26,8 +28,8 @@ STEP = 0.2
 class OwnServer:
     """A server that may still be starting."""
 
-    def __init__(self, url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-        self.url, self._process, self._log = url, process, log
+    def __init__(self, url: str, login: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.url, self.login, self._process, self._log = url, login, process, log
 
     def wait(self) -> None:
         """Until it answers. Raises OperatorError with the place of its log where it does not."""
@@ -56,11 +58,13 @@ def start(home: Path) -> OwnServer:
     call = [sys.executable, "-c", SERVER, "--factory", "prefect.server.api.server:create_app"]
     call += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     as_prefect_does = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1", "PREFECT_UI_ENABLED": "0"}
+    login = server_login.new_line()  # known to this process and the server only, and gone with them
+    closed = {server_login.SERVER: login, ORIGINS: own_origins("127.0.0.1", port)}
     as_prefect_does["PREFECT_SERVER_REGISTER_BLOCKS_ON_START"] = "0"  # the forms of all products: seconds, for nobody
     with open_private(log, "wb") as lines:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, nothing typed by anybody
             call,
-            env=os.environ | as_prefect_does,
+            env=os.environ | as_prefect_does | closed,
             stdin=subprocess.DEVNULL,
             stdout=lines,
             stderr=lines,
@@ -68,7 +72,7 @@ def start(home: Path) -> OwnServer:
         )
     atexit.register(_stop, process)
     signal.signal(signal.SIGTERM, _leave)  # by itself it would end us without a word, and leave the server behind
-    return OwnServer(f"http://127.0.0.1:{port}/api", process, log)
+    return OwnServer(f"http://127.0.0.1:{port}/api", login, process, log)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -7,9 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from flows.console.terminal import say, show_log, working
-from flows.server import api_in_use, prefect_settings
+from flows.server import api_in_use, login, open_api, prefect_settings
+from flows.server.addresses import address
+from tasks.http.loopback import is_loopback
 
 SPEAK_FOR_THEMSELVES = ("prefect.flow_runs", "prefect.task_runs", "EventsWorker", "APILogWorker")
 ANSWERS = 200
@@ -37,7 +40,12 @@ def load(home: Path, server: tuple[str, int] | None = None) -> None:
     if not _configured():
         _use_local_server()
     api_in_use.secure()
-    if not server and not _configured():
+    if _configured():
+        _use_login(home)
+    elif not server:
+        line = login.new_line()  # of a server that ends with this process
+        os.environ |= {login.SERVER: line, login.CLIENT: line}
+        _read_settings()
         _hush_children(home / "prefect.log")
 
 
@@ -90,9 +98,29 @@ def server_in_use() -> bool:
     return _configured()
 
 
+def warn_of_open_api() -> None:
+    """Say so where the server that stays, if there is one, lets everybody in."""
+    if url := _settings().api.url:
+        open_api.warn_if_open(str(url))
+
+
+def site_login() -> str | None:
+    """The login that a site has set by itself for the servers it starts."""
+    secret = _settings().server.api.auth_string
+    return str(secret.get_secret_value()) or None if secret else None
+
+
+def _settings() -> Any:
+    return importlib.import_module("prefect.settings").get_current_settings()
+
+
+def _read_settings() -> None:
+    """Let Prefect see what has been put into the environment."""
+    importlib.import_module("prefect.context").refresh_global_settings_context()
+
+
 def _configured() -> bool:
-    settings = importlib.import_module("prefect.settings")
-    return bool(settings.get_current_settings().api.url)
+    return bool(_settings().api.url)
 
 
 def _temporary_server_runs() -> bool:
@@ -102,15 +130,42 @@ def _temporary_server_runs() -> bool:
 
 def _use_local_server() -> None:
     """Set PREFECT_API_URL for this process if a server answers where one would be started."""
+    from flows.server import listener  # noqa: PLC0415 - what it needs is not for `--help`
+
     httpx = importlib.import_module("httpx")
-    server = importlib.import_module("prefect.settings").get_current_settings().server.api
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(server.host, server.host)  # noqa: S104 - compared, not bound
-    url = f"http://{host}:{server.port}/api"
+    server = _settings().server.api
+    url = address(server.host, server.port)
     try:
         answer = httpx.get(f"{url}/health", timeout=1.0, trust_env=False)
     except httpx.TransportError:
         return
-    if answer.status_code == ANSWERS and answer.text.strip() == "true":
-        os.environ["PREFECT_API_URL"] = url
-        importlib.import_module("prefect.context").refresh_global_settings_context()
-        say(f"Using the Prefect server that answers at {url}; set PREFECT_API_URL for another.")
+    if answer.status_code != ANSWERS or answer.text.strip() != "true":
+        return
+    if not listener.is_ours(server.port):  # whoever opens the port first would be given the keys of all accounts
+        say(f"The Prefect server at {url} may be another user's and is not used. If you trust it, set PREFECT_API_URL.")
+        return
+    os.environ["PREFECT_API_URL"] = url
+    _read_settings()
+    say(f"Using the Prefect server that answers at {url}; set PREFECT_API_URL for another.")
+
+
+def _use_login(home: Path) -> None:
+    """Where no login is set, use the home's for the server of this machine that was started with it.
+
+    It is sent to nobody else: another user may have opened the port, or a tunnel may lead to another machine.
+    """
+    from flows.server import listener  # noqa: PLC0415 - as above
+
+    api = _settings().api
+    url = importlib.import_module("httpx").URL(api.url)
+    if api.auth_string or api.key or not is_loopback(url.host):
+        return
+    line = site_login() or login.existing(home)
+    if line is None:
+        return
+    port = url.port or {"https": 443}.get(url.scheme, 80)
+    if listener.was_started_with(port, login.SERVER, line):
+        os.environ[login.CLIENT] = line
+        _read_settings()
+    elif not listener.is_ours(port):
+        say(f"{url} may be another user's, or be gone: the login of this home is not sent there.", style="yellow")

@@ -16,14 +16,18 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.context import refresh_global_settings_context
 from prefect.settings import get_current_settings
 
+from flows.console.invocation import command_as_typed
 from flows.console.terminal import say, working
 from flows.deploy import prefect_yaml
 from flows.deploy.apply import applied
 from flows.deploy.connector_deployments import says
-from flows.server import prefect_server, prefect_session
+from flows.server import login, prefect_server, prefect_session
+from flows.server.addresses import address
 from flows.server.child_process import Child
+from flows.server.login import CLIENT
 from flows.server.run_log import RunLines, cancel, settle, under_way
 from tasks.errors import AlertsError, OperatorError
+from tasks.http.loopback import is_loopback
 from tasks.settings import load_settings
 
 STEP = 1.0  # seconds
@@ -42,11 +46,17 @@ def run(home: Path, host: str, port: int) -> None:
     troubles = Troubles()
     try:
         with _stoppable(), _alone(home), ExitStack() as stack:
-            server = _server(stack, host, port, folder)
+            server = _server(stack, home, host, port)
             with working("Deploying what prefect.yaml declares"):
                 # Of a server of others nobody knows whether their workers are to tell anybody.
                 prefect_yaml.deploy(told=bool(load_settings().notify) if server else None)
                 done = applied()
+            for pool in prefect_yaml.open_pools():
+                say(
+                    f"Whoever may start a run of the work pool {pool} chooses its command or its environment: the "
+                    "pool's template is this site's own and offers that. flows/server/README.md says how to close it.",
+                    style="yellow",
+                )
             for poll in done.polls:
                 say(says(poll))
             troubles.tell_new(done.unusable)
@@ -87,21 +97,35 @@ def _alone(home: Path) -> Iterator[None]:
         lock.release()
 
 
-def _server(stack: ExitStack, host: str, port: int, folder: Path) -> Child | None:
+def _server(stack: ExitStack, home: Path, host: str, port: int) -> Child | None:
     """The server to use answers now; a process only if it is our own."""
     server = None
     if not prefect_session.server_in_use():
-        server = prefect_server.child(host, port, folder)
+        own_login = _login(home, host)
+        server = prefect_server.child(host, port, home / "serve", own_login)
         server.start()
         stack.callback(server.stop, STOPS_WITHIN)
-        os.environ["PREFECT_API_URL"] = prefect_server.address(host, port)
-        if password := os.environ.get(prefect_server.AUTH):
-            os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
+        os.environ |= {"PREFECT_API_URL": address(host, port), CLIENT: own_login}
         refresh_global_settings_context()
+    else:
+        prefect_session.warn_of_open_api()
     url = str(get_current_settings().api.url)
     with working("Starting the Prefect server (the first time up to a minute)" if server else f"Waiting for {url}"):
         prefect_server.wait(url, server)
     return server
+
+
+def _login(home: Path, host: str) -> str:
+    """What our server asks for: what the site has set, or else the home's own login."""
+    if not is_loopback(host) or host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        say(f"Others reach {host}, and a login sent there by http can be read on its way: put TLS before it.")
+    if own := prefect_session.site_login():
+        return own
+    line, made = login.login(home)
+    if made:
+        say("The server asks for a login from now on. Workers, profiles and `prefect` commands of your own need:")
+        say(login.how_to_give(home))
+    return line
 
 
 def _worker(stack: ExitStack, pool: str, folder: Path) -> Child:
@@ -136,8 +160,8 @@ def _say_where(*, own: bool) -> None:
     say(f"Serving. The UI is at {url.removesuffix('/api')}  (Ctrl-C ends it)", style="green")
     if own and url != "http://127.0.0.1:4200/api":
         say(f"For other commands: export PREFECT_API_URL={url}")
-    if own and os.environ.get(prefect_server.AUTH):
-        say("It asks for the password: the UI for user:password, other commands for PREFECT_API_AUTH_STRING.")
+    if own:
+        say(f"It asks for a login; `{command_as_typed()} server-login` says where that is.")
 
 
 class Due(NamedTuple):

@@ -9,8 +9,10 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import get_current_settings
 
 from tasks.errors import Unreachable
+from tasks.http.loopback import is_loopback
 from tasks.sanitize import plain
 
+GIVE_LOGIN = 'export PREFECT_API_AUTH_STRING="$(attachment-alerts server-login --show)"'
 PAGE = 200  # of anything: the most that Prefect gives at once
 
 T = TypeVar("T")
@@ -51,6 +53,11 @@ def in_words() -> Iterator[None]:
     try:
         yield
     except httpx.HTTPStatusError as refused:
+        if refused.response.status_code == httpx.codes.UNAUTHORIZED and is_loopback(refused.request.url.host):
+            raise Unreachable(
+                f"Another login than ours, or any at all, is asked for by {asked_where()} (HTTP 401). If that is the "
+                f"server of this home, give it: {GIVE_LOGIN}"
+            ) from None
         raise Unreachable(
             f"A refusal (HTTP {refused.response.status_code}) from {asked_where()}. Check PREFECT_API_URL, "
             "PREFECT_API_AUTH_STRING (user:password) or PREFECT_API_KEY, and that the server's version fits."

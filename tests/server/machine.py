@@ -39,6 +39,7 @@ from tasks.store.store import Store
 from tests.server import running
 from tests.server.running import Found
 
+AS_SERVED = dict.fromkeys(running.CSRF, "true")
 AT_ONCE = {"PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false"}  # forms of all products there are: seconds, for nobody
 
 
@@ -48,7 +49,7 @@ class Machine:
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
         self.store = Store(Settings(home=home))
         self.port, self._boots = free_port(), 0
-        self.environment = running.own_environment(home) | AT_ONCE | settings
+        self.environment = running.own_environment(home) | AS_SERVED | AT_ONCE | settings
         self.environment["PREFECT_API_URL"] = self.url = f"http://127.0.0.1:{self.port}/api"
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)

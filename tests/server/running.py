@@ -27,6 +27,7 @@ Found = TypeVar("Found")
 Process = subprocess.Popen[bytes]
 
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the authorities, which take 20 ms to read
+CSRF = ("PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED", "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED")
 PATIENCE = 240.0  # seconds, on a machine that is busy with other things
 
 
@@ -61,7 +62,9 @@ def own_environment(folder: Path) -> dict[str, str]:
         quicker = {"PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_UI_ENABLED": "false"}
         # A busy machine may need longer than a minute from taking a run to beginning it, which would cost it its slot.
         quicker["PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION"] = "240"
-        quicker |= {"PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false", "PREFECT_API_SSL_CERT_FILE": _authority(folder)}
+        # Each client would ask for a token of its own first; what stands for a whole site has it on.
+        quicker |= dict.fromkeys(CSRF, "false")
+        quicker |= {"PREFECT_API_SSL_CERT_FILE": _authority(folder)}
         return os.environ | quicker | {
             "PREFECT_HOME": str(folder / "prefect"), "ATTACHMENT_ALERTS_HOME": str(folder),
         }  # fmt: skip

@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows.deploy import prefect_yaml, triggers
+from flows.server import login as server_login
 from flows.server.demo_server import free_port
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Running, Simulator, World, serve
@@ -40,7 +41,7 @@ def service() -> Iterator[Running]:
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     port = free_port()
-    return running.own_environment(tmp_path) | {
+    return running.own_environment(tmp_path) | dict.fromkeys(running.CSRF, "true") | {
         "PREFECT_SERVER_API_PORT": str(port), "PREFECT_UI_ENABLED": "true", "PYTHONUNBUFFERED": "1",
         "ATTACHMENT_ALERTS_FETCH_CONCURRENCY": "1",
         "PREFECT_SERVER_API_HOST": "0.0.0.0", "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,  # noqa: S104
@@ -80,7 +81,7 @@ def slices(store: Store) -> int:
 
 def answer(url: str, **given: Any) -> int:
     """Status of an answer that shows what is stored."""
-    return httpx.post(f"{url}/deployments/filter", json={}, trust_env=False, **given).status_code
+    return httpx.get(f"{url}/work_pools/attachment-alerts", trust_env=False, **given).status_code
 
 
 def gone(port: int) -> bool:
@@ -101,6 +102,7 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
             assert httpx.get(f"http://127.0.0.1:{port}/ui-settings", trust_env=False).json()["api_url"] == "/api"
             assert answer(url) == answer(url, auth=("somebody", "guesses")) == 401
             assert answer(url, auth=tuple(PASSWORD.split(":"))) == 200
+            assert not server_login.place(tmp_path).exists()  # a site's own login is kept
             off = triggers.Switch(on=False, waits=True)  # nobody is to be told of anything
             assert set(triggers.switches(client, prefect_yaml.declared()).values()) == {off}
             save(service)

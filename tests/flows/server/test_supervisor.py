@@ -20,19 +20,12 @@ from flows.server.supervisor import Troubles
 from tasks.errors import OperatorError
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "alerts.example"])  # noqa: S104 - not bound
-def test_nobody_else_gets_in_without_a_password(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(prefect_server.AUTH, raising=False)
-    with pytest.raises(OperatorError, match="PREFECT_SERVER_API_AUTH_STRING=user:password"):
-        prefect_server.child(host, 4200, tmp_path)
-
-
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with prefect_server.socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(OperatorError, match=r"Nothing can listen on 127\.0\.0\.1 port \d+ .* --port"):
-            prefect_server.child("127.0.0.1", taken.getsockname()[1], tmp_path)
+            prefect_server.child("127.0.0.1", taken.getsockname()[1], tmp_path, "admin:hush")
 
 
 def test_what_cleans_up_prefects_history_reaches_the_server(tmp_path: Path) -> None:
@@ -40,7 +33,7 @@ def test_what_cleans_up_prefects_history_reaches_the_server(tmp_path: Path) -> N
     with mock.patch.dict(os.environ, {period: "86400"}):
         os.environ.pop(enabled, None)
         prefect_settings.apply()
-        server = prefect_server.child("127.0.0.1", free_port(), tmp_path)
+        server = prefect_server.child("127.0.0.1", free_port(), tmp_path, "admin:hush")
         server._call = [
             sys.executable,
             "-S",
