@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.artifacts.markdown_escape import sentence
+from flows.artifacts.markdown_format import sentence
 from flows.deploy.apply import applied, summary
 from tasks.errors import AlertsError, NotDeployed
 from tasks.http.check import Check, passed

@@ -50,7 +50,7 @@ WITHOUT_API = (
     "test_app.py",
     "test_demo.py",
     "test_groups_view.py",
-    "test_markdown_escape.py",
+    "test_markdown_format.py",
     "test_pages.py",
     "test_supervisor.py",
 )  # of tests/flows

@@ -8,7 +8,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from flows.artifacts.markdown_escape import DASH, code, facts, link, moment, number, sentence, table
+from flows.artifacts.markdown_format import DASH, code, facts, link, moment, number, sentence, table
 from flows.artifacts.run_summary import Outcome, Run, responses
 from tasks.queries.run_overview import Listed
 

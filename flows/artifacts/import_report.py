@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 from prefect.artifacts import create_table_artifact
 
-from flows.artifacts.markdown_escape import DASH, code, sentence
+from flows.artifacts.markdown_format import DASH, code, sentence
 
 log = logging.getLogger("attachment_alerts.directory")
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from flows.artifacts.markdown_escape import DASH, address, code, facts, moment, number, sentence, table
+from flows.artifacts.markdown_format import DASH, address, code, facts, moment, number, sentence, table
 from tasks.connectors.names import NAME
 from tasks.formatting import lasting
 from tasks.ingest.run_stats import OLD_DIRECTORY, REMEMBERED, Summary

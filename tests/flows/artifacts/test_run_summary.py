@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import Artifact, State
 from prefect.client.schemas.sorting import ArtifactSort
 
 from flows.artifacts.dashboard_writer import URGENT
-from flows.artifacts.markdown_escape import sentence
+from flows.artifacts.markdown_format import sentence
 from flows.artifacts.publish import WATCH
 from flows.runs import slice_tasks
 from tasks.ingest.account_lock import Turn

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from flows.artifacts.markdown_escape import DASH, address, code, link, sentence, table
+from flows.artifacts.markdown_format import DASH, address, code, link, sentence, table
 
 READER = MarkdownIt("commonmark").enable("table")
 HOSTILE = st.text(st.sampled_from("`|\\[]()<>&!*_~#:/@.\"' \n\r\t\u202e\u200bax1") | st.characters(), max_size=120)
