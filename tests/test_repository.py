@@ -2,7 +2,6 @@
 
 import ast
 import csv
-import importlib
 import re
 import subprocess
 import sys
@@ -10,21 +9,33 @@ import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
-from prefect import Flow
+from prefect.flows import load_flow_from_entrypoint
 
+from flows.deploy.product_flows import FLOWS
 from tasks.notifications import events
+from tasks.products import PRODUCTS
 from tasks.settings import CHECKOUT, Settings
 from tasks.store.store import Store
 
 MODULES = sorted([*CHECKOUT.glob("flows/**/*.py"), *CHECKOUT.glob("tasks/**/*.py")])
-SHARED = sorted([*CHECKOUT.glob("tasks/*.py"), *CHECKOUT.glob("tasks/sql/**/*.*")])
+# Where a product may be named: its room and its flows, the registries, the exports that directories are read from, the
+# comments of columns, and the demo.
+OF_PRODUCTS = (
+    *(f"{top}/{name}" for top in ("flows", "tasks") for name in PRODUCTS),
+    "tasks/products.py",
+    "tasks/directory",
+    "tasks/sql/comments.csv",
+    "flows/deploy/product_flows.py",
+    "flows/cli/demo.py",
+    "flows/cli/simulate.py",
+)
 TOP_LEVEL = {
     "pyproject.toml",
     "flows",
@@ -36,12 +47,22 @@ TOP_LEVEL = {
     "constraints.txt",
 }
 LINES = 300
-VENDORS = re.compile(r"(?<![a-z])(mimecast|entra|intune)(?![a-z])", re.IGNORECASE)
+VENDORS = re.compile(rf"(?<![a-z])({'|'.join(PRODUCTS)})(?![a-z])", re.IGNORECASE)
 # A path of somebody's machine, or the address of an index that packages come from.
 ELSEWHERE = re.compile(
     r"(?<![\w.{}])/(?:root|home|Users|tmp|opt|work)/\w|\b[A-Z]:\\|pypi\.|pythonhosted|--(?:extra-)?index-url|--find-links"
 )
-NETWORK = {"httpx", "http", "client", "_client", "get_client"}
+# What is private and is still used; each of them is to go.
+PRIVATE = {
+    ("_submit", "tasks/store/arrow.py"),
+    ("_instances", "flows/server/prefect_session.py"),
+    ("_from_block_document", "tasks/connectors/block_documents.py"),
+    ("_block_document_id", "tasks/connectors/draft.py"),
+    ("_block_document_name", "tasks/connectors/draft.py"),
+    ("_block_document_id", "tasks/saved_connectors.py"),
+    ("_block_document_name", "tasks/saved_connectors.py"),
+}
+OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make", "_value_"}
 
 
 def name_of(path: Path) -> str:
@@ -74,9 +95,14 @@ def test_only_what_is_fixed_stands_at_the_top() -> None:
     assert {top for top in tops if not top.startswith(".")} <= TOP_LEVEL
 
 
-@pytest.mark.parametrize("path", SHARED, ids=name_of)
-def test_no_vendor_in_what_all_connectors_share(path: Path) -> None:
-    assert VENDORS.findall(path.read_text(encoding="utf-8")) == []
+def test_no_product_is_named_in_what_all_share() -> None:
+    shared = [*MODULES, *CHECKOUT.glob("tasks/sql/**/*.*")]
+    found = {name_of(path): hits for path in shared if (hits := VENDORS.findall(path.read_text(encoding="utf-8")))}
+    assert [name for name in found if not name.removesuffix(".py").startswith(tuple(map(stem, OF_PRODUCTS)))] == []
+
+
+def stem(place: str) -> str:
+    return place.removesuffix(".py")
 
 
 def test_imports_run_down() -> None:
@@ -100,18 +126,87 @@ def test_every_room_has_its_layer() -> None:
 
 
 def imports(path: Path) -> set[str]:
+    """Modules and names that it imports, wherever in the file."""
     found = set()
     for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
 
 
-def test_one_module_imports_duckdb() -> None:
-    doors = [name_of(path) for path in MODULES if any(name.split(".")[0] == "duckdb" for name in imports(path))]
-    assert all(door.startswith("tasks/store/") for door in doors)
+def test_duckdb_is_imported_by_the_store_only() -> None:
+    doors = [name_of(path) for path in MODULES if "duckdb" in imports(path)]
+    assert [door for door in doors if not door.startswith("tasks/store/")] == []
+
+
+def test_nothing_is_imported_by_a_composed_name() -> None:
+    """No tool, and no reader, could follow it; products are in `tasks/products.py`."""
+    found = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in MODULES
+        for node in nodes(path)
+        if isinstance(node, ast.Call) and called(node) in {"import_module", "__import__", "find_spec"}
+        if not all(isinstance(argument, ast.Constant) for argument in node.args)
+    ]
+    assert found == []
+
+
+def called(call: ast.Call) -> str | None:
+    match call.func:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return None
+
+
+def test_only_runs_both_ask_a_vendor_and_write_the_store() -> None:
+    clients = {f"tasks.{product}.client" for product in PRODUCTS}
+    both = [
+        name_of(path)
+        for path in MODULES
+        if imports(path) & clients and imports(path) & {"tasks.store.store", "tasks.store.connection.Transaction"}
+    ]
+    assert [name for name in both if not name.startswith("flows/runs/")] == []
+
+
+def test_no_module_has_the_name_of_an_installed_package() -> None:
+    """Prefect puts the folder of a flow's file on the path, where it would be found first."""
+    places = [path for top in ("flows", "tasks") for path in (CHECKOUT / top).rglob("*") if "__" not in path.name]
+    names = {path.stem: name_of(path) for path in places if path.suffix == ".py" or path.is_dir()}
+    assert {name: place for name, place in names.items() if name in packages_distributions()} == {}
+    on_the_path = {path.stem for path in (CHECKOUT / "flows").iterdir()}
+    assert on_the_path & sys.stdlib_module_names == set()
+
+
+def test_no_private_name_of_another_package_is_used() -> None:
+    found = [(name, name_of(path)) for path in MODULES for name in private_names(path)]
+    assert [each for each in found if each not in PRIVATE] == []
+
+
+def private_names(path: Path) -> Iterator[str]:
+    """Names with one underscore in front that it imports, or asks of what it does not define itself."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    own = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_self(node.value)}
+    own |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    for node in ast.walk(tree):
+        match node:
+            case ast.ImportFrom(names=names) | ast.Import(names=names):
+                module = getattr(node, "module", None) or ""
+                asked = [*module.split("."), *(part for alias in names for part in alias.name.split("."))]
+            case ast.Attribute(attr=name, value=value) if not is_self(value):
+                asked = [name]
+            case _:
+                continue
+        yield from (name for name in asked if is_private(name) and name not in own)
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in OF_NAMED_TUPLES
+
+
+def is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id in {"self", "cls"}
 
 
 def test_no_frame_has_the_name_of_a_relation(tmp_path: Path) -> None:
@@ -155,34 +250,24 @@ def test_no_module_hides_an_installed_package() -> None:
     assert sorted(hiding) == []
 
 
-def words_of(function: ast.AST) -> set[str]:
-    """Every name and attribute a function mentions, its parameters included."""
-    found = set()
-    for node in ast.walk(function):
-        match node:
-            case ast.Name(id=word) | ast.Attribute(attr=word) | ast.arg(arg=word):
-                found.add(word)
-    return found
+def test_manners() -> None:
+    """No long module, no bare or broad except, no print."""
+    long = [name_of(path) for path in MODULES if len(path.read_text(encoding="utf-8").splitlines()) > LINES]
+    assert long == []
+    found = [f"{name_of(path)}:{node.lineno}" for path in MODULES for node in nodes(path) if is_bad_manners(node)]
+    assert found == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_no_function_asks_the_network_and_writes_the_database(path: Path) -> None:
-    for node in nodes(path):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            words = words_of(node)
-            assert not (words & NETWORK and "transaction" in words), node.name
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_manners(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES
-    for node in nodes(path):
-        if isinstance(node, ast.ExceptHandler):
-            assert node.type is not None, f"bare except in line {node.lineno}"
-            kinds = {each.id for each in ast.walk(node.type) if isinstance(each, ast.Name)}
-            assert not kinds & {"Exception", "BaseException"}, f"broad except in line {node.lineno}"
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id != "print", f"print in line {node.lineno}"
+def is_bad_manners(node: ast.AST) -> TypeGuard[ast.ExceptHandler | ast.Call]:
+    match node:
+        case ast.ExceptHandler(type=None):
+            return True
+        case ast.ExceptHandler(type=ast.expr() as caught):
+            kinds = {each.id for each in ast.walk(caught) if isinstance(each, ast.Name)}
+            return bool(kinds & {"Exception", "BaseException"})
+        case ast.Call(func=ast.Name(id="print")):
+            return True
+    return False
 
 
 def text_of(path: Path) -> str:
@@ -202,15 +287,31 @@ def test_nothing_of_one_machine_is_in_the_files() -> None:
 DEPLOYMENTS = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
 
 
-@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment["name"])
-def test_deployments_load(deployment: dict[str, Any]) -> None:
-    file, name = deployment["entrypoint"].split(":")
-    flow = getattr(importlib.import_module(file.removesuffix(".py").replace("/", ".")), name)
-    assert isinstance(flow, Flow)
-    assert deployment["description"]
-    assert set(deployment.get("parameters", {})) <= set(flow.parameters.properties)
-    for schedule in deployment.get("schedules", []):
-        assert "active" not in schedule, "the switch belongs to the UI; a deploy would override it"
+def test_deployments_load() -> None:
+    wrong = {deployment["name"]: fault for deployment in DEPLOYMENTS if (fault := fault_of(deployment))}
+    assert wrong == {}
+
+
+def fault_of(deployment: dict[str, Any]) -> str | None:
+    flow = load_flow_from_entrypoint(module_entrypoint(deployment["entrypoint"]), use_placeholder_flow=False)
+    if not deployment["description"]:
+        return "no description"
+    if unknown := set(deployment.get("parameters", {})) - set(flow.parameters.properties):
+        return f"parameters that the flow has not: {unknown}"
+    if any("active" in schedule for schedule in deployment.get("schedules", [])):
+        return "the switch belongs to the UI; a deploy would override it"
+    return None
+
+
+def module_entrypoint(entrypoint: str) -> str:
+    """`flows/x.py:f` as `flows.x.f`."""
+    return entrypoint.replace(".py:", ".").replace("/", ".")
+
+
+def test_flows_of_products_are_deployed() -> None:
+    assert FLOWS.keys() == PRODUCTS.keys()
+    known = {module_entrypoint(each["entrypoint"]) for each in DEPLOYMENTS}
+    assert {entrypoint for flows in FLOWS.values() for entrypoint in flows if entrypoint} <= known
 
 
 def test_every_flow_is_deployed() -> None:

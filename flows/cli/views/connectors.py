@@ -1,7 +1,7 @@
 """Connectors and connection tests on the terminal; secrets are never shown."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -12,13 +12,11 @@ from rich.text import Text
 from flows.cli.views.health import behind, state_text
 from flows.console.tables import Fact, Form, folded, plain_table
 from flows.console.terminal import SYMBOL, moment, out, short_moment, shown, zone_name
+from flows.deploy.connector_deployments import Poll
+from flows.deploy.connector_status import Fare
 from tasks.connectors.base import Connector
 from tasks.formatting import duration
 from tasks.http.check import Check
-
-if TYPE_CHECKING:
-    from flows.deploy.connector_deployments import Poll
-    from flows.deploy.connector_status import Fare
 
 HIDDEN = "********"
 NAME = 40  # columns that what people type may be cut to
@@ -55,7 +53,7 @@ def _told(value: Any, zone: ZoneInfo) -> Text:
 
 
 def list_values(
-    found: dict[str, Connector], fare: "dict[str, Fare]", moved: dict[str, str], unusable: dict[str, str]
+    found: dict[str, Connector], fare: dict[str, Fare], moved: dict[str, str], unusable: dict[str, str]
 ) -> list[dict[str, Any]]:
     """All saved connectors for other programs: of `moved` and `unusable` also why they cannot be used."""
     rows = [
@@ -66,7 +64,7 @@ def list_values(
     return [*rows, *({"name": name, "unusable": wrong} for name, wrong in unusable.items())]
 
 
-def connectors_table(found: dict[str, Connector], fare: "dict[str, Fare]", zone: ZoneInfo) -> Table:
+def connectors_table(found: dict[str, Connector], fare: dict[str, Fare], zone: ZoneInfo) -> Table:
     """A line per saved connector, or two; fits the console in use."""
     name = Fact("Name", lambda row: shown(row[0], "bold"), least=NAME)
     product = Fact("Product", lambda row: shown(row[1].product))
@@ -96,7 +94,7 @@ def switch(polling: bool | None) -> Text:
     return shown(None) if polling is None else Text("on", style="green") if polling else Text("off", style="yellow")
 
 
-def polls_table(done: "list[Poll]") -> Table:
+def polls_table(done: list[Poll]) -> Table:
     """One line per deployment of a connector."""
     table = plain_table(expand=False)
     for title in ("Connector", "Deployment", "Every", "Polling", "Done"):
@@ -109,7 +107,7 @@ def polls_table(done: "list[Poll]") -> Table:
     return table
 
 
-def poll_values(done: "list[Poll]", unusable: dict[str, str]) -> list[dict[str, Any]]:
+def poll_values(done: list[Poll], unusable: dict[str, str]) -> list[dict[str, Any]]:
     """The same for other programs, and those that cannot be polled."""
     polls = [poll._asdict() | {"every": int(poll.every.total_seconds())} for poll in done]
     return [*polls, *({"connector": name, "unusable": wrong} for name, wrong in unusable.items())]
