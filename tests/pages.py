@@ -74,7 +74,9 @@ GENERATORS: dict[str, Callable[[str], str]] = {"settings": settings_table, "ques
 
 def generated(text: str) -> str:
     """The page's text with its generated blocks as they must be."""
-    return BLOCK.sub(lambda found: found["begin"] + GENERATORS[found["name"]](found["words"]) + found["end"], text)
+    return BLOCK.sub(
+        lambda found: f"{found['begin']}\n{GENERATORS[found['name']](found['words'])}\n{found['end']}", text
+    )
 
 
 def write_generated_blocks() -> None:
