@@ -17,112 +17,120 @@ DEFAULTS = CHECKOUT / "data"
 
 
 class Settings(BaseSettings):
-    """All settings; each field's description is the README's table."""
+    """All settings; the table in data/README.md is generated from the descriptions."""
 
     model_config = SettingsConfigDict(env_prefix="ATTACHMENT_ALERTS_", frozen=True, extra="ignore")
 
     home: Path = Field(
         default=DEFAULTS,
-        description="folder of both database files, the locks and overrides of the CSV defaults",
+        description="folder of both database files, the locks and the site's own versions of the CSV files",
     )
     overlap_minutes: int = Field(
-        default=60, ge=0, le=1440, description="how far a poll reaches back behind the watermark"
+        default=60, ge=0, le=1440, description="minutes before the watermark that each poll reads again"
     )
     settle_seconds: int = Field(
         default=60,
         ge=0,
         le=3600,
-        description="how close to now a window may end; younger rows may still be on their way",
+        description="seconds before now at which every window ends, because newer records may still be arriving",
     )
     recheck_hours: int = Field(
         default=72,
         ge=0,
         le=720,
-        description="once a day the last so many hours are read again; 0 switches it off",
+        description="hours that are read again once a day, to pick up later changes; 0 disables this",
     )
     slice_hours: int = Field(
-        default=24, ge=1, le=168, description="longest stretch of time that is one slice, one transaction"
+        default=24, ge=1, le=168, description="maximum length of a slice, which is fetched and committed as a unit"
     )
     fetch_concurrency: int = Field(
-        default=4, ge=1, le=16, description="slices of one account that are fetched at the same time"
+        default=4, ge=1, le=16, description="number of slices of one account that are fetched in parallel"
     )
     group_by: Literal["hash", "hash+priority", "hash+response", "hash+priority+response"] = Field(
-        default="hash", description="what alerts must share, beside the tenant, to be one group"
+        default="hash", description="what alerts of a tenant must have in common to form a group"
     )
     group_gap_hours: int = Field(
-        default=24, ge=0, description="an alert this long after its predecessor still joins; 0: no limit"
+        default=24, ge=0, description="longest gap between two consecutive alerts of a group; 0: no limit"
     )
     group_span_hours: int = Field(
-        default=168, ge=0, description="an alert this long after the group's first still joins; 0: no limit"
+        default=168, ge=0, description="longest time between the first and the last alert of a group; 0: no limit"
     )
     keep_low: Literal["none", "full"] = Field(
         default="none",
-        description="`full` keeps subject, details and raw record of scans that raise no alert",
+        description="`full` also stores subject, details and raw record of scans that raise no alert",
     )
     readers_group: str | None = Field(
-        default=None, description="system group that may read alerts.duckdb; without it only the owner can"
+        default=None, description="system group that may read alerts.duckdb; if not set, only the owner may"
     )
     domain_aliases: str = Field(
         default="",
-        description="domains whose addresses stand for those of another: `old.example=new.example, …`",
+        description="domains to be treated as another domain: `old.example=new.example, …`",
     )
     plus_addressing: bool = Field(
         default=True,
-        description="whether `user+tag@` reaches `user@`, as it does in Exchange Online unless switched off",
+        description="whether mail to `user+tag@` is delivered to `user@`, the default of Exchange Online",
     )
     directory_max_gone_percent: int = Field(
         default=20,
         ge=0,
         le=100,
-        description="an import that would mark more of a source's people as gone is refused unless confirmed",
+        description="an import that would mark a larger share of a source's people as gone must be confirmed",
     )
     drop_keep_days: int = Field(
-        default=7, ge=0, description="days after which files that were imported from the drop folder are removed"
+        default=7, ge=0, description="days that files are kept in the drop folder after their import"
     )
     ansi_code_page: str = Field(
         default="cp1252",
-        description="encoding of exports that are neither UTF-8 nor UTF-16: that of the exporting Windows",
+        description="encoding of exports that are neither UTF-8 nor UTF-16: the code page of that Windows system",
     )
     notify: str = Field(
         default="",
-        description="where messages go: saved notification blocks of Prefect, `slack-webhook/security, …`; "
-        "none: nowhere",
+        description="Prefect notification blocks that receive messages: `slack-webhook/security, …`; "
+        "if not set, nothing is sent",
     )
     notify_per_hour: int = Field(
-        default=20, ge=0, description="messages about single groups in an hour; what goes beyond is one digest"
+        default=20,
+        ge=0,
+        description="maximum number of messages about single groups per hour; further ones go into a digest",
     )
     remind_hours: int = Field(
-        default=4, ge=0, description="a high group that is still new after so many hours is reminded of once; 0: never"
+        default=4,
+        ge=0,
+        description="hours after which one reminder is sent for a high-priority group nobody has triaged; 0 disables",
     )
     retention_low_raw_days: int = Field(
-        default=30, ge=0, description="days that the raw record of a scan without alert is kept, if at all; 0: for ever"
+        default=30,
+        ge=0,
+        description="days that raw records of scans without an alert are kept, if stored at all; 0: forever",
     )
     retention_alert_raw_days: int = Field(
-        default=180, ge=0, description="days that the raw record of an alert is kept; 0: for ever"
+        default=180, ge=0, description="days that raw records of alerts are kept; 0: forever"
     )
     retention_low_days: int = Field(
-        default=180, ge=0, description="days that scans without alert are kept; 0: for ever"
+        default=180, ge=0, description="days that scans without an alert are kept; 0: forever"
     )
     retention_reject_days: int = Field(
-        default=90, ge=0, description="days that rejects are kept after they were last seen; 0: for ever"
+        default=90, ge=0, description="days that rejects are kept after they were last seen; 0: forever"
     )
     retention_window_days: int = Field(
-        default=400, ge=0, description="days that attempted slices are kept; coverage always is; 0: for ever"
+        default=400,
+        ge=0,
+        description="days that the log of attempted slices is kept; coverage is always kept; 0: forever",
     )
     retention_notice_days: int = Field(
-        default=90, ge=0, description="days that it is known of a change that people were told of it; 0: for ever"
+        default=90, ge=0, description="days that the log of sent messages is kept; 0: forever"
     )
     retention_closed_days: int = Field(
         default=730,
         ge=0,
-        description="days that a closed group is kept after its last decision; open ones always are; 0: for ever",
+        description="days that a closed group is kept after its last decision; open groups are always kept; 0: forever",
     )
     retention_gone_days: int = Field(
         default=90,
         ge=0,
-        description="days that people and devices who are gone are kept, if no stored alert concerns them; 0: for ever",
+        description="days that people and devices marked as gone are kept unless an alert concerns them; 0: forever",
     )
-    time_zone: str = Field(default="UTC", description="time zone in which the terminal shows times")
+    time_zone: str = Field(default="UTC", description="time zone for times shown in the terminal")
 
     @field_validator("home")
     @classmethod

@@ -128,13 +128,14 @@ def _show(settings: Settings, counts: dict[str, Any], files: list[dict[str, Any]
 
     store, zone = Store(settings), ZoneInfo(settings.time_zone)
     groups, totals = lookups.groups(store), lookups.totals(store)
-    out.print()
+    note = "" if counts["new"] or counts["changed"] else "nothing new: the account was polled before"
+    out.print(heading("The poll", note), summary(counts, totals.groups), sep="\n")
+    out.print(heading("The directory", "exports in data/demo"))
+    show_files(files)
+    # Last, so that the table and what to do with it are what the terminal shows at the end.
+    out.print(heading("The alert groups"))
     out.print(groups_table(groups, zone))
     out.print(footer(totals, groups, zone, chosen=False))
-    note = "" if counts["new"] or counts["changed"] else "nothing new: an earlier run has it all"
-    out.print(heading("What this run did", note), summary(counts, totals.groups), sep="\n")
-    out.print(heading("Whom it concerns", "from data/demo"))
-    show_files(files)
     out.print(heading("What to try next"))
     for line in _next_steps(store, max(groups, key=lambda each: int(each["alert_count"]))["group_id"]):
         out.print(Text(f"  {line}"), soft_wrap=True)
@@ -146,8 +147,9 @@ def _next_steps(store: "Store", group_id: str) -> list[str]:
     python, command = as_typed("python", Path(sys.executable)), command_as_typed()
     script = f"import duckdb; print(duckdb.connect('{place}/alerts.duckdb', read_only=True).sql('{query}'))"
     return [
-        f"{command} alerts --home {place}",
-        f"{command} group {group_id[:8]} --home {place}",
-        f'{python} -c "{script}"',
-        f"{command} connectors add NAME",
+        f"{command} alerts --home {place}  # this table again",
+        f"{command} group {group_id[:8]} --home {place}  # one group, with its alerts and recipients",
+        f'{python} -c "{script}"  # the tables, for queries of your own',
+        f"PREFECT_HOME={place}/prefect {command} serve --home {place}  # the web UI, with the runs of the demo",
+        f"{command} connectors add NAME  # an account of your own",
     ]

@@ -112,7 +112,7 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
             poll(client)
             assert "Completed" in said(process, environment, "acme poll")  # the backfill has given way
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=90) == 0  # systemd's patience in the README's unit
+            assert process.wait(timeout=90) == 0  # TimeoutStopSec of data/attachment-alerts.service
         assert gone(port)
         kept = slices(store)
         assert 0 < kept < 29

@@ -17,7 +17,7 @@ from uuid import UUID
 import pytest
 from prefect.client.schemas.objects import State
 
-from flows.runs import pull
+from flows.cli.run import pull
 from tasks.mimecast.simulator import Simulator
 from tasks.mimecast.simulator.answers import Answer
 from tasks.mimecast.simulator.incoming import Incoming
@@ -25,12 +25,16 @@ from tasks.store import publish_policy
 from tests.flows.cli.command import Command
 from tests.flows.conftest import MakeSite
 from tests.flows.site import Site, hours, noon, scan
-from tests.test_readme import blocks
+from tests.pages import QUESTIONS
 
 HOUR = timedelta(hours=1)
 LONG_AGO = noon() - timedelta(days=40)
 SLICES = 8
 IN_A_SLICE = 3
+ASKED = [
+    (QUESTIONS / f"{name}.sql").read_text(encoding="utf-8")
+    for name in ("look_first", "reached_people", "exposed_recipients")
+]
 
 ANALYST = """
 import json, pathlib, select, sys, duckdb
@@ -48,7 +52,7 @@ while True:
     if not keeps:
         connection.close()
         connection = duckdb.connect(file, read_only=True)
-    for query in json.loads(sys.argv[3]):  # of the README
+    for query in json.loads(sys.argv[3]):
         connection.execute(query).fetchall()
     seen.append([connection.execute(query).fetchone()[0] for query in QUERIES])
     if told_to_end:
@@ -151,7 +155,7 @@ def test_a_poll_gets_its_turn_between_the_slices_of_a_backfill(busy: Site) -> No
 def analyst(site: Site, habit: str) -> Iterator[list[tuple[int, ...]]]:
     """Somebody with a DuckDB of his own who asks all the time; in the end, what he saw."""
     seen: list[tuple[int, ...]] = []
-    call = [sys.executable, "-c", ANALYST, str(site.store.published_path), habit, json.dumps(blocks("sql")[1:4])]
+    call = [sys.executable, "-c", ANALYST, str(site.store.published_path), habit, json.dumps(ASKED)]
     with subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             yield seen
