@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from tasks.store.signals import Interrupts
+from tasks.store.signals import run_interruptibly
 
 
 class Instance(Protocol):
@@ -18,6 +18,7 @@ class Instance(Protocol):
     def cursor(self) -> Self: ...
     def execute(self, query: str) -> Any: ...
     def close(self) -> None: ...
+    def interrupt(self) -> None: ...
 
 
 Kept = TypeVar("Kept", bound=Instance)
@@ -71,15 +72,17 @@ def attached(instance: Kept, path: Path, options: str) -> Kept:
     """A connection of its own to a file: what is temporary ends with it."""
     connection = instance.cursor()
     quoted = str(path).replace("'", "''")  # a file name cannot be bound
-    with Interrupts():
-        connection.execute(f"ATTACH '{quoted}' AS store ({options})").fetchall()
-        connection.execute("USE store").fetchall()
+    _run(connection, f"ATTACH '{quoted}' AS store ({options})")
+    _run(connection, "USE store")
     return connection
 
 
 def detach(connection: Instance) -> None:
     """Close the file, and with it empty its log."""
-    with Interrupts():
-        connection.execute("USE memory").fetchall()
-        connection.execute("DETACH store").fetchall()
+    _run(connection, "USE memory")
+    _run(connection, "DETACH store")
     connection.close()
+
+
+def _run(connection: Instance, sql: str) -> None:
+    run_interruptibly(connection, lambda: connection.execute(sql).fetchall())
