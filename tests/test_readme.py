@@ -19,7 +19,6 @@ from flows.cli import app
 from flows.runs.slice_tasks import Pull, load
 from tasks.http import tls_check
 from tasks.ingest import pull_session
-from tasks.ingest.account_lock import Turn
 from tasks.mimecast import check
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.regions import HOSTS
@@ -27,6 +26,7 @@ from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.mimecast.stages import Stages
 from tasks.settings import CHECKOUT, DEFAULTS, Settings
 from tasks.source import Source
+from tasks.store.factory import open_store
 from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
 from tasks.window import Slice
@@ -187,7 +187,7 @@ def test_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """The demo's six days, loaded and published, without Prefect."""
-    store = Store(Settings(home=tmp_path_factory.mktemp("home")))
+    store = open_store(Settings(home=tmp_path_factory.mktemp("home")))
     now = datetime.now(UTC).replace(microsecond=0)
     piece = Slice(now - timedelta(days=7), now, "poll")
     source = Source(UUID(int=1), "demo", "mimecast", "default", 15, "", None, timedelta(days=7))
@@ -198,7 +198,7 @@ def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
             extracted = stages.extract(piece, scratch)
             validated = stages.validate(extracted, scratch, begun.open_rejects)
             transformed = stages.transform(validated, scratch, piece)
-            turn = Turn(store.settings.home, source.connector_id, stop)
+            turn = store.account(source.connector_id, stop)
             pull = Pull(stages, source, store, begun, Publisher(store, "poll"), turn, stop, lambda _done, _total: None)
             load.fn(pull, piece, extracted, validated, transformed)
     store.publish()

@@ -22,7 +22,7 @@ from flows.deploy.product_flows import FLOWS
 from tasks.notifications import events
 from tasks.products import PRODUCTS
 from tasks.settings import CHECKOUT, Settings
-from tasks.store.store import Store
+from tasks.store.factory import open_store
 
 MODULES = sorted([*CHECKOUT.glob("flows/**/*.py"), *CHECKOUT.glob("tasks/**/*.py")])
 # Where a product may be named: its room and its flows, the registries, the exports that directories are read from, the
@@ -211,7 +211,7 @@ def is_self(node: ast.expr) -> bool:
 
 def test_no_frame_has_the_name_of_a_relation(tmp_path: Path) -> None:
     """DuckDB would read the relation: it looks for a frame only where it knows no table of that name."""
-    store = Store(Settings(home=tmp_path))
+    store = open_store(Settings(home=tmp_path))
     store.publish()
     with store.reader() as reader:
         relations = {
@@ -325,7 +325,7 @@ def test_no_secret_is_resolved_into_a_deployment() -> None:
 
 
 def test_every_table_and_column_says_what_it_is(tmp_path: Path) -> None:
-    store = Store(Settings(home=tmp_path))
+    store = open_store(Settings(home=tmp_path))
     store.publish()
     with store.reader() as reader:
         silent = reader.rows(
