@@ -21,7 +21,7 @@ from tasks.errors import AlertsError
 from tasks.formatting import several
 from tasks.sanitize import plain
 from tasks.settings import load_settings
-from tasks.store.store import Store
+from tasks.store.factory import open_store
 
 COUNTS = ("people", "devices", "addresses", "rejected")
 PLACES = 5  # rejected rows that are named
@@ -38,7 +38,7 @@ def load(
     tenant: str, exports: list[Export], now: datetime, *, confirmed: bool, unread: Sequence[str] = ()
 ) -> list[Imported]:
     """Put the new snapshots in the place of the old and look every recipient up again."""
-    return import_exports(Store(load_settings()), tenant, exports, now, confirmed=confirmed, unread=unread)
+    return import_exports(open_store(load_settings()), tenant, exports, now, confirmed=confirmed, unread=unread)
 
 
 @flow(name="directory-import", flow_run_name="directory import {tenant}")

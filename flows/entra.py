@@ -25,6 +25,7 @@ from tasks.ingest.run_stats import Summary
 from tasks.saved_connectors import load_connector
 from tasks.settings import load_settings
 from tasks.source import Source
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 
 
@@ -53,7 +54,7 @@ def entra(connector: str, confirm_gone: bool = False) -> State[Any]:
     """
     now = datetime.now(UTC)
     try:
-        source, store = source_of(connector, saved(connector)), Store(load_settings())
+        source, store = source_of(connector, saved(connector)), open_store(load_settings())
         source, refused = _begun(store, source, now)
         state, failure = (failed(refused, []), refused) if refused else _pulled(source, now, confirmed=confirm_gone)
         coverage.whole(store, source, now, failure, flow_run.get_id())

@@ -14,7 +14,7 @@ from flows.runs.maintenance_run import failed
 from tasks.errors import AlertsError, TriageRefused
 from tasks.formatting import several
 from tasks.settings import load_settings
-from tasks.store.store import Store
+from tasks.store.factory import open_store
 from tasks.triage import allow_list
 from tasks.triage.decision import Decision
 from tasks.triage.decisions import decide, find
@@ -66,7 +66,7 @@ def triage(
     of_file, of_sender, of_domain = (text.strip() or None for text in (file_sha256, sender, sender_domain))
     chosen = Filter(tenant.strip() or None, level, of_file, of_sender, of_domain, detected_before)
     try:
-        store = Store(load_settings())
+        store = open_store(load_settings())
         if groups.strip() or alerts.strip():
             chosen.refuse_any()
             decided = decide(store, decision, groups=words(groups), alerts=words(alerts))
@@ -111,7 +111,7 @@ def allow_list_flow(
     """
     entry = allow_list.Entry(kind, value, reason, author, expires_at, tenant)
     try:
-        store = Store(load_settings())
+        store = open_store(load_settings())
         if action == "remove":
             ended = allow_list.remove(store, [allow_list.active_id(store, entry)])
             urgent_anew(store)

@@ -5,10 +5,12 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+
+# In memory where there is room: on a busy disk, tests of the store mostly waited for it to write.
+if Path("/dev/shm").is_dir() and shutil.disk_usage("/dev/shm").free > 4e9:  # noqa: S108
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")  # noqa: S108
 
 # Before polars is imported: frames of tests are small, and two threads cost more time to wake than they save.
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
@@ -20,11 +22,6 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
-
-from tasks.settings import Settings
-from tasks.store import store as database
-from tasks.store.store import Store
-from tests import scans
 
 # Where tests are started in the background, a shell has SIGINT ignored; some send it to themselves.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -45,7 +42,6 @@ settings.register_profile("usual", deadline=None, derandomize="CI" in os.environ
 settings.register_profile("thorough", max_examples=5000, deadline=None)
 settings.load_profile("usual")
 
-CONNECTED = Store._connected
 WITHOUT_API = (
     "test_app.py",
     "test_demo.py",
@@ -58,34 +54,6 @@ WITHOUT_API = (
 
 
 @pytest.fixture(scope="session", autouse=True)
-def new_stores_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A store's tables are made once in each process, in a quarter of a second; a new store is a copy of that one."""
-    empty = Store(Settings(home=tmp_path_factory.mktemp("empty")))
-    with empty.transaction():
-        pass
-
-    @wraps(CONNECTED)
-    def connected(store: Store, path: Path) -> Any:
-        if path == store.path and not path.exists():
-            shutil.copyfile(empty.path, path)
-        return CONNECTED(store, path)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Store, "_connected", connected)
-        patch.setattr(database, "SPILL", tmp_path_factory.mktemp("spill"))  # an instance of DuckDB for all homes
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def nothing_waits_for_the_disk() -> Iterator[None]:
-    """No test cuts the power, and all else finds what was written; on a busy disk a write was mostly waiting."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(database.CONFIG, "fsync_mode", "NONE")
-        patch.setattr(os, "fsync", lambda _: None)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
 def simulators_end_at_once() -> Iterator[None]:
     """uvicorn looks ten times a second whether it is to end, and so each test with a simulator would wait twice."""
 
@@ -95,13 +63,6 @@ def simulators_end_at_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(uvicorn.server, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": nap}))
         yield
-
-
-@pytest.fixture
-def from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new store is made as the product makes it."""
-    monkeypatch.setattr(Store, "_connected", CONNECTED)
-    monkeypatch.setattr(scans, "BEGUN", {})
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from flows.cli.views import groups as group_table
 from flows.console.terminal import out
 from tasks.queries import lookups
 from tasks.settings import DEFAULTS, Settings
-from tasks.store.store import Store
+from tasks.store.factory import open_store
 from tests.server.person import CHROMIUM
 
 PICTURE = DEFAULTS / "demo.png"
@@ -22,7 +22,7 @@ GROUPS = 13
 
 def svg() -> str:
     """The table as the command `alerts` prints it, with a font of this machine instead of one from the network."""
-    store, zone = Store(Settings(home=OWN_HOME)), ZoneInfo("UTC")
+    store, zone = open_store(Settings(home=OWN_HOME)), ZoneInfo("UTC")
     groups, totals = lookups.groups(store)[:GROUPS], lookups.totals(store)
     out.width, out.record, out.file = COLUMNS, True, io.StringIO()
     out.print(group_table.groups_table(groups, zone))

@@ -24,14 +24,15 @@ from flows.cli import app as cli
 from flows.runs.slice_tasks import Pull, load
 from tasks.entra import check as entra_check
 from tasks.http.tls_check import REACHED
-from tasks.ingest import coverage as ledger
-from tasks.ingest.account_lock import Turn
+from tasks.ingest.pull_session import begin
 from tasks.mimecast import check as mimecast_check
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.regions import HOSTS
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.mimecast.stages import Stages
 from tasks.settings import CHECKOUT, Settings
+from tasks.source import Source
+from tasks.store.factory import open_store
 from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
 from tasks.window import Slice
@@ -220,19 +221,21 @@ def test_every_event_that_becomes_a_message_is_documented() -> None:
 @pytest.fixture(scope="module")
 def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """The demo's account, loaded and published without Prefect."""
-    store = Store(Settings(home=tmp_path_factory.mktemp("home")))
+    store = open_store(Settings(home=tmp_path_factory.mktemp("home")))
     now = datetime.now(UTC).replace(microsecond=0)
     piece = Slice(now - timedelta(days=7), now, "poll")
-    source = ledger.Source(UUID(int=1), "demo", "mimecast", "default", 15, "", None, timedelta(days=7))
-    begun, stop, scratch = ledger.begin(store, source, now), threading.Event(), store.settings.home / "scratch"
+    source = Source(UUID(int=1), "demo", "mimecast", "default", 15, "", None, timedelta(days=7))
+    begun, stop, scratch = begin(store, source, now), threading.Event(), store.settings.home / "scratch"
     with serve(Simulator(World.demo(now))) as running:
         connector = MimecastConnector(base_url=running.url, allow_other_host=True, **V2_KEYS)
         with Stages(connector, source, store.settings, stop) as stages:
             extracted = stages.extract(piece, scratch)
             validated = stages.validate(extracted, scratch, begun.open_rejects)
             transformed = stages.transform(validated, scratch, piece)
-            turn = Turn(store.settings.home, source.connector_id, stop)
-            pull = Pull(stages, source, store, begun, Publisher(store, "poll"), turn, stop, lambda _done, _total: None)
+            account = store.account(source.connector_id, stop)
+            pull = Pull(
+                stages, source, store, begun, Publisher(store, "poll"), account, stop, lambda _done, _total: None
+            )
             load.fn(pull, piece, extracted, validated, transformed)
     store.publish()
     return store

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions, requires
+from importlib.machinery import PathFinder
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -22,7 +23,7 @@ from flows.deploy.product_flows import FLOWS
 from tasks.notifications import events
 from tasks.products import PRODUCTS
 from tasks.settings import CHECKOUT, Settings
-from tasks.store.store import Store
+from tasks.store.factory import open_store
 
 MODULES = sorted([*CHECKOUT.glob("flows/**/*.py"), *CHECKOUT.glob("tasks/**/*.py")])
 # Where a product may be named: its room and its flows, the registries, the exports that directories are read from, the
@@ -170,15 +171,6 @@ def test_only_runs_both_ask_a_vendor_and_write_the_store() -> None:
     assert [name for name in both if not name.startswith("flows/runs/")] == []
 
 
-def test_no_module_has_the_name_of_an_installed_package() -> None:
-    """Prefect puts the folder of a flow's file on the path, where it would be found first."""
-    places = [path for top in ("flows", "tasks") for path in (CHECKOUT / top).rglob("*") if "__" not in path.name]
-    names = {path.stem: name_of(path) for path in places if path.suffix == ".py" or path.is_dir()}
-    assert {name: place for name, place in names.items() if name in packages_distributions()} == {}
-    on_the_path = {path.stem for path in (CHECKOUT / "flows").iterdir()}
-    assert on_the_path & sys.stdlib_module_names == set()
-
-
 def test_no_private_name_of_another_package_is_used() -> None:
     found = [(name, name_of(path)) for path in MODULES for name in private_names(path)]
     assert [each for each in found if each not in PRIVATE] == []
@@ -211,7 +203,7 @@ def is_self(node: ast.expr) -> bool:
 
 def test_no_frame_has_the_name_of_a_relation(tmp_path: Path) -> None:
     """DuckDB would read the relation: it looks for a frame only where it knows no table of that name."""
-    store = Store(Settings(home=tmp_path))
+    store = open_store(Settings(home=tmp_path))
     store.publish()
     with store.reader() as reader:
         relations = {
@@ -244,10 +236,15 @@ def test_no_module_hides_an_installed_package() -> None:
 
     The folder tasks is never on the path, so that a name of the standard library, such as tasks/http, hides nothing.
     """
-    installed = set(packages_distributions()) - {"flows", "tasks"}
-    hiding = [f"flows/{name}" for name in names_in("flows") & (installed | sys.stdlib_module_names)]
-    hiding += [f"tasks/{name}" for name in names_in("tasks") & installed]
-    assert sorted(hiding) == []
+    packages = [folder for folder in sys.path if Path(folder).name in ("site-packages", "dist-packages")]
+    names = {place: names_in(place) for place in ("flows", "tasks")}
+    hiding = [f"{place}/{name}" for place, found in names.items() for name in found if is_in(name, packages)]
+    hiding += [f"flows/{name}" for name in names["flows"] & sys.stdlib_module_names]
+    assert hiding == []
+
+
+def is_in(name: str, folders: list[str]) -> bool:
+    return PathFinder.find_spec(name, folders) is not None
 
 
 def test_manners() -> None:
@@ -342,7 +339,7 @@ def test_no_secret_is_resolved_into_a_deployment() -> None:
 
 
 def test_every_table_and_column_says_what_it_is(tmp_path: Path) -> None:
-    store = Store(Settings(home=tmp_path))
+    store = open_store(Settings(home=tmp_path))
     store.publish()
     with store.reader() as reader:
         silent = reader.rows(

@@ -6,7 +6,6 @@ A page that Prefect does not take is a warning: what was done is in the tables a
 import logging
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -39,7 +38,7 @@ log = logging.getLogger("attachment_alerts.pull")
 
 HEALTH, URGENT = "health-", "open-high-priority-groups"
 OPEN = "Open alert groups of high priority"
-_followed: dict[tuple[Path, str], int] = {}
+_followed: dict[tuple[str, str], int] = {}
 """Copy and Prefect API → revision of the copy for which the page of open groups is known to be right"""
 
 
@@ -111,7 +110,7 @@ def urgent_followed(store: Store) -> None:
 
     What commands change no run tells. Asked again and again: nothing is asked of Prefect while nothing is published.
     """
-    revision, place = store.published_revision(), (store.published_path, asked_where())
+    revision, place = store.published_revision(), (store.published_location, asked_where())
     if revision is None or _followed.get(place) == revision:
         return
     with prefect_client() as client:

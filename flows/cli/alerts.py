@@ -38,9 +38,9 @@ def alerts(
     """List the alert groups, most urgent first; closed ones only if asked for."""
     from flows.cli.views.groups import footer, groups_table
     from tasks.queries import lookups
-    from tasks.store.store import Store
+    from tasks.store.factory import open_store
 
-    store = Store(load_settings())
+    store = open_store(load_settings())
     zone = ZoneInfo(store.settings.time_zone)
     start = since_of(since, datetime.now(UTC)) if since else None
     with reading():
@@ -68,9 +68,9 @@ def group(
     """
     from flows.cli.views.group import group_page
     from tasks.queries import lookups
-    from tasks.store.store import Store
+    from tasks.store.factory import open_store
 
-    store = Store(load_settings())
+    store = open_store(load_settings())
     with reading():
         page = lookups.group(store, group_id, latest)
     if page.asked_for:
@@ -94,9 +94,9 @@ def health(as_json: Json = False, home: Home = None) -> None:
     from flows.server.addresses import configured_url
     from flows.server.open_api import warn_if_open
     from tasks.queries import lookups
-    from tasks.store.store import Store
+    from tasks.store.factory import open_store
 
-    store = Store(load_settings())
+    store = open_store(load_settings())
     with reading():
         rows = lookups.health(store)
         warn_if_open(configured_url())

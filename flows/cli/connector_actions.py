@@ -20,12 +20,12 @@ from tasks.connectors.prefect_client import asked_where
 from tasks.errors import AlertsError, ConnectorRefused, NotDeployed, OperatorError, UnknownConnector
 from tasks.http.check import Account, Check
 from tasks.ingest import registry
-from tasks.ingest.account_lock import Turn, TurnTaken
 from tasks.ingest.connector_source import refuse_other_tenant
 from tasks.maintenance import purge
 from tasks.saved_connectors import saved_names
 from tasks.settings import load_settings
-from tasks.store.store import Store
+from tasks.store.factory import open_store
+from tasks.store.store import AccountBusy, Store
 
 
 def test(name: str) -> tuple[list[Check], Account | None]:
@@ -77,8 +77,8 @@ def rename(old: str, new: str) -> None:
     with asking():
         saved_connectors.rename(old, new)
         renamed = saved_connectors.load_connector(new)
-    store = Store(load_settings())
-    if renamed.connector_id and store.path.exists():
+    store = open_store(load_settings())
+    if renamed.connector_id and store.exists():
         registry.renamed(store, renamed.connector_id, new)
     try:
         with asking():
@@ -89,7 +89,7 @@ def rename(old: str, new: str) -> None:
 
 def remove(name: str, *, purging: bool, yes: bool) -> None:
     """Forget a connector; keep or purge its data, also that of one that is saved no more."""
-    store = Store(load_settings())
+    store = open_store(load_settings())
     with asking():
         is_saved = name in saved_names()
         connector_id = _id_of(name) if is_saved else None
@@ -97,7 +97,7 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
     if not is_saved:
         _refuse_alive(store, name, stored, purging)
     known = stored.connector_id if stored else connector_id
-    if known is None or not store.path.exists():
+    if known is None or not store.exists():
         confirmed(f"Remove the connector {name}?", yes)
         with asking():
             saved_connectors.remove(name)
@@ -147,14 +147,14 @@ def _id_of(name: str) -> UUID | None:
 @contextmanager
 def _turn(store: Store, connector_id: UUID) -> Iterator[None]:
     """No run of the connector may bring rows while it is taken away."""
-    turn = Turn(store.settings.home, connector_id, threading.Event())
+    account = store.account(connector_id, threading.Event())
     try:
-        turn.take(patience=5)
-    except TurnTaken:
+        account.acquire(patience=5)
+    except AccountBusy:
         raise OperatorError(
             "A run of this connector is under way. Wait for its end or cancel it, then try again."
         ) from None
     try:
         yield
     finally:
-        turn.release()
+        account.release()

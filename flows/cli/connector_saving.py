@@ -32,7 +32,7 @@ from tasks.ingest import registry
 from tasks.ingest.connector_source import refuse_other_tenant, source_of
 from tasks.products import PRODUCTS, check_connector
 from tasks.settings import load_settings
-from tasks.store.store import Store
+from tasks.store.factory import open_store
 
 NoTest = Annotated[bool, typer.Option("--no-test", help="Save without testing the connection first.")]
 Product = Annotated[str, typer.Option(help="Product of the account. Default: the one that is polled for scans.")]
@@ -133,7 +133,7 @@ def tested(connector: Connector) -> Account | None:
 
 def _enrol(name: str, connector: Connector) -> None:
     """Let the tables know it as it is now."""
-    registry.enrol(Store(load_settings()), [source_of(name, connector)])
+    registry.enrol(open_store(load_settings()), [source_of(name, connector)])
 
 
 def _code_of(connector: Connector) -> str | None:
@@ -154,7 +154,7 @@ def _refuse_other_account(old: Connector, code: str | None, *, unusable: bool) -
     if old.account_code is None or code is None:
         why = f"{'the old' if old.account_code is None else 'the new'} keys may not ask for its code"
         if old.account_code is None and unusable:
-            if not registry.has_brought(Store(load_settings()), old.connector_id):
+            if not registry.has_brought(open_store(load_settings()), old.connector_id):
                 return
             why = "the old ones cannot be used"
         raise ConnectorRefused(

@@ -46,7 +46,9 @@ def run_demo(home: Path | None) -> None:
 
 
 def _refuse_foreign(home: Path) -> None:
-    if (home / "store.duckdb").exists() and not (home / "demo.json").exists():
+    from tasks.store.factory import open_store
+
+    if open_store(Settings(home=home)).exists() and not (home / "demo.json").exists():
         raise OperatorError(f"{home} holds data that is not the demo's. Give the demo a folder of its own.")
 
 
@@ -63,8 +65,10 @@ def _keep_to(home: Path) -> None:
 
 def _anchor(home: Path) -> datetime:
     """The hour before which the story happens: kept from the first run, so that a second one finds the same."""
+    from tasks.store.factory import open_store
+
     file = home / "demo.json"
-    if file.exists() and (home / "store.duckdb").exists():
+    if file.exists() and open_store(Settings(home=home)).exists():
         return datetime.fromisoformat(json.loads(file.read_text())["anchor"])
     anchor = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     with open_private(file, "wb") as fresh:
@@ -124,9 +128,9 @@ def _show(settings: Settings, counts: dict[str, Any], files: list[dict[str, Any]
     from flows.cli.views.groups import footer, groups_table
     from flows.console.tables import heading
     from tasks.queries import lookups
-    from tasks.store.store import Store
+    from tasks.store.factory import open_store
 
-    store, zone = Store(settings), ZoneInfo(settings.time_zone)
+    store, zone = open_store(settings), ZoneInfo(settings.time_zone)
     groups, totals = lookups.groups(store), lookups.totals(store)
     note = "" if counts["new"] or counts["changed"] else "nothing new: the account was polled before"
     out.print(heading("The poll", note), summary(counts, totals.groups), sep="\n")
@@ -142,10 +146,10 @@ def _show(settings: Settings, counts: dict[str, Any], files: list[dict[str, Any]
 
 
 def _next_steps(store: "Store", group_id: str) -> list[str]:
-    place = from_here(store.settings.home)
+    place, published = from_here(store.settings.home), from_here(Path(store.published_location))
     query = "SELECT priority, description, alert_count FROM alert_groups ORDER BY priority_rank"
     python, command = as_typed("python", Path(sys.executable)), command_as_typed()
-    script = f"import duckdb; print(duckdb.connect('{place}/alerts.duckdb', read_only=True).sql('{query}'))"
+    script = f"import duckdb; print(duckdb.connect('{published}', read_only=True).sql('{query}'))"
     return [
         f"{command} alerts --home {place}  # this table again",
         f"{command} group {group_id[:8]} --home {place}  # one group, with its alerts and recipients",

@@ -137,9 +137,10 @@ def _planned(
     needs_api: bool = False,
 ) -> None:
     """Show the plan; with `apply`, ask, run the flow of that name, and show what it did."""
-    from tasks.store.store import Store, must_exist
+    from tasks.store.factory import open_store
+    from tasks.store.store import must_exist
 
-    store = Store(load_settings())
+    store = open_store(load_settings())
     must_exist(store)  # before a server is started for it
     if needs_api:
         prefect_session.load(store.settings.home)

@@ -18,12 +18,13 @@ from tasks.errors import AlertsError, ConnectorRefused
 from tasks.formatting import several
 from tasks.queries import lookups
 from tasks.settings import load_settings
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 
 
 def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
     """Run the product's flow `poll` or `backfill` and print its summary. Raises AlertsError where it failed."""
-    store = Store(load_settings())
+    store = open_store(load_settings())
     prefect_session.load(store.settings.home)
     with prefect_session.asking() as change:
         from flows.artifacts.publish import WATCH
@@ -71,7 +72,7 @@ def _going_on(with_the_rest: bool) -> Iterator[None]:
 
 def groups_of(store: Store) -> dict[str, int] | None:
     """Groups by priority in the published file, if there is one."""
-    return lookups.totals(store).groups if store.published_path.exists() else None
+    return lookups.totals(store).groups if store.is_published() else None
 
 
 def summary(counts: dict[str, Any], groups: dict[str, int] | None) -> Table:

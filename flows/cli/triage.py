@@ -64,12 +64,12 @@ def triage(
 
     Nothing is changed unless all of it makes sense.
     """
-    from tasks.store.store import Store
+    from tasks.store.factory import open_store
     from tasks.triage.decision import Decision
     from tasks.triage.decisions import decide, find
     from tasks.triage.selection import Filter
 
-    store = Store(load_settings())
+    store = open_store(load_settings())
     decision = Decision(status, by or getpass.getuser(), reason, assignee, comment)
     before = since_of(older_than, datetime.now(UTC)) if older_than else None
     chosen = Filter(tenant, priority, file_hash, sender, sender_domain, before)
@@ -128,10 +128,10 @@ def add(
 
     Says how many stored alerts that hides, and asks. Later ones are hidden as they come.
     """
-    from tasks.store.store import Store
+    from tasks.store.factory import open_store
     from tasks.triage import allow_list as entries
 
-    store = Store(load_settings())
+    store = open_store(load_settings())
     ends = until_of(expires, datetime.now(UTC)) if expires else None
     entry = entries.Entry(kind, value, reason, author or getpass.getuser(), ends, tenant)
     hidden = entries.would_hide_now(store, entry)
@@ -157,9 +157,9 @@ def list_all(
     """List the entries and how many alerts each hides."""
     from flows.cli.views.allow_list import entries_table
     from tasks.queries import lookups
-    from tasks.store.store import Store
+    from tasks.store.factory import open_store
 
-    store = Store(load_settings())
+    store = open_store(load_settings())
     found = lookups.allow_list(store, ended=everything)
     if as_json:
         print_json(found)
@@ -178,11 +178,11 @@ def remove(
     home: Home = None,
 ) -> None:
     """End entries: what they hid is shown again, unless another entry names it."""
-    from tasks.store.store import Store
+    from tasks.store.factory import open_store
     from tasks.triage import allow_list as entries
 
     with working("Showing the alerts again", briefly=True):
-        ended = entries.remove(Store(load_settings()), ids)
+        ended = entries.remove(open_store(load_settings()), ids)
     if as_json:
         print_json(ended._asdict())
     else:

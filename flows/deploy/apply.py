@@ -11,6 +11,7 @@ from tasks.ingest import registry
 from tasks.ingest.connector_source import source_of
 from tasks.saved_connectors import offer_forms, saved_names, sorted_out
 from tasks.settings import load_settings
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 
 
@@ -27,7 +28,7 @@ def applied() -> Applied:
     offer_forms()
     with prefect_client() as client:
         zombie_runs.watched(client)
-    store = Store(load_settings())
+    store = open_store(load_settings())
     connectors, unusable = _usable(store)
     done = connector_deployments.apply(connectors, unusable)
     offer(connectors, unusable)

@@ -9,7 +9,7 @@ from tasks.ingest import registry
 from tasks.ingest.connector_source import source_of
 from tasks.queries import lookups
 from tasks.settings import load_settings
-from tasks.store.store import Store
+from tasks.store.factory import open_store
 
 
 class Fare(NamedTuple):
@@ -23,8 +23,8 @@ class Fare(NamedTuple):
 
 def how_they_fare(found: dict[str, Connector]) -> dict[str, Fare]:
     """Its schedule's switch and its health, by name. The switch is the one of this moment."""
-    store, switches = Store(load_settings()), connector_deployments.switches()
-    health = {row["connector"]: row for row in lookups.health(store)} if store.published_path.exists() else {}
+    store, switches = open_store(load_settings()), connector_deployments.switches()
+    health = {row["connector"]: row for row in lookups.health(store)} if store.is_published() else {}
     fare = {}
     for name, each in found.items():
         row, polling = health.get(name, {}), switches.get(each.connector_id) if each.connector_id else None
@@ -37,4 +37,4 @@ def how_they_fare(found: dict[str, Connector]) -> dict[str, Fare]:
 
 def wrong_tenants(found: dict[str, Connector]) -> dict[str, str]:
     """Those that are saved for another tenant than they have brought records for: what to do about it, by name."""
-    return registry.other_tenants(Store(load_settings()), [source_of(name, each) for name, each in found.items()])
+    return registry.other_tenants(open_store(load_settings()), [source_of(name, each) for name, each in found.items()])

@@ -10,6 +10,7 @@ from flows.artifacts import dashboard_writer
 from flows.runs import events, final_states
 from tasks.errors import AlertsError
 from tasks.settings import load_settings
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 
 Counts = dict[str, Any]
@@ -18,7 +19,7 @@ Counts = dict[str, Any]
 def changed(work: Callable[[Store], Counts], says: Callable[[Counts], str], *, apply: bool) -> State[Any]:
     """Do the work on this site's store; after a change, tell at once what of it is to be told."""
     try:
-        store = Store(load_settings())
+        store = open_store(load_settings())
         counts = work(store)
         if apply:
             events.after_change(store)

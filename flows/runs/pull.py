@@ -23,11 +23,11 @@ from flows.runs.slice_runner import pull_slices
 from tasks.errors import AlertsError, SettingsError, StoreError
 from tasks.formatting import lasting, stretch
 from tasks.ingest import coverage
-from tasks.ingest.account_lock import TurnTaken
 from tasks.ingest.retention_limits import PERIODS, limits
 from tasks.ingest.run_stats import Summary
 from tasks.sanitize import plain
 from tasks.settings import Settings
+from tasks.store.store import AccountBusy
 from tasks.window import (
     RECHECK_EVERY,
     Interval,
@@ -100,7 +100,7 @@ def _state_of(name: str, trigger: Trigger, work: Callable[[Told], None]) -> Stat
         try:
             work(told)
             state = failed_slices(summary) if summary.failed else completed(summary)
-        except TurnTaken as taken:
+        except AccountBusy as taken:
             summary.skipped = str(taken)
             state = Completed(name="Skipped", message=str(taken), data=summary.as_counts())
         except (AlertsError, OSError) as error:

@@ -1,4 +1,4 @@
-"""The beginning of a connector's pull: registered, its turn taken, its connection open, its clock corrected."""
+"""The beginning of a connector's pull: registered, its account taken, its connection open, its clock corrected."""
 
 import logging
 import threading
@@ -13,7 +13,6 @@ from flows.runs.running_slice import record_failure
 from flows.runs.slice_tasks import Pull
 from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError
 from tasks.ingest import pull_session, registry
-from tasks.ingest.account_lock import Turn
 from tasks.ingest.connector_source import source_of
 from tasks.ingest.pull_session import Beginning
 from tasks.ingest.run_stats import Summary
@@ -22,6 +21,7 @@ from tasks.products import product_named
 from tasks.saved_connectors import load_connector
 from tasks.settings import load_settings
 from tasks.source import Source
+from tasks.store.factory import open_store
 from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
 from tasks.window import Interval, Slice, watermark
@@ -41,20 +41,20 @@ class Begun(NamedTuple):
 
 @contextmanager
 def begun_pull(told: Told, patience: float | None, asked: Interval) -> Iterator[Begun]:
-    """Register the connector, wait for its turn, open the connection, correct the clock."""
+    """Register the connector, wait for its account, open the connection, correct the clock."""
     connector = load_connector(told.connector)
     make_stages = product_named(connector.product).stages
     if make_stages is None:
         raise SettingsError(f"{told.connector!r} brings no scans: it is pulled by the flow of its own product.")
-    store = Store(load_settings())
+    store = open_store(load_settings())
     source = source_of(told.connector, connector)
     told.store, told.source = store, source
     stop = threading.Event()
     trigger: Literal["poll", "backfill"] = "poll" if patience is not None else "backfill"
-    turn = Turn(store.settings.home, source.connector_id, stop)
-    turn.take(patience)
+    account = store.account(source.connector_id, stop)
+    account.acquire(patience)
     with ExitStack() as stack:
-        stack.callback(turn.release)
+        stack.callback(account.release)
         publisher = told.publisher = Publisher(store, trigger)
         try:
             stages = stack.enter_context(make_stages(connector, source, store.settings, stop))
@@ -63,7 +63,7 @@ def begun_pull(told: Told, patience: float | None, asked: Interval) -> Iterator[
         except (OperatorError, ServiceError) as error:
             _note_refusal(store, source, trigger, asked, error, publisher)
             raise
-        yield Begun(Pull(stages, source, store, beginning, publisher, turn, stop), now)
+        yield Begun(Pull(stages, source, store, beginning, publisher, account, stop), now)
 
 
 def _note_refusal(

@@ -70,11 +70,11 @@ def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
 def _start_more(
     pull: Pull, slices: Sequence[Slice], waiting: deque[Slice], under_way: deque[UnderWay], folder: Path
 ) -> None:
-    """Start as many as may run at once; none while another run waits for its turn, which it is given."""
+    """Start as many as may run at once; none while another run waits for its account, which it is given."""
     wanted = _is_wanted(pull, slices)
-    # What is fetched already asks nobody any more, so it need not be loaded before another run's turn.
+    # What is fetched already asks nobody any more, so it need not be loaded before another run's account.
     if wanted and all(each.fetched.is_set() for each in under_way):
-        pull.turn.give_way()
+        pull.account.give_way()
     while waiting and len(under_way) < pull.store.settings.fetch_concurrency and not wanted:
         under_way.append(start(pull, waiting.popleft(), folder))
         wanted = _is_wanted(pull, slices)
@@ -82,7 +82,7 @@ def _start_more(
 
 def _is_wanted(pull: Pull, slices: Sequence[Slice]) -> bool:
     """Whether to let another run go first. A poll is short and is not interrupted."""
-    return slices[0].trigger == "backfill" and pull.turn.wanted()
+    return slices[0].trigger == "backfill" and pull.account.is_wanted()
 
 
 def _wait_briefly(under_way: Iterable[UnderWay]) -> None:

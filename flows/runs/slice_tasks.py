@@ -11,14 +11,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from tasks.ingest import coverage
-from tasks.ingest.account_lock import Turn
 from tasks.ingest.batches import Extracted, Transformed, Validated
 from tasks.ingest.load import Loaded, close_slice, load_slice
 from tasks.ingest.pull_session import Beginning
 from tasks.ingest.stages import Stages
 from tasks.source import Source
 from tasks.store.publish_policy import Publisher
-from tasks.store.store import Store
+from tasks.store.store import AccountLock, Store
 from tasks.window import Slice
 
 
@@ -30,7 +29,7 @@ class Pull(NamedTuple):
     store: Store
     beginning: Beginning
     publisher: Publisher
-    turn: Turn
+    account: AccountLock
     stop: threading.Event
     progress: Callable[[int, int], None] = lambda done, total: None
     """told how many of how many slices are done"""

@@ -9,7 +9,7 @@ from tasks.errors import SettingsError
 from tasks.ingest import registry
 from tasks.settings import load_settings
 from tasks.source import Source
-from tasks.store.store import Store
+from tasks.store.factory import open_store
 
 
 def source_of(name: str, connector: Connector) -> Source:
@@ -33,7 +33,7 @@ def refuse_other_tenant(name: str, connector: Connector) -> None:
     """Raises SettingsError where it has brought something for another tenant: nothing crosses tenants."""
     if connector.connector_id is None:  # it has brought nothing yet
         return
-    for sentence in registry.other_tenants(Store(load_settings()), [source_of(name, connector)]).values():
+    for sentence in registry.other_tenants(open_store(load_settings()), [source_of(name, connector)]).values():
         raise SettingsError(sentence)
 
 

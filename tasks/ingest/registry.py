@@ -33,7 +33,7 @@ def enrol(store: Store, sources: Collection[Source]) -> None:
 
     Asked again and again: the writer's turn is taken only if the published copy does not say all that already.
     """
-    if published := store.published_path.exists():
+    if published := store.is_published():
         with store.reader(modest=True) as copy:
             known = _known(copy)
         if not any(_differs(known, each) for each in sources):
@@ -50,7 +50,7 @@ def missing(store: Store, sources: Iterable[Source], undeployed: Collection[UUID
     A home may be served by two Prefect APIs, each of which knows its own connectors only. The `undeployed` were saved
     in this one; of the others it is known when nobody polls them any more.
     """
-    if not store.published_path.exists():
+    if not store.is_published():
         return {}
     with store.reader(modest=True) as copy:
         known, alive = _known(copy), {source.connector_id for source in sources}
@@ -95,11 +95,11 @@ def register(transaction: Transaction, source: Source) -> None:
 
 def other_tenants(store: Store, sources: Collection[Source]) -> dict[str, str]:
     """Those that have brought something for another tenant than they are saved for, by name: what to do about it."""
-    if store.published_path.exists():
+    if store.is_published():
         with store.reader(modest=True) as copy:
             known = _known(copy)
         sources = [each for each in sources if _moves(known, each)]
-    if not sources or not store.path.exists():
+    if not sources or not store.exists():
         return {}
     with store.transaction() as transaction:
         known = _known(transaction)
@@ -108,7 +108,7 @@ def other_tenants(store: Store, sources: Collection[Source]) -> dict[str, str]:
 
 def has_brought(store: Store, connector_id: UUID | None) -> bool:
     """Whether the tables have anything of a connector, be it only an attempt."""
-    if connector_id is None or not store.path.exists():
+    if connector_id is None or not store.exists():
         return False
     with store.transaction() as transaction:
         return _has_rows(transaction, connector_id)
@@ -124,7 +124,7 @@ def where_its_rows_are(store: Store, source: Source) -> Source:
 
 def named(store: Store, name: str) -> Named | None:
     """The connector that has, or last had, this name; one that is not removed comes first."""
-    if not store.path.exists():
+    if not store.exists():
         return None
     with store.transaction() as transaction:
         found = transaction.rows(

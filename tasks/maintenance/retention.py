@@ -36,7 +36,7 @@ BLANKED = {"raw records of low scans": "raw_of_lows", "raw records of alerts": "
 def retained(store: Store, *, apply: bool, now: datetime | None = None) -> dict[str, Any]:
     """Count what is older than the settings keep, and remove it if asked for; rows by kind, as JSON values."""
     now = now or datetime.now(UTC)
-    size = store.path.stat().st_size if store.path.exists() else 0
+    size = store.size()
     if apply:
         counts = _removed(store, now)
         if store.compact() or any(counts.values()):
@@ -44,7 +44,7 @@ def retained(store: Store, *, apply: bool, now: datetime | None = None) -> dict[
     else:
         with store.snapshot() as database:
             counts = find_expired(database, limits(store.settings, now))
-    after = {"megabytes_before": _megabytes(size), "megabytes_after": _megabytes(store.path.stat().st_size)}
+    after = {"megabytes_before": _megabytes(size), "megabytes_after": _megabytes(store.size())}
     return {"applied": apply, "removed": counts, **(after if apply else {})}
 
 

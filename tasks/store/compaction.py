@@ -1,7 +1,7 @@
-"""A store without the room that removed rows have left: DuckDB uses such room again, but never gives it back.
+"""Compaction: DuckDB reuses the space of removed rows, but never returns it to the disk.
 
-What is stored is copied into a fresh file, which takes the old one's place only when it is complete: a copy that dies
-in its middle leaves the store as it was.
+The store is copied into a new file, which replaces the old one only when it is complete; a copy that is interrupted
+leaves the store unchanged.
 """
 
 import logging
@@ -17,23 +17,23 @@ from tasks.store.files import log_of, put_in_place
 
 log = logging.getLogger("attachment_alerts.database")
 
-PAYS = 0.2  # share of the file that must be free
+WORTHWHILE = 0.2  # share of the file that must be free
 AT_LEAST = 2_000_000  # bytes that must be free
 
 Open = Callable[[Path], AbstractContextManager[Connection]]
 
 
-def compacted(path: Path, opened: Open) -> bool:
-    """Copy a closed store into a fresh file where that pays; whether it did. Only with the writer's lock."""
+def compact(path: Path, opened: Open) -> bool:
+    """Copy a closed store into a new file if enough space is free in it; whether it was. Needs the writer's lock."""
     fresh = path.with_name(path.name + ".fresh")
-    for left in (fresh, log_of(fresh)):  # of a writer that was killed
+    for left in (fresh, log_of(fresh)):  # left by a killed writer
         left.unlink(missing_ok=True)
     with opened(path) as connection:
-        free, whole = _room(connection)
-    if free < max(PAYS * whole, AT_LEAST):
+        free, total = _space(connection)
+    if free < max(WORTHWHILE * total, AT_LEAST):
         return False
-    if shutil.disk_usage(path.parent).free < whole - free:
-        log.warning("the disk has no room for a copy of %s: it keeps its size", path.name)
+    if shutil.disk_usage(path.parent).free < total - free:
+        log.warning("the disk has no space for a copy of %s, so it was not compacted", path.name)
         return False
     _copy(path, fresh, opened)
     before, after = path.stat().st_size, fresh.stat().st_size
@@ -42,13 +42,13 @@ def compacted(path: Path, opened: Open) -> bool:
     return True
 
 
-def _room(connection: Connection) -> tuple[int, int]:
+def _space(connection: Connection) -> tuple[int, int]:
     """Free bytes, and all bytes of the file."""
-    block, free, whole = connection.rows(
+    block, free, total = connection.rows(
         "SELECT block_size, free_blocks, total_blocks FROM pragma_database_size() "
         "WHERE database_name = current_database()"
     )[0]
-    return block * free, block * whole
+    return block * free, block * total
 
 
 def _copy(path: Path, fresh: Path, opened: Open) -> None:
@@ -74,7 +74,7 @@ def _tables(connection: Connection, database: str = "current_database()") -> lis
 
 
 def _compare(connection: Connection) -> None:
-    """Refuse a copy that lacks a table or a row. Raises StoreError."""
+    """Raise StoreError if the copy lacks a table or a row."""
     lost = [
         name
         for name in _tables(connection, "'old'")
@@ -83,4 +83,6 @@ def _compare(connection: Connection) -> None:
         )[0][0]
     ]
     if lost:
-        raise StoreError(f"The compact copy lacks rows of {', '.join(lost)}; the store stays as it was. Report this.")
+        raise StoreError(
+            f"The compacted copy lacks rows of {', '.join(lost)}, so the store was left unchanged. Report this text."
+        )

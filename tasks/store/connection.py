@@ -1,57 +1,90 @@
-"""A DuckDB connection: SQL in, frames in and out; and the same inside the writer's one transaction."""
+"""SQL in, frames in and out."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import duckdb
 import polars as pl
 
-from tasks.store import arrow
-from tasks.store.arrow import Answer, Capsule, seeing
-from tasks.store.signals import Called, Interrupts
+from tasks.store.signals import run_interruptibly
+
+T = TypeVar("T")
+
+# A progress bar would be drawn into our output; a misspelt table name must not find a Python variable.
+SETTINGS = "SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET python_enable_replacements = false"
+
+
+class ArrowStream:
+    """A frame that DuckDB reads as an Arrow stream; it would need pyarrow to read a polars frame."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame: pl.DataFrame | None = frame
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        if self._frame is None:
+            raise ValueError("This frame is no longer available. Pass it to each statement that reads it.")
+        return self._frame.__arrow_c_stream__(requested_schema)
+
+    def release(self) -> None:
+        """Free the frame's memory: DuckDB keeps the object of a dropped view until the transaction ends."""
+        self._frame = None
 
 
 class Connection:
-    """SQL in, frames in and out. UUIDs leave as text: cast them in the query."""
+    """Runs SQL. Each frame passed by keyword is a table of that name during the call.
+
+    UUIDs are returned as text: cast them in the query.
+    """
 
     def __init__(self, inner: duckdb.DuckDBPyConnection) -> None:
         self._inner = inner
-        self.run("SET TimeZone = 'UTC'; SET enable_progress_bar = false")  # a bar would be drawn into our output
+        self.run(SETTINGS)
 
     def run(self, sql: str, parameters: dict[str, Any] | None = None, **frames: pl.DataFrame) -> None:
-        """Execute one or more statements; each frame is a table of its name while they run."""
+        """Execute one or more statements."""
         self.rows(sql, parameters, **frames)
 
     def rows(self, sql: str, parameters: dict[str, Any] | None = None, **frames: pl.DataFrame) -> list[tuple[Any, ...]]:
-        """The answer as tuples: for a handful of values."""
-        with _seen(arrow.rows, frames) as ask:
-            answer: list[tuple[Any, ...]] = ask(self._inner, sql, parameters)
-            return answer
+        """Result of the last statement as tuples: for a few values."""
+        return self._call(lambda: self._inner.execute(sql, parameters).fetchall(), frames)
 
     def known(self, sql: str) -> list[tuple[Any, ...]]:
-        """The same, or nothing where there is no such table."""
+        """The same, or nothing if the table does not exist."""
         try:
             return self.rows(sql)
         except duckdb.CatalogException:
             return []
 
     def frame(self, sql: str, parameters: dict[str, Any] | None = None, **frames: pl.DataFrame) -> pl.DataFrame:
-        """The answer as a frame."""
-        with _seen(arrow.stream, frames) as ask:
-            return pl.DataFrame(Answer(ask(self._inner, sql, parameters)))
+        """Result of one statement."""
+        return self._call(lambda: pl.DataFrame(self._inner.sql(sql, params=parameters)), frames)
 
     def script(self, statements: Iterable[str], parameters: dict[str, Any], **frames: pl.DataFrame) -> None:
-        """Execute statements one after the other, each with those of the parameters that it names."""
-        with _seen(arrow.rows, frames) as ask:
+        """Execute statements in order, each with those of the parameters that it names."""
+
+        def execute_all() -> None:
             for sql in statements:
-                ask(self._inner, sql, {name: value for name, value in parameters.items() if f"${name}" in sql})
+                named = {name: value for name, value in parameters.items() if f"${name}" in sql}
+                self._inner.execute(sql, named).fetchall()
 
+        self._call(execute_all, frames)
 
-@contextmanager
-def _seen(ask: Callable[..., Any], frames: dict[str, pl.DataFrame]) -> Iterator[Callable[..., Any]]:
-    with Interrupts() as interrupts:
-        yield seeing(ask, {name: Capsule(frame, Called(interrupts)) for name, frame in frames.items()})
+    def _call(self, query: Callable[[], T], frames: Mapping[str, pl.DataFrame]) -> T:
+        streams = {name: ArrowStream(frame) for name, frame in frames.items()}
+
+        def with_frames() -> T:
+            for name, stream in streams.items():
+                self._inner.register(name, stream)
+            result = query()
+            for name in streams:  # not after an error: the transaction is over then, and its views with it
+                self._inner.unregister(name)
+            return result
+
+        try:
+            return run_interruptibly(self._inner, with_frames)
+        finally:
+            for stream in streams.values():
+                stream.release()
 
 
 class Transaction(Connection):
@@ -60,6 +93,6 @@ class Transaction(Connection):
     changed = False
     """Set when something that analysts see has changed: the store's revision then rises."""
     publish = False
-    """Set when the copy is to be replaced right after the commit."""
+    """Set when the published copy is to be replaced right after the commit."""
     remembers = False
     """Set when it keeps in temporary tables what it has changed (`tasks.notifications.changes`)."""

@@ -1,4 +1,4 @@
-"""Database files on the disk: who may read them, and how one takes the place of another."""
+"""Database files on disk: permissions and atomic replacement."""
 
 import os
 import shutil
@@ -43,8 +43,8 @@ def hand_to_group(path: Path, group: str) -> None:
         shutil.chown(path, group=group)
     except (LookupError, PermissionError) as cause:
         raise SettingsError(
-            f"ATTACHMENT_ALERTS_READERS_GROUP names {group!r}, and {path.name} cannot be given to it ({cause}). "
-            "Name a group that exists and that this user belongs to."
+            f"{path.name} cannot be given to the group {group!r} ({cause}). "
+            "Set ATTACHMENT_ALERTS_READERS_GROUP to an existing group that this user belongs to."
         ) from cause
 
 
@@ -54,7 +54,7 @@ def log_of(path: Path) -> Path:
 
 
 def put_in_place(fresh: Path, target: Path) -> None:
-    """Let a finished, closed file take the place of another at once; a log of the old one must not outlive it."""
+    """Replace a file by a finished, closed one atomically; a log of the old file must not outlive it."""
     with fresh.open("rb") as file:
         os.fsync(file.fileno())
     log_of(target).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""Instances of the database program that a process lends itself: making one takes longer than a small transaction.
+"""A pool of DuckDB instances: starting one takes longer than a small transaction.
 
-Each is lent to one user at a time, so that nobody meets another one's settings, files or interruption.
+An instance has one user at a time, who never meets another user's settings, files or interruption.
 """
 
 import atexit
@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from tasks.store.signals import Interrupts
+from tasks.store.signals import run_interruptibly
 
 
 class Instance(Protocol):
@@ -18,6 +18,7 @@ class Instance(Protocol):
     def cursor(self) -> Self: ...
     def execute(self, query: str) -> Any: ...
     def close(self) -> None: ...
+    def interrupt(self) -> None: ...
 
 
 Kept = TypeVar("Kept", bound=Instance)
@@ -25,7 +26,7 @@ Config = dict[str, Any]
 
 
 class Instances(Generic[Kept]):
-    """Those of one kind; only the one that was used last is kept for its next user."""
+    """Instances of one kind; only the last one used is kept."""
 
     def __init__(self, make: Callable[[Config], Kept]) -> None:
         self._make = make
@@ -34,7 +35,7 @@ class Instances(Generic[Kept]):
 
     @contextmanager
     def lent(self, config: Config) -> Iterator[Kept]:
-        """An instance with this configuration. After an error it is closed, with all it has open."""
+        """An instance with this configuration. After an error it is closed with everything it has open."""
         instance = self._taken(config)
         with ExitStack() as stack:
             stack.callback(instance.close)
@@ -45,7 +46,7 @@ class Instances(Generic[Kept]):
             self._close_oldest()
 
     def close(self) -> None:
-        """Close what nobody uses."""
+        """Close the instances that are not in use."""
         while self._idle:
             self._close_oldest()
 
@@ -68,18 +69,20 @@ class Instances(Generic[Kept]):
 
 
 def attached(instance: Kept, path: Path, options: str) -> Kept:
-    """A connection of its own to a file: what is temporary ends with it."""
+    """A separate connection to a file; temporary tables end with it."""
     connection = instance.cursor()
     quoted = str(path).replace("'", "''")  # a file name cannot be bound
-    with Interrupts():
-        connection.execute(f"ATTACH '{quoted}' AS store ({options})").fetchall()
-        connection.execute("USE store").fetchall()
+    _run(connection, f"ATTACH '{quoted}' AS store ({options})")
+    _run(connection, "USE store")
     return connection
 
 
 def detach(connection: Instance) -> None:
-    """Close the file, and with it empty its log."""
-    with Interrupts():
-        connection.execute("USE memory").fetchall()
-        connection.execute("DETACH store").fetchall()
+    """Close the file, which also empties its log."""
+    _run(connection, "USE memory")
+    _run(connection, "DETACH store")
     connection.close()
+
+
+def _run(connection: Instance, sql: str) -> None:
+    run_interruptibly(connection, lambda: connection.execute(sql).fetchall())

@@ -1,21 +1,17 @@
 """Version of the tables: create them, migrate older ones in one transaction, refuse newer ones.
 
-A migration is a file `sql/migrations/NNNN.sql` that leads to version NNNN. Views and comments are made anew whenever
+A migration is a file `sql/migrations/NNNN.sql` that leads to version NNNN. Views and comments are recreated whenever
 their text has changed, so they need no migrations.
 """
 
 import csv
 import hashlib
-import logging
-import shutil
 from functools import cache
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from tasks.errors import StoreTooNew
-
-log = logging.getLogger("attachment_alerts.schema")
 
 SQL = Path(__file__).parents[1] / "sql"
 SCHEMA_VERSION = 6
@@ -30,42 +26,35 @@ class Database(Protocol):
 
 
 class State(NamedTuple):
-    """What a store says of itself."""
+    """Versions that a store records of itself."""
 
     version: int
-    """of its schema; 0: it has no tables yet"""
+    """of the schema; 0: no tables yet"""
     views: str
-    """of which text its views were made"""
+    """digest of the text its views were created from"""
 
     def is_older(self) -> bool:
-        """Whether it has to be migrated."""
+        """Whether it must be migrated."""
         return 0 < self.version < SCHEMA_VERSION
 
 
 def state(database: Database) -> State:
-    """What an open store says of itself."""
+    """State of an open store."""
     for version, views in database.known("SELECT schema_version, views_digest FROM internal.store_state"):
         return State(int(version), str(views))
     return State(0, "")
 
 
-def back_up(path: Path, found: int) -> None:
-    """Copy a closed store of an older version before it is migrated."""
-    backup = path.with_name(f"{path.stem}.version-{found}.duckdb")
-    shutil.copyfile(path, backup)
-    log.warning("the store has schema version %d; a copy of it was kept as %s", found, backup.name)
-
-
 def bring_up_to_date(database: Database, now: State) -> None:
-    """Create or migrate the tables, and renew views and comments if their text has changed. One transaction.
+    """Create or migrate the tables, and recreate views and comments if their text has changed. One transaction.
 
     Raises StoreTooNew when a later version of the program wrote the store.
     """
     found, views = now
     if found > SCHEMA_VERSION:
         raise StoreTooNew(
-            f"The store has schema version {found}, this program knows {SCHEMA_VERSION}. "
-            "Update attachment-alerts, or name another --home."
+            f"The store has schema version {found}, but this program supports only up to {SCHEMA_VERSION}. "
+            "Update attachment-alerts, or use another --home."
         )
     digest = _views_digest(SQL)
     if found == SCHEMA_VERSION and views == digest:

@@ -1,9 +1,9 @@
-"""When a run replaces the published copy (design section 5): soon enough for analysts, never all the time."""
+"""When a run publishes (design section 5): soon enough for analysts, but not after every slice."""
 
 from datetime import timedelta
 from typing import Literal
 
-from tasks.store.store import RESTFUL, Store
+from tasks.store.store import PUBLISH_INTERVAL, Store
 
 AT_LEAST = timedelta(minutes=15)
 
@@ -22,7 +22,7 @@ class Publisher:
         self._brought |= changed
         self._pending = True
         age = self._store.publication_age()
-        due = self._brought and (age is None or age > RESTFUL) and self._store.may_publish()
+        due = self._brought and (age is None or age > PUBLISH_INTERVAL) and self._store.may_publish()
         if due or (high and self._trigger == "poll"):
             self._pending = False
         return not self._pending
@@ -30,7 +30,7 @@ class Publisher:
     @property
     def shows_all(self) -> bool:
         """Whether the copy shows every slice that this run has committed."""
-        return not self._pending and self._store.published_path.exists()
+        return not self._pending and self._store.is_published()
 
     def at_end(self, *, turned: bool) -> None:
         """Publish what is pending; what is held back here, the next run publishes. `turned`: health has changed."""

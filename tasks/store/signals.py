@@ -1,67 +1,43 @@
-"""What ended a question to the database from outside: never what DuckDB makes of it.
+"""Interrupt a running query from the main thread, and raise what interrupted it.
 
-DuckDB lets Python handle a signal, drops what the handler raised and says `Query interrupted`; what reaches Python code
-that it calls, it hides in an error of its own. But Ctrl-C, a cancellation in the Prefect UI, the stop of a service and
-the loss of a run's slot are exceptions of their own, and whoever waits for one of them does not know the others.
-
-The handlers themselves stay in their place: Prefect announces a cancellation only to a run that has its own one.
+DuckDB looks for signals while it runs a query in the main thread, but it drops what their handlers raise and reports
+`Query interrupted` instead. Ctrl-C, a cancellation in the Prefect UI, the stop of a service and the loss of a run's
+concurrency slot are exceptions of their own, though, and callers have to tell them apart.
 """
 
-import os
-import signal
 import threading
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Protocol, TypeVar
 
-ENDS = (signal.SIGINT, signal.SIGTERM)
-ARRIVED, ARRIVING = os.pipe()  # Python writes the number of each signal there, while we ask for it
-for end in (ARRIVED, ARRIVING):
-    os.set_blocking(end, False)
+T = TypeVar("T")
 
+STEP = 0.1  # seconds; Prefect raises the loss of a slot in the main thread, which notices that only between two waits
 
-class Interrupts:
-    """Around a question to DuckDB: raises what has really ended it."""
-
-    def __init__(self) -> None:
-        self.inside: BaseException | None = None
-        """what has left Python code that DuckDB has called, if that was no error"""
-
-    def __enter__(self) -> Self:
-        # Only the main thread handles signals.
-        self._watches = threading.current_thread() is threading.main_thread()
-        if self._watches:
-            self._handlers = {number: signal.getsignal(number) for number in ENDS}
-            self._before = signal.set_wakeup_fd(ARRIVING, warn_on_full_buffer=False)
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
-        numbers = self._arrived() if self._watches else b""
-        if not isinstance(error, Exception):
-            return
-        if self.inside is not None:
-            raise self.inside from None
-        for number in numbers:
-            handler = self._handlers.get(signal.Signals(number))
-            if callable(handler):
-                handler(number, None)  # raises once more what was dropped
-
-    def _arrived(self) -> bytes:
-        signal.set_wakeup_fd(self._before)
-        try:
-            return os.read(ARRIVED, 1000)
-        except BlockingIOError:
-            return b""
+# One thread is enough: only the main thread uses it, and it waits for each query.
+_QUERY_THREAD = ThreadPoolExecutor(1, thread_name_prefix="query")
 
 
-class Called:
-    """Around Python code that DuckDB calls."""
+class Interruptible(Protocol):
+    """A DuckDB connection."""
 
-    def __init__(self, interrupts: Interrupts) -> None:
-        self._interrupts = interrupts
+    def interrupt(self) -> None: ...
 
-    def __enter__(self) -> None:
-        pass
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is not None and not isinstance(error, Exception):
-            self._interrupts.inside = error
+def run_interruptibly(connection: Interruptible, query: Callable[[], T]) -> T:
+    """Run a query on this connection. An exception in the waiting main thread ends the query and is raised.
+
+    Python handles signals in the main thread only, so that the query runs in another thread meanwhile. In all other
+    threads it is called directly.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return query()
+    running = _QUERY_THREAD.submit(query)
+    try:
+        while not wait([running], timeout=STEP).done:
+            pass
+    finally:
+        while not running.done():  # an exception has ended the wait for it
+            connection.interrupt()  # again each time: it has no effect before the query has begun
+            wait([running], timeout=STEP)
+    return running.result()

@@ -19,7 +19,7 @@ from tasks.directory.model import (
 )
 from tasks.ingest.pull_session import begin
 from tasks.settings import Settings
-from tasks.store.store import Store
+from tasks.store.factory import open_store
 from tests.benchmark.chain import SOURCE, peak_mib
 from tests.directory.synthetic import synthetic
 
@@ -82,7 +82,7 @@ def exports(folder: Path, digest: str = "the first") -> list[Export]:
 
 def save_scans(home: Path, scans: int) -> None:
     """A store of so many scans and no directory."""
-    store = Store(Settings(home=home, retention_low_days=0))
+    store = open_store(Settings(home=home, retention_low_days=0))
     begin(store, SOURCE, datetime.now(UTC))
     with store.transaction() as transaction:
         for table, rows, more in (("low_scans", scans * 4 // 5, ""), ("alert_scans", scans // 5, ALERT)):
@@ -93,7 +93,7 @@ def save_scans(home: Path, scans: int) -> None:
 
 def correlation(home: Path, folder: Path) -> Cost:
     """Seconds of an import that looks every recipient up again, of the look-up in it, and of its plain join."""
-    store = Store(Settings(home=home))
+    store = open_store(Settings(home=home))
     seconds: dict[str, float] = {}
     inner = run_import.resolve
 
@@ -117,7 +117,7 @@ def correlation(home: Path, folder: Path) -> Cost:
 
 def import_again(home: Path, folder: Path) -> tuple[float, float]:
     """Seconds and peak MiB of the next day's import of the whole directory."""
-    store = Store(Settings(home=home))
+    store = open_store(Settings(home=home))
     start = time.perf_counter()
     import_exports(store, "default", exports(folder, "the next day's"), datetime.now(UTC))
     return time.perf_counter() - start, peak_mib()
@@ -125,7 +125,7 @@ def import_again(home: Path, folder: Path) -> tuple[float, float]:
 
 def correlation_again(home: Path) -> tuple[float, float]:
     """Seconds and peak MiB of looking every recipient up again, as a changed domain alias makes the next import do."""
-    store = Store(Settings(home=home, domain_aliases="old.example=contoso.example"))
+    store = open_store(Settings(home=home, domain_aliases="old.example=contoso.example"))
     start = time.perf_counter()
     import_exports(store, "default", [], datetime.now(UTC))
     return time.perf_counter() - start, peak_mib()

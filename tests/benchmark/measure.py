@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from tasks.settings import Settings
-from tasks.store.store import Store
+from tasks.store.factory import open_store
 from tests.benchmark import pages
 from tests.benchmark.chain import Chain, decode_floor, peak_mib
 from tests.benchmark.directory import correlation, correlation_again, import_again, save_exports, save_scans
@@ -60,7 +60,7 @@ def pages_to_tables(home: Path, records: int) -> None:
 
 def _chain(home: Path, folder: Path, slices: int) -> tuple[float, dict[str, float], float]:
     # Kept as new mail is: the pages are of two weeks in March, whatever today is.
-    chain = Chain(Store(Settings(home=home, **KEEP_ALL)))
+    chain = Chain(open_store(Settings(home=home, **KEEP_ALL)))
     return chain.run(folder, slices), dict(chain.seconds), peak_mib()
 
 
@@ -80,7 +80,7 @@ def polls(home: Path, stored: int) -> None:
 
 
 def _polls(home: Path, saved: Path, scans: int) -> tuple[float, float, float, float]:
-    store = Store(Settings(home=home, **KEEP_ALL))
+    store = open_store(Settings(home=home, **KEEP_ALL))
     chain = Chain(store)
     chain.run(saved / "small", 1)
     if scans > 100_000:

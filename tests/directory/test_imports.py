@@ -19,6 +19,7 @@ from tasks.ingest.pull_session import begin
 from tasks.ingest.run_stats import Summary
 from tasks.queries.lookups import health
 from tasks.settings import DEFAULTS, Settings
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tests.directory.by_hand import device, devices, person, users
 from tests.scans import HOUR, KEEP_ALL, START, begun, load, scan, source
@@ -46,20 +47,20 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(loaded: Path, tmp_path: Path) -> Store:
-    return Store(Settings(home=shutil.copytree(loaded, tmp_path / "home")))
+    return open_store(Settings(home=shutil.copytree(loaded, tmp_path / "home")))
 
 
 @pytest.fixture(scope="module")
 def with_staff(loaded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That home after the staff was imported."""
     home = shutil.copytree(loaded, tmp_path_factory.mktemp("with_staff") / "home")
-    assert bring(Store(Settings(home=home)), staff()) == ["imported"]
+    assert bring(open_store(Settings(home=home)), staff()) == ["imported"]
     return home
 
 
 @pytest.fixture
 def staffed(with_staff: Path, tmp_path: Path) -> Store:
-    return Store(Settings(home=shutil.copytree(with_staff, tmp_path / "home")))
+    return open_store(Settings(home=shutil.copytree(with_staff, tmp_path / "home")))
 
 
 def bring(store: Store, *exports: Export, now: Any = NOW, **how: Any) -> list[str]:
@@ -125,7 +126,7 @@ def test_devices_by_the_evidence_that_ties_them(store: Store) -> None:
 
 
 def test_exposures_name_people_and_the_devices_they_had_then_or_else_have_now(store: Store) -> None:
-    keeping = Store(Settings(home=store.settings.home, **KEEP_ALL))
+    keeping = open_store(Settings(home=store.settings.home, **KEEP_ALL))
     load(keeping, [[scan(6, "safe", recipient=f"{name}@contoso.example", file_name=name) for name in ("emil", "all")]])
     everybody = staff(person("all", kind="group", account_enabled=None), members=[("all", "ann")])
     bring(store, everybody, devices(device("pc-1", "dora"), device("pc-2", "ann")))
@@ -247,7 +248,7 @@ def test_another_domain_alias_takes_effect_without_news(staffed: Store) -> None:
     asked = "SELECT match_state, match_rule FROM alerts WHERE file_name = '5'"
     assert ask(staffed, asked) == [("unmatched", None)]
     load(staffed, [[scan(7, recipient="ann@elsewhere.example", file_name="9")]])
-    other = Store(Settings(home=staffed.settings.home, domain_aliases="elsewhere.example=contoso.example"))
+    other = open_store(Settings(home=staffed.settings.home, domain_aliases="elsewhere.example=contoso.example"))
     assert bring(other, staff(), now=NOW + DAY) == ["unchanged"]
     assert ask(other, "SELECT match_rule FROM alerts WHERE file_name = '9'") == [("primary, domain alias",)]
     before = everything(other)

@@ -9,6 +9,7 @@ from tasks.http import retry
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Simulator, Switches, World, serve
 from tests.flows.site import Clock, Site, connector, noon, save
+from tests.scans import prepare_home
 
 MakeSite = Callable[..., Site]
 
@@ -30,6 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make_site(prefect_api: None, home: Path) -> Iterator[MakeSite]:
     """Starts a simulator with these records and saves a connector; its clock shows noon unless told otherwise."""
     names: list[str] = []
+    prepare_home(home)
     with ExitStack() as stack:
 
         def make(

@@ -16,6 +16,7 @@ from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Account, Faults, Running, Simulator, World
 from tasks.saved_connectors import load_connector, save_connector
 from tasks.settings import Settings
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 
 CONNECTOR_ID = UUID("6d1f6f53-5d0c-4c5b-9a8e-2f6a0c1b7e55")
@@ -69,7 +70,7 @@ class Site:
 
     @property
     def store(self) -> Store:
-        return Store(Settings(home=self.home))
+        return open_store(Settings(home=self.home))
 
     def poll(self) -> State[Any]:
         return poll(self.name, return_state=True)

@@ -26,7 +26,7 @@ from tasks.directory.sources.read_files import read_files
 from tasks.errors import StoreError
 from tasks.saved_connectors import remove, save_connector
 from tasks.settings import DEFAULTS, Settings
-from tasks.store.store import Store
+from tasks.store.factory import open_store
 from tests.entra.asking import connector_of, group, guid, user
 from tests.entra.graph import Graph, serve
 from tests.flows.cli.command import Command
@@ -41,7 +41,7 @@ def command(prefect_api: None, home: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def ask(home: Path, sql: str) -> list[tuple[Any, ...]]:
-    with Store(Settings(home=home)).reader() as reader:
+    with open_store(Settings(home=home)).reader() as reader:
         return reader.rows(sql)
 
 
@@ -91,7 +91,7 @@ def test_every_file_ends_as_one_sentence(home: Path, tmp_path: Path) -> None:
     (folder / "c.json").write_text('[{"id": "1"')
     (folder / "d.csv").write_text("colour,size\nred,3\n")
     exports, refused = read_files([folder], Settings(home=home))
-    files = told(import_exports(Store(Settings(home=home)), "default", exports, datetime.now(UTC)), refused)
+    files = told(import_exports(open_store(Settings(home=home)), "default", exports, datetime.now(UTC)), refused)
     state = outcome(files)
     assert str(state.message).startswith("2 of 4 files refused. in/c.json, line 1, column 12: not JSON")
     assert [sentence(each).plain for each in files] == [
@@ -253,7 +253,7 @@ def test_a_live_pull_brings_people_and_a_missing_permission_takes_none_away(comm
             cut_short = command("poll", "corp")
             assert (cut_short.status, "67%" in cut_short.err) == (1, True)
             assert health(home)[:2] == ("failing", 1)
-            with Store(Settings(home=home)).transaction() as stored:
+            with open_store(Settings(home=home)).transaction() as stored:
                 told = stored.rows('SELECT kind FROM internal.notices WHERE told_at IS NOT NULL ORDER BY "at"')
             assert told == [("connector_lost",), ("connector_back",), ("connector_lost",)]
             page = latest("health-corp")

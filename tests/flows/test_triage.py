@@ -12,6 +12,7 @@ from flows.artifacts.dashboard_writer import URGENT
 from flows.regroup import regroup
 from flows.triage import allow_list_flow, triage
 from tasks.settings import Settings
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tests.flows.artifacts.test_run_summary import artifacts, text
 from tests.flows.cli.command import NARROW, WIDE, Command
@@ -32,7 +33,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(loaded: Path, home: Path) -> Store:
     """A copy for each test."""
-    return Store(Settings(home=shutil.copytree(loaded, home, dirs_exist_ok=True), **KEEP_ALL))
+    return open_store(Settings(home=shutil.copytree(loaded, home, dirs_exist_ok=True), **KEEP_ALL))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from tasks.ingest.coverage import Report, cover, rechecked, record, whole
 from tasks.ingest.pull_session import begin
 from tasks.ingest.registry import enrol, removed, renamed
 from tasks.settings import Settings
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tasks.window import Interval, Slice, merge
 from tests.scans import HOUR, START, begun, load, reject, rows, scan, source
@@ -161,7 +162,7 @@ def test_what_is_read_whole_once_a_day_is_well_for_three_days(store: Store) -> N
 
 
 def test_a_saved_connector_is_seen_before_its_first_poll_which_gives_it_its_origin(tmp_path: Path) -> None:
-    store = Store(Settings(home=tmp_path))
+    store = open_store(Settings(home=tmp_path))
     enrol(store, [source(7)])
     assert rows(store, "SELECT state, watermark FROM connector_health") == [("never_run", None)]
     assert begin(store, source(7), NOW).progress.origin == NOW - source(7).first_look_back

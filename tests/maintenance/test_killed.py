@@ -12,6 +12,7 @@ from tasks.maintenance.regroup import regrouped
 from tasks.maintenance.replay import replayed
 from tasks.maintenance.retention import retained
 from tasks.settings import Settings
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tasks.triage.decision import Decision
 from tasks.triage.decisions import decide
@@ -32,7 +33,7 @@ CHANGES: dict[str, Callable[[Store], dict[str, Any]]] = {
 
 
 def of(home: Path) -> Store:
-    return Store(Settings(home=home))
+    return open_store(Settings(home=home))
 
 
 @pytest.fixture(scope="module")

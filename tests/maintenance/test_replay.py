@@ -14,6 +14,7 @@ from tasks.maintenance.replay import WHAT, Means, apply_replay, plan_replay, rep
 from tasks.notifications import outbox
 from tasks.priority import load_maps
 from tasks.settings import DEFAULTS, Settings
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tasks.triage.allow_list import Entry, add
 from tasks.triage.decision import Decision
@@ -35,7 +36,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(loaded: Path, tmp_path: Path) -> Store:
-    return Store(Settings(home=shutil.copytree(loaded, tmp_path / "home"), **KEEP_ALL))
+    return open_store(Settings(home=shutil.copytree(loaded, tmp_path / "home"), **KEEP_ALL))
 
 
 def means(

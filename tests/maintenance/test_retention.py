@@ -15,6 +15,7 @@ from tasks.maintenance.retention import retained
 from tasks.queries import lookups
 from tasks.settings import Settings
 from tasks.store import compaction
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tasks.triage.allow_list import Entry, add
 from tasks.triage.decision import Decision
@@ -44,7 +45,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(loaded: Path, tmp_path: Path) -> Store:
     """The store of a site that keeps the defaults now."""
-    return Store(Settings(home=shutil.copytree(loaded, tmp_path / "home")))
+    return open_store(Settings(home=shutil.copytree(loaded, tmp_path / "home")))
 
 
 def days(count: float) -> datetime:
@@ -149,11 +150,13 @@ def test_what_was_removed_does_not_come_back_and_ids_are_not_used_again(store: S
 
 
 def test_a_backfill_of_old_time_loads_what_would_be_kept(tmp_path: Path) -> None:
-    store = Store(Settings(home=tmp_path, keep_low="full", retention_low_days=3650 * 10, retention_low_raw_days=30))
+    store = open_store(
+        Settings(home=tmp_path, keep_low="full", retention_low_days=3650 * 10, retention_low_raw_days=30)
+    )
     begun(tmp_path)
     load(store, [[scan(0), scan(1, "safe")]])
     assert rows(store, "SELECT verdict, raw IS NULL FROM scans ORDER BY 1") == [("malicious", True), ("safe", True)]
-    short = Store(Settings(home=tmp_path, retention_low_days=1))
+    short = open_store(Settings(home=tmp_path, retention_low_days=1))
     both = [scan(3, "safe"), scan(3, "unsafe"), scan(4, "unsafe"), scan(4, "safe")]
     done = load(short, [[scan(2, "safe"), *both, scan(0, "safe", read=1001)]])
     assert (done.new, done.changed, done.duplicates, done.expired) == (2, 3, 1, 1)
@@ -183,7 +186,7 @@ def test_coverage_gaps_and_health_do_not_change_when_old_windows_go(store: Store
 
 def test_zero_days_keep_for_ever(store: Store) -> None:
     periods = {name: 0 for name in Settings.model_fields if name.startswith("retention_")}
-    everything = Store(Settings(home=store.settings.home, **periods))
+    everything = open_store(Settings(home=store.settings.home, **periods))
     assert retained(everything, apply=True, now=days(9000))["removed"] == NOTHING
 
 
@@ -248,7 +251,7 @@ def test_people_and_devices_who_are_gone_stay_while_a_stored_alert_concerns_them
                 "('default', $address, $at, $id, 'mail', 1, $address, false, NULL)",
             ):
                 transaction.run(sql, {name: value for name, value in facts.items() if f"${name}" in sql})
-    keeping = Store(Settings(home=store.settings.home, **KEEP_ALL))
+    keeping = open_store(Settings(home=store.settings.home, **KEEP_ALL))
     load(keeping, [[scan(24 * 60, "safe", recipient="dan@contoso.example")]])  # an exposure
     load(keeping, [[scan(24 * 60, file_sha256="ef" * 32, sender="x@y.example", recipient="eve@contoso.example")]])
     add(store, Entry("sender", "x@y.example", "known", "ann", datetime.now(UTC) + HOUR))

@@ -22,6 +22,7 @@ from tasks.notifications.events import Happening
 from tasks.notifications.messages import messages
 from tasks.notifications.outbox import Teller
 from tasks.store.connection import Transaction
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tasks.triage.allow_list import Entry, add
 from tasks.triage.decision import Decision
@@ -136,7 +137,7 @@ def test_a_poll_leaves_a_running_backfill_its_digest(store: Store) -> None:
 
 
 def test_a_flood_becomes_a_digest_and_counts_for_an_hour(store: Store) -> None:
-    few = Store(store.settings.model_copy(update={"notify_per_hour": 2}))
+    few = open_store(store.settings.model_copy(update={"notify_per_hour": 2}))
     poll(few, *[seen(1, file_sha256=f"{number:064x}") for number in range(5)])
     found = tell(few)
     assert said(found) == ["digest!", "group.opened!", "group.opened!"]

@@ -35,7 +35,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.server.demo_server import free_port
 from tasks.notifications.events import PREFIX
 from tasks.settings import CHECKOUT, Settings
-from tasks.store.store import Store
+from tasks.store.factory import open_store
 from tests.server import running
 from tests.server.running import Found
 
@@ -47,7 +47,7 @@ class Machine:
     """What is started here is gone in the end, or at once by `loses_power`."""
 
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
-        self.store = Store(Settings(home=home))
+        self.store = open_store(Settings(home=home))
         self.port, self._boots = free_port(), 0
         self.environment = running.own_environment(home) | AS_SERVED | AT_ONCE | settings
         self.environment["PREFECT_API_URL"] = self.url = f"http://127.0.0.1:{self.port}/api"

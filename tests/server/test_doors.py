@@ -33,7 +33,7 @@ from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Running, Simulator, World, serve
 from tasks.saved_connectors import save_connector
 from tasks.settings import CHECKOUT, Settings
-from tasks.store.store import Store
+from tasks.store.factory import open_store
 from tests.server import running
 from tests.server.person import ALONE, CHROMIUM, PATIENCE
 
@@ -277,7 +277,7 @@ def a_run_cannot_choose_what_is_executed(site: Site, client: SyncPrefectClient, 
 
     assert running.wait_for(over) == "Completed"
     assert not elsewhere.exists()
-    with Store(Settings(home=site.home)).transaction() as transaction:
+    with open_store(Settings(home=site.home)).transaction() as transaction:
         assert transaction.rows("SELECT count(*) > 0 FROM scans") == [(True,)]
     template = client.read_work_pool(POOL).base_job_template
     assert set(template["variables"]["properties"]) == {"stream_output"}

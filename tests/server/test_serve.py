@@ -21,6 +21,7 @@ from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Running, Simulator, World, serve
 from tasks.saved_connectors import save_connector
 from tasks.settings import Settings
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tests.server import running
 
@@ -90,7 +91,7 @@ def gone(port: int) -> bool:
 
 
 def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: dict[str, str], tmp_path: Path) -> None:
-    port, store = int(environment["PREFECT_SERVER_API_PORT"]), Store(Settings(home=tmp_path))
+    port, store = int(environment["PREFECT_SERVER_API_PORT"]), open_store(Settings(home=tmp_path))
     url, call = f"http://127.0.0.1:{port}/api", ["-m", "flows", "serve"]
     with (
         temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: PASSWORD}),

@@ -1,5 +1,6 @@
 """A signal that meets the database at work means what its handler says, whoever has set the handler."""
 
+import ctypes
 import os
 import signal
 import threading
@@ -7,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-import polars as pl
 import pytest
 
 from tasks.store.store import Store
@@ -43,15 +43,32 @@ def test_a_long_query_ends_as_the_handler_says(
         assert transaction.rows("SELECT 1") == [(1,)]
 
 
-def test_what_reaches_python_that_duckdb_calls_is_no_error_of_the_store(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stream(frame: pl.DataFrame, schema: object) -> object:
-        raise Cancelled  # as Prefect raises it in the middle of anything, when a run has lost its slot
-
-    monkeypatch.setattr(pl.DataFrame, "__arrow_c_stream__", stream)
+def test_exception_sent_to_main_thread_ends_query(store: Store) -> None:
+    """As Prefect ends a run that has lost its concurrency slot."""
+    main = ctypes.c_ulong(threading.main_thread().ident or 0)
+    send = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    threading.Timer(0.3, send, (main, ctypes.py_object(Cancelled))).start()
     with pytest.raises(Cancelled), store.transaction() as transaction:
-        transaction.run("CREATE TEMP TABLE t AS SELECT * FROM given", given=pl.DataFrame({"a": [1]}))
+        transaction.run(LONG)
+    with store.transaction() as transaction:
+        assert transaction.rows("SELECT 1") == [(1,)]
+
+
+def test_query_of_another_thread_goes_on(handled: None, store: Store) -> None:
+    answers: list[object] = []
+
+    def ask() -> None:
+        with store.transaction() as transaction:
+            transaction.rows("SELECT count(*) FROM range(1000) a, range(1000) b")
+            answers.append(transaction.rows("SELECT 1"))
+
+    other = threading.Thread(target=ask)
+    other.start()
+    with pytest.raises(Cancelled):
+        os.kill(os.getpid(), signal.SIGTERM)
+        other.join()
+    other.join()
+    assert answers == [[(1,)]]
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ import pytest
 from tasks.errors import SettingsError, StoreBusy, StoreError, StoreTooNew
 from tasks.ingest import pull_session
 from tasks.settings import Settings
-from tasks.store import migrations
-from tasks.store import store as database
+from tasks.store import embedded, migrations
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tests.scans import START, begun, load, rows, scan, source
 
@@ -30,6 +30,14 @@ ALL = "SELECT count(*) FROM scans"
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return begun(tmp_path)
+
+
+@pytest.fixture
+def new_store(tmp_path: Path) -> Store:
+    """Made from nothing, where `begun` hands out copies."""
+    store = open_store(Settings(home=tmp_path))
+    store.publish()
+    return store
 
 
 def shown(store: Store, sql: str = ALL) -> int:
@@ -61,7 +69,7 @@ def test_a_second_writer_waits_for_the_first(store: Store) -> None:
 
     def second() -> None:
         began.wait()
-        load(Store(store.settings), [[scan(1)]])
+        load(open_store(store.settings), [[scan(1)]])
         waited.append(rows(store, ALL))
 
     other = threading.Thread(target=second)
@@ -76,11 +84,11 @@ def test_a_second_writer_waits_for_the_first(store: Store) -> None:
 
 
 def test_a_writer_who_waits_too_long_is_told_what_to_do(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "LOCK_PATIENCE", 2.1)
+    monkeypatch.setattr(embedded, "LOCK_PATIENCE", 2.1)
     with (
         store.transaction(),
         pytest.raises(StoreBusy, match=r"Another process has been writing to .*try again"),
-        Store(store.settings).transaction(),
+        open_store(store.settings).transaction(),
     ):
         pass
 
@@ -91,7 +99,8 @@ def test_a_writer_killed_in_the_middle_loses_or_doubles_nothing(store: Store, mo
     script = f"""
         import os, signal
         from pathlib import Path
-        from tasks.store.store import Connection, Store
+        from tasks.store.factory import open_store
+        from tasks.store.connection import Connection
         from tests.scans import Settings, load, scan
 
         def kill(): os.kill(os.getpid(), signal.SIGKILL)
@@ -102,15 +111,15 @@ def test_a_writer_killed_in_the_middle_loses_or_doubles_nothing(store: Store, mo
             run(self, sql, *arguments, **frames)
             if sql == "COMMIT" and {len("after COMMIT")} == len("{moment}"): kill()
 
-        store = Store(Settings(home=Path({str(store.settings.home)!r})))
+        store = open_store(Settings(home=Path({str(store.settings.home)!r})))
         Connection.run = dying
         load(store, [[scan(0), scan(1)]])
     """
     died = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, cwd=migrations.SQL.parents[1])
     assert died.returncode == -9
     expected = 1 if moment == "before COMMIT" else 2
-    assert rows(Store(store.settings), ALL) == [(expected,)]
-    assert load(Store(store.settings), [[scan(0), scan(1)]]).new == 2 - expected
+    assert rows(open_store(store.settings), ALL) == [(expected,)]
+    assert load(open_store(store.settings), [[scan(0), scan(1)]]).new == 2 - expected
     assert rows(store, "SELECT count(*), count(DISTINCT alert_id) FROM alerts") == [(2, 2)]
 
 
@@ -172,48 +181,46 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077], indirect=True)
-@pytest.mark.usefixtures("from_nothing", "umask")
+@pytest.mark.usefixtures("umask")
 def test_only_the_owner_reads_what_lies_in_the_home_whatever_the_umask(tmp_path: Path) -> None:
-    store = Store(Settings(home=tmp_path / "home"))
+    store = open_store(Settings(home=tmp_path / "home"))
     with store.transaction() as transaction:
         transaction.run("CREATE TABLE internal.more AS SELECT 1; COMMIT; BEGIN")
-        found = modes(store.settings.home)
+        found = modes(tmp_path / "home")
         transaction.publish = True
     assert "store.duckdb.wal" in found
-    found |= modes(store.settings.home)
+    found |= modes(tmp_path / "home")
     assert "alerts.duckdb" in found
     assert {name: oct(mode) for name, mode in found.items() if mode & 0o077} == {}
-    assert store.settings.home.stat().st_mode & 0o007 == 0
+    assert (tmp_path / "home").stat().st_mode & 0o007 == 0
 
 
 def modes(home: Path) -> dict[str, int]:
     return {each.name: each.lstat().st_mode for each in home.rglob("*") if each.is_file()}
 
 
-@pytest.mark.usefixtures("from_nothing")
-def test_only_the_owner_reads_and_a_group_if_one_is_named(store: Store, tmp_path: Path) -> None:
-    assert stat.S_IMODE(store.published_path.stat().st_mode) == 0o400
-    assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
+def test_only_the_owner_reads_and_a_group_if_one_is_named(new_store: Store, tmp_path: Path) -> None:
+    assert stat.S_IMODE(new_store.published_path.stat().st_mode) == 0o400
+    assert stat.S_IMODE(new_store.path.stat().st_mode) == 0o600
     own_group = str(tmp_path.group())
-    shared = Store(Settings(home=tmp_path, readers_group=own_group))
+    shared = open_store(Settings(home=tmp_path, readers_group=own_group))
     shared.publish()
     assert stat.S_IMODE(shared.published_path.stat().st_mode) == 0o440
-    with pytest.raises(SettingsError, match="READERS_GROUP names 'no-such-group'"):
-        Store(Settings(home=tmp_path, readers_group="no-such-group")).publish()
+    with pytest.raises(SettingsError, match="no-such-group"):
+        open_store(Settings(home=tmp_path, readers_group="no-such-group")).publish()
 
 
 def test_nothing_published_yet_is_said_in_words(tmp_path: Path) -> None:
     with (
         pytest.raises(SettingsError, match=r"does not exist yet\. Poll a connector first"),
-        Store(Settings(home=tmp_path)).reader(),
+        open_store(Settings(home=tmp_path)).reader(),
     ):
         pass
 
 
-@pytest.mark.usefixtures("from_nothing")
-def test_widely_installed_clients_can_open_the_file(store: Store) -> None:
+def test_widely_installed_clients_can_open_the_file(new_store: Store) -> None:
     tags = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE NOT internal"
-    with duckdb.connect(str(store.published_path), read_only=True) as client:
+    with duckdb.connect(str(new_store.published_path), read_only=True) as client:
         assert str(client.execute(tags).fetchall()[0][0]).startswith("v1.5.0")
 
 
@@ -267,7 +274,7 @@ def test_a_store_of_the_first_version_opens(tmp_path: Path) -> None:
     """`store_v1.duckdb.gz` was written by the first schema version and never changes."""
     old = Path(__file__).parent / "store_v1.duckdb.gz"
     (tmp_path / "store.duckdb").write_bytes(gzip.decompress(old.read_bytes()))
-    store = Store(Settings(home=tmp_path))
+    store = open_store(Settings(home=tmp_path))
     store.publish()
     with store.reader() as reader:
         relations = reader.rows("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal")
@@ -291,12 +298,31 @@ def test_the_lock_of_a_killed_process_is_free(store: Store) -> None:
     script = f"""
         import os, signal
         from pathlib import Path
+        from tasks.store.factory import open_store
         from tasks.store.store import Store
         from tasks.settings import Settings
-        with Store(Settings(home=Path({str(store.settings.home)!r}))).transaction():
+        with open_store(Settings(home=Path({str(store.settings.home)!r}))).transaction():
             os.kill(os.getpid(), signal.SIGKILL)
     """
     subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)], check=False, cwd=migrations.SQL.parents[1], env=os.environ
     )
     assert rows(store, ALL) == [(0,)]
+
+
+def test_backup_is_a_complete_store(store: Store, tmp_path: Path) -> None:
+    load(store, [[scan(0)]])
+    target = tmp_path / "backup" / "store.duckdb"
+    target.parent.mkdir()
+    store.back_up(target)
+    load(store, [[scan(1)]])
+    assert rows(open_store(Settings(home=target.parent)), ALL) == [(1,)]
+    assert rows(store, ALL) == [(2,)]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+def test_backup_of_a_home_without_a_store_is_refused(tmp_path: Path) -> None:
+    empty = open_store(Settings(home=tmp_path / "home"))
+    with pytest.raises(SettingsError):
+        empty.back_up(tmp_path / "backup.duckdb")
+    assert not empty.exists()

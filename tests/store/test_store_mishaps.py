@@ -16,8 +16,8 @@ import pytest
 from tasks.errors import StoreError
 from tasks.ingest import pull_session
 from tasks.settings import Settings
-from tasks.store import migrations
-from tasks.store import store as database
+from tasks.store import embedded, migrations
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tests.processes import line, process
 from tests.scans import START, begun, content, load, load_into, rows, scan, source
@@ -35,11 +35,19 @@ def store(tmp_path: Path) -> Store:
     return begun(tmp_path)
 
 
+@pytest.fixture
+def new_store(tmp_path: Path) -> Store:
+    """Made from nothing, where `begun` hands out copies."""
+    store = open_store(Settings(home=tmp_path))
+    store.publish()
+    return store
+
+
 def test_a_writer_killed_at_any_moment_leaves_whole_slices(store: Store) -> None:
     script = f"""
         from pathlib import Path
-        from tests.scans import Settings, Store, load, scan
-        store = Store(Settings(home=Path({str(store.settings.home)!r})))
+        from tests.scans import Settings, open_store, load, scan
+        store = open_store(Settings(home=Path({str(store.settings.home)!r})))
         for number in range(200):
             load(store, [[scan(30 * number + place / 4) for place in range(40)]])
             store.publish()
@@ -127,8 +135,8 @@ def test_a_full_disk_keeps_what_was_loaded_and_the_next_run_publishes_it(
         raise OSError(ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(database.shutil, "copyfile", full)
-        with pytest.raises(StoreError, match=r"No space left on device\): what was loaded is stored"):
+        patch.setattr(embedded.shutil, "copyfile", full)
+        with pytest.raises(StoreError, match=r"No space left on device\)\. The data is stored"):
             load_and_publish(store)
     assert not store.published_path.with_name("alerts.duckdb.new").exists()
     with store.reader() as reader:
@@ -140,7 +148,7 @@ def test_a_full_disk_keeps_what_was_loaded_and_the_next_run_publishes_it(
 
 def test_a_disk_that_is_full_at_the_very_end_keeps_what_was_committed(store: Store) -> None:
     room, any_size = store.path.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
-    with pytest.raises(StoreError, match=r"wal was left by the last commit; nothing was published"):
+    with pytest.raises(StoreError, match=r"wal behind, so nothing was published"):
         try:
             with store.transaction() as transaction:
                 load_into(transaction, store.settings, [[scan(0)]])
@@ -175,8 +183,8 @@ def test_the_backup_of_an_older_store_holds_what_a_killed_writer_left_in_the_log
     script = f"""
         import os
         from pathlib import Path
-        from tests.scans import Settings, Store, load_into, scan
-        store = Store(Settings(home=Path({str(store.settings.home)!r})))
+        from tests.scans import Settings, open_store, load_into, scan
+        store = open_store(Settings(home=Path({str(store.settings.home)!r})))
         with store.transaction() as transaction:
             load_into(transaction, store.settings, [[scan(0)]])
             transaction.run("COMMIT")
@@ -197,13 +205,12 @@ def test_the_backup_of_an_older_store_holds_what_a_killed_writer_left_in_the_log
         assert backup.execute("SELECT count(*) FROM internal.alert_scans").fetchall() == [(1,)]
 
 
-@pytest.mark.usefixtures("from_nothing")
-def test_a_migrated_store_has_the_tables_of_a_new_one(store: Store, tmp_path: Path) -> None:
+def test_a_migrated_store_has_the_tables_of_a_new_one(new_store: Store, tmp_path: Path) -> None:
     """A changed tables.sql without a migration would part the two."""
     home = tmp_path / "old"
     home.mkdir()
     old = Path(__file__).parent / "store_v1.duckdb.gz"
     (home / "store.duckdb").write_bytes(gzip.decompress(old.read_bytes()))
-    first = Store(Settings(home=home))
-    assert set(rows(first, TABLES)) == set(rows(store, TABLES))
-    assert set(content(first)) == set(content(store))
+    first = open_store(Settings(home=home))
+    assert set(rows(first, TABLES)) == set(rows(new_store, TABLES))
+    assert set(content(first)) == set(content(new_store))

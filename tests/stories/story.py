@@ -14,6 +14,7 @@ from unittest import mock
 from tasks.ingest.pull_session import begin
 from tasks.settings import Settings
 from tasks.store.connection import Transaction
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tasks.triage.allow_list import Entry, add
 from tasks.triage.decision import Decision
@@ -90,7 +91,7 @@ def mail(day: int, clock: float, who: str, verdict: str, of: dict[str, Any], **m
 
 def told(home: Path) -> Iterator[tuple[str, str]]:
     """Title and tables of each step, in order."""
-    store = Store(Settings(home=home, **KEEP_ALL))
+    store = open_store(Settings(home=home, **KEEP_ALL))
     for number, (title, hour, step) in enumerate(STEPS, start=1):
         with clock_at(hour):
             did = step(store, hour)

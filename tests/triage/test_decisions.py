@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import TriageRefused
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tasks.triage.allow_list import Entry, add
 from tasks.triage.decision import Decision
@@ -201,13 +202,13 @@ def test_decisions_from_several_places_while_polls_run(store: Store) -> None:
     def work(by: str, mine: list[str]) -> None:
         for each in mine:
             try:
-                decide(Store(store.settings), Decision("closed", by, "benign"), groups=[each])
+                decide(open_store(store.settings), Decision("closed", by, "benign"), groups=[each])
             except TriageRefused as error:
                 refused.append(str(error))
 
     def poll() -> None:
         for number in range(6):
-            load(Store(store.settings), [[scan(100 + number * 3)]])
+            load(open_store(store.settings), [[scan(100 + number * 3)]])
 
     # The first two groups are everybody's: one decides, the other is told so.
     shares = [wanted[:5], wanted[:2] + wanted[5:]]

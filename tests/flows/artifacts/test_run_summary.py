@@ -17,8 +17,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 from flows.artifacts.dashboard_writer import URGENT
 from flows.artifacts.markdown_format import sentence
 from flows.artifacts.publish import WATCH
-from flows.cli.run import slice_tasks
-from tasks.ingest.account_lock import Turn
+from flows.runs import slice_tasks
 from tests.flows.conftest import MakeSite
 from tests.flows.site import CONNECTOR_ID, hours, noon, scan
 
@@ -118,8 +117,8 @@ def test_runs_that_bring_nothing_keep_the_health_up_to_date(
 
     site.faults.clear()
     monkeypatch.setattr("flows.runs.pull.POLL_PATIENCE", 1.0)
-    other = Turn(site.home, CONNECTOR_ID, threading.Event())
-    other.take(None)
+    other = site.store.account(CONNECTOR_ID, threading.Event())
+    other.acquire(None)
     state = site.poll()
     other.release()
     assert state.name == "Skipped"

@@ -22,13 +22,13 @@ from flows.runs.slice_tasks import Pull, load
 from tasks.connectors.base import made
 from tasks.errors import OperatorError
 from tasks.ingest import pull_session
-from tasks.ingest.account_lock import Turn
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.mimecast.stages import Stages
 from tasks.queries import lookups
 from tasks.settings import Settings
 from tasks.source import Source
+from tasks.store.factory import open_store
 from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
 from tasks.window import Slice
@@ -47,7 +47,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with the demo's story, loaded and published as a run does it, without Prefect."""
     home = tmp_path_factory.mktemp("filled")
-    store, now = Store(Settings(home=home)), datetime.now(UTC).replace(microsecond=0)
+    store, now = open_store(Settings(home=home)), datetime.now(UTC).replace(microsecond=0)
     begun, stop, scratch = pull_session.begin(store, SOURCE, now), threading.Event(), home / "scratch"
     piece = Slice(now - timedelta(days=7), now, "poll")
     with serve(Simulator(World.demo(now))) as running:
@@ -56,7 +56,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
             extracted = stages.extract(piece, scratch)
             validated = stages.validate(extracted, scratch, begun.open_rejects)
             transformed = stages.transform(validated, scratch, piece)
-            turn, publisher = Turn(home, SOURCE.connector_id, stop), Publisher(store, "poll")
+            turn, publisher = store.account(SOURCE.connector_id, stop), Publisher(store, "poll")
             pull = Pull(stages, SOURCE, store, begun, publisher, turn, stop, lambda _done, _total: None)
             load.fn(pull, piece, extracted, validated, transformed)
     store.publish()
@@ -76,7 +76,7 @@ def own_copy(filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     copy = tmp_path / "copy"
     shutil.copytree(filled, copy)
     monkeypatch.setenv("ATTACHMENT_ALERTS_HOME", str(copy))
-    return Store(Settings(home=copy))
+    return open_store(Settings(home=copy))
 
 
 def change(store: Store, sql: str, **facts: object) -> None:

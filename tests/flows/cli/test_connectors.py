@@ -23,7 +23,7 @@ from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Account, Running, Simulator, World, serve, v1_keys, v2_keys
 from tasks.saved_connectors import load_connector, remove, saved_names
 from tasks.settings import CHECKOUT, Settings
-from tasks.store.store import Store
+from tasks.store.factory import open_store
 from tests.flows.cli.command import NARROWEST, Command, Ran
 from tests.flows.site import change, save, scan
 from tests.scans import content, load, rows
@@ -214,7 +214,7 @@ def test_fields_are_changed_without_asking_the_service(
     assert (after.polling_minutes, after.detection_details_url) == (30, link)
     different = {"polling_minutes", "detection_details_url"}
     assert after.model_dump(exclude=different) == before.model_dump(exclude=different)
-    with Store(Settings(home=home)).transaction() as transaction:
+    with open_store(Settings(home=home)).transaction() as transaction:
         (every,) = transaction.rows("SELECT polling_minutes FROM internal.connectors")
     assert every == (30,)
     assert command("connectors", "set", "acme", "--detection-details-url", "").status == 0
@@ -404,7 +404,7 @@ def test_purged(saved: Ran, command: Command, home: Path) -> None:
     assert command("poll", "acme").status == 0
     assert command("connectors", "remove", "acme", "--purge", "--yes").status == 0
     assert json.loads(command("alerts", "--json").out) == []
-    with Store(Settings(home=home)).reader() as reader:
+    with open_store(Settings(home=home)).reader() as reader:
         assert reader.rows("SELECT count(*) FROM scans") == [(0,)]
 
 
@@ -412,7 +412,7 @@ def test_a_connector_with_data_stays_in_its_tenant(
     saved: Ran, command: Command, service: Running, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert command("connectors", "set", "acme", "--tenant", "other").status == 0  # nothing was brought yet
-    store = Store(Settings(home=home))
+    store = open_store(Settings(home=home))
     load(store, [[stored_scan()]], source_of("acme", kept("acme")))
     before, asked = content(store), len(service.simulator.requests)
     sentence = "'acme' belongs to the tenant 'other'"
@@ -498,7 +498,7 @@ def test_keys_that_nobody_could_use_are_replaced(
     assert replaced.status == 0, replaced.err
     assert (kept("acme").client_id, kept("acme").account_code) == (v2_keys(1)["client_id"], "CSIM1A1")
     spoilt()
-    load(Store(Settings(home=home)), [[stored_scan()]], source_of("acme", wrong))
+    load(open_store(Settings(home=home)), [[stored_scan()]], source_of("acme", wrong))
     says = command("connectors", "rotate", "acme")
     assert (says.status, "same account: the old ones cannot be used." in says.err) == (1, True), says.err
     assert command("connectors", "rotate", "acme", "--force").status == 0
@@ -515,7 +515,7 @@ def test_purged_where_nothing_was_ever_brought(saved: Ran, command: Command) -> 
 def test_purged_where_nothing_usable_is_saved_any_more(
     how: Callable[[str], Any], saved: Ran, command: Command, home: Path
 ) -> None:
-    store = Store(Settings(home=home))
+    store = open_store(Settings(home=home))
     load(store, [[stored_scan()]], source_of("acme", kept("acme")))
     how("acme")
     if how != spoil:

@@ -17,7 +17,7 @@ import pytest
 from flows.cli import demo
 from tasks.errors import OperatorError
 from tasks.settings import CHECKOUT, Settings
-from tasks.store.store import Store
+from tasks.store.factory import open_store
 
 OF_RUNS = ("windows", "coverage", "coverage_gaps", "connector_health", "published")
 FOREIGN = {
@@ -89,7 +89,7 @@ def test_a_process_that_takes_too_long_is_killed(tmp_path: Path) -> None:
 
 
 def tables(home: Path) -> dict[str, list[tuple[object, ...]]]:
-    with Store(Settings(home=home)).reader() as reader:
+    with open_store(Settings(home=home)).reader() as reader:
         names = [
             row[0]
             for row in reader.rows("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal")
@@ -127,7 +127,7 @@ def test_the_query_it_suggests_answers(twice: Twice) -> None:
 
 
 def test_alerts_name_people_and_devices_in_every_way(twice: Twice) -> None:
-    with Store(Settings(home=twice.home)).reader() as reader:
+    with open_store(Settings(home=twice.home)).reader() as reader:
         ways = dict(reader.rows("SELECT match_state, count(*) FROM alerts GROUP BY ALL"))
         rules = {rule for (rule,) in reader.rows("SELECT DISTINCT match_rule FROM alerts")}
         reasons = reader.rows("SELECT recipient, reason FROM unmatched_recipients")
@@ -141,7 +141,7 @@ def test_alerts_name_people_and_devices_in_every_way(twice: Twice) -> None:
 
 
 def test_it_concerns_whom_the_readme_says(twice: Twice) -> None:
-    with Store(Settings(home=twice.home)).reader() as reader:
+    with open_store(Settings(home=twice.home)).reader() as reader:
         price_list = reader.rows(
             "SELECT user_count, device_count FROM alert_groups "
             "WHERE list_contains(file_names, 'Price list spring.xlsx')"

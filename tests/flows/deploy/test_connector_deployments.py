@@ -42,7 +42,7 @@ from tasks.mimecast.simulator import Simulator, World, serve
 from tasks.saved_connectors import list_connectors, load_connector, remove, rename, save_connector, saved_names
 from tasks.settings import Settings
 from tasks.store import store as database
-from tasks.store.store import Store
+from tasks.store.factory import open_store
 from tasks.triage.decision import Decision
 from tasks.triage.decisions import decide
 from tests.flows.site import change, scan
@@ -240,7 +240,7 @@ def test_another_connector_of_the_same_name_begins_anew(client: SyncPrefectClien
 
 def healthy(home: Path) -> list[str]:
     """Names of those whose health the tables show."""
-    with Store(Settings(home=home)).reader() as reader:
+    with open_store(Settings(home=home)).reader() as reader:
         return [name for (name,) in reader.rows("SELECT connector FROM connector_health")]
 
 
@@ -248,7 +248,7 @@ def test_one_that_was_deleted_in_the_ui_leaves_the_health(client: SyncPrefectCli
     for _ in range(2):  # the second one of that name is another connector
         save_connector("acme", mimecast_account())
         applied()
-        load(Store(Settings(home=home)), [[stored_scan()]], source_of("acme", load_connector("acme")))
+        load(open_store(Settings(home=home)), [[stored_scan()]], source_of("acme", load_connector("acme")))
         assert healthy(home) == ["acme"]
         MimecastConnector.delete("acme", _sync=True)
     applied()
@@ -256,7 +256,7 @@ def test_one_that_was_deleted_in_the_ui_leaves_the_health(client: SyncPrefectCli
 
 
 def test_one_that_was_deleted_in_the_ui_is_purged_at_once(client: SyncPrefectClient, home: Path) -> None:
-    store = Store(Settings(home=home))
+    store = open_store(Settings(home=home))
     for apply_first in (False, True):
         save_connector("acme", mimecast_account())
         applied()
@@ -302,7 +302,7 @@ def test_one_that_cannot_be_read_keeps_its_deployment(client: SyncPrefectClient,
 def test_one_that_was_moved_to_another_tenant_stops_nobody_else(client: SyncPrefectClient, home: Path) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
     applied()
-    load(Store(Settings(home=home)), [[stored_scan()]], source_of("acme", load_connector("acme")))
+    load(open_store(Settings(home=home)), [[stored_scan()]], source_of("acme", load_connector("acme")))
     save_connector("other", mimecast_account())
     change("acme", tenant="elsewhere", polling_minutes=60)
     done = applied()
@@ -332,7 +332,7 @@ def test_a_name_of_prefect_yaml_is_named_and_stops_nobody_else(client: SyncPrefe
 
 def test_health_tells_off_from_on(client: SyncPrefectClient, home: Path) -> None:
     def states() -> list[tuple[str, ...]]:
-        with Store(Settings(home=home)).transaction() as transaction:
+        with open_store(Settings(home=home)).transaction() as transaction:
             return transaction.rows("SELECT connector, state FROM connector_health")
 
     def fare() -> tuple[Any, ...]:
@@ -389,7 +389,7 @@ def test_the_page_of_health_follows_without_a_poll(client: SyncPrefectClient, ho
     assert pages() == ["off", "ok", "never run"]
     switch(client, "mimecast/paged", on=True)
     assert pages() == ["ok", "off", "ok", "never run"]
-    with Store(Settings(home=home)).transaction() as transaction:  # polling has died
+    with open_store(Settings(home=home)).transaction() as transaction:  # polling has died
         transaction.run("UPDATE internal.coverage SET end_at = end_at - INTERVAL 3 HOUR")
     assert pages() == ["late", "ok", "off", "ok", "never run"]
 
@@ -422,7 +422,7 @@ def test_the_page_of_a_name_that_is_used_no_more_says_so(client: SyncPrefectClie
 def test_a_run_during_which_its_connector_was_renamed_writes_the_page_of_the_new_name(
     client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conclude, store = pull._conclude, Store(Settings(home=home))
+    conclude, store = pull._conclude, open_store(Settings(home=home))
 
     def renamed_meanwhile(*given: Any) -> None:
         conclude(*given)
@@ -465,7 +465,7 @@ def test_the_page_of_open_groups_follows_what_commands_change(
     save_connector("acme", mimecast_account())
     applied()
     assert client.read_artifacts(artifact_filter=page) == []  # there is nothing to tell
-    store = Store(Settings(home=home))
+    store = open_store(Settings(home=home))
     load(store, [[stored_scan()]], source_of("acme", load_connector("acme")))
     store.publish()
     applied()

@@ -277,4 +277,4 @@ def test_a_run_that_prefect_starts_although_it_is_cancelled_does_nothing(make_si
             "Pending", "Cancelled", "Running", "Cancelled",
         ]  # fmt: skip
     assert state.is_cancelled()
-    assert not site.store.path.exists()
+    assert not site.store.is_published()

@@ -125,7 +125,7 @@ def test_a_poll_that_does_not_get_its_turn_is_skipped(
         go_on.set()
     told = json.loads(second.out)
     assert (second.status, told["state"], told["new"]) == (1, "Skipped", 0)
-    assert second.err.splitlines()[-1].startswith("✘ Skipped: Another run has been asking this account")
+    assert second.err.splitlines()[-1].startswith("✘ Skipped: Another run has been using this account")
     assert "this one was skipped. The next poll fetches the same time.\n" in second.err
     assert (first.result().name, first.result().result()["new"]) == ("Completed", 3)
     assert each_once(site, 3)
