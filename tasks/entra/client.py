@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-from tasks.entra.auth import AppToken
+from tasks.entra.auth import MicrosoftToken, NoTokenIssued
 from tasks.entra.batch import Absent, asked, settle
 from tasks.entra.connector import EntraConnector
 from tasks.entra.failure import sign_in_failure
@@ -47,8 +47,8 @@ class GraphClient:
         self._root = connector.url + VERSION
         self._stop = stop or threading.Event()
         self._patience = patience
-        self._auth = AppToken(connector)
-        self._http = open_http(connector.url, auth=self._auth)
+        self._http = open_http(connector.url)
+        self._auth = MicrosoftToken(connector, self._http)
         self._gate = gate_of(f"{connector.realm()} {connector.directory_id} {connector.client_id}")
 
     def __enter__(self) -> Self:
@@ -168,13 +168,13 @@ class GraphClient:
     def _once(self, request: httpx.Request, read: Reader[T], auth: httpx.Auth | None) -> T | Failure:
         try:
             response = self._http.send(request, auth=auth)
+            result = read(response)
+        except NoTokenIssued as refused:  # so the call itself was never sent
+            response = refused.response
+            result = sign_in_failure(response, decoded(response.content))
         except httpx.RequestError as error:
             url = error.request.url
             return transport_failure(error, f"{url.scheme}://{url.netloc.decode()}")
-        if response.url.path == self._connector.token_path:  # no token was issued, so the call was never sent
-            result: T | Failure = sign_in_failure(response, decoded(response.content))
-        else:
-            result = read(response)
         if not isinstance(result, Failure):
             return result
         if result.retry is Retry.TOKEN:

@@ -160,8 +160,13 @@ class EntraConnector(Connector):
         return f"/{self.directory_id}/oauth2/v2.0/token"
 
     @property
-    def audience(self) -> str:
-        """Whom a signed statement is for: Microsoft itself, also where a gateway stands between."""
+    def authority(self) -> str:
+        """Who issues the tokens, in Microsoft's own address, also where a gateway stands between."""
+        return f"{CLOUDS[self.cloud].login}/{self.directory_id}"
+
+    @property
+    def token_endpoint(self) -> str:
+        """Whom a signed assertion is for: Microsoft itself, too."""
         return CLOUDS[self.cloud].login + self.token_path
 
     @property
