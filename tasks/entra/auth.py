@@ -4,8 +4,7 @@ msal signs the assertion, makes the token request and caches the token. What it 
 that time limits, proxy and trusted authorities are the same as for every other request.
 """
 
-import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -14,19 +13,7 @@ import msal
 import msgspec
 
 from tasks.entra.connector import EntraConnector
-
-
-class NoTokenIssued(Exception):
-    """The token endpoint answered without a token; `response` says why."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        super().__init__(f"no token issued (HTTP {response.status_code})")
-        self.response = response
-
-
-class _Token(msgspec.Struct):
-    access_token: str
-    expires_in: int = 3599  # seconds, where the answer does not say
+from tasks.http.oauth import AccessToken, request_token
 
 
 class _TokenEndpoint:
@@ -43,25 +30,17 @@ class _TokenEndpoint:
 
     def post(self, _url: str, *, data: Mapping[str, Any], headers: Mapping[str, str], **_: Any) -> httpx.Response:
         """Raises NoTokenIssued: msal would log the answer's text, which may quote what was sent."""
-        form = {name: value.decode() if isinstance(value, bytes) else value for name, value in data.items()}
-        request = self._http.build_request("POST", self._address, data=form, headers=headers)
-        response = self._http.send(request, auth=None)
-        try:
-            token = msgspec.json.decode(response.content, type=_Token, strict=False) if response.is_success else None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            token = None
-        if token is None or not token.access_token:
-            raise NoTokenIssued(response)
+        form = {name: value.decode() if isinstance(value, bytes) else str(value) for name, value in data.items()}
+        token = request_token(self._http, self._address, form, headers)
         return httpx.Response(200, json=msgspec.to_builtins(token))
 
 
-class MicrosoftToken(httpx.Auth):
-    """One token for all threads. A request for which none is issued raises NoTokenIssued."""
+class MicrosoftToken(AccessToken):
+    """A token for the application of a connector."""
 
     def __init__(self, connector: EntraConnector, http: httpx.Client) -> None:
+        super().__init__()
         self._scope = connector.scope
-        self._lock = threading.Lock()
-        self._token = ""
         certificate = connector.certificate()
         self._application = msal.ConfidentialClientApplication(
             connector.client_id,
@@ -76,17 +55,11 @@ class MicrosoftToken(httpx.Auth):
             azure_region=False,  # else MSAL_FORCE_REGION may choose another host
         )
 
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        with self._lock:  # the others wait for the one token that is being fetched
-            self._token = self._application.acquire_token_for_client([self._scope])["access_token"]
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        yield request
+    def valid_token(self) -> str:
+        return str(self._application.acquire_token_for_client([self._scope])["access_token"])
 
-    def forget(self, refused: httpx.Request) -> None:
-        """Drop the token that this request carried, unless another thread has renewed it meanwhile."""
-        with self._lock:
-            if refused.headers.get("Authorization") == f"Bearer {self._token}":
-                self._application.remove_tokens_for_client()
+    def drop_token(self) -> None:
+        self._application.remove_tokens_for_client()
 
     def roles(self) -> frozenset[str] | None:
         """The permissions that the token in hand claims; None without a token that can be read.

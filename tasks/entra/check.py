@@ -36,8 +36,8 @@ def run_checks(connector: EntraConnector) -> tuple[list[Check], Account | None]:
     checks = [_address(connector), *_hosts(connector)]
     if any(each.state == "failed" for each in checks):
         return checks + _skipped(AFTER_REACH, "the host cannot be reached"), None
-    with GraphClient(connector, patience=BRIEF) as client:
-        clock = _clock(client)
+    with GraphClient(connector, policy=BRIEF) as client:
+        clock = _clock(client, connector)
         refusals = {USERS: _refusal(client, USERS)}
         keys = _keys(connector, clock, refusals[USERS])
         if keys[0].state != "ok":
@@ -64,9 +64,9 @@ def _hosts(connector: EntraConnector) -> list[Check]:
     return found
 
 
-def _clock(client: GraphClient) -> Check:
+def _clock(client: GraphClient, connector: EntraConnector) -> Check:
     try:
-        difference = client.clock_difference()
+        difference = client.clock_difference(connector.login_url)
     except AlertsError as error:
         return Check(CLOCK, "warning", f"The server's time could not be asked. {error}", "Test again later.")
     if difference is None:

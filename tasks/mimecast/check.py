@@ -11,9 +11,10 @@ from tasks.errors import (
     WrongRegion,
 )
 from tasks.http.check import Account, Check
+from tasks.http.rate_limit import Quota
 from tasks.http.retry import BRIEF
 from tasks.http.tls_check import reach_check
-from tasks.mimecast.client import MimecastClient, Quota
+from tasks.mimecast.client import MimecastClient
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.error_codes import PERMISSION
 from tasks.mimecast.regions import HOSTS
@@ -38,7 +39,7 @@ def run_checks(connector: MimecastConnector) -> tuple[list[Check], Account | Non
     checks = [_address(connector), reach_check(connector.url, vendor_host=connector.is_vendor_host())]
     if checks[-1].state == "failed":
         return checks + _skipped(AFTER_REACH, "the host cannot be reached"), None
-    with MimecastClient(connector, patience=BRIEF) as client:
+    with MimecastClient(connector, policy=BRIEF) as client:
         clock = _clock(client)
         refused = _refusal(client)
         known = refused is None or isinstance(refused, PermissionMissing)

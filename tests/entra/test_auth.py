@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.entra.auth import MicrosoftToken, NoTokenIssued
+from tasks.entra.auth import MicrosoftToken
 from tasks.entra.client import GraphClient
 from tasks.entra.clouds import CLOUDS
 from tasks.entra.connector import EntraConnector
 from tasks.errors import AlertsError, CredentialsRefused, KeyExpired, WrongRegion
+from tasks.http.oauth import NoTokenIssued
 from tests.entra.asking import connector_of, pulled, user
 from tests.entra.conftest import Keys, make_keys
 from tests.entra.graph import CLIENT, DIRECTORY, SECRET, Graph

@@ -292,7 +292,7 @@ def test_too_large_a_total_does_not_matter(running: Running) -> None:
 @pytest.mark.parametrize("reset_header", ["x-ratelimit-reset", "retry-after", "none"])
 def test_slices_fetched_at_once_share_the_quota(reset_header: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "PACE", 0.05)
-    switches = Switches(rate_limit=12, rate_window_ms=150, reset_header=reset_header)
+    switches = Switches(rate_limit=4, rate_window_ms=150, reset_header=reset_header)
     edges = [START + timedelta(hours=4 * part) for part in range(7)]
     with service(switches) as running, MimecastClient(connector_of(running, "1.0", page_size=6)) as client:
         with ThreadPoolExecutor(4) as pool:
