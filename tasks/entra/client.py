@@ -12,10 +12,11 @@ from tasks.entra.auth import MicrosoftToken
 from tasks.entra.batch import Absent, asked, settle
 from tasks.entra.connector import EntraConnector
 from tasks.entra.failure import sign_in_failure
-from tasks.entra.response import Page, Record, decoded, read_object, read_page
+from tasks.entra.response import Page, Record, read_object, read_page
 from tasks.errors import AlertsError, PageTokenRefused, PagingBroken, ServiceError
 from tasks.http.client import open_http
 from tasks.http.failure import Failure
+from tasks.http.lenient_json import decode
 from tasks.http.retry import STANDARD, RetryPolicy
 from tasks.http.service_client import ServiceClient
 from tasks.sanitize import plain
@@ -44,7 +45,7 @@ class GraphClient(ServiceClient):
         self._root = connector.url + VERSION
 
     def token_failure(self, response: httpx.Response) -> Failure:
-        return sign_in_failure(response, decoded(response.content))
+        return sign_in_failure(response, decode(response.content))
 
     def explain(self, error: AlertsError) -> AlertsError:
         return self._connector.told(error, "it")

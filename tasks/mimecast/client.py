@@ -12,12 +12,13 @@ from tasks.errors import AlertsError, PageTokenRefused, PermissionMissing, Servi
 from tasks.http.check import Account
 from tasks.http.client import open_http
 from tasks.http.failure import Failure
+from tasks.http.lenient_json import decode
 from tasks.http.oauth import ClientCredentialsToken
 from tasks.http.retry import STANDARD, RetryPolicy
 from tasks.http.service_client import Reader, ServiceClient
 from tasks.mimecast.api_1_signature import signed_requests
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.failure import decoded, token_failure
+from tasks.mimecast.failure import token_failure
 from tasks.mimecast.paging import every_page
 from tasks.mimecast.response import Page, read_data, read_page
 
@@ -41,7 +42,7 @@ class MimecastClient(ServiceClient):
         self._connector = connector
 
     def token_failure(self, response: httpx.Response) -> Failure:
-        return token_failure(response, decoded(response))
+        return token_failure(response, decode(response.content))
 
     def explain(self, error: AlertsError) -> AlertsError:
         return self._connector.told(error, "them")
