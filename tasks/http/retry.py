@@ -5,9 +5,11 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import cast
 
 import httpx
 from tenacity import RetryCallState
@@ -111,9 +113,8 @@ _NO_RETRY = Backoff(0, 0, 0)
 
 def failure_in(attempt: RetryCallState) -> Failure:
     """What a failed attempt came to."""
-    assert attempt.outcome  # noqa: S101 - tenacity asks after an attempt only
-    failure: Failure = attempt.outcome.result()
-    return failure
+    outcome = cast("Future[Failure]", attempt.outcome)  # tenacity asks after an attempt only
+    return outcome.result()
 
 
 @dataclass
