@@ -87,6 +87,13 @@ class ServiceClient:
 
         return self.send(lambda: self.http.build_request("GET", url), read, with_keys=False)
 
+    def clock_offset(self) -> timedelta:
+        """Server's clock minus ours, within a second; zero where the server does not tell the time."""
+        offset = self.clock_difference()
+        if offset is None:
+            log.warning("The server does not tell the time; this machine's clock is taken as right.")
+        return offset or timedelta(0)
+
     def send(self, build: Callable[[], httpx.Request], read: Reader[T], *, with_keys: bool = True) -> T:
         """The first result; every attempt builds its own request. Raises the last failure's error, and Stopped."""
         state = RetryState(self._policy)

@@ -1,9 +1,8 @@
 """One client for both API generations: every page of a stretch of time, or an exception."""
 
-import logging
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -14,15 +13,14 @@ from tasks.http.client import open_http
 from tasks.http.failure import Failure
 from tasks.http.lenient_json import decode
 from tasks.http.oauth import ClientCredentialsToken
+from tasks.http.paging import Page, every_page
 from tasks.http.retry import STANDARD, RetryPolicy
 from tasks.http.service_client import Reader, ServiceClient
+from tasks.ingest.read_records import Record
 from tasks.mimecast.api_1_signature import signed_requests
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.failure import token_failure
-from tasks.mimecast.paging import every_page
-from tasks.mimecast.response import Page, read_data, read_page
-
-log = logging.getLogger("attachment_alerts.mimecast")
+from tasks.mimecast.response import read_data, read_page
 
 GET_LOGS = "/api/ttp/attachment/get-logs"
 GET_ACCOUNT = "/api/account/get-account"
@@ -47,13 +45,13 @@ class MimecastClient(ServiceClient):
     def explain(self, error: AlertsError) -> AlertsError:
         return self._connector.told(error, "them")
 
-    def pages(self, start: datetime, end: datetime) -> Iterator[Page]:
+    def pages(self, start: datetime, end: datetime) -> Iterator[Page[Record]]:
         """Every page of [start, end), in order; a row exactly at `end` may be among them.
 
         Raises PagingBroken for a listing without an honest end, PageTokenRefused where a token is not accepted
         any more (the stretch must be begun again), Stopped, and what any request raises.
         """
-        return every_page(lambda token: self._page(start, end, token))
+        return every_page("Mimecast", lambda token: self._page(start, end, token))
 
     def may_read_logs(self) -> None:
         """Ask for the smallest page there is; raises what a poll would raise."""
@@ -68,14 +66,7 @@ class MimecastClient(ServiceClient):
             return Account()
         return _account(data[0]) if data and isinstance(data[0], dict) else Account()
 
-    def clock_offset(self) -> timedelta:
-        """Server's clock minus ours, within a second; zero where the server does not tell the time."""
-        offset = self.clock_difference()
-        if offset is None:
-            log.warning("The server does not tell the time; this machine's clock is taken as right.")
-        return offset or timedelta(0)
-
-    def _page(self, start: datetime, end: datetime, token: str | None, size: int | None = None) -> Page:
+    def _page(self, start: datetime, end: datetime, token: str | None, size: int | None = None) -> Page[Record]:
         pagination: dict[str, Any] = {"pageSize": size or self._connector.page_size}
         if token:
             pagination["pageToken"] = token  # beside the same data: dates never change under a token
