@@ -1,31 +1,22 @@
 """A Mimecast account as a connector: address, credentials of either API generation, page size."""
 
-import base64
-import binascii
 import hashlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import httpx
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from tasks.connectors.address_fields import BaseUrl, SendableSecret, SendableText, refuse_other_host
 from tasks.connectors.form_schema import keys_missing, needed
-from tasks.connectors.polled import PolledConnector
+from tasks.mimecast.api_1_fields import API_1_CREDENTIALS, Api1Fields
 from tasks.mimecast.regions import HOSTS, OF_VENDOR, Region, console_of, is_vendor_host
 
-CREDENTIALS = {
-    "2.0": ("client_id", "client_secret"),
-    "1.0": ("application_id", "application_key", "access_key", "secret_key"),
-}
+CREDENTIALS = {"2.0": ("client_id", "client_secret"), "1.0": API_1_CREDENTIALS}
 _HOST = r"https?://[^\s/?#@]+/?"
 
 
-def _key(title: str, description: str) -> Any:
-    return Field(default=SecretStr(""), title=title, description=description)
-
-
-class MimecastConnector(PolledConnector):
+class MimecastConnector(Api1Fields):
     """One Mimecast account: where its API is and the keys that read its attachment-protection logs."""
 
     product: ClassVar[str] = "mimecast"
@@ -67,22 +58,10 @@ class MimecastConnector(PolledConnector):
     client_id: SendableText = Field(
         default="", title="Client id (API 2.0)", description="For API 2.0 only: of the API 2.0 application."
     )
-    client_secret: SendableSecret = _key(
-        "Client secret (API 2.0)", "For API 2.0 only: shown once, when the application is made."
-    )
-    application_id: SendableText = Field(
-        default="",
-        title="Application id (API 1.0)",
-        description="For API 1.0 only: of the API application in the console.",
-    )
-    application_key: SendableSecret = _key(
-        "Application key (API 1.0)", "For API 1.0 only: beside the application id in the console."
-    )
-    access_key: SendableSecret = _key(
-        "Access key (API 1.0)", "For API 1.0 only: made for a service user with Create Keys."
-    )
-    secret_key: SendableSecret = _key(
-        "Secret key (API 1.0)", "For API 1.0 only: made together with the access key, base64 text that may end in =."
+    client_secret: SendableSecret = Field(
+        default=SecretStr(""),
+        title="Client secret (API 2.0)",
+        description="For API 2.0 only: shown once, when the application is made.",
     )
     page_size: int = Field(
         default=500,
@@ -103,15 +82,6 @@ class MimecastConnector(PolledConnector):
             found.append({"if": chosen, "then": needed(*CREDENTIALS[api])})
             found.append({"if": chosen | {"not": needed("base_url")}, "then": region})
         return found
-
-    @field_validator("secret_key")
-    @classmethod
-    def _base64(cls, value: SecretStr) -> SecretStr:
-        try:
-            base64.b64decode(value.get_secret_value(), validate=True)
-        except binascii.Error:
-            raise ValueError("is not complete base64 text; copy it again, with the = signs at its end") from None
-        return value
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
