@@ -76,17 +76,18 @@ def _check_mimecast(connector: MimecastConnector) -> tuple[list[Check], Account 
 def _mimecast_stages(
     connector: MimecastConnector, source: Source, settings: Settings, stop: threading.Event
 ) -> AbstractContextManager[Stages]:
-    from tasks.mimecast import stages
+    from tasks.mimecast.stages import open_stages
 
-    return stages.Stages(connector, source, settings, stop)
+    return open_stages(connector, source, settings, stop)
 
 
 def _revalidate_mimecast(
     rejects: pl.DataFrame, connector_id: UUID, maps: Maps, now: datetime, *, keep_low: bool
 ) -> Again:
-    from tasks.mimecast.revalidate import read_again
+    from tasks.ingest.revalidate import read_again
+    from tasks.mimecast.record import RECORDS
 
-    return read_again(rejects, connector_id, maps, now, keep_low=keep_low)
+    return read_again(rejects, RECORDS, connector_id, maps, now, keep_low=keep_low)
 
 
 PRODUCTS = {

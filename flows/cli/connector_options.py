@@ -51,7 +51,7 @@ def address_fields(product: type[Connector]) -> tuple[str, ...]:
 
 
 def _keys(product: type[Connector]) -> tuple[str, ...]:
-    return tuple(name for names in product.credentials.values() for name in names)
+    return product.all_credentials()
 
 
 def with_options(stub: TyperCommand, function: Callable[..., None], fields: Fields) -> TyperCommand:

@@ -31,6 +31,7 @@ class Connector(Block):
         str_strip_whitespace=True,
     )
     product: ClassVar[str]  # also the name of the product's room in tasks/ and of its flow
+    vendor: ClassVar[str]  # as people know it
     credentials: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # by the kind of keys: the fields that hold them
     address_fields: ClassVar[tuple[str, ...]] = ()  # where the keys are good
     always_needed: ClassVar[tuple[str, ...]] = ()  # fields without a default that nobody can leave empty
@@ -112,6 +113,11 @@ class Connector(Block):
         return []
 
     @classmethod
+    def all_credentials(cls) -> tuple[str, ...]:
+        """The fields that hold keys, of whatever kind."""
+        return tuple(name for names in cls.credentials.values() for name in names)
+
+    @classmethod
     def titles(cls) -> dict[str, str]:
         """What the form calls its fields; behind a colon a title speaks to whoever fills it in."""
         return {name: (info.title or name).partition(":")[0] for name, info in cls.model_fields.items()}
@@ -149,6 +155,15 @@ class Connector(Block):
         """Where the account lives, in the product's own word: a region, a cloud, a host."""
         raise NotImplementedError
 
+    @property
+    def url(self) -> str:
+        """Scheme and host of the API, without a slash at the end."""
+        raise NotImplementedError
+
+    def is_vendor_host(self) -> bool:
+        """Whether the keys go to hosts of the vendor itself."""
+        raise NotImplementedError
+
     def console_url(self) -> str:
         """The product's console for this account."""
         raise NotImplementedError
@@ -163,7 +178,11 @@ class Connector(Block):
 
     def rotated(self, **new_credentials: Any) -> Self:
         """A copy with these credentials and no others, not saved; raises ConnectorRefused."""
-        raise NotImplementedError
+        credentials = self.all_credentials()
+        if unknown := new_credentials.keys() - {*credentials, *self.address_fields, "key_expires_at"}:
+            raise TypeError(f"not credentials: {sorted(unknown)}")
+        kept = {name: getattr(self, name) for name in type(self).model_fields if name not in credentials}
+        return self.again(kept | {"key_expires_at": None} | new_credentials)  # the date was that of the old keys
 
     def again(self, values: dict[str, Any]) -> Self:
         """The same connector with other values in all its fields, saved under its name when it is saved.

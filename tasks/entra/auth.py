@@ -1,100 +1,74 @@
-"""Who we are: a token for the application itself (OAuth 2.0 client credentials), by secret or by certificate."""
+"""Signs in to Microsoft as the application itself, by secret or by certificate.
 
-import base64
-import binascii
-import threading
-import time
-from collections.abc import Callable, Generator
+msal signs the assertion, makes the token request and caches the token. What it sends goes through our own client, so
+that time limits, proxy and trusted authorities are the same as for every other request.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
+import jwt
+import msal
 import msgspec
 
-from tasks.entra.certificate import ASSERTION_TYPE
 from tasks.entra.connector import EntraConnector
-
-RENEW_BEFORE = 120  # seconds before `expires_in`
-USUAL_LIFE = 3599  # seconds, where the answer does not say
+from tasks.http.oauth import AccessToken, request_token
 
 
-class _Token(msgspec.Struct):
-    access_token: str
-    expires_in: float | None = None
+class _TokenEndpoint:
+    """The HTTP client that msal asks for. Whatever msal sends goes to the connector's token endpoint, nowhere else."""
+
+    def __init__(self, connector: EntraConnector, http: httpx.Client) -> None:
+        self._address = connector.login_url + connector.token_path
+        self._metadata = dict.fromkeys(("token_endpoint", "authorization_endpoint"), connector.token_endpoint)
+        self._http = http
+
+    def get(self, _url: str, **_: Any) -> httpx.Response:
+        """The addresses of the cloud. They are known: asking would be one more answer to wait for and to trust."""
+        return httpx.Response(200, json=self._metadata)
+
+    def post(self, _url: str, *, data: Mapping[str, Any], headers: Mapping[str, str], **_: Any) -> httpx.Response:
+        """Raises NoTokenIssued: msal would log the answer's text, which may quote what was sent."""
+        form = {name: value.decode() if isinstance(value, bytes) else str(value) for name, value in data.items()}
+        token = request_token(self._http, self._address, form, headers)
+        return httpx.Response(200, json=msgspec.to_builtins(token))
 
 
-class AppToken(httpx.Auth):
-    """One token for all threads, used until shortly before its end.
+class MicrosoftToken(AccessToken):
+    """A token for the application of a connector."""
 
-    Where no token is issued, the call's response is the answer of the token endpoint: its address tells.
-    """
+    def __init__(self, connector: EntraConnector, http: httpx.Client) -> None:
+        super().__init__()
+        self._scope = connector.scope
+        certificate = connector.certificate()
+        self._application = msal.ConfidentialClientApplication(
+            connector.client_id,
+            # With the certificate itself, msal names it by SHA-256; the form with a thumbprint is SHA-1 and deprecated.
+            client_credential={"private_key": certificate.private_key, "public_certificate": certificate.certificate}
+            if certificate
+            else connector.client_secret.get_secret_value(),
+            authority=connector.authority,
+            http_client=_TokenEndpoint(connector, http),
+            validate_authority=False,
+            instance_discovery=False,
+            azure_region=False,  # else MSAL_FORCE_REGION may choose another host
+        )
 
-    requires_response_body = True
+    def valid_token(self) -> str:
+        return str(self._application.acquire_token_for_client([self._scope])["access_token"])
 
-    def __init__(self, connector: EntraConnector, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._url = connector.login_url + connector.token_path
-        self._client_id = connector.client_id
-        self._scope, self._audience = connector.scope, connector.audience
-        self._secret = connector.client_secret
-        self._certificate = connector.certificate()
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._token: str | None = None
-        self._renew_at = 0.0
-
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        with self._lock:  # the others wait for the one token that is being fetched
-            if self._token is None or self._clock() >= self._renew_at:
-                asked_at = self._clock()
-                answer = yield self._token_request(request)
-                if not self._keep(answer, asked_at):
-                    return
-            token = self._token
-        request.headers["Authorization"] = f"Bearer {token}"
-        yield request
-
-    def forget(self, refused: httpx.Request) -> None:
-        """Drop the token that this request carried, unless another thread has renewed it meanwhile."""
-        with self._lock:
-            if refused.headers.get("Authorization") == f"Bearer {self._token}":
-                self._token = None
+    def drop_token(self) -> None:
+        self._application.remove_tokens_for_client()
 
     def roles(self) -> frozenset[str] | None:
-        """The permissions that the token in hand says it has; None without a token that can be read."""
-        with self._lock:
-            claims = _claims(self._token or "")
-        told = claims.get("roles", [])
-        return frozenset(map(str, told)) if claims and isinstance(told, list) else None
+        """The permissions that the token in hand claims; None without a token that can be read.
 
-    def _token_request(self, request: httpx.Request) -> httpx.Request:
-        form = {"client_id": self._client_id, "scope": self._scope, "grant_type": "client_credentials"}
-        if self._certificate:
-            form |= {
-                "client_assertion_type": ASSERTION_TYPE,
-                "client_assertion": self._certificate.assertion(self._client_id, self._audience),
-            }
-        else:
-            form["client_secret"] = self._secret.get_secret_value()
-        return httpx.Request("POST", self._url, data=form, extensions=request.extensions)
-
-    def _keep(self, answer: httpx.Response, asked_at: float) -> bool:
-        answer.read()
+        Nothing is verified: Graph judges the token, we only explain.
+        """
         try:
-            issued = msgspec.json.decode(answer.content, type=_Token) if answer.is_success else None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return False
-        if issued is None or not issued.access_token:
-            return False
-        self._token = issued.access_token
-        life = USUAL_LIFE if issued.expires_in is None else issued.expires_in
-        self._renew_at = asked_at + life - RENEW_BEFORE
-        return True
-
-
-def _claims(token: str) -> dict[str, Any]:
-    """What the token says of itself, unverified: Graph judges it, we only explain; empty where it cannot be read."""
-    payload = [*token.split("."), "", ""][1]
-    try:
-        told = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (binascii.Error, ValueError, msgspec.DecodeError):
-        return {}
-    return told if isinstance(told, dict) else {}
+            claims = jwt.decode(self._token, options={"verify_signature": False})
+        except jwt.InvalidTokenError:
+            return None
+        roles = claims.get("roles", [])
+        return frozenset(map(str, roles)) if isinstance(roles, list) else None

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import httpx
 
-from tasks.entra.response import Page, Record, not_understood, read_page
+from tasks.entra.failure import STATUSES
+from tasks.entra.response import Page, Record, read_page
 from tasks.http.failure import Failure, Retry
 from tasks.http.retry import wait_asked
 
@@ -29,7 +30,7 @@ def settle(paths: Sequence[str], answers: object, done: dict[str, Page | Absent]
         if path in done:
             continue
         answer = by_id.get(str(place))
-        result = _part(answer) if answer else not_understood("an answer is missing in a batch")
+        result = _part(answer) if answer else STATUSES.not_understood("an answer is missing in a batch")
         if isinstance(result, Failure):
             failures.append(result)
         else:
@@ -41,7 +42,7 @@ def settle(paths: Sequence[str], answers: object, done: dict[str, Page | Absent]
 def _part(answer: Record) -> Page | Absent | Failure:
     status, headers = answer.get("status"), answer.get("headers")
     if not isinstance(status, int):
-        return not_understood("an answer without a status in a batch")
+        return STATUSES.not_understood("an answer without a status in a batch")
     if status == httpx.codes.NOT_FOUND:
         return "gone"
     if status == httpx.codes.FORBIDDEN:

@@ -1,7 +1,16 @@
 """The connection test: one line per thing that can be wrong, in the order in which a request meets them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
+from tasks.connectors.check_steps import (
+    CLOCK,
+    CREDENTIALS,
+    EXPIRY,
+    check_address,
+    check_clock,
+    check_expiry,
+    skipped,
+)
 from tasks.entra.client import GraphClient
 from tasks.entra.connector import EntraConnector
 from tasks.entra.failure import SECRETS_PAGE
@@ -14,12 +23,12 @@ from tasks.http.tls_check import REACHED, reach_check
 from tasks.sanitize import plain
 
 SIGN_IN_HOST, GRAPH_HOST = f"{REACHED}, sign-in", f"{REACHED}, Graph"
-CLOCK, CREDENTIALS, EXPIRY, LEAST, ACCOUNT = "clock", "credentials", "key expiry", "least permissions", "directory"
+LEAST, ACCOUNT = "least permissions", "directory"
 PERMISSIONS = tuple(f"reads {stream.name}" for stream in STREAMS)
 AFTER_REACH = (CLOCK, CREDENTIALS, EXPIRY, *PERMISSIONS, LEAST, ACCOUNT)
 
 CLOCK_MAY_DIFFER = timedelta(seconds=60)  # a signed statement is good for ten minutes; people should know earlier
-WARN_BEFORE_EXPIRY = timedelta(days=14)
+CLOCK_MATTERS = ": a sign-in by certificate is refused for it."
 
 
 def check(connector: EntraConnector) -> list[Check]:
@@ -33,27 +42,20 @@ def run_checks(connector: EntraConnector) -> tuple[list[Check], Account | None]:
     A check that an earlier one makes impossible is skipped, with the reason. A permission that only leaves a stream
     out is a warning; without users there is no pull.
     """
-    checks = [_address(connector), *_hosts(connector)]
+    checks = [check_address(connector, f"{connector.url}, sign-in at {connector.login_url}."), *_hosts(connector)]
     if any(each.state == "failed" for each in checks):
-        return checks + _skipped(AFTER_REACH, "the host cannot be reached"), None
-    with GraphClient(connector, patience=BRIEF) as client:
-        clock = _clock(client)
+        return checks + skipped(AFTER_REACH, "the host cannot be reached"), None
+    with GraphClient(connector, policy=BRIEF) as client:
+        clock = check_clock(client, connector.login_url, may_differ=CLOCK_MAY_DIFFER, consequence=CLOCK_MATTERS)
         refusals = {USERS: _refusal(client, USERS)}
         keys = _keys(connector, clock, refusals[USERS])
         if keys[0].state != "ok":
-            return [*checks, clock, *keys, *_skipped((*PERMISSIONS, LEAST, ACCOUNT), "no token")], None
+            return [*checks, clock, *keys, *skipped((*PERMISSIONS, LEAST, ACCOUNT), "no token")], None
         refusals |= {stream: _refusal(client, stream) for stream in STREAMS if stream is not USERS}
         roles = client.roles()
         permissions = [_permission(stream, refusal, roles) for stream, refusal in refusals.items()]
         account, told = _account(client, connector)
     return [*checks, clock, *keys, *permissions, _least(roles), told], account
-
-
-def _address(connector: EntraConnector) -> Check:
-    if connector.is_vendor_host():
-        return Check("address", "ok", f"{connector.url}, sign-in at {connector.login_url}.")
-    says = f"{connector.url} is not a host of Microsoft; the keys are sent there because the connector allows it."
-    return Check("address", "warning", says, "Right for a simulator or a gateway of your own. Else correct it.")
 
 
 def _hosts(connector: EntraConnector) -> list[Check]:
@@ -62,21 +64,6 @@ def _hosts(connector: EntraConnector) -> list[Check]:
         reached = reach_check(url, vendor_host=connector.is_vendor_host())
         found.append(Check(name, reached.state, reached.says, reached.next_step))
     return found
-
-
-def _clock(client: GraphClient) -> Check:
-    try:
-        difference = client.clock_difference()
-    except AlertsError as error:
-        return Check(CLOCK, "warning", f"The server's time could not be asked. {error}", "Test again later.")
-    if difference is None:
-        return Check(CLOCK, "ok", "The server does not tell its time; this machine's clock is taken as right.")
-    seconds = difference.total_seconds()
-    if abs(difference) <= CLOCK_MAY_DIFFER:
-        return Check(CLOCK, "ok", "This machine's clock agrees with the server's.")
-    way = "behind" if seconds > 0 else "ahead of"
-    says = f"This machine's clock is {abs(seconds):.0f} s {way} the server's."
-    return Check(CLOCK, "warning", says, "Set it by NTP: a sign-in by certificate is refused for it.")
 
 
 def _refusal(client: GraphClient, stream: Stream) -> AlertsError | None:
@@ -91,36 +78,23 @@ def _keys(connector: EntraConnector, clock: Check, refused: AlertsError | None) 
     """Credentials and expiry: what the first request, which needs a token, tells about both."""
     match refused:
         case None | PermissionMissing():
-            return [Check(CREDENTIALS, "ok", f"Microsoft accepts the {_key(connector)}."), _expiry(connector)]
+            accepted = Check(CREDENTIALS, "ok", f"Microsoft accepts the {_key(connector)}.")
+            return [accepted, check_expiry(connector, f"Make a new {_key(connector)}", "it")]
         case KeyExpired():
             step = f"Make a new one: {SECRETS_PAGE}.{connector.by_rotation('it')}"
             says, _, _ = str(refused).partition(". ")
             expired = Check(EXPIRY, "failed", f"{says}.", step)
-            return [*_skipped((CREDENTIALS,), "expired keys are not compared"), expired]
+            return [*skipped((CREDENTIALS,), "expired keys are not compared"), expired]
         case CredentialsRefused() | WrongRegion():
             step = "Set this machine's clock first. " if clock.state == "warning" else ""
             wrong = Check(CREDENTIALS, "failed", str(refused), f"{step}Correct the connector and test again.")
         case _:
             wrong = Check(CREDENTIALS, "failed", str(refused), "Test again later.")
-    return [wrong, *_skipped((EXPIRY,), "no token")]
+    return [wrong, *skipped((EXPIRY,), "no token")]
 
 
 def _key(connector: EntraConnector) -> str:
     return "certificate" if connector.certificate() else "client secret"
-
-
-def _expiry(connector: EntraConnector) -> Check:
-    ends = connector.key_expires_at
-    if ends is None:
-        return Check(EXPIRY, "ok", "Not expired. When the secret will expire is not known here.")
-    left = ends - datetime.now(UTC)
-    if left < timedelta(0):
-        says = f"By the date known here, the keys expired on {ends:%Y-%m-%d}, but they work."
-        return Check(EXPIRY, "warning", says, "Correct the date of the connector.")
-    if left < WARN_BEFORE_EXPIRY:
-        says = f"The keys expire on {ends:%Y-%m-%d}, in {left.days} days."
-        return Check(EXPIRY, "warning", says, f"Make a new {_key(connector)} in time.{connector.by_rotation('it')}")
-    return Check(EXPIRY, "ok", f"The keys are good until {ends:%Y-%m-%d}.")
 
 
 def _permission(stream: Stream, refused: AlertsError | None, roles: frozenset[str] | None) -> Check:
@@ -158,7 +132,3 @@ def _account(client: GraphClient, connector: EntraConnector) -> tuple[Account, C
         return Account(code=code), Check(ACCOUNT, "warning", says, "Not needed for the pull.")
     name = str((listed or [{}])[0].get("displayName") or "without a name")
     return Account(code=code, name=name), Check(ACCOUNT, "ok", f"{plain(name)} ({code}).")
-
-
-def _skipped(names: tuple[str, ...], why: str) -> list[Check]:
-    return [Check(name, "skipped", f"Not tested: {why}.") for name in names]

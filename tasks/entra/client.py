@@ -1,28 +1,24 @@
-"""Asks Microsoft Graph: every page of a listing, or an exception.
-
-The only layer that repeats requests. It may be used by several threads at once.
-"""
+"""Asks Microsoft Graph: every page of a listing, or an exception."""
 
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Self, TypeVar
+from datetime import datetime
+from typing import TypeVar
 
 import httpx
 
-from tasks.entra.auth import AppToken
+from tasks.entra.auth import MicrosoftToken
 from tasks.entra.batch import Absent, asked, settle
 from tasks.entra.connector import EntraConnector
 from tasks.entra.failure import sign_in_failure
-from tasks.entra.response import Page, Record, decoded, read_object, read_page
-from tasks.errors import PageTokenRefused, PagingBroken, ServiceError
-from tasks.http.client import offset_of, open_http, transport_failure
-from tasks.http.failure import Failure, Retry
-from tasks.http.rate_limit import gate_of
-from tasks.http.retry import SHORTEST, STANDARD, Patience, Tries, pause, wait_asked
+from tasks.entra.response import Page, Record, read_object, read_page
+from tasks.errors import AlertsError, PageTokenRefused, PagingBroken, ServiceError
+from tasks.http.client import open_http
+from tasks.http.failure import Failure
+from tasks.http.lenient_json import decode
+from tasks.http.retry import STANDARD, RetryPolicy
+from tasks.http.service_client import ServiceClient
 from tasks.sanitize import plain
 
 log = logging.getLogger("attachment_alerts.entra")
@@ -32,32 +28,27 @@ PAGE_CAP = 20_000  # 20 million objects: no honest directory is that large
 BATCH = 20  # requests in one `$batch`: Graph's own limit
 
 T = TypeVar("T")
-Reader = Callable[[httpx.Response], T | Failure]
 
 _AGAIN = "Nothing of this pull is imported; the next one begins anew."
 
 
-class GraphClient:
-    """Reads one directory. Close it, or use it in a `with`."""
+class GraphClient(ServiceClient):
+    """Reads one directory."""
 
     def __init__(
-        self, connector: EntraConnector, *, stop: threading.Event | None = None, patience: Patience = STANDARD
+        self, connector: EntraConnector, *, stop: threading.Event | None = None, policy: RetryPolicy = STANDARD
     ) -> None:
+        http, account = open_http(connector.url), f"{connector.realm()} {connector.directory_id} {connector.client_id}"
+        self._token = MicrosoftToken(connector, http)
+        super().__init__("Microsoft Graph", http, self._token, account=account, stop=stop, policy=policy)
         self._connector = connector
         self._root = connector.url + VERSION
-        self._stop = stop or threading.Event()
-        self._patience = patience
-        self._auth = AppToken(connector)
-        self._http = open_http(connector.url, auth=self._auth)
-        self._gate = gate_of(f"{connector.realm()} {connector.directory_id} {connector.client_id}")
 
-    def __enter__(self) -> Self:
-        return self
+    def token_failure(self, response: httpx.Response) -> Failure:
+        return sign_in_failure(response, decode(response.content))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._http.close()
+    def explain(self, error: AlertsError) -> AlertsError:
+        return self._connector.told(error, "it")
 
     def listing(self, path: str) -> list[Record]:
         """Every object of a listing, e.g. `/users?$top=999`; begun again once where a page token is refused.
@@ -82,20 +73,11 @@ class GraphClient:
 
     def object(self, path: str) -> Record:
         """One object."""
-        return self._send(lambda: self._http.build_request("GET", self._root + path), read_object, self._auth)
+        return self._get(self._root + path, read_object)
 
     def roles(self) -> frozenset[str] | None:
         """The permissions the token in hand claims; None before the first call, or where it does not tell."""
-        return self._auth.roles()
-
-    def clock_difference(self) -> timedelta | None:
-        """Server's clock minus ours, None where the server does not tell the time. Sends no key."""
-
-        def read(answer: httpx.Response) -> timedelta | None:
-            return offset_of(answer, asked_at, datetime.now(UTC))
-
-        asked_at = datetime.now(UTC)
-        return self._send(lambda: self._http.build_request("GET", self._connector.login_url), read, None)
+        return self._token.roles()
 
     def _all(self, link: str) -> list[Record]:
         records: list[Record] = []
@@ -113,7 +95,7 @@ class GraphClient:
 
     def _page(self, link: str, *, first: bool) -> Page:
         try:
-            return self._send(lambda: self._http.build_request("GET", link), read_page, self._auth)
+            return self._get(link, read_page)
         except ServiceError as refused:
             # A plain refusal of a request that was good a page ago and has only got a token since.
             if not first and type(refused) is ServiceError:
@@ -137,46 +119,12 @@ class GraphClient:
     def _batch(self, paths: Sequence[str]) -> dict[str, Page | Absent]:
         done: dict[str, Page | Absent] = {}
 
-        def build() -> httpx.Request:
-            return self._http.build_request("POST", f"{self._root}/$batch", json=asked(paths, done))
-
-        def read(response: httpx.Response) -> bool | Failure:
+        def read(response: httpx.Response, _: datetime) -> bool | Failure:
             body = read_object(response)
             return body if isinstance(body, Failure) else settle(paths, body.get("responses"), done)
 
-        self._send(build, read, self._auth)
+        self.send(lambda: self.http.build_request("POST", f"{self._root}/$batch", json=asked(paths, done)), read)
         return done
 
-    def _send(self, build: Callable[[], httpx.Request], read: Reader[T], auth: httpx.Auth | None) -> T:
-        """Send until there is a result, or patience ends: then the last failure's error is raised."""
-        tries = Tries(self._patience)
-        while True:
-            sent_at = self._gate.enter(self._stop)
-            result = self._once(build(), read, auth)
-            if not isinstance(result, Failure):
-                self._gate.accepted()
-                return result
-            wait = tries.next_wait(result)
-            if result.retry is Retry.THROTTLED:
-                self._gate.refused(sent_at, wait or result.wait or SHORTEST)
-            if wait is None:
-                raise self._connector.told(result.error, "it")
-            log.info("Microsoft Graph: %s; trying again in %.1f s", result.retry, wait)
-            if result.retry is not Retry.THROTTLED:  # that wait is the gate's
-                pause(wait, self._stop)
-
-    def _once(self, request: httpx.Request, read: Reader[T], auth: httpx.Auth | None) -> T | Failure:
-        try:
-            response = self._http.send(request, auth=auth)
-        except httpx.RequestError as error:
-            url = error.request.url
-            return transport_failure(error, f"{url.scheme}://{url.netloc.decode()}")
-        if response.url.path == self._connector.token_path:  # no token was issued, so the call was never sent
-            result: T | Failure = sign_in_failure(response, decoded(response.content))
-        else:
-            result = read(response)
-        if not isinstance(result, Failure):
-            return result
-        if result.retry is Retry.TOKEN:
-            self._auth.forget(response.request)
-        return result if result.wait is not None else replace(result, wait=wait_asked(response))
+    def _get(self, link: str, read: Callable[[httpx.Response], T | Failure]) -> T:
+        return self.send(lambda: self.http.build_request("GET", link), lambda response, _: read(response))

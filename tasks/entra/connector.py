@@ -8,25 +8,25 @@ from typing import Any, ClassVar, Literal, Self
 import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from tasks.connectors.address_fields import BaseUrl, SendableSecret, refuse_other_host
 from tasks.connectors.base import Connector
 from tasks.connectors.form_schema import keys_missing, needed
 from tasks.entra.certificate import ClientCertificate, read_certificate
 from tasks.entra.clouds import CLOUDS
 
-CREDENTIALS = {"secret": ("client_secret",), "certificate": ("client_certificate",)}
-ALL_CREDENTIALS = CREDENTIALS["secret"] + CREDENTIALS["certificate"]
-OWN_FIELDS = ("cloud", "directory_id", "client_id", "base_url", "allow_other_host")
-
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_SENDABLE = re.compile(r"[\x21-\x7e]*")
 
 
 class EntraConnector(Connector):
     """One directory and the application that may read it."""
 
     product: ClassVar[str] = "entra"
-    credentials: ClassVar[Mapping[str, tuple[str, ...]]] = CREDENTIALS
-    address_fields: ClassVar[tuple[str, ...]] = OWN_FIELDS
+    vendor: ClassVar[str] = "Microsoft"
+    credentials: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "secret": ("client_secret",),
+        "certificate": ("client_certificate",),
+    }
+    address_fields: ClassVar[tuple[str, ...]] = ("cloud", "directory_id", "client_id", "base_url", "allow_other_host")
     always_needed: ClassVar[tuple[str, ...]] = ("directory_id", "client_id")
     _block_type_name: ClassVar[str | None] = "Entra Connector"
     _block_type_slug: ClassVar[str | None] = "entra-connector"
@@ -52,7 +52,7 @@ class EntraConnector(Connector):
         title="Application (client) id",
         description="Overview page of the app registration, beside the directory id.",
     )
-    client_secret: SecretStr = Field(
+    client_secret: SendableSecret = Field(
         default=SecretStr(""),
         title="Client secret",
         description="The column Value under Certificates & secrets, shown once. Not the Secret ID.",
@@ -63,7 +63,7 @@ class EntraConnector(Connector):
         description="Instead of a secret: PEM text of the private key and of the certificate that was uploaded "
         "under Certificates & secrets, one after the other.",
     )
-    base_url: str = Field(
+    base_url: BaseUrl = Field(
         default="",
         title="Base URL",
         description="Only for a simulator or a gateway of your own, for example https://gateway.example.com. It goes "
@@ -89,17 +89,12 @@ class EntraConnector(Connector):
             raise ValueError("is not like 01234567-89ab-cdef-0123-456789abcdef; copy it from the app's Overview page")
         return value.lower()
 
-    @field_validator("client_secret", mode="before")
+    @field_validator("client_secret")
     @classmethod
-    def _secret(cls, value: Any) -> Any:
-        text = value.get_secret_value() if isinstance(value, SecretStr) else value
-        if not isinstance(text, str):
-            return value
-        if not _SENDABLE.fullmatch(text.strip()):
-            raise ValueError("has blanks, line ends or unusual characters inside; copy it again")
-        if _GUID.fullmatch(text.strip().lower()):
+    def _secret(cls, value: SecretStr) -> SecretStr:
+        if _GUID.fullmatch(value.get_secret_value().lower()):
             raise ValueError("is the Secret ID; the secret itself is in the column Value beside it")
-        return SecretStr(text.strip())
+        return value
 
     @field_validator("client_certificate")
     @classmethod
@@ -109,33 +104,14 @@ class EntraConnector(Connector):
             return value
         return SecretStr("")
 
-    @field_validator("base_url")
-    @classmethod
-    def _address(cls, value: str) -> str:
-        if not value:
-            return value
-        try:
-            url = httpx.URL(value)
-        except httpx.InvalidURL:
-            raise ValueError("is no address; write https://host") from None
-        if url.scheme not in ("https", "http") or not url.host:
-            raise ValueError("is no address; write https://host")
-        if url.userinfo or url.query or url.fragment or url.path not in ("", "/"):
-            raise ValueError("must be https://host and nothing more: no path, no user, no question mark")
-        return str(url.copy_with(path="/")).rstrip("/")
-
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if missing := [name for name in self.always_needed if not getattr(self, name)]:
             raise ValueError(f"{' and '.join(self.titles()[name] for name in missing)} must be filled in")
-        if self.base_url and not self.allow_other_host:
-            raise ValueError(
-                "the base URL is not a host of Microsoft. If the keys shall be sent there, say so with "
-                f'"{self.titles()["allow_other_host"]}" (--allow-other-host)'
-            )
-        given = [name for name in ALL_CREDENTIALS if getattr(self, name).get_secret_value()]
+        refuse_other_host(self, allowed=self.allow_other_host)
+        given = [name for name in self.all_credentials() if getattr(self, name).get_secret_value()]
         if len(given) != 1:
-            one_of = " or ".join(self.titles()[name] for name in ALL_CREDENTIALS)
+            one_of = " or ".join(self.titles()[name] for name in self.all_credentials())
             raise keys_missing(f"{one_of} must be filled in, one of the two")
         if certificate := self.certificate():
             self.key_expires_at = certificate.expires_at  # whatever was entered
@@ -160,8 +136,13 @@ class EntraConnector(Connector):
         return f"/{self.directory_id}/oauth2/v2.0/token"
 
     @property
-    def audience(self) -> str:
-        """Whom a signed statement is for: Microsoft itself, also where a gateway stands between."""
+    def authority(self) -> str:
+        """Who issues the tokens, in Microsoft's own address, also where a gateway stands between."""
+        return f"{CLOUDS[self.cloud].login}/{self.directory_id}"
+
+    @property
+    def token_endpoint(self) -> str:
+        """Whom a signed assertion is for: Microsoft itself, too."""
         return CLOUDS[self.cloud].login + self.token_path
 
     @property
@@ -187,10 +168,3 @@ class EntraConnector(Connector):
     def key_identity(self) -> str:
         # Two applications of one directory see the same people: to us they are one account.
         return hashlib.sha256(f"{self.cloud}\n{self.directory_id}".encode()).hexdigest()
-
-    def rotated(self, **new_credentials: Any) -> Self:
-        if unknown := new_credentials.keys() - {*ALL_CREDENTIALS, *OWN_FIELDS, "key_expires_at"}:
-            raise TypeError(f"not credentials: {sorted(unknown)}")
-        kept = {name: getattr(self, name) for name in type(self).model_fields if name not in ALL_CREDENTIALS}
-        kept["key_expires_at"] = None  # that was the old key's
-        return self.again(kept | new_credentials)

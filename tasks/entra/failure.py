@@ -10,16 +10,13 @@ from typing import Any
 import httpx
 
 from tasks.errors import (
-    AnswerNotUnderstood,
     CredentialsRefused,
     KeyExpired,
     PageTokenRefused,
     PermissionMissing,
-    ServiceError,
-    ServiceUnavailable,
-    Unreachable,
     WrongRegion,
 )
+from tasks.http.error_codes import ErrorCodes
 from tasks.http.failure import Failure, Meaning, Retry
 from tasks.sanitize import plain
 
@@ -105,35 +102,19 @@ BY_CODE = {
 _NOT_LICENSED = Meaning(
     PermissionMissing, Retry.NEVER, "Microsoft Graph says that this directory does not use the product (no licence)."
 )
-BY_STATUS = {
-    # Intune answers 401 also where the directory has none of it: only after a new token it is a matter of permission.
-    401: Meaning(PermissionMissing, Retry.TOKEN, "The application may not read this."),
-    403: _FORBIDDEN,
-    404: Meaning(
-        WrongRegion, Retry.NEVER, "The host does not know this call, so it is not Microsoft Graph. Check the base URL."
-    ),
-    407: Meaning(
-        Unreachable,
-        Retry.NEVER,
-        "The proxy asks for a user and password. Put them into HTTPS_PROXY or ask for a way out.",
-    ),
-    408: Meaning(ServiceUnavailable, Retry.SERVER, "Microsoft did not answer in time. A later run tries again."),
-    429: Meaning(
-        ServiceUnavailable,
-        Retry.THROTTLED,
-        "Microsoft keeps throttling this application. Is another program using it? A later run tries again.",
-    ),
-}
-_SERVER_TROUBLE = Meaning(
-    ServiceUnavailable, Retry.SERVER, "Microsoft's service is in trouble. A later run tries again."
-)
-_REDIRECTED = Meaning(
-    Unreachable,
-    Retry.NEVER,
-    "The answer is a redirection, so something else answers in Microsoft's place. Check base URL and proxy.",
-)
-_REFUSED = Meaning(
-    ServiceError, Retry.NEVER, "Microsoft Graph refuses the request. Report it with this text if it stays so."
+STATUSES = ErrorCodes(
+    "Microsoft",
+    {
+        # Intune answers 401 also where the directory has none of it: it is a matter of permission only once a new
+        # token has not helped.
+        401: Meaning(PermissionMissing, Retry.TOKEN, "The application may not read this."),
+        403: _FORBIDDEN,
+        404: Meaning(
+            WrongRegion,
+            Retry.NEVER,
+            "The host does not know this call, so it is not Microsoft Graph. Check the base URL.",
+        ),
+    },
 )
 _NO_TOKEN = Meaning(
     CredentialsRefused,
@@ -152,38 +133,22 @@ def graph_failure(response: httpx.Response, body: object) -> Failure:
     if "not applicable to target tenant" in message.lower():
         meaning = _NOT_LICENSED
     else:
-        status = response.status_code
-        meaning = BY_CODE.get(code.lower()) or BY_STATUS.get(status) or _by_range(status)
-    said = plain(": ".join(filter(None, (code, message))))
-    return _failure(meaning, response, f'"{said}"' if said else "", response.headers.get("request-id"))
+        meaning = BY_CODE.get(code.lower()) or STATUSES.meaning(response.status_code)
+    said, request_id = plain(": ".join(filter(None, (code, message)))), response.headers.get("request-id")
+    return STATUSES.failure(meaning, response.status_code, request_id=request_id, said=f'"{said}"' if said else "")
 
 
 def sign_in_failure(response: httpx.Response, body: object) -> Failure:
     """Why no token was issued. Only code and correlation id are repeated: a text may quote what was sent."""
     if response.is_success:
-        return Failure(
-            AnswerNotUnderstood("Microsoft's sign-in answered without a token. Check base URL and proxy."),
-            Retry.GARBLED,
-        )
+        return STATUSES.no_token()
     told: dict[str, Any] = body if isinstance(body, dict) else {}
     listed = told.get("error_codes")
     codes = [code for code in (listed if isinstance(listed, list) else []) if isinstance(code, int)]
     known = [BY_SIGN_IN_CODE[code] for code in codes if code in BY_SIGN_IN_CODE]
     status = response.status_code
-    fallback = _NO_TOKEN if status in (400, 401, 403) else BY_STATUS.get(status) or _by_range(status)
+    fallback = _NO_TOKEN if status in (400, 401, 403) else STATUSES.meaning(status)
     if told.get("error") == "temporarily_unavailable":
-        fallback = _SERVER_TROUBLE
+        fallback = STATUSES.server_error
     shown = ", ".join(f"AADSTS{code}" for code in codes[:3])
-    return _failure(known[0] if known else fallback, response, shown, told.get("correlation_id"))
-
-
-def _by_range(status: int) -> Meaning:
-    if status >= 500:
-        return _SERVER_TROUBLE
-    return _REDIRECTED if 300 <= status < 400 else _REFUSED
-
-
-def _failure(meaning: Meaning, response: httpx.Response, said: str, request_id: object) -> Failure:
-    trace = f", request id {plain(request_id, 64)}" if isinstance(request_id, str) and request_id else ""
-    words = f": {said}" if said else ""
-    return Failure(meaning.error(f"{meaning.says} (HTTP {response.status_code}{trace}{words})"), meaning.retry)
+    return STATUSES.failure(known[0] if known else fallback, status, request_id=told.get("correlation_id"), said=shown)

@@ -14,7 +14,7 @@ from tasks.entra.devices import pull_devices, pull_managed_devices
 from tasks.entra.groups import pull_groups
 from tasks.entra.users import pull_users
 from tasks.errors import PermissionMissing, ServiceError
-from tasks.http.retry import STANDARD, Patience
+from tasks.http.retry import STANDARD, RetryPolicy
 
 log = logging.getLogger("attachment_alerts.entra")
 
@@ -62,7 +62,7 @@ OPTIONAL = (
 STREAMS = (USERS, *OPTIONAL)
 
 
-def pull(connector: EntraConnector, stop: threading.Event, *, patience: Patience = STANDARD) -> list[Parsed]:
+def pull(connector: EntraConnector, stop: threading.Event, *, policy: RetryPolicy = STANDARD) -> list[Parsed]:
     """Everything the application may read, one snapshot per source; users always, or an exception.
 
     A stream that may not be read is left out, so that nothing of it counts as gone, and the users' warnings name the
@@ -70,7 +70,7 @@ def pull(connector: EntraConnector, stop: threading.Event, *, patience: Patience
     ServiceError, Stopped.
     """
     began = datetime.now(UTC)
-    with GraphClient(connector, stop=stop, patience=patience) as client:
+    with GraphClient(connector, stop=stop, policy=policy) as client:
         try:
             users = pull_users(client)
         except PermissionMissing as missing:

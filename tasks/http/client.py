@@ -6,12 +6,14 @@ import ssl
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
 
 import certifi
 import httpx
+import truststore
 
 from tasks.errors import AlertsError, ServiceUnavailable, Unreachable
 from tasks.http.failure import Failure, Retry
@@ -20,47 +22,37 @@ from tasks.sanitize import plain
 
 TIMEOUT = httpx.Timeout(60, connect=15, pool=None)  # seconds
 USER_AGENT = "attachment-alerts"
-# The first that is set. The last two are what other programs call the same thing; httpx itself ignores them.
-CA_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-CA_FOLDER = "SSL_CERT_DIR"
+# Where else authorities may be found: OpenSSL's own two names, and what other programs call the same thing.
+CA_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 HALF_A_SECOND = timedelta(seconds=0.5)  # a Date header is cut to whole seconds
 CONNECTED = ("connection.connect_tcp.complete", "connection.start_tls.complete")  # steps of httpcore
 
 
-def company_ca() -> dict[str, str]:
-    """Which variables name our trusted authorities, and where; empty where the public ones are trusted."""
-    found = {name: os.environ[name] for name in ("SSL_CERT_FILE", CA_FOLDER) if os.environ.get(name)}
-    if found:
-        return found
-    return next(({name: os.environ[name]} for name in CA_FILES if os.environ.get(name)), {})
-
-
 def trust() -> ssl.SSLContext:
-    """Verifies certificates by the company's authorities where they are set, else by the public ones.
+    """Verifies certificates by the system's authorities, and by those that the environment names beside them.
 
-    Raises Unreachable where the variable names nothing usable.
+    Raises Unreachable where a variable names nothing usable.
     """
-    given = company_ca()
-    if not given:
-        return public_trust()
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        for name, place in given.items():
-            if name == CA_FOLDER:
+    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for name in CA_VARIABLES:
+        place = os.environ.get(name)
+        if not place:
+            continue
+        try:
+            if Path(place).is_dir():
                 context.load_verify_locations(capath=place)
             else:
                 context.load_verify_locations(cafile=place)
-    except OSError as wrong:  # ssl.SSLError is one
-        raise Unreachable(
-            f"The certificate authorities in {' and '.join(given)} cannot be read "
-            f"({plain(wrong.strerror or type(wrong).__name__)}). It must name an existing PEM file (or "
-            "folder)."
-        ) from wrong
+        except OSError as wrong:  # ssl.SSLError is one
+            raise Unreachable(
+                f"The certificate authorities in {name} cannot be read "
+                f"({plain(wrong.strerror or type(wrong).__name__)}). It must name an existing PEM file (or folder)."
+            ) from wrong
     return context
 
 
 def public_trust() -> ssl.SSLContext:
-    """Verifies certificates by the public authorities alone."""
+    """Verifies certificates by the public authorities alone, whatever this machine trusts."""
     return ssl.create_default_context(cafile=certifi.where())
 
 

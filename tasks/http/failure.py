@@ -8,7 +8,7 @@ from tasks.errors import AlertsError
 
 
 class Retry(StrEnum):
-    """What kind of trouble it was; `gate.Patience` says how often each kind is tried again."""
+    """What kind of failure it was; `retry.RetryPolicy` says how often each kind is retried."""
 
     NEVER = "never"
     THROTTLED = "request quota used up"

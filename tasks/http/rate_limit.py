@@ -1,10 +1,13 @@
-"""The rate limit of an account: what all clients of one process pass before each request."""
+"""The rate limit of an account: what all clients of one process pass before each request, and what is left of it."""
 
 import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from weakref import WeakValueDictionary
+
+import httpx
 
 from tasks.http import retry
 from tasks.http.retry import pause
@@ -62,8 +65,6 @@ class Gate:
 
 
 _GATES: WeakValueDictionary[str, Gate] = WeakValueDictionary()
-
-
 _GATES_LOCK = threading.Lock()
 
 
@@ -74,3 +75,20 @@ def gate_of(account: str) -> Gate:
         if gate is None:
             gate = _GATES[account] = Gate()
         return gate
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What the last answer said about the account's request quota."""
+
+    limit: int
+    remaining: int
+
+
+def quota_of(response: httpx.Response) -> Quota | None:
+    """The quota in the answer's headers, whichever of the two spellings they have."""
+    for name in ("x-ratelimit", "x-rate-limit"):
+        limit, remaining = (response.headers.get(f"{name}-{what}", "") for what in ("limit", "remaining"))
+        if limit.isdecimal() and remaining.isdecimal():
+            return Quota(int(limit), int(remaining))
+    return None

@@ -3,12 +3,16 @@
 import math
 import random
 import threading
+from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import cast
 
 import httpx
+from tenacity import RetryCallState
 
 from tasks.errors import Stopped
 from tasks.http.failure import Failure, Retry
@@ -67,10 +71,10 @@ def _number(value: str | None) -> float | None:
 
 
 @dataclass(frozen=True)
-class Times:
-    """So many further tries, the wait doubling from `first` to `longest` seconds, half of it by chance."""
+class Backoff:
+    """So many retries, the wait doubling from `first` to `longest` seconds, half of it random."""
 
-    times: int
+    retries: int
     first: float
     longest: float
 
@@ -80,51 +84,63 @@ class Times:
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How often what is tried again. Throttling is bounded by the sum of its waits for one request."""
+class RetryPolicy:
+    """How each kind of failure is retried. Throttling is limited by the sum of its waits for one request."""
 
     throttled: float  # seconds
-    rules: Mapping[Retry, Times]
+    rules: Mapping[Retry, Backoff]
 
 
-STANDARD = Patience(
+STANDARD = RetryPolicy(
     throttled=900,
     rules={
-        Retry.THROTTLED: Times(10_000, 5, LONGEST),
-        Retry.SERVER: Times(5, 4, 30),
-        Retry.METHOD: Times(2, 2, 4),
-        Retry.CUT: Times(4, 1, 30),
-        Retry.GARBLED: Times(2, 1, 4),
-        Retry.APPLICATION_ID: Times(1, 1, 1),
-        Retry.TOKEN: Times(1, 0, 0),
+        Retry.THROTTLED: Backoff(10_000, 5, LONGEST),
+        Retry.SERVER: Backoff(5, 4, 30),
+        Retry.METHOD: Backoff(2, 2, 4),
+        Retry.CUT: Backoff(4, 1, 30),
+        Retry.GARBLED: Backoff(2, 1, 4),
+        Retry.APPLICATION_ID: Backoff(1, 1, 1),
+        Retry.TOKEN: Backoff(1, 0, 0),
     },
 )
 # for a person who waits at the keyboard
-BRIEF = Patience(
+BRIEF = RetryPolicy(
     throttled=20,
-    rules={kind: Times(min(rule.times, 2), min(rule.first, 1), 2) for kind, rule in STANDARD.rules.items()},
+    rules={kind: Backoff(min(rule.retries, 2), min(rule.first, 1), 2) for kind, rule in STANDARD.rules.items()},
 )
+_NO_RETRY = Backoff(0, 0, 0)
+
+
+def failure_in(attempt: RetryCallState) -> Failure:
+    """What a failed attempt came to."""
+    outcome = cast("Future[Failure]", attempt.outcome)  # tenacity asks after an attempt only
+    return outcome.result()
 
 
 @dataclass
-class Tries:
-    """What one request has been through so far."""
+class RetryState:
+    """What one request has been through: tenacity's `wait`, then its `stop`, called after each failed attempt."""
 
-    patience: Patience
-    _seen: dict[Retry, int] = field(default_factory=dict)
+    policy: RetryPolicy
+    _failures: Counter[Retry] = field(default_factory=Counter)
     _throttled: float = 0.0
 
-    def next_wait(self, failure: Failure) -> float | None:
-        """Seconds until the request may be repeated; None when patience is at an end."""
-        rule, nth = self.patience.rules.get(failure.retry), self._seen.get(failure.retry, 0)
-        if rule is None or nth >= rule.times:
-            return None
-        self._seen[failure.retry] = nth + 1
-        wait = rule.wait(nth) if failure.wait is None else failure.wait
+    def wait(self, attempt: RetryCallState) -> float:
+        """Seconds until the next attempt: as the server asks, else by the rule of this kind of failure."""
+        failure = failure_in(attempt)
+        wait = self._rule(failure).wait(self._failures[failure.retry]) if failure.wait is None else failure.wait
+        self._failures[failure.retry] += 1
         if failure.retry is Retry.THROTTLED:
             self._throttled += wait
-            return wait if self._throttled <= self.patience.throttled else None
         return wait
+
+    def is_exhausted(self, attempt: RetryCallState) -> bool:
+        failure = failure_in(attempt)
+        too_often = self._failures[failure.retry] > self._rule(failure).retries
+        return too_often or self._throttled > self.policy.throttled
+
+    def _rule(self, failure: Failure) -> Backoff:
+        return self.policy.rules.get(failure.retry, _NO_RETRY)
 
 
 def wait_asked(response: httpx.Response) -> float | None:

@@ -8,16 +8,18 @@ from cryptography.x509.oid import NameOID
 
 from tasks.errors import Unreachable
 from tasks.http.check import Check
-from tasks.http.client import causes, company_ca, host_of, open_http, proxy_of, public_trust, transport_failure
+from tasks.http.client import causes, host_of, open_http, proxy_of, public_trust, transport_failure
 from tasks.sanitize import plain
 
 REACHED = "host and TLS"
 EXPIRED, NOT_YET_VALID, OTHER_NAME = 10, 9, 62  # OpenSSL's X509_V_ERR_…
 
-_SET_CA = (
-    "If that is your company's TLS-inspecting proxy, save its authority as a PEM file and set "
-    "SSL_CERT_FILE to it, here and for every worker. If not, somebody is listening: do not go on."
+_COMPANY_CA = (
+    "If it is your company's TLS-inspecting proxy, have its authority installed in this machine's certificate store, "
+    "or save it as a PEM file and set SSL_CERT_FILE to it, here and for every worker. Otherwise the connection may be "
+    "intercepted; do not continue."
 )
+_NO_STORE = "Install the public certificate authorities on this machine (package ca-certificates)."
 
 
 def reach_check(url: str, *, vendor_host: bool) -> Check:
@@ -31,22 +33,15 @@ def reach_check(url: str, *, vendor_host: bool) -> Check:
     answers = f"{host_of(url)} answers{_by_proxy(url)}"
     if issuer is None:
         return Check(REACHED, "warning", f"{answers}, without encryption.", "Use https outside of this machine.")
-    if company_ca() and not _publicly_trusted(url):
-        return _inspected(vendor_host, answers, issuer)
+    if vendor_host and not _publicly_trusted(url):
+        return Check(
+            REACHED,
+            "warning",
+            f"{answers}, but it is a TLS-inspecting proxy that speaks: its certificate is by {issuer}, which this "
+            "machine trusts, but which is no public authority.",
+            "A poll works. The proxy can read keys and records: have the host exempted if it must not.",
+        )
     return Check(REACHED, "ok", f"{answers}, with a certificate by {issuer}.")
-
-
-def _inspected(vendor_host: bool, answers: str, issuer: str) -> Check:
-    trusted = " and ".join(company_ca())
-    if not vendor_host:
-        return Check(REACHED, "ok", f"{answers}, with a certificate by {issuer}, trusted through {trusted}.")
-    return Check(
-        REACHED,
-        "warning",
-        f"{answers}, but it is a TLS-inspecting proxy that speaks: its certificate is by {issuer}, which "
-        f"only {trusted} makes trusted.",
-        "A poll works. The proxy can read keys and records: have the host exempted if it must not.",
-    )
 
 
 def _no_conversation(url: str, error: httpx.RequestError) -> Check:
@@ -66,7 +61,7 @@ def _bad_certificate(url: str, error: ssl.SSLCertVerificationError) -> Check:
         return Check(REACHED, "failed", says, "Check the base URL and the proxy's settings.")
     issuer = _shown_issuer(url)
     says = f"{shown} by {issuer}, whom this machine does not trust ({plain(error.verify_message)})."
-    return Check(REACHED, "failed", says, _SET_CA)
+    return Check(REACHED, "failed", says, _NO_STORE if _publicly_trusted(url) else _COMPANY_CA)
 
 
 def _issuer(url: str, context: ssl.SSLContext | None = None) -> str | None:

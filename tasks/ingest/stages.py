@@ -1,21 +1,84 @@
 """The stages of a pull, whichever product: what runs for each slice before it is loaded."""
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
+from tasks.http.paging import Page
 from tasks.ingest.batches import Extracted, Transformed, Validated
+from tasks.ingest.extract import extract
+from tasks.ingest.read_records import Record
+from tasks.ingest.record_format import RecordFormat
+from tasks.ingest.transform import transform
+from tasks.ingest.validate import validate
+from tasks.priority import Maps
+from tasks.settings import Settings
+from tasks.source import Source
 from tasks.window import Slice
 
 
-class Stages(Protocol):
-    """What a product's room offers for one connector."""
+class RecordClient(Protocol):
+    """What a product's client offers beside what every ServiceClient does."""
+
+    refusals: int
+    clock_correction: timedelta
+
+    def pages(self, start: datetime, end: datetime) -> Iterator[Page[Record]]: ...
+    def now(self) -> datetime: ...
+    def clock_offset(self) -> timedelta: ...
+    def cut(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Stages:
+    """The stages of one connector. Use it in a `with`: it holds the connections to the service."""
+
+    def __init__(
+        self, client: RecordClient, record_format: RecordFormat, source: Source, maps: Maps, settings: Settings
+    ) -> None:
+        self._client, self._record_format = client, record_format
+        self._source, self._maps, self._settings = source, maps, settings
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def cut(self) -> None:
+        """End every request that is under way."""
+        self._client.cut()
 
     @property
-    def refusals(self) -> int: ...
-    def clock_offset(self) -> timedelta: ...
-    def correct_clock(self, offset: timedelta) -> None: ...
-    def cut(self) -> None: ...
-    def extract(self, piece: Slice, scratch: Path) -> Extracted: ...
-    def validate(self, extracted: Extracted, scratch: Path, open_rejects: frozenset[str]) -> Validated: ...
-    def transform(self, validated: Validated, scratch: Path, piece: Slice) -> Transformed: ...
+    def refusals(self) -> int:
+        """Requests refused for the account's quota so far."""
+        return self._client.refusals
+
+    def clock_offset(self) -> timedelta:
+        """The service's clock minus ours."""
+        return self._client.clock_offset()
+
+    def correct_clock(self, offset: timedelta) -> None:
+        """From now on, tell the time by the service's clock."""
+        self._client.clock_correction = offset
+
+    def extract(self, piece: Slice, scratch: Path) -> Extracted:
+        return extract(
+            lambda: self._client.pages(piece.start, piece.end), self._record_format.reader, scratch / "extracted"
+        )
+
+    def validate(self, extracted: Extracted, scratch: Path, open_rejects: frozenset[str]) -> Validated:
+        dangerous = self._maps.priorities.filter("dangerous")["verdict"].to_list()
+        connector_id = self._source.connector_id
+        now = self._client.now()
+        return validate(extracted.records, self._record_format, scratch, connector_id, dangerous, open_rejects, now)
+
+    def transform(self, validated: Validated, scratch: Path, piece: Slice) -> Transformed:
+        connector_id = self._source.connector_id
+        return transform(
+            validated.records, self._record_format, scratch / "scans", piece, connector_id, self._maps, self._settings
+        )

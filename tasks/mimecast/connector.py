@@ -1,40 +1,28 @@
 """A Mimecast account as a connector: address, credentials of either API generation, page size."""
 
-import base64
-import binascii
 import hashlib
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import httpx
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, model_validator
 
+from tasks.connectors.address_fields import BaseUrl, SendableSecret, SendableText, refuse_other_host
 from tasks.connectors.form_schema import keys_missing, needed
-from tasks.connectors.polled import PolledConnector
+from tasks.mimecast.api_1_fields import API_1_CREDENTIALS, Api1Fields
 from tasks.mimecast.regions import HOSTS, OF_VENDOR, Region, console_of, is_vendor_host
 
-CREDENTIALS = {
-    "2.0": ("client_id", "client_secret"),
-    "1.0": ("application_id", "application_key", "access_key", "secret_key"),
-}
-ALL_CREDENTIALS = CREDENTIALS["2.0"] + CREDENTIALS["1.0"]
-OWN_FIELDS = ("api", "region", "base_url", "allow_other_host")
-
+CREDENTIALS = {"2.0": ("client_id", "client_secret"), "1.0": API_1_CREDENTIALS}
 _HOST = r"https?://[^\s/?#@]+/?"
-_SENDABLE = re.compile(r"[\x21-\x7e]*")  # what fits into an HTTP header
 
 
-def _key(title: str, description: str) -> Any:
-    return Field(default=SecretStr(""), title=title, description=description)
-
-
-class MimecastConnector(PolledConnector):
+class MimecastConnector(Api1Fields):
     """One Mimecast account: where its API is and the keys that read its attachment-protection logs."""
 
     product: ClassVar[str] = "mimecast"
+    vendor: ClassVar[str] = "Mimecast"
     credentials: ClassVar[Mapping[str, tuple[str, ...]]] = CREDENTIALS
-    address_fields: ClassVar[tuple[str, ...]] = OWN_FIELDS
+    address_fields: ClassVar[tuple[str, ...]] = ("api", "region", "base_url", "allow_other_host")
     _block_type_name: ClassVar[str | None] = "Mimecast Connector"
     _block_type_slug: ClassVar[str | None] = "mimecast-connector"
     _description: ClassVar[str | None] = (
@@ -54,7 +42,7 @@ class MimecastConnector(PolledConnector):
         description="API 2.0: global (right for every account), uk or us (fixed location). "
         "API 1.0: the region of the account, as in the address of its login page; not global, not uk.",
     )
-    base_url: str = Field(
+    base_url: BaseUrl = Field(
         default="",
         title="Base URL",
         description="Only if the address of the API is none of the regions', for example https://gateway.example.com. "
@@ -67,23 +55,13 @@ class MimecastConnector(PolledConnector):
         description="Needed for a simulator or a gateway of your own: the keys are sent to the base URL, "
         "whoever that is.",
     )
-    client_id: str = Field(
+    client_id: SendableText = Field(
         default="", title="Client id (API 2.0)", description="For API 2.0 only: of the API 2.0 application."
     )
-    client_secret: SecretStr = _key(
-        "Client secret (API 2.0)", "For API 2.0 only: shown once, when the application is made."
-    )
-    application_id: str = Field(
-        default="",
-        title="Application id (API 1.0)",
-        description="For API 1.0 only: of the API application in the console.",
-    )
-    application_key: SecretStr = _key(
-        "Application key (API 1.0)", "For API 1.0 only: beside the application id in the console."
-    )
-    access_key: SecretStr = _key("Access key (API 1.0)", "For API 1.0 only: made for a service user with Create Keys.")
-    secret_key: SecretStr = _key(
-        "Secret key (API 1.0)", "For API 1.0 only: made together with the access key, base64 text that may end in =."
+    client_secret: SendableSecret = Field(
+        default=SecretStr(""),
+        title="Client secret (API 2.0)",
+        description="For API 2.0 only: shown once, when the application is made.",
     )
     page_size: int = Field(
         default=500,
@@ -105,59 +83,13 @@ class MimecastConnector(PolledConnector):
             found.append({"if": chosen | {"not": needed("base_url")}, "then": region})
         return found
 
-    @field_validator("client_id", "application_id")
-    @classmethod
-    def _sendable(cls, value: str) -> str:
-        if not _SENDABLE.fullmatch(value):
-            raise ValueError("has blanks, line ends or unusual characters inside; copy it again")
-        return value
-
-    @field_validator("client_secret", "application_key", "access_key", "secret_key", mode="before")
-    @classmethod
-    def _secret(cls, value: Any) -> Any:
-        text = value.get_secret_value() if isinstance(value, SecretStr) else value
-        if isinstance(text, str):
-            text = text.strip()
-            if not _SENDABLE.fullmatch(text):
-                raise ValueError("has blanks, line ends or unusual characters inside; copy it again")
-            return SecretStr(text)
-        return value
-
-    @field_validator("secret_key")
-    @classmethod
-    def _base64(cls, value: SecretStr) -> SecretStr:
-        try:
-            base64.b64decode(value.get_secret_value(), validate=True)
-        except binascii.Error:
-            raise ValueError("is not complete base64 text; copy it again, with the = signs at its end") from None
-        return value
-
-    @field_validator("base_url")
-    @classmethod
-    def _address(cls, value: str) -> str:
-        if not value:
-            return value
-        try:
-            url = httpx.URL(value)
-        except httpx.InvalidURL:
-            raise ValueError("is no address; write https://host") from None
-        if url.scheme not in ("https", "http") or not url.host:
-            raise ValueError("is no address; write https://host")
-        if url.userinfo or url.query or url.fragment or url.path not in ("", "/"):
-            raise ValueError("must be https://host and nothing more: no path, no user, no question mark")
-        return str(url.copy_with(path="/")).rstrip("/")
-
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if not self.base_url and self.region not in HOSTS[self.api]:
             raise ValueError(
                 f"API {self.api} has no region {self.region}; it has {', '.join(HOSTS[self.api])}, or give a base URL"
             )
-        if not self.allow_other_host and not self.is_vendor_host():
-            raise ValueError(
-                "the base URL is not an https host of Mimecast. If the keys shall be sent there, say so with "
-                f'"{self.titles()["allow_other_host"]}" (--allow-other-host)'
-            )
+        refuse_other_host(self, allowed=self.allow_other_host)
         if missing := [name for name in CREDENTIALS[self.api] if not _shown(getattr(self, name))]:
             raise keys_missing(f"{', '.join(self.titles()[name] for name in missing)} must be filled in")
         return self
@@ -187,15 +119,12 @@ class MimecastConnector(PolledConnector):
         return hashlib.sha256("\n".join([self.api, *parts]).encode()).hexdigest()
 
     def rotated(self, **new_credentials: Any) -> Self:
-        if unknown := new_credentials.keys() - {*ALL_CREDENTIALS, *OWN_FIELDS, "key_expires_at"}:
-            raise TypeError(f"not credentials: {sorted(unknown)}")
-        kept = {name: getattr(self, name) for name in type(self).model_fields if name not in ALL_CREDENTIALS}
-        kept["key_expires_at"] = None  # that was the old key's
         api = new_credentials.get("api") or _generation(new_credentials) or self.api
-        if api != self.api:
-            kept |= {"api": api, "region": "global"} if api == "2.0" else {"api": api}
-            kept["base_url"] = "" if self.is_vendor_host() else self.base_url
-        return self.again(kept | new_credentials)
+        if api == self.api:
+            return super().rotated(**new_credentials)
+        address = {"api": api, "base_url": "" if self.is_vendor_host() else self.base_url}
+        region = {"region": "global"} if api == "2.0" else {}
+        return super().rotated(**address | region | new_credentials)
 
 
 def _shown(value: str | SecretStr) -> str:

@@ -8,20 +8,11 @@ first.
 from typing import Any, NamedTuple
 
 import httpx
-import msgspec
 
-from tasks.errors import AnswerNotUnderstood
-from tasks.http.failure import Failure, Meaning, Retry
-from tasks.mimecast.error_codes import (
-    BY_CODE,
-    BY_STATUS,
-    EXPIRED,
-    REDIRECTED,
-    REFUSED,
-    SERVER_TROUBLE,
-    TOKEN_ENDPOINT,
-    WRONG_REGION,
-)
+from tasks.errors import ServiceError
+from tasks.http.failure import Failure, Meaning
+from tasks.mimecast.api_1_error_codes import EXPIRED
+from tasks.mimecast.error_codes import BY_CODE, STATUSES, TOKEN_ENDPOINT, WRONG_REGION
 from tasks.sanitize import plain
 
 
@@ -38,22 +29,16 @@ def failure_of(response: httpx.Response, body: object) -> Failure | None:
     status, faults = _status(response, body), faults_of(body)
     if status == httpx.codes.OK and not faults:
         return None
-    meaning = _meaning(status, faults)
-    return Failure(meaning.error(meaning.says + _said(response, status, faults)), meaning.retry)
+    return _failure(_meaning(status, faults), response, status, faults)
 
 
 def token_failure(response: httpx.Response, body: object) -> Failure:
     """Why the token endpoint issued no token. Its message is not repeated: it may quote what was sent."""
     status = response.status_code
     if response.is_success:
-        return Failure(
-            AnswerNotUnderstood("Mimecast's token endpoint answered without a token. Check base URL and proxy."),
-            Retry.GARBLED,
-        )
-    known = BY_STATUS.get(status, _by_range(status))
-    meaning = TOKEN_ENDPOINT if status in (400, 401, 403) else known
-    codes = [Fault(fault.code, "", fault.retryable) for fault in faults_of(body)]
-    return Failure(meaning.error(meaning.says + _said(response, status, codes)), meaning.retry)
+        return STATUSES.no_token()
+    meaning = TOKEN_ENDPOINT if status in (400, 401, 403) else STATUSES.meaning(status)
+    return _failure(meaning, response, status, [fault._replace(message="") for fault in faults_of(body)])
 
 
 def faults_of(body: object) -> list[Fault]:
@@ -92,42 +77,13 @@ def _meaning(status: int, faults: list[Fault]) -> Meaning:
             return WRONG_REGION
         if "accesskey has expired" in fault.message.lower():
             return EXPIRED
-    if known := BY_STATUS.get(status):
-        return known
-    if any(fault.retryable for fault in faults):
-        return SERVER_TROUBLE
-    return _by_range(status)
+    meaning = STATUSES.meaning(status)
+    if meaning.error is ServiceError and any(fault.retryable for fault in faults):
+        return STATUSES.server_error
+    return meaning
 
 
-def _by_range(status: int) -> Meaning:
-    if status >= 500:
-        return SERVER_TROUBLE
-    return REDIRECTED if 300 <= status < 400 else REFUSED
-
-
-def _said(response: httpx.Response, status: int, faults: list[Fault]) -> str:
+def _failure(meaning: Meaning, response: httpx.Response, status: int, faults: list[Fault]) -> Failure:
     words = "; ".join(plain(": ".join(filter(None, fault[:2]))) for fault in faults[:3])
     request_id = response.headers.get("x-request-id")
-    trace = f", request id {plain(request_id, 64)}" if request_id else ""
-    return f" (HTTP {status}{trace}" + (f': "{words}")' if words else ")")
-
-
-def garbled(response: httpx.Response) -> Failure:
-    """A 200 that is not JSON: cut off on the way, or somebody else's page."""
-    kind = plain(response.headers.get("content-type", "no content type"), 60)
-    return Failure(
-        AnswerNotUnderstood(
-            f"The answer is not JSON ({kind}, {len(response.content)} bytes), several times in a row. "
-            "A proxy's page in Mimecast's place? Nothing was skipped; a later run tries again."
-        ),
-        Retry.GARBLED,
-    )
-
-
-def decoded(response: httpx.Response) -> object | None:
-    """The body as JSON values; None where it is not JSON."""
-    try:
-        value: object = msgspec.json.decode(response.content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return value
+    return STATUSES.failure(meaning, status, request_id=request_id, said=f'"{words}"' if words else "")

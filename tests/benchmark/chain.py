@@ -14,14 +14,16 @@ import httpx
 import msgspec
 import polars as pl
 
+from tasks.http.paging import Page
 from tasks.ingest import coverage, pull_session
 from tasks.ingest.batches import Extracted, Transformed, Validated
+from tasks.ingest.extract import extract
 from tasks.ingest.gil_tuning import brisk
 from tasks.ingest.load import close_slice, load_slice
-from tasks.mimecast.extract import extract
-from tasks.mimecast.response import PAGE_SCHEMA, RECORD_FIELDS, Page, read_page
-from tasks.mimecast.transform import transform
-from tasks.mimecast.validate import validate
+from tasks.ingest.transform import transform
+from tasks.ingest.validate import validate
+from tasks.mimecast.record import RECORD_FIELDS, RECORDS
+from tasks.mimecast.response import read_page
 from tasks.priority import load_maps
 from tasks.source import Source
 from tasks.store.store import Store
@@ -46,7 +48,7 @@ class Answer(msgspec.Struct):
 def decode_floor(folder: Path, slices: int) -> float:
     """Seconds for typed pages → columns per page → one frame: the fastest way measured."""
     decoder = msgspec.json.Decoder(Answer)
-    schema = {name: PAGE_SCHEMA[name] for name in RECORD_FIELDS}
+    schema = dict.fromkeys(RECORD_FIELDS, pl.String)
     frames = []
     begin = time.perf_counter()
     for number in range(slices):
@@ -64,7 +66,7 @@ class SavedClient:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def pages(self, start: datetime, end: datetime) -> Iterator[Page]:
+    def pages(self, start: datetime, end: datetime) -> Iterator[Page[Record]]:  # type: ignore[valid-type]
         for body in answers(self._path):
             page = read_page(httpx.Response(200, content=body), datetime.now(UTC))
             assert isinstance(page, Page)
@@ -104,14 +106,16 @@ class Chain:
     def prepare(self, path: Path, piece: Slice) -> Prepared:
         scratch = self.store.settings.home / "scratch" / path.stem
         with self._timed("extract"):
-            extracted = extract(SavedClient(path), piece, scratch / "extracted")  # type: ignore[arg-type]
+            client = SavedClient(path)
+            extracted = extract(lambda: client.pages(piece.start, piece.end), RECORDS.reader, scratch / "extracted")
         with self._timed("validate"):
             words = ["malicious", "unsafe"]
             now = datetime.now(UTC)
-            validated = validate(extracted.records, scratch, SOURCE.connector_id, words, frozenset(), now)
+            validated = validate(extracted.records, RECORDS, scratch, SOURCE.connector_id, words, frozenset(), now)
         with self._timed("transform"):
+            settings = self.store.settings
             transformed = transform(
-                validated.records, scratch / "scans", piece, SOURCE.connector_id, self._maps, self.store.settings
+                validated.records, RECORDS, scratch / "scans", piece, SOURCE.connector_id, self._maps, settings
             )
         return Prepared(piece, scratch, extracted, validated, transformed)
 

@@ -25,8 +25,8 @@ def prefect_part() -> tuple[float, float]:
 def _measure(url: str) -> tuple[float, float]:
     from flows import mimecast  # noqa: PLC0415
     from flows.runs import pull, slice_tasks  # noqa: PLC0415
+    from tasks.ingest.stages import Stages  # noqa: PLC0415
     from tasks.mimecast.connector import MimecastConnector  # noqa: PLC0415
-    from tasks.mimecast.stages import Stages  # noqa: PLC0415
     from tasks.saved_connectors import save_connector  # noqa: PLC0415
 
     connector = MimecastConnector(base_url=url, allow_other_host=True, first_look_back_days=1, **V2_KEYS)

@@ -59,6 +59,7 @@ class Graph:
     url: str = ""
     asked: list[str] = field(default_factory=list)
     assertions: list[dict[str, Any]] = field(default_factory=list)
+    signatures: list[str] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
     issued: int = 0
 
@@ -113,12 +114,13 @@ class Graph:
         except InvalidSignature:
             return False
         self.assertions.append(header | claims)
+        self.signatures.append(signature)
         audience = f"https://login.microsoftonline.com/{DIRECTORY}/oauth2/v2.0/token"
         return bool(
-            header == {"alg": "PS256", "typ": "JWT", "x5t#S256": self.thumbprint}
+            (header["alg"], header["typ"], header["x5t#S256"].rstrip("=")) == ("PS256", "JWT", self.thumbprint)
             and claims["aud"] == audience
             and claims["iss"] == claims["sub"] == CLIENT
-            and claims["nbf"] <= time.time() + 1 < claims["exp"]
+            and claims["iat"] <= time.time() + 1 < claims["exp"] <= time.time() + 601
         )
 
     # --- Graph

@@ -1,15 +1,22 @@
 """Signing in: by secret, by certificate, and what a refusal tells."""
 
+import logging
+import socket
 import threading
+from typing import Any
 
+import httpx
 import pytest
 
-from tasks.entra.certificate import read_certificate
+from tasks.entra.auth import MicrosoftToken
 from tasks.entra.client import GraphClient
+from tasks.entra.clouds import CLOUDS
+from tasks.entra.connector import EntraConnector
 from tasks.errors import AlertsError, CredentialsRefused, KeyExpired, WrongRegion
+from tasks.http.oauth import NoTokenIssued
 from tests.entra.asking import connector_of, pulled, user
 from tests.entra.conftest import Keys, make_keys
-from tests.entra.graph import SECRET, Graph
+from tests.entra.graph import CLIENT, DIRECTORY, SECRET, Graph
 
 pytestmark = pytest.mark.usefixtures("quick", "bare_network")
 
@@ -65,11 +72,6 @@ def test_a_certificate_signs_in(graph: Graph, keys: Keys, form: str) -> None:
     assert len(graph.assertions) == 1
 
 
-def test_every_statement_is_another_one(keys: Keys) -> None:
-    certificate = read_certificate(keys.pem)
-    assert certificate.assertion("client", "audience") != certificate.assertion("client", "audience")
-
-
 def test_a_certificate_that_was_not_uploaded(graph: Graph, keys: Keys) -> None:
     graph.public_key = make_keys().public_key
     with pytest.raises(CredentialsRefused, match="does not accept the certificate") as caught:
@@ -88,3 +90,86 @@ def test_threads_share_one_token(graph: Graph) -> None:
         assert client.roles() == graph.roles
     assert len(graph.asked) == 8
     assert graph.issued == 1
+
+
+def test_only_the_token_that_was_refused_is_dropped(graph: Graph) -> None:
+    graph.users = [user(1)]
+    with httpx.Client(base_url=graph.url) as http:
+        http.auth = auth = MicrosoftToken(connector_of(graph), http)
+        first = http.get("/v1.0/users?$select=id")
+        auth.forget(first.request)
+        http.get("/v1.0/users?$select=id")
+        auth.forget(first.request)  # a slower thread reports the old token: the new one stays
+        http.get("/v1.0/users?$select=id")
+    assert graph.issued == 2
+
+
+def connector_in(cloud: str, **credential: str) -> EntraConnector:
+    values = {"cloud": cloud, "directory_id": DIRECTORY, "client_id": CLIENT}
+    return EntraConnector.model_validate(values | (credential or {"client_secret": SECRET}))
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+@pytest.mark.parametrize("by", ["secret", "certificate"])
+def test_nobody_but_the_clouds_own_hosts_is_asked(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch, cloud: str, by: str
+) -> None:
+    """Neither over our client nor past it, whatever the environment tells msal."""
+    resolved: list[Any] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_, **__: resolved.append(host) or [])
+    monkeypatch.setenv("MSAL_FORCE_REGION", "westeurope")
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(200, json={"access_token": "a.b.c", "expires_in": 3599})
+
+    connector = connector_in(cloud, **({"client_certificate": keys.pem} if by == "certificate" else {}))
+    with httpx.Client(transport=httpx.MockTransport(answer)) as http:
+        http.get(connector.url, auth=MicrosoftToken(connector, http))
+    login, graph = CLOUDS[cloud].login, CLOUDS[cloud].graph
+    assert [str(request.url) for request in requests] == [f"{login}/{DIRECTORY}/oauth2/v2.0/token", graph]
+    assert requests[1].headers["Authorization"] == "Bearer a.b.c"
+    assert resolved == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(400, json={"error": "invalid_request"}),
+        httpx.Response(429, headers={"Retry-After": "600"}),
+        httpx.Response(503),
+        httpx.Response(200, text="<html>"),
+        httpx.Response(200, json={"access_token": ""}),
+        httpx.Response(200, json={"access_token": "a.b.c", "expires_in": "soon"}),
+        httpx.Response(200, content=b"\xff"),
+    ],
+)
+def test_without_a_token_the_call_is_not_sent_and_each_retry_asks_again(answer: httpx.Response) -> None:
+    paths: list[str] = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.path)
+        return answer
+
+    connector = connector_in("global")
+    with httpx.Client(transport=httpx.MockTransport(refuse)) as http:
+        auth = MicrosoftToken(connector, http)
+        for _ in range(2):
+            with pytest.raises(NoTokenIssued) as caught:
+                http.get(connector.url, auth=auth)
+            assert caught.value.response is answer
+    assert paths == [f"/{DIRECTORY}/oauth2/v2.0/token"] * 2  # msal would answer the second from its cache
+
+
+@pytest.mark.parametrize("by", ["secret", "certificate"])
+def test_no_secret_reaches_a_log(graph: Graph, keys: Keys, caplog: pytest.LogCaptureFixture, by: str) -> None:
+    caplog.set_level(logging.DEBUG)
+    graph.public_key, graph.thumbprint, graph.users = keys.public_key, keys.thumbprint, [user(1)]
+    pulled(graph, **({"client_secret": "", "client_certificate": keys.pem} if by == "certificate" else {}))
+    graph.sign_in_error = 7000215
+    with pytest.raises(CredentialsRefused):
+        pulled(graph)
+    assert "msal" in {record.name.partition(".")[0] for record in caplog.records}
+    secrets = [SECRET, keys.private_pem.splitlines()[1], *graph.tokens, *graph.signatures]
+    assert not [secret for secret in secrets if secret in caplog.text]

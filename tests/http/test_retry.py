@@ -8,11 +8,12 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tenacity import RetryCallState, Retrying
 
 from tasks.errors import ServiceUnavailable, Stopped
 from tasks.http.failure import Failure, Retry
 from tasks.http.rate_limit import FIRST_GAP, NARROW, WIDEN, Gate, gate_of
-from tasks.http.retry import BRIEF, LONGEST, SHORTEST, STANDARD, Times, Tries, pause, server_wait, wait_asked
+from tasks.http.retry import BRIEF, LONGEST, SHORTEST, STANDARD, Backoff, RetryState, pause, server_wait, wait_asked
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 IN_40_S = NOW + timedelta(seconds=40)
@@ -68,11 +69,19 @@ def test_reset_headers_mean_a_wait_only_on_refusals() -> None:
 @given(st.integers(0, 10_000), st.floats(0, 100), st.floats(0, 600))
 def test_backoff_grows_to_a_limit_and_is_spread(nth: int, first: float, longest: float) -> None:
     whole = min(first * 2.0 ** min(nth, 60), longest)
-    assert whole / 2 <= Times(9, first, longest).wait(nth) <= whole
+    assert whole / 2 <= Backoff(9, first, longest).wait(nth) <= whole
 
 
 def failure(retry: Retry, wait: float | None = None) -> Failure:
     return Failure(ServiceUnavailable("trouble"), retry, wait)
+
+
+def next_wait(state: RetryState, failed: Failure) -> float | None:
+    """Seconds until tenacity would try again; None where it would give up."""
+    attempt = RetryCallState(Retrying(), None, (), {})
+    attempt.set_result(failed)
+    wait = state.wait(attempt)
+    return None if state.is_exhausted(attempt) else wait
 
 
 @pytest.mark.parametrize(
@@ -87,31 +96,31 @@ def failure(retry: Retry, wait: float | None = None) -> Failure:
         (Retry.TOKEN, 1),
     ],
 )
-def test_each_trouble_is_tried_again_so_many_times(retry: Retry, times: int) -> None:
-    tries = Tries(STANDARD)
-    waits = [tries.next_wait(failure(retry)) for _ in range(times + 1)]
+def test_each_kind_of_failure_is_retried_so_many_times(retry: Retry, times: int) -> None:
+    state = RetryState(STANDARD)
+    waits = [next_wait(state, failure(retry)) for _ in range(times + 1)]
     assert None not in waits[:-1]
     assert waits[-1] is None
 
 
-def test_throttling_is_bounded_by_the_sum_of_its_waits() -> None:
-    tries = Tries(STANDARD)
-    assert [tries.next_wait(failure(Retry.THROTTLED, 300)) for _ in range(4)] == [300, 300, 300, None]
-    without_header = Tries(STANDARD)
-    waits = list(iter(lambda: without_header.next_wait(failure(Retry.THROTTLED)), None))
+def test_throttling_is_limited_by_the_sum_of_its_waits() -> None:
+    state = RetryState(STANDARD)
+    assert [next_wait(state, failure(Retry.THROTTLED, 300)) for _ in range(4)] == [300, 300, 300, None]
+    without_header = RetryState(STANDARD)
+    waits = list(iter(lambda: next_wait(without_header, failure(Retry.THROTTLED)), None))
     assert len(waits) > 5
     assert sum(waits) <= STANDARD.throttled
 
 
-def test_one_trouble_does_not_use_up_the_patience_for_another() -> None:
-    tries = Tries(STANDARD)
-    assert tries.next_wait(failure(Retry.TOKEN)) == 0
-    assert tries.next_wait(failure(Retry.TOKEN)) is None
-    assert tries.next_wait(failure(Retry.SERVER, 7)) == 7
+def test_one_kind_of_failure_does_not_use_up_the_retries_of_another() -> None:
+    state = RetryState(STANDARD)
+    assert next_wait(state, failure(Retry.TOKEN)) == 0
+    assert next_wait(state, failure(Retry.SERVER, 7)) == 7
+    assert next_wait(state, failure(Retry.TOKEN)) is None
 
 
 def test_at_the_keyboard_nobody_waits_long() -> None:
-    longest = sum(rule.times * rule.longest for kind, rule in BRIEF.rules.items() if kind != Retry.THROTTLED)
+    longest = sum(rule.retries * rule.longest for kind, rule in BRIEF.rules.items() if kind != Retry.THROTTLED)
     assert longest + BRIEF.throttled < 60
 
 

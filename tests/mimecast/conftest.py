@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from tasks.http import retry
-from tasks.http.client import CA_FILES, CA_FOLDER
+from tasks.http.client import CA_VARIABLES
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -17,6 +17,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def bare_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No proxy and no company authority, whatever the machine that tests has."""
-    for name in (*CA_FILES, CA_FOLDER, *PROXIES, *(name.upper() for name in PROXIES)):
+    for name in (*CA_VARIABLES, *PROXIES, *(name.upper() for name in PROXIES)):
         monkeypatch.delenv(name, raising=False)
     yield

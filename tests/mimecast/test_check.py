@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 from tasks.http.check import Check, passed
@@ -258,7 +259,23 @@ def test_other_names_of_the_company_authority(
             monkeypatch.setenv(name, str(place))
             checks, _ = run_checks(vendor_connector())
     assert passed(checks)
-    assert name in checks[1].says
+    assert checks[1].state == "warning"  # trusted, but by no public authority
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_public_authority(authority: Authority, monkeypatch: pytest.MonkeyPatch, trusted: bool) -> None:
+    monkeypatch.setattr(certifi, "where", lambda: str(authority.pem))
+    with service() as running:
+        certificate = authority.server_context(VENDOR_HOST)
+        with inspecting_proxy(certificate, running.url.removeprefix("http://")) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", proxy)
+            if trusted:
+                monkeypatch.setenv("SSL_CERT_FILE", str(authority.pem))
+            checks, _ = run_checks(vendor_connector())
+    assert passed(checks) is trusted
+    assert checks[1].state == ("ok" if trusted else "failed")
+    assert AUTHORITY in checks[1].says
+    assert trusted or "ca-certificates" in (checks[1].next_step or "")  # a machine without a store, not a proxy
 
 
 def test_inspecting_proxy_nobody_trusts_is_named(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:

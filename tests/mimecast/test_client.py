@@ -27,13 +27,12 @@ from tasks.errors import (
     Unreachable,
     WrongRegion,
 )
-from tasks.http import retry
+from tasks.http import paging, retry
 from tasks.http.check import Account
 from tasks.http.client import offset_of, open_http
-from tasks.mimecast import paging
 from tasks.mimecast.client import GET_LOGS, MimecastClient
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.response import frame_of
+from tasks.mimecast.record import RECORDS
 from tasks.mimecast.simulator import (
     V1_KEYS,
     V2_KEYS,
@@ -90,7 +89,7 @@ def connector_of(running: Running, api: str, **changes: Any) -> MimecastConnecto
 
 
 def fetched(client: MimecastClient) -> pl.DataFrame:
-    return frame_of([record for page in client.pages(START, END) for record in page.records])
+    return RECORDS.reader.frame([record for page in client.pages(START, END) for record in page.records])
 
 
 def logs_asked(running: Running) -> list[Any]:
@@ -100,7 +99,7 @@ def logs_asked(running: Running) -> list[Any]:
 def test_every_record_comes_once_and_in_order(running: Running, api: str) -> None:
     with MimecastClient(connector_of(running, api)) as client:
         pages = list(client.pages(START, END))
-        records = frame_of([record for page in pages for record in page.records])
+        records = RECORDS.reader.frame([record for page in pages for record in page.records])
     assert records.height == 300
     assert records["date"].is_sorted()
     assert records.unique().height > 295
@@ -292,12 +291,12 @@ def test_too_large_a_total_does_not_matter(running: Running) -> None:
 @pytest.mark.parametrize("reset_header", ["x-ratelimit-reset", "retry-after", "none"])
 def test_slices_fetched_at_once_share_the_quota(reset_header: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "PACE", 0.05)
-    switches = Switches(rate_limit=12, rate_window_ms=150, reset_header=reset_header)
+    switches = Switches(rate_limit=4, rate_window_ms=150, reset_header=reset_header)
     edges = [START + timedelta(hours=4 * part) for part in range(7)]
     with service(switches) as running, MimecastClient(connector_of(running, "1.0", page_size=6)) as client:
         with ThreadPoolExecutor(4) as pool:
             slices = list(pool.map(lambda edge: list(client.pages(*edge)), pairwise(edges)))
-        records = frame_of([record for pages in slices for page in pages for record in page.records])
+        records = RECORDS.reader.frame([record for pages in slices for page in pages for record in page.records])
         refused = sum(asked.status == 429 for asked in running.simulator.requests)
     assert records.unique(("date", "recipientAddress", "fileName", "messageId")).height > 295
     assert refused == client.refusals > 0

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from tasks.errors import AnswerNotUnderstood, ServiceError
 from tasks.http.failure import Failure, Retry
-from tasks.mimecast.record import RECORD_FIELDS
-from tasks.mimecast.response import PAGE_SCHEMA, Page, frame_of, read_data, read_page
+from tasks.http.paging import Page
+from tasks.ingest.read_records import Record
+from tasks.mimecast.record import RECORD_FIELDS, RECORDS
+from tasks.mimecast.response import read_data, read_page
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123_456, tzinfo=UTC)
 RECORD = {
@@ -45,15 +47,15 @@ def envelope(records: list[Any], **pagination: Any) -> dict[str, Any]:
     }
 
 
-def page_of(body: Any) -> Page:
+def page_of(body: Any) -> Page[Record]:
     page = read_page(answer(body), NOW)
     assert isinstance(page, Page), page
     return page
 
 
 def records_of(body: Any) -> pl.DataFrame:
-    records = frame_of(page_of(body).records)
-    assert records.schema == pl.Schema(PAGE_SCHEMA)
+    records = RECORDS.reader.frame(page_of(body).records)
+    assert records.schema == pl.Schema(RECORDS.reader.schema)
     return records
 
 
@@ -66,7 +68,7 @@ def failure_of(body: Any, status: int = 200) -> Failure:
 def test_a_page_keeps_order_token_total_and_time() -> None:
     records = [RECORD | {"fileName": name} for name in "cab"]
     page = page_of(envelope(records, next="abc==", pageSize=3, totalCount=6322))
-    rows = frame_of(page.records)
+    rows = RECORDS.reader.frame(page.records)
     assert rows["fileName"].to_list() == ["c", "a", "b"]
     assert rows.drop("raw", "problem", "leftover").row(0, named=True) == RECORD | {"fileName": "c"}
     assert rows.select("raw", "problem", "leftover").null_count().row(0) == (3, 3, 3)
@@ -86,7 +88,7 @@ def test_a_page_keeps_order_token_total_and_time() -> None:
 )
 def test_every_form_of_nothing_more(body: Any) -> None:
     page = page_of(body)
-    assert frame_of(page.records).height == 0
+    assert RECORDS.reader.frame(page.records).height == 0
     assert page.next_token is None
 
 

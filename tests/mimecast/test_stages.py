@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import httpx
@@ -18,24 +18,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tasks.mimecast.validate as validation
+import tasks.ingest.validate as validation
 from tasks.alerts import REJECT_SCHEMA, SCAN_SCHEMA
 from tasks.errors import DatesIgnored, PageTokenRefused
+from tasks.http.paging import Page
 from tasks.ingest import batches as stage
 from tasks.ingest.batches import Batches, Extracted, Transformed, Validated
-from tasks.mimecast.client import MimecastClient
-from tasks.mimecast.extract import extract
-from tasks.mimecast.record import RECORD_FIELDS
-from tasks.mimecast.response import Page, read_page
-from tasks.mimecast.transform import transform
-from tasks.mimecast.validate import AHEAD, DATE_FORMS, validate
+from tasks.ingest.extract import extract
+from tasks.ingest.read_records import Record
+from tasks.ingest.transform import transform
+from tasks.ingest.validate import AHEAD, validate
+from tasks.mimecast.record import RECORD_FIELDS, RECORDS
+from tasks.mimecast.response import read_page
 from tasks.priority import load_maps
 from tasks.settings import DEFAULTS, Settings
 from tasks.window import Slice
 from tests.mimecast.asking import record
 
-RECORDS = Path(__file__).with_name("records")
-PAIRS = sorted(path.stem for path in RECORDS.glob("*.json") if not path.stem.endswith(".expected"))
+FOLDER = Path(__file__).with_name("records")
+PAIRS = sorted(path.stem for path in FOLDER.glob("*.json") if not path.stem.endswith(".expected"))
 
 CONNECTOR = UUID(int=7)
 ASKED = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -66,10 +67,10 @@ class Chain(NamedTuple):
 class Pages:
     """In place of the client: these pages, whatever is asked for. The first `refusals` readings end in the middle."""
 
-    def __init__(self, pages: Sequence[Page], refusals: int = 0) -> None:
+    def __init__(self, pages: Sequence[Page[Record]], refusals: int = 0) -> None:
         self._pages, self._refusals = pages, refusals
 
-    def pages(self, _start: datetime, _end: datetime) -> Iterator[Page]:
+    def pages(self, _start: datetime, _end: datetime) -> Iterator[Page[Record]]:
         for number, page in enumerate(self._pages):
             if number and self._refusals:
                 self._refusals -= 1
@@ -81,19 +82,19 @@ def rows_of(batches: Batches) -> list[Row]:
     return [row for batch in batches for row in batch.iter_rows(named=True)]
 
 
-def read(answer: bytes) -> Page:
+def read(answer: bytes) -> Page[Record]:
     page = read_page(httpx.Response(200, content=answer), ASKED)
     assert isinstance(page, Page), page
     return page
 
 
-def page_of(records: Sequence[Any]) -> Page:
+def page_of(records: Sequence[Any]) -> Page[Record]:
     body = {"meta": {"status": 200}, "data": [{"attachmentLogs": records}], "fail": []}
     return read(json.dumps(body).encode())
 
 
 def run(
-    pages: Sequence[Page],
+    pages: Sequence[Page[Record]],
     scratch: Path,
     piece: Slice = EVER,
     *,
@@ -102,15 +103,17 @@ def run(
     connector: UUID = CONNECTOR,
     refusals: int = 0,
 ) -> Chain:
-    client = cast(MimecastClient, Pages(pages, refusals))
-    extracted = extract(client, piece, scratch / "extracted")
-    validated = validate(extracted.records, scratch, connector, DANGEROUS, open_rejects, datetime.now(UTC))
-    return Chain(extracted, validated, transform(validated.records, scratch / "scans", piece, connector, MAPS, site))
+    client = Pages(pages, refusals)
+    extracted = extract(lambda: client.pages(piece.start, piece.end), RECORDS.reader, scratch / "extracted")
+    validated = validate(extracted.records, RECORDS, scratch, connector, DANGEROUS, open_rejects, datetime.now(UTC))
+    return Chain(
+        extracted, validated, transform(validated.records, RECORDS, scratch / "scans", piece, connector, MAPS, site)
+    )
 
 
 def pair(name: str) -> tuple[bytes, Row]:
-    answer = (RECORDS / f"{name}.json").read_bytes()
-    return answer, json.loads((RECORDS / f"{name}.expected.json").read_text(encoding="utf-8"))
+    answer = (FOLDER / f"{name}.json").read_bytes()
+    return answer, json.loads((FOLDER / f"{name}.expected.json").read_text(encoding="utf-8"))
 
 
 def records_in(answer: bytes) -> list[Any]:
@@ -124,7 +127,7 @@ def shown(row: Row, like: Row) -> Row:
 
 def test_there_are_pairs_and_each_is_whole() -> None:
     assert {f"{name}{end}" for name in PAIRS for end in (".json", ".expected.json")} == {
-        path.name for path in RECORDS.iterdir()
+        path.name for path in FOLDER.iterdir()
     }
     assert len(PAIRS) >= 20
 
@@ -236,7 +239,7 @@ def test_a_slice_with_all_rows_outside_fails(dates: list[str], tmp_path: Path) -
 
 @pytest.mark.parametrize(("ahead", "good"), [(timedelta(hours=23), True), (timedelta(hours=25), False)])
 def test_a_date_may_lie_a_day_ahead(ahead: timedelta, good: bool, tmp_path: Path) -> None:
-    chain = run([page_of([record((datetime.now(UTC) + ahead).strftime(DATE_FORMS[0]))])], tmp_path)
+    chain = run([page_of([record((datetime.now(UTC) + ahead).strftime(RECORDS.date_forms[0]))])], tmp_path)
     assert [bad["reason"] for bad in chain.rejects] == ([] if good else ["the date lies more than a day ahead"])
     assert len(chain.scans) == good
 
@@ -265,7 +268,7 @@ def test_a_reject_is_the_same_on_every_reading_and_kept_whole(tmp_path: Path) ->
 
 
 def test_an_open_reject_that_is_accepted_later_is_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    early = (datetime.now(UTC) + timedelta(hours=30)).strftime(DATE_FORMS[0])
+    early = (datetime.now(UTC) + timedelta(hours=30)).strftime(RECORDS.date_forms[0])
     short = {name: value for name, value in record(early).items() if name != "subject"}
     records = [record(early), short, record(early, subject=5), record("never"), record()]
     bad = run([page_of(records)], tmp_path / "early").rejects

@@ -11,14 +11,10 @@ from typing import Any, NamedTuple, NoReturn
 import msgspec
 
 from tasks.errors import ExportRefused
+from tasks.http.lenient_json import NOT_STRICT, decode_next
 from tasks.sanitize import plain
 
 Record = dict[str, Any]
-
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
-_BROKEN = (msgspec.DecodeError, UnicodeError, RecursionError)
-# Numbers too long for any type are kept as their text.
-_LENIENT = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)
 
 
 class Page(NamedTuple):
@@ -52,19 +48,18 @@ def _documents(text: str, name: str) -> list[Any]:
     for pieces in ([text], [line for line in text.split("\n") if line.strip()]):
         try:
             return [msgspec.json.decode(piece) for piece in pieces]
-        except _BROKEN:
+        except NOT_STRICT:
             continue
     return list(_one_after_the_other(text, name))
 
 
 def _one_after_the_other(text: str, name: str) -> Iterator[Any]:
-    """Documents of several lines each, and JSON that is not strict: half characters, control characters, NaN."""
+    """Documents of several lines each, and JSON that is not strict."""
     at = 0
     while rest := re.compile(r"\S").search(text, at):
         try:
-            value, at = _LENIENT.raw_decode(text, rest.start())
-            mended = _HALF_CHARACTER.sub("\ufffd", json.dumps(value, ensure_ascii=False))
-            yield msgspec.json.decode(mended)
+            value, at = decode_next(text, rest.start())
+            yield value
         except json.JSONDecodeError as wrong:
             _refuse(text, name, wrong.pos, wrong.msg)
         except (ValueError, RecursionError):

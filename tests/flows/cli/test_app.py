@@ -24,7 +24,7 @@ from tasks.errors import OperatorError
 from tasks.ingest import pull_session
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
-from tasks.mimecast.stages import Stages
+from tasks.mimecast.stages import open_stages
 from tasks.queries import lookups
 from tasks.settings import Settings
 from tasks.source import Source
@@ -52,7 +52,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     piece = Slice(now - timedelta(days=7), now, "poll")
     with serve(Simulator(World.demo(now))) as running:
         connector = made(MimecastConnector, {"base_url": running.url, "allow_other_host": True, **V2_KEYS})
-        with Stages(connector, SOURCE, store.settings, stop) as stages:
+        with open_stages(connector, SOURCE, store.settings, stop) as stages:
             extracted = stages.extract(piece, scratch)
             validated = stages.validate(extracted, scratch, begun.open_rejects)
             transformed = stages.transform(validated, scratch, piece)

@@ -4,7 +4,7 @@ Every field is an optional text; unknown fields and values never reject a record
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -15,19 +15,15 @@ from pandera.errors import SchemaErrors
 from tasks.alerts import MOMENT, REJECT_SCHEMA, fingerprint
 from tasks.errors import AnswerNotUnderstood
 from tasks.ingest.batches import Batches, Validated, without, write_batches
-from tasks.mimecast.record import RECORD_FIELDS
+from tasks.ingest.record_format import RecordFormat
 
-OLDEST = datetime(2003, 1, 1, tzinfo=UTC)  # before the service existed
 AHEAD = timedelta(days=1)
-IDENTIFYING = ("recipientAddress", "fileHash", "fileName", "messageId")
-
-# Every date form that clients in use send or receive; the first is the service's own.
-DATE_FORMS = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f%z")
 
 
-def record_schema(now: datetime) -> pa.DataFrameSchema:
-    """The vendor's record as pandera sees it, after `read_dates`."""
-    texts = {name: pa.Column(pl.String, nullable=True) for name in RECORD_FIELDS}
+def record_schema(record_format: RecordFormat, now: datetime) -> pa.DataFrameSchema:
+    """The product's record as pandera sees it, after `read_dates`."""
+    texts = {name: pa.Column(pl.String, nullable=True) for name in record_format.reader.fields}
+    *names, last = record_format.identifying.values()
     return pa.DataFrameSchema(
         {
             **texts,
@@ -35,14 +31,14 @@ def record_schema(now: datetime) -> pa.DataFrameSchema:
             "detected_at": pa.Column(
                 MOMENT,
                 [
-                    pa.Check.ge(OLDEST, error="the date lies before 2003"),
+                    pa.Check.ge(record_format.oldest, error=f"the date lies before {record_format.oldest.year}"),
                     pa.Check.le(now + AHEAD, error="the date lies more than a day ahead"),
                 ],
                 nullable=True,
             ),
             "dated": pa.Column(pl.Boolean, pa.Check.eq(True, error="the date does not parse")),
             "identified": pa.Column(
-                pl.Boolean, pa.Check.eq(True, error="recipient, hash, file name and message id are all empty")
+                pl.Boolean, pa.Check.eq(True, error=f"{', '.join(names)} and {last} are all empty")
             ),
         },
         strict=False,
@@ -51,6 +47,7 @@ def record_schema(now: datetime) -> pa.DataFrameSchema:
 
 def validate(
     records: Batches,
+    record_format: RecordFormat,
     scratch: Path,
     connector_id: UUID,
     dangerous: list[str],
@@ -68,36 +65,36 @@ def validate(
 
     def rejected() -> Iterator[pl.DataFrame]:
         for batch in records:
-            bad = faults(batch, now)
+            bad = faults(batch, record_format, now)
             left_out.append(bad["index"])
             if open_rejects:
                 good = without(batch, bad["index"])
-                resolved.update(open_rejects & set(good.select(_record_id(connector_id)).to_series()))
+                resolved.update(open_rejects & set(good.select(_record_id(record_format, connector_id)).to_series()))
             names = batch["leftover"].drop_nulls().unique()
             leftover.update(name for text in names for name in text.split(","))
-            yield as_rejects(batch[bad["index"]].hstack([bad["reason"]]), connector_id, dangerous)
+            yield as_rejects(batch[bad["index"]].hstack([bad["reason"]]), record_format, connector_id, dangerous)
 
     rejects = write_batches(rejected(), scratch / "rejects")
     accepted = Batches(records.parts, tuple(left_out))
     return Validated(accepted, rejects, tuple(sorted(resolved)), tuple(sorted(leftover)))
 
 
-def faults(batch: pl.DataFrame, now: datetime) -> pl.DataFrame:
+def faults(batch: pl.DataFrame, record_format: RecordFormat, now: datetime) -> pl.DataFrame:
     """The rows that can be no scans: index (row number), reason.
 
     Raises AnswerNotUnderstood when the frame itself is not what pages become: a fault of the program, not of a record.
     """
-    rows = read_dates(batch).with_columns(
+    rows = read_dates(batch, record_format).with_columns(
         # pandera's report names values as Python's datetimes, which end at the years 1 and 9999
-        detected_at=pl.col("detected_at").clip(OLDEST - AHEAD, now + 2 * AHEAD),
+        detected_at=pl.col("detected_at").clip(record_format.oldest - AHEAD, now + 2 * AHEAD),
         usable=pl.col("problem").is_null(),
         identified=pl.any_horizontal(
-            pl.col(name).str.strip_chars().str.len_bytes() > 0 for name in IDENTIFYING
+            pl.col(name).str.strip_chars().str.len_bytes() > 0 for name in record_format.identifying
         ).fill_null(value=False),
         dated=pl.col("detected_at").is_not_null(),
     )
     try:
-        record_schema(now).validate(rows, lazy=True)
+        record_schema(record_format, now).validate(rows, lazy=True)
     except SchemaErrors as failures:
         reasons = _reasons(failures.failure_cases)
         problems = batch["problem"].gather(reasons["index"])
@@ -114,29 +111,33 @@ def _reasons(cases: pl.DataFrame) -> pl.DataFrame:
     return by_row.sort("index")
 
 
-def read_dates(batch: pl.DataFrame) -> pl.DataFrame:
-    """Add `detected_at` (UTC) from `date` in any form seen in use; null where it does not parse."""
-    first = pl.col("date").str.to_datetime(DATE_FORMS[0], time_unit="us", strict=False).dt.convert_time_zone("UTC")
+def read_dates(batch: pl.DataFrame, record_format: RecordFormat) -> pl.DataFrame:
+    """Add `detected_at` (UTC) from the date in any form seen in use; null where it does not parse."""
+    date = pl.col(record_format.date)
+    first = date.str.to_datetime(record_format.date_forms[0], time_unit="us", strict=False).dt.convert_time_zone("UTC")
     rows = batch.with_columns(detected_at=first)
-    odd = pl.col("detected_at").is_null() & pl.col("date").is_not_null()
+    odd = pl.col("detected_at").is_null() & date.is_not_null()
     if not rows.select(odd.any()).item():
         return rows
     # Only the odd ones pay: blanks, Z for the zone, no zone (UTC), fractions, a blank for the T.
-    text = pl.col("date").str.strip_chars().str.replace(r"[zZ]$", "+0000")
+    text = date.str.strip_chars().str.replace(r"[zZ]$", "+0000")
     text = pl.when(text.str.contains(r"[+-]\d\d:?\d\d$")).then(text).otherwise(text + "+0000")
     forms = [
-        text.str.to_datetime(form, time_unit="us", strict=False).dt.convert_time_zone("UTC") for form in DATE_FORMS
+        text.str.to_datetime(each, time_unit="us", strict=False).dt.convert_time_zone("UTC")
+        for each in record_format.date_forms
     ]
     whole = pl.coalesce(forms).dt.truncate("1s")  # identity knows whole seconds only
     return rows.with_columns(detected_at=pl.coalesce("detected_at", pl.when(odd).then(whole)))
 
 
-def as_rejects(bad: pl.DataFrame, connector_id: UUID, dangerous: list[str]) -> pl.DataFrame:
+def as_rejects(
+    bad: pl.DataFrame, record_format: RecordFormat, connector_id: UUID, dangerous: list[str]
+) -> pl.DataFrame:
     """REJECT_SCHEMA: the record kept whole, with an id that is the same whenever it comes."""
     if bad.is_empty():
         return pl.DataFrame(schema=REJECT_SCHEMA)
-    return bad.with_columns(raw=raw_record()).select(
-        reject_id=_record_id(connector_id),
+    return bad.with_columns(raw=raw_record(record_format)).select(
+        reject_id=_record_id(record_format, connector_id),
         reason="reason",
         raw="raw",
         dangerous=pl.col("raw").str.to_lowercase().str.contains_any(dangerous),
@@ -144,10 +145,10 @@ def as_rejects(bad: pl.DataFrame, connector_id: UUID, dangerous: list[str]) -> p
     )
 
 
-def raw_record() -> pl.Expr:
-    """The record as JSON with sorted keys: as it came where it was odd, else put together again from its 13 texts."""
-    return pl.coalesce("raw", pl.struct(sorted(RECORD_FIELDS)).struct.json_encode())
+def raw_record(record_format: RecordFormat) -> pl.Expr:
+    """The record as JSON with sorted keys: as it came where it was odd, else put together again from its fields."""
+    return pl.coalesce("raw", pl.struct(sorted(record_format.reader.fields)).struct.json_encode())
 
 
-def _record_id(connector_id: UUID) -> pl.Expr:
-    return fingerprint([pl.lit(connector_id.hex), raw_record()])
+def _record_id(record_format: RecordFormat, connector_id: UUID) -> pl.Expr:
+    return fingerprint([pl.lit(connector_id.hex), raw_record(record_format)])

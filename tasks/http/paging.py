@@ -2,20 +2,34 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 
 from tasks.errors import PagingBroken
-from tasks.mimecast.response import Page
 
-log = logging.getLogger("attachment_alerts.mimecast")
+log = logging.getLogger("attachment_alerts.http")
 
 PAGE_CAP = 100_000  # 50 million records in one slice: no honest listing is that long
 EMPTY_PAGES = 3
 
-_AGAIN = "The slice is not counted as fetched; the next run fetches it again."
+_NEXT_RUN = "The slice is not counted as fetched; the next run fetches it again."
+
+R = TypeVar("R")
 
 
-def every_page(ask: Callable[[str | None], Page]) -> Iterator[Page]:
+@dataclass(frozen=True)
+class Page(Generic[R]):
+    """One answer of a listing."""
+
+    records: list[R]  # in the order of the answer
+    requested_at: datetime  # UTC, just before the request was sent
+    next_token: str | None
+    total: int | None  # the vendor's count for the whole query, informative
+    empty_tail: bool = False  # the listing ended by three empty pages, not by the vendor saying so
+
+
+def every_page(service: str, ask: Callable[[str | None], Page[Any]]) -> Iterator[Page[Any]]:
     """Every page, in order; `ask` fetches the one that a token names, without a token the first.
 
     Raises PagingBroken for a listing without an honest end.
@@ -31,21 +45,22 @@ def every_page(ask: Callable[[str | None], Page]) -> Iterator[Page]:
         empty = 0 if rows else empty + 1
         total = total if page.total is None else page.total
         if token in seen:
-            raise PagingBroken(f"Mimecast gave the same page token twice after {received} records. {_AGAIN}")
+            raise PagingBroken(f"{service} gave the same page token twice after {received} records. {_NEXT_RUN}")
         if token and empty == EMPTY_PAGES:
-            _accept_empty_tail(received, total)
+            _accept_empty_tail(service, received, total)
             yield replace(page, empty_tail=True)
             return
         yield page
         if token is None:
             return
         seen.add(token)
-    raise PagingBroken(f"No end after {PAGE_CAP} pages. {_AGAIN}")
+    raise PagingBroken(f"No end after {PAGE_CAP} pages. {_NEXT_RUN}")
 
 
-def _accept_empty_tail(received: int, total: int | None) -> None:
+def _accept_empty_tail(service: str, received: int, total: int | None) -> None:
     if total is not None and received < total:
         raise PagingBroken(
-            f"Mimecast announced {total} records and stopped after {received} with {EMPTY_PAGES} empty pages. {_AGAIN}"
+            f"{service} announced {total} records and stopped after {received} with {EMPTY_PAGES} empty pages. "
+            f"{_NEXT_RUN}"
         )
     log.warning("The listing ended with %d empty pages instead of a clear end; taken as its end.", EMPTY_PAGES)

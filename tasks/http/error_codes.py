@@ -1,0 +1,83 @@
+"""What an answer that is not a success means: by its status, unless the service has a meaning of its own for it."""
+
+from collections.abc import Mapping
+
+import httpx
+
+from tasks.errors import AnswerNotUnderstood, ServiceError, ServiceUnavailable, Unreachable
+from tasks.http.failure import Failure, Meaning, Retry
+from tasks.sanitize import plain
+
+
+class ErrorCodes:
+    """The statuses of one service, and failures in sentences that name it."""
+
+    def __init__(self, service: str, own: Mapping[int, Meaning]) -> None:
+        self._service = service
+        self.server_error = Meaning(
+            ServiceUnavailable, Retry.SERVER, f"{service} reports trouble of its own. A later run tries again."
+        )
+        self._redirected = Meaning(
+            Unreachable,
+            Retry.NEVER,
+            f"The answer is a redirection, so something else answers in place of {service}. Check base URL and proxy.",
+        )
+        self._refused = Meaning(
+            ServiceError, Retry.NEVER, f"{service} refuses the request. Report it with this text if it stays so."
+        )
+        self._by_status = {
+            407: Meaning(
+                Unreachable,
+                Retry.NEVER,
+                "The proxy asks for a user and password. Put them into HTTPS_PROXY or ask for a way out.",
+            ),
+            408: Meaning(
+                ServiceUnavailable, Retry.SERVER, f"{service} did not answer in time. A later run tries again."
+            ),
+            429: Meaning(
+                ServiceUnavailable,
+                Retry.THROTTLED,
+                f"The request quota of this account at {service} stays used up. Is another program using the same "
+                "keys? A later run tries again.",
+            ),
+        } | dict(own)
+
+    def meaning(self, status: int) -> Meaning:
+        if known := self._by_status.get(status):
+            return known
+        if status >= 500:
+            return self.server_error
+        return self._redirected if 300 <= status < 400 else self._refused
+
+    def failure(self, meaning: Meaning, status: int, *, request_id: object = None, said: str = "") -> Failure:
+        """`said`: what the service says itself, made safe and quoted where it is text."""
+        trace = f", request id {plain(request_id, 64)}" if isinstance(request_id, str) and request_id else ""
+        words = f": {said}" if said else ""
+        return Failure(meaning.error(f"{meaning.says} (HTTP {status}{trace}{words})"), meaning.retry)
+
+    def garbled(self, response: httpx.Response) -> Failure:
+        """A success that is not JSON: cut off on the way, or somebody else's page."""
+        kind = plain(response.headers.get("content-type", "no content type"), 60)
+        return Failure(
+            AnswerNotUnderstood(
+                f"The answer is not JSON ({kind}, {len(response.content)} bytes), several times in a row. "
+                f"A proxy's page in place of {self._service}? Nothing was skipped; a later run tries again."
+            ),
+            Retry.GARBLED,
+        )
+
+    def not_understood(self, why: str) -> Failure:
+        """JSON of another shape than agreed."""
+        return Failure(
+            AnswerNotUnderstood(
+                f"The answer of {self._service} does not have the agreed shape: {plain(why)}. Nothing was skipped. "
+                "Report this text if it stays so: the interface may have changed."
+            )
+        )
+
+    def no_token(self) -> Failure:
+        """A success of the token endpoint without a token in it."""
+        return Failure(
+            AnswerNotUnderstood(f"The sign-in of {self._service} answered without a token. Check base URL and proxy."),
+            Retry.GARBLED,
+        )

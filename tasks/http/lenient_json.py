@@ -1,0 +1,50 @@
+"""JSON that is not strict, as services and exports give it: half characters, control characters, NaN, endless numbers.
+
+A name cut in the middle of a character must not stop every pull.
+"""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+NOT_STRICT = (msgspec.DecodeError, UnicodeError, RecursionError)
+
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+_LONGEST_INTEGER = 18  # digits that every type takes
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else digits
+
+
+_DECODER = json.JSONDecoder(strict=False, parse_int=_integer, parse_float=str, parse_constant=str)
+
+
+def decode(content: bytes) -> object | None:
+    """The values; None where it is not JSON at all."""
+    try:
+        value: object = msgspec.json.decode(make_strict(content))
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def make_strict(content: bytes) -> bytes:
+    """Strict JSON of the same values; the content itself where it is strict. Raises ValueError, RecursionError."""
+    try:
+        msgspec.json.decode(content)
+    except NOT_STRICT:
+        return _strict(_DECODER.decode(content.decode("utf-8-sig", errors="replace")))
+    return content
+
+
+def decode_next(text: str, start: int) -> tuple[Any, int]:
+    """The document that begins there, and where it ends. Raises json.JSONDecodeError, ValueError, RecursionError."""
+    value, end = _DECODER.raw_decode(text, start)
+    return msgspec.json.decode(_strict(value)), end
+
+
+def _strict(value: object) -> bytes:
+    return _HALF_CHARACTER.sub("\ufffd", json.dumps(value, ensure_ascii=False)).encode()

@@ -1,0 +1,101 @@
+"""Accepted records → scans in our words (SCAN_SCHEMA)."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import polars as pl
+
+from tasks.alerts import SCAN_SCHEMA, Distinct, scan_id
+from tasks.errors import DatesIgnored
+from tasks.formatting import stretch
+from tasks.ingest.batches import Batches, Transformed, write_batches
+from tasks.ingest.record_format import RecordFormat, trimmed
+from tasks.ingest.validate import raw_record, read_dates
+from tasks.priority import Maps, prioritise, respond
+from tasks.settings import Settings
+from tasks.window import Slice
+
+
+def transform(
+    records: Batches,
+    record_format: RecordFormat,
+    scratch: Path,
+    piece: Slice,
+    connector_id: UUID,
+    maps: Maps,
+    settings: Settings,
+) -> Transformed:
+    """Turn accepted records into scans; takes the records.
+
+    Raises DatesIgnored when rows came and every one of them lies outside the slice. No row is dropped for its date.
+    """
+    unseen: set[str] = set()
+    accepted = low = outside = 0
+    newest: datetime | None = None
+
+    def scans() -> Iterator[pl.DataFrame]:
+        nonlocal accepted, low, outside, newest
+        for batch in records.taken():
+            rows, words = to_scans(batch, record_format, connector_id, maps, keep_low=settings.keep_low == "full")
+            unseen.update(words)
+            accepted += len(rows)
+            low += int((rows["priority"] == "low").sum())
+            # The service may read `to` as inclusive: a row exactly at the end is not outside.
+            outside += len(rows) - int(rows["detected_at"].is_between(piece.start, piece.end).sum())
+            newest = max(filter(None, (newest, rows["detected_at"].max())), default=None)
+            yield rows
+
+    written = write_batches(scans(), scratch)
+    if accepted and outside == accepted:
+        raise DatesIgnored(
+            f"All {accepted} records of {stretch(piece.start, piece.end)} UTC are dated outside of it: "
+            "the service ignored the dates asked for. The slice does not count as fetched; the next run tries again."
+        )
+    return Transformed(written, accepted, low, outside, newest, tuple(sorted(unseen)))
+
+
+def to_scans(
+    batch: pl.DataFrame, record_format: RecordFormat, connector_id: UUID, maps: Maps, *, keep_low: bool
+) -> tuple[pl.DataFrame, set[str]]:
+    """One batch as scans, and the verdicts, actions and routes never seen."""
+    rows = _our_words(read_dates(batch, record_format), record_format, connector_id)
+    rows, verdicts = prioritise(rows, maps)
+    rows, actions = respond(rows, maps)
+    routes = rows["route"].drop_nulls().unique()
+    odd_routes = routes.filter(~routes.is_in(list(record_format.routes))).to_list()
+    rows = _with_raw(rows, batch, record_format, keep_low=keep_low)
+    words = {("verdict", word) for word in verdicts} | {("action", word) for word in actions}
+    words |= {("route", word) for word in odd_routes}
+    return rows.select(list(SCAN_SCHEMA)).cast(SCAN_SCHEMA), {f"{kind}: {word}" for kind, word in words}
+
+
+def _our_words(batch: pl.DataFrame, record_format: RecordFormat, connector_id: UUID) -> pl.DataFrame:
+    """Vendor fields by our names, normalised; empty becomes null."""
+    few = {name: Distinct(batch[name]) for name in (*record_format.repeated, "detected_at")}
+    identity = scan_id(
+        connector_id.hex,
+        batch[record_format.field_of("message_id")],
+        few[record_format.field_of("sender")],
+        few[record_format.field_of("recipient")],
+        batch[record_format.field_of("file_name")],
+        few[record_format.field_of("file_sha256")],
+        few["detected_at"],
+    )
+    return batch.with_columns(
+        identity.alias("scan_id"),
+        *(trimmed(pl.col(theirs)).alias(ours) for ours, theirs in record_format.plain.items()),
+        *(
+            few[theirs].made(make).alias(ours)
+            for theirs, makes in record_format.repeated.items()
+            for ours, make in makes.items()
+        ),
+    )
+
+
+def _with_raw(rows: pl.DataFrame, batch: pl.DataFrame, record_format: RecordFormat, *, keep_low: bool) -> pl.DataFrame:
+    """Keep the vendor's record, from the untouched batch, of what raises an alert (design: Privacy)."""
+    kept = batch if keep_low else batch.filter(rows["priority"] != "low")
+    raw = kept.select("place", raw=raw_record(record_format))
+    return rows.drop("raw").join(raw, on="place", how="left", maintain_order="left")
