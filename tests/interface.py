@@ -1,7 +1,8 @@
 """What people and their automations rely on, as lines of text: `python -m tests.interface > tests/interface.txt`.
 
-Read off the program itself, without a Prefect server and without a word of help or messages. `connectors`, `poll` and
-the other commands that ask Prefect have the keys of their JSON in `tests/upgrade/expected.json`.
+Read off the program itself, without a Prefect server and without a word of help or messages. What only a server shows
+is in `tests/upgrade/expected.json`, for the test of the upgrade: keys of the JSON of `connectors`, `poll` and other
+commands that ask Prefect, and what the events at the end of a run hold.
 """
 
 import csv
@@ -40,7 +41,7 @@ def product() -> SimpleNamespace:
     from tasks import allow_list, checks, decision, happenings, ledger, notices, priority, routes, transport  # noqa: PLC0415
     from tasks.connector_documents import products  # noqa: PLC0415
     from tasks.database import Store  # noqa: PLC0415
-    from tasks.directory import export, model  # noqa: PLC0415
+    from tasks.directory import drop, export, model  # noqa: PLC0415
     from tasks.settings import CHECKOUT, Settings  # noqa: PLC0415
     from tasks.window import Trigger  # noqa: PLC0415
 
@@ -63,6 +64,8 @@ def product() -> SimpleNamespace:
         event_names=happenings.NAMES,
         health_artifact=standing_pages.HEALTH,
         groups_artifact=standing_pages.URGENT,
+        interrupted=entry.STOPPED,
+        drop_folder=drop.drop_folder,
         health_exit={**cli_alerts.GRAVITY, "other": cli_alerts.CRITICAL},
         variables=[entry.TRACEBACK, own_prefect.AUTH, *transport.CA_FILES, transport.CA_FOLDER],
         secret_prefix=ENVIRONMENT,
@@ -124,8 +127,8 @@ def _values(ours: SimpleNamespace, home: Path) -> Iterator[str]:
     [(view,)] = _ask(ours, home, "SELECT sql FROM duckdb_views() WHERE view_name = 'connector_health'")
     yield f"connector_health.state: {_listed(_chosen(view))}"
     statements = "\n".join(path.read_text(encoding="utf-8") for path in sorted(ours.CHECKOUT.glob("tasks/sql/*.sql")))
-    reopened = re.findall(r"reopened_by[^;]*?CASE(.*?)END|CASE((?:(?!CASE).)*?)END AS reopened_by", statements, re.S)
-    yield f"alert_groups.reopened_by: {_listed(_chosen(' '.join(map(''.join, reopened))))}"
+    reopened = re.findall(r"CASE((?:(?!\bCASE\b).)*)END AS reopened_by", statements, re.DOTALL)
+    yield f"alert_groups.reopened_by: {_listed(_chosen(' '.join(reopened)))}"
     occurring = {
         "scans": ["match_state"],
         "exposures": ["direction"],
@@ -138,7 +141,7 @@ def _values(ours: SimpleNamespace, home: Path) -> Iterator[str]:
 
 
 def _chosen(sql: str) -> set[str]:
-    return set(re.findall(r"(?:THEN|ELSE) '([a-z_]+)'", sql))
+    return set(re.findall(r"(?:THEN|ELSE)[\s(]+'([a-z_]+)'", sql))
 
 
 def _ask(ours: SimpleNamespace, home: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -154,15 +157,16 @@ def _settings(ours: SimpleNamespace) -> Iterator[str]:
 
 def _field(field: FieldInfo, ours: SimpleNamespace) -> str:
     """Type, limits and default of a setting or a connector's field."""
+    names = {"Ge": "at least", "Le": "at most"}
     limits = [
-        f"{type(each).__name__.lower()}={next(iter(vars(each).values()))}" for each in field.metadata if _limits(each)
+        f"{names[kind]} {getattr(each, kind.lower())}" for each in field.metadata if (kind := _name(each)) in names
     ]
     default = "required" if field.is_required() else f"= {_default(field.default, ours)}"
     return " ".join([_kind(field.annotation), *limits, default])
 
 
-def _limits(each: Any) -> bool:
-    return type(each).__name__ in ("Ge", "Le", "Gt", "Lt")
+def _name(value: Any) -> str:
+    return type(value).__name__
 
 
 def _default(value: Any, ours: SimpleNamespace) -> str:
@@ -255,6 +259,7 @@ def _exit_codes(ours: SimpleNamespace, folder: Path) -> Iterator[str]:
         "import-directory, no such file": ["import-directory", str(folder / "missing.csv"), *empty],
     }.items():
         yield f"{said}: {_call(ours, arguments)[0]}"
+    yield f"Ctrl-C: {ours.interrupted}"
     for state, code in sorted(ours.health_exit.items()):
         yield f"health, a connector in state {state}: {code}"
 
@@ -368,6 +373,7 @@ def _names(ours: SimpleNamespace, home: Path) -> Iterator[str]:
     yield f"logger: {logger[1] if logger else '?'}"
     yield f"artifact: {ours.health_artifact}CONNECTOR"
     yield f"artifact: {ours.groups_artifact}"
+    ours.drop_folder(ours.Settings(home=home))
     files = sorted(path.relative_to(home).as_posix() for path in home.rglob("*") if "prefect" not in path.parts)
     yield f"files in the home: {', '.join(files)}"
     for path in sorted(ours.CHECKOUT.glob("data/*.csv")):

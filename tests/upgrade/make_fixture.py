@@ -1,6 +1,6 @@
 """Makes `site.tar.xz` and what is expected of it, with the program to upgrade from.
 
-Called as `python -m tests.upgrade.make_fixture`; it takes about six minutes.
+Called as `python -m tests.upgrade.make_fixture`; it takes about ten minutes.
 
 Deployments and tables keep the paths of the machine they were made on. So it only runs in a checkout at
 /srv/attachment-alerts, as the README's service has it, and makes a home at /var/lib/attachment-alerts.
@@ -95,11 +95,11 @@ def _serving() -> Iterator[None]:
         yield
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=90)
+        process.wait(timeout=300)
 
 
 def _wait_until(happens: Any) -> None:
-    until = time.monotonic() + 180
+    until = time.monotonic() + 900
     while not happens():
         if time.monotonic() > until:
             raise SystemExit((HOME / "serve.out").read_text())
@@ -180,10 +180,10 @@ def _wait_for_messages(world: outside.Outside) -> None:
 
 def _leave_a_message() -> None:
     """Let an entry of the allow-list expire: alerts show again, and the next run of a connector tells of it."""
-    ends = datetime.now(UTC) + timedelta(seconds=15)
+    ends = datetime.now(UTC) + timedelta(seconds=90)
     entry = ["allow-list", "add", "sender", "sales@wingtip.test", "--reason", "on trial", "--author", "zoe", "--yes"]
     command(*entry, "--expires", ends.isoformat(timespec="seconds"))
-    time.sleep(16)
+    time.sleep(max(0.0, (ends - datetime.now(UTC)).total_seconds()) + 1)
     domain = ["allow-list", "add", "sender_domain", "newsletter.example", "--reason", "our newsletter"]
     command(*domain, "--author", "zoe", "--yes")
 
