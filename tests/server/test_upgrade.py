@@ -32,8 +32,10 @@ class Upgraded:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        port = running.free_port()
+        self.url = f"http://127.0.0.1:{port}/api"
         self.environment = running.own_environment(home) | {
-            "PREFECT_SERVER_API_PORT": str(running.free_port()),
+            "PREFECT_SERVER_API_PORT": str(port),
             "PYTHONUNBUFFERED": "1",
             "ATTACHMENT_ALERTS_NOTIFY": "custom-webhook/security",
             "ATTACHMENT_ALERTS_REMIND_HOURS": "0",  # of groups that are new since the fixture was made
@@ -49,7 +51,8 @@ class Upgraded:
         return found
 
     def _run(self, *call: str) -> str:
-        done = subprocess.run(call, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, check=False)
+        environment = self.environment | {"PREFECT_API_URL": self.url}  # as `serve` says for other commands
+        done = subprocess.run(call, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
