@@ -12,12 +12,13 @@ from tasks.settings import load_settings
 
 SECRETS_TOO = {"include_secrets": True}
 OURS = "attachment-alerts."
-PAGE = 200  # the most that Prefect gives at once
+PAGE, EVENTS = 200, 50  # the most that Prefect gives at once
 
 
 def facts() -> dict[str, Any]:
     """Blocks, deployments, automations, artifacts, events and work pools by name."""
     from prefect.client.orchestration import get_client  # noqa: PLC0415 - Prefect is loaded with the site's settings
+    from prefect.events.filters import EventFilter, EventNameFilter  # noqa: PLC0415
 
     with get_client(sync_client=True) as client:
         blocks = client.request("POST", "/block_documents/filter", json=SECRETS_TOO).json()
@@ -26,7 +27,7 @@ def facts() -> dict[str, Any]:
         automations = client.read_automations()
         artifacts = client.read_latest_artifacts(limit=PAGE)
         pools = client.read_work_pools(limit=PAGE)
-        events = [each for each in client.read_events(limit=PAGE).events if each.event.startswith(OURS)]
+        events = client.read_events(EventFilter(event=EventNameFilter(prefix=[OURS])), limit=EVENTS).events
     return {
         "blocks": {
             each["name"]: {"id": each["id"], "type": each["block_type"]["slug"], "values": each["data"]}
@@ -49,7 +50,9 @@ def facts() -> dict[str, Any]:
         },
         "automations": {each.name: {"id": str(each.id), "enabled": each.enabled} for each in automations},
         "artifacts": sorted(each.key for each in artifacts if each.key),
-        "events": {each.event: {"labels": sorted(each.resource), "payload": sorted(each.payload)} for each in events},
+        "events": {
+            each.event: {"labels": sorted(each.resource.keys()), "payload": sorted(each.payload)} for each in events
+        },
         "work_pools": sorted(each.name for each in pools),
     }
 
