@@ -193,7 +193,16 @@ def _shrink(database: Path) -> None:
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA journal_mode = DELETE")
-        for table in ("log", "event_resources", "events", "task_run_state", "flow_run_state", "task_run", "flow_run"):
+        for table in (
+            "log",
+            "event_resources",
+            "events",
+            "task_run_state",
+            "flow_run_state",
+            "task_run",
+            "flow_run",
+            "worker",
+        ):
             connection.execute(f"DELETE FROM {table}")
         connection.execute("VACUUM")
 
