@@ -208,7 +208,7 @@ def error(status: int, code: str, message: str) -> Response:
 
 
 @contextmanager
-def serve(graph: Graph) -> Iterator[Graph]:
+def serve(graph: Graph, port: int = 0) -> Iterator[Graph]:
     app = Starlette(
         routes=[
             Route("/{directory}/oauth2/v2.0/token", graph.token, methods=["POST"]),
@@ -229,7 +229,8 @@ def serve(graph: Graph) -> Iterator[Graph]:
     server = uvicorn.Server(config)
     # Named as TCP, or asyncio leaves Nagle on and every answer waits 40 ms for an acknowledgement.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
         graph.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
