@@ -35,14 +35,22 @@ from tests.upgrade.site import unpack
 
 def product() -> SimpleNamespace:
     """Everything that is imported of the program, here only: these places move, and what is found in them does not."""
-    from flows import cli, cli_alerts, entry, own_prefect, standing_pages  # noqa: PLC0415
-    from flows.connector_form import ENVIRONMENT, with_options  # noqa: PLC0415
-    from flows.connector_saving import FORMS  # noqa: PLC0415
-    from tasks import allow_list, checks, decision, happenings, ledger, notices, priority, routes, transport  # noqa: PLC0415
-    from tasks.connector_documents import products  # noqa: PLC0415
-    from tasks.database import Store  # noqa: PLC0415
-    from tasks.directory import drop, export, model  # noqa: PLC0415
+    from flows.artifacts import dashboard_writer  # noqa: PLC0415
+    from flows.cli import alerts, app, entry  # noqa: PLC0415
+    from flows.cli.connector_options import ENVIRONMENT, with_options  # noqa: PLC0415
+    from flows.cli.connector_saving import FORMS  # noqa: PLC0415
+    from flows.server import login  # noqa: PLC0415
+    from tasks import priority  # noqa: PLC0415
+    from tasks.directory import export, model  # noqa: PLC0415
+    from tasks.directory.imports import drop_folder  # noqa: PLC0415
+    from tasks.directory.match import address_routes  # noqa: PLC0415
+    from tasks.http import check, client  # noqa: PLC0415
+    from tasks.ingest import coverage  # noqa: PLC0415
+    from tasks.notifications import changes, events  # noqa: PLC0415
+    from tasks.products import PRODUCTS  # noqa: PLC0415
     from tasks.settings import CHECKOUT, Settings  # noqa: PLC0415
+    from tasks.store.factory import open_store  # noqa: PLC0415
+    from tasks.triage import allow_list, decision  # noqa: PLC0415
     from tasks.window import Trigger  # noqa: PLC0415
 
     def command_of(command: TyperCommand) -> TyperCommand:
@@ -51,27 +59,27 @@ def product() -> SimpleNamespace:
         return with_options(command, *FORMS[str(command.name)]) if dynamic else command
 
     return SimpleNamespace(
-        main=cli.main,
-        app=cli.app,
+        main=app.main,
+        app=app.app,
         command_of=command_of,
-        products=products,
-        Store=Store,
+        products=lambda: {name: each.connector for name, each in PRODUCTS.items()},
+        open_store=open_store,
         Settings=Settings,
         CHECKOUT=CHECKOUT,
-        singly=happenings.singly,
-        together=happenings.together,
-        event_prefix=happenings.PREFIX,
-        event_names=happenings.NAMES,
-        health_artifact=standing_pages.HEALTH,
-        groups_artifact=standing_pages.URGENT,
+        singly=events.singly,
+        together=events.together,
+        event_prefix=events.PREFIX,
+        event_names=events.NAMES,
+        health_artifact=dashboard_writer.HEALTH,
+        groups_artifact=dashboard_writer.URGENT,
         interrupted=entry.STOPPED,
-        drop_folder=drop.drop_folder,
-        health_exit={**cli_alerts.GRAVITY, "other": cli_alerts.CRITICAL},
-        variables=[entry.TRACEBACK, own_prefect.AUTH, *transport.CA_FILES, transport.CA_FOLDER],
+        drop_folder=drop_folder.drop_folder,
+        health_exit={**alerts.GRAVITY, "other": alerts.CRITICAL},
+        variables=[entry.TRACEBACK, login.SERVER, *client.CA_VARIABLES],
         secret_prefix=ENVIRONMENT,
         values={
             "windows.trigger": get_args(Trigger),
-            "windows.state": get_args(ledger.State),
+            "windows.state": get_args(coverage.State),
             "alerts.status": get_args(decision.Status),
             "alerts.close_reason": get_args(decision.CloseReason),
             "alerts.disposition": priority.DISPOSITIONS,
@@ -81,10 +89,10 @@ def product() -> SimpleNamespace:
             "directory_addresses.rule": model.ADDRESS_RULES,
             "directory_device_users.evidence": model.EVIDENCE,
             "directory_imports.state": get_args(export.Imported.__annotations__["state"]),
-            "match_rule.way": routes.ROUTES,
-            "connection test.state": get_args(checks.Check.__annotations__["state"]),
-            "message.kind": happenings.NAMES,
-            "message.cause": get_args(notices.Cause),
+            "match_rule.way": address_routes.ROUTES,
+            "connection test.state": get_args(check.Check.__annotations__["state"]),
+            "message.kind": events.NAMES,
+            "message.cause": get_args(changes.Cause),
         },
     )
 
@@ -114,7 +122,7 @@ def interface() -> str:
 
 
 def _relations(ours: SimpleNamespace, home: Path) -> list[str]:
-    ours.Store(ours.Settings(home=home)).publish()
+    ours.open_store(ours.Settings(home=home)).publish()
     asked = "table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'main'"
     columns = _ask(ours, home, f"SELECT {asked} ORDER BY ALL")
     return [f"{table}.{column} {kind}" for table, column, kind in columns]
@@ -145,7 +153,7 @@ def _chosen(sql: str) -> set[str]:
 
 
 def _ask(ours: SimpleNamespace, home: Path, sql: str) -> list[tuple[Any, ...]]:
-    with ours.Store(ours.Settings(home=home)).reader() as reader:
+    with ours.open_store(ours.Settings(home=home)).reader() as reader:
         rows: list[tuple[Any, ...]] = reader.rows(sql)
         return rows
 

@@ -29,7 +29,7 @@ from tasks.mimecast import check as mimecast_check
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.regions import HOSTS
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
-from tasks.mimecast.stages import Stages
+from tasks.mimecast.stages import open_stages
 from tasks.settings import CHECKOUT, Settings
 from tasks.source import Source
 from tasks.store.factory import open_store
@@ -228,7 +228,7 @@ def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     begun, stop, scratch = begin(store, source, now), threading.Event(), store.settings.home / "scratch"
     with serve(Simulator(World.demo(now))) as running:
         connector = MimecastConnector(base_url=running.url, allow_other_host=True, **V2_KEYS)
-        with Stages(connector, source, store.settings, stop) as stages:
+        with open_stages(connector, source, store.settings, stop) as stages:
             extracted = stages.extract(piece, scratch)
             validated = stages.validate(extracted, scratch, begun.open_rejects)
             transformed = stages.transform(validated, scratch, piece)

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from flows import prefect_api
+from flows.server import prefect_session as prefect_api
 from tasks.settings import load_settings
 
 SECRETS_TOO = {"include_secrets": True}
