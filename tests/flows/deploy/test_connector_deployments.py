@@ -19,12 +19,12 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import Cancelled, Completed
 
-from flows import connectors, entra, mimecast
+from flows import entra, mimecast
 from flows.artifacts import dashboard_writer
 from flows.cli import connector_actions
 from flows.connectors import connectors_apply, row
 from flows.connectors import test_connection as connection_test
-from flows.deploy import connector_deployments
+from flows.deploy import apply, connector_deployments
 from flows.deploy.apply import applied
 from flows.deploy.connector_deployments import says
 from flows.deploy.connector_status import how_they_fare
@@ -276,7 +276,7 @@ def test_one_that_is_saved_while_others_are_applied_is_not_taken_away(
     save_connector("acme", mimecast_account())
     applied()
     with monkeypatch.context() as stale:  # listed before it was saved
-        stale.setattr(connectors, "sorted_out", lambda: ({}, {}))
+        stale.setattr(apply, "sorted_out", lambda: ({}, {}))
         assert applied().polls == []
     assert deployment(client).name == "acme"
     assert healthy(home) == ["acme"]

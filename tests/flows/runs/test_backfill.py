@@ -163,7 +163,7 @@ def interrupted(stage: Callable[..., Any], after: int) -> Callable[..., Any]:
     def stopping(*arguments: Any, **named: Any) -> Any:
         if next(left, None) is None:
             raise KeyboardInterrupt
-        return batches(*arguments, **named)
+        return stage(*arguments, **named)
 
     return stopping
 
