@@ -38,12 +38,6 @@ def test_what_is_not_utf8_is_of_the_code_page(page: str) -> None:
     assert page in read.warnings[0]
 
 
-def test_lines_of_two_encodings_are_read_each_by_itself() -> None:
-    read = decode("a", "Jörg\n".encode() + "Zoë\n".encode("cp1252") + b"Ann\n", "cp1252")
-    assert read.text == "Jörg\nZoë\nAnn\n"
-    assert read.warnings[0].startswith("The file mixes encodings: 1 lines are UTF-8, 1 were read as cp1252")
-
-
 @pytest.mark.parametrize(
     ("content", "page", "place"),
     [

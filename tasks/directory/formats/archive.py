@@ -111,43 +111,36 @@ def _unreadable(name: str, cause: OSError) -> ExportRefused:
     return ExportRefused(f"{plain(name)} cannot be read: {cause.strerror}. Check its permissions.")
 
 
-def unzip(name: str, content: bytes, depth: int = 1) -> list[tuple[str, bytes]]:
-    """Name and bytes of the members, those of a zip inside included, one level deep.
+def unzip(name: str, content: bytes) -> list[tuple[str, bytes]]:
+    """Name and bytes of the members.
 
-    Raises ExportRefused for what is damaged, encrypted, too large or packed too deep, and for an Excel workbook.
+    Raises ExportRefused for a zip that is damaged, empty, encrypted or too large or holds another zip, and for an Excel
+    workbook.
     """
     try:
         with ZipFile(BytesIO(content)) as archive:
-            members = [each for each in archive.infolist() if not _passed_over(each)]
-            _check(name, members)
-            files = [(f"{name}/{PurePosixPath(each.filename)}", _member(name, archive, each)) for each in members]
+            members = [member for member in archive.infolist() if not _is_ignored(member)]
+            _check_members(name, members)
+            files = [
+                (f"{name}/{PurePosixPath(member.filename)}", _read_member(name, archive, member)) for member in members
+            ]
     except _DAMAGE:
         raise ExportRefused(f"{plain(name)}: the zip is damaged. Download it again.") from None
     if not files:
         raise ExportRefused(f"{plain(name)}: the zip is empty. Export it again.")
-    found: list[tuple[str, bytes]] = []
-    for each in files:
-        found += _inner(*each, depth)
-        if sum(len(inner) for _, inner in found) > MAX_BYTES:
-            raise ExportRefused(f"{plain(name)}: {_TOO_LARGE}")
-    return found
+    for member_name, member_content in files:
+        if is_zip(member_content):
+            raise ExportRefused(f"{plain(member_name)} is a zip inside a zip. Unpack the outer one first.")
+    return files
 
 
-def _inner(name: str, content: bytes, depth: int) -> list[tuple[str, bytes]]:
-    if not is_zip(content):
-        return [(name, content)]
-    if not depth:
-        raise ExportRefused(f"{plain(name)}: a zip in a zip in a zip is not opened. Unpack it first.")
-    return unzip(name, content, depth - 1)
-
-
-def _passed_over(member: ZipInfo) -> bool:
+def _is_ignored(member: ZipInfo) -> bool:
     """Folders, and what macOS adds beside the files."""
     parts = PurePosixPath(member.filename).parts
     return member.is_dir() or not parts or parts[0] == "__MACOSX" or parts[-1].startswith(".")
 
 
-def _check(name: str, members: list[ZipInfo]) -> None:
+def _check_members(name: str, members: list[ZipInfo]) -> None:
     names = {each.filename for each in members}
     if "[Content_Types].xml" in names:
         raise ExportRefused(
@@ -161,8 +154,8 @@ def _check(name: str, members: list[ZipInfo]) -> None:
         raise ExportRefused(f"{plain(name)}: {_TOO_LARGE}")
 
 
-def _member(name: str, archive: ZipFile, member: ZipInfo) -> bytes:
-    """A member never gives more than the size it states, which `_check` has added up."""
+def _read_member(name: str, archive: ZipFile, member: ZipInfo) -> bytes:
+    """A member never gives more than the size it states, which `_check_members` has added up."""
     with archive.open(member) as stream:
         content = stream.read(member.file_size + 1)
     if len(content) > member.file_size:

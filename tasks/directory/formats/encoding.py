@@ -39,7 +39,7 @@ def decode(name: str, content: bytes, code_page: str) -> Text:
     try:
         return _checked(name, content.decode("utf-8"), "utf-8")
     except UnicodeDecodeError:
-        return _by_line(name, content, code_page)
+        return _decode_ansi(name, content, code_page)
 
 
 def _utf16_without_mark(content: bytes) -> str | None:
@@ -59,54 +59,43 @@ def _strict(name: str, content: bytes, encoding: str) -> str:
     except UnicodeDecodeError as cause:
         before = content[: cause.start].decode(encoding, errors="replace")
         raise ExportRefused(
-            f"{plain(name)}, {_place(before)}: the bytes are not {encoding.upper()}, which the file begins as: it is "
+            f"{plain(name)}, {_position(before)}: the bytes are not {encoding.upper()}, which the file begins as: it is "
             "damaged or cut short. Export it again."
         ) from None
 
 
-def _place(before: str) -> str:
+def _position(before: str) -> str:
     """Line and column of what follows this text."""
     return f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
 
 
-def _by_line(name: str, content: bytes, code_page: str) -> Text:
-    """Lines that are UTF-8 are that, the others ANSI: `Export-Csv -Append` of another version mixes both."""
-    lines: list[str] = []
-    ansi = utf8 = 0
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        try:
-            lines.append(line.decode("utf-8"))
-            utf8 += not line.isascii()
-        except UnicodeDecodeError:
-            lines.append(_ansi(name, line, code_page, number))
-            ansi += 1
-    warning = f"The text was read as {code_page}, the setting ATTACHMENT_ALERTS_ANSI_CODE_PAGE: it is not UTF-8."
-    if utf8:
-        warning = f"The file mixes encodings: {utf8} lines are UTF-8, {ansi} were read as {code_page}. Export it again."
-    return _checked(name, "\n".join(lines), f"mixed utf-8 and {code_page}" if utf8 else code_page, (warning,))
-
-
-def _ansi(name: str, line: bytes, code_page: str, number: int) -> str:
+def _decode_ansi(name: str, content: bytes, code_page: str) -> Text:
     try:
-        return line.decode(code_page)
+        text = content.decode(code_page)
     except LookupError:
         raise SettingsError(
-            f"The setting ATTACHMENT_ALERTS_ANSI_CODE_PAGE names no encoding: {plain(code_page)}. Use a name such as "
+            f"Unknown encoding in the setting ATTACHMENT_ALERTS_ANSI_CODE_PAGE: {plain(code_page)}. Use a name such as "
             "cp1252."
         ) from None
     except UnicodeError as cause:
-        column = cause.start + 1 if isinstance(cause, UnicodeDecodeError) else 1
+        before = content[: cause.start] if isinstance(cause, UnicodeDecodeError) else b""
         raise ExportRefused(
-            f"{plain(name)}, line {number}, column {column}: the text is neither UTF-8 nor {plain(code_page)}. "
-            "Export it as UTF-8, or set ATTACHMENT_ALERTS_ANSI_CODE_PAGE to the code page of the exporting Windows."
+            f"{plain(name)}, {_position(before.decode('latin-1'))}: the text is neither UTF-8 nor "
+            f"{plain(code_page)}. Export it as UTF-8, or set ATTACHMENT_ALERTS_ANSI_CODE_PAGE to the code page of the "
+            "exporting Windows."
         ) from None
+    warning = (
+        f"The file is not UTF-8 and was read as {code_page} (setting ATTACHMENT_ALERTS_ANSI_CODE_PAGE). "
+        "If letters are wrong, export it as UTF-8."
+    )
+    return _checked(name, text, code_page, (warning,))
 
 
 def _checked(name: str, text: str, encoding: str, warnings: tuple[str, ...] = ()) -> Text:
     text = text.removeprefix("\ufeff")
     if NUL in text:
         raise ExportRefused(
-            f"{plain(name)}, {_place(text[: text.index(NUL)])}: the file holds zero bytes: it is no text. Export it "
+            f"{plain(name)}, {_position(text[: text.index(NUL)])}: the file holds zero bytes: it is no text. Export it "
             "as CSV, JSON or LDIF."
         )
     return Text(text, encoding, warnings)
