@@ -13,10 +13,10 @@ from prefect.states import Completed
 
 from flows.artifacts import import_report
 from flows.runs import final_states
-from tasks.directory.export import Export, Imported
+from tasks.directory.export import Export, ImportOutcome
 from tasks.directory.imports import drop_folder
 from tasks.directory.imports.run_import import import_exports
-from tasks.directory.sources.read_files import Refused, read_files
+from tasks.directory.sources.read_files import RefusedFile, read_files
 from tasks.errors import AlertsError
 from tasks.formatting import several
 from tasks.sanitize import plain
@@ -28,7 +28,7 @@ PLACES = 5  # rejected rows that are named
 
 
 @task(task_run_name="read {place.name}", cache_policy=NO_CACHE)
-def read(place: Path, *, follow: bool) -> tuple[list[Export], list[Refused]]:
+def read(place: Path, *, follow: bool) -> tuple[list[Export], list[RefusedFile]]:
     """Recognise and read every file in one place."""
     return read_files([place], load_settings(), follow=follow)
 
@@ -36,7 +36,7 @@ def read(place: Path, *, follow: bool) -> tuple[list[Export], list[Refused]]:
 @task(task_run_name="import {tenant}", cache_policy=NO_CACHE)
 def load(
     tenant: str, exports: list[Export], now: datetime, *, confirmed: bool, unread: Sequence[str] = ()
-) -> list[Imported]:
+) -> list[ImportOutcome]:
     """Put the new snapshots in the place of the old and look every recipient up again."""
     return import_exports(open_store(load_settings()), tenant, exports, now, confirmed=confirmed, unread=unread)
 
@@ -56,8 +56,8 @@ def directory_import(paths: list[str] | None = None, tenant: str = "default", co
     now = datetime.now(UTC)
     try:
         settings = load_settings()
-        folder = None if paths else drop_folder.drop_folder(settings)
-        places = drop_folder.waiting(folder) if folder else [Path(path) for path in paths or ()]
+        folder = None if paths else drop_folder.ensure_drop_folder(settings)
+        places = drop_folder.list_waiting(folder) if folder else [Path(path) for path in paths or ()]
         readings = {place: read(place, follow=folder is None) for place in places}
         exports = [export for found, _ in readings.values() for export in found]
         refused = [each for _, bad in readings.values() for each in bad]
@@ -73,8 +73,8 @@ def directory_import(paths: list[str] | None = None, tenant: str = "default", co
             for place, (found, unread) in readings.items():
                 # A place of which anything was refused goes to `refused`, so that somebody looks at it.
                 inside = {export.file_name for export in found} | {each.file_name for each in unread}
-                drop_folder.put_away(place, folder, refused=bool(inside & bad), now=now)
-            drop_folder.clear(folder, settings, now)
+                drop_folder.move_away(place, folder, refused=bool(inside & bad), now=now)
+            drop_folder.delete_expired(folder, settings, now)
     except AlertsError as error:
         return failed(error, told)
     return outcome(told)
@@ -85,9 +85,9 @@ def failed(error: AlertsError, told: list[dict[str, Any]]) -> State[Any]:
     return final_states.failed(str(error), {"files": told})
 
 
-def files(outcomes: list[Imported], refused: list[Refused]) -> list[dict[str, Any]]:
+def files(outcomes: list[ImportOutcome], refused: list[RefusedFile]) -> list[dict[str, Any]]:
     """One row for each file, for the terminal and the run's result: a file of several kinds is one file."""
-    parts: dict[str, list[Imported]] = {}
+    parts: dict[str, list[ImportOutcome]] = {}
     for each in outcomes:
         parts.setdefault(each.export.file_name, []).append(each)
     nothing: dict[str, Any] = dict.fromkeys(COUNTS, 0)
@@ -96,7 +96,7 @@ def files(outcomes: list[Imported], refused: list[Refused]) -> list[dict[str, An
     return [_file(name, found) for name, found in parts.items()] + unread
 
 
-def _file(name: str, parts: list[Imported]) -> dict[str, Any]:
+def _file(name: str, parts: list[ImportOutcome]) -> dict[str, Any]:
     states = {each.state for each in parts}
     state = next(each for each in ("refused", "imported", "unchanged") if each in states)
     said = [reason for each in parts if each.state == state and (reason := each.reason)]

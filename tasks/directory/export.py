@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from tasks.directory.model import SOURCES, Parsed
+from tasks.directory.model import SNAPSHOT_FRAMES, Parsed
 
 
 @dataclass
@@ -19,21 +19,21 @@ class Export:
     has_members: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        told = self.parsed
-        self.has_members = not told.members.is_empty()
+        parsed = self.parsed
+        self.has_members = not parsed.members.is_empty()
         self.counts = {
-            "people": told.objects.height,
-            "devices": told.devices.height,
-            "addresses": told.addresses.height,
-            "rejected": told.rejects.height,
+            "people": parsed.objects.height,
+            "devices": parsed.devices.height,
+            "addresses": parsed.addresses.height,
+            "rejected": parsed.rejects.height,
         }
 
-    def forget(self) -> None:
+    def drop_rows(self) -> None:
         """Give up its rows, which are on the shelf: whoever called, and the flow's engine, keeps it to the end."""
-        self.parsed = replace(self.parsed, **{name: getattr(self.parsed, name).clear() for name in SOURCES})
+        self.parsed = replace(self.parsed, **{name: getattr(self.parsed, name).clear() for name in SNAPSHOT_FRAMES})
 
 
-class Imported(NamedTuple):
+class ImportOutcome(NamedTuple):
     """What became of it; a row of `directory_imports` unless it was unchanged."""
 
     export: Export
@@ -41,8 +41,8 @@ class Imported(NamedTuple):
     reason: str | None = None
     """why it was refused, or what was found out about its mail groups"""
 
-    def told(self, found: tuple[str, ...]) -> "Imported":
+    def with_member_warnings(self, warnings: tuple[str, ...]) -> "ImportOutcome":
         """With what was found out about mail groups, where it brings members of any."""
         if self.state != "imported" or not self.export.has_members:
             return self
-        return self._replace(reason=" ".join(found) or None)
+        return self._replace(reason=" ".join(warnings) or None)

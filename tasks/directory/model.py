@@ -147,5 +147,5 @@ class Parsed:
     """when the export was made, where it says so"""
 
 
-SOURCES = ("objects", "addresses", "members", "devices", "device_users")
+SNAPSHOT_FRAMES = ("objects", "addresses", "members", "devices", "device_users")
 """What sources say: fields of Parsed, with `source` columns of the source_… tables."""

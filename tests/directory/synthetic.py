@@ -13,7 +13,7 @@ from tasks.alerts import MOMENT
 from tasks.directory.merge.devices import device_people, devices, merge_devices
 from tasks.directory.merge.members import expand_groups
 from tasks.directory.merge.people import merge_people, people
-from tasks.directory.merge.references import with_ids
+from tasks.directory.merge.references import join_ids
 from tasks.directory.model import (
     ADDRESS_SCHEMA,
     DEVICE_SCHEMA,
@@ -202,7 +202,7 @@ def main(n: int) -> None:
     start = time.perf_counter()
     merged = merge_people(told.objects)
     merged_at = time.perf_counter()
-    placed = with_ids(told.objects, merged, "object_key", "user_id")
+    placed = join_ids(told.objects, merged, "object_key", "user_id")
     merged_devices = merge_devices(told.devices)
     devices_at = time.perf_counter()
     steps: dict[str, Callable[[], object]] = {

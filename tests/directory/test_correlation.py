@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.alerts import MOMENT
-from tasks.directory.match.correlation import BEGINNING, Directory, Resolved, resolve
+from tasks.directory.match.correlation import BEGINNING, Directory, ResolvedRecipients, resolve_recipients
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 ALIASES = {"legacy.example": "contoso.example"}
@@ -68,8 +68,8 @@ def directory(
     )
 
 
-def resolved(recipient: str, found: Directory, *, plus: bool = True) -> Resolved:
-    return resolve(pl.Series([recipient]), found, ALIASES, plus_addressing=plus)
+def resolved(recipient: str, found: Directory, *, plus: bool = True) -> ResolvedRecipients:
+    return resolve_recipients(pl.Series([recipient]), found, ALIASES, plus_addressing=plus)
 
 
 def meant(recipient: str, found: Directory, **how: bool) -> tuple[str | None, str, str | None]:
@@ -209,9 +209,9 @@ ASKED = pl.Series(["a@contoso.example", "a+b@contoso.example", "c@legacy.example
 def test_every_moment_of_every_recipient_has_one_answer_whatever_the_order(rows: list[Any], order: Any) -> None:
     made = [address(*row) for row in rows if row[4] is None or row[3] < row[4]]
     people = [person("one"), person("two", "guest"), person("three", enabled=False)]
-    found = resolve(ASKED, directory(made, people), ALIASES, plus_addressing=True)
+    found = resolve_recipients(ASKED, directory(made, people), ALIASES, plus_addressing=True)
     order.shuffle(made)
-    again = resolve(ASKED, directory(made, people), ALIASES, plus_addressing=True)
+    again = resolve_recipients(ASKED, directory(made, people), ALIASES, plus_addressing=True)
     key = ["recipient", "valid_from"]
     assert found.recipients.sort(key).equals(again.recipients.sort(key))
     for _, stretches in found.recipients.sort(key).group_by("recipient"):

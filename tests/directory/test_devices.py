@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tasks.alerts import MOMENT
 from tasks.directory.merge.devices import device_people, devices, merge_devices
 from tasks.directory.merge.people import merge_people
-from tasks.directory.merge.references import with_ids
+from tasks.directory.merge.references import join_ids
 from tests.directory.synthetic import DEVICE_USERS, DEVICES, OBJECTS, SEEN, filled
 
 Row = dict[str, Any]
@@ -101,7 +101,7 @@ def test_whose_a_device_is(kind: str, ref: str, who: list[str]) -> None:
     ties = device_people(
         frame([{**link, "valid_from": SEEN}], LINKS),
         merge_devices(machines),
-        with_ids(objects, merged, "object_key", "user_id"),
+        join_ids(objects, merged, "object_key", "user_id"),
     )
     found = ties.join(merged, on="user_id")
     assert found["object_key"].to_list() == who

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tasks.directory.merge.members import expand_groups
 from tasks.directory.merge.people import merge_people
-from tasks.directory.merge.references import with_ids
+from tasks.directory.merge.references import join_ids
 from tests.directory.synthetic import MEMBERS, OBJECTS, SEEN, filled
 
 GROUPS, PEOPLE = "GHIJ", "abc"
@@ -25,7 +25,7 @@ def expanded(edges: list[tuple[str, str]], **limits: int) -> tuple[dict[str, dic
     objects = filled(pl.DataFrame(rows, kinds), OBJECTS)
     merged = merge_people(objects)
     named = [{"source": "graph", "group_key": group, "ref_kind": "entra_id", "ref": ref} for group, ref in edges]
-    found = expand_groups(pl.DataFrame(named, MEMBERS), with_ids(objects, merged, "object_key", "user_id"), **limits)
+    found = expand_groups(pl.DataFrame(named, MEMBERS), join_ids(objects, merged, "object_key", "user_id"), **limits)
     names = dict(merged.select("user_id", "object_key").rows())
     told: dict[str, dict[str, int]] = defaultdict(dict)
     for group, person, depth in found.members.select("group_id", "user_id", "depth").rows():

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.directory.merge.connected_components import connected
+from tasks.directory.merge.connected_components import connected_components
 from tasks.directory.merge.people import MERGED_SCHEMA, PEOPLE_SCHEMA, merge_people, people
 from tasks.directory.model import KINDS
 from tests.directory.person_rules import persons
@@ -312,7 +312,7 @@ def test_the_most_specific_kind_counts(kind: str) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=40))
 def test_components_are_those_of_the_graph(links: list[tuple[int, int]]) -> None:
-    found = connected(pl.DataFrame(links, {"item": pl.UInt32, "key": pl.UInt32}, orient="row"))
+    found = connected_components(pl.DataFrame(links, {"item": pl.UInt32, "key": pl.UInt32}, orient="row"))
     labels = {item: item for item, _ in links}
     for _ in labels:
         lowest: dict[int, int] = {}
@@ -329,7 +329,7 @@ def test_a_long_chain_is_one_component() -> None:
     links = pl.concat([items.with_columns(key=pl.col("item") + step) for step in (0, 1)])
     shuffled = links.with_columns((pl.col("item").cast(pl.UInt64) * 7919 % n).cast(pl.UInt32))
     for chain in (links, shuffled):
-        assert connected(chain)["label"].unique().to_list() == [0]
+        assert connected_components(chain)["label"].unique().to_list() == [0]
 
 
 def test_no_objects_are_no_people() -> None:

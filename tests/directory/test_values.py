@@ -146,18 +146,22 @@ def test_the_prefix_tells_primary_from_alias(proxies: list[str | None] | None, f
 @pytest.mark.parametrize(
     ("rule", "texts", "outcomes"),
     [
-        (values.nothing, ("", " - ", values.ZERO_GUID, "[REDACTED]", "<redacted>", None), [None] * 6),
-        (values.nothing, (" a ", "0", "redacted"), ["a", "0", "redacted"]),
-        (values.truth, ("TRUE", "Yes", "1", "Compliant"), [True] * 4),
-        (values.truth, ("false", "No", "0", "noncompliant"), [False] * 4),
-        (values.truth, ("", "maybe", None), [None] * 3),
-        (values.serial, ("To be filled by O.E.M.", "0", "0000000", "System Serial Number", "None", ""), [None] * 6),
-        (values.serial, (" 5CG123 ", "00A1", "VMware-56 4d"), ["5CG123", "00A1", "VMware-56 4d"]),
-        (values.is_sentinel, ("Microsoft.ActiveDirectory.Management.ADPropertyValueCollection",), [True]),
-        (values.is_sentinel, ("System.String[]", "System.Byte[]", " System.Object[] ", "@{a=b}"), [True] * 4),
-        (values.is_sentinel, ("System.Collections.Generic.List`1[System.String]",), [True]),
-        (values.is_sentinel, ("Microsoft.Exchange.Data.ProxyAddressCollection",), [True]),
-        (values.is_sentinel, ("System.String", "a System.String[]", "", None), [False, False, False, None]),
+        (values.clean_text, ("", " - ", values.ZERO_GUID, "[REDACTED]", "<redacted>", None), [None] * 6),
+        (values.clean_text, (" a ", "0", "redacted"), ["a", "0", "redacted"]),
+        (values.parse_bool, ("TRUE", "Yes", "1", "Compliant"), [True] * 4),
+        (values.parse_bool, ("false", "No", "0", "noncompliant"), [False] * 4),
+        (values.parse_bool, ("", "maybe", None), [None] * 3),
+        (
+            values.parse_serial_number,
+            ("To be filled by O.E.M.", "0", "0000000", "System Serial Number", "None", ""),
+            [None] * 6,
+        ),
+        (values.parse_serial_number, (" 5CG123 ", "00A1", "VMware-56 4d"), ["5CG123", "00A1", "VMware-56 4d"]),
+        (values.is_type_name, ("Microsoft.ActiveDirectory.Management.ADPropertyValueCollection",), [True]),
+        (values.is_type_name, ("System.String[]", "System.Byte[]", " System.Object[] ", "@{a=b}"), [True] * 4),
+        (values.is_type_name, ("System.Collections.Generic.List`1[System.String]",), [True]),
+        (values.is_type_name, ("Microsoft.Exchange.Data.ProxyAddressCollection",), [True]),
+        (values.is_type_name, ("System.String", "a System.String[]", "", None), [False, False, False, None]),
         (guid_sid.guid, (f"{{{GUID.upper()}}}", "X'0b818fd05ca3a8499f4e0123456789ab'", GUID_BASE64), [GUID] * 3),
         (guid_sid.guid, (values.ZERO_GUID, "X'00'", "AAAAAAAAAAAAAAAAAAAAAA==", "x", "", None), [None] * 6),
         (guid_sid.immutable_guid, (GUID_BASE64, "employee-7", "1234", "", None), [GUID] + [None] * 4),
@@ -238,17 +242,17 @@ NOON = datetime(2021, 8, 19, 13, 25, 31, tzinfo=UTC)
     ],
 )
 def test_every_form_of_a_date(text: str | None, at: datetime | None) -> None:
-    assert of(values.moment, text) == [at]
+    assert of(values.parse_timestamp, text) == [at]
 
 
 RULES = (
-    values.moment,
+    values.parse_timestamp,
     values.guest_address,
     values.split_proxies,
-    values.nothing,
-    values.truth,
-    values.serial,
-    values.is_sentinel,
+    values.clean_text,
+    values.parse_bool,
+    values.parse_serial_number,
+    values.is_type_name,
     guid_sid.guid,
     guid_sid.sid,
     guid_sid.immutable_guid,

@@ -143,7 +143,7 @@ def test_a_path_that_does_not_exist_is_all_that_is_told(
 
 def test_the_drop_folder_is_worked_off_and_cleared(prefect_api: None, home: Path) -> None:
     settings = Settings(home=home)
-    folder = drop_folder.drop_folder(settings)
+    folder = drop_folder.ensure_drop_folder(settings)
     shutil.copy(EXPORTS / "graph-users.json", folder)
     (folder / "broken.json").write_text('{"value": [')
     (folder / ".being-written").write_text("")
@@ -152,7 +152,7 @@ def test_the_drop_folder_is_worked_off_and_cleared(prefect_api: None, home: Path
     state = directory_import(return_state=True)
     assert state.is_failed()
     assert files(state.result(raise_on_failure=False)) == {"graph-users.json": "imported", "broken.json": "refused"}
-    assert [each.name for each in drop_folder.waiting(folder)] == []
+    assert [each.name for each in drop_folder.list_waiting(folder)] == []
     assert [each.name.partition("-")[2] for each in (folder / DONE).iterdir()] == ["graph-users.json"]
     assert [each.name.partition("-")[2] for each in (folder / REFUSED).iterdir()] == ["broken.json"]
     assert directory_import(return_state=True).is_completed(), "an empty folder is no failure"
@@ -161,7 +161,7 @@ def test_the_drop_folder_is_worked_off_and_cleared(prefect_api: None, home: Path
 def test_what_is_no_file_in_the_drop_folder_is_refused_with_the_reason(
     prefect_api: None, home: Path, tmp_path: Path
 ) -> None:
-    folder, outside = drop_folder.drop_folder(Settings(home=home)), tmp_path / "outside"
+    folder, outside = drop_folder.ensure_drop_folder(Settings(home=home)), tmp_path / "outside"
     outside.mkdir()
     secret = shutil.copy(EXPORTS / "graph-users.json", outside)
     (folder / "link.json").symlink_to(secret)
@@ -181,7 +181,7 @@ def test_what_is_no_file_in_the_drop_folder_is_refused_with_the_reason(
     assert moved["link.json"].is_symlink()
     assert [each.name.partition("-")[2] for each in (folder / DONE).iterdir()] == ["users.json"]
     later = datetime.now(UTC) + timedelta(days=30)
-    assert drop_folder.clear(folder, Settings(home=home), later) == 6
+    assert drop_folder.delete_expired(folder, Settings(home=home), later) == 6
     assert [each.name for each in outside.iterdir()] == ["graph-users.json"]
 
 
@@ -189,13 +189,13 @@ def test_nothing_is_moved_through_a_link_in_the_place_of_a_folder(home: Path, tm
     (home / "drop").mkdir()
     (home / "drop" / DONE).symlink_to(tmp_path)
     with pytest.raises(StoreError):
-        drop_folder.drop_folder(Settings(home=home))
+        drop_folder.ensure_drop_folder(Settings(home=home))
 
 
 def test_what_cannot_be_put_away_is_the_end_in_its_own_sentence(
     prefect_api: None, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copy(EXPORTS / "graph-users.json", drop_folder.drop_folder(Settings(home=home)))
+    shutil.copy(EXPORTS / "graph-users.json", drop_folder.ensure_drop_folder(Settings(home=home)))
 
     def full(*_: object) -> None:
         raise OSError("No space left on device")

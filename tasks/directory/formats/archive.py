@@ -43,7 +43,7 @@ def expand(paths: Iterable[Path], *, follow: bool = True) -> Iterator[tuple[str,
         for place in places:
             refuse_missing(place)
         places = [place.resolve() for place in places]
-    for name, content in chain.from_iterable(_found(place.name, str(place), None) for place in places):
+    for name, content in chain.from_iterable(_walk(place.name, str(place), None) for place in places):
         if isinstance(content, ExportRefused):
             yield name, content
             continue
@@ -60,22 +60,22 @@ def refuse_missing(path: Path) -> None:
         raise ExportRefused(f"{plain(str(path))} does not exist. Correct the path and try again.")
 
 
-def _found(name: str, path: str, folder: int | None) -> Iterator[tuple[str, bytes | ExportRefused]]:
+def _walk(name: str, path: str, folder: int | None) -> Iterator[tuple[str, bytes | ExportRefused]]:
     """The file, or all files of the folder, that `path` names within the open folder."""
     try:
-        number = _open(name, path, folder)
+        descriptor = _open(name, path, folder)
     except ExportRefused as refusal:
         yield name, refusal
         return
     try:
-        if not stat.S_ISDIR(os.fstat(number).st_mode):
-            yield name, _read(name, number)
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            yield name, _read(name, descriptor)
         elif folder is None or path not in (DONE, REFUSED):
-            for each in sorted(os.listdir(number)):  # noqa: PTH208 - a folder that is open
-                if not each.startswith("."):
-                    yield from _found(f"{name}/{each}", each, number)
+            for entry in sorted(os.listdir(descriptor)):  # noqa: PTH208 - a folder that is open
+                if not entry.startswith("."):
+                    yield from _walk(f"{name}/{entry}", entry, descriptor)
     finally:
-        os.close(number)
+        os.close(descriptor)
 
 
 def _open(name: str, path: str, folder: int | None) -> int:
@@ -94,14 +94,14 @@ def _open(name: str, path: str, folder: int | None) -> int:
         raise _unreadable(name, cause) from None
 
 
-def _read(name: str, number: int) -> bytes | ExportRefused:
-    about = os.fstat(number)
+def _read(name: str, descriptor: int) -> bytes | ExportRefused:
+    about = os.fstat(descriptor)
     if not stat.S_ISREG(about.st_mode):
         return ExportRefused(f"{plain(name)} is no file any more. Take it away.")
     if about.st_size > MAX_BYTES:
         return ExportRefused(f"{plain(name)} is larger than any export. Take it away.")
     try:
-        with open(number, "rb", closefd=False) as file:
+        with open(descriptor, "rb", closefd=False) as file:
             return file.read()
     except OSError as cause:
         return _unreadable(name, cause)
@@ -141,16 +141,16 @@ def _is_ignored(member: ZipInfo) -> bool:
 
 
 def _check_members(name: str, members: list[ZipInfo]) -> None:
-    names = {each.filename for each in members}
+    names = {entry.filename for entry in members}
     if "[Content_Types].xml" in names:
         raise ExportRefused(
             f"{plain(name)} is an Excel workbook. Save it as CSV UTF-8, or better import the export itself."
         )
-    if any(each.flag_bits & _ENCRYPTED for each in members):
+    if any(entry.flag_bits & _ENCRYPTED for entry in members):
         raise ExportRefused(f"{plain(name)}: the zip needs a password. Unpack it first.")
-    if any(each.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for each in members):
+    if any(entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for entry in members):
         raise ExportRefused(f"{plain(name)}: the zip is packed in an unusual way. Unpack it first.")
-    if len(members) > MAX_MEMBERS or sum(each.file_size for each in members) > MAX_BYTES:
+    if len(members) > MAX_MEMBERS or sum(entry.file_size for entry in members) > MAX_BYTES:
         raise ExportRefused(f"{plain(name)}: {_TOO_LARGE}")
 
 

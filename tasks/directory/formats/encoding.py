@@ -13,7 +13,7 @@ NUL = "\0"
 _RARE = 10  # … and ten times as many as low bytes, which are zero in letters such as Ā
 
 
-class Text(NamedTuple):
+class DecodedText(NamedTuple):
     """What the bytes say."""
 
     text: str
@@ -26,41 +26,41 @@ class Text(NamedTuple):
         return self.text.isascii()
 
 
-def decode(name: str, content: bytes, code_page: str) -> Text:
+def decode(name: str, content: bytes, code_page: str) -> DecodedText:
     """The text of the file `name`: byte-order mark, zero bytes of UTF-16, strict UTF-8, the site's ANSI code page.
 
     Raises ExportRefused with the line for bytes that are none of it, SettingsError for an unknown code page.
     """
-    for mark, encoding in _BOMS:
-        if content.startswith(mark):
-            return _checked(name, _strict(name, content[len(mark) :], encoding), encoding)
-    if wide := _utf16_without_mark(content):
-        return _checked(name, _strict(name, content, wide), wide)
+    for bom, encoding in _BOMS:
+        if content.startswith(bom):
+            return _check_text(name, _decode_strict(name, content[len(bom) :], encoding), encoding)
+    if utf16 := _utf16_without_bom(content):
+        return _check_text(name, _decode_strict(name, content, utf16), utf16)
     try:
-        return _checked(name, content.decode("utf-8"), "utf-8")
+        return _check_text(name, content.decode("utf-8"), "utf-8")
     except UnicodeDecodeError:
         return _decode_ansi(name, content, code_page)
 
 
-def _utf16_without_mark(content: bytes) -> str | None:
+def _utf16_without_bom(content: bytes) -> str | None:
     """Latin letters are every second byte zero; text in UTF-8 or a code page has none."""
     sample = content[:_SAMPLE]
     half = len(sample) // 2
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
-    few = _UTF16_SHARE * half
-    if half and odd >= few and even * _RARE < odd:
+    threshold = _UTF16_SHARE * half
+    if half and odd >= threshold and even * _RARE < odd:
         return "utf-16-le"
-    return "utf-16-be" if half and even >= few and odd * _RARE < even else None
+    return "utf-16-be" if half and even >= threshold and odd * _RARE < even else None
 
 
-def _strict(name: str, content: bytes, encoding: str) -> str:
+def _decode_strict(name: str, content: bytes, encoding: str) -> str:
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as cause:
         before = content[: cause.start].decode(encoding, errors="replace")
         raise ExportRefused(
-            f"{plain(name)}, {_position(before)}: the bytes are not {encoding.upper()}, which the file begins as: it is "
-            "damaged or cut short. Export it again."
+            f"{plain(name)}, {_position(before)}: invalid {encoding.upper()} in a file that begins as such. It is damaged or "
+            "cut short: export it again."
         ) from None
 
 
@@ -69,7 +69,7 @@ def _position(before: str) -> str:
     return f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
 
 
-def _decode_ansi(name: str, content: bytes, code_page: str) -> Text:
+def _decode_ansi(name: str, content: bytes, code_page: str) -> DecodedText:
     try:
         text = content.decode(code_page)
     except LookupError:
@@ -88,14 +88,14 @@ def _decode_ansi(name: str, content: bytes, code_page: str) -> Text:
         f"The file is not UTF-8 and was read as {code_page} (setting ATTACHMENT_ALERTS_ANSI_CODE_PAGE). "
         "If letters are wrong, export it as UTF-8."
     )
-    return _checked(name, text, code_page, (warning,))
+    return _check_text(name, text, code_page, (warning,))
 
 
-def _checked(name: str, text: str, encoding: str, warnings: tuple[str, ...] = ()) -> Text:
+def _check_text(name: str, text: str, encoding: str, warnings: tuple[str, ...] = ()) -> DecodedText:
     text = text.removeprefix("\ufeff")
     if NUL in text:
         raise ExportRefused(
             f"{plain(name)}, {_position(text[: text.index(NUL)])}: the file holds zero bytes: it is no text. Export it "
             "as CSV, JSON or LDIF."
         )
-    return Text(text, encoding, warnings)
+    return DecodedText(text, encoding, warnings)

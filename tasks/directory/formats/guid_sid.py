@@ -5,7 +5,7 @@ Expressions on text columns; what cannot be read becomes null, never an error.
 
 import polars as pl
 
-from tasks.directory.formats.values import ZERO_GUID, nothing
+from tasks.directory.formats.values import ZERO_GUID, clean_text
 
 _CSVDE_HEX = r"(?i)^X'((?:[0-9a-f]{2})+)'$"
 _BASE64 = r"^[A-Za-z0-9+/]+={0,2}$"
@@ -17,7 +17,7 @@ _GUID_TEXT = "${4}${3}${2}${1}-${6}${5}-${8}${7}-${9}-${10}"
 
 def guid(expr: pl.Expr) -> pl.Expr:
     """A GUID in lower case with dashes, from text, base64 or csvde's X'…'; null for the zero GUID and all else."""
-    text = nothing(expr)
+    text = clean_text(expr)
     digits = pl.coalesce(_hex(text), text.str.extract(_CSVDE_HEX, 1).str.to_lowercase())
     found = pl.coalesce(text.str.extract(_GUID, 1).str.to_lowercase(), _guid_of_hex(digits))
     return pl.when(found != ZERO_GUID).then(found)
@@ -25,12 +25,12 @@ def guid(expr: pl.Expr) -> pl.Expr:
 
 def immutable_guid(expr: pl.Expr) -> pl.Expr:
     """The GUID in an onPremisesImmutableId; null where a site anchors its users by something else (3.3 A 2)."""
-    return _guid_of_hex(_hex(nothing(expr)))
+    return _guid_of_hex(_hex(clean_text(expr)))
 
 
 def sid(expr: pl.Expr) -> pl.Expr:
     """A SID as S-1-…, from text, base64 or csvde's X'…'; null for all else."""
-    text = nothing(expr)
+    text = clean_text(expr)
     digits = pl.coalesce(text.str.extract(_CSVDE_HEX, 1), _hex(text))
     binary = digits.map_elements(lambda value: sid_of_bytes(bytes.fromhex(value)), return_dtype=pl.String)
     return pl.coalesce(text.str.to_uppercase().str.extract(r"^(S-1-\d+(?:-\d+)+)$", 1), binary)

@@ -47,15 +47,15 @@ class HeaderAliases(NamedTuple):
 
     families: Mapping[str, Mapping[str, str]]
 
-    def places(self, family: str, header: Sequence[str]) -> dict[str, list[int]]:
+    def positions(self, family: str, header: Sequence[str]) -> dict[str, list[int]]:
         """Field → places of its columns in this header, the preferred one first."""
         known = self.families[family]
         order = {key: number for number, key in enumerate(known)}
-        keys = [header_key(each) for each in header]
-        found: defaultdict[str, list[int]] = defaultdict(list)
-        for place in sorted((n for n, key in enumerate(keys) if key in known), key=lambda n: order[keys[n]]):
-            found[known[keys[place]]].append(place)
-        return dict(found)
+        keys = [header_key(name) for name in header]
+        positions_by_field: defaultdict[str, list[int]] = defaultdict(list)
+        for position in sorted((n for n, key in enumerate(keys) if key in known), key=lambda n: order[keys[n]]):
+            positions_by_field[known[keys[position]]].append(position)
+        return dict(positions_by_field)
 
 
 def header_key(header: str) -> str:
@@ -66,20 +66,22 @@ def header_key(header: str) -> str:
 def load_headers(settings: Settings) -> HeaderAliases:
     """The site's aliases before ours. Raises SettingsError naming file and fault."""
     files = dict.fromkeys([settings.data_file(FILE), DEFAULTS / FILE])
-    return _aliases(row for path in files for row in _read(path))
+    return _aliases(row for path in files for row in _read_aliases(path))
 
 
 def _aliases(rows: Iterable[tuple[str | None, str, str]]) -> HeaderAliases:
     families: dict[str, dict[str, str]] = {family: {} for family in FIELDS}
     for family, header, field in rows:
-        for each in [family] if family else FIELDS:
-            if field in (IGNORE, *FIELDS[each]):
-                families[each].setdefault(header_key(header), field)
-    used = {name: {key: field for key, field in known.items() if field != IGNORE} for name, known in families.items()}
-    return HeaderAliases(used)
+        for name in [family] if family else FIELDS:
+            if field in (IGNORE, *FIELDS[name]):
+                families[name].setdefault(header_key(header), field)
+    aliases = {
+        name: {key: field for key, field in known.items() if field != IGNORE} for name, known in families.items()
+    }
+    return HeaderAliases(aliases)
 
 
-def _read(path: Path) -> list[tuple[str | None, str, str]]:
+def _read_aliases(path: Path) -> list[tuple[str | None, str, str]]:
     try:
         rows = pl.read_csv(path, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as cause:
@@ -90,13 +92,13 @@ def _read(path: Path) -> list[tuple[str | None, str, str]]:
         rows = rows.with_columns(family=pl.lit(None, pl.String))
     rows = rows.select(pl.col("family", "header", "field").str.strip_chars())
     for number, row in enumerate(rows.iter_rows(), start=2):
-        _check(path, number, *row)
+        _check_row(path, number, *row)
     return rows.rows()
 
 
-def _check(path: Path, line: int, family: str | None, header: str | None, field: str | None) -> None:
+def _check_row(path: Path, line: int, family: str | None, header: str | None, field: str | None) -> None:
     if family and family not in FIELDS:
         raise SettingsError(f"{path}, line {line}: the family must be one of {', '.join(FIELDS)}, or empty.")
-    known = FIELDS[family] if family else sorted({each for fields in FIELDS.values() for each in fields})
+    known = FIELDS[family] if family else sorted({name for fields in FIELDS.values() for name in fields})
     if not header or field not in (IGNORE, *known):
         raise SettingsError(f"{path}, line {line}: a header and one of these fields are needed: {', '.join(known)}.")

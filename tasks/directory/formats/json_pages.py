@@ -33,27 +33,27 @@ def read_pages(text: str, name: str) -> list[Page]:
     Raises ExportRefused, with line and column, for text that is no JSON or an answer that says what went wrong.
     """
     pages: list[Page] = []
-    loose: list[object] = []
+    records: list[object] = []
     for document in _documents(text.removeprefix("\ufeff"), name):
         for value in document if isinstance(document, list) else [document]:
             page = _page(value, name)
             if page is None:
-                loose.append(value)
+                records.append(value)
             else:
                 pages.append(page)
-    return [*pages, Page("", loose, more=False)] if loose else pages
+    return [*pages, Page("", records, more=False)] if records else pages
 
 
 def _documents(text: str, name: str) -> list[Any]:
-    for pieces in ([text], [line for line in text.split("\n") if line.strip()]):
+    for parts in ([text], [line for line in text.split("\n") if line.strip()]):
         try:
-            return [msgspec.json.decode(piece) for piece in pieces]
+            return [msgspec.json.decode(part) for part in parts]
         except NOT_STRICT:
             continue
-    return list(_one_after_the_other(text, name))
+    return list(_decode_documents(text, name))
 
 
-def _one_after_the_other(text: str, name: str) -> Iterator[Any]:
+def _decode_documents(text: str, name: str) -> Iterator[Any]:
     """Documents of several lines each, and JSON that is not strict."""
     at = 0
     while rest := re.compile(r"\S").search(text, at):
@@ -61,12 +61,12 @@ def _one_after_the_other(text: str, name: str) -> Iterator[Any]:
             value, at = decode_next(text, rest.start())
             yield value
         except json.JSONDecodeError as wrong:
-            _refuse(text, name, wrong.pos, wrong.msg)
+            _raise_invalid(text, name, wrong.pos, wrong.msg)
         except (ValueError, RecursionError):
-            _refuse(text, name, rest.start(), "nested too deeply or a number too long")
+            _raise_invalid(text, name, rest.start(), "nested too deeply or a number too long")
 
 
-def _refuse(text: str, name: str, position: int, why: str) -> NoReturn:
+def _raise_invalid(text: str, name: str, position: int, why: str) -> NoReturn:
     line, column = text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position)
     raise ExportRefused(
         f"{plain(name)}, line {line}, column {column}: not JSON ({why}). The file is damaged or cut short; "

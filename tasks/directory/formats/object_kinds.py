@@ -6,7 +6,7 @@ export has no column for is `NOT_TOLD`.
 
 import polars as pl
 
-NOT_TOLD = pl.lit(None, pl.String)
+NO_COLUMN = pl.lit(None, pl.String)
 
 # msExchRecipientTypeDetails (3.1), a 64-bit number; its remote forms are mailboxes in the cloud.
 _BY_RECIPIENT_TYPE = {
@@ -45,12 +45,12 @@ _PERSON_CLASSES = ("user", "inetorgperson", "person", "organizationalperson", "p
 
 def kind(
     *,
-    upn: pl.Expr = NOT_TOLD,
-    mail: pl.Expr = NOT_TOLD,
-    sam: pl.Expr = NOT_TOLD,
-    user_type: pl.Expr = NOT_TOLD,
-    recipient_type: pl.Expr = NOT_TOLD,
-    base: pl.Expr = NOT_TOLD,
+    upn: pl.Expr = NO_COLUMN,
+    mail: pl.Expr = NO_COLUMN,
+    sam: pl.Expr = NO_COLUMN,
+    user_type: pl.Expr = NO_COLUMN,
+    recipient_type: pl.Expr = NO_COLUMN,
+    base: pl.Expr = NO_COLUMN,
 ) -> pl.Expr:
     """The kind of an object, never null.
 
@@ -59,13 +59,13 @@ def kind(
     there are members with such names.
     """
     system = pl.any_horizontal(
-        *(_local(each).str.contains(_SYSTEM) for each in (upn, mail)), sam.str.contains(_SYSTEM_ACCOUNT)
+        *(_local_part(each).str.contains(_SYSTEM) for each in (upn, mail)), sam.str.contains(_SYSTEM_ACCOUNT)
     )
     service = pl.any_horizontal(
-        *(_local(each).str.contains(_SERVICE) for each in (upn, sam)), sam.str.contains(_SERVICE_ACCOUNT)
+        *(_local_part(each).str.contains(_SERVICE) for each in (upn, sam)), sam.str.contains(_SERVICE_ACCOUNT)
     )
-    told = user_type.str.strip_chars().str.to_lowercase()
-    guest = pl.coalesce(told == "guest", upn.str.contains("(?i)#EXT#"), pl.lit(value=False))
+    stated_type = user_type.str.strip_chars().str.to_lowercase()
+    guest = pl.coalesce(stated_type == "guest", upn.str.contains("(?i)#EXT#"), pl.lit(value=False))
     by_type = recipient_type.str.strip_chars().replace_strict(_RECIPIENT_TYPES, default=None, return_dtype=pl.String)
     return (
         pl.when(base.is_in(["group", "contact", "service"])).then(base)
@@ -94,5 +94,5 @@ def kind_of_class(classes: pl.Expr) -> pl.Expr:
     )  # fmt: skip
 
 
-def _local(address: pl.Expr) -> pl.Expr:
+def _local_part(address: pl.Expr) -> pl.Expr:
     return address.str.extract(r"^\s*([^@]*)")

@@ -71,12 +71,12 @@ def address_key(expr: pl.Expr) -> pl.Expr:
 def _with_ascii_domains(addresses: pl.Series) -> pl.Series:
     """Only the few domains with other letters pay."""
     domain = addresses.str.extract(r"@([^@]*)$")
-    odd = domain.filter((domain.str.len_bytes() != domain.str.len_chars()).fill_null(value=False)).unique()
-    if odd.is_empty():
+    non_ascii = domain.filter((domain.str.len_bytes() != domain.str.len_chars()).fill_null(value=False)).unique()
+    if non_ascii.is_empty():
         return addresses
-    known = {each: _ascii(each) for each in odd}
+    ascii_domains = {each: _ascii(each) for each in non_ascii}
     local = pl.col("address").str.extract(r"(?s)^(.*@)[^@]*$")
-    ascii_domain = pl.col("domain").replace_strict(known, default=None, return_dtype=pl.String)
+    ascii_domain = pl.col("domain").replace_strict(ascii_domains, default=None, return_dtype=pl.String)
     rows = pl.DataFrame({"address": addresses, "domain": domain})
     return rows.select(pl.coalesce(local + ascii_domain, "address").alias(addresses.name)).to_series()
 
@@ -121,12 +121,12 @@ def proxy_rows(rows: pl.DataFrame) -> pl.DataFrame:
     quoted = pl.col("inner").str.contains('"', literal=True)
     inner = pl.col("inner").str.strip_chars().str.replace_all(_SEPARATORS, _CUT).str.split(_CUT)
     parts = parts.with_columns(inner=pl.when(quoted).then(pl.concat_list("inner")).otherwise(inner)).explode("inner")
-    known = (
+    ascii_domains = (
         parts.with_columns(address=address_key(pl.col("inner")))
         .drop_nulls("address")
         .sort(~pl.col("upper"), "place", maintain_order=True)
     )
-    once = known.unique(["object_key", "address"], keep="first", maintain_order=True)
+    once = ascii_domains.unique(["object_key", "address"], keep="first", maintain_order=True)
     first = pl.int_range(pl.len()).over("object_key") == 0
     ruled = once.with_columns(rule=pl.when(first).then(pl.lit("primary")).otherwise(pl.lit("alias")))
     return ruled.select(
@@ -137,30 +137,30 @@ def proxy_rows(rows: pl.DataFrame) -> pl.DataFrame:
     ).collect()
 
 
-def is_sentinel(expr: pl.Expr) -> pl.Expr:
+def is_type_name(expr: pl.Expr) -> pl.Expr:
     """Whether the cell is a type name instead of data (2.3): the export lost a list."""
     return expr.str.strip_chars().str.contains(_SENTINEL)
 
 
-def nothing(expr: pl.Expr) -> pl.Expr:
+def clean_text(expr: pl.Expr) -> pl.Expr:
     """The text without blanks around it; null for what stands for nothing: '', '-', the zero GUID, `[REDACTED]`."""
     text = expr.str.strip_chars()
     return pl.when((text != "") & ~text.str.contains(_NOTHING)).then(text)
 
 
-def truth(expr: pl.Expr) -> pl.Expr:
+def parse_bool(expr: pl.Expr) -> pl.Expr:
     """True/False, Yes/No, 1/0, Compliant/Noncompliant in any case; null for anything else: not told is not false."""
     text = expr.str.strip_chars().str.to_lowercase()
     return pl.when(text.is_in(_TRUE)).then(pl.lit(value=True)).when(text.is_in(_FALSE)).then(pl.lit(value=False))
 
 
-def serial(expr: pl.Expr) -> pl.Expr:
+def parse_serial_number(expr: pl.Expr) -> pl.Expr:
     """The serial number; null for what makers leave in its place (2.8)."""
-    text = nothing(expr)
+    text = clean_text(expr)
     return pl.when(~text.str.contains(_JUNK_SERIAL)).then(text)
 
 
-def moment(expr: pl.Expr) -> pl.Expr:
+def parse_timestamp(expr: pl.Expr) -> pl.Expr:
     """The point in time, UTC, from ISO 8601, GeneralizedTime, FILETIME, or as a culture writes it (2.1).
 
     Only US English has 12 hours with the month first; all others begin with the day, or with the year. No zone means
@@ -175,5 +175,5 @@ def moment(expr: pl.Expr) -> pl.Expr:
     ticks = pl.when(text.str.contains(r"^\d{17,19}$")).then(text).cast(pl.Int64, strict=False)
     filetime = pl.from_epoch(ticks // 10 - _FILETIME_ZERO * 1_000_000, time_unit="us").dt.replace_time_zone("UTC")
     forms = [zoned.str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False) for form in _DATE_FORMS]
-    found = pl.coalesce(*forms, filetime).cast(MOMENT)
-    return pl.when(found.dt.year().is_between(_FIRST_YEAR, _LAST_YEAR)).then(found)
+    parsed = pl.coalesce(*forms, filetime).cast(MOMENT)
+    return pl.when(parsed.dt.year().is_between(_FIRST_YEAR, _LAST_YEAR)).then(parsed)

@@ -5,7 +5,7 @@ from datetime import datetime
 import polars as pl
 
 from tasks.alerts import MOMENT
-from tasks.directory.imports.columns import insert
+from tasks.directory.imports.columns import insert_rows
 from tasks.store.connection import Transaction
 
 NO_SOURCES = pl.DataFrame(
@@ -33,13 +33,13 @@ IMPORT_SCHEMA = pl.Schema(
 )
 
 
-def count(transaction: Transaction, tenant: str) -> int:
+def count_imports(transaction: Transaction, tenant: str) -> int:
     """How many parts of files and pulls were imported."""
     sql = "SELECT count(*) FROM internal.directory_imports WHERE tenant = $tenant AND state = 'imported'"
     return int(transaction.rows(sql, {"tenant": tenant})[0][0])
 
 
-def latest(transaction: Transaction, tenant: str) -> pl.DataFrame:
+def latest_imports(transaction: Transaction, tenant: str) -> pl.DataFrame:
     """source, has_aliases, aliases_lost, digests of the newest import of each source."""
     return transaction.frame(
         """
@@ -64,19 +64,19 @@ def snapshots(transaction: Transaction, tenant: str) -> pl.DataFrame:
     ).cast({"imported_at": MOMENT, "snapshot_at": MOMENT})
 
 
-def is_still(transaction: Transaction, tenant: str, imports: int) -> bool:
+def is_unchanged(transaction: Transaction, tenant: str, imports: int) -> bool:
     """Whether nobody has imported anything since there were so many imports."""
-    return count(transaction, tenant) == imports
+    return count_imports(transaction, tenant) == imports
 
 
-def record(transaction: Transaction, rows: pl.DataFrame) -> None:
+def record_imports(transaction: Transaction, rows: pl.DataFrame) -> None:
     """Add files to the relation `directory_imports`."""
-    insert(transaction, "directory_imports", rows)
+    insert_rows(transaction, "directory_imports", rows)
 
 
-def confirm(transaction: Transaction, tenant: str, told: dict[str, datetime]) -> None:
+def confirm_sources(transaction: Transaction, tenant: str, confirmed: dict[str, datetime]) -> None:
     """Note when each of these sources said again what it had said: it is as young as if it had said something new."""
-    for source, at in told.items():
+    for source, at in confirmed.items():
         transaction.run(
             "UPDATE internal.directory_imports i SET confirmed_at = greatest(confirmed_at, $at) "
             "WHERE tenant = $tenant AND source = $source AND state = 'imported' AND imported_at = "

@@ -8,7 +8,9 @@ ROUTES = ("exact", "domain alias", "without tag", "domain alias, without tag")
 """Ways from a recipient to an address, tried in this order."""
 
 
-def routes(recipients: pl.Series, domain_aliases: dict[str, str], *, plus_addressing: bool) -> pl.DataFrame:
+def candidate_addresses(
+    recipients: pl.Series, domain_aliases: dict[str, str], *, plus_addressing: bool
+) -> pl.DataFrame:
     """recipient, route (place in ROUTES), address: every address that each recipient may stand for."""
     rows = (
         recipients.drop_nulls()
@@ -22,10 +24,10 @@ def routes(recipients: pl.Series, domain_aliases: dict[str, str], *, plus_addres
         local=pl.col("address").str.extract(r"^(.*)@"), domain=pl.col("address").str.extract(r"@([^@]*)$")
     )
     # Exchange tries the whole address first and strips from the first `+` on only if nobody has it.
-    bare = pl.when(pl.col("local").str.contains(r"^[^+]+\+")).then(pl.col("local").str.extract(r"^([^+]+)\+"))
-    rows = rows.with_columns(bare=bare if plus_addressing else pl.lit(None, pl.String))
-    other = pl.col("domain").replace_strict(domain_aliases, default=None, return_dtype=pl.String)
-    rows = rows.with_columns(other=other)
+    untagged = pl.when(pl.col("local").str.contains(r"^[^+]+\+")).then(pl.col("local").str.extract(r"^([^+]+)\+"))
+    rows = rows.with_columns(bare=untagged if plus_addressing else pl.lit(None, pl.String))
+    aliased_domain = pl.col("domain").replace_strict(domain_aliases, default=None, return_dtype=pl.String)
+    rows = rows.with_columns(other=aliased_domain)
     texts = [
         pl.col("address"),
         pl.format("{}@{}", "local", "other"),

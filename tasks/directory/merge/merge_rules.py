@@ -23,36 +23,39 @@ Keys = Callable[[pl.DataFrame], pl.DataFrame]
 
 def _same(column: str) -> Keys:
     """Objects with the same id in the same column."""
-    return lambda rows: rows.select("node", key=_apart(pl.col(column)))
+    return lambda rows: rows.select("node", key=_separate_groups(pl.col(column)))
 
 
 def _twins(left: pl.Expr, *right: pl.Expr, persons_only: bool = False) -> Keys:
     """What objects in Entra say of their twins, and what the twins say of themselves."""
 
     def keys(rows: pl.DataFrame) -> pl.DataFrame:
-        rows = _persons(rows) if persons_only else rows
-        return _both(rows.select("node", key=_apart(left)), *(rows.select("node", key=_apart(each)) for each in right))
+        rows = _without_closed(rows) if persons_only else rows
+        return _keys_on_both_sides(
+            rows.select("node", key=_separate_groups(left)),
+            *(rows.select("node", key=_separate_groups(each)) for each in right),
+        )
 
     return keys
 
 
-def _both(left: pl.DataFrame, *right: pl.DataFrame) -> pl.DataFrame:
+def _keys_on_both_sides(left: pl.DataFrame, *right: pl.DataFrame) -> pl.DataFrame:
     """Keys that occur on both sides."""
     others = pl.concat(right)
     return pl.concat([left.join(others, on="key", how="semi"), others.join(left, on="key", how="semi")])
 
 
-def _apart(value: pl.Expr) -> pl.Expr:
+def _separate_groups(value: pl.Expr) -> pl.Expr:
     """Keys of groups and keys of all else never meet."""
     return pl.when(pl.col("kind") == "group").then("group " + value).otherwise("other " + value)
 
 
-def _persons(rows: pl.DataFrame) -> pl.DataFrame:
+def _without_closed(rows: pl.DataFrame) -> pl.DataFrame:
     """Without the parts that hold a group, contact or room."""
     return rows.filter(~pl.col("kind").is_in(CLOSED).any().over("part"))
 
 
-def _pair(first: pl.Expr, second: pl.Expr) -> pl.Expr:
+def _pair_key(first: pl.Expr, second: pl.Expr) -> pl.Expr:
     """Two texts as one key; the length keeps ("ab", "c") and ("a", "bc") apart."""
     return pl.concat_str(first.str.len_bytes(), pl.lit(":"), first, second)
 
@@ -62,7 +65,7 @@ def _same_upn(rows: pl.DataFrame) -> pl.DataFrame:
 
     Objects with ids join only through such an object: a UPN that passed on from one person to another is two people.
     """
-    key = _pair(system(), pl.col("upn"))
+    key = _pair_key(system(), pl.col("upn"))
     keyed = rows.filter(pl.col("kind") != "group").with_columns(key=key)
     without = keyed.filter(pl.all_horizontal(pl.col(name).is_null() for name in IMMUTABLE))
     return keyed.join(without, on="key", how="semi").select("node", "key")
@@ -70,10 +73,10 @@ def _same_upn(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _address_and_id(rows: pl.DataFrame) -> pl.DataFrame:
     """The primary address together with the account's short name, or with the employee's number."""
-    rows = _persons(rows)
+    rows = _without_closed(rows)
     names = [("sam", "sam_account"), ("sam", "onprem_sam"), ("employee", "employee_id")]
     pairs = [
-        rows.select("node", key=_pair(pl.lit(kind) + pl.col("primary_smtp"), pl.col(name).str.to_lowercase()))
+        rows.select("node", key=_pair_key(pl.lit(kind) + pl.col("primary_smtp"), pl.col(name).str.to_lowercase()))
         for kind, name in names
     ]
     return pl.concat(pairs)
@@ -81,12 +84,14 @@ def _address_and_id(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _address(rows: pl.DataFrame) -> pl.DataFrame:
     """The primary address; of guests also `mail`, where it is a member's."""
-    rows = _persons(rows)
+    rows = _without_closed(rows)
     primary = rows.select("node", "guest", key="mail " + pl.col("primary_smtp"))
     mails = rows.select("node", "guest", key="mail " + pl.col("mail").str.strip_chars().str.to_lowercase())
     guests = mails.filter("guest").select("node", "key")
     members = pl.concat([primary, mails]).filter(~pl.col("guest")).select("node", "key")
-    return pl.concat([rows.select("node", key="primary " + pl.col("primary_smtp")), _both(guests, members)])
+    return pl.concat(
+        [rows.select("node", key="primary " + pl.col("primary_smtp")), _keys_on_both_sides(guests, members)]
+    )
 
 
 RULES = (
@@ -98,8 +103,8 @@ RULES = (
     Rule(
         "sam",  # A(3)
         _twins(
-            _pair(pl.col("onprem_domain").str.to_lowercase(), pl.col("onprem_sam").str.to_lowercase()),
-            _pair(pl.col("domain"), pl.col("sam_account")),
+            _pair_key(pl.col("onprem_domain").str.to_lowercase(), pl.col("onprem_sam").str.to_lowercase()),
+            _pair_key(pl.col("domain"), pl.col("sam_account")),
             persons_only=True,
         ),
     ),

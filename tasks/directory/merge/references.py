@@ -19,35 +19,35 @@ _ACCOUNTS = (("domain", "sam_account"), ("onprem_domain", "onprem_sam"))
 _ANYWHERE = "?\\"  # stands for the domain of an account whose export does not tell it
 
 
-def resolve(refs: pl.DataFrame, placed: pl.DataFrame) -> pl.DataFrame:
+def resolve_references(refs: pl.DataFrame, objects: pl.DataFrame) -> pl.DataFrame:
     """system, ref_kind, ref, user_id: the references of `refs` (source, ref_kind, ref) that name exactly one person.
 
     `placed`: objects with the person that each is now. Case does not matter. People of the system that speaks come
     before others of the same name. `domain\\account` also means the domain whose DNS name begins so, else an account of
     which no domain is known.
     """
-    wanted = _wanted(refs.select("ref_kind", "ref", system=system()).unique())
-    rows = placed.with_columns(known_system=system())
-    found = [wanted.select(*REFERENCE, user_id="key").clear()]
-    for (kind,), asked in wanted.group_by("ref_kind"):  # one kind after the other: their names are many
-        met = asked.join(_known(rows, str(kind)), on="key")
+    wanted = _lookup_keys(refs.select("ref_kind", "ref", system=system()).unique())
+    rows = objects.with_columns(known_system=system())
+    resolved = [wanted.select(*REFERENCE, user_id="key").clear()]
+    for (kind,), wanted_of_kind in wanted.group_by("ref_kind"):  # one kind after the other: their names are many
+        matches = wanted_of_kind.join(_known_keys(rows, str(kind)), on="key")
         distance = 2 * pl.col("choice") + (pl.col("system") != pl.col("known_system"))
-        nearest = met.filter(distance == distance.min().over("system", "ref"))
-        found.append(nearest.select(*REFERENCE, "user_id").unique())
-    return pl.concat(found).filter(pl.len().over(REFERENCE) == 1)
+        nearest = matches.filter(distance == distance.min().over("system", "ref"))
+        resolved.append(nearest.select(*REFERENCE, "user_id").unique())
+    return pl.concat(resolved).filter(pl.len().over(REFERENCE) == 1)
 
 
-def with_ids(rows: pl.DataFrame, found: pl.DataFrame, key: str, name: str) -> pl.DataFrame:
+def join_ids(rows: pl.DataFrame, resolved: pl.DataFrame, key: str, name: str) -> pl.DataFrame:
     """`rows` with the `name` that `found` (source, `key`, `name`) has for each.
 
     Only the keys are joined: joining the wide rows themselves would copy every column of them.
     """
     keys = rows.select("source", key)
-    ids = keys.join(found.select("source", key, name), on=["source", key], how="left", maintain_order="left")
+    ids = keys.join(resolved.select("source", key, name), on=["source", key], how="left", maintain_order="left")
     return rows.with_columns(ids[name])
 
 
-def _wanted(refs: pl.DataFrame) -> pl.DataFrame:
+def _lookup_keys(refs: pl.DataFrame) -> pl.DataFrame:
     """REFERENCE, key, choice: what to look up, in order."""
     first = refs.with_columns(key=pl.col("ref").str.strip_chars().str.to_lowercase(), choice=pl.lit(0))
     account = pl.lit(_ANYWHERE) + pl.col("key").str.extract(r"\\([^\\]+)$")
@@ -55,7 +55,7 @@ def _wanted(refs: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([first, second]).drop_nulls("key")
 
 
-def _known(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
+def _known_keys(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
     """key, known_system, user_id: everything of one kind that people are called."""
     if kind == "sam":
         keys = [key for domain, account in _ACCOUNTS for key in _account_keys(domain, account)]

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import polars as pl
 
-from tasks.directory.formats.csv_fields import Cells, reject
+from tasks.directory.formats.csv_fields import CsvFields, split_rejects
 from tasks.directory.formats.guid_sid import guid, sid
 from tasks.directory.formats.header_aliases import FIELDS
-from tasks.directory.formats.values import split_proxies, truth
+from tasks.directory.formats.values import parse_bool, split_proxies
 from tasks.directory.model import Parsed
 from tasks.directory.sources.active_directory import NO_ALIASES, ad_objects
 
@@ -23,33 +23,35 @@ _NORMAL, _DISABLED = "512", "514"  # userAccountControl of an ordinary account (
 _CUT = "\x1f"
 
 
-def read_ad(cells: Cells) -> Parsed:
+def read_ad(fields: CsvFields) -> Parsed:
     """People, groups, contacts and computers of either export; rows with a broken id are rejects.
 
     The source is `ad` for csvde and mixed files, else `ad-users`, `ad-computers`, `ad-groups`: each is a snapshot of
     its own.
     """
-    frame, no_guid = reject(cells.frame, _broken("objectguid", guid), "objectGUID", "the objectGUID is no GUID")
-    frame, no_sid = reject(frame, _broken("objectsid", sid), "objectSid", "the objectSid is no SID")
-    csvde, lost = "dn" in cells.told, "proxyaddresses" in cells.lost
+    frame, no_guid = split_rejects(
+        fields.frame, _is_invalid("objectguid", guid), "objectGUID", "the objectGUID is no GUID"
+    )
+    frame, no_sid = split_rejects(frame, _is_invalid("objectsid", sid), "objectSid", "the objectSid is no SID")
+    csvde, lost = "dn" in fields.present, "proxyaddresses" in fields.lost
     parsed = ad_objects(
         _entries(frame), "ad", "csvde" if csvde else "AD by PowerShell CSV (Get-ADUser, Get-ADComputer)"
     )
     return replace(
         parsed,
-        source="ad" if csvde else _source(parsed),
-        rejects=pl.concat([cells.rejects, no_guid, no_sid, parsed.rejects]).sort("row"),
+        source="ad" if csvde else _source_of(parsed),
+        rejects=pl.concat([fields.rejects, no_guid, no_sid, parsed.rejects]).sort("row"),
         # What was lost is said already, and how to export it.
-        warnings=(*cells.warnings, *(each for each in parsed.warnings if not (lost and each == NO_ALIASES))),
+        warnings=(*fields.warnings, *(each for each in parsed.warnings if not (lost and each == NO_ALIASES))),
         aliases_lost=lost,
     )
 
 
-def _broken(column: str, read: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
+def _is_invalid(column: str, read: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
     return pl.col(column).is_not_null() & read(pl.col(column)).is_null()
 
 
-def _source(parsed: Parsed) -> str:
+def _source_of(parsed: Parsed) -> str:
     """By what the file holds, for Export-Csv writes whatever it is given."""
     kinds = set(parsed.objects["kind"].unique())
     if parsed.objects.is_empty() and not parsed.devices.is_empty():
@@ -61,16 +63,16 @@ def _source(parsed: Parsed) -> str:
 
 def _entries(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame that `ad_objects` takes: lists of values."""
-    texts = frame.with_columns(_unhexed(name) for name in FIELDS["ad"] if name not in BINARY)
-    enabled = truth(pl.col("enabled"))
+    texts = frame.with_columns(_decode_hex(name) for name in FIELDS["ad"] if name not in BINARY)
+    enabled = parse_bool(pl.col("enabled"))
     control = pl.when(enabled).then(pl.lit(_NORMAL)).when(~enabled).then(pl.lit(_DISABLED))
     texts = texts.with_columns(useraccountcontrol=pl.coalesce("useraccountcontrol", control)).drop("enabled")
     lists = {
         "objectclass": pl.col("objectclass").str.split(";"),
         "proxyaddresses": split_proxies(pl.col("proxyaddresses")),
         "othermailbox": split_proxies(pl.col("othermailbox")),
-        "member": _names("member"),
-        "memberof": _names("memberof"),
+        "member": _split_names("member"),
+        "memberof": _split_names("memberof"),
     }
     single = [name for name in texts.columns if name not in (*lists, "row")]
     return texts.select(
@@ -80,13 +82,13 @@ def _entries(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _unhexed(name: str) -> pl.Expr:
+def _decode_hex(name: str) -> pl.Expr:
     """csvde writes text that is not ASCII as X'…' as well, in UTF-8."""
-    text = pl.col(name).str.extract(_HEX, 1).map_elements(_utf8, return_dtype=pl.String)
+    text = pl.col(name).str.extract(_HEX, 1).map_elements(_utf8_of_hex, return_dtype=pl.String)
     return pl.coalesce(text, name).alias(name)
 
 
-def _utf8(digits: str) -> str | None:
+def _utf8_of_hex(digits: str) -> str | None:
     try:
         text = bytes.fromhex(digits).decode("utf-8")
     except UnicodeDecodeError:
@@ -94,6 +96,6 @@ def _utf8(digits: str) -> str | None:
     return None if "\0" in text else text
 
 
-def _names(column: str) -> pl.Expr:
-    cut = pl.col(column).str.replace_all(_CUT, " ", literal=True).str.replace_all(_NEXT_DN, _CUT + "${1}")
-    return cut.str.split(_CUT)
+def _split_names(column: str) -> pl.Expr:
+    parts = pl.col(column).str.replace_all(_CUT, " ", literal=True).str.replace_all(_NEXT_DN, _CUT + "${1}")
+    return parts.str.split(_CUT)

@@ -25,7 +25,7 @@ _MICROSOFT = frozenset({"objectsid", "objectguid", "samaccountname", "useraccoun
 _BINARY = frozenset({"objectguid", "objectsid", "ms-ds-consistencyguid"})
 _WANTED = frozenset(ATTRIBUTES) - {"dn"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-]*(?:;[A-Za-z0-9.\-=*]+)*")
-_PIECE = re.compile(r"range=\d+-(\d+|\*)")
+_RANGE = re.compile(r"range=\d+-(\d+|\*)")
 _OTHER_BLOCKS = frozenset({"version", "search", "result", "ref", "control", "matcheddn", "text"})
 """What begins the blocks between and after the entries of ldapsearch."""
 
@@ -38,7 +38,7 @@ class _Line(NamedTuple):
     text: str
 
 
-class _Damaged(Exception):
+class _DamagedEntry(Exception):
     """An entry that cannot be used: the line, the attribute and the reason; the column where it is a line's fault."""
 
     def __init__(self, line: int, attribute: str | None, reason: str, column: int | None = None) -> None:
@@ -55,14 +55,14 @@ def read(text: str, name: str) -> list[Parsed]:
     rows: list[int] = []
     rejects: list[tuple[int, str | None, str]] = []
     columns: dict[int, int | None] = {}
-    notes: Counter[str] = Counter()
-    for lines in _blocks(text.removeprefix("\ufeff")):
+    counts: Counter[str] = Counter()
+    for lines in _split_blocks(text.removeprefix("\ufeff")):
         try:
-            _check_ended(lines)
-            entry = _entry(lines, notes)
-        except _Damaged as damage:
-            rejects.append(damage.args)
-            columns[damage.args[0]] = damage.column
+            _check_terminated(lines)
+            entry = _parse_entry(lines, counts)
+        except _DamagedEntry as damaged:
+            rejects.append(damaged.args)
+            columns[damaged.args[0]] = damaged.column
             continue
         if entry is not None:
             entries.append(entry)
@@ -71,15 +71,15 @@ def read(text: str, name: str) -> list[Parsed]:
     parsed = ad_objects(
         entries_frame(entries, rows), *(("ad", "AD as LDIF") if microsoft else ("ldap", "LDAP as LDIF"))
     )
-    bad = pl.concat([pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row"), parsed.rejects]).sort("row")
+    rejected = pl.concat([pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row"), parsed.rejects]).sort("row")
     if parsed.objects.is_empty() and parsed.devices.is_empty():
-        raise ExportRefused(_refusal(name, len(entries) + notes["change"], bad, columns))
-    warnings = (*parsed.warnings, *_warnings(notes))
-    whole = not notes["cut"] and not any(reason.endswith(CUT_SHORT) for _, _, reason in rejects)
-    return [replace(parsed, rejects=bad, warnings=warnings, complete=whole)]
+        raise ExportRefused(_refusal_text(name, len(entries) + counts["change"], rejected, columns))
+    warnings = (*parsed.warnings, *_warnings(counts))
+    complete = not counts["cut"] and not any(reason.endswith(CUT_SHORT) for _, _, reason in rejects)
+    return [replace(parsed, rejects=rejected, warnings=warnings, complete=complete)]
 
 
-def _refusal(name: str, entries: int, rejects: pl.DataFrame, columns: dict[int, int | None]) -> str:
+def _refusal_text(name: str, entries: int, rejects: pl.DataFrame, columns: dict[int, int | None]) -> str:
     """`columns`: by the lines of damaged entries."""
     file = plain(name)
     if not rejects.is_empty():
@@ -91,18 +91,18 @@ def _refusal(name: str, entries: int, rejects: pl.DataFrame, columns: dict[int, 
     return f"{file}: there are no entries in it. An LDIF export has a line `dn: …` for each of them; export it again."
 
 
-def _warnings(notes: Counter[str]) -> Iterator[str]:
-    if count := notes["change"]:
+def _warnings(counts: Counter[str]) -> Iterator[str]:
+    if count := counts["change"]:
         yield f"{count} records are changes, not entries (changetype other than add), and were ignored."
-    if count := notes["url"]:
+    if count := counts["url"]:
         yield f"{count} values are only referred to by an address (`attr:<`), which is never fetched."
-    if count := notes["ranged"]:
+    if count := counts["ranged"]:
         yield f"{count} entries hold only a part of a long list of members (`;range=`). Export them with all ranges."
-    if count := notes["cut"]:
+    if count := counts["cut"]:
         yield f"The server cut the answer short ({count} times `result:` is not 0). Export with paging (`-E pr=1000`)."
 
 
-def _blocks(text: str) -> Iterator[list[_Line]]:
+def _split_blocks(text: str) -> Iterator[list[_Line]]:
     """Unfolded lines between blank lines, without comments (which may be folded as well).
 
     Where the file ends in the middle of a line, an empty one stands at the end of the last block.
@@ -130,60 +130,60 @@ def _blocks(text: str) -> Iterator[list[_Line]]:
         yield block if in_comment else [*block, _Line(number, "")]
 
 
-def _check_ended(lines: list[_Line]) -> None:
+def _check_terminated(lines: list[_Line]) -> None:
     """What stands between entries may end anywhere; of an entry nobody knows what is missing."""
     attribute = lines[0].text.partition(":")[0].lower()
     if not lines[-1].text and (attribute == "version" or attribute not in _OTHER_BLOCKS):
-        raise _Damaged(lines[0].number, None, f"its last line has no end: {CUT_SHORT}")
+        raise _DamagedEntry(lines[0].number, None, f"its last line has no end: {CUT_SHORT}")
 
 
-def _entry(lines: list[_Line], notes: Counter[str]) -> Values | None:
+def _parse_entry(lines: list[_Line], counts: Counter[str]) -> Values | None:
     """Lower-case attribute → values of those in ATTRIBUTES; None for what is no entry."""
     while lines and lines[0].text.lower().startswith("version:"):
         lines = lines[1:]
     if not lines:
         return None
-    attribute, _, dn = _attribute(lines[0])
+    attribute, _, dn = _parse_attribute(lines[0])
     if attribute in _OTHER_BLOCKS:
-        notes["cut"] += sum(_fails(line.text) for line in lines)
+        counts["cut"] += sum(_is_failed_result(line.text) for line in lines)
         return None
     if attribute != "dn":
-        raise _Damaged(lines[0].number, None, "an entry must begin with dn:", 1)
-    values: Values = {"dn": [_decoded(lines[0], "dn", dn)]}
+        raise _DamagedEntry(lines[0].number, None, "an entry must begin with dn:", 1)
+    values: Values = {"dn": [_decode_value(lines[0], "dn", dn)]}
     other_languages: Values = {}
-    last_piece = "*"
+    range_end = "*"
     for line in lines[1:]:
-        attribute, options, rest = _attribute(line)
+        attribute, options, rest = _parse_attribute(line)
         if attribute == "changetype" and rest.strip().lower() != "add":
-            notes["change"] += 1
+            counts["change"] += 1
             return None
         if attribute not in _WANTED:
             continue
         if rest.startswith("<"):
-            notes["url"] += 1
+            counts["url"] += 1
             continue
-        if piece := _PIECE.search(options):
-            last_piece = piece[1]
+        if range_match := _RANGE.search(options):
+            range_end = range_match[1]
         into = other_languages if "lang-" in options else values
-        into.setdefault(attribute, []).append(_decoded(line, attribute, rest))
-    notes["ranged"] += last_piece != "*"
+        into.setdefault(attribute, []).append(_decode_value(line, attribute, rest))
+    counts["ranged"] += range_end != "*"
     return other_languages | values if values["dn"] != [""] else None
 
 
-def _fails(line: str) -> bool:
+def _is_failed_result(line: str) -> bool:
     return line.startswith("result:") and line.removeprefix("result:").split()[:1] != ["0"]
 
 
-def _attribute(line: _Line) -> tuple[str, str, str]:
+def _parse_attribute(line: _Line) -> tuple[str, str, str]:
     """Name and options in lower case, and what follows the first colon."""
     name, colon, rest = line.text.partition(":")
     if not colon or not _NAME.fullmatch(name):
-        raise _Damaged(line.number, None, "neither an attribute nor the continuation of one", 1)
+        raise _DamagedEntry(line.number, None, "neither an attribute nor the continuation of one", 1)
     attribute, _, options = name.lower().partition(";")
     return attribute, options, rest
 
 
-def _decoded(line: _Line, attribute: str, rest: str) -> str:
+def _decode_value(line: _Line, attribute: str, rest: str) -> str:
     """The value as text; binary ids stay base64."""
     if not rest.startswith(":"):
         return rest.strip(" ")
@@ -193,4 +193,4 @@ def _decoded(line: _Line, attribute: str, rest: str) -> str:
         return encoded if attribute in _BINARY else value.decode()
     except (binascii.Error, ValueError):  # also: not UTF-8, and letters that base64 does not have
         column = len(line.text) - len(rest[1:].lstrip(" ")) + 1
-        raise _Damaged(line.number, attribute, "the value is not UTF-8 in base64", column) from None
+        raise _DamagedEntry(line.number, attribute, "the value is not UTF-8 in base64", column) from None

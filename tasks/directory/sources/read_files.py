@@ -14,14 +14,16 @@ from tasks.errors import ExportRefused
 from tasks.settings import Settings
 
 
-class Refused(NamedTuple):
+class RefusedFile(NamedTuple):
     """A file that nothing of was used."""
 
     file_name: str
     reason: str
 
 
-def read_files(paths: Iterable[Path], settings: Settings, *, follow: bool = True) -> tuple[list[Export], list[Refused]]:
+def read_files(
+    paths: Iterable[Path], settings: Settings, *, follow: bool = True
+) -> tuple[list[Export], list[RefusedFile]]:
     """What the files in these places say, each recognised by its content. Nothing is written.
 
     `follow`: a path itself may be a link. What cannot be read is refused by itself.
@@ -31,15 +33,15 @@ def read_files(paths: Iterable[Path], settings: Settings, *, follow: bool = True
     # Other headers, another code page or another program may read the same bytes otherwise: news, not the same file.
     reader = repr((headers, settings.ansi_code_page, version("attachment-alerts"))).encode()
     exports: list[Export] = []
-    refused: list[Refused] = []
+    refused: list[RefusedFile] = []
     for name, content in expand(paths, follow=follow):
         if isinstance(content, ExportRefused):
-            refused.append(Refused(name, str(content)))
+            refused.append(RefusedFile(name, str(content)))
             continue
         try:
             parts = read_export(name, content, headers, settings.ansi_code_page)
         except ExportRefused as error:
-            refused.append(Refused(name, str(error)))
+            refused.append(RefusedFile(name, str(error)))
             continue
         digest = hashlib.sha256(content)
         digest.update(reader)
