@@ -1,4 +1,4 @@
-"""One export of a source, and what became of it."""
+"""One export of a source, and the outcome of its import."""
 
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
@@ -8,11 +8,11 @@ from tasks.directory.model import SNAPSHOT_FRAMES, Parsed
 
 @dataclass
 class Export:
-    """One part of a file or pull: a zip or a mixed file has several."""
+    """The objects of one source in a file or pull; a zip or a mixed file has several."""
 
     file_name: str
     digest: str
-    """SHA-256 of the content: the same file again changes nothing"""
+    """SHA-256 of the content, by which an unchanged file is recognised"""
     parsed: Parsed
     counts: dict[str, int] = field(init=False)
     """people, devices, addresses, rejected"""
@@ -29,20 +29,20 @@ class Export:
         }
 
     def drop_rows(self) -> None:
-        """Give up its rows, which are on the shelf: whoever called, and the flow's engine, keeps it to the end."""
+        """Free the memory of its rows once they are cached on disk: callers hold the export until the end."""
         self.parsed = replace(self.parsed, **{name: getattr(self.parsed, name).clear() for name in SNAPSHOT_FRAMES})
 
 
 class ImportOutcome(NamedTuple):
-    """What became of it; a row of `directory_imports` unless it was unchanged."""
+    """A row of `directory_imports` unless unchanged."""
 
     export: Export
     state: Literal["imported", "unchanged", "refused"]
     reason: str | None = None
-    """why it was refused, or what was found out about its mail groups"""
+    """why it was refused, or warnings about its mail groups"""
 
     def with_member_warnings(self, warnings: tuple[str, ...]) -> "ImportOutcome":
-        """With what was found out about mail groups, where it brings members of any."""
+        """With these warnings if it was imported and has members of mail groups."""
         if self.state != "imported" or not self.export.has_members:
             return self
         return self._replace(reason=" ".join(warnings) or None)

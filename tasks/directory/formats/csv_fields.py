@@ -1,4 +1,4 @@
-"""Columns of a CSV export → the fields of its family as text, with what the export has lost on the way."""
+"""Columns of a CSV export → the fields of its family as text, with warnings about values that the export lost."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -9,32 +9,31 @@ from tasks.directory.formats.csv_table import Table, read_rows
 from tasks.directory.formats.header_aliases import FIELDS
 from tasks.directory.formats.values import clean_text, is_type_name
 from tasks.directory.model import REJECT_SCHEMA
+from tasks.formatting import several
 from tasks.sanitize import plain
 
 LIST_FIELDS = (
     "proxies", "other", "owners", "user_names", "proxyaddresses", "othermailbox", "member", "memberof", "objectclass",
 )  # fmt: skip
-"""Fields with several values: all their columns count (`ProxyAddresses[0]`, …); of others the first."""
+"""Multi-valued fields: all their columns are read (`ProxyAddresses[0]`, …); of others, the first non-empty one."""
 NAME_FIELDS = ("display_name", "given_name", "surname", "user_name", "displayname", "cn", "name")
 _BYTES = "System.Byte[]"
 
 
 class CsvFields(NamedTuple):
-    """A CSV export in fields."""
-
     frame: pl.DataFrame
-    """every field of the family as text, null where not told; `row`: its line"""
+    """every field of the family as text, null where missing; `row`: its line"""
     present: frozenset[str]
-    """fields that the file has a column for"""
+    """fields for which the file has a column"""
     lost: frozenset[str]
-    """fields of which a column holds type names instead of values"""
+    """fields with a column of type names instead of values"""
     rejects: pl.DataFrame
     warnings: tuple[str, ...]
     complete: bool
 
 
 def read_fields(table: Table, family: str, positions: dict[str, list[int]], *, pure_ascii: bool) -> CsvFields:
-    """Read the columns at these places (`HeaderAliases.places`). Raises ExportRefused for broken quotes."""
+    """Read the columns at these positions (from `HeaderAliases.positions`). Raises ExportRefused for broken quotes."""
     rows = read_rows(table, [each for columns_of_field in positions.values() for each in columns_of_field])
     lost_columns = [
         name for name in rows.frame.columns[1:] if rows.frame.select(is_type_name(pl.col(name)).any()).item()
@@ -54,12 +53,12 @@ def read_fields(table: Table, family: str, positions: dict[str, list[int]], *, p
 
 
 def select_fields(frame: pl.DataFrame, family: str, positions: Mapping[str, Sequence[int]]) -> pl.DataFrame:
-    """`row` and every field of the family, from columns named by their places."""
+    """`row` and every field of the family, from columns whose names are their positions."""
     return frame.select("row", *(_field(name, positions.get(name, ())).alias(name) for name in FIELDS[family]))
 
 
 def _field(name: str, positions: Sequence[int]) -> pl.Expr:
-    columns = [pl.col(str(place)) for place in positions]
+    columns = [pl.col(str(position)) for position in positions]
     if not columns:
         return pl.lit(None, pl.String)
     if name in LIST_FIELDS and len(columns) > 1:
@@ -68,9 +67,9 @@ def _field(name: str, positions: Sequence[int]) -> pl.Expr:
 
 
 def _lost_list_warnings(frame: pl.DataFrame, lost_columns: list[str], table: Table) -> list[str]:
-    """Type names in the place of values (2.3), and how to export those properly."""
+    """About columns with type names instead of values (2.3), with the command that exports them properly."""
     binary = [name for name in lost_columns if frame.select((pl.col(name) == _BYTES).any()).item()]
-    present = []
+    warnings = []
     for how, names in (
         ("$_.'{}' -join ';'", [name for name in lost_columns if name not in binary]),
         ("[guid]$_.'{}'", binary),
@@ -79,26 +78,29 @@ def _lost_list_warnings(frame: pl.DataFrame, lost_columns: list[str], table: Tab
         quoted = ",".join(f"'{each}'" for each in headers)
         joined = ",".join(f"@{{n='{each}';e={{{how.format(each)}}}}}" for each in headers)
         if headers:
-            present.append(
-                f"Type names stand in the place of the values of {', '.join(headers)}: they count as missing. Export "
+            warnings.append(
+                f"{', '.join(headers)}: the export has type names instead of values, which count as missing. Export "
                 f"them with Select-Object *,{joined} -ExcludeProperty {quoted}."
             )
-    return present
+    return warnings
 
 
 def _lost_letter_warnings(fields: pl.DataFrame) -> list[str]:
-    """Windows PowerShell 5.1 writes `?` for every letter that is not ASCII (2.1); it cannot be undone."""
+    """Windows PowerShell 5.1 writes `?` for every non-ASCII letter (2.1), which cannot be undone."""
     marked = [pl.col(name).str.contains("?", literal=True) for name in NAME_FIELDS if name in fields.columns]
     count = fields.filter(pl.any_horizontal(marked)).height if marked else 0
     if not count:
         return []
-    return [f"{count} names hold a `?`: probably letters that the export lost. Export it with -Encoding UTF8."]
+    return [
+        f"{several(count, 'name')} with a `?`, probably in place of letters that the export lost. Export with "
+        "-Encoding UTF8."
+    ]
 
 
 def split_rejects(
     frame: pl.DataFrame, bad: pl.Expr, column: str | None, reason: str
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows that are not bad, and REJECT_SCHEMA rows for those that are."""
+    """The rows that are not `bad`, and REJECT_SCHEMA rows for the others."""
     is_bad = frame.select(bad.fill_null(value=False).alias("bad")).to_series()
     if not is_bad.any():
         return frame, pl.DataFrame(schema=REJECT_SCHEMA)

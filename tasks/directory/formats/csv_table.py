@@ -1,7 +1,7 @@
-"""Text of a CSV export → its header, and frames of the columns that are wanted (RFC 4180, any delimiter).
+"""Text of a CSV export → its header, and a frame of selected columns (RFC 4180, any delimiter).
 
-Python's csv module reads, not polars: it tells the line of a fault, keeps "" apart from a missing cell, and does not
-take a row with too many cells for a fault of the whole file.
+Read with Python's csv module, not polars: it gives the line of an error, distinguishes "" from a missing cell, and does
+not fail as a whole for a row with too many cells.
 """
 
 import csv
@@ -16,8 +16,8 @@ from tasks.errors import ExportRefused
 from tasks.sanitize import plain
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-"""of the delimiters that exports use"""
-CUT_SHORT = "the file ends in the middle of it"
+"""delimiters of exports and their names"""
+CUT_SHORT = "the file ends within it"
 BATCH_ROWS = 20_000  # rows are Python lists until they are a frame
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
@@ -28,31 +28,29 @@ csv.field_size_limit(1 << 26)
 
 
 class Table(NamedTuple):
-    """A CSV text whose header is known."""
+    """A CSV text with its header."""
 
     name: str
     text: str
     header: tuple[str, ...]
     delimiter: str
     start: int
-    """place in the text where the header begins"""
+    """offset of the header in the text"""
     line: int
     """number of the header's line, from 1"""
 
 
 class Rows(NamedTuple):
-    """What the rows say."""
-
     frame: pl.DataFrame
-    """the columns asked for, named by their place in the header; `row`: the line at which each row begins"""
+    """the selected columns, named by their position in the header; `row`: the first line of each row"""
     rejects: pl.DataFrame
-    """REJECT_SCHEMA: rows of another shape"""
+    """REJECT_SCHEMA: rows with a wrong number of cells"""
     complete: bool
-    """whether the last row is whole"""
+    """whether the last row is complete"""
 
 
 def read_header(name: str, text: str) -> Table:
-    """The first line that is neither blank nor a prelude. Raises ExportRefused where there is none."""
+    """From the first line that is neither blank nor a prelude. Raises ExportRefused if there is none."""
     for number, match in enumerate(_LINE.finditer(text), start=1):
         line = match.group()
         if line.strip() and not _PRELUDE.match(line):
@@ -64,16 +62,16 @@ def read_header(name: str, text: str) -> Table:
 
 
 def _delimiter(line: str) -> str:
-    """What cuts the header into most cells outside of quotes; a comma where none does."""
+    """The one with most occurrences in the header outside quotes; a comma if none occurs."""
     bare = re.sub(r'"[^"]*"', "", line)
     return max(DELIMITERS, key=bare.count)
 
 
 def read_rows(table: Table, positions: Sequence[int]) -> Rows:
-    """The columns at these places of the header. Rows that are blank or repeat the header are passed over.
+    """The columns at these positions of the header. Blank rows and repeated headers are skipped.
 
-    Missing cells at the end of a row are null; a row that is cut short by the end of the file, or has more cells than
-    the header, is a reject. Raises ExportRefused with line and column where quotes do not match.
+    Missing cells at the end of a row are null. A row that the end of the file cuts short, or with more cells than the
+    header, is a reject. Raises ExportRefused with line and column for unbalanced quotes.
     """
     wanted = sorted(set(positions))
     schema = {"row": pl.Int64(), **dict.fromkeys(map(str, wanted), pl.String())}
@@ -95,7 +93,7 @@ def read_rows(table: Table, positions: Sequence[int]) -> Rows:
 
 
 def _unterminated_line(table: Table) -> int | None:
-    """The number of the last line, where nothing ends it."""
+    """The number of the last line if no line end follows it."""
     if table.text.endswith(("\n", "\r")):
         return None
     return table.line - 1 + sum(1 for _ in _LINE.finditer(table.text, table.start))
@@ -121,7 +119,7 @@ def _row_fault(table: Table, cells: list[str], *, is_cut: bool) -> str | None:
 
 
 def _records(table: Table) -> Iterator[tuple[int, int, list[str]]]:
-    """The lines at which each record begins and ends, and its cells; the header is the first."""
+    """First line, last line and cells of each record; the header is the first record."""
     lines = (match.group() for match in _LINE.finditer(table.text, table.start))
     reader = csv.reader(lines, delimiter=table.delimiter, strict=True, skipinitialspace=True)
     while True:
@@ -139,13 +137,13 @@ def _quote_error(table: Table, first: int) -> ExportRefused:
     column = _bad_cell_position(table, first)
     title = table.header[column] if column < len(table.header) else ""
     return ExportRefused(
-        f"{plain(table.name)}, line {first}, column {column + 1} {plain(title)}: a quotation mark opens here that is "
-        "not closed where the value ends. Export the file again; it may be cut short."
+        f"{plain(table.name)}, line {first}, column {column + 1} {plain(title)}: the quotation mark that opens "
+        "here is not closed at the end of the value. The file may be cut short: export it again."
     )
 
 
 def _bad_cell_position(table: Table, first: int) -> int:
-    """The place of the first cell of a record that is no cell."""
+    """The position of the first malformed cell of a record."""
     lines = [match.start() for match in _LINE.finditer(table.text, table.start)]
     at, delimiter_name = lines[first - table.line], re.escape(table.delimiter)
     cell = re.compile(rf' *(?:"(?:[^"]|"")*"(?=[{delimiter_name}\r\n]|$)|(?!")[^{delimiter_name}\r\n]*)')

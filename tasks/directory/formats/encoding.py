@@ -1,4 +1,4 @@
-"""Bytes of an export → text (reference/directory-exports.md, 4.1): nothing is guessed where the bytes can tell."""
+"""Bytes of an export → text (reference/directory-exports.md, 4.1), without guessing where the bytes are unambiguous."""
 
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from typing import NamedTuple
@@ -7,29 +7,27 @@ from tasks.errors import ExportRefused, SettingsError
 from tasks.sanitize import plain
 
 _BOMS = ((BOM_UTF8, "utf-8"), (BOM_UTF16_LE, "utf-16-le"), (BOM_UTF16_BE, "utf-16-be"))
-_SAMPLE = 4096  # bytes that tell UTF-16 without a byte-order mark
-_UTF16_SHARE = 0.4  # at least so many high bytes are zero: headers are Latin, names may be of any script
+_SAMPLE = 4096  # bytes in which UTF-16 without a byte-order mark is detected
+_UTF16_SHARE = 0.4  # minimum share of zero high bytes: headers are Latin, names may be in any script
 NUL = "\0"
-_RARE = 10  # … and ten times as many as low bytes, which are zero in letters such as Ā
+_RARE = 10  # factor to zero low bytes, which occur in letters such as Ā
 
 
 class DecodedText(NamedTuple):
-    """What the bytes say."""
-
     text: str
     encoding: str
     warnings: tuple[str, ...] = ()
 
     @property
     def pure_ascii(self) -> bool:
-        """Windows PowerShell 5.1 writes ASCII unless told otherwise, and `?` for every other letter."""
+        """Windows PowerShell 5.1 writes ASCII by default, with `?` for every other letter."""
         return self.text.isascii()
 
 
 def decode(name: str, content: bytes, code_page: str) -> DecodedText:
-    """The text of the file `name`: byte-order mark, zero bytes of UTF-16, strict UTF-8, the site's ANSI code page.
+    """By byte-order mark, zero bytes of UTF-16, strict UTF-8, else the site's ANSI code page.
 
-    Raises ExportRefused with the line for bytes that are none of it, SettingsError for an unknown code page.
+    Raises ExportRefused with line and column if none of them fits, SettingsError for an unknown code page.
     """
     for bom, encoding in _BOMS:
         if content.startswith(bom):
@@ -43,7 +41,7 @@ def decode(name: str, content: bytes, code_page: str) -> DecodedText:
 
 
 def _utf16_without_bom(content: bytes) -> str | None:
-    """Latin letters are every second byte zero; text in UTF-8 or a code page has none."""
+    """In UTF-16 every second byte of Latin text is zero; UTF-8 and code pages have no zero bytes."""
     sample = content[:_SAMPLE]
     half = len(sample) // 2
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
@@ -59,13 +57,13 @@ def _decode_strict(name: str, content: bytes, encoding: str) -> str:
     except UnicodeDecodeError as cause:
         before = content[: cause.start].decode(encoding, errors="replace")
         raise ExportRefused(
-            f"{plain(name)}, {_position(before)}: invalid {encoding.upper()} in a file that begins as such. It is damaged or "
-            "cut short: export it again."
+            f"{plain(name)}, {_position(before)}: invalid {encoding.upper()}. The file is damaged or cut short: "
+            "export it again."
         ) from None
 
 
 def _position(before: str) -> str:
-    """Line and column of what follows this text."""
+    """Line and column after this text."""
     return f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
 
 
@@ -95,7 +93,7 @@ def _check_text(name: str, text: str, encoding: str, warnings: tuple[str, ...] =
     text = text.removeprefix("\ufeff")
     if NUL in text:
         raise ExportRefused(
-            f"{plain(name)}, {_position(text[: text.index(NUL)])}: the file holds zero bytes: it is no text. Export it "
+            f"{plain(name)}, {_position(text[: text.index(NUL)])}: the file has zero bytes and is not text. Export it "
             "as CSV, JSON or LDIF."
         )
     return DecodedText(text, encoding, warnings)

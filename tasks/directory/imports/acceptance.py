@@ -1,4 +1,4 @@
-"""Which exports are taken: one that says nothing new, or would mark people as gone by mistake, is not."""
+"""Whether an export is imported: not if it is unchanged or would mark people as gone by mistake."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def decide(
     confirmed: bool,
     unreadable: Sequence[str],
 ) -> ImportOutcome:
-    """Whether this export is taken, and why not."""
+    """`unreadable`: files of the same import that could not be read."""
     source = export.parsed.source
     same_source = [each for each in exports if each.parsed.source == source]
     latest = stored.latest.filter(pl.col("source") == source)
@@ -35,16 +35,16 @@ def decide(
     reason = None
     if unreadable and len(previous_digests) > len(same_source):
         reason = (
-            f"The last import of {source} had more files, and one of them may be {plain(unreadable[0])}, which cannot be "
-            "read: who is in it would be marked as gone. Mend it and import all together, or this one with "
-            "--confirm-gone."
+            f"The last import of {source} had more files, and one may be {plain(unreadable[0])}, which cannot be read: "
+            "its objects would be marked as gone. Repair that file and import all of them together, or "
+            "import this one with --confirm-gone."
         )
     reason = reason or _loss_reason(stored, source, cache, limit, partial=partial)
     return ImportOutcome(export, "refused" if reason else "imported", reason)
 
 
 def _loss_reason(stored: tables.StoredDirectory, source: str, cache: Shelf, limit: int, *, partial: bool) -> str | None:
-    """That it would mark more than this share of the people or devices of its source as gone; None if it would not."""
+    """Why it is refused if it would mark more than `limit` percent of its source's people or devices as gone."""
     for name, key in tables.KEYS.items():
         held = stored.held[name].filter(pl.col("source") == source)
         share = share_gone(held, cache.get(f"{name} of {source}", key), key)
@@ -52,17 +52,17 @@ def _loss_reason(stored: tables.StoredDirectory, source: str, cache: Shelf, limi
             return (
                 f"It would mark {share:.0%} of the {name} of {source} as gone, "
                 + (
-                    "and is a part of an export only. "
+                    "and is only a part of an export. "
                     if partial
                     else f"more than {limit} %: it may be filtered or cut. "
                 )
-                + "Export all of it, or import it again with --confirm-gone."
+                + "Import a complete export, or import this one with --confirm-gone."
             )
     return None
 
 
 def refuse_whole_files(outcomes: list[ImportOutcome]) -> list[ImportOutcome]:
-    """Refuse what shares a file or a source with what is refused: of a file all or nothing is taken."""
+    """Also refuse exports that share a file or a source with a refused one, so that no file is imported in part."""
     while True:
         refused = [each.export for each in outcomes if each.state == "refused"]
         files, sources = {each.file_name for each in refused}, {each.parsed.source for each in refused}
@@ -74,7 +74,11 @@ def refuse_whole_files(outcomes: list[ImportOutcome]) -> list[ImportOutcome]:
         if not affected:
             return outcomes
         outcomes = [
-            ImportOutcome(each.export, "refused", f"It comes with {plain(refused[0].file_name)}, which is refused.")
+            ImportOutcome(
+                each.export,
+                "refused",
+                f"It belongs together with {plain(refused[0].file_name)}, which was refused. Correct that file first.",
+            )
             if each.state == "imported" and each.export.file_name in affected
             else each
             for each in outcomes

@@ -1,4 +1,4 @@
-"""Which files and pulls a tenant's directory was made of, and when: the relation directory_imports."""
+"""The relation directory_imports: the files and pulls of a tenant's directory."""
 
 from datetime import datetime
 
@@ -34,7 +34,7 @@ IMPORT_SCHEMA = pl.Schema(
 
 
 def count_imports(transaction: Transaction, tenant: str) -> int:
-    """How many parts of files and pulls were imported."""
+    """Number of imported parts of files and pulls."""
     sql = "SELECT count(*) FROM internal.directory_imports WHERE tenant = $tenant AND state = 'imported'"
     return int(transaction.rows(sql, {"tenant": tenant})[0][0])
 
@@ -65,17 +65,16 @@ def snapshots(transaction: Transaction, tenant: str) -> pl.DataFrame:
 
 
 def is_unchanged(transaction: Transaction, tenant: str, imports: int) -> bool:
-    """Whether nobody has imported anything since there were so many imports."""
+    """Whether the number of imports is still `imports`."""
     return count_imports(transaction, tenant) == imports
 
 
 def record_imports(transaction: Transaction, rows: pl.DataFrame) -> None:
-    """Add files to the relation `directory_imports`."""
     insert_rows(transaction, "directory_imports", rows)
 
 
 def confirm_sources(transaction: Transaction, tenant: str, confirmed: dict[str, datetime]) -> None:
-    """Note when each of these sources said again what it had said: it is as young as if it had said something new."""
+    """Record when each of these sources was imported without changes, so that it counts as up to date."""
     for source, at in confirmed.items():
         transaction.run(
             "UPDATE internal.directory_imports i SET confirmed_at = greatest(confirmed_at, $at) "

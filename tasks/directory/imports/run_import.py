@@ -1,4 +1,4 @@
-"""One import: files of any sources become the tenant's directory, and its recipients are looked up again."""
+"""Import of exports into a tenant's directory, after which its recipients are matched again."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ from tasks.scratch import Shelf, scratch_folder
 from tasks.store.store import Store
 from tasks.triage.suppression import end_due
 
-TRIES = 3  # imports of one tenant that may be faster than this one
+TRIES = 3  # attempts if other imports of the tenant finish first
 
 
 def import_exports(
@@ -31,12 +31,12 @@ def import_exports(
     confirmed: bool = False,
     unreadable: Sequence[str] = (),
 ) -> list[ImportOutcome]:
-    """Import complete snapshots of the sources that the exports name; the other sources stay.
+    """Replace the snapshots of the sources of these exports; other sources are kept.
 
-    A source that holds what it held is left alone; one that would lose more than the set share of its people, or that
-    a file of may be among the `unread` ones, is refused unless `confirmed`. Where the settings say otherwise how
-    recipients are looked up, all are looked up again, exports or not. Nothing is computed under the writer's lock;
-    raises StoreBusy if other imports of this tenant were faster three times.
+    An unchanged source is skipped. A source is refused, unless `confirmed`, if it would lose more than the configured
+    share of its people, or if one of the `unreadable` files may belong to it. If settings of the matching changed, all
+    recipients are matched again, even without exports. Nothing is computed while the writer's lock is held; raises
+    StoreBusy if other imports of this tenant finished first in every attempt.
     """
     with scratch_folder(store.settings.home) as folder:
         cache = Shelf(folder)
@@ -57,7 +57,7 @@ def import_exports(
             outcomes, table_names = _build(store, tenant, stored, outcomes, cache, now)
             if _write(store, tenant, stored, outcomes, cache, table_names, now):
                 return outcomes
-    raise StoreBusy(f"Other imports for the tenant {tenant} kept changing its directory. Import one at a time.")
+    raise StoreBusy(f"Other imports for the tenant {tenant} kept changing its directory. Run one import at a time.")
 
 
 def _write(
@@ -69,7 +69,7 @@ def _write(
     table_names: Sequence[str],
     now: datetime,
 ) -> bool:
-    """Write what was made, unless another import was faster: then it was made of what is no longer there."""
+    """False, without writing, if another import finished first, so that this one was built from outdated rows."""
     with store.transaction() as transaction:
         if not import_log.is_unchanged(transaction, tenant, stored.imports):
             return False
@@ -81,8 +81,7 @@ def _write(
 
 
 def _cache_exports(exports: list[Export], cache: Shelf) -> None:
-    """What each source says, on the shelf."""
-    # Who is in several files is as the last name says: names often end in a date, and the order given says nothing.
+    # An object in several files is taken from the last one by name, because names often end in a date.
     ordered = sorted(exports, key=lambda each: (each.file_name, each.digest), reverse=True)
     for source in {each.parsed.source for each in exports}:
         same_source = [each.parsed for each in ordered if each.parsed.source == source]
@@ -100,7 +99,7 @@ def _build(
     cache: Shelf,
     now: datetime,
 ) -> tuple[list[ImportOutcome], tuple[str, ...]]:
-    """Put on the shelf what is to be written; the outcomes with what was found out, and the names of the tables."""
+    """Put the new tables into the cache; returns the outcomes with warnings, and the names of the tables."""
     names = sorted({each.export.parsed.source for each in outcomes if each.state == "imported"})
 
     def read(name: str) -> pl.DataFrame:
@@ -160,7 +159,7 @@ def _sources_and_snapshots(before: tables.StoredDirectory, rows: pl.DataFrame) -
 
 
 def _confirmed_sources(outcomes: list[ImportOutcome], now: datetime) -> dict[str, datetime]:
-    """The sources that say what they said, and when."""
+    """source → time, of unchanged sources."""
     return {
         each.export.parsed.source: each.export.parsed.snapshot_at or now
         for each in outcomes
@@ -169,7 +168,7 @@ def _confirmed_sources(outcomes: list[ImportOutcome], now: datetime) -> dict[str
 
 
 def _record_outcomes(store: Store, tenant: str, outcomes: list[ImportOutcome], now: datetime) -> None:
-    """Keep what was refused, and what was said again, where nothing is imported."""
+    """Record refused and unchanged exports if nothing is imported."""
     with store.transaction() as transaction:
         import_log.record_imports(transaction, _log_rows(tenant, outcomes, now))
         import_log.confirm_sources(transaction, tenant, _confirmed_sources(outcomes, now))

@@ -1,4 +1,4 @@
-"""The directory in the store: read what is there, write what an import made of it, look recipients up."""
+"""The directory in the store: read, write, match recipients."""
 
 import json
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ KEYS = {"objects": "object_key", "devices": "device_key"}
 
 
 class StoredDirectory(NamedTuple):
-    """What a tenant's directory in the store says about its imports."""
+    """What an import needs to know of a tenant's stored directory."""
 
     imports: int
-    """how many there were: another number on writing means that somebody else was faster"""
+    """their number; another number on writing means that another import finished first"""
     held: dict[str, pl.DataFrame]
     """objects, devices → source, object_key or device_key, gone_at"""
     latest: pl.DataFrame
@@ -35,7 +35,6 @@ class StoredDirectory(NamedTuple):
 
 
 def read_stored(transaction: Transaction, tenant: str) -> StoredDirectory:
-    """What an import needs to know before it is made."""
     held = {
         field: transaction.frame(
             f"SELECT source, {key}, gone_at FROM internal.source_{field} WHERE tenant = $tenant", {"tenant": tenant}
@@ -52,7 +51,7 @@ def read_stored(transaction: Transaction, tenant: str) -> StoredDirectory:
 
 
 def is_matching_outdated(transaction: Transaction, tenant: str, settings: Settings) -> bool:
-    """Whether recipients were last looked up by other settings than these."""
+    """Whether recipients were last matched with other settings."""
     sql = "SELECT settings = $settings FROM internal.correlated WHERE tenant = $tenant"
     rows = transaction.rows(sql, {"tenant": tenant, "settings": _match_settings(settings)})
     return not rows[0][0] if rows else import_log.count_imports(transaction, tenant) > 0
@@ -65,7 +64,7 @@ def _match_settings(settings: Settings) -> str:
 def write_tables(
     transaction: Transaction, tenant: str, tables: Shelf, names: Sequence[str], settings: Settings
 ) -> None:
-    """Put these tables in the place of what was there, and count the groups anew that they say something else about."""
+    """Replace these tables, and update the counts of the groups that they affect."""
     transaction.run("DELETE FROM internal.correlated WHERE tenant = $tenant", {"tenant": tenant})
     transaction.run(
         "INSERT INTO internal.correlated VALUES ($tenant, $settings)",
@@ -74,7 +73,7 @@ def write_tables(
     changed = {table: _changed_keys(transaction, tenant, table, tables) for table in COUNTED_COLUMNS if table in names}
     for table in names:
         replace_rows(transaction, tenant, table, tables.get(table))
-    # What polls brought while this was computed.
+    # Recipients of polls that ran while this was computed.
     match_new_recipients(transaction, tenant, read_recipients(transaction, tenant), settings)
     changed_recipients = pl.concat([changed["recipients"], changed["recipient_people"]]).unique()
     people = changed.get("device_people", pl.DataFrame(schema={"user_id": pl.String}))
@@ -93,11 +92,11 @@ COUNTED_COLUMNS = {
     "device_people": ("user_id", "device_id", "valid_from", "gone_at"),
     "group_people": ("group_id", "user_id"),
 }
-"""What the counts of a group depend on; the first column names whose groups these are."""
+"""The columns that counts of groups depend on; the first one identifies the affected groups."""
 
 
 def _changed_keys(transaction: Transaction, tenant: str, table: str, tables: Shelf) -> pl.DataFrame:
-    """Whose rows in this table differ from those that are to take their place."""
+    """Values of the first of COUNTED_COLUMNS whose rows will change."""
     key, *_ = names = COUNTED_COLUMNS[table]
     before = f"SELECT {', '.join(names)} FROM internal.{table} WHERE tenant = $tenant"
     after = f"SELECT {', '.join(f'{name}::UUID AS {name}' if name in IDS else name for name in names)} FROM rows"
@@ -120,7 +119,7 @@ def read_recipients(transaction: Transaction, tenant: str) -> pl.Series:
 
 
 def match_new_recipients(transaction: Transaction, tenant: str, recipients: pl.Series, settings: Settings) -> None:
-    """Look up those recipients that were never looked up before; nothing where no directory was imported."""
+    """Match recipients that were never matched before; does nothing without an imported directory."""
     if not import_log.count_imports(transaction, tenant):
         return
     new = transaction.frame(
@@ -143,7 +142,7 @@ def match_new_recipients(transaction: Transaction, tenant: str, recipients: pl.S
 
 
 def read_directory(transaction: Transaction, tenant: str, addresses_asked: pl.DataFrame) -> Directory:
-    """The part of the stored directory that these addresses can meet."""
+    """The part of the stored directory with these addresses."""
     addresses = transaction.frame(
         "SELECT address, user_id::VARCHAR AS user_id, rank, rule, source, valid_from, gone_at FROM internal.addresses "
         "SEMI JOIN asked USING (address) WHERE tenant = $tenant",

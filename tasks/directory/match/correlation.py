@@ -1,7 +1,7 @@
-"""Recipients → people: who an address meant at which time (reference/directory-exports.md section 3.3 C and D).
+"""Recipients → people, by time (reference/directory-exports.md section 3.3 C and D).
 
-Pure functions on frames of one tenant. What a recipient means is worked out once for each stretch of time in which the
-directory said the same about it, not once for each scan.
+Pure functions on frames of one tenant. A recipient is resolved once for each period in which its directory data did not
+change, not once for each scan.
 """
 
 from datetime import UTC, datetime
@@ -14,14 +14,14 @@ from tasks.directory.formats.values import address_key
 from tasks.directory.match.address_routes import ROUTES, candidate_addresses
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-"""From when on a source's first import is valid: the directory of earlier times is not known any better."""
+"""A source's first import is valid from here on, because earlier directory data is unknown."""
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 RECIPIENT_SCHEMA = pl.Schema(
     {
         "recipient": pl.String(),
         "valid_from": MOMENT,
-        "valid_to": MOMENT,  # null: still so
+        "valid_to": MOMENT,  # null: current
         "user_id": pl.String(),  # null when unmatched, ambiguous or a mail group
         "match_state": pl.String(),  # matched, group, ambiguous, unmatched
         "match_rule": pl.String(),
@@ -45,8 +45,6 @@ PERIOD = ("recipient", "valid_from")
 
 
 class Directory(NamedTuple):
-    """What recipients are looked up in."""
-
     addresses: pl.DataFrame
     """address, user_id, rank, rule, source, valid_from, gone_at"""
     people: pl.DataFrame
@@ -56,23 +54,22 @@ class Directory(NamedTuple):
     snapshots: pl.DataFrame
     """source, imported_at, snapshot_at of every import"""
     own_domains: pl.Series
-    """domains of the tenant's own people: a recipient elsewhere is external, not unknown"""
+    """domains of the tenant's own people; recipients in other domains are external, not unknown"""
 
 
 class ResolvedRecipients(NamedTuple):
     recipients: pl.DataFrame
-    """RECIPIENT_SCHEMA: the stretches of time of each recipient, without gap from BEGINNING on"""
+    """RECIPIENT_SCHEMA: the periods of each recipient, without gaps from BEGINNING on"""
     candidates: pl.DataFrame
-    """CANDIDATE_SCHEMA: the people or groups of each stretch; several where it is ambiguous"""
+    """CANDIDATE_SCHEMA: the people or groups of each period; several if it is ambiguous"""
 
 
 def resolve_recipients(
     recipients: pl.Series, directory: Directory, domain_aliases: dict[str, str], *, plus_addressing: bool
 ) -> ResolvedRecipients:
-    """Look up distinct recipients.
+    """The best route is used, then the best rank of address, then `_break_ties`; remaining ties are ambiguous.
 
-    The best route wins, then the best rank of address; ties are decided by `_undecided`, and what stays undecided is
-    returned as ambiguous. A stretch of time in which no address was valid takes the newest one, and its rule says so.
+    A period without a valid address uses the newest one, which its rule states.
     """
     distinct = recipients.drop_nulls().unique(maintain_order=True).alias("recipient").to_frame()
     hits = candidate_addresses(recipients, domain_aliases, plus_addressing=plus_addressing).join(
@@ -95,7 +92,7 @@ def resolve_recipients(
 
 
 def _with_snapshot(hits: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
-    """The hits with `snapshot_at`: the last snapshot that held the address, of an ended one the last before its end."""
+    """The hits with `snapshot_at`: the last snapshot that had the address."""
     ends = hits.select("source", "gone_at").unique().with_columns(until=pl.col("gone_at").fill_null(FOREVER))
     last = ends.sort("until").join_asof(
         snapshots.sort("imported_at"),
@@ -110,7 +107,7 @@ def _with_snapshot(hits: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
 
 
 def _periods(distinct: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
-    """recipient, valid_from, valid_to: cut wherever an address of the recipient came or went."""
+    """recipient, valid_from, valid_to: a new period wherever an address of the recipient was added or removed."""
     edges = pl.concat(
         [
             distinct.select("recipient", valid_from=pl.lit(BEGINNING, MOMENT)),
@@ -123,7 +120,7 @@ def _periods(distinct: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
 
 
 def _valid_hits(periods: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
-    """The hits of each period: those valid in it, or else the newest of all, marked as `untimely`."""
+    """The valid hits of each period, else the newest hit, marked as `untimely`."""
     rows = periods.drop("valid_to").join(hits.rename({"valid_from": "since"}), on="recipient")
     valid = (pl.col("since") <= pl.col("valid_from")) & (
         pl.col("gone_at").is_null() | (pl.col("gone_at") > pl.col("valid_from"))
@@ -137,7 +134,7 @@ def _valid_hits(periods: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
 
 
 def _best_hits(rows: pl.DataFrame) -> pl.DataFrame:
-    """Of each period the hits by the best route and rank, one for each person: the one seen last."""
+    """The hits of each period with the best route and rank; for each person the latest."""
     rows = rows.sort(
         "recipient", "valid_from", "route", "rank", "source", "user_id", -pl.col("snapshot_at").to_physical()
     )
@@ -146,7 +143,7 @@ def _best_hits(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _break_ties(rows: pl.DataFrame) -> pl.DataFrame:
-    """Decide ties: enabled over disabled, Member over Guest, mailbox over contact or mail user, the latest snapshot."""
+    """Enabled over disabled, member over guest, mailbox over contact or mail user, then the latest snapshot."""
     mailbox = (pl.col("kind") != "contact") & ~pl.col("mail_user").fill_null(value=False)
     for better in (
         pl.col("account_enabled").fill_null(value=True),
@@ -159,7 +156,7 @@ def _break_ties(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rule_text() -> pl.Expr:
-    """`alias`; with the route where it is not the exact address, and where the address was not valid at the time."""
+    """The rule, with the route unless exact, and whether the address was not valid at the time."""
     route = pl.col("route").replace_strict(dict(enumerate(ROUTES)), return_dtype=pl.String)
     by_route = pl.when(pl.col("route") == 0).then("rule").otherwise(pl.format("{}, {}", "rule", route))
     return pl.when("untimely").then(pl.format("{}, not valid then", by_route)).otherwise(by_route)
@@ -181,7 +178,7 @@ def _summary(candidates: pl.DataFrame) -> pl.DataFrame:
 
 
 def _reason(directory: Directory, domain_aliases: dict[str, str]) -> pl.Expr:
-    """Why nobody matched: a foreign domain, aliases that an export lost or never held, or an address nobody knows."""
+    """Why nobody matched: external domain, aliases that an export lost or lacks, or an unknown address."""
     own_domains = [*directory.own_domains, *domain_aliases]
     own_domain = address_key(pl.col("recipient")).str.extract(r"@([^@]*)$").is_in(own_domains).fill_null(value=False)
     lost = directory.sources.filter("aliases_lost")["source"].sort()

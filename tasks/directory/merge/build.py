@@ -11,38 +11,39 @@ from tasks.directory.merge import members as groups
 from tasks.directory.merge import people as persons
 from tasks.directory.merge.references import join_ids
 from tasks.directory.merge.snapshot import next_facts, next_objects
+from tasks.formatting import several
 from tasks.scratch import Shelf
 
 REFERENCE_COLUMNS = (
     "entra_id", "ad_guid", "onprem_guid", "ad_sid", "onprem_sid", "ad_dn", "onprem_dn", "upn", "onprem_upn",
     "primary_smtp", "mail", "display_name", "domain", "sam_account", "onprem_domain", "onprem_sam",
 )  # fmt: skip
-"""Columns by which exports refer to people: the others would only be copied along."""
+"""Columns by which exports refer to people; loading the others would only cost memory."""
 
 LIFETIME = ("first_seen_at", "seen_at", "gone_at")
 
 OWN_RULES = ("primary", "alias", "mail", "upn")
 FOREIGN_KINDS = ("guest", "contact")
-"""Addresses by these rules make a domain one of the tenant's own, unless they belong to a guest or a contact."""
+"""Addresses with these rules make a domain the tenant's own, unless they belong to a guest or contact."""
 
 
 DERIVED_TABLES = ("people", "addresses", "devices", "device_people", "group_people", "own_domains")
-"""What is made of it: tables."""
+"""Tables that `build` derives."""
 
 Read = Callable[[str], pl.DataFrame]
-"""field of SOURCES → what all sources of a tenant say"""
+"""field of SNAPSHOT_FRAMES → the rows of all sources of a tenant"""
 
 
 def apply_snapshots(
     stored: pl.DataFrame, field: str, stated: Iterable[tuple[str, pl.DataFrame]], at: datetime
 ) -> pl.DataFrame:
-    """One field of all sources after complete imports: each source in `told` is a new snapshot, the others stay."""
+    """One field of all sources after imports: `stated` has the new snapshots by source, other sources stay."""
     replaced = {name: _apply_snapshot(stored, field, name, seen, at) for name, seen in stated}
     return pl.concat([stored.filter(~pl.col("source").is_in(list(replaced))), *replaced.values()])
 
 
 def _apply_snapshot(frame: pl.DataFrame, field: str, source: str, seen: pl.DataFrame, at: datetime) -> pl.DataFrame:
-    """The rows of one source, and what it said before, after a complete import."""
+    """The rows of one source after the import of a new snapshot."""
     stored = frame.filter(pl.col("source") == source)
     seen = seen.rename({"row": "row_no"}, strict=False).with_columns(source=pl.lit(source))
     if field in ("objects", "devices"):
@@ -56,10 +57,10 @@ def _apply_snapshot(frame: pl.DataFrame, field: str, source: str, seen: pl.DataF
 
 
 def build(read: Read, tables: Shelf) -> tuple[str, ...]:
-    """Merge what the sources say and put every table on the shelf; what was found out about mail groups.
+    """Merge the sources and put every table into the cache; returns warnings about mail groups.
 
-    One kind of thing after the other, and each frame only as long as it is needed: all of them together are several
-    times as large as the largest.
+    One table after another, and each frame only as long as needed: together they are several times as large as the
+    largest.
     """
     _build_people(read, tables)
     _build_addresses(read, tables)
@@ -69,13 +70,13 @@ def build(read: Read, tables: Shelf) -> tuple[str, ...]:
 
 
 def load_directory(tables: Shelf, sources: pl.DataFrame, snapshots: pl.DataFrame) -> Directory:
-    """What recipients are looked up in; `sources` and `snapshots` as in Directory."""
+    """`sources` and `snapshots` as in Directory."""
     people = tables.get("people", "user_id", "kind", "account_enabled", "mail_user", "last_seen_at")
     return Directory(tables.get("addresses"), people, sources, snapshots, tables.get("own_domains")["domain"])
 
 
 def _build_people(read: Read, tables: Shelf) -> None:
-    """Who is still there is described by what is still there."""
+    """Values come from current objects if the person has any."""
     objects = read("objects")
     merged = persons.merge_people(objects)
     tables.put("source_objects", join_ids(objects, merged, "object_key", "user_id"))
@@ -121,17 +122,17 @@ def _build_devices(read: Read, tables: Shelf) -> None:
 
 
 def _objects_with_people(tables: Shelf) -> pl.DataFrame:
-    """Objects with the person that each is, by all that exports call people."""
+    """Objects with their user_id and the columns by which exports refer to them."""
     return tables.get("source_objects", "source", "object_key", "user_id", "kind", *REFERENCE_COLUMNS)
 
 
 def _gone_at() -> pl.Expr:
-    """Gone is what all that say it have lost, and since the last one did."""
+    """Gone if all sources lost it, since the last of them did."""
     return pl.when(pl.col("gone_at").is_not_null().all()).then(pl.col("gone_at").max()).alias("gone_at")
 
 
 def _current_rows(rows: pl.DataFrame, key: str) -> pl.DataFrame:
-    """Of what is still there, the rows that are; all of the others."""
+    """The current rows of entities that have any, and all rows of the others."""
     present = pl.col("gone_at").is_null()
     return rows.filter(present | present.any().over(key).not_())
 
@@ -142,12 +143,12 @@ def _own_domains(addresses: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
     return current.select(pl.col("address").str.extract(r"@([^@]*)$").alias("domain")).unique().drop_nulls()
 
 
-def _member_warnings(found: pl.DataFrame) -> tuple[str, ...]:
-    """What was found out about mail groups, in sentences."""
-    sentences = {
-        "unresolved": "{} members of mail groups are in no import: they are not told as concerned.",
-        "too_deep": "{} nested mail groups lie too deep and were not opened.",
-        "too_large": "{} members were left out: their mail groups are too large to name everybody.",
+def _member_warnings(problems: pl.DataFrame) -> tuple[str, ...]:
+    """`problems`: WARNING_SCHEMA."""
+    texts = {
+        "unresolved": ("member", "of mail groups not found in any import: alerts do not name them."),
+        "too_deep": ("nested mail group", "not expanded: nested too deeply."),
+        "too_large": ("member", "left out: the mail groups are too large."),
     }
-    counts = found.group_by("problem").agg(pl.col("count").sum()).sort("problem").rows()
-    return tuple(sentences[problem].format(count) for problem, count in counts)
+    counts = problems.group_by("problem").agg(pl.col("count").sum()).sort("problem").rows()
+    return tuple(f"{several(count, texts[problem][0])} {texts[problem][1]}" for problem, count in counts)

@@ -1,4 +1,4 @@
-"""Connected components of what shares keys, by joins."""
+"""Connected components of items that share keys, by joins."""
 
 import polars as pl
 
@@ -6,8 +6,8 @@ import polars as pl
 def connected_components(links: pl.DataFrame) -> pl.DataFrame:
     """item, label for every item of `links` (item, key): items that share a key, however indirectly, share a label.
 
-    The label is the smallest item of the component, so it does not depend on the order of rows. Each round gives every
-    label the smallest one it meets at any key and follows such moves to their end, so long chains take few rounds.
+    The label is the smallest item of the component, so it does not depend on the order of rows. Each round moves
+    every label to the smallest one at any shared key and follows chains of moves to their end, so long chains are fast.
     """
     links = links.select("item", label="item", key=pl.col("key").rank("dense"))
     while True:
@@ -19,7 +19,7 @@ def connected_components(links: pl.DataFrame) -> pl.DataFrame:
 
 
 def _follow_moves(moves: pl.DataFrame) -> pl.DataFrame:
-    """label, low: where each label ends when its move to `low` is followed by that one's own move, and so on."""
+    """label, low: the end of each chain of moves."""
     while True:
         chained = moves.join(moves, left_on="low", right_on="label", suffix="_next", maintain_order="left")
         if chained["low"].equals(chained["low_next"]):

@@ -10,7 +10,7 @@ from tasks.directory.merge.references import REFERENCE, resolve_references
 MAX_DEPTH = 10
 """levels; the group's own members are the first"""
 MAX_MEMBERS = 10_000
-"""A larger group is everybody: naming them says nothing, and costs a row each."""
+"""A larger group is nearly everybody: naming its members has no value and costs a row for each."""
 
 EXPANDED_SCHEMA = pl.Schema(
     {
@@ -22,29 +22,27 @@ EXPANDED_SCHEMA = pl.Schema(
 )
 WARNING_SCHEMA = pl.Schema(
     {
-        "group_id": pl.String(),  # null: a group that no export describes
+        "group_id": pl.String(),  # null: a group without an object in any export
         "problem": pl.String(),  # unresolved, too_deep, too_large
-        "count": pl.Int64(),  # references, nested groups left unopened, members that were left out
+        "count": pl.Int64(),  # references, nested groups not expanded, members left out
     }
 )
 
 
 class ExpandedGroups(NamedTuple):
     members: pl.DataFrame
-    """EXPANDED_SCHEMA, one row per group and person, at the least depth"""
+    """EXPANDED_SCHEMA, one row for each group and person, at the smallest depth"""
     warnings: pl.DataFrame
-    """WARNING_SCHEMA, one row per group and problem"""
+    """WARNING_SCHEMA, one row for each group and problem"""
 
 
 def expand_groups(
     members: pl.DataFrame, objects: pl.DataFrame, max_depth: int = MAX_DEPTH, max_members: int = MAX_MEMBERS
 ) -> ExpandedGroups:
-    """Who gets what is sent to a group. A group that contains itself is opened once.
+    """Who receives mail to a group. A group that contains itself is expanded once.
 
-    `placed`: objects with the person or group that each is now.
-
-    A level that could bring a group to more than `max_members` is left out whole, and what lies below it: a part of it
-    would mislead.
+    `objects`: with their current user_id. A level that could bring a group to more than `max_members` is left out
+    with everything below it, because a part of it would mislead.
     """
     groups = objects.filter(pl.col("kind") == "group")["user_id"].unique()
     edges, unresolved = _edges(members, objects)
@@ -56,7 +54,7 @@ def expand_groups(
 
 
 def _edges(members: pl.DataFrame, objects: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """group_id, user_id of every member that is known; warnings about the others."""
+    """group_id, user_id of every known member; warnings about the others."""
     holders = objects.select("source", group_key="object_key", group_id="user_id")
     references = members.join(holders, on=["source", "group_key"], how="left").with_columns(system=system())
     resolved = references.join(resolve_references(members, objects), on=REFERENCE, how="left")
@@ -69,7 +67,7 @@ def _edges(members: pl.DataFrame, objects: pl.DataFrame) -> tuple[pl.DataFrame, 
 
 
 def _levels(edges: pl.DataFrame, max_depth: int, max_members: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """EXPANDED_SCHEMA and WARNING_SCHEMA, level by level: `open` holds the groups to open next, for each group."""
+    """EXPANDED_SCHEMA and WARNING_SCHEMA, level by level; `open_` has the groups to expand next, for each group."""
     sizes = edges.group_by(pl.col("group_id").alias("holder")).len("size")
     none = pl.lit([], pl.List(pl.String))
     open_ = edges.select("group_id").unique().with_columns(holder="group_id", via=none)
@@ -95,7 +93,7 @@ def _levels(edges: pl.DataFrame, max_depth: int, max_members: int) -> tuple[pl.D
 
 
 def _too_large(open_: pl.DataFrame, levels: pl.DataFrame, max_members: int) -> pl.DataFrame:
-    """WARNING_SCHEMA: groups that this level could bring to more than `max_members`."""
+    """WARNING_SCHEMA: groups that this level could bring above `max_members`."""
     bring = open_.group_by("group_id").agg(pl.col("size").sum().cast(pl.Int64).alias("count"))
     have = levels.group_by("group_id").len("have")
     sums = bring.join(have, on="group_id", how="left").with_columns(pl.col("have").fill_null(0))
@@ -104,7 +102,7 @@ def _too_large(open_: pl.DataFrame, levels: pl.DataFrame, max_members: int) -> p
 
 
 def _open_groups(open_: pl.DataFrame, edges: pl.DataFrame) -> pl.DataFrame:
-    """group_id, user_id, is_group, via: the members of groups; of several ways to one, the first by name."""
+    """group_id, user_id, is_group, via: the members of groups, once each, by the first path in order of id."""
     inside = edges.rename({"group_id": "holder"})
     step = open_.join(inside, on="holder").sort("group_id", "user_id", "holder")
     return step.unique(["group_id", "user_id"], keep="first", maintain_order=True)

@@ -1,7 +1,7 @@
-"""Objects of all sources → people, mailboxes, groups, contacts and rooms, with their addresses. One tenant at a time.
+"""Objects of all sources → people, mailboxes, groups, contacts and rooms, for one tenant.
 
-Frames have the columns of `model.py` and before them `source`; objects also `user_id` (text, null: not yet known) and
-`first_seen_at`, as earlier imports left them. (source, object_key) names one object.
+Frames have `source` and the columns of `model.py`; objects also `user_id` (text, null if new) and `first_seen_at` from
+earlier imports. (source, object_key) is unique.
 """
 
 import polars as pl
@@ -30,17 +30,17 @@ PEOPLE_SCHEMA = pl.Schema(
         "job_title": pl.String(),
         "kind": pl.String(),
         "account_enabled": pl.Boolean(),
-        "mail_user": pl.Boolean(),  # told to have no mailbox: gives way to one of the same address
+        "mail_user": pl.Boolean(),  # without a mailbox: a mailbox with the same address has precedence
         "sources": pl.List(pl.String()),
         "merge_rules": pl.List(pl.String()),
     }
 )
 KINDS_BY_SPECIFICITY = ("room", "shared", "group", "contact", "service", "system", "person", "guest")
-"""Kinds, the most specific first: most exports know nothing but persons. A guest is one who is no member as well."""
+"""The most specific first, because most exports only have persons; a guest who is also a member is a person."""
 
 _VALUES = ("display_name", "upn", "mail", "department", "job_title", "account_enabled")
 DESCRIPTION_COLUMNS = ("source", "object_key", "user_id", "kind", "user_type", "entra_id", *_VALUES)
-"""columns that people are described by"""
+"""the columns that `people` reads"""
 _MERGED_BY = (
     "source", "object_key", "user_id", "first_seen_at", "kind", "user_type", "upn", "mail", "primary_smtp",
     "employee_id", "sam_account", "domain", "entra_id", "ad_guid", "ad_anchor", "ad_sid", "ad_dn", "onprem_sid",
@@ -49,10 +49,10 @@ _MERGED_BY = (
 
 
 def merge_people(objects: pl.DataFrame) -> pl.DataFrame:
-    """MERGED_SCHEMA: the person of every object, by the rules of `merge_rules`, ids kept where there were any.
+    """MERGED_SCHEMA: the person of every object, by the rules of `merge_rules`; earlier ids are kept.
 
-    An id is made from the strongest identifier of the person (a member's before a guest's), prefixed by its kind, so
-    it is the same wherever the same export comes first.
+    A new id is derived from the person's strongest identifier (a member's before a guest's) and its kind, so it is
+    the same on every site that imports the same export first.
     """
     rows = number_rows(objects.select(_MERGED_BY), "source", "object_key")
     rows = rows.with_columns(pl.col("upn", "domain", "sam_account").str.to_lowercase(), guest=_is_guest())
@@ -72,7 +72,7 @@ def merge_people(objects: pl.DataFrame) -> pl.DataFrame:
 
 
 def _is_guest() -> pl.Expr:
-    """Whether the object is a guest. Some exports do not tell: what another one says of the same id counts."""
+    """Whether the object is a guest; if its export lacks that, by other exports of the same id."""
     stated = pl.col("user_type").str.to_lowercase()
     guest = (stated == "guest").fill_null(pl.col("kind") == "guest")
     member = (stated == "member").fill_null(value=False)
@@ -81,10 +81,10 @@ def _is_guest() -> pl.Expr:
 
 
 def people(objects: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
-    """PEOPLE_SCHEMA: one row per person.
+    """PEOPLE_SCHEMA: one row for each person.
 
-    Of each value the first one told counts, members before guests, Graph and Entra before Active Directory before
-    others. The kind is the most specific one told.
+    Each value is the first non-null one: members before guests, then Graph, Entra, Active Directory, others. The kind
+    is the most specific one.
     """
     rows = join_ids(objects.select(DESCRIPTION_COLUMNS), merged, "object_key", "user_id").with_columns(
         guest=_is_guest()

@@ -1,4 +1,4 @@
-"""An import is a snapshot of its source: what is new, what is still there, what is gone. Pure functions on frames."""
+"""Comparison of a source's new snapshot with its stored rows: new, current and gone. Pure functions on frames."""
 
 from datetime import datetime
 
@@ -10,13 +10,13 @@ VALIDITY = ("valid_from", "gone_at")
 
 
 def next_objects(stored: pl.DataFrame, seen: pl.DataFrame, key: str, at: datetime) -> pl.DataFrame:
-    """Rows of one source after a complete import: those seen as they are now, the others marked as gone.
+    """The rows of one source after an import: those of the snapshot, and the others marked as gone.
 
-    `stored` has the columns of `seen` and its id (null in what is new), first_seen_at, seen_at, gone_at.
+    `stored` has the columns of `seen` and the id (null in new rows), first_seen_at, seen_at, gone_at.
     """
     moment = pl.lit(at, stored.schema["first_seen_at"])
     history = [name for name in stored.columns if name not in seen.columns]
-    # Only the keys are joined, and nothing of `stored` stays that need not: each would copy or hold all of its columns.
+    # Only the keys are joined, and `stored` is copied, because otherwise all of its columns would stay in memory.
     stored_history = seen.select(key).join(stored.select(key, *history), on=key, how="left", maintain_order="left")
     current = seen.with_columns(_deep_copy(stored_history.select(history))).with_columns(
         first_seen_at=pl.coalesce("first_seen_at", moment), seen_at=moment, gone_at=pl.lit(None, timestamp_type(stored))
@@ -29,9 +29,9 @@ def next_objects(stored: pl.DataFrame, seen: pl.DataFrame, key: str, at: datetim
 
 
 def next_facts(stored: pl.DataFrame, seen: pl.DataFrame, at: datetime) -> pl.DataFrame:
-    """Facts of one source with [valid_from, gone_at) after a complete import.
+    """Facts of one source with [valid_from, gone_at) after an import.
 
-    A source's first import is valid from the beginning of time (design: Correlation).
+    A source's first import is valid from BEGINNING.
     """
     fact = [name for name in stored.columns if name not in VALIDITY]
     kind = timestamp_type(stored)
@@ -50,12 +50,12 @@ def next_facts(stored: pl.DataFrame, seen: pl.DataFrame, at: datetime) -> pl.Dat
 
 
 def _deep_copy(rows: pl.DataFrame) -> pl.DataFrame:
-    """With texts of its own: one text that is still shared keeps all columns of an answer of the database in memory."""
+    """With strings of its own: one shared string keeps all columns of a query result in memory."""
     return rows.with_columns(pl.col(pl.String) + "")
 
 
 def share_gone(stored: pl.DataFrame, seen: pl.DataFrame, key: str) -> float:
-    """Share of what a source holds now that an import would mark as gone."""
+    """Share of a source's current objects that an import would mark as gone."""
     current = stored.filter(pl.col("gone_at").is_null())
     if current.is_empty():
         return 0.0

@@ -1,4 +1,4 @@
-"""Ids of people and devices: kept from earlier imports, or made from the strongest identifier there is."""
+"""Ids of people and devices: kept from earlier imports, or derived from the strongest identifier."""
 
 from collections.abc import Mapping
 
@@ -10,11 +10,10 @@ from tasks.alerts import fingerprint
 def entity_ids(rows: pl.DataFrame, strongest: Mapping[str, pl.Expr]) -> pl.DataFrame:
     """part, entity_id for every part of `rows`.
 
-    An earlier id goes to the part that holds the object of it that was first seen earliest. A part that receives
-    several takes the one first seen earliest, then the smallest; one told by guests only gives way to a member's. A
-    part that receives none gets one made from the first of `strongest` (kind of identifier → value of a part) that it
-    has, else from its first object's source and key. Rows need node, part, source, key, earlier_id, first_seen_at,
-    guest.
+    An earlier id goes to the part with that id's object that was first seen earliest. A part with several takes the
+    one first seen earliest, then the smallest, but a member's before one of guests only. A part without any gets one
+    derived from the first of `strongest` (kind of identifier → value of a part) that it has, else from its first
+    object's source and key. Rows need node, part, source, key, earlier_id, first_seen_at, guest.
     """
     earlier = _earlier_ids(rows.drop_nulls("earlier_id"))
     others = rows.join(earlier, on="part", how="anti").sort("node")
@@ -46,7 +45,7 @@ def _earlier_ids(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _new_ids(strongest_ids: pl.DataFrame, taken: pl.Series) -> pl.DataFrame:
-    """Ids that nobody has: what shares its identifier with another part is named after its first object as well."""
+    """Unused ids; a part that shares its identifier with another one also uses its first object's key."""
     parts = [pl.col("kind"), pl.col("value")]
     rows = strongest_ids.with_columns(entity_id=as_uuid(fingerprint(parts)))
     clash = pl.col("entity_id").is_duplicated() | pl.col("entity_id").is_in(taken.implode())

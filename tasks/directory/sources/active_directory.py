@@ -1,10 +1,9 @@
-"""Entries of a directory spoken to by LDAP (Active Directory, OpenLDAP) → what they say, whatever file they came in.
+"""Entries of an LDAP directory (Active Directory, OpenLDAP) from any file format → source objects.
 
 Input of `ad_objects` is a frame: `row` (Int64, line or record number in the file) and one column per attribute, named
 by the attribute in lower case without options (`samaccountname`, `ms-ds-consistencyguid`), each List(String) with all
-values of the entry, null where it has none. `dn` or `distinguishedname` names the entry. Binary values are base64 or
-csvde's X'…'. Attributes that are not in ATTRIBUTES are ignored; all of them may be missing. `entries_frame` makes the
-frame from dicts.
+values of the entry, or null. `dn` or `distinguishedname` identifies the entry. Binary values are base64 or csvde's
+X'…'. Attributes outside ATTRIBUTES are ignored; any may be missing. `entries_frame` builds the frame from dicts.
 """
 
 from collections.abc import Sequence
@@ -16,30 +15,31 @@ from tasks.directory.formats.object_kinds import DYNAMIC_GROUP, MAIL_USER, kind,
 from tasks.directory.formats.values import clean_text, parse_bool, parse_timestamp
 from tasks.directory.model import ATTRIBUTES, DEVICE_SCHEMA, DEVICE_USER_SCHEMA, MEMBER_SCHEMA, REJECT_SCHEMA, Parsed
 from tasks.directory.sources.address_rows import address_rows, fit_to_schema, list_series, object_rows
+from tasks.formatting import several
 
 ENTRY_SCHEMA = pl.Schema({"row": pl.Int64(), **dict.fromkeys(ATTRIBUTES, pl.List(pl.String()))})
 
-NO_ALIASES = "No entry has proxyAddresses, so recipients are not found by alias. Export that attribute as well."
+NO_ALIASES = "No entry has proxyAddresses, so recipients cannot be matched by alias. Export that attribute as well."
 DISABLED = 2  # bit of userAccountControl (reference 2.2)
 
 
 def entries_frame(entries: Sequence[dict[str, list[str]]], rows: Sequence[int]) -> pl.DataFrame:
-    """The frame that `ad_objects` takes; `entries`: lower-case attribute → values, `rows`: where each stands."""
+    """Input of `ad_objects`; `entries`: lower-case attribute → values, `rows`: line or record number of each."""
     columns = {name: list_series([entry.get(name) for entry in entries]) for name in ATTRIBUTES}
     return pl.DataFrame({"row": rows, **columns}, schema=ENTRY_SCHEMA)
 
 
 def ad_objects(entries: pl.DataFrame, source: str = "ad", family: str = "Active Directory") -> Parsed:
-    """People, groups, contacts and computers of the entries; source `ldap` for directories that are not Microsoft's.
+    """People, groups, contacts and computers; source `ldap` for directories that are not Microsoft's.
 
-    Entries that are none of these are passed over with a warning that counts them; those without any id are rejects.
+    Other entries are skipped with a warning that counts them; entries without any id are rejects.
     """
     rows = _with_keys(fit_to_schema(entries, ENTRY_SCHEMA), source)
     deleted = parse_bool(_first_value("isdeleted")).fill_null(value=False)
     without_key = rows.filter(~deleted & pl.col("class").is_not_null() & pl.col("object_key").is_null())
     unsupported = rows.filter(~deleted & pl.col("class").is_null()).height
     usable = rows.filter(~deleted & pl.col("class").is_not_null()).drop_nulls("object_key")
-    # The same entry twice: the later one is the newer one.
+    # If an entry occurs twice, the later one is newer.
     usable = usable.unique("object_key", keep="last", maintain_order=True)
     people, computers = usable.filter(pl.col("class") != "device"), usable.filter(pl.col("class") == "device")
     objects = _objects(people, source)
@@ -54,7 +54,7 @@ def ad_objects(entries: pl.DataFrame, source: str = "ad", family: str = "Active 
         devices=_devices(computers),
         device_users=_managers(computers),
         rejects=fit_to_schema(
-            without_key.select("row", reason=pl.lit("neither objectGUID, objectSid nor a DN")), REJECT_SCHEMA
+            without_key.select("row", reason=pl.lit("no objectGUID, objectSid or DN")), REJECT_SCHEMA
         ),
         warnings=tuple(
             _warnings(people, unsupported, rows.select(deleted.sum()).item(), bool(aliases) or people.is_empty())
@@ -68,14 +68,14 @@ def _first_value(attribute: str) -> pl.Expr:
 
 
 def _with_keys(entries: pl.DataFrame, source: str) -> pl.DataFrame:
-    """`entries` with ad_guid, ad_sid, ad_dn, object_key and `class`, null where it is of none that matters here."""
+    """With ad_guid, ad_sid, ad_dn, object_key and `class`, which is null for entries that are not read."""
     rows = entries.with_columns(
         ad_dn=pl.coalesce(_first_value("dn"), _first_value("distinguishedname")).str.to_lowercase(),
         ad_guid=guid(pl.col("objectguid").list.first()),
         ad_sid=sid(pl.col("objectsid").list.first()),
         uuid=guid(pl.col("entryuuid").list.first()),
     )
-    # Exports of some attributes only leave objectClass out.
+    # Exports of selected attributes may lack objectClass.
     members = ("member", "uniquemember")
     names = ("samaccountname", "userprincipalname", "mail", "proxyaddresses")
     guess = (
@@ -96,7 +96,7 @@ def _with_keys(entries: pl.DataFrame, source: str) -> pl.DataFrame:
 
 
 def _objects(people: pl.DataFrame, source: str) -> pl.DataFrame:
-    """Columns of OBJECT_SCHEMA and those of `address_rows`."""
+    """Columns of OBJECT_SCHEMA and of `address_rows`."""
     flags = _first_value("useraccountcontrol").cast(pl.Int64, strict=False)
     account = pl.coalesce(_first_value("samaccountname"), _first_value("uid"))
     recipient_type = _first_value("msexchrecipienttypedetails")
@@ -126,13 +126,13 @@ def _values(attribute: str) -> pl.Expr:
 
 
 def _domain_of_dn(dn: pl.Expr) -> pl.Expr:
-    """The DNS name of the domain that a DN in lower case lies in."""
+    """The DNS name of the domain of a DN in lower case."""
     parts = dn.str.extract_all(r"(?:^|,)\s*dc=[^,]+").list.eval(pl.element().str.replace(r"^,?\s*dc=", ""))
     return clean_text(parts.list.join("."))
 
 
 def _members(groups: pl.DataFrame) -> pl.DataFrame:
-    """MEMBER_SCHEMA, from the groups' lists and from what members of this file say they are in."""
+    """MEMBER_SCHEMA, from the groups' member lists and the memberOf of entries in the same file."""
     member_attributes = {"member": "ad_dn", "uniquemember": "ad_dn", "memberuid": "sam"}
     listed = [
         groups.filter(pl.col("class") == "group")
@@ -157,7 +157,9 @@ def _devices(computers: pl.DataFrame) -> pl.DataFrame:
     rows = computers.select(
         "ad_sid", "ad_guid", "row",
         device_key="object_key",
-        device_name=pl.coalesce(_first_value("cn"), _first_value("name"), _first_value("samaccountname").str.strip_suffix("$")),
+        device_name=pl.coalesce(
+            _first_value("cn"), _first_value("name"), _first_value("samaccountname").str.strip_suffix("$")
+        ),
         os=_first_value("operatingsystem"),
         os_version=_first_value("operatingsystemversion"),
         dns_name=_first_value("dnshostname").str.to_lowercase(),
@@ -177,11 +179,13 @@ def _warnings(people: pl.DataFrame, unsupported: int, deleted: int, aliases: boo
     dynamic = people.filter(_first_value("msexchrecipienttypedetails") == DYNAMIC_GROUP).height
     warnings = []
     if unsupported:
-        warnings.append(f"{unsupported} entries are no people, groups, contacts or computers and were passed over.")
+        warnings.append(f"{several(unsupported, 'entry')} skipped: not a person, group, contact or computer.")
     if deleted:
-        warnings.append(f"{deleted} deleted entries were passed over.")
+        warnings.append(f"{several(deleted, 'deleted entry')} skipped.")
     if dynamic:
-        warnings.append(f"{dynamic} dynamic groups: no export says who is in them, so mail to them leads to no people.")
+        warnings.append(
+            f"{several(dynamic, 'dynamic group')} without members, as in any export: mail to them matches no people."
+        )
     if not aliases:
         warnings.append(NO_ALIASES)
     return warnings

@@ -1,4 +1,4 @@
-"""Rows of objects with their addresses in columns → one row per address, by rank (reference 3.3 B)."""
+"""Objects with addresses in columns → one row for each address, by rank (reference 3.3 B)."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from tasks.directory.formats.values import address_key, guest_address, proxy_row
 from tasks.directory.model import ADDRESS_RULES, ADDRESS_SCHEMA, OBJECT_SCHEMA
 
 COLUMNS = {"mails": "mail", "routing": "routing", "other": "other", "device": "device", "mail": "mail", "upn": "upn"}
-"""Columns with addresses → their rule; the first four are lists."""
+"""Column → rule; the first four are lists."""
 
 
 def address_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """ADDRESS_SCHEMA: each address of an object by its best rank.
+    """ADDRESS_SCHEMA: each address of an object with its best rank.
 
     `rows`: object_key and any of `proxies`, `mails`, `routing`, `other`, `device` (lists of texts), `mail`, `upn`
-    (texts). The address in a guest's name counts only where `mail` is null: it is a guess.
+    (texts). The address in a guest's name is a guess, so it is used only if `mail` is null.
     """
     frames = [pl.DataFrame(schema=ADDRESS_SCHEMA)]
     if "proxies" in rows.columns:
@@ -33,13 +33,13 @@ def address_rows(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _addresses_by_rule(rows: pl.DataFrame, rule: str, address: pl.Expr) -> pl.DataFrame:
-    """`routing` values carry a prefix (`SMTP:…`), which the key drops."""
+    """`routing` values have a prefix (`SMTP:…`), which `address_key` removes."""
     values = rows.select("object_key", address=address).drop_nulls()
     return values.with_columns(rank=pl.lit(ADDRESS_RULES[rule], pl.Int8), rule=pl.lit(rule))
 
 
 def object_rows(rows: pl.DataFrame, addresses: pl.DataFrame) -> pl.DataFrame:
-    """OBJECT_SCHEMA of `rows`, which hold any of its columns; `primary_smtp` comes from `addresses`, else `mail`."""
+    """OBJECT_SCHEMA from any of its columns; `primary_smtp` comes from `addresses`, else `mail`."""
     primary = addresses.filter(pl.col("rule") == "primary").select("object_key", primary_smtp="address")
     full = rows.drop("primary_smtp", strict=False).join(primary, on="object_key", how="left", maintain_order="left")
     full = fit_to_schema(full, OBJECT_SCHEMA)
@@ -47,18 +47,18 @@ def object_rows(rows: pl.DataFrame, addresses: pl.DataFrame) -> pl.DataFrame:
 
 
 def fit_to_schema(rows: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
-    """`rows` with exactly the columns of `schema`; null where there is none of that name."""
+    """With exactly the columns of `schema`; missing ones are null."""
     return rows.select(
         (pl.col(name) if name in rows.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in schema.items()
     )
 
 
 def list_series(values: Sequence[Sequence[str | None] | None]) -> pl.Series:
-    """A List(String) column. polars makes a series of every list where it is given lists, at ten times the cost."""
+    """A List(String) column. Given lists, polars creates a series for each of them, at ten times the cost."""
     if all(value is None for value in values):
         return pl.repeat(None, len(values), dtype=pl.List(pl.String), eager=True)
     indexes = [index for index, value in enumerate(values) if value is not None for _ in range(len(value) + 1)]
-    # A null before the values of each list keeps the empty ones.
+    # A null before the values of each list preserves empty lists.
     texts = [text for value in values if value is not None for text in (None, *value)]
     flat = pl.DataFrame({"place": indexes, "text": texts}, schema={"place": pl.Int64, "text": pl.String})
     lists = flat.group_by("place", maintain_order=True).agg(pl.col("text").slice(1))

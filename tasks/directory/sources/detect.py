@@ -1,4 +1,4 @@
-"""What an export is, by its content and never by its name (reference/directory-exports.md, 4.1)."""
+"""Format detection by content, never by file name (reference/directory-exports.md, 4.1)."""
 
 import re
 from collections.abc import Callable
@@ -24,10 +24,10 @@ _SHOWN = 12  # headers that a refusal names
 
 
 def read_export(name: str, content: bytes, settings_headers: HeaderAliases, code_page: str = "cp1252") -> list[Parsed]:
-    """What a file says; several parts for a zip of several files, or a file of several kinds.
+    """Several parts for a zip of several files or a file with several kinds of objects.
 
-    Raises ExportRefused for what is not understood, with file, line and column where there are any; SettingsError for
-    an unknown code page.
+    Raises ExportRefused for unsupported or damaged content, with file, line and column if known; SettingsError for an
+    unknown code page.
     """
     if is_zip(content):
         files = unzip(name, content)
@@ -37,9 +37,7 @@ def read_export(name: str, content: bytes, settings_headers: HeaderAliases, code
 
 def _read_file(name: str, content: bytes, aliases: HeaderAliases, code_page: str) -> list[Parsed]:
     if content.startswith(_WORKBOOK):
-        raise ExportRefused(
-            f"{plain(name)} is an Excel workbook. Save it as CSV UTF-8, or better import the export itself."
-        )
+        raise ExportRefused(f"{plain(name)} is an Excel workbook. Import the original export, or save it as CSV UTF-8.")
     text = decode(name, content, code_page)
     start = text.text.lstrip()
     if start[:1] in ("{", "["):
@@ -52,7 +50,7 @@ def _read_file(name: str, content: bytes, aliases: HeaderAliases, code_page: str
 
 
 def _is_ldif(text: str) -> bool:
-    """The first line that is no comment is `dn:` or `version:`; a comment may be folded."""
+    """The first line that is not a comment is `dn:` or `version:`; comments may be folded."""
     for match in re.finditer(r"[^\r\n]+", text):
         line = match.group()
         if line[0] not in "# ":
@@ -76,13 +74,13 @@ def _unknown_format(table: Table, aliases: HeaderAliases) -> ExportRefused:
     where = f"{plain(table.name)}, line {table.line}"
     if "samaccountname" in aliases.positions("ad", table.header):
         return ExportRefused(
-            f"{where}: an export of Active Directory needs one of the columns DistinguishedName, ObjectGUID, SID. "
-            "Export it again with them."
+            f"{where}: the export has none of the columns DistinguishedName, ObjectGUID, SID. "
+            "Export it again with at least one of them."
         )
     shown = ", ".join(f'"{plain(each, 40)}"' for each in table.header[:_SHOWN])
     return ExportRefused(
-        f"{where}: the header is not that of a known export: {shown}. If the columns only have other names, add them "
-        "to directory_headers.csv in the home."
+        f"{where}: unknown header {shown}. If the columns of a supported export have other names here, add the "
+        "names to directory_headers.csv in the home."
     )
 
 
@@ -98,4 +96,4 @@ _CSV_FAMILIES: tuple[tuple[str, FamilyTest, Callable[[CsvFields], Parsed]], ...]
     ("intune-devices", lambda fields: {"device_name", "intune_id"} <= fields, read_intune_devices),
     ("entra-users", _has_people_fields, read_entra_users),
 )
-"""Families of headers, how each is told by its fields, and its reader; the first that fits."""
+"""Families of headers, the test of their fields and their reader; the first match is used."""

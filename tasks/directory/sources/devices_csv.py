@@ -1,4 +1,4 @@
-"""CSV exports of devices and of whose they are: Entra, Intune, ConfigMgr (reference sections 1.2, 1.3 and 2.8)."""
+"""CSV exports of devices and their users: Entra, Intune, ConfigMgr (reference sections 1.2, 1.3 and 2.8)."""
 
 import polars as pl
 
@@ -9,12 +9,12 @@ from tasks.directory.formats.values import address_key, parse_bool, parse_serial
 from tasks.directory.model import DEVICE_SCHEMA, DEVICE_USER_SCHEMA, REJECT_SCHEMA, Parsed
 from tasks.directory.sources.address_rows import address_rows, fit_to_schema, object_rows
 
-_NO_ID = "neither an id nor a name of the device"
+_NO_ID = "no id or name of the device"
 _ACCOUNT = r"^[^\\\s@]+\\[^\\]+$"
 
 
 def read_entra_devices(fields: CsvFields) -> Parsed:
-    """Devices, and the people who registered them."""
+    """Devices and the people who registered them."""
     frame, rejects = _split_invalid_ids(fields, "entra_device_id", "entra_object_id")
     ids = {name: guid(pl.col(name)) for name in ("entra_device_id", "entra_object_id")}
     key = pl.coalesce("id:" + ids["entra_object_id"], "device:" + ids["entra_device_id"], _name_key())
@@ -39,13 +39,13 @@ def read_entra_devices(fields: CsvFields) -> Parsed:
 
 
 def _registered_users(frame: pl.DataFrame) -> pl.DataFrame:
-    """Who registered each device. What the fields hold is not documented (1.2): ids, UPNs or names, one or several.
+    """Who registered each device. The content is undocumented (1.2): ids, UPNs or names, one or several.
 
-    A name counts only where no id or UPN stands: two people may bear it.
+    A name is used only without an id or UPN, because two people may have it.
     """
     cell = pl.concat_str("owners", "user_names", separator=";", ignore_nulls=True)
     parts = frame.select("device_key", ref=cell.str.split(";")).explode("ref")
-    # `Vance, Adele` is one name, `a@x.example, b@x.example` are two people: each reading is tried.
+    # `Vance, Adele` is one name, `a@x.example, b@x.example` are two people: both readings are tried.
     both = pl.concat_list(pl.concat_list("ref"), pl.col("ref").str.split(","))
     each = parts.drop_nulls().with_columns(ref=both).explode("ref")
     references = each.select(
@@ -62,7 +62,7 @@ def _registered_users(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def read_intune_devices(fields: CsvFields) -> Parsed:
-    """Devices, their primary users and weaker evidence, and what the file says of those users."""
+    """Devices, their users by evidence, and the primary users themselves."""
     frame, rejects = _split_invalid_ids(fields, "intune_id", "entra_device_id", "user_id")
     ids = {name: guid(pl.col(name)) for name in ("intune_id", "entra_device_id")}
     key = pl.coalesce("id:" + ids["intune_id"], "device:" + ids["entra_device_id"])
@@ -71,7 +71,9 @@ def read_intune_devices(fields: CsvFields) -> Parsed:
     devices = frame.select(
         "device_key", "device_name", "os", "os_version", "row",
         is_compliant=parse_bool(pl.col("is_compliant")),
-        is_managed=pl.coalesce(parse_bool(pl.col("is_managed")), pl.when(pl.col("managed_by").is_not_null()).then(True)),
+        is_managed=pl.coalesce(
+            parse_bool(pl.col("is_managed")), pl.when(pl.col("managed_by").is_not_null()).then(True)
+        ),
         serial_number=parse_serial_number(pl.col("serial")),
         last_seen_at=parse_timestamp(pl.col("last_seen")),
         **ids,
@@ -92,7 +94,7 @@ def read_intune_devices(fields: CsvFields) -> Parsed:
 
 
 def _primary_users(frame: pl.DataFrame) -> pl.DataFrame:
-    """One row per primary user. The mail address is only the device's: it can be another person's (1.4)."""
+    """One row for each primary user. The address belongs to the device and may be another person's (1.4)."""
     user_id, upn = guid(pl.col("user_id")), address_key(pl.col("user_upn"))
     rows = frame.select(
         "row",
@@ -109,7 +111,7 @@ def _primary_users(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _intune_users(frame: pl.DataFrame) -> pl.DataFrame:
-    """The id names the primary user, else the UPN. No user: a shared device (1.3)."""
+    """The primary user by id, else by UPN. Without a user it is a shared device (1.3)."""
     user_id = guid(pl.col("user_id"))
     references = [
         ("primary_user", "entra_id", user_id),
@@ -125,9 +127,9 @@ def _intune_users(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def read_affinity(fields: CsvFields) -> Parsed:
-    """ConfigMgr's user-device affinity: one row per device and account `domain\\user`."""
+    """ConfigMgr's user-device affinity: one row for each device and account `domain\\user`."""
     invalid = ~pl.col("account").str.contains(_ACCOUNT).fill_null(value=False)
-    frame, invalid_users = split_rejects(fields.frame, invalid, "account", "the user is not named as domain\\user")
+    frame, invalid_users = split_rejects(fields.frame, invalid, "account", "the user is not in the form domain\\user")
     frame, without_key = split_rejects(
         frame, pl.col("device_name").is_null() & pl.col("resource").is_null(), None, _NO_ID
     )
@@ -152,11 +154,11 @@ def _name_key() -> pl.Expr:
 
 
 def _split_invalid_ids(fields: CsvFields, *ids: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows whose ids are GUIDs or missing, and rejects."""
+    """The rows whose ids are GUIDs or missing, and the rejects."""
     frame, rejects = fields.frame, [fields.rejects]
     for name in ids:
         is_invalid = pl.col(name).is_not_null() & guid(pl.col(name)).is_null()
-        frame, invalid = split_rejects(frame, is_invalid, name, "the id is no GUID")
+        frame, invalid = split_rejects(frame, is_invalid, name, "the id is not a valid GUID")
         rejects.append(invalid)
     return frame, pl.concat(rejects)
 

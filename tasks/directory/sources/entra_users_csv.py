@@ -1,7 +1,7 @@
 """CSV exports of people in Entra ID: the portal's "Download users", the M365 admin centre's, PowerShell's.
 
-Reference sections 1.1 and 1.5. Which of them a file is decides about its source: the portal's file has no aliases, and
-must not take those away that another export has brought.
+Reference sections 1.1 and 1.5. Each is a source of its own: the portal's file has no aliases and must not remove those
+of another export.
 """
 
 import polars as pl
@@ -17,23 +17,23 @@ PORTAL = "entra-users", 'Entra "Download users" CSV'
 ADMIN_CENTRE = "m365-users", "M365 admin centre users CSV"
 POWERSHELL = "entra-powershell", "Entra users by PowerShell CSV (Get-MgUser, Get-EntraUser, Get-AzureADUser)"
 
-_NO_COLUMN = "The file has no column for aliases (proxyAddresses), so recipients are not found by alias. "
+_NO_COLUMN = "The file has no column for aliases (proxyAddresses), so recipients cannot be matched by alias. "
 _HOW = "Pull from Microsoft Graph, or export with Get-MgUser -All -Property …,ProxyAddresses and join the column."
 _PLUS = r"(?i)\+\s*((?:smtp|sip|x500|spo|eum)\s*:)"  # the M365 admin centre joins lists by it
 
 
 def read_entra_users(fields: CsvFields) -> Parsed:
-    """People with their addresses. Rows without id, UPN and address, and with an id that is none, are rejects."""
+    """People with their addresses. Rows with an invalid id, or without id, UPN and address, are rejects."""
     source, family = _source_of(fields)
     valid, invalid = split_rejects(
         fields.frame,
         pl.col("entra_id").is_not_null() & guid(pl.col("entra_id")).is_null(),
         "entra_id",
-        "the object id is no GUID",
+        "the object id is not a valid GUID",
     )
     keyed = _with_keys(valid)
     without_key = pl.col("object_key").is_null()
-    keyed, keyless = split_rejects(keyed, without_key, None, "neither object id, user principal name nor mail address")
+    keyed, keyless = split_rejects(keyed, without_key, None, "no object id, user principal name or mail address")
     keyed = keyed.unique("object_key", keep="last", maintain_order=True)
     addresses = address_rows(keyed)
     aliases = not keyed.filter(pl.col("proxies").list.len() > 0).is_empty()
@@ -93,7 +93,7 @@ def _full_name() -> pl.Expr:
 
 
 def _alias_warnings(fields: CsvFields, *, aliases: bool) -> list[str]:
-    if aliases or "proxies" in fields.lost:  # what was lost is said, and how to export it
+    if aliases or "proxies" in fields.lost:  # there is already a warning about the lost column
         return []
     if "proxies" not in fields.present:
         return [_NO_COLUMN + _HOW]

@@ -1,4 +1,4 @@
-"""Devices of Entra and of Intune as Microsoft Graph sends them → what they say (properties: reference 1.4, 2.8)."""
+"""Devices of Entra and Intune from Microsoft Graph → source objects (properties: reference 1.4, 2.8)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,15 +12,17 @@ from tasks.directory.sources.address_rows import address_rows, fit_to_schema, ob
 from tasks.directory.sources.graph_records import Device, ManagedDevice, Related, User, parse_records
 from tasks.directory.sources.graph_users import has_aliases, references, split_rows_without_key, user_rows
 
-NOBODY = "The file does not say whose the devices are. Ask for `/devices?$expand=registeredUsers`."
+NO_USERS_WARNING = (
+    "The file does not have the users of the devices. Request `/devices?$expand=registeredUsers` to include them."
+)
 REGISTERED = ("registered_users", "registered_owners")
 
 
 def devices(records: Sequence[object], rows: Sequence[int] | None = None) -> Parsed:
-    """Source `graph-devices`: devices, and the people who registered them where the records were expanded by them.
+    """Source `graph-devices`: devices, and the people who registered them if the records were expanded by them.
 
-    `rows`: numbers of the records in the file, else counted from 1. The object id of the person who registered a
-    device, in `physicalIds`, is for the service's own use (reference 1.4) and not read.
+    `rows`: numbers of the records in the file, else counted from 1. `physicalIds`, which has the object id of the
+    person who registered a device, is for the service's own use (reference 1.4) and not read.
     """
     parsed = parse_records(records, Device, rows)
     device_rows, rejects = split_rows_without_key(_devices(parsed.frame), "device_key", parsed.rejects)
@@ -43,13 +45,13 @@ def devices(records: Sequence[object], rows: Sequence[int] | None = None) -> Par
             device_rows, {"registered": pl.concat([references(each.frame) for each in related])}
         ),
         rejects=pl.concat([rejects, *(each.rejects for each in owners)]).sort("row"),
-        warnings=() if parsed.related or device_rows.is_empty() else (NOBODY,),
+        warnings=() if parsed.related or device_rows.is_empty() else (NO_USERS_WARNING,),
         has_aliases=has_aliases(people),
     )
 
 
 def _devices(parsed: pl.DataFrame) -> pl.DataFrame:
-    """Columns of DEVICE_SCHEMA. `deviceId` is what Intune calls azureADDeviceId; `id` is another id of the device."""
+    """Columns of DEVICE_SCHEMA. `deviceId` is azureADDeviceId in Intune; `id` is another id of the device."""
     object_id, device_id = pl.col("id").str.to_lowercase(), guid(pl.col("device_id"))
     return parsed.select(
         "row",
@@ -67,7 +69,7 @@ def _devices(parsed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _device_users(devices: pl.DataFrame, parsed: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """DEVICE_USER_SCHEMA; `told`: evidence → row, ref_kind, ref."""
+    """DEVICE_USER_SCHEMA; `parsed`: evidence → row, ref_kind, ref."""
     keys = devices.select("row", "device_key")
     rows = [each.with_columns(evidence=pl.lit(evidence)) for evidence, each in parsed.items()]
     names_somebody = pl.concat(rows).join(keys, on="row", maintain_order="left")
@@ -119,9 +121,9 @@ def _managed_devices(parsed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _primary_users(parsed: pl.DataFrame) -> pl.DataFrame:
-    """Columns of OBJECT_SCHEMA and of `address_rows`: the people whom devices name by id or UPN.
+    """Columns of OBJECT_SCHEMA and of `address_rows`: the primary users by id or UPN.
 
-    `emailAddress` may be somebody else's (reference 1.4): where it is the UPN of another one, it says nothing.
+    `emailAddress` may be another person's (reference 1.4): it is ignored where it is another user's UPN.
     """
     upn = pl.col("user_principal_name")
     rows = parsed.select(

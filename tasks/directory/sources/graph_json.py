@@ -1,6 +1,6 @@
-"""A JSON export → what it says: Microsoft Graph's answers, and what LDAP collectors write (reference 1.4, 2.7).
+"""JSON exports → source objects: responses of Microsoft Graph and files of LDAP collectors (reference 1.4, 2.7).
 
-What a record is is told by `@odata.type` or `@odata.context`, else by its fields.
+The kind of a record is given by `@odata.type` or `@odata.context`, else by its fields.
 """
 
 import re
@@ -19,13 +19,14 @@ from tasks.directory.sources.graph_devices import devices, managed_devices
 from tasks.directory.sources.graph_users import groups, users
 from tasks.directory.sources.intune_report import KEY_FIELDS, read_report_devices
 from tasks.errors import ExportRefused
+from tasks.formatting import several
 from tasks.sanitize import plain
 
 __all__ = ["devices", "groups", "managed_devices", "read", "users"]
 
 
 def ldap_objects(records: Sequence[object], rows: Sequence[int]) -> Parsed:
-    """Source `ad`: in an LDAP collector's JSON a list of one value is that value itself (reference 2.7)."""
+    """Source `ad`. LDAP collectors write a list of one value as the value itself (reference 2.7)."""
     return ad_objects(entries_frame([_entry(each) for each in records], rows), "ad", "Active Directory as JSON")
 
 
@@ -43,7 +44,7 @@ _FIELDS = {
     "group": ("grouptypes", "members", "transitivemembers", "securityenabled", "mailenabled"),
     "user": ("userprincipalname", "proxyaddresses", "jobtitle", "usertype", "givenname", "surname", "mail"),
 }
-"""Kind → fields in lower case, any of which tells it; in this order."""
+"""Kind → fields in lower case, any of which identifies it; the first matching kind is used."""
 # `#users`, `#users(id,mail)`, `#users/$entity`, `#users/$delta`, but not `#users('…')/ownedDevices`.
 _CONTEXT = re.compile(r"(?:devicemanagement/)?(user|device|group|manageddevice)s(?:\((?!').*\))?(?:/\$.*)?", re.DOTALL)
 _RELATED = re.compile(r"\('|^directoryObjects$")  # `users('…')/ownedDevices`
@@ -52,12 +53,10 @@ _TYPE = re.compile(r"#?microsoft\.graph\.(user|device|group|manageddevice)")
 REPORT = "report"
 _EXPANDED = ("group", "device")
 _RELATIONS = ("members", "transitivemembers", "registeredusers", "registeredowners")
-_EXPAND_LIMIT = 20  # related objects that Graph gives with an object; it cuts the others off without a word
+_EXPAND_LIMIT = 20  # related objects that Graph returns with an object; it omits the others silently
 
 
 class _RecordsByKind(NamedTuple):
-    """The records of a file."""
-
     records: dict[str, tuple[list[object], list[int]]]
     """kind → records and their numbers in the file, from 1"""
     unknown: list[int]
@@ -69,17 +68,17 @@ class _RecordsByKind(NamedTuple):
 def read(text: str, name: str, headers: HeaderAliases) -> list[Parsed]:
     """One part for each kind of object in the file; `headers`: names of a report's columns.
 
-    Raises ExportRefused for text that is no JSON, for an answer that is an error, and where no kind is known.
+    Raises ExportRefused for invalid JSON, for an error response, and if no record is of a known kind.
     """
     result = _sort_records(read_pages(text, name))
     if not result.records:
         raise ExportRefused(
-            f"{plain(name)}: none of its {len(result.unknown)} records is a user, device or group as Microsoft Graph or "
-            "an LDAP collector writes them. Export those."
+            f"{plain(name)}: none of its {several(len(result.unknown), 'record')} is a user, device or group of "
+            "Microsoft Graph or an LDAP collector. Export users, devices or groups."
         )
     readers = _READERS | {REPORT: partial(read_report_devices, headers)}
     first, *others = [readers[kind](*records) for kind, records in result.records.items()]
-    unknown = [(row, None, "neither a user, a device nor a group") for row in result.unknown]
+    unknown = [(row, None, "not a user, device or group") for row in result.unknown]
     rejects = pl.concat([first.rejects, pl.DataFrame(unknown, schema=REJECT_SCHEMA, orient="row")]).sort("row")
     first = replace(first, rejects=rejects, warnings=(*first.warnings, *result.warnings))
     return [replace(each, complete=result.complete) for each in (first, *others)]
@@ -117,7 +116,7 @@ def _match_kind(pattern: re.Pattern[str], text: object) -> str | None:
 
 
 def _unwrap(record: object) -> Iterator[object]:
-    """Elastic's collector wraps a user together with the groups it is in."""
+    """Elastic's collector wraps a user together with its groups."""
     inner = record.get("activedirectory") if isinstance(record, dict) else None
     if not isinstance(inner, dict):
         yield record
@@ -139,7 +138,7 @@ def _kind(record: object, expected: str | None) -> str | None:
 
 
 def _is_truncated(record: object) -> bool:
-    """Whether Graph may have cut off members or owners of this object."""
+    """Whether Graph may have omitted members or owners of this object."""
     if not isinstance(record, dict):
         return False
     return any(
@@ -151,20 +150,20 @@ def _is_truncated(record: object) -> bool:
 
 def _warnings(pages: Sequence[Page], has_next_page: bool, removed: int, truncated: int) -> Iterator[str]:
     if has_next_page:
-        yield "The last page names a next one: the file is a part of the answer. Fetch all pages."
+        yield "The last page has a link to a next one (@odata.nextLink): the file is incomplete. Fetch all pages."
     if removed:
-        yield f"{removed} objects are marked as removed: this is what changed, not a full listing. Export all of it."
+        yield f"{several(removed, 'object')} marked as removed: the file lists changes only. Export the full listing."
     if any(_RELATED.search(page.context) for page in pages):
-        yield "The answer holds what belongs to one object and does not say to which; only the records are used."
+        yield "The response lists objects related to one object without naming it: only the records are used."
     if truncated:
         yield (
-            f"{truncated} objects come with exactly {_EXPAND_LIMIT} members or owners or with a link to more: Graph cuts "
-            "expanded lists there. Fetch /transitiveMembers, or use the live pull."
+            f"{several(truncated, 'object')} with exactly {_EXPAND_LIMIT} members or owners or a link to more: Graph "
+            "truncates expanded lists. Fetch /transitiveMembers, or use the live pull."
         )
 
 
 def _entry(record: object) -> dict[str, list[str]]:
-    """Lower-case attribute → values as texts; what is neither text, number nor boolean is left out."""
+    """Lower-case attribute → texts, numbers and booleans as texts; other values are dropped."""
     fields: Record = record if isinstance(record, dict) else {}
     entry: dict[str, list[str]] = {}
     for name, value in fields.items():

@@ -1,6 +1,6 @@
-"""Objects of Microsoft Graph as typed records, and as frames (properties: reference 1.4).
+"""Objects of Microsoft Graph as typed records and frames (properties: reference 1.4).
 
-Names of properties are compared without regard to case: PowerShell's ConvertTo-Json writes `UserPrincipalName`.
+Property names are case-insensitive: PowerShell's ConvertTo-Json writes `UserPrincipalName`.
 """
 
 import re
@@ -27,8 +27,6 @@ def _without_underscores(name: str) -> str:
 
 
 class GraphObject(msgspec.Struct, rename=_without_underscores):
-    """What every object has."""
-
     id: Text = None
     display_name: Text = None
 
@@ -93,7 +91,7 @@ class Group(GraphObject):
 
 
 class Related(msgspec.Struct, rename=_without_underscores):
-    """An object that another one names: a member, or one of `usersLoggedOn`."""
+    """An object in a relation of another one: a member, or one of `usersLoggedOn`."""
 
     id: Text = None
     user_id: Text = None
@@ -101,16 +99,14 @@ class Related(msgspec.Struct, rename=_without_underscores):
 
 
 class ParsedRecords(NamedTuple):
-    """Records of one type."""
-
     frame: pl.DataFrame
-    """`row` and the fields of the type: texts, null for nothing, and lists of texts"""
+    """`row` and the fields of the type as texts or lists of texts"""
     related: dict[str, tuple[list[Record], list[int]]]
-    """relation → the objects it names and the rows that name them; only those that some record has"""
+    """relation → its objects and the row of the record of each; only relations that occur"""
     rejects: pl.DataFrame
     """REJECT_SCHEMA"""
     lost_lists: int
-    """records with the name of a type in the place of a list (reference 2.3)"""
+    """number of records with a type name instead of a list (reference 2.3)"""
 
 
 _LISTS = frozenset({"proxy_addresses", "other_mails", "group_types"})
@@ -128,7 +124,7 @@ _RELATIONS = (
 def parse_records(
     records: Sequence[object], kind: type[msgspec.Struct], rows: Sequence[int] | None = None
 ) -> ParsedRecords:
-    """Convert one by one, so that a value of a wrong type costs its record only. `rows`: else counted from 1."""
+    """One by one, so that a value of a wrong type rejects only its record. `rows`: else counted from 1."""
     valid: list[msgspec.Struct] = []
     valid_rows: list[int] = []
     invalid: list[tuple[int, str | None, str]] = []
@@ -169,7 +165,7 @@ def _as_text(value: str | bool | None) -> str | None:
 def _related(
     valid: Sequence[msgspec.Struct], rows: list[int], kind: type[msgspec.Struct]
 ) -> dict[str, tuple[list[Record], list[int]]]:
-    """Without those that a delta answer says are gone."""
+    """Without objects that a delta response marks as removed."""
     related: dict[str, tuple[list[Record], list[int]]] = {}
     for name in (name for name in _RELATIONS if name in kind.__struct_fields__):
         values = [(row, getattr(each, name)) for row, each in zip(rows, valid, strict=True)]

@@ -1,4 +1,4 @@
-"""People and groups as Microsoft Graph sends them → what they say (properties: reference 1.4)."""
+"""People and groups from Microsoft Graph → source objects (properties: reference 1.4)."""
 
 from collections.abc import Sequence
 
@@ -10,20 +10,21 @@ from tasks.directory.formats.values import parse_bool
 from tasks.directory.model import MEMBER_SCHEMA, REJECT_SCHEMA, Parsed
 from tasks.directory.sources.address_rows import address_rows, fit_to_schema, object_rows
 from tasks.directory.sources.graph_records import Group, ParsedRecords, Related, User, parse_records
+from tasks.formatting import several
 
-NO_ALIASES = "No record has proxyAddresses, so recipients are not found by alias. Ask for it with `$select`."
+NO_ALIASES = "No record has proxyAddresses, so recipients cannot be matched by alias. Request it with `$select`."
 LOST_LISTS_WARNING = (
-    "{} records hold the name of a type in the place of a list (such as System.Object[]): these lists are lost. "
+    "{} with a type name instead of a list (such as System.Object[]), so the lists are lost. "
     "Export with `ConvertTo-Json -Depth 5`."
 )
-NO_MEMBERS = "The file does not say who is in the groups. Ask for `/groups?$expand=members`."
-DYNAMIC = "{} dynamic groups come without their members, so mail to them leads to no people."
+NO_MEMBERS = "The file does not have the members of the groups. Request `/groups?$expand=members` to include them."
+DYNAMIC = "{} without members, so mail to them matches no people."
 
 
 def users(records: Sequence[object], rows: Sequence[int] | None = None) -> Parsed:
     """Source `graph-users`; `rows`: numbers of the records in the file, else counted from 1.
 
-    A record that cannot be used is a reject; one that comes twice counts as it came last.
+    An unusable record is a reject; of a record that occurs twice, the last one is used.
     """
     parsed = parse_records(records, User, rows)
     people, rejects = split_rows_without_key(user_rows(parsed.frame), "object_key", parsed.rejects)
@@ -42,9 +43,9 @@ def users(records: Sequence[object], rows: Sequence[int] | None = None) -> Parse
 
 
 def user_rows(parsed: pl.DataFrame) -> pl.DataFrame:
-    """Columns of OBJECT_SCHEMA and of `address_rows`, from the frame of `typed(…, User)`.
+    """Columns of OBJECT_SCHEMA and of `address_rows`, from the frame of `parse_records(…, User)`.
 
-    userType counts before `#EXT#` in the name; an invitation without userType is a guest's.
+    userType precedes `#EXT#` in the name; an invitation without userType is a guest's.
     """
     invited = pl.when(pl.col("creation_type").str.to_lowercase() == "invitation").then(pl.lit("Guest"))
     upn, user_type = pl.col("user_principal_name"), pl.coalesce("user_type", invited)
@@ -68,23 +69,23 @@ def user_rows(parsed: pl.DataFrame) -> pl.DataFrame:
 
 
 def split_rows_without_key(rows: pl.DataFrame, key: str, rejects: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that have a key, each key once (the last one), and the rejects with the others among them."""
-    bad = fit_to_schema(rows.filter(pl.col(key).is_null()).with_columns(reason=pl.lit("it has no id")), REJECT_SCHEMA)
+    """The last row of each key, and `rejects` with the rows without one."""
+    bad = fit_to_schema(rows.filter(pl.col(key).is_null()).with_columns(reason=pl.lit("no id")), REJECT_SCHEMA)
     good = rows.drop_nulls(key).unique(key, keep="last", maintain_order=True)
     return good, pl.concat([rejects, bad]).sort("row")
 
 
 def has_aliases(people: pl.DataFrame) -> bool:
-    """Whether any record was asked for its proxyAddresses."""
+    """Whether any record has the property proxyAddresses, even if empty."""
     return bool(people["proxies"].is_not_null().any())
 
 
 def _lost_list_warnings(parsed: ParsedRecords) -> list[str]:
-    return [LOST_LISTS_WARNING.format(parsed.lost_lists)] if parsed.lost_lists else []
+    return [LOST_LISTS_WARNING.format(several(parsed.lost_lists, "record"))] if parsed.lost_lists else []
 
 
 def groups(records: Sequence[object], rows: Sequence[int] | None = None) -> Parsed:
-    """Source `graph-groups` with the members that the records were expanded by; `rows` as in `users`."""
+    """Source `graph-groups`, with members if the records were expanded by them; `rows` as in `users`."""
     parsed = parse_records(records, Group, rows)
     group_rows, rejects = split_rows_without_key(_groups(parsed.frame), "object_key", parsed.rejects)
     addresses = address_rows(group_rows)
@@ -93,9 +94,11 @@ def groups(records: Sequence[object], rows: Sequence[int] | None = None) -> Pars
         ~pl.col("row").is_in([row for _, places in parsed.related.values() for row in places])
     )
     dynamic = not_expanded.filter(pl.col("group_types").list.contains("DynamicMembership")).height
-    member_warnings = (
-        [NO_MEMBERS] if not parsed.related and len(group_rows) else [DYNAMIC.format(dynamic)] if dynamic else []
-    )
+    member_warnings = []
+    if not parsed.related and len(group_rows):
+        member_warnings = [NO_MEMBERS]
+    elif dynamic:
+        member_warnings = [DYNAMIC.format(several(dynamic, "dynamic group"))]
     return Parsed(
         "graph-groups",
         "Microsoft Graph groups",
@@ -131,7 +134,7 @@ NO_REFERENCES = pl.DataFrame(schema={"row": pl.Int64, "ref_kind": pl.String, "re
 
 
 def references(related: pl.DataFrame) -> pl.DataFrame:
-    """row, ref_kind, ref: how records name others (frame of `typed(…, Related)`), by object id, else by UPN."""
+    """row, ref_kind, ref: by object id, else by UPN; `related`: frame of `parse_records(…, Related)`."""
     entra_id = pl.coalesce("user_id", "id").str.to_lowercase()
     return related.select(
         "row",

@@ -1,4 +1,4 @@
-"""Intune's report of devices as JSON: the same columns by their raw names as its CSV has (reference 1.3)."""
+"""Intune's device report as JSON, with the raw column names of its CSV (reference 1.3)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,11 +12,11 @@ from tasks.directory.model import REJECT_SCHEMA, Parsed
 from tasks.directory.sources.devices_csv import read_intune_devices
 
 KEY_FIELDS = {"deviceid", "devicename"}
-"""fields in lower case: an Entra device has a `deviceId`, too, but a `displayName`"""
+"""in lower case; an Entra device has a `deviceId`, too, but a `displayName` instead of a `deviceName`"""
 
 
 def read_report_devices(headers: HeaderAliases, records: Sequence[object], rows: Sequence[int]) -> Parsed:
-    """Source `intune-devices`, as from the CSV; `rows`: numbers of the records in the file."""
+    """Source `intune-devices`, as for the CSV; `rows`: numbers of the records in the file."""
     objects = [record for record in records if isinstance(record, dict)]
     names = list(dict.fromkeys(name for record in objects for name in record))
     columns = {
