@@ -33,18 +33,18 @@ def expanded(edges: list[tuple[str, str]], **limits: int) -> tuple[dict[str, dic
     return dict(told), found.warnings.select("problem", "count").rows()
 
 
-def test_nested_groups_are_opened_and_circles_once() -> None:
+def test_nested_groups_expanded_and_cycles_once() -> None:
     edges = [("G", "a"), ("G", "H"), ("H", "b"), ("H", "I"), ("I", "G"), ("I", "c"), ("I", "a")]
     assert expanded(edges) == (
         {"G": {"a": 1, "b": 2, "c": 3}, "H": {"b": 1, "c": 2, "a": 2}, "I": {"c": 1, "a": 1, "b": 3}}, []
     )  # fmt: skip
 
 
-def test_who_is_in_no_import_is_counted() -> None:
+def test_unknown_members_counted() -> None:
     assert expanded([("G", "a"), ("G", "nobody"), ("G", "noone")]) == ({"G": {"a": 1}}, [("unresolved", 2)])
 
 
-def test_depth_and_size_are_limited_and_told() -> None:
+def test_too_deep_and_too_large_groups_limited_with_warning() -> None:
     chain = [("G", "H"), ("H", "I"), ("I", "J"), ("J", "a")]
     told, warnings = expanded(chain, max_depth=2)
     assert (told, "too_deep" in dict(warnings)) == ({"I": {"a": 2}, "J": {"a": 1}}, True)
@@ -54,7 +54,7 @@ def test_depth_and_size_are_limited_and_told() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(GROUPS), st.sampled_from(GROUPS + PEOPLE)), max_size=12))
-def test_everybody_who_can_be_reached_is_a_member(edges: list[tuple[str, str]]) -> None:
+def test_members_equal_reachable_people(edges: list[tuple[str, str]]) -> None:
     told, _ = expanded(edges)
     for group in GROUPS:
         reached, open_ = set(), {group}

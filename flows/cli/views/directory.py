@@ -30,9 +30,7 @@ def file_line(file: Mapping[str, Any]) -> Text:
         # Most refusals begin with the name and the position in the file.
         refusal = file["refusal"].removeprefix(plain(file["file"]))
         separator = "" if refusal.startswith((",", ":", " ")) else ": "
-        return Text.assemble(
-            (f"{mark} ", style), name, f"{separator}{plain(refusal, 1000)} Refused: it changes nothing."
-        )
+        return Text.assemble((f"{mark} ", style), name, f"{separator}{plain(refusal, 1000)}")
     addresses = "1 address" if file["addresses"] == 1 else f"{file['addresses']:,} addresses"
     counts = f"{several(file['people'], 'person')}, {several(file['devices'], 'device')}, {addresses}"
     reasons = f" ({'; '.join(file['reasons'])})" if file["reasons"] else ""
