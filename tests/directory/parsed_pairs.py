@@ -1,7 +1,7 @@
 """Pairs of files: an export, and the expected result of its reader.
 
-An expected result is a list of parts, or `{"refused": "file, line 2, column 3", "because": "word"}`. For a warning it has
-a word or two that the text must contain: the column, the option, the count.
+An expected result is a list of parts, or `{"refused": "file, line 2, column 3", "because": "word"}`. For a warning it
+has a word or two that the text must contain: the column, the option, the count.
 """
 
 import json

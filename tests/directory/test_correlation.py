@@ -153,7 +153,7 @@ def test_mail_group_matched_without_person() -> None:
     ("recipient", "aliases", "reason"),
     [
         ("bob@contoso.example", True, "unknown address"),
-        ("bob@contoso.example", False, "unknown address; no imported source holds aliases"),
+        ("bob@contoso.example", False, "unknown address; no imported source has aliases"),
         ("bob@legacy.example", True, "unknown address"),
         ("bob@elsewhere.example", True, "external domain"),
         ("bob", True, "external domain"),
@@ -167,7 +167,7 @@ def test_unmatched_recipient_has_reason(recipient: str, aliases: bool, reason: s
 def test_lost_aliases_named_in_reason() -> None:
     found = directory(ANN, aliases=False, lost=True)
     (reason,) = resolved("bob@contoso.example", found).recipients["reason"]
-    assert reason == "unknown address; type names stand in the place of aliases in users"
+    assert reason == "unknown address; type names instead of aliases in users"
 
 
 def test_reassigned_address_matched_by_time() -> None:

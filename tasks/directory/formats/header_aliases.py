@@ -71,8 +71,8 @@ def load_headers(settings: Settings) -> HeaderAliases:
 
 def _aliases(rows: Iterable[tuple[str | None, str, str]]) -> HeaderAliases:
     families: dict[str, dict[str, str]] = {family: {} for family in FIELDS}
-    for family, header, field in rows:
-        for name in [family] if family else FIELDS:
+    for row_family, header, field in rows:
+        for name in [row_family] if row_family else FIELDS:
             if field in (IGNORE, *FIELDS[name]):
                 families[name].setdefault(header_key(header), field)
     aliases = {

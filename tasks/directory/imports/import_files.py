@@ -32,7 +32,7 @@ def import_files(paths: Sequence[str], tenant: str, *, confirm_gone: bool) -> Im
         report, names = _import(settings, waiting, tenant, now, confirm_gone, follow_links=False)
         refused = {file["file"] for file in report.files if file["state"] == "refused"}
         for path in waiting:
-            # If any file in it was refused, it goes to `refused`, so that somebody looks at it.
+            # If any file in it was refused, it goes to `refused`, because it needs attention.
             drop_folder.move_away(path, folder, refused=bool(names[path] & refused), now=now)
         drop_folder.delete_expired(folder, settings, now)
     except AlertsError as error:

@@ -183,11 +183,11 @@ def _reason(directory: Directory, domain_aliases: dict[str, str]) -> pl.Expr:
     own_domain = address_key(pl.col("recipient")).str.extract(r"@([^@]*)$").is_in(own_domains).fill_null(value=False)
     lost = directory.sources.filter("aliases_lost")["source"].sort()
     if not lost.is_empty():
-        unknown = f"unknown address; type names stand in the place of aliases in {', '.join(lost)}"
+        unknown = f"unknown address; type names instead of aliases in {', '.join(lost)}"
     elif directory.sources["has_aliases"].any():
         unknown = "unknown address"
     else:
-        unknown = "unknown address; no imported source holds aliases"
+        unknown = "unknown address; no imported source has aliases"
     return pl.when(pl.col("match_state") == "unmatched").then(
         pl.when(own_domain).then(pl.lit(unknown)).otherwise(pl.lit("external domain"))
     )

@@ -47,9 +47,9 @@ def expand_groups(
     groups = objects.filter(pl.col("kind") == "group")["user_id"].unique()
     edges, unresolved = _edges(members, objects)
     edges = edges.with_columns(is_group=pl.col("user_id").is_in(groups.implode()))
-    levels, warnings = _levels(edges, max_depth, max_members)
+    levels, limit_warnings = _levels(edges, max_depth, max_members)
     rows = levels.select(EXPANDED_SCHEMA.names()).cast(EXPANDED_SCHEMA)
-    warnings = pl.concat([unresolved, warnings]).cast(WARNING_SCHEMA)
+    warnings = pl.concat([unresolved, limit_warnings]).cast(WARNING_SCHEMA)
     return ExpandedGroups(rows.sort("group_id", "depth", "user_id"), warnings.sort("group_id", "problem"))
 
 

@@ -42,11 +42,9 @@ def next_facts(stored: pl.DataFrame, seen: pl.DataFrame, at: datetime) -> pl.Dat
     if seen.is_duplicated().any():
         seen = seen.unique(maintain_order=True)
     valid_from = seen.join(current, on=fact, how="left", nulls_equal=True, maintain_order="left")["valid_from"]
-    current = seen.with_columns(valid_from=valid_from.fill_null(since), gone_at=pl.lit(None, kind)).select(
-        stored.columns
-    )
+    new = seen.with_columns(valid_from=valid_from.fill_null(since), gone_at=pl.lit(None, kind)).select(stored.columns)
     ended_now = current.join(seen, on=fact, how="anti", nulls_equal=True).with_columns(gone_at=pl.lit(at, kind))
-    return pl.concat([_deep_copy(each) for each in (ended, ended_now) if not each.is_empty()] + [current])
+    return pl.concat([_deep_copy(each) for each in (ended, ended_now) if not each.is_empty()] + [new])
 
 
 def _deep_copy(rows: pl.DataFrame) -> pl.DataFrame:

@@ -27,11 +27,11 @@ def devices(records: Sequence[object], rows: Sequence[int] | None = None) -> Par
     parsed = parse_records(records, Device, rows)
     device_rows, rejects = split_rows_without_key(_devices(parsed.frame), "device_key", parsed.rejects)
     registered = [parsed.related.get(name, ([], [])) for name in REGISTERED]
-    owners = [parse_records(people, User, places) for people, places in registered]
+    registered_people = [parse_records(people, User, places) for people, places in registered]
     related = [parse_records(people, Related, places) for people, places in registered]
-    names_somebody = pl.col("upn").is_not_null() | pl.col("mail").is_not_null() | pl.col("proxies").is_not_null()
-    people = user_rows(pl.concat([each.frame for each in owners])).filter(
-        names_somebody, pl.col("object_key").is_not_null()
+    is_identified = pl.col("upn").is_not_null() | pl.col("mail").is_not_null() | pl.col("proxies").is_not_null()
+    people = user_rows(pl.concat([each.frame for each in registered_people])).filter(
+        is_identified, pl.col("object_key").is_not_null()
     )
     people = people.unique("object_key", keep="first", maintain_order=True)
     addresses = address_rows(people)
@@ -44,7 +44,7 @@ def devices(records: Sequence[object], rows: Sequence[int] | None = None) -> Par
         device_users=_device_users(
             device_rows, {"registered": pl.concat([references(each.frame) for each in related])}
         ),
-        rejects=pl.concat([rejects, *(each.rejects for each in owners)]).sort("row"),
+        rejects=pl.concat([rejects, *(each.rejects for each in registered_people)]).sort("row"),
         warnings=() if parsed.related or device_rows.is_empty() else (NO_USERS_WARNING,),
         has_aliases=has_aliases(people),
     )
@@ -72,8 +72,8 @@ def _device_users(devices: pl.DataFrame, parsed: Mapping[str, pl.DataFrame]) -> 
     """DEVICE_USER_SCHEMA; `parsed`: evidence → row, ref_kind, ref."""
     keys = devices.select("row", "device_key")
     rows = [each.with_columns(evidence=pl.lit(evidence)) for evidence, each in parsed.items()]
-    names_somebody = pl.concat(rows).join(keys, on="row", maintain_order="left")
-    return fit_to_schema(names_somebody, DEVICE_USER_SCHEMA).unique(maintain_order=True)
+    linked = pl.concat(rows).join(keys, on="row", maintain_order="left")
+    return fit_to_schema(linked, DEVICE_USER_SCHEMA).unique(maintain_order=True)
 
 
 def managed_devices(records: Sequence[object], rows: Sequence[int] | None = None) -> Parsed:
@@ -140,7 +140,7 @@ def _primary_users(parsed: pl.DataFrame) -> pl.DataFrame:
     )
     owners = people.select(other="object_key", key=address_key(pl.col("upn"))).drop_nulls()
     emails = rows.select("object_key", "device").explode("device").with_columns(key=address_key(pl.col("device")))
-    other_peoples = emails.join(owners, on="key").filter(pl.col("object_key") != pl.col("other"))
-    own_addresses = emails.drop_nulls().join(other_peoples, on=["object_key", "key"], how="anti")
+    of_others = emails.join(owners, on="key").filter(pl.col("object_key") != pl.col("other"))
+    own_addresses = emails.drop_nulls().join(of_others, on=["object_key", "key"], how="anti")
     lists = own_addresses.group_by("object_key").agg("device")
     return people.join(lists, on="object_key", how="left", maintain_order="left")

@@ -168,8 +168,8 @@ def _related(
     """Without objects that a delta response marks as removed."""
     related: dict[str, tuple[list[Record], list[int]]] = {}
     for name in (name for name in _RELATIONS if name in kind.__struct_fields__):
-        values = [(row, getattr(each, name)) for row, each in zip(rows, valid, strict=True)]
-        pairs = [(row, value) for row, values in values for value in values or () if "@removed" not in value]
-        if any(values is not None for _, values in values):
+        values_by_row = [(row, getattr(each, name)) for row, each in zip(rows, valid, strict=True)]
+        pairs = [(row, value) for row, values in values_by_row for value in values or () if "@removed" not in value]
+        if any(values is not None for _, values in values_by_row):
             related[name] = ([value for _, value in pairs], [row for row, _ in pairs])
     return related
