@@ -298,7 +298,7 @@ STEPS = [
     (users(ANN, person("bea", "dora@contoso.example"), ALL, KIM, *STAFF[:1], *STAFF[2:], members=[("all", "ann")]),
      "23"),
 ]  # fmt: skip
-"""exports, and the groups that are counted anew after each"""
+"""exports, and the groups that are recounted after each"""
 
 
 def test_import_recounts_affected_groups_only(tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_import_recounts_affected_groups_only(tmp_path: Path) -> None:
     for number, (export, moved) in enumerate(STEPS):
         before = ask(store, COUNTS)
         with store.transaction() as transaction:
-            transaction.run("UPDATE internal.groups SET user_count = -1")  # whatever counts anew overwrites it
+            transaction.run("UPDATE internal.groups SET user_count = -1")  # a recount overwrites it
         later = NOW + (number + 1) * DAY
         assert bring(store, replace(export, digest=str(number)), now=later, confirmed=True) == ["imported"]
         counted = [row if row[1] != -1 else old for row, old in zip(ask(store, COUNTS), before, strict=True)]
@@ -318,7 +318,7 @@ def test_import_recounts_affected_groups_only(tmp_path: Path) -> None:
         with store.transaction() as transaction:
             count_people(transaction, transaction.frame("SELECT group_id::VARCHAR AS group_id FROM internal.groups"))
             transaction.publish = True
-        assert ask(store, COUNTS) == counted, "counting everything anew finds nothing else"
+        assert ask(store, COUNTS) == counted, "a full recount has the same result"
 
 
 def test_alerts_without_directory_have_no_match(store: Store) -> None:

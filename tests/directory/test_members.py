@@ -27,10 +27,10 @@ def expanded(edges: list[tuple[str, str]], **limits: int) -> tuple[dict[str, dic
     named = [{"source": "graph", "group_key": group, "ref_kind": "entra_id", "ref": ref} for group, ref in edges]
     found = expand_groups(pl.DataFrame(named, MEMBERS), join_ids(objects, merged, "object_key", "user_id"), **limits)
     names = dict(merged.select("user_id", "object_key").rows())
-    told: dict[str, dict[str, int]] = defaultdict(dict)
+    by_group: dict[str, dict[str, int]] = defaultdict(dict)
     for group, person, depth in found.members.select("group_id", "user_id", "depth").rows():
-        told[names[group]][names[person]] = depth
-    return dict(told), found.warnings.select("problem", "count").rows()
+        by_group[names[group]][names[person]] = depth
+    return dict(by_group), found.warnings.select("problem", "count").rows()
 
 
 def test_nested_groups_expanded_and_cycles_once() -> None:
@@ -46,19 +46,19 @@ def test_unknown_members_counted() -> None:
 
 def test_too_deep_and_too_large_groups_limited_with_warning() -> None:
     chain = [("G", "H"), ("H", "I"), ("I", "J"), ("J", "a")]
-    told, warnings = expanded(chain, max_depth=2)
-    assert (told, "too_deep" in dict(warnings)) == ({"I": {"a": 2}, "J": {"a": 1}}, True)
-    told, warnings = expanded([("G", "a"), ("G", "b"), ("G", "c")], max_members=2)
-    assert (told, warnings) == ({}, [("too_large", 3)])
+    members, warnings = expanded(chain, max_depth=2)
+    assert (members, "too_deep" in dict(warnings)) == ({"I": {"a": 2}, "J": {"a": 1}}, True)
+    members, warnings = expanded([("G", "a"), ("G", "b"), ("G", "c")], max_members=2)
+    assert (members, warnings) == ({}, [("too_large", 3)])
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(GROUPS), st.sampled_from(GROUPS + PEOPLE)), max_size=12))
 def test_members_equal_reachable_people(edges: list[tuple[str, str]]) -> None:
-    told, _ = expanded(edges)
+    members, _ = expanded(edges)
     for group in GROUPS:
         reached, open_ = set(), {group}
         while open_:
             reached |= open_
             open_ = {member for holder, member in edges if holder in reached} - reached
-        assert set(told.get(group, {})) == reached & set(PEOPLE)
+        assert set(members.get(group, {})) == reached & set(PEOPLE)

@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 
 def frame(rows: list[Row]) -> pl.DataFrame:
-    """Objects: persons first seen on one day, unless told otherwise."""
+    """Objects: persons first seen on one day, by default."""
     rows = [{"kind": "person", "first_seen_at": SEEN, **row} for row in rows]
     columns = {name for row in rows for name in row}
     return filled(pl.DataFrame(rows, {name: kind for name, kind in OBJECTS.items() if name in columns}), OBJECTS)
@@ -87,8 +87,8 @@ _SPARSE = [name for name in FIELDS if name not in ("source", "kind")]
 @st.composite
 def an_object(draw: st.DrawFn) -> Row:
     """An object that tells a handful of things: one that tells everything contradicts all others."""
-    told = draw(st.sets(st.sampled_from(_SPARSE), min_size=1, max_size=6))
-    return {name: draw(value) if name in told or name not in _SPARSE else None for name, value in FIELDS.items()}
+    chosen = draw(st.sets(st.sampled_from(_SPARSE), min_size=1, max_size=6))
+    return {name: draw(value) if name in chosen or name not in _SPARSE else None for name, value in FIELDS.items()}
 
 
 @st.composite
@@ -182,14 +182,14 @@ def test_ids_kept_after_another_source(rows: list[Row], more: list[Row]) -> None
 def test_joined_people_keep_id_first_seen() -> None:
     sid, day = {"ad_sid": "S-1"}, timedelta(days=1)
     old, new = "22222222-0000-0000-0000-000000000000", "11111111-0000-0000-0000-000000000000"
-    told = [
+    rows = [
         {"source": "ad", "object_key": "a", **sid, "user_id": new, "first_seen_at": SEEN + day},
         {"source": "ad-users", "object_key": "b", **sid, "user_id": old},
         {"source": "ad-lab", "object_key": "c", **sid},
     ]
-    assert set(ids(merge_people(frame(told))).values()) == {old}
-    told[0]["first_seen_at"] = SEEN
-    assert set(ids(merge_people(frame(told))).values()) == {new}
+    assert set(ids(merge_people(frame(rows))).values()) == {old}
+    rows[0]["first_seen_at"] = SEEN
+    assert set(ids(merge_people(frame(rows))).values()) == {new}
 
 
 def test_split_person_leaves_id_with_object_first_seen() -> None:
@@ -220,8 +220,8 @@ def test_id_of_member_precedes_id_of_guest() -> None:
 
 
 def test_new_id_derived_from_strongest_identifier() -> None:
-    """Ids are stored: another way to make them would rename everybody on sites that start anew."""
-    told = {
+    """Ids are stored: deriving them differently would rename everybody on new sites."""
+    identifiers = {
         "entra_id": "6e7b768e-07e2-4810-8459-485f84f8f204",
         "ad_sid": "S-1-5-21-1-2-3-1001",
         "ad_guid": "d08f810b-a35c-49a8-8d5c-2b7cd9a1a4b5",
@@ -230,14 +230,14 @@ def test_new_id_derived_from_strongest_identifier() -> None:
         "primary_smtp": "anna@contoso.example",
     }
     found = []
-    for name in [*told, None]:
-        (one,) = ids(merge_people(frame([{"source": "ad", "object_key": "k", **told}]))).values()
+    for name in [*identifiers, None]:
+        (one,) = ids(merge_people(frame([{"source": "ad", "object_key": "k", **identifiers}]))).values()
         found.append(one)
-        told.pop(str(name), None)
-    assert found == MADE
+        identifiers.pop(str(name), None)
+    assert found == NEW_IDS
 
 
-MADE = [
+NEW_IDS = [
     "f6d09f01-4ec7-44f6-fab1-64833e6cf1f7",
     "1780cbe5-10e5-87fd-84a7-8f130a3dcb13",
     "5fda8bc9-d90a-519e-41bf-424cc1d75bea",
@@ -261,15 +261,15 @@ def test_two_contacts_with_same_upn_have_two_ids() -> None:
 
 
 def test_values_by_precedence_of_sources() -> None:
-    told = [
+    rows = [
         {"source": "ad-users", "object_key": "a", "ad_sid": "S-1", "display_name": "Anna (AD)", "department": "Sales"},
         {"source": "entra-users", "object_key": "e", "entra_id": "e", "onprem_sid": "S-1", "display_name": "Anna"},
         {"source": "graph-users", "object_key": "e", "entra_id": "e", "upn": "anna@contoso.example"},
         {"source": "intune-devices", "object_key": "i", "upn": "anna@contoso.example", "job_title": "Intern"},
     ]
-    told[0] |= {"account_enabled": True, "job_title": "Head", "kind": "shared"}
-    told[1] |= {"account_enabled": False}
-    objects = frame(told)
+    rows[0] |= {"account_enabled": True, "job_title": "Head", "kind": "shared"}
+    rows[1] |= {"account_enabled": False}
+    objects = frame(rows)
     found = people(objects, merge_people(objects))
     assert found.schema == PEOPLE_SCHEMA
     assert found.drop("user_id").to_dicts() == [

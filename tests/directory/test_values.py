@@ -138,9 +138,9 @@ def test_proxy_prefix_distinguishes_primary_and_alias(proxies: list[str | None] 
     rows = pl.DataFrame(
         {"object_key": ["k"], "proxies": [proxies]}, schema={"object_key": pl.String, "proxies": pl.List(pl.String)}
     )
-    made = values.proxy_rows(rows)
-    assert made.schema == ADDRESS_SCHEMA
-    assert dict(made.select("address", "rule").iter_rows()) == found
+    result = values.proxy_rows(rows)
+    assert result.schema == ADDRESS_SCHEMA
+    assert dict(result.select("address", "rule").iter_rows()) == found
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_any_text_as_value_without_error(texts: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "kind"),
+    ("values_by_name", "kind"),
     [
         ({}, "person"),
         ({"upn": "bob@contoso.example", "user_type": "Member"}, "person"),
@@ -299,10 +299,10 @@ def test_any_text_as_value_without_error(texts: list[str]) -> None:
         ({"upn": "guest@contoso.example"}, "person"),
     ],
 )
-def test_kind_of_object(told: dict[str, str], kind: str) -> None:
-    made = pl.select(object_kinds.kind(**{name: pl.lit(value) for name, value in told.items()})).item()
-    assert made == kind
-    assert made in KINDS
+def test_kind_of_object(values_by_name: dict[str, str], kind: str) -> None:
+    result = pl.select(object_kinds.kind(**{name: pl.lit(value) for name, value in values_by_name.items()})).item()
+    assert result == kind
+    assert result in KINDS
 
 
 @pytest.mark.parametrize(
