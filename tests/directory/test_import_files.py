@@ -79,6 +79,18 @@ def test_report_has_counts_rejected_rows_and_refusals_by_file(home: Path, tmp_pa
     assert broken["refusal"] in report.error
 
 
+def test_import_that_would_mark_many_as_gone_refused_unless_confirmed(home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "users.csv"
+    lines = [f"u{n}@contoso.example,U,00000000-0000-4000-8000-00000000000{n}\n" for n in range(10)]
+    path.write_text("userPrincipalName,displayName,id\n" + "".join(lines))
+    assert run(path).error is None
+    path.write_text("userPrincipalName,displayName,id\n" + "".join(lines[:2]))
+    report = run(path)
+    assert states(report) == {"users.csv": "refused"}
+    assert "80%" in (report.error or "")
+    assert states(run(path, confirm_gone=True)) == {"users.csv": "imported"}
+
+
 def test_unknown_setting_value_reported_as_error(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATTACHMENT_ALERTS_DROP_KEEP_DAYS", "soon")
     report = run(DEMO_EXPORTS)
