@@ -35,10 +35,10 @@ Read = Callable[[str], pl.DataFrame]
 
 
 def apply_snapshots(
-    stored: pl.DataFrame, field: str, stated: Iterable[tuple[str, pl.DataFrame]], at: datetime
+    stored: pl.DataFrame, field: str, snapshots: Iterable[tuple[str, pl.DataFrame]], at: datetime
 ) -> pl.DataFrame:
-    """One field of all sources after imports: `stated` has the new snapshots by source, other sources stay."""
-    replaced = {name: _apply_snapshot(stored, field, name, seen, at) for name, seen in stated}
+    """One field of all sources after imports: `snapshots` has the new snapshots by source, other sources stay."""
+    replaced = {name: _apply_snapshot(stored, field, name, seen, at) for name, seen in snapshots}
     return pl.concat([stored.filter(~pl.col("source").is_in(list(replaced))), *replaced.values()])
 
 
@@ -89,18 +89,18 @@ def _build_people(read: Read, tables: Shelf) -> None:
 
 
 def _build_addresses(read: Read, tables: Shelf) -> None:
-    stated = read("addresses")
-    tables.put("source_addresses", stated)
+    source_addresses = read("addresses")
+    tables.put("source_addresses", source_addresses)
     ids = tables.get("source_objects", "source", "object_key", "user_id")
-    addresses = stated.join(ids, on=["source", "object_key"]).drop("object_key").unique(maintain_order=True)
+    addresses = source_addresses.join(ids, on=["source", "object_key"]).drop("object_key").unique(maintain_order=True)
     tables.put("addresses", addresses)
     tables.put("own_domains", _own_domains(addresses, tables.get("people", "user_id", "kind")))
 
 
 def _build_groups(read: Read, tables: Shelf) -> tuple[str, ...]:
-    stated = read("members")
-    tables.put("source_members", stated)
-    expanded = groups.expand_groups(stated.filter(pl.col("gone_at").is_null()), _objects_with_people(tables))
+    source_members = read("members")
+    tables.put("source_members", source_members)
+    expanded = groups.expand_groups(source_members.filter(pl.col("gone_at").is_null()), _objects_with_people(tables))
     tables.put("group_people", expanded.members.drop("via"))
     return _member_warnings(expanded.warnings)
 
@@ -116,9 +116,9 @@ def _build_devices(read: Read, tables: Shelf) -> None:
         "devices", machines.devices(_current_rows(rows, "device_id"), joined).join(lives, on="device_id", how="left")
     )
     del rows
-    stated = read("device_users")
-    tables.put("source_device_users", stated)
-    tables.put("device_people", machines.device_people(stated, joined, _objects_with_people(tables)))
+    source_links = read("device_users")
+    tables.put("source_device_users", source_links)
+    tables.put("device_people", machines.device_people(source_links, joined, _objects_with_people(tables)))
 
 
 def _objects_with_people(tables: Shelf) -> pl.DataFrame:

@@ -51,8 +51,8 @@ def _device_id(rows: pl.DataFrame) -> pl.DataFrame:
 def _host_name(rows: pl.DataFrame) -> pl.DataFrame:
     """The host name, from sources in which only one device has it."""
     name = pl.coalesce("dns_name", "device_name").str.to_lowercase().str.extract(r"^\s*([^.\s]+)")
-    resolved = rows.select("node", "part", "source", key=name).drop_nulls("key")
-    return resolved.filter(pl.col("part").n_unique().over("source", "key") == 1).select("node", "key")
+    named = rows.select("node", "part", "source", key=name).drop_nulls("key")
+    return named.filter(pl.col("part").n_unique().over("source", "key") == 1).select("node", "key")
 
 
 RULES = (
@@ -79,7 +79,7 @@ def merge_devices(devices: pl.DataFrame) -> pl.DataFrame:
 def devices(devices: pl.DataFrame, merged_devices: pl.DataFrame) -> pl.DataFrame:
     """DEVICES_SCHEMA: one row for each device. Each value is the first one of Intune, Entra, then other sources."""
     rows = join_ids(devices.select(DESCRIPTION_COLUMNS), merged_devices, "device_key", "device_id")
-    rows_of_people = (
+    merged = (
         rows.sort(device_rank(), "source", "device_key")
         .group_by("device_id", maintain_order=True)
         .agg(
@@ -88,7 +88,7 @@ def devices(devices: pl.DataFrame, merged_devices: pl.DataFrame) -> pl.DataFrame
             sources=pl.col("source").unique().sort(),
         )
     )
-    return rows_of_people.select(DEVICES_SCHEMA.names()).sort("device_id")
+    return merged.select(DEVICES_SCHEMA.names()).sort("device_id")
 
 
 def device_people(device_users: pl.DataFrame, merged_devices: pl.DataFrame, objects: pl.DataFrame) -> pl.DataFrame:
@@ -102,7 +102,5 @@ def device_people(device_users: pl.DataFrame, merged_devices: pl.DataFrame, obje
         groups, on="user_id", how="anti"
     )
     rank = pl.col("evidence").replace_strict(EVIDENCE, return_dtype=pl.Int8)
-    rows_of_people = resolved.select(
-        "device_id", "user_id", "evidence", rank.alias("rank"), "valid_from", "gone_at"
-    ).unique()
-    return rows_of_people.sort("device_id", "rank", "user_id")
+    people = resolved.select("device_id", "user_id", "evidence", rank.alias("rank"), "valid_from", "gone_at").unique()
+    return people.sort("device_id", "rank", "user_id")

@@ -65,17 +65,19 @@ def merge_people(objects: pl.DataFrame) -> pl.DataFrame:
         "node", "part", "source", "key", "earlier_id", "first_seen_at", "guest", "member_id", "entra_id", *names
     )
     ids = entity_ids(rows, {"entra_id": entra_id, **{name: pl.col(name).min() for name in names}})
-    stated = rows.select("node", "part", "source", "key").join(ids, on="part").join(merged.rules, on="part", how="left")
+    with_ids = (
+        rows.select("node", "part", "source", "key").join(ids, on="part").join(merged.rules, on="part", how="left")
+    )
     no_rules = pl.lit([], pl.List(pl.String))
-    result = stated.sort("node").select("source", "key", "entity_id", pl.col("merge_rules").fill_null(no_rules))
+    result = with_ids.sort("node").select("source", "key", "entity_id", pl.col("merge_rules").fill_null(no_rules))
     return result.rename({"key": "object_key", "entity_id": "user_id"})
 
 
 def _is_guest() -> pl.Expr:
     """Whether the object is a guest; if its export lacks that, by other exports of the same id."""
-    stated = pl.col("user_type").str.to_lowercase()
-    guest = (stated == "guest").fill_null(pl.col("kind") == "guest")
-    member = (stated == "member").fill_null(value=False)
+    user_type = pl.col("user_type").str.to_lowercase()
+    guest = (user_type == "guest").fill_null(pl.col("kind") == "guest")
+    member = (user_type == "member").fill_null(value=False)
     of_id = guest.any().over("entra_id") & ~member.any().over("entra_id")
     return pl.when(pl.col("entra_id").is_null()).then(guest).otherwise(of_id)
 

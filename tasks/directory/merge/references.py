@@ -37,13 +37,13 @@ def resolve_references(refs: pl.DataFrame, objects: pl.DataFrame) -> pl.DataFram
     return pl.concat(resolved).filter(pl.len().over(REFERENCE) == 1)
 
 
-def join_ids(rows: pl.DataFrame, resolved: pl.DataFrame, key: str, name: str) -> pl.DataFrame:
+def join_ids(rows: pl.DataFrame, found: pl.DataFrame, key: str, name: str) -> pl.DataFrame:
     """`rows` with the column `name` of `found` (source, `key`, `name`).
 
     Only the keys are joined, because joining the wide rows themselves would copy all of their columns.
     """
     keys = rows.select("source", key)
-    ids = keys.join(resolved.select("source", key, name), on=["source", key], how="left", maintain_order="left")
+    ids = keys.join(found.select("source", key, name), on=["source", key], how="left", maintain_order="left")
     return rows.with_columns(ids[name])
 
 
