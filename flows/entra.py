@@ -11,8 +11,8 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
 from flows.artifacts import dashboard_writer, import_report
-from flows.directory import failed, files, load, outcome
-from flows.runs import events
+from flows.directory import final_state, load
+from flows.runs import events, final_states
 from flows.runs.session import begin_where_its_rows_are
 from tasks.directory.export import Export
 from tasks.directory.model import Parsed
@@ -56,11 +56,11 @@ def entra(connector: str, confirm_gone: bool = False) -> State[Any]:
     try:
         source, store = source_of(connector, saved(connector)), open_store(load_settings())
         source, refused = _begun(store, source, now)
-        state, failure = (failed(refused, []), refused) if refused else _pulled(source, now, confirmed=confirm_gone)
+        state, failure = (_failed(refused), refused) if refused else _pulled(source, now, confirmed=confirm_gone)
         coverage.whole(store, source, now, failure, flow_run.get_id())
         events.end_of_run(store, source, "poll", Summary(failed=1) if failure else Summary(slices=1))
     except AlertsError as error:
-        return failed(error, [])
+        return _failed(error)
     dashboard_writer.health_after(store, source, now, state)
     return state
 
@@ -79,9 +79,12 @@ def _pulled(source: Source, now: datetime, *, confirmed: bool) -> tuple[State[An
     try:
         # A pull is fresh even where it says the same as the last one, so it never counts as the same file.
         exports = [Export(f"{source.name}: {each.source}", uuid4().hex, each) for each in fetch(source.name)]
-        told = files(load(source.tenant, exports, now, confirmed=confirmed), [])
+        report = load(source.tenant, exports, now, confirmed=confirmed)
     except AlertsError as error:
-        return failed(error, []), error
-    import_report.show(told)
-    state = outcome(told)
-    return state, None if state.is_completed() else ExportRefused(str(state.message))
+        return _failed(error), error
+    import_report.publish(report.files)
+    return final_state(report), ExportRefused(report.error) if report.error else None
+
+
+def _failed(error: AlertsError) -> State[Any]:
+    return final_states.failed(str(error), {"files": []})

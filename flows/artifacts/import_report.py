@@ -1,6 +1,7 @@
-"""What an import of people and devices shows on its run's page: a table of its files."""
+"""The page of a directory import: a table of its files."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -10,49 +11,48 @@ from flows.artifacts.markdown_format import DASH, code, sentence
 
 log = logging.getLogger("attachment_alerts.directory")
 
-LISTED = 200
+MAX_FILES = 200
 STATES = ("refused", "imported", "unchanged")
-"""In this order: of what was refused somebody has to do something."""
+"""in the order of the table: refused files need action"""
 
 
-def show(files: list[dict[str, Any]]) -> None:
-    """Leave the table on the page of the run under way; where nothing was there to import, there is none."""
+def publish(files: Sequence[Mapping[str, Any]]) -> None:
+    """`files`: FileReports. Nothing is published for no files."""
     if not files:
         return
     try:
         create_table_artifact(table=rows(files), description=title(files))
-    except httpx.HTTPError as refused:
-        log.warning("Prefect did not take the table of this import (%s)", type(refused).__name__)
+    except httpx.HTTPError as error:
+        log.warning("Prefect did not store the table of this import (%s)", type(error).__name__)
 
 
-def rows(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of a table artifact. One UI shows its cells as plain text, the other one as Markdown.
+def rows(files: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Cells are safe as plain text and as Markdown: Prefect's two UIs differ.
 
-    What somebody has to do something about comes first: the page has room for four columns, the others are scrolled to.
+    The first four columns are visible without scrolling, so they hold what needs action.
     """
-    ordered = sorted(files, key=lambda each: STATES.index(each["state"]))
-    any_refused = any(each["refusal"] for each in files)
+    ordered = sorted(files, key=lambda file: STATES.index(file["state"]))
+    any_refused = any(file["refusal"] for file in files)
     return [
         {
-            "file": code(each["file"], 200),
-            "state": each["state"],
-            **({"refused because": _said([each["refusal"]] if each["refusal"] else [])} if any_refused else {}),
-            "kind": each["family"] or DASH,
-            **{count: each[count] for count in ("people", "devices", "addresses", "rejected")},
-            "rejected because": _said(each["reasons"]),
-            "warnings": _said(each["warnings"]),
+            "file": code(file["file"], 200),
+            "state": file["state"],
+            **({"refused because": _joined([file["refusal"]] if file["refusal"] else [])} if any_refused else {}),
+            "kind": file["family"] or DASH,
+            **{count: file[count] for count in ("people", "devices", "addresses", "rejected")},
+            "rejected because": _joined(file["reasons"]),
+            "warnings": _joined(file["warnings"]),
         }
-        for each in ordered[:LISTED]
+        for file in ordered[:MAX_FILES]
     ]
 
 
-def title(files: list[dict[str, Any]]) -> str:
-    """How many files there are, and what became of them."""
-    states = [each["state"] for each in files]
+def title(files: Sequence[Mapping[str, Any]]) -> str:
+    states = [file["state"] for file in files]
     counted = ", ".join(f"{states.count(state):,} {state}" for state in STATES if state in states)
-    more = f" Shown are the first {LISTED}." if len(files) > LISTED else ""
+    more = f" The first {MAX_FILES} are shown." if len(files) > MAX_FILES else ""
     return f"{len(files):,} file{'' if len(files) == 1 else 's'}: {counted}.{more}"
 
 
-def _said(texts: list[str]) -> str:
+def _joined(texts: Sequence[str]) -> str:
     return sentence(" ".join(texts))

@@ -1,33 +1,23 @@
-"""The command `import-directory`: the flow runs in this process, and each file gets a line."""
+"""The command `import-directory`. It needs no Prefect: messages wait in the outbox for the next run."""
 
 from pathlib import Path
-from typing import Any
 
 from flows.cli.views.directory import show_files
-from flows.console.terminal import print_json
-from flows.server import prefect_session
+from flows.console.terminal import print_json, working
 from tasks.directory.formats.archive import refuse_missing
+from tasks.directory.imports.import_files import import_files
 from tasks.errors import AlertsError
-from tasks.settings import load_settings
 
 
 def import_directory(paths: list[str] | None, tenant: str, *, confirm_gone: bool, as_json: bool) -> None:
-    """Run the flow in this process and print one line for each file. Raises AlertsError where one was refused."""
+    """Raises AlertsError if the import failed or a file was refused."""
     for path in paths or ():
-        refuse_missing(Path(path))  # before a server is started for it
-    prefect_session.load(load_settings().home)
-    with prefect_session.asking() as change:
-        from flows.directory import directory_import  # noqa: PLC0415 - Prefect takes seconds to load
-
-        change("Importing")
-        state = directory_import(paths, tenant, confirm_gone, return_state=True)
-        result: Any = state.result(raise_on_failure=False)
-    counts: Any = getattr(result, "counts", result)
-    if isinstance(counts, BaseException):
-        raise counts
+        refuse_missing(Path(path))
+    with working("Importing"):
+        report = import_files(paths or (), tenant, confirm_gone=confirm_gone)
     if as_json:
-        print_json({"tenant": tenant, "state": state.name, **counts})
-    elif counts["files"] or state.is_completed():
-        show_files(counts["files"])
-    if not state.is_completed():
-        raise AlertsError(str(state.message))
+        print_json({"tenant": tenant, "state": "Failed" if report.error else "Completed", "files": report.files})
+    elif report.files or not report.error:
+        show_files(report.files)
+    if report.error:
+        raise AlertsError(report.error)

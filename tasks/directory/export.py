@@ -1,48 +1,48 @@
-"""One export of a source, and what became of it."""
+"""One export of a source, and the outcome of its import."""
 
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from tasks.directory.model import SOURCES, Parsed
+from tasks.directory.model import SNAPSHOT_FRAMES, Parsed
 
 
 @dataclass
 class Export:
-    """One part of a file or pull: a zip or a mixed file has several."""
+    """The objects of one source in a file or pull; a zip or a mixed file has several."""
 
     file_name: str
     digest: str
-    """SHA-256 of the content: the same file again changes nothing"""
+    """SHA-256 of the content, by which an unchanged file is recognised"""
     parsed: Parsed
     counts: dict[str, int] = field(init=False)
     """people, devices, addresses, rejected"""
     has_members: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        told = self.parsed
-        self.has_members = not told.members.is_empty()
+        parsed = self.parsed
+        self.has_members = not parsed.members.is_empty()
         self.counts = {
-            "people": told.objects.height,
-            "devices": told.devices.height,
-            "addresses": told.addresses.height,
-            "rejected": told.rejects.height,
+            "people": parsed.objects.height,
+            "devices": parsed.devices.height,
+            "addresses": parsed.addresses.height,
+            "rejected": parsed.rejects.height,
         }
 
-    def forget(self) -> None:
-        """Give up its rows, which are on the shelf: whoever called, and the flow's engine, keeps it to the end."""
-        self.parsed = replace(self.parsed, **{name: getattr(self.parsed, name).clear() for name in SOURCES})
+    def drop_rows(self) -> None:
+        """Free the memory of its rows once they are cached on disk: callers hold the export until the end."""
+        self.parsed = replace(self.parsed, **{name: getattr(self.parsed, name).clear() for name in SNAPSHOT_FRAMES})
 
 
-class Imported(NamedTuple):
-    """What became of it; a row of `directory_imports` unless it was unchanged."""
+class ImportOutcome(NamedTuple):
+    """A row of `directory_imports` unless unchanged."""
 
     export: Export
     state: Literal["imported", "unchanged", "refused"]
     reason: str | None = None
-    """why it was refused, or what was found out about its mail groups"""
+    """why it was refused, or warnings about its mail groups"""
 
-    def told(self, found: tuple[str, ...]) -> "Imported":
-        """With what was found out about mail groups, where it brings members of any."""
+    def with_member_warnings(self, warnings: tuple[str, ...]) -> "ImportOutcome":
+        """With these warnings if it was imported and has members of mail groups."""
         if self.state != "imported" or not self.export.has_members:
             return self
-        return self._replace(reason=" ".join(found) or None)
+        return self._replace(reason=" ".join(warnings) or None)

@@ -1,7 +1,7 @@
-"""What every reader of directory data hands on, whatever the export looked like: frames of source objects.
+"""The common result of all readers of directory data: frames of source objects.
 
-A *source* is one kind of export of one system (`entra-users`, `ad-users`, …): the unit of a snapshot. Its objects are
-kept as they came; people and devices are made from the objects of all sources together (`people.py`, `devices.py`).
+A *source* is one kind of export of one system (`entra-users`, `ad-users`, …) and the unit of a snapshot. Its objects
+are stored unchanged; `merge/` builds people and devices from the objects of all sources.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ ATTRIBUTES = (
     "name", "employeeid", "employeenumber", "member", "uniquemember", "memberuid", "memberof", "managedby",
     "dnshostname", "operatingsystem", "operatingsystemversion", "lastlogontimestamp", "isdeleted",
 )  # fmt: skip
-"""What is read of a directory's entries (LDAP), in lower case."""
+"""The LDAP attributes that are read, in lower case."""
 
 OBJECT_SCHEMA = pl.Schema(
     {
@@ -34,17 +34,17 @@ OBJECT_SCHEMA = pl.Schema(
         "department": pl.String(),
         "job_title": pl.String(),
         "user_type": pl.String(),  # Member, Guest; MailUser: of Active Directory, without a mailbox of its own
-        "account_enabled": pl.Boolean(),  # null: not told
+        "account_enabled": pl.Boolean(),  # null: unknown
         "employee_id": pl.String(),
         "primary_smtp": pl.String(),  # address key of the primary SMTP address, else of `mail`
         "sam_account": pl.String(),  # lower case
-        "domain": pl.String(),  # NetBIOS or DNS name of the account's domain, lower case, where told
+        "domain": pl.String(),  # NetBIOS or DNS name of the account's domain, lower case, where known
         "entra_id": pl.String(),  # object id in Entra, lower case with dashes
         "ad_guid": pl.String(),  # objectGUID, lower case with dashes
         "ad_anchor": pl.String(),  # mS-DS-ConsistencyGuid where set, as a GUID like `ad_guid`
         "ad_sid": pl.String(),  # objectSid, S-1-5-…
         "ad_dn": pl.String(),  # distinguishedName, lower case
-        "onprem_sid": pl.String(),  # what an Entra object says of its AD twin
+        "onprem_sid": pl.String(),  # in Entra objects: SID of the same object in AD
         "onprem_guid": pl.String(),  # onPremisesImmutableId, decoded to a GUID
         "onprem_dn": pl.String(),
         "onprem_domain": pl.String(),
@@ -76,7 +76,7 @@ ADDRESS_RULES = {
 MEMBER_SCHEMA = pl.Schema(
     {
         "group_key": pl.String(),  # object_key of the group
-        "ref_kind": pl.String(),  # how the member is named: one of REF_KINDS
+        "ref_kind": pl.String(),  # kind of identifier in `ref`: one of REF_KINDS
         "ref": pl.String(),
     }
 )
@@ -90,7 +90,7 @@ DEVICE_SCHEMA = pl.Schema(
         "os_version": pl.String(),
         "is_compliant": pl.Boolean(),
         "is_managed": pl.Boolean(),
-        "serial_number": pl.String(),  # null for junk such as "To be filled by O.E.M."
+        "serial_number": pl.String(),  # null for placeholders such as "To be filled by O.E.M."
         "entra_device_id": pl.String(),  # `deviceId`, what Intune calls azureADDeviceId; not the object id
         "entra_object_id": pl.String(),
         "intune_id": pl.String(),
@@ -106,7 +106,7 @@ DEVICE_USER_SCHEMA = pl.Schema(
     {
         "device_key": pl.String(),
         "evidence": pl.String(),  # one of EVIDENCE
-        "ref_kind": pl.String(),  # how the person is named: one of REF_KINDS
+        "ref_kind": pl.String(),  # kind of identifier in `ref`: one of REF_KINDS
         "ref": pl.String(),
     }
 )
@@ -122,13 +122,13 @@ def _empty(schema: pl.Schema) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What one file or one pull said."""
+    """The content of one file or one pull."""
 
     source: str
     """`entra-users`, `entra-devices`, `intune-devices`, `m365-users`, `graph-users`, `graph-devices`,
     `graph-managed-devices`, `graph-groups`, `ad-users`, `ad-computers`, `ad-groups`, `ad` (mixed: csvde, LDIF), …"""
     family: str
-    """what a person calls the format, e.g. `Entra "Download users" CSV`"""
+    """the format's name for people, e.g. `Entra "Download users" CSV`"""
     objects: pl.DataFrame = field(default_factory=lambda: _empty(OBJECT_SCHEMA))
     addresses: pl.DataFrame = field(default_factory=lambda: _empty(ADDRESS_SCHEMA))
     members: pl.DataFrame = field(default_factory=lambda: _empty(MEMBER_SCHEMA))
@@ -136,16 +136,16 @@ class Parsed:
     device_users: pl.DataFrame = field(default_factory=lambda: _empty(DEVICE_USER_SCHEMA))
     rejects: pl.DataFrame = field(default_factory=lambda: _empty(REJECT_SCHEMA))
     warnings: tuple[str, ...] = ()
-    """sentences for the operator: lost columns, guessed encodings, what the export cannot tell"""
+    """for the operator: lost columns, assumed encodings, information that the export lacks"""
     has_aliases: bool = True
     """False where the format holds no alias addresses at all: a reason of unmatched recipients"""
     aliases_lost: bool = False
-    """whether type names stand in the place of aliases: a reason of unmatched recipients, too"""
+    """True where the aliases are replaced by type names: also a reason of unmatched recipients"""
     complete: bool = True
-    """whether it says that it is all of it: one page of several, or only what changed, takes nobody away"""
+    """False for one page of several or a listing of changes: objects that are absent must not be marked as gone"""
     snapshot_at: datetime | None = None
-    """when the export was made, where it says so"""
+    """time of the export, where the file has it"""
 
 
-SOURCES = ("objects", "addresses", "members", "devices", "device_users")
-"""What sources say: fields of Parsed, with `source` columns of the source_… tables."""
+SNAPSHOT_FRAMES = ("objects", "addresses", "members", "devices", "device_users")
+"""Fields of Parsed; with a column `source` they are the tables source_…."""

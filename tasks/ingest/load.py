@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from tasks.directory.imports.tables import correlate
+from tasks.directory.imports.tables import match_new_recipients
 from tasks.groups.exposures import expose, exposed_by_load, remember_low_hashes, update_exposures
 from tasks.groups.grouping import group_key
 from tasks.groups.groups import Affected, update_groups
@@ -113,7 +113,7 @@ def _follow(
     transaction: Transaction, source: Source, written: list[Written], settings: Settings, now: datetime
 ) -> Followed:
     """Bring people, exposures, suppression and groups up to date with the scans of all batches."""
-    correlate(transaction, source.tenant, pl.concat([each.recipients for each in written]), settings)
+    match_new_recipients(transaction, source.tenant, pl.concat([each.recipients for each in written]), settings)
     alerts = pl.concat([each.alerts for each in written])  # twice what changed twice: with each key it left
     first, last = min(each.first for each in written), max(each.last for each in written)
     exposed = exposed_by_load(transaction, source.tenant, first, last, now)

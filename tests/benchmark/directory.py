@@ -95,7 +95,7 @@ def correlation(home: Path, folder: Path) -> Cost:
     """Seconds of an import that looks every recipient up again, of the look-up in it, and of its plain join."""
     store = open_store(Settings(home=home))
     seconds: dict[str, float] = {}
-    inner = run_import.resolve
+    inner = run_import.resolve_recipients
 
     def watched(recipients: pl.Series, directory: Any, *rest: Any, **named: Any) -> Any:
         start = time.perf_counter()
@@ -106,7 +106,7 @@ def correlation(home: Path, folder: Path) -> Cost:
         seconds["joining"] = time.perf_counter() - start
         return found
 
-    run_import.resolve = watched
+    run_import.resolve_recipients = watched
     start = time.perf_counter()
     import_exports(store, "default", exports(folder), datetime.now(UTC))
     whole = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""The rules by which objects are one person, once more, pair by pair: what the joins of columns must come to."""
+"""The merge rules as a plain comparison of pairs, the oracle for the joins of columns."""
 
 from collections.abc import Callable, Mapping
 from itertools import combinations
@@ -81,8 +81,8 @@ RULES: list[tuple[Pair, bool]] = [
 
 def is_guest(row: Row, rows: list[Row]) -> bool:
     of_id = [each for each in rows if equal(each["entra_id"], row["entra_id"])] or [row]
-    told = {each["user_type"] or ("Guest" if each["kind"] == "guest" else None) for each in of_id}
-    return "Guest" in told and (row["entra_id"] is None or "Member" not in told)
+    types = {each["user_type"] or ("Guest" if each["kind"] == "guest" else None) for each in of_id}
+    return "Guest" in types and (row["entra_id"] is None or "Member" not in types)
 
 
 def allowed(rows: list[Row]) -> bool:

@@ -13,7 +13,7 @@ from tasks.alerts import MOMENT
 from tasks.directory.merge.devices import device_people, devices, merge_devices
 from tasks.directory.merge.members import expand_groups
 from tasks.directory.merge.people import merge_people, people
-from tasks.directory.merge.references import with_ids
+from tasks.directory.merge.references import join_ids
 from tasks.directory.model import (
     ADDRESS_SCHEMA,
     DEVICE_SCHEMA,
@@ -128,7 +128,7 @@ def _groups(rows: pl.DataFrame) -> pl.DataFrame:
 def _addresses(rows: pl.DataFrame) -> pl.DataFrame:
     i = pl.col("i")
     entra, ad = ("id:" + _guid(1, i)), pl.format("sid:S-1-5-21-1-2-3-{}", i)
-    told = [
+    rows = [
         ("graph-users", entra, _upn(i), "primary", 1),
         ("graph-users", entra, pl.format("u-{}@contoso.example", i), "alias", 2),
         ("ad-users", ad, _upn(i), "primary", 1),
@@ -136,7 +136,7 @@ def _addresses(rows: pl.DataFrame) -> pl.DataFrame:
     ]
     tables = [
         rows.select(source=pl.lit(source), object_key=key, address=address, rank=pl.lit(rank), rule=pl.lit(rule))
-        for source, key, address, rule, rank in told
+        for source, key, address, rule, rank in rows
     ]
     return pl.concat(tables).drop_nulls("address").select(ADDRESSES.names()).cast(dict(ADDRESSES))
 
@@ -176,7 +176,7 @@ def _devices(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _device_users(rows: pl.DataFrame) -> pl.DataFrame:
     i = pl.col("i")
-    told = [
+    rows = [
         (rows, "intune-devices", 5, "primary_user", "upn", _upn(i)),
         (rows, "graph-devices", 4, "registered", "entra_id", _guid(1, i)),
         (rows.filter(i % 2 == 0), "intune-devices", 6, "primary_user", "upn", _upn(i)),
@@ -189,27 +189,27 @@ def _device_users(rows: pl.DataFrame) -> pl.DataFrame:
             ref_kind=pl.lit(kind),
             ref=ref,
         )
-        for each, source, device, evidence, kind, ref in told
+        for each, source, device, evidence, kind, ref in rows
     ]
     return filled(pl.concat(tables).with_columns(valid_from=pl.lit(SEEN, MOMENT)), DEVICE_USERS)
 
 
 def main(n: int) -> None:
     """Print how long each step takes for `n` people."""
-    told = synthetic(n)
+    data = synthetic(n)
     out = Console(highlight=False)
-    out.print(f"{len(told.objects):,} objects, {len(told.addresses):,} addresses, {len(told.devices):,} device records")
+    out.print(f"{len(data.objects):,} objects, {len(data.addresses):,} addresses, {len(data.devices):,} device records")
     start = time.perf_counter()
-    merged = merge_people(told.objects)
+    merged = merge_people(data.objects)
     merged_at = time.perf_counter()
-    placed = with_ids(told.objects, merged, "object_key", "user_id")
-    merged_devices = merge_devices(told.devices)
+    objects = join_ids(data.objects, merged, "object_key", "user_id")
+    merged_devices = merge_devices(data.devices)
     devices_at = time.perf_counter()
     steps: dict[str, Callable[[], object]] = {
-        "people": lambda: people(told.objects, merged),
-        "expand_groups": lambda: expand_groups(told.members, placed),
-        "devices": lambda: devices(told.devices, merged_devices),
-        "device_people": lambda: device_people(told.device_users, merged_devices, placed),
+        "people": lambda: people(data.objects, merged),
+        "expand_groups": lambda: expand_groups(data.members, objects),
+        "devices": lambda: devices(data.devices, merged_devices),
+        "device_people": lambda: device_people(data.device_users, merged_devices, objects),
     }
     spent = {"merge_people": merged_at - start, "merge_devices": devices_at - merged_at}
     for name, step in steps.items():

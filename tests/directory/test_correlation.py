@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.alerts import MOMENT
-from tasks.directory.match.correlation import BEGINNING, Directory, Resolved, resolve
+from tasks.directory.match.correlation import BEGINNING, Directory, ResolvedRecipients, resolve_recipients
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 ALIASES = {"legacy.example": "contoso.example"}
@@ -68,8 +68,8 @@ def directory(
     )
 
 
-def resolved(recipient: str, found: Directory, *, plus: bool = True) -> Resolved:
-    return resolve(pl.Series([recipient]), found, ALIASES, plus_addressing=plus)
+def resolved(recipient: str, found: Directory, *, plus: bool = True) -> ResolvedRecipients:
+    return resolve_recipients(pl.Series([recipient]), found, ALIASES, plus_addressing=plus)
 
 
 def meant(recipient: str, found: Directory, **how: bool) -> tuple[str | None, str, str | None]:
@@ -98,20 +98,20 @@ ANN = [address("ann@contoso.example", "ann"), address("a.lee@contoso.example", "
         ("not an address", (None, "unmatched", None)),
     ],
 )
-def test_routes(recipient: str, expected: Any) -> None:
+def test_recipient_matched_by_route(recipient: str, expected: Any) -> None:
     assert meant(recipient, directory(ANN)) == expected
 
 
-def test_plus_addressing_can_be_switched_off() -> None:
+def test_tag_ignored_without_plus_addressing() -> None:
     assert meant("ann+news@contoso.example", directory(ANN), plus=False)[1] == "unmatched"
 
 
-def test_the_exact_address_wins_over_the_one_without_tag() -> None:
+def test_exact_address_precedes_address_without_tag() -> None:
     found = directory([*ANN, address("ann+news@contoso.example", "list", "other")])
     assert meant("ann+news@contoso.example", found) == ("list", "matched", "other")
 
 
-def test_the_best_rank_wins() -> None:
+def test_best_rank_used() -> None:
     found = directory([address("x@contoso.example", "upn", "upn"), address("x@contoso.example", "mail", "mail")])
     assert meant("x@contoso.example", found)[0] == "mail"
 
@@ -130,12 +130,12 @@ def test_the_best_rank_wins() -> None:
         (person("one", "guest"), person("other", enabled=False)),
     ],
 )
-def test_ties_that_can_be_decided(one: Any, other: Any) -> None:
+def test_tie_broken_by_account(one: Any, other: Any) -> None:
     found = directory([address("x@contoso.example", "one"), address("x@contoso.example", "other")], [other, one])
     assert meant("x@contoso.example", found) == ("one", "matched", "primary")
 
 
-def test_what_cannot_be_decided_is_ambiguous_and_lists_all() -> None:
+def test_remaining_tie_ambiguous_with_all_candidates() -> None:
     found = directory([address("x@contoso.example", "one"), address("x@contoso.example", "other")])
     both = resolved("x@contoso.example", found)
     assert meant("x@contoso.example", found) == (None, "ambiguous", "primary")
@@ -143,7 +143,7 @@ def test_what_cannot_be_decided_is_ambiguous_and_lists_all() -> None:
     assert both.candidates["ambiguous"].all()
 
 
-def test_a_mail_group_is_no_person() -> None:
+def test_mail_group_matched_without_person() -> None:
     found = directory([address("all@contoso.example", "all")], [person("all", "group", enabled=None)])
     assert meant("all@contoso.example", found) == (None, "group", "primary")
     assert resolved("all@contoso.example", found).candidates["user_id"].to_list() == ["all"]
@@ -153,24 +153,24 @@ def test_a_mail_group_is_no_person() -> None:
     ("recipient", "aliases", "reason"),
     [
         ("bob@contoso.example", True, "unknown address"),
-        ("bob@contoso.example", False, "unknown address; no imported source holds aliases"),
+        ("bob@contoso.example", False, "unknown address; no imported source has aliases"),
         ("bob@legacy.example", True, "unknown address"),
         ("bob@elsewhere.example", True, "external domain"),
         ("bob", True, "external domain"),
     ],
 )
-def test_unmatched_with_a_reason(recipient: str, aliases: bool, reason: str) -> None:
+def test_unmatched_recipient_has_reason(recipient: str, aliases: bool, reason: str) -> None:
     row = resolved(recipient, directory(ANN, aliases=aliases)).recipients.row(0, named=True)
     assert (row["match_state"], row["reason"]) == ("unmatched", reason)
 
 
-def test_a_column_of_type_names_is_a_reason_of_its_own() -> None:
+def test_lost_aliases_named_in_reason() -> None:
     found = directory(ANN, aliases=False, lost=True)
     (reason,) = resolved("bob@contoso.example", found).recipients["reason"]
-    assert reason == "unknown address; type names stand in the place of aliases in users"
+    assert reason == "unknown address; type names instead of aliases in users"
 
 
-def test_an_address_that_moved_means_whom_it_meant_at_the_time() -> None:
+def test_reassigned_address_matched_by_time() -> None:
     moved = DAY + timedelta(days=10)
     found = directory([
         address("sales@contoso.example", "ann", gone=moved), address("sales@contoso.example", "bob", since=moved),
@@ -179,7 +179,7 @@ def test_an_address_that_moved_means_whom_it_meant_at_the_time() -> None:
     assert rows == [(BEGINNING, moved, "ann"), (moved, None, "bob")]
 
 
-def test_outside_of_its_validity_the_newest_counts_and_the_rule_says_so() -> None:
+def test_newest_address_used_outside_validity() -> None:
     gone = DAY + timedelta(days=5)
     found = directory([address("ann@contoso.example", "ann", since=DAY, gone=gone)])
     rows = resolved("ann@contoso.example", found).recipients.select("valid_from", "user_id", "match_rule").rows()
@@ -206,12 +206,12 @@ ASKED = pl.Series(["a@contoso.example", "a+b@contoso.example", "c@legacy.example
 
 @settings(max_examples=40, deadline=None)
 @given(ROWS, st.randoms(use_true_random=False))
-def test_every_moment_of_every_recipient_has_one_answer_whatever_the_order(rows: list[Any], order: Any) -> None:
+def test_every_moment_has_one_result_in_any_order(rows: list[Any], order: Any) -> None:
     made = [address(*row) for row in rows if row[4] is None or row[3] < row[4]]
     people = [person("one"), person("two", "guest"), person("three", enabled=False)]
-    found = resolve(ASKED, directory(made, people), ALIASES, plus_addressing=True)
+    found = resolve_recipients(ASKED, directory(made, people), ALIASES, plus_addressing=True)
     order.shuffle(made)
-    again = resolve(ASKED, directory(made, people), ALIASES, plus_addressing=True)
+    again = resolve_recipients(ASKED, directory(made, people), ALIASES, plus_addressing=True)
     key = ["recipient", "valid_from"]
     assert found.recipients.sort(key).equals(again.recipients.sort(key))
     for _, stretches in found.recipients.sort(key).group_by("recipient"):

@@ -1,5 +1,4 @@
-"""From an export's bytes to source objects. Each pair in `exports` is a test: a file, and what it says or why it is
-refused. Of warnings the pair holds how they begin."""
+"""CSV exports and zips, from bytes to source objects: each file in `exports` is read as its `.expected.json`."""
 
 import json
 import os
@@ -18,101 +17,31 @@ from hypothesis import strategies as st
 from tasks.directory.formats import archive, csv_table
 from tasks.directory.formats.archive import expand
 from tasks.directory.formats.header_aliases import FILE, HeaderAliases, load_headers
-from tasks.directory.model import (
-    ADDRESS_RULES,
-    ADDRESS_SCHEMA,
-    DEVICE_SCHEMA,
-    DEVICE_USER_SCHEMA,
-    EVIDENCE,
-    KINDS,
-    MEMBER_SCHEMA,
-    OBJECT_SCHEMA,
-    REF_KINDS,
-    REJECT_SCHEMA,
-    Parsed,
-)
+from tasks.directory.model import Parsed
 from tasks.directory.sources.detect import read_export
 from tasks.directory.sources.read_files import read_files
 from tasks.errors import ExportRefused, SettingsError
 from tasks.settings import DEFAULTS, Settings
+from tests.directory.parsed_pairs import assert_matches_pair, assert_valid
 
 EXPORTS = Path(__file__).with_name("exports")
 TABLES = (".csv", ".txt", ".zip")
 FILES = sorted(path for path in EXPORTS.iterdir() if path.suffix in TABLES)
 GOOD = [path for path in FILES if not path.stem.startswith("refused_")]
 HEADERS = load_headers(Settings(home=DEFAULTS))
-SCHEMAS = {
-    "objects": OBJECT_SCHEMA,
-    "addresses": ADDRESS_SCHEMA,
-    "members": MEMBER_SCHEMA,
-    "devices": DEVICE_SCHEMA,
-    "device_users": DEVICE_USER_SCHEMA,
-    "rejects": REJECT_SCHEMA,
-}
 USERS = b"userPrincipalName,displayName,id\n"
 PERSON = b"a@contoso.example,A,00000000-0000-4000-8000-000000000001\n"
 
 
-def told(part: Parsed) -> dict[str, Any]:
-    """A part as its pair shows it: without nulls and empty frames."""
-    frames = {name: [_told_row(row) for row in getattr(part, name).iter_rows(named=True)] for name in SCHEMAS}
-    return {
-        "source": part.source,
-        "family": part.family,
-        "has_aliases": part.has_aliases,
-        **({"aliases_lost": True} if part.aliases_lost else {}),
-        **({} if part.complete else {"complete": False}),
-        **{name: rows for name, rows in frames.items() if rows},
-        "warnings": list(part.warnings),
-    }
-
-
-def _told_row(row: dict[str, Any]) -> dict[str, Any]:
-    shown = {"last_seen_at": row["last_seen_at"].isoformat()} if row.get("last_seen_at") else {}
-    return {name: value for name, value in (row | shown).items() if value is not None}
-
-
-def test_every_file_has_its_pair() -> None:
+def test_every_export_has_a_pair() -> None:
     assert {path.stem for path in FILES} == {
         path.name.removesuffix(".expected.json") for path in EXPORTS.glob("*.json")
     }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_what_an_export_says(path: Path) -> None:
-    expected = json.loads(path.with_name(f"{path.stem}.expected.json").read_text(encoding="utf-8"))
-    if isinstance(expected, str):
-        with pytest.raises(ExportRefused) as refusal:
-            read_export(path.name, path.read_bytes(), HEADERS)
-        assert str(refusal.value).startswith(expected)
-        return
-    parts = [told(part) for part in read_export(path.name, path.read_bytes(), HEADERS)]
-    for part, pair in zip(parts, expected, strict=True):
-        starts = pair.pop("warnings")
-        warnings = part.pop("warnings")
-        assert [text[: len(start)] for text, start in zip(warnings, starts, strict=True)] == starts
-    assert parts == expected
-
-
-def check(parts: list[Parsed]) -> None:
-    """What every part keeps to."""
-    for part in parts:
-        for name, schema in SCHEMAS.items():
-            assert getattr(part, name).schema == schema, name
-        assert part.objects["object_key"].is_unique().all()
-        assert part.devices["device_key"].is_unique().all()
-        assert not part.objects["object_key"].has_nulls()
-        assert not part.devices["device_key"].has_nulls()
-        for frame in (part.addresses, part.members, part.device_users):
-            assert sum(frame.null_count().row(0)) == 0
-        assert set(part.objects["kind"]) <= set(KINDS)
-        assert set(part.addresses["rule"]) <= set(ADDRESS_RULES)
-        assert set(part.device_users["evidence"]) <= set(EVIDENCE)
-        assert set(part.device_users["ref_kind"]) | set(part.members["ref_kind"]) <= set(REF_KINDS)
-        assert set(part.addresses["object_key"]) <= set(part.objects["object_key"])
-        assert set(part.members["group_key"]) <= set(part.objects["object_key"])
-        assert set(part.device_users["device_key"]) <= set(part.devices["device_key"])
-        assert not part.rejects["reason"].has_nulls()
+def test_export_read_as_its_pair(path: Path) -> None:
+    assert_matches_pair(path, lambda: read_export(path.name, path.read_bytes(), HEADERS))
 
 
 def read_or_refuse(content: bytes) -> list[Parsed]:
@@ -122,13 +51,13 @@ def read_or_refuse(content: bytes) -> list[Parsed]:
         assert str(refusal).isprintable()
         assert str(refusal).startswith("any.csv")
         return []
-    check(parts)
+    assert_valid(parts)
     return parts
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from([b"", USERS, b"PK\x03\x04"]), st.binary(max_size=300) | st.text(max_size=200).map(str.encode))
-def test_any_bytes_are_read_or_refused(start: bytes, content: bytes) -> None:
+def test_any_bytes_read_or_refused(start: bytes, content: bytes) -> None:
     read_or_refuse(start + content)
 
 
@@ -144,7 +73,7 @@ cells = st.text(max_size=12) | st.sampled_from(
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_any_cells_under_any_known_headers(data: st.DataObject) -> None:
+def test_any_cells_under_known_headers_read_or_refused(data: st.DataObject) -> None:
     family = data.draw(st.sampled_from(sorted(HEADERS.families)))
     known = sorted(HEADERS.families[family])
     names = data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=len(known)))
@@ -156,7 +85,7 @@ def test_any_cells_under_any_known_headers(data: st.DataObject) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_damaged_exports_are_read_or_refused(data: st.DataObject) -> None:
+def test_damaged_export_read_or_refused(data: st.DataObject) -> None:
     content = bytearray(data.draw(st.sampled_from(GOOD)).read_bytes())
     for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=6)):
         content[place] = data.draw(st.integers(0, 255))
@@ -166,14 +95,14 @@ def test_damaged_exports_are_read_or_refused(data: st.DataObject) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_exports_without_some_columns_are_read_or_refused(data: st.DataObject) -> None:
+def test_export_without_some_columns_read_or_refused(data: st.DataObject) -> None:
     path = data.draw(st.sampled_from([path for path in GOOD if path.suffix == ".csv" and path.read_bytes().isascii()]))
     frame = pl.read_csv(path, infer_schema=False, comment_prefix="#TYPE", truncate_ragged_lines=True)
     kept = data.draw(st.lists(st.sampled_from(frame.columns), min_size=1, unique=True))
     read_or_refuse(frame.select(kept).write_csv().encode())
 
 
-def test_json_and_ldif_are_told_by_content() -> None:
+def test_json_and_ldif_detected_by_content() -> None:
     user = {"id": "00000000-0000-4000-8000-000000000001", "userPrincipalName": "a@contoso.example"}
     (part,) = read_export("a.csv", json.dumps(user).encode("utf-16"), HEADERS)
     assert part.source == "graph-users"
@@ -182,7 +111,7 @@ def test_json_and_ldif_are_told_by_content() -> None:
     assert part.source == "ad"
 
 
-def test_large_files_are_read_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_file_read_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_table, "BATCH_ROWS", 3)
     people = b"".join(b"u%d@contoso.example,U,\n" % number for number in range(10))
     (part,) = read_export("a.csv", USERS + people, HEADERS)
@@ -190,7 +119,7 @@ def test_large_files_are_read_in_batches(monkeypatch: pytest.MonkeyPatch) -> Non
     assert part.objects["row"].to_list() == list(range(2, 12))
 
 
-def test_a_cell_may_hold_a_large_group() -> None:
+def test_cell_with_3000_members_read() -> None:
     names = ";".join(
         f"CN=Person {number},OU=A rather long name of a unit,DC=contoso,DC=example" for number in range(3000)
     )
@@ -204,7 +133,7 @@ def site(home: Path, text: str) -> HeaderAliases:
     return load_headers(Settings(home=home))
 
 
-def test_a_site_adds_headers_of_its_own(tmp_path: Path) -> None:
+def test_headers_of_the_site_precede_ours(tmp_path: Path) -> None:
     own = site(
         tmp_path, "family,header,field\nentra-users,Anmeldename,upn\n,Abteilung,department\nentra-users,mail,ignore\n"
     )
@@ -215,7 +144,7 @@ def test_a_site_adds_headers_of_its_own(tmp_path: Path) -> None:
     assert part.objects.select("upn", "mail", "department").rows() == [("a@contoso.example", None, "Einkauf")]
 
 
-def test_the_family_column_may_be_missing(tmp_path: Path) -> None:
+def test_headers_file_without_family_applies_to_all_families(tmp_path: Path) -> None:
     own = site(tmp_path, "header,field\nAbteilung,department\n")
     assert all("abteilung" in own.families[family] for family in ("ad", "entra-users"))
 
@@ -223,15 +152,15 @@ def test_the_family_column_may_be_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("header,field\nA,nonsense\n", "line 2: a header and one of these fields"),
-        ("family,header,field\nnowhere,A,upn\n", "line 2: the family must be one of"),
-        ("family,header,field\nentra-devices,A,upn\n", "line 2: a header and one of these fields"),
+        ("header,field\nA,nonsense\n", "line 2"),
+        ("family,header,field\nnowhere,A,upn\n", "line 2"),
+        ("family,header,field\nentra-devices,A,upn\n", "line 2"),
         ("header,field\n,upn\n", "line 2"),
-        ("header\nA\n", "the columns header and field are needed"),
-        ("", "cannot be read as CSV"),
+        ("header\nA\n", "header and field"),
+        ("", "directory_headers"),
     ],
 )
-def test_a_faulty_file_of_headers_is_refused(text: str, fault: str, tmp_path: Path) -> None:
+def test_invalid_headers_file_refused(text: str, fault: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=fault):
         site(tmp_path, text)
 
@@ -244,12 +173,12 @@ def zipped(**members: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def test_files_folders_and_zips_in_any_mix(tmp_path: Path) -> None:
+def test_files_folders_and_zips_expanded(tmp_path: Path) -> None:
     inner = tmp_path / "all" / "inner"
     inner.mkdir(parents=True)
     (inner / "b.csv").write_bytes(b"b")
     (inner / ".hidden").write_bytes(b"x")
-    (tmp_path / "all" / "a.zip").write_bytes(zipped(one=b"1", two=zipped(three=b"3")))
+    (tmp_path / "all" / "a.zip").write_bytes(zipped(one=b"1", two=b"2"))
     (tmp_path / "all" / "broken.zip").write_bytes(b"PK\x03\x04")
     for name in ("done", "refused"):
         (tmp_path / "all" / name).mkdir()
@@ -257,12 +186,12 @@ def test_files_folders_and_zips_in_any_mix(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_bytes(b"d")
     found = list(expand([tmp_path / "d.csv", tmp_path / "all"]))
     assert found == [
-        ("d.csv", b"d"), ("all/a.zip/one", b"1"), ("all/a.zip/two/three", b"3"), ("all/broken.zip", b"PK\x03\x04"),
+        ("d.csv", b"d"), ("all/a.zip/one", b"1"), ("all/a.zip/two", b"2"), ("all/broken.zip", b"PK\x03\x04"),
         ("all/inner/b.csv", b"b"),
     ]  # fmt: skip
 
 
-def test_what_is_no_readable_file_is_refused_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_file_refused_and_others_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "MAX_BYTES", 100)
     (tmp_path / "large.csv").write_bytes(bytes(101))
     (tmp_path / "users.csv").write_bytes(USERS + PERSON)
@@ -287,13 +216,13 @@ def odd(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def test_links_and_special_files_in_a_folder_are_named_and_never_opened(odd: Path) -> None:
+def test_links_and_special_files_in_folder_refused_unopened(odd: Path) -> None:
     found = dict(expand([odd]))
     assert list(found) == [f"odd/{name}" for name in ("a-pipe", "a-socket", "to-a-file", "to-a-folder", "to-nothing")]
     assert {type(each) for each in found.values()} == {ExportRefused}
 
 
-def test_a_path_that_somebody_names_may_be_a_link_and_one_that_lies_there_may_not(odd: Path) -> None:
+def test_link_as_path_followed_only_on_request(odd: Path) -> None:
     links = [odd / "to-a-file", odd / "to-a-folder"]
     assert list(expand(links)) == [("users.csv", b"secret"), ("outside/users.csv", b"secret")]
     refused = dict(expand([*links, odd / "to-nothing", odd / "a-pipe"], follow=False))
@@ -302,7 +231,7 @@ def test_a_path_that_somebody_names_may_be_a_link_and_one_that_lies_there_may_no
 
 
 @pytest.mark.parametrize("swapped", ["users.csv", "folder"])
-def test_a_link_that_takes_the_place_of_a_file_after_the_look_is_not_followed(
+def test_link_that_replaces_a_file_after_the_check_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swapped: str
 ) -> None:
     (tmp_path / "outside").mkdir()
@@ -324,7 +253,7 @@ def test_a_link_that_takes_the_place_of_a_file_after_the_look_is_not_followed(
     assert b"secret" not in found.values()
 
 
-def test_other_headers_make_the_same_file_news(tmp_path: Path) -> None:
+def test_digest_with_other_headers_differs(tmp_path: Path) -> None:
     (tmp_path / "users.csv").write_bytes(USERS + PERSON)
     digests = []
     for headers in ("header,field\nA,upn\n", "header,field\nA,upn\n", "header,field\nB,upn\n"):
@@ -334,23 +263,23 @@ def test_other_headers_make_the_same_file_news(tmp_path: Path) -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_a_path_that_is_not_there_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+def test_missing_path_refused_before_anything_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"a")
     with pytest.raises(ExportRefused, match=r"nowhere does not exist"):
         next(expand([tmp_path / "a.csv", tmp_path / "nowhere"]))
 
 
-def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zip_bomb_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "MAX_BYTES", 100_000)
     monkeypatch.setattr(archive, "MAX_MEMBERS", 3)
     zeros = bytes(60_000)
-    bombs = [zipped(a=zeros, b=zeros), zipped(a=zipped(a=zeros), b=zipped(a=zeros)), zipped(a=b"", b=b"", c=b"", d=b"")]
+    bombs = [zipped(a=zeros, b=zeros), zipped(a=b"", b=b"", c=b"", d=b"")]
     for bomb in bombs:
-        with pytest.raises(ExportRefused, match="more than any export"):
+        with pytest.raises(ExportRefused, match="larger"):
             read_export("bomb.zip", bomb, HEADERS)
 
 
-def test_an_encrypted_or_odd_zip_is_refused() -> None:
+def test_encrypted_or_unsupported_zip_refused() -> None:
     plain_zip = bytearray(zipped(a=b"text"))
     plain_zip[plain_zip.index(b"PK\x01\x02") + 8] |= 1
     with pytest.raises(ExportRefused, match="password"):
@@ -358,5 +287,5 @@ def test_an_encrypted_or_odd_zip_is_refused() -> None:
     buffer = BytesIO()
     with ZipFile(buffer, "w", ZIP_LZMA) as file:
         file.writestr("a", b"text")
-    with pytest.raises(ExportRefused, match="unusual"):
+    with pytest.raises(ExportRefused, match="compression"):
         read_export("a.zip", buffer.getvalue(), HEADERS)

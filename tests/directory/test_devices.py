@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tasks.alerts import MOMENT
 from tasks.directory.merge.devices import device_people, devices, merge_devices
 from tasks.directory.merge.people import merge_people
-from tasks.directory.merge.references import with_ids
+from tasks.directory.merge.references import join_ids
 from tests.directory.synthetic import DEVICE_USERS, DEVICES, OBJECTS, SEEN, filled
 
 Row = dict[str, Any]
@@ -47,19 +47,19 @@ def together(rows: list[Row]) -> set[frozenset[str]]:
         ({"device_name": "PC-1", "entra_device_id": "d1"}, {"device_name": "PC-1", "entra_device_id": "d2"}, False),
     ],
 )
-def test_device_id_before_serial_number_before_host_name(one: Row, other: Row, same: bool) -> None:
+def test_device_id_precedes_serial_number_precedes_host_name(one: Row, other: Row, same: bool) -> None:
     found = together([machine("intune-devices", "a", **one), machine("ad-computers", "b", **other)])
     assert (found == {frozenset("ab")}) is same
 
 
-def test_a_host_name_that_two_bear_joins_nothing() -> None:
+def test_ambiguous_host_name_joins_nothing() -> None:
     rows = [machine("intune-devices", key, device_name="iPhone", serial_number=f"S{key}") for key in "ab"]
     assert together([*rows, machine("graph-devices", "c", device_name="iPhone")]) == {
         frozenset("a"), frozenset("b"), frozenset("c")
     }  # fmt: skip
 
 
-def test_of_each_value_the_first_one_told_counts() -> None:
+def test_values_by_precedence_of_sources() -> None:
     early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
     rows = frame([
         machine("ad-computers", "b", serial_number="S", os="Windows", last_seen_at=late),
@@ -94,14 +94,14 @@ def people() -> pl.DataFrame:
         ("upn", "gone@contoso.example", []),
     ],
 )
-def test_whose_a_device_is(kind: str, ref: str, who: list[str]) -> None:
+def test_user_of_device_by_reference(kind: str, ref: str, who: list[str]) -> None:
     machines, objects = frame([machine("intune-devices", "a", serial_number="S")]), people()
     merged = merge_people(objects)
     link = {"source": "intune-devices", "device_key": "a", "evidence": "primary_user", "ref_kind": kind, "ref": ref}
     ties = device_people(
         frame([{**link, "valid_from": SEEN}], LINKS),
         merge_devices(machines),
-        with_ids(objects, merged, "object_key", "user_id"),
+        join_ids(objects, merged, "object_key", "user_id"),
     )
     found = ties.join(merged, on="user_id")
     assert found["object_key"].to_list() == who
@@ -122,7 +122,7 @@ ROWS = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(ROWS, st.randoms(use_true_random=False))
-def test_order_does_not_matter_ids_stay_and_no_device_has_two_device_ids(rows: list[Row], chance: Any) -> None:
+def test_devices_independent_of_order_with_stable_ids_and_one_device_id(rows: list[Row], chance: Any) -> None:
     rows = [{**row, "device_key": str(place), "first_seen_at": SEEN} for place, row in enumerate(rows)]
     first = merge_devices(frame(rows)).sort("source", "device_key")
     shuffled = rows.copy()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tasks.directory.merge.members import expand_groups
 from tasks.directory.merge.people import merge_people
-from tasks.directory.merge.references import with_ids
+from tasks.directory.merge.references import join_ids
 from tests.directory.synthetic import MEMBERS, OBJECTS, SEEN, filled
 
 GROUPS, PEOPLE = "GHIJ", "abc"
@@ -25,40 +25,40 @@ def expanded(edges: list[tuple[str, str]], **limits: int) -> tuple[dict[str, dic
     objects = filled(pl.DataFrame(rows, kinds), OBJECTS)
     merged = merge_people(objects)
     named = [{"source": "graph", "group_key": group, "ref_kind": "entra_id", "ref": ref} for group, ref in edges]
-    found = expand_groups(pl.DataFrame(named, MEMBERS), with_ids(objects, merged, "object_key", "user_id"), **limits)
+    found = expand_groups(pl.DataFrame(named, MEMBERS), join_ids(objects, merged, "object_key", "user_id"), **limits)
     names = dict(merged.select("user_id", "object_key").rows())
-    told: dict[str, dict[str, int]] = defaultdict(dict)
+    by_group: dict[str, dict[str, int]] = defaultdict(dict)
     for group, person, depth in found.members.select("group_id", "user_id", "depth").rows():
-        told[names[group]][names[person]] = depth
-    return dict(told), found.warnings.select("problem", "count").rows()
+        by_group[names[group]][names[person]] = depth
+    return dict(by_group), found.warnings.select("problem", "count").rows()
 
 
-def test_nested_groups_are_opened_and_circles_once() -> None:
+def test_nested_groups_expanded_and_cycles_once() -> None:
     edges = [("G", "a"), ("G", "H"), ("H", "b"), ("H", "I"), ("I", "G"), ("I", "c"), ("I", "a")]
     assert expanded(edges) == (
         {"G": {"a": 1, "b": 2, "c": 3}, "H": {"b": 1, "c": 2, "a": 2}, "I": {"c": 1, "a": 1, "b": 3}}, []
     )  # fmt: skip
 
 
-def test_who_is_in_no_import_is_counted() -> None:
+def test_unknown_members_counted() -> None:
     assert expanded([("G", "a"), ("G", "nobody"), ("G", "noone")]) == ({"G": {"a": 1}}, [("unresolved", 2)])
 
 
-def test_depth_and_size_are_limited_and_told() -> None:
+def test_too_deep_and_too_large_groups_limited_with_warning() -> None:
     chain = [("G", "H"), ("H", "I"), ("I", "J"), ("J", "a")]
-    told, warnings = expanded(chain, max_depth=2)
-    assert (told, "too_deep" in dict(warnings)) == ({"I": {"a": 2}, "J": {"a": 1}}, True)
-    told, warnings = expanded([("G", "a"), ("G", "b"), ("G", "c")], max_members=2)
-    assert (told, warnings) == ({}, [("too_large", 3)])
+    members, warnings = expanded(chain, max_depth=2)
+    assert (members, "too_deep" in dict(warnings)) == ({"I": {"a": 2}, "J": {"a": 1}}, True)
+    members, warnings = expanded([("G", "a"), ("G", "b"), ("G", "c")], max_members=2)
+    assert (members, warnings) == ({}, [("too_large", 3)])
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(GROUPS), st.sampled_from(GROUPS + PEOPLE)), max_size=12))
-def test_everybody_who_can_be_reached_is_a_member(edges: list[tuple[str, str]]) -> None:
-    told, _ = expanded(edges)
+def test_members_equal_reachable_people(edges: list[tuple[str, str]]) -> None:
+    members, _ = expanded(edges)
     for group in GROUPS:
         reached, open_ = set(), {group}
         while open_:
             reached |= open_
             open_ = {member for holder, member in edges if holder in reached} - reached
-        assert set(told.get(group, {})) == reached & set(PEOPLE)
+        assert set(members.get(group, {})) == reached & set(PEOPLE)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.directory.merge.connected_components import connected
+from tasks.directory.merge.connected_components import connected_components
 from tasks.directory.merge.people import MERGED_SCHEMA, PEOPLE_SCHEMA, merge_people, people
 from tasks.directory.model import KINDS
 from tests.directory.person_rules import persons
@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 
 def frame(rows: list[Row]) -> pl.DataFrame:
-    """Objects: persons first seen on one day, unless told otherwise."""
+    """Objects: persons first seen on one day, by default."""
     rows = [{"kind": "person", "first_seen_at": SEEN, **row} for row in rows]
     columns = {name for row in rows for name in row}
     return filled(pl.DataFrame(rows, {name: kind for name, kind in OBJECTS.items() if name in columns}), OBJECTS)
@@ -50,7 +50,7 @@ def shown(merged: pl.DataFrame) -> list[Row]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_objects_become_people(name: str) -> None:
+def test_objects_merged_as_in_pair(name: str) -> None:
     rows = json.loads((PAIRS / f"{name}.json").read_text(encoding="utf-8"))
     merged = merge_people(frame(rows))
     assert merged.schema == MERGED_SCHEMA
@@ -87,8 +87,8 @@ _SPARSE = [name for name in FIELDS if name not in ("source", "kind")]
 @st.composite
 def an_object(draw: st.DrawFn) -> Row:
     """An object that tells a handful of things: one that tells everything contradicts all others."""
-    told = draw(st.sets(st.sampled_from(_SPARSE), min_size=1, max_size=6))
-    return {name: draw(value) if name in told or name not in _SPARSE else None for name, value in FIELDS.items()}
+    chosen = draw(st.sets(st.sampled_from(_SPARSE), min_size=1, max_size=6))
+    return {name: draw(value) if name in chosen or name not in _SPARSE else None for name, value in FIELDS.items()}
 
 
 @st.composite
@@ -116,21 +116,21 @@ def again(objects: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
 
 @settings(max_examples=60, deadline=None)
 @given(directories())
-def test_people_are_what_the_rules_say(rows: list[Row]) -> None:
+def test_merge_equals_rules_applied_pair_by_pair(rows: list[Row]) -> None:
     merged = merge_people(frame(rows))
     assert parts(merged) == persons(frame(rows).to_dicts())
 
 
 @settings(max_examples=30, deadline=None)
 @given(with_history(), st.randoms(use_true_random=False))
-def test_the_order_of_rows_and_files_does_not_matter(rows: list[Row], chance: Any) -> None:
+def test_order_of_rows_has_no_effect(rows: list[Row], chance: Any) -> None:
     shuffled = chance.sample(rows, len(rows))
     assert merge_people(frame(rows)).rows() == merge_people(frame(shuffled)).rows()
 
 
 @settings(max_examples=30, deadline=None)
 @given(directories())
-def test_no_person_has_two_accounts(rows: list[Row]) -> None:
+def test_person_has_at_most_one_account(rows: list[Row]) -> None:
     objects = frame(rows)
     held = objects.drop("user_id").join(merge_people(objects), on=["source", "object_key"])
     counts = held.group_by("user_id").agg(pl.col("ad_sid").drop_nulls().n_unique(), pl.len())
@@ -142,7 +142,7 @@ def test_no_person_has_two_accounts(rows: list[Row]) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(with_history())
-def test_the_same_import_again_changes_nothing(rows: list[Row]) -> None:
+def test_repeated_merge_changes_nothing(rows: list[Row]) -> None:
     objects = frame(rows)
     merged = merge_people(objects)
     assert merge_people(again(objects, merged)).rows() == merged.rows()
@@ -150,7 +150,7 @@ def test_the_same_import_again_changes_nothing(rows: list[Row]) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(with_history())
-def test_an_id_is_one_persons_and_stays_where_it_was_first(rows: list[Row]) -> None:
+def test_id_unique_and_kept_by_object_first_seen(rows: list[Row]) -> None:
     objects = frame(rows)
     merged = merge_people(objects)
     assert parts(merged) == persons(objects.to_dicts())  # ids never join or split anybody
@@ -166,7 +166,7 @@ def test_an_id_is_one_persons_and_stays_where_it_was_first(rows: list[Row]) -> N
 
 @settings(max_examples=30, deadline=None)
 @given(directories(max_size=6), directories(max_size=4))
-def test_another_source_keeps_ids(rows: list[Row], more: list[Row]) -> None:
+def test_ids_kept_after_another_source(rows: list[Row], more: list[Row]) -> None:
     objects = frame(rows)
     before = merge_people(objects)
     added = [{**row, "source": f"{row['source']}-2", "first_seen_at": SEEN + timedelta(days=1)} for row in more]
@@ -179,20 +179,20 @@ def test_another_source_keeps_ids(rows: list[Row], more: list[Row]) -> None:
             assert max(now.count(each) for each in set(now) & known) >= 1
 
 
-def test_the_id_first_seen_stays_when_people_join() -> None:
+def test_joined_people_keep_id_first_seen() -> None:
     sid, day = {"ad_sid": "S-1"}, timedelta(days=1)
     old, new = "22222222-0000-0000-0000-000000000000", "11111111-0000-0000-0000-000000000000"
-    told = [
+    rows = [
         {"source": "ad", "object_key": "a", **sid, "user_id": new, "first_seen_at": SEEN + day},
         {"source": "ad-users", "object_key": "b", **sid, "user_id": old},
         {"source": "ad-lab", "object_key": "c", **sid},
     ]
-    assert set(ids(merge_people(frame(told))).values()) == {old}
-    told[0]["first_seen_at"] = SEEN
-    assert set(ids(merge_people(frame(told))).values()) == {new}
+    assert set(ids(merge_people(frame(rows))).values()) == {old}
+    rows[0]["first_seen_at"] = SEEN
+    assert set(ids(merge_people(frame(rows))).values()) == {new}
 
 
-def test_who_splits_leaves_the_id_with_the_object_first_seen() -> None:
+def test_split_person_leaves_id_with_object_first_seen() -> None:
     mine = {"user_id": "22222222-0000-0000-0000-000000000000"}
     found = ids(
         merge_people(
@@ -208,7 +208,7 @@ def test_who_splits_leaves_the_id_with_the_object_first_seen() -> None:
     assert found["ad a"] != mine["user_id"]
 
 
-def test_the_id_of_a_member_comes_before_a_guests() -> None:
+def test_id_of_member_precedes_id_of_guest() -> None:
     mail = {"mail": "anna@contoso.example", "primary_smtp": "anna@contoso.example"}
     member = {"source": "graph-users", "object_key": "m", "entra_id": "m", "user_type": "Member", **mail}
     guest = {"source": "graph-users", "object_key": "g", "entra_id": "a", "user_type": "Guest", **mail}
@@ -219,9 +219,9 @@ def test_the_id_of_a_member_comes_before_a_guests() -> None:
     assert set(ids(merge_people(both)).values()) == {alone}
 
 
-def test_a_new_id_is_made_from_the_strongest_identifier() -> None:
-    """Ids are stored: another way to make them would rename everybody on sites that start anew."""
-    told = {
+def test_new_id_derived_from_strongest_identifier() -> None:
+    """Ids are stored: deriving them differently would rename everybody on new sites."""
+    identifiers = {
         "entra_id": "6e7b768e-07e2-4810-8459-485f84f8f204",
         "ad_sid": "S-1-5-21-1-2-3-1001",
         "ad_guid": "d08f810b-a35c-49a8-8d5c-2b7cd9a1a4b5",
@@ -230,14 +230,14 @@ def test_a_new_id_is_made_from_the_strongest_identifier() -> None:
         "primary_smtp": "anna@contoso.example",
     }
     found = []
-    for name in [*told, None]:
-        (one,) = ids(merge_people(frame([{"source": "ad", "object_key": "k", **told}]))).values()
+    for name in [*identifiers, None]:
+        (one,) = ids(merge_people(frame([{"source": "ad", "object_key": "k", **identifiers}]))).values()
         found.append(one)
-        told.pop(str(name), None)
-    assert found == MADE
+        identifiers.pop(str(name), None)
+    assert found == NEW_IDS
 
 
-MADE = [
+NEW_IDS = [
     "f6d09f01-4ec7-44f6-fab1-64833e6cf1f7",
     "1780cbe5-10e5-87fd-84a7-8f130a3dcb13",
     "5fda8bc9-d90a-519e-41bf-424cc1d75bea",
@@ -249,7 +249,7 @@ MADE = [
 """Ids that stores hold by now: a change here would tear people from their history."""
 
 
-def test_two_people_of_one_name_have_two_ids() -> None:
+def test_two_contacts_with_same_upn_have_two_ids() -> None:
     same = {"upn": "anna@contoso.example", "kind": "contact"}
     rows = [{"source": "ad-users", "object_key": "a", **same}, {"source": "entra-users", "object_key": "b", **same}]
     found = ids(merge_people(frame(rows)))
@@ -260,16 +260,16 @@ def test_two_people_of_one_name_have_two_ids() -> None:
     assert later["ad-users a"] == alone != later["entra-users b"]
 
 
-def test_whose_word_counts() -> None:
-    told = [
+def test_values_by_precedence_of_sources() -> None:
+    rows = [
         {"source": "ad-users", "object_key": "a", "ad_sid": "S-1", "display_name": "Anna (AD)", "department": "Sales"},
         {"source": "entra-users", "object_key": "e", "entra_id": "e", "onprem_sid": "S-1", "display_name": "Anna"},
         {"source": "graph-users", "object_key": "e", "entra_id": "e", "upn": "anna@contoso.example"},
         {"source": "intune-devices", "object_key": "i", "upn": "anna@contoso.example", "job_title": "Intern"},
     ]
-    told[0] |= {"account_enabled": True, "job_title": "Head", "kind": "shared"}
-    told[1] |= {"account_enabled": False}
-    objects = frame(told)
+    rows[0] |= {"account_enabled": True, "job_title": "Head", "kind": "shared"}
+    rows[1] |= {"account_enabled": False}
+    objects = frame(rows)
     found = people(objects, merge_people(objects))
     assert found.schema == PEOPLE_SCHEMA
     assert found.drop("user_id").to_dicts() == [
@@ -288,7 +288,7 @@ def test_whose_word_counts() -> None:
     ]
 
 
-def test_a_guest_is_one_who_is_no_member_as_well() -> None:
+def test_guest_who_is_also_member_is_person() -> None:
     guest = {"source": "graph-users", "object_key": "g", "entra_id": "g", "user_type": "Guest", "kind": "guest"}
     guest |= {"primary_smtp": "anna@contoso.example", "display_name": "A guest"}
     member = {"source": "entra-users", "object_key": "m", "entra_id": "m", "display_name": "Anna"}
@@ -300,7 +300,7 @@ def test_a_guest_is_one_who_is_no_member_as_well() -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("person", "guest")])
-def test_the_most_specific_kind_counts(kind: str) -> None:
+def test_most_specific_kind_used(kind: str) -> None:
     objects = frame(
         [
             {"source": "graph-users", "object_key": "e", "ad_guid": "g" if kind != "group" else None},
@@ -311,8 +311,8 @@ def test_the_most_specific_kind_counts(kind: str) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=40))
-def test_components_are_those_of_the_graph(links: list[tuple[int, int]]) -> None:
-    found = connected(pl.DataFrame(links, {"item": pl.UInt32, "key": pl.UInt32}, orient="row"))
+def test_components_equal_label_propagation(links: list[tuple[int, int]]) -> None:
+    found = connected_components(pl.DataFrame(links, {"item": pl.UInt32, "key": pl.UInt32}, orient="row"))
     labels = {item: item for item, _ in links}
     for _ in labels:
         lowest: dict[int, int] = {}
@@ -323,16 +323,16 @@ def test_components_are_those_of_the_graph(links: list[tuple[int, int]]) -> None
     assert dict(found.rows()) == labels
 
 
-def test_a_long_chain_is_one_component() -> None:
+def test_long_chain_is_one_component() -> None:
     n = 20_000
     items = pl.DataFrame({"item": pl.int_range(n, eager=True, dtype=pl.UInt32)})
     links = pl.concat([items.with_columns(key=pl.col("item") + step) for step in (0, 1)])
     shuffled = links.with_columns((pl.col("item").cast(pl.UInt64) * 7919 % n).cast(pl.UInt32))
     for chain in (links, shuffled):
-        assert connected(chain)["label"].unique().to_list() == [0]
+        assert connected_components(chain)["label"].unique().to_list() == [0]
 
 
-def test_no_objects_are_no_people() -> None:
+def test_no_objects_no_people() -> None:
     none = pl.DataFrame(schema=OBJECTS)
     merged = merge_people(none)
     assert merged.schema == MERGED_SCHEMA

@@ -52,11 +52,11 @@ def keys(*texts: str | None) -> list[object]:
         *((nobody, None) for nobody in ("X500:/o=First Organization/cn=bob", "sip:a b@c.example", "a@b.c;d@e.f")),
     ],
 )
-def test_an_address_has_one_key(text: str | None, key: str | None) -> None:
+def test_address_key(text: str | None, key: str | None) -> None:
     assert keys(text) == [key]
 
 
-def test_letters_that_casefold_would_merge_stay_apart() -> None:
+def test_address_keys_with_eszett_and_long_s_differ() -> None:
     texts = ["straße@x.example", "strasse@x.example", "ſam@x.example", "sam@x.example"]  # noqa: RUF001
     assert keys(*texts) == texts
     assert keys("STRAẞE@x.example") == ["straße@x.example"]
@@ -74,7 +74,7 @@ addresses = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text() | addresses, min_size=1, max_size=20))
 @example(["a@bücher.example。", "smtp:smtp:a@b", "Σ@b.c", "İ@b.c", "a@İ.example", "a@b。", "ΑΣ@ΑΣ.example"])
-def test_the_key_of_a_key_is_itself(texts: list[str]) -> None:
+def test_key_of_key_equal(texts: list[str]) -> None:
     once = keys(*texts)
     assert keys(*once) == once  # type: ignore[arg-type]
     assert keys(texts[-1]) == once[-1:], "whatever stands beside it"
@@ -92,7 +92,7 @@ def test_the_key_of_a_key_is_itself(texts: list[str]) -> None:
         (None, None),
     ],
 )
-def test_a_guests_name_tells_the_address_behind_it(upn: str | None, address: str | None) -> None:
+def test_guest_address_of_upn(upn: str | None, address: str | None) -> None:
     assert of(values.guest_address, upn) == [address]
 
 
@@ -113,7 +113,7 @@ def test_a_guests_name_tells_the_address_behind_it(upn: str | None, address: str
         (None, None),
     ],
 )  # fmt: skip
-def test_a_joined_cell_is_cut_where_a_prefix_follows(cell: str | None, parts: list[str] | None) -> None:
+def test_joined_cell_split_at_prefixes(cell: str | None, parts: list[str] | None) -> None:
     assert of(values.split_proxies, cell) == [parts]
 
 
@@ -134,30 +134,34 @@ def test_a_joined_cell_is_cut_where_a_prefix_follows(cell: str | None, parts: li
         (None, {}),
     ],
 )
-def test_the_prefix_tells_primary_from_alias(proxies: list[str | None] | None, found: dict[str, str]) -> None:
+def test_proxy_prefix_distinguishes_primary_and_alias(proxies: list[str | None] | None, found: dict[str, str]) -> None:
     rows = pl.DataFrame(
         {"object_key": ["k"], "proxies": [proxies]}, schema={"object_key": pl.String, "proxies": pl.List(pl.String)}
     )
-    made = values.proxy_rows(rows)
-    assert made.schema == ADDRESS_SCHEMA
-    assert dict(made.select("address", "rule").iter_rows()) == found
+    result = values.proxy_rows(rows)
+    assert result.schema == ADDRESS_SCHEMA
+    assert dict(result.select("address", "rule").iter_rows()) == found
 
 
 @pytest.mark.parametrize(
     ("rule", "texts", "outcomes"),
     [
-        (values.nothing, ("", " - ", values.ZERO_GUID, "[REDACTED]", "<redacted>", None), [None] * 6),
-        (values.nothing, (" a ", "0", "redacted"), ["a", "0", "redacted"]),
-        (values.truth, ("TRUE", "Yes", "1", "Compliant"), [True] * 4),
-        (values.truth, ("false", "No", "0", "noncompliant"), [False] * 4),
-        (values.truth, ("", "maybe", None), [None] * 3),
-        (values.serial, ("To be filled by O.E.M.", "0", "0000000", "System Serial Number", "None", ""), [None] * 6),
-        (values.serial, (" 5CG123 ", "00A1", "VMware-56 4d"), ["5CG123", "00A1", "VMware-56 4d"]),
-        (values.is_sentinel, ("Microsoft.ActiveDirectory.Management.ADPropertyValueCollection",), [True]),
-        (values.is_sentinel, ("System.String[]", "System.Byte[]", " System.Object[] ", "@{a=b}"), [True] * 4),
-        (values.is_sentinel, ("System.Collections.Generic.List`1[System.String]",), [True]),
-        (values.is_sentinel, ("Microsoft.Exchange.Data.ProxyAddressCollection",), [True]),
-        (values.is_sentinel, ("System.String", "a System.String[]", "", None), [False, False, False, None]),
+        (values.clean_text, ("", " - ", values.ZERO_GUID, "[REDACTED]", "<redacted>", None), [None] * 6),
+        (values.clean_text, (" a ", "0", "redacted"), ["a", "0", "redacted"]),
+        (values.parse_bool, ("TRUE", "Yes", "1", "Compliant"), [True] * 4),
+        (values.parse_bool, ("false", "No", "0", "noncompliant"), [False] * 4),
+        (values.parse_bool, ("", "maybe", None), [None] * 3),
+        (
+            values.parse_serial_number,
+            ("To be filled by O.E.M.", "0", "0000000", "System Serial Number", "None", ""),
+            [None] * 6,
+        ),
+        (values.parse_serial_number, (" 5CG123 ", "00A1", "VMware-56 4d"), ["5CG123", "00A1", "VMware-56 4d"]),
+        (values.is_type_name, ("Microsoft.ActiveDirectory.Management.ADPropertyValueCollection",), [True]),
+        (values.is_type_name, ("System.String[]", "System.Byte[]", " System.Object[] ", "@{a=b}"), [True] * 4),
+        (values.is_type_name, ("System.Collections.Generic.List`1[System.String]",), [True]),
+        (values.is_type_name, ("Microsoft.Exchange.Data.ProxyAddressCollection",), [True]),
+        (values.is_type_name, ("System.String", "a System.String[]", "", None), [False, False, False, None]),
         (guid_sid.guid, (f"{{{GUID.upper()}}}", "X'0b818fd05ca3a8499f4e0123456789ab'", GUID_BASE64), [GUID] * 3),
         (guid_sid.guid, (values.ZERO_GUID, "X'00'", "AAAAAAAAAAAAAAAAAAAAAA==", "x", "", None), [None] * 6),
         (guid_sid.immutable_guid, (GUID_BASE64, "employee-7", "1234", "", None), [GUID] + [None] * 4),
@@ -165,13 +169,13 @@ def test_the_prefix_tells_primary_from_alias(proxies: list[str | None] | None, f
         (guid_sid.sid, ("S-1-5", "S-1-5-", "AAAA", "X'01'", "", None), [None] * 6),
     ],
 )
-def test_one_form_for_many(rule: Rule, texts: tuple[str | None, ...], outcomes: list[object]) -> None:
+def test_value_normalised(rule: Rule, texts: tuple[str | None, ...], outcomes: list[object]) -> None:
     assert of(rule, *texts) == outcomes
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.binary(min_size=16, max_size=16).filter(any), min_size=1, max_size=20))
-def test_a_guid_is_the_same_however_it_is_written(values: list[bytes]) -> None:
+def test_guid_equal_in_any_notation(values: list[bytes]) -> None:
     texts = [str(UUID(bytes_le=value)) for value in values]
     written = [
         form
@@ -183,7 +187,7 @@ def test_a_guid_is_the_same_however_it_is_written(values: list[bytes]) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**48 - 1), st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=15))
-def test_a_sid_is_the_same_however_it_is_written(authority: int, parts: list[int]) -> None:
+def test_sid_equal_in_any_notation(authority: int, parts: list[int]) -> None:
     value = (
         bytes([1, len(parts)]) + authority.to_bytes(6, "big") + b"".join(part.to_bytes(4, "little") for part in parts)
     )
@@ -195,7 +199,7 @@ def test_a_sid_is_the_same_however_it_is_written(authority: int, parts: list[int
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.binary(max_size=80), min_size=1, max_size=20))
-def test_no_bytes_are_a_failure(values: list[bytes]) -> None:
+def test_any_bytes_as_id_without_error(values: list[bytes]) -> None:
     written = [form for value in values for form in (f"X'{value.hex()}'", _base64(value))]
     for rule in (guid_sid.sid, guid_sid.guid):
         assert len(of(rule, *written)) == len(written)
@@ -237,18 +241,18 @@ NOON = datetime(2021, 8, 19, 13, 25, 31, tzinfo=UTC)
         *((odd, None) for odd in ("", "yesterday", "2021-02-30T00:00:00Z", "19/08/2021 1:25:31 PM", None)),
     ],
 )
-def test_every_form_of_a_date(text: str | None, at: datetime | None) -> None:
-    assert of(values.moment, text) == [at]
+def test_timestamp_parsed(text: str | None, at: datetime | None) -> None:
+    assert of(values.parse_timestamp, text) == [at]
 
 
 RULES = (
-    values.moment,
+    values.parse_timestamp,
     values.guest_address,
     values.split_proxies,
-    values.nothing,
-    values.truth,
-    values.serial,
-    values.is_sentinel,
+    values.clean_text,
+    values.parse_bool,
+    values.parse_serial_number,
+    values.is_type_name,
     guid_sid.guid,
     guid_sid.sid,
     guid_sid.immutable_guid,
@@ -257,13 +261,13 @@ RULES = (
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.text() | st.from_regex(r"[0-9:./T \-]{4,30}[ZzAPM]*", fullmatch=True), max_size=10))
-def test_no_text_is_a_failure(texts: list[str]) -> None:
+def test_any_text_as_value_without_error(texts: list[str]) -> None:
     for rule in RULES:
         assert len(of(rule, *texts)) == len(texts)
 
 
 @pytest.mark.parametrize(
-    ("told", "kind"),
+    ("values_by_name", "kind"),
     [
         ({}, "person"),
         ({"upn": "bob@contoso.example", "user_type": "Member"}, "person"),
@@ -295,10 +299,10 @@ def test_no_text_is_a_failure(texts: list[str]) -> None:
         ({"upn": "guest@contoso.example"}, "person"),
     ],
 )
-def test_the_kind_of_an_object(told: dict[str, str], kind: str) -> None:
-    made = pl.select(object_kinds.kind(**{name: pl.lit(value) for name, value in told.items()})).item()
-    assert made == kind
-    assert made in KINDS
+def test_kind_of_object(values_by_name: dict[str, str], kind: str) -> None:
+    result = pl.select(object_kinds.kind(**{name: pl.lit(value) for name, value in values_by_name.items()})).item()
+    assert result == kind
+    assert result in KINDS
 
 
 @pytest.mark.parametrize(
@@ -315,6 +319,6 @@ def test_the_kind_of_an_object(told: dict[str, str], kind: str) -> None:
         ([], None),
     ],
 )
-def test_the_class_of_an_entry(classes: list[str], kind: str | None) -> None:
+def test_kind_of_class(classes: list[str], kind: str | None) -> None:
     rows = pl.DataFrame({"classes": [classes]}, schema={"classes": pl.List(pl.String)})
     assert rows.select(object_kinds.kind_of_class(pl.col("classes"))).item() == kind

@@ -1,1 +1,1 @@
-"""Bytes and texts of exports: zip, encoding, CSV, JSON, identifiers, values."""
+"""File formats and values: zip, encoding, CSV, JSON, identifiers."""

@@ -1,4 +1,4 @@
-"""Files, folders and zips in any mix → files in memory. Nothing is ever unpacked to the disk."""
+"""Files, folders and zips → file contents in memory. Nothing is unpacked to disk."""
 
 import os
 import stat
@@ -14,36 +14,36 @@ from tasks.errors import ExportRefused
 from tasks.sanitize import plain
 
 DONE, REFUSED = "done", "refused"
-"""folders beside the exports that hold what was read already"""
+"""folders beside the exports for files that were processed"""
 MAX_BYTES = 1 << 30
-"""of one file, and of all members of one zip together: a directory of a million people stays below"""
+"""of one file and of all members of one zip together; a directory of a million people is smaller"""
 MAX_MEMBERS = 1000
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-_TOO_LARGE = "the zip holds more than any export does. Unpack it and import the exports only."
+_TOO_LARGE = "the zip is larger than any export. Unpack it and import the exports only."
 _ENCRYPTED = 0x1  # bit of a member's flags
 _DAMAGE = (BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, IndexError, NotImplementedError)
 """what zipfile raises for damaged files; UnicodeDecodeError of a name is a ValueError"""
 
 
 def is_zip(content: bytes) -> bool:
-    """Whether the bytes begin as a zip does, an empty one included."""
+    """Also True for an empty zip."""
     return content.startswith(_ZIP)
 
 
 def expand(paths: Iterable[Path], *, follow: bool = True) -> Iterator[tuple[str, bytes | ExportRefused]]:
-    """Name and bytes of every file in these places, sorted within a folder, or why it cannot be read.
+    """Name and content of every file at these paths, sorted within a folder, or the reason why it cannot be read.
 
-    Names tell files apart: `folder/file`, and members of a zip as `zip/member`. Hidden files in a folder and what was
-    put away are passed over. Links and special files are never opened, except that a path itself may be a link where
-    `follow`: whoever names it has chosen it. A zip that cannot be unpacked comes as it is: `read_export` says why.
-    Raises ExportRefused for a path that does not exist, before anything is given out.
+    Names are `folder/file`, and `zip/member` for members of a zip. Hidden files and the folders of processed files are
+    skipped. Links and special files are never opened; with `follow`, a path itself may be a link, since the caller
+    chose it. A zip that cannot be unpacked is returned as it is: `read_export` gives the reason.
+    Raises ExportRefused for a path that does not exist, before the first result.
     """
     places = [Path(path) for path in paths]
     if follow:
         for place in places:
             refuse_missing(place)
         places = [place.resolve() for place in places]
-    for name, content in chain.from_iterable(_found(place.name, str(place), None) for place in places):
+    for name, content in chain.from_iterable(_walk(place.name, str(place), None) for place in places):
         if isinstance(content, ExportRefused):
             yield name, content
             continue
@@ -60,48 +60,48 @@ def refuse_missing(path: Path) -> None:
         raise ExportRefused(f"{plain(str(path))} does not exist. Correct the path and try again.")
 
 
-def _found(name: str, path: str, folder: int | None) -> Iterator[tuple[str, bytes | ExportRefused]]:
-    """The file, or all files of the folder, that `path` names within the open folder."""
+def _walk(name: str, path: str, folder: int | None) -> Iterator[tuple[str, bytes | ExportRefused]]:
+    """The file at `path`, or all files in the folder at `path`; relative to the open `folder`."""
     try:
-        number = _open(name, path, folder)
+        descriptor = _open(name, path, folder)
     except ExportRefused as refusal:
         yield name, refusal
         return
     try:
-        if not stat.S_ISDIR(os.fstat(number).st_mode):
-            yield name, _read(name, number)
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            yield name, _read(name, descriptor)
         elif folder is None or path not in (DONE, REFUSED):
-            for each in sorted(os.listdir(number)):  # noqa: PTH208 - a folder that is open
-                if not each.startswith("."):
-                    yield from _found(f"{name}/{each}", each, number)
+            for entry in sorted(os.listdir(descriptor)):  # noqa: PTH208 - a file descriptor
+                if not entry.startswith("."):
+                    yield from _walk(f"{name}/{entry}", entry, descriptor)
     finally:
-        os.close(number)
+        os.close(descriptor)
 
 
 def _open(name: str, path: str, folder: int | None) -> int:
-    """Open a regular file or a folder; what takes its place between the look and the opening is not followed either.
+    """Open a regular file or a folder. A link that replaces it after the check is not followed either.
 
     Raises ExportRefused.
     """
     try:
         mode = os.stat(path, dir_fd=folder, follow_symlinks=False).st_mode
         if stat.S_ISLNK(mode):
-            raise ExportRefused(f"{plain(name)} is a link, and links are not followed. Put the file itself there.")
+            raise ExportRefused(f"{plain(name)} is a link, and links are not followed. Copy the file itself there.")
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise ExportRefused(f"{plain(name)} is no file, but a pipe, a socket or a device. Take it away.")
+            raise ExportRefused(f"{plain(name)} is a pipe, a socket or a device, not a file. Remove it.")
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError as cause:
         raise _unreadable(name, cause) from None
 
 
-def _read(name: str, number: int) -> bytes | ExportRefused:
-    about = os.fstat(number)
+def _read(name: str, descriptor: int) -> bytes | ExportRefused:
+    about = os.fstat(descriptor)
     if not stat.S_ISREG(about.st_mode):
-        return ExportRefused(f"{plain(name)} is no file any more. Take it away.")
+        return ExportRefused(f"{plain(name)} is no longer a file. Remove it.")
     if about.st_size > MAX_BYTES:
-        return ExportRefused(f"{plain(name)} is larger than any export. Take it away.")
+        return ExportRefused(f"{plain(name)} is larger than any export ({MAX_BYTES >> 20:,} MiB). Remove it.")
     try:
-        with open(number, "rb", closefd=False) as file:
+        with open(descriptor, "rb", closefd=False) as file:
             return file.read()
     except OSError as cause:
         return _unreadable(name, cause)
@@ -111,60 +111,51 @@ def _unreadable(name: str, cause: OSError) -> ExportRefused:
     return ExportRefused(f"{plain(name)} cannot be read: {cause.strerror}. Check its permissions.")
 
 
-def unzip(name: str, content: bytes, depth: int = 1) -> list[tuple[str, bytes]]:
-    """Name and bytes of the members, those of a zip inside included, one level deep.
+def unzip(name: str, content: bytes) -> list[tuple[str, bytes]]:
+    """Name and bytes of the members.
 
-    Raises ExportRefused for what is damaged, encrypted, too large or packed too deep, and for an Excel workbook.
+    Raises ExportRefused for a zip that is damaged, empty, encrypted or too large or holds another zip, and for an Excel
+    workbook.
     """
     try:
         with ZipFile(BytesIO(content)) as archive:
-            members = [each for each in archive.infolist() if not _passed_over(each)]
-            _check(name, members)
-            files = [(f"{name}/{PurePosixPath(each.filename)}", _member(name, archive, each)) for each in members]
+            members = [member for member in archive.infolist() if not _is_ignored(member)]
+            _check_members(name, members)
+            files = [
+                (f"{name}/{PurePosixPath(member.filename)}", _read_member(name, archive, member)) for member in members
+            ]
     except _DAMAGE:
         raise ExportRefused(f"{plain(name)}: the zip is damaged. Download it again.") from None
     if not files:
         raise ExportRefused(f"{plain(name)}: the zip is empty. Export it again.")
-    found: list[tuple[str, bytes]] = []
-    for each in files:
-        found += _inner(*each, depth)
-        if sum(len(inner) for _, inner in found) > MAX_BYTES:
-            raise ExportRefused(f"{plain(name)}: {_TOO_LARGE}")
-    return found
+    for member_name, member_content in files:
+        if is_zip(member_content):
+            raise ExportRefused(f"{plain(member_name)} is a zip inside a zip. Unpack the outer one first.")
+    return files
 
 
-def _inner(name: str, content: bytes, depth: int) -> list[tuple[str, bytes]]:
-    if not is_zip(content):
-        return [(name, content)]
-    if not depth:
-        raise ExportRefused(f"{plain(name)}: a zip in a zip in a zip is not opened. Unpack it first.")
-    return unzip(name, content, depth - 1)
-
-
-def _passed_over(member: ZipInfo) -> bool:
-    """Folders, and what macOS adds beside the files."""
+def _is_ignored(member: ZipInfo) -> bool:
+    """Folders, hidden files and those that macOS adds."""
     parts = PurePosixPath(member.filename).parts
     return member.is_dir() or not parts or parts[0] == "__MACOSX" or parts[-1].startswith(".")
 
 
-def _check(name: str, members: list[ZipInfo]) -> None:
-    names = {each.filename for each in members}
+def _check_members(name: str, members: list[ZipInfo]) -> None:
+    names = {entry.filename for entry in members}
     if "[Content_Types].xml" in names:
-        raise ExportRefused(
-            f"{plain(name)} is an Excel workbook. Save it as CSV UTF-8, or better import the export itself."
-        )
-    if any(each.flag_bits & _ENCRYPTED for each in members):
+        raise ExportRefused(f"{plain(name)} is an Excel workbook. Import the original export, or save it as CSV UTF-8.")
+    if any(entry.flag_bits & _ENCRYPTED for entry in members):
         raise ExportRefused(f"{plain(name)}: the zip needs a password. Unpack it first.")
-    if any(each.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for each in members):
-        raise ExportRefused(f"{plain(name)}: the zip is packed in an unusual way. Unpack it first.")
-    if len(members) > MAX_MEMBERS or sum(each.file_size for each in members) > MAX_BYTES:
+    if any(entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for entry in members):
+        raise ExportRefused(f"{plain(name)}: the zip uses an unsupported compression method. Unpack it first.")
+    if len(members) > MAX_MEMBERS or sum(entry.file_size for entry in members) > MAX_BYTES:
         raise ExportRefused(f"{plain(name)}: {_TOO_LARGE}")
 
 
-def _member(name: str, archive: ZipFile, member: ZipInfo) -> bytes:
-    """A member never gives more than the size it states, which `_check` has added up."""
+def _read_member(name: str, archive: ZipFile, member: ZipInfo) -> bytes:
+    """Never more than the stated size, whose sum `_check_members` has limited."""
     with archive.open(member) as stream:
         content = stream.read(member.file_size + 1)
     if len(content) > member.file_size:
-        raise ExportRefused(f"{plain(name)}: a member of the zip is larger than it says. Download it again.")
+        raise ExportRefused(f"{plain(name)}: a member of the zip is larger than its stated size. Download it again.")
     return content

@@ -1,7 +1,7 @@
-"""Text of a CSV export → its header, and frames of the columns that are wanted (RFC 4180, any delimiter).
+"""Text of a CSV export → its header, and a frame of selected columns (RFC 4180, any delimiter).
 
-Python's csv module reads, not polars: it tells the line of a fault, keeps "" apart from a missing cell, and does not
-take a row with too many cells for a fault of the whole file.
+Read with Python's csv module, not polars: it gives the line of an error, distinguishes "" from a missing cell, and does
+not fail as a whole for a row with too many cells.
 """
 
 import csv
@@ -15,9 +15,9 @@ from tasks.directory.model import REJECT_SCHEMA
 from tasks.errors import ExportRefused
 from tasks.sanitize import plain
 
-NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-"""of the delimiters that exports use"""
-CUT_SHORT = "the file ends in the middle of it"
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+"""delimiters of exports and their names"""
+CUT_SHORT = "the file ends within it"
 BATCH_ROWS = 20_000  # rows are Python lists until they are a frame
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
@@ -28,31 +28,29 @@ csv.field_size_limit(1 << 26)
 
 
 class Table(NamedTuple):
-    """A CSV text whose header is known."""
+    """A CSV text with its header."""
 
     name: str
     text: str
     header: tuple[str, ...]
     delimiter: str
     start: int
-    """place in the text where the header begins"""
+    """offset of the header in the text"""
     line: int
     """number of the header's line, from 1"""
 
 
 class Rows(NamedTuple):
-    """What the rows say."""
-
     frame: pl.DataFrame
-    """the columns asked for, named by their place in the header; `row`: the line at which each row begins"""
+    """the selected columns, named by their position in the header; `row`: the first line of each row"""
     rejects: pl.DataFrame
-    """REJECT_SCHEMA: rows of another shape"""
+    """REJECT_SCHEMA: rows with a wrong number of cells"""
     complete: bool
-    """whether the last row is whole"""
+    """whether the last row is complete"""
 
 
 def read_header(name: str, text: str) -> Table:
-    """The first line that is neither blank nor a prelude. Raises ExportRefused where there is none."""
+    """From the first line that is neither blank nor a prelude. Raises ExportRefused if there is none."""
     for number, match in enumerate(_LINE.finditer(text), start=1):
         line = match.group()
         if line.strip() and not _PRELUDE.match(line):
@@ -64,44 +62,44 @@ def read_header(name: str, text: str) -> Table:
 
 
 def _delimiter(line: str) -> str:
-    """What cuts the header into most cells outside of quotes; a comma where none does."""
+    """The one with most occurrences in the header outside quotes; a comma if none occurs."""
     bare = re.sub(r'"[^"]*"', "", line)
-    return max(NAMES, key=bare.count)
+    return max(DELIMITERS, key=bare.count)
 
 
-def read_rows(table: Table, places: Sequence[int]) -> Rows:
-    """The columns at these places of the header. Rows that are blank or repeat the header are passed over.
+def read_rows(table: Table, positions: Sequence[int]) -> Rows:
+    """The columns at these positions of the header. Blank rows and repeated headers are skipped.
 
-    Missing cells at the end of a row are null; a row that is cut short by the end of the file, or has more cells than
-    the header, is a reject. Raises ExportRefused with line and column where quotes do not match.
+    Missing cells at the end of a row are null. A row that the end of the file cuts short, or with more cells than the
+    header, is a reject. Raises ExportRefused with line and column for unbalanced quotes.
     """
-    kept = sorted(set(places))
-    schema = {"row": pl.Int64(), **dict.fromkeys(map(str, kept), pl.String())}
+    wanted = sorted(set(positions))
+    schema = {"row": pl.Int64(), **dict.fromkeys(map(str, wanted), pl.String())}
     frames = [pl.DataFrame(schema=schema)]
     rejects: list[tuple[int, None, str]] = []
     batch: list[list[str | int | None]] = []
-    cut = _line_cut_short(table)
-    for first, last, cells in _body(table):
-        if reason := _fault(table, cells, is_cut=last == cut):
+    cut_line = _unterminated_line(table)
+    for first, last, cells in _data_rows(table):
+        if reason := _row_fault(table, cells, is_cut=last == cut_line):
             rejects.append((first, None, reason))
             continue
-        batch.append([first, *(cells[place] if place < len(cells) else None for place in kept)])
+        batch.append([first, *(cells[position] if position < len(cells) else None for position in wanted)])
         if len(batch) == BATCH_ROWS:
             frames.append(pl.DataFrame(batch, schema=schema, orient="row"))
             batch = []
     frames.append(pl.DataFrame(batch, schema=schema, orient="row"))
-    whole = not any(reason.endswith(CUT_SHORT) for _, _, reason in rejects)
-    return Rows(pl.concat(frames), pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row"), whole)
+    complete = not any(reason.endswith(CUT_SHORT) for _, _, reason in rejects)
+    return Rows(pl.concat(frames), pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row"), complete)
 
 
-def _line_cut_short(table: Table) -> int | None:
-    """The number of the last line, where nothing ends it."""
+def _unterminated_line(table: Table) -> int | None:
+    """The number of the last line if no line end follows it."""
     if table.text.endswith(("\n", "\r")):
         return None
     return table.line - 1 + sum(1 for _ in _LINE.finditer(table.text, table.start))
 
 
-def _body(table: Table) -> Iterator[tuple[int, int, list[str]]]:
+def _data_rows(table: Table) -> Iterator[tuple[int, int, list[str]]]:
     records = _records(table)
     _, _, header = next(records)
     for first, last, cells in records:
@@ -110,18 +108,18 @@ def _body(table: Table) -> Iterator[tuple[int, int, list[str]]]:
             yield first, last, cells
 
 
-def _fault(table: Table, cells: list[str], *, is_cut: bool) -> str | None:
+def _row_fault(table: Table, cells: list[str], *, is_cut: bool) -> str | None:
     width = len(table.header)
     if any(cells[width:]):
-        mark = NAMES.get(table.delimiter, table.delimiter)
-        return f"the row has {len(cells)} cells, the header {width}: a {mark} in a value is not quoted"
+        delimiter_name = DELIMITERS.get(table.delimiter, table.delimiter)
+        return f"the row has {len(cells)} cells, the header {width}: a {delimiter_name} in a value is not quoted"
     if is_cut and len(cells) < width:
         return f"the row has {len(cells)} cells, the header {width}: {CUT_SHORT}"
     return None
 
 
 def _records(table: Table) -> Iterator[tuple[int, int, list[str]]]:
-    """The lines at which each record begins and ends, and its cells; the header is the first."""
+    """First line, last line and cells of each record; the header is the first record."""
     lines = (match.group() for match in _LINE.finditer(table.text, table.start))
     reader = csv.reader(lines, delimiter=table.delimiter, strict=True, skipinitialspace=True)
     while True:
@@ -131,25 +129,25 @@ def _records(table: Table) -> Iterator[tuple[int, int, list[str]]]:
         except StopIteration:
             return
         except csv.Error:
-            raise _refused(table, first) from None
+            raise _quote_error(table, first) from None
         yield first, table.line - 1 + reader.line_num, cells
 
 
-def _refused(table: Table, first: int) -> ExportRefused:
-    column = _bad_cell(table, first)
+def _quote_error(table: Table, first: int) -> ExportRefused:
+    column = _bad_cell_position(table, first)
     title = table.header[column] if column < len(table.header) else ""
     return ExportRefused(
-        f"{plain(table.name)}, line {first}, column {column + 1} {plain(title)}: a quotation mark opens here that is "
-        "not closed where the value ends. Export the file again; it may be cut short."
+        f"{plain(table.name)}, line {first}, column {column + 1} {plain(title)}: the quotation mark that opens "
+        "here is not closed at the end of the value. The file may be cut short: export it again."
     )
 
 
-def _bad_cell(table: Table, first: int) -> int:
-    """The place of the first cell of a record that is no cell."""
+def _bad_cell_position(table: Table, first: int) -> int:
+    """The position of the first malformed cell of a record."""
     lines = [match.start() for match in _LINE.finditer(table.text, table.start)]
-    at, mark = lines[first - table.line], re.escape(table.delimiter)
-    cell = re.compile(rf' *(?:"(?:[^"]|"")*"(?=[{mark}\r\n]|$)|(?!")[^{mark}\r\n]*)')
-    place = 0
+    at, delimiter_name = lines[first - table.line], re.escape(table.delimiter)
+    cell = re.compile(rf' *(?:"(?:[^"]|"")*"(?=[{delimiter_name}\r\n]|$)|(?!")[^{delimiter_name}\r\n]*)')
+    position = 0
     while (match := cell.match(table.text, at)) and table.text[match.end() : match.end() + 1] == table.delimiter:
-        at, place = match.end() + 1, place + 1
-    return place
+        at, position = match.end() + 1, position + 1
+    return position

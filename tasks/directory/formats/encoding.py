@@ -1,4 +1,4 @@
-"""Bytes of an export → text (reference/directory-exports.md, 4.1): nothing is guessed where the bytes can tell."""
+"""Bytes of an export → text (reference/directory-exports.md, 4.1), without guessing where the bytes are unambiguous."""
 
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from typing import NamedTuple
@@ -7,106 +7,93 @@ from tasks.errors import ExportRefused, SettingsError
 from tasks.sanitize import plain
 
 _BOMS = ((BOM_UTF8, "utf-8"), (BOM_UTF16_LE, "utf-16-le"), (BOM_UTF16_BE, "utf-16-be"))
-_SAMPLE = 4096  # bytes that tell UTF-16 without a byte-order mark
-_UTF16_SHARE = 0.4  # at least so many high bytes are zero: headers are Latin, names may be of any script
+_SAMPLE = 4096  # bytes in which UTF-16 without a byte-order mark is detected
+_UTF16_SHARE = 0.4  # minimum share of zero high bytes: headers are Latin, names may be in any script
 NUL = "\0"
-_RARE = 10  # … and ten times as many as low bytes, which are zero in letters such as Ā
+_RARE = 10  # factor to zero low bytes, which occur in letters such as Ā
 
 
-class Text(NamedTuple):
-    """What the bytes say."""
-
+class DecodedText(NamedTuple):
     text: str
     encoding: str
     warnings: tuple[str, ...] = ()
 
     @property
     def pure_ascii(self) -> bool:
-        """Windows PowerShell 5.1 writes ASCII unless told otherwise, and `?` for every other letter."""
+        """Windows PowerShell 5.1 writes ASCII by default, with `?` for every other letter."""
         return self.text.isascii()
 
 
-def decode(name: str, content: bytes, code_page: str) -> Text:
-    """The text of the file `name`: byte-order mark, zero bytes of UTF-16, strict UTF-8, the site's ANSI code page.
+def decode(name: str, content: bytes, code_page: str) -> DecodedText:
+    """By byte-order mark, zero bytes of UTF-16, strict UTF-8, else the site's ANSI code page.
 
-    Raises ExportRefused with the line for bytes that are none of it, SettingsError for an unknown code page.
+    Raises ExportRefused with line and column if none of them fits, SettingsError for an unknown code page.
     """
-    for mark, encoding in _BOMS:
-        if content.startswith(mark):
-            return _checked(name, _strict(name, content[len(mark) :], encoding), encoding)
-    if wide := _utf16_without_mark(content):
-        return _checked(name, _strict(name, content, wide), wide)
+    for bom, encoding in _BOMS:
+        if content.startswith(bom):
+            return _check_text(name, _decode_strict(name, content[len(bom) :], encoding), encoding)
+    if utf16 := _utf16_without_bom(content):
+        return _check_text(name, _decode_strict(name, content, utf16), utf16)
     try:
-        return _checked(name, content.decode("utf-8"), "utf-8")
+        return _check_text(name, content.decode("utf-8"), "utf-8")
     except UnicodeDecodeError:
-        return _by_line(name, content, code_page)
+        return _decode_ansi(name, content, code_page)
 
 
-def _utf16_without_mark(content: bytes) -> str | None:
-    """Latin letters are every second byte zero; text in UTF-8 or a code page has none."""
+def _utf16_without_bom(content: bytes) -> str | None:
+    """In UTF-16 every second byte of Latin text is zero; UTF-8 and code pages have no zero bytes."""
     sample = content[:_SAMPLE]
     half = len(sample) // 2
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
-    few = _UTF16_SHARE * half
-    if half and odd >= few and even * _RARE < odd:
+    threshold = _UTF16_SHARE * half
+    if half and odd >= threshold and even * _RARE < odd:
         return "utf-16-le"
-    return "utf-16-be" if half and even >= few and odd * _RARE < even else None
+    return "utf-16-be" if half and even >= threshold and odd * _RARE < even else None
 
 
-def _strict(name: str, content: bytes, encoding: str) -> str:
+def _decode_strict(name: str, content: bytes, encoding: str) -> str:
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as cause:
         before = content[: cause.start].decode(encoding, errors="replace")
         raise ExportRefused(
-            f"{plain(name)}, {_place(before)}: the bytes are not {encoding.upper()}, which the file begins as: it is "
-            "damaged or cut short. Export it again."
+            f"{plain(name)}, {_position(before)}: invalid {encoding.upper()}. The file is damaged or cut short: "
+            "export it again."
         ) from None
 
 
-def _place(before: str) -> str:
-    """Line and column of what follows this text."""
+def _position(before: str) -> str:
+    """Line and column after this text."""
     return f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
 
 
-def _by_line(name: str, content: bytes, code_page: str) -> Text:
-    """Lines that are UTF-8 are that, the others ANSI: `Export-Csv -Append` of another version mixes both."""
-    lines: list[str] = []
-    ansi = utf8 = 0
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        try:
-            lines.append(line.decode("utf-8"))
-            utf8 += not line.isascii()
-        except UnicodeDecodeError:
-            lines.append(_ansi(name, line, code_page, number))
-            ansi += 1
-    warning = f"The text was read as {code_page}, the setting ATTACHMENT_ALERTS_ANSI_CODE_PAGE: it is not UTF-8."
-    if utf8:
-        warning = f"The file mixes encodings: {utf8} lines are UTF-8, {ansi} were read as {code_page}. Export it again."
-    return _checked(name, "\n".join(lines), f"mixed utf-8 and {code_page}" if utf8 else code_page, (warning,))
-
-
-def _ansi(name: str, line: bytes, code_page: str, number: int) -> str:
+def _decode_ansi(name: str, content: bytes, code_page: str) -> DecodedText:
     try:
-        return line.decode(code_page)
+        text = content.decode(code_page)
     except LookupError:
         raise SettingsError(
-            f"The setting ATTACHMENT_ALERTS_ANSI_CODE_PAGE names no encoding: {plain(code_page)}. Use a name such as "
+            f"Unknown encoding in the setting ATTACHMENT_ALERTS_ANSI_CODE_PAGE: {plain(code_page)}. Use a name such as "
             "cp1252."
         ) from None
     except UnicodeError as cause:
-        column = cause.start + 1 if isinstance(cause, UnicodeDecodeError) else 1
+        before = content[: cause.start] if isinstance(cause, UnicodeDecodeError) else b""
         raise ExportRefused(
-            f"{plain(name)}, line {number}, column {column}: the text is neither UTF-8 nor {plain(code_page)}. "
-            "Export it as UTF-8, or set ATTACHMENT_ALERTS_ANSI_CODE_PAGE to the code page of the exporting Windows."
+            f"{plain(name)}, {_position(before.decode('latin-1'))}: the text is neither UTF-8 nor "
+            f"{plain(code_page)}. Export it as UTF-8, or set ATTACHMENT_ALERTS_ANSI_CODE_PAGE to the code page of the "
+            "exporting Windows."
         ) from None
+    warning = (
+        f"The file is not UTF-8 and was read as {code_page} (setting ATTACHMENT_ALERTS_ANSI_CODE_PAGE). "
+        "If letters are wrong, export it as UTF-8."
+    )
+    return _check_text(name, text, code_page, (warning,))
 
 
-def _checked(name: str, text: str, encoding: str, warnings: tuple[str, ...] = ()) -> Text:
+def _check_text(name: str, text: str, encoding: str, warnings: tuple[str, ...] = ()) -> DecodedText:
     text = text.removeprefix("\ufeff")
     if NUL in text:
         raise ExportRefused(
-            f"{plain(name)}, {_place(text[: text.index(NUL)])}: the file holds zero bytes: it is no text. Export it "
+            f"{plain(name)}, {_position(text[: text.index(NUL)])}: the file has zero bytes and is not text. Export it "
             "as CSV, JSON or LDIF."
         )
-    return Text(text, encoding, warnings)
+    return DecodedText(text, encoding, warnings)

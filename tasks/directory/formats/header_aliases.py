@@ -1,8 +1,8 @@
-"""Header of a CSV column → what it holds. The map is data: `data/directory_headers.csv`, which a site can extend.
+"""Header of a CSV column → field. The map is data: `data/directory_headers.csv`, which a site can extend.
 
-Columns `family`, `header`, `field`; a row without a family counts for every family that has the field. Rows of the
-site's own file come before ours; the field `ignore` takes a header out. Positions are never used: one export has had
-several headers (reference/directory-exports.md, 0 and 1).
+Columns `family`, `header`, `field`; a row without a family applies to every family that has the field. Rows of the
+site's own file precede ours; the field `ignore` removes a header. Column order is never used, because the same export
+has had several headers (reference/directory-exports.md, 0 and 1).
 """
 
 import re
@@ -37,66 +37,68 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "ad": (*ATTRIBUTES, "enabled"),
     "configmgr": ("resource", "device_name", "account"),
 }  # fmt: skip
-"""Families of headers, and the fields that each can have."""
+"""Families of headers with their fields."""
 
 _INDEX = re.compile(r"\[\d+\]$")  # a script's column `ProxyAddresses[0]`
 
 
 class HeaderAliases(NamedTuple):
-    """What headers mean, by family: key of the header → field; the first of a field counts first."""
+    """By family: key of the header → field, in order of preference."""
 
     families: Mapping[str, Mapping[str, str]]
 
-    def places(self, family: str, header: Sequence[str]) -> dict[str, list[int]]:
-        """Field → places of its columns in this header, the preferred one first."""
+    def positions(self, family: str, header: Sequence[str]) -> dict[str, list[int]]:
+        """Field → positions of its columns in this header, the preferred one first."""
         known = self.families[family]
         order = {key: number for number, key in enumerate(known)}
-        keys = [header_key(each) for each in header]
-        found: defaultdict[str, list[int]] = defaultdict(list)
-        for place in sorted((n for n, key in enumerate(keys) if key in known), key=lambda n: order[keys[n]]):
-            found[known[keys[place]]].append(place)
-        return dict(found)
+        keys = [header_key(name) for name in header]
+        positions_by_field: defaultdict[str, list[int]] = defaultdict(list)
+        for position in sorted((n for n, key in enumerate(keys) if key in known), key=lambda n: order[keys[n]]):
+            positions_by_field[known[keys[position]]].append(position)
+        return dict(positions_by_field)
 
 
 def header_key(header: str) -> str:
-    """A header as it is compared: without case, marks and doubled blanks."""
+    """A header for comparison: without case, quotes, index and repeated blanks."""
     return _INDEX.sub("", " ".join(header.strip("\ufeff\u200b \t\"'").split()).lower())
 
 
 def load_headers(settings: Settings) -> HeaderAliases:
-    """The site's aliases before ours. Raises SettingsError naming file and fault."""
+    """The site's aliases, then ours. Raises SettingsError."""
     files = dict.fromkeys([settings.data_file(FILE), DEFAULTS / FILE])
-    return _aliases(row for path in files for row in _read(path))
+    return _aliases(row for path in files for row in _read_aliases(path))
 
 
 def _aliases(rows: Iterable[tuple[str | None, str, str]]) -> HeaderAliases:
     families: dict[str, dict[str, str]] = {family: {} for family in FIELDS}
-    for family, header, field in rows:
-        for each in [family] if family else FIELDS:
-            if field in (IGNORE, *FIELDS[each]):
-                families[each].setdefault(header_key(header), field)
-    used = {name: {key: field for key, field in known.items() if field != IGNORE} for name, known in families.items()}
-    return HeaderAliases(used)
+    for row_family, header, field in rows:
+        for name in [row_family] if row_family else FIELDS:
+            if field in (IGNORE, *FIELDS[name]):
+                families[name].setdefault(header_key(header), field)
+    aliases = {
+        name: {key: field for key, field in known.items() if field != IGNORE} for name, known in families.items()
+    }
+    return HeaderAliases(aliases)
 
 
-def _read(path: Path) -> list[tuple[str | None, str, str]]:
+def _read_aliases(path: Path) -> list[tuple[str | None, str, str]]:
     try:
         rows = pl.read_csv(path, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as cause:
         raise SettingsError(f"{path} cannot be read as CSV ({cause}). Correct it or remove it.") from cause
     if not {"header", "field"} <= set(rows.columns):
-        raise SettingsError(f"{path}: the columns header and field are needed. Correct the file or remove it.")
+        raise SettingsError(f"{path}: the columns header and field are required. Correct the file or remove it.")
     if "family" not in rows.columns:
         rows = rows.with_columns(family=pl.lit(None, pl.String))
     rows = rows.select(pl.col("family", "header", "field").str.strip_chars())
     for number, row in enumerate(rows.iter_rows(), start=2):
-        _check(path, number, *row)
+        _check_row(path, number, *row)
     return rows.rows()
 
 
-def _check(path: Path, line: int, family: str | None, header: str | None, field: str | None) -> None:
+def _check_row(path: Path, line: int, family: str | None, header: str | None, field: str | None) -> None:
     if family and family not in FIELDS:
         raise SettingsError(f"{path}, line {line}: the family must be one of {', '.join(FIELDS)}, or empty.")
-    known = FIELDS[family] if family else sorted({each for fields in FIELDS.values() for each in fields})
+    known = FIELDS[family] if family else sorted({name for fields in FIELDS.values() for name in fields})
     if not header or field not in (IGNORE, *known):
         raise SettingsError(f"{path}, line {line}: a header and one of these fields are needed: {', '.join(known)}.")

@@ -1,6 +1,6 @@
-"""The text of a JSON export → its records, whatever envelope they come in (reference 1.4).
+"""Text of a JSON export → its records, from any envelope (reference 1.4).
 
-One page (`{"value": […]}`), an array of pages, a bare array, one object, JSON Lines, and documents one after the other.
+One page (`{"value": […]}`), an array of pages, a plain array, one object, JSON Lines, or concatenated documents.
 """
 
 import json
@@ -18,42 +18,40 @@ Record = dict[str, Any]
 
 
 class Page(NamedTuple):
-    """Records that came in one envelope."""
-
     context: str
-    """what follows `$metadata#` in `@odata.context`; empty where there is none"""
+    """the part of `@odata.context` after `$metadata#`, or empty"""
     records: list[object]
     more: bool
-    """there is a next page"""
+    """whether it has a link to a next page"""
 
 
 def read_pages(text: str, name: str) -> list[Page]:
-    """The pages of a file; records outside of any envelope are a page of their own.
+    """Records outside any envelope form a page of their own.
 
-    Raises ExportRefused, with line and column, for text that is no JSON or an answer that says what went wrong.
+    Raises ExportRefused for invalid JSON, with line and column, and for an error response of the service.
     """
     pages: list[Page] = []
-    loose: list[object] = []
+    records: list[object] = []
     for document in _documents(text.removeprefix("\ufeff"), name):
         for value in document if isinstance(document, list) else [document]:
             page = _page(value, name)
             if page is None:
-                loose.append(value)
+                records.append(value)
             else:
                 pages.append(page)
-    return [*pages, Page("", loose, more=False)] if loose else pages
+    return [*pages, Page("", records, more=False)] if records else pages
 
 
 def _documents(text: str, name: str) -> list[Any]:
-    for pieces in ([text], [line for line in text.split("\n") if line.strip()]):
+    for parts in ([text], [line for line in text.split("\n") if line.strip()]):
         try:
-            return [msgspec.json.decode(piece) for piece in pieces]
+            return [msgspec.json.decode(part) for part in parts]
         except NOT_STRICT:
             continue
-    return list(_one_after_the_other(text, name))
+    return list(_decode_documents(text, name))
 
 
-def _one_after_the_other(text: str, name: str) -> Iterator[Any]:
+def _decode_documents(text: str, name: str) -> Iterator[Any]:
     """Documents of several lines each, and JSON that is not strict."""
     at = 0
     while rest := re.compile(r"\S").search(text, at):
@@ -61,12 +59,12 @@ def _one_after_the_other(text: str, name: str) -> Iterator[Any]:
             value, at = decode_next(text, rest.start())
             yield value
         except json.JSONDecodeError as wrong:
-            _refuse(text, name, wrong.pos, wrong.msg)
+            _raise_invalid(text, name, wrong.pos, wrong.msg)
         except (ValueError, RecursionError):
-            _refuse(text, name, rest.start(), "nested too deeply or a number too long")
+            _raise_invalid(text, name, rest.start(), "nested too deeply or a number too long")
 
 
-def _refuse(text: str, name: str, position: int, why: str) -> NoReturn:
+def _raise_invalid(text: str, name: str, position: int, why: str) -> NoReturn:
     line, column = text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position)
     raise ExportRefused(
         f"{plain(name)}, line {line}, column {column}: not JSON ({why}). The file is damaged or cut short; "
@@ -75,14 +73,14 @@ def _refuse(text: str, name: str, position: int, why: str) -> NoReturn:
 
 
 def _page(value: object, name: str) -> Page | None:
-    """The envelope that `value` is; None if it is a record, or nothing known."""
+    """`value` as an envelope; None if it is a record or anything else."""
     if not isinstance(value, dict):
         return None
     if isinstance(error := value.get("error"), dict):
         code, message = (plain(str(error.get(part) or "none")) for part in ("code", "message"))
         raise ExportRefused(
-            f"{plain(name)} holds an error of the service instead of data (code {code}: {message}). "
-            "Ask again, and save the answer that brings the data."
+            f"{plain(name)} is an error response of the service (code {code}: {message}). "
+            "Repeat the request and save the response with the data."
         )
     records = value.get("value", value.get("values"))  # the latter in Intune's reports
     if not isinstance(records, list):

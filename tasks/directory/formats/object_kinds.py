@@ -1,12 +1,12 @@
-"""What an object of a directory is: person, shared mailbox, room, group, contact, guest, service or system account.
+"""The kind of a directory object: person, shared mailbox, room, group, contact, guest, service or system account.
 
-Rules of reference/directory-exports.md sections 3.1 and 3.3 E. Expressions on text columns; an expression that an
-export has no column for is `NOT_TOLD`.
+Rules of reference/directory-exports.md sections 3.1 and 3.3 E, as expressions on text columns; `NO_COLUMN` stands for a
+column that an export lacks.
 """
 
 import polars as pl
 
-NOT_TOLD = pl.lit(None, pl.String)
+NO_COLUMN = pl.lit(None, pl.String)
 
 # msExchRecipientTypeDetails (3.1), a 64-bit number; its remote forms are mailboxes in the cloud.
 _BY_RECIPIENT_TYPE = {
@@ -17,15 +17,15 @@ _BY_RECIPIENT_TYPE = {
 }
 _RECIPIENT_TYPES = {str(number): kind for kind, numbers in _BY_RECIPIENT_TYPE.items() for number in numbers}
 DYNAMIC_GROUP = "2048"
-MAIL_USER = "128"  # a person whose mailbox is elsewhere
+MAIL_USER = "128"  # a person with a mailbox elsewhere
 
-# Mailboxes that Exchange and mail servers make for themselves, by local part; and by account name.
+# Mailboxes created by Exchange and mail servers, by local part and by account name.
 _SYSTEM = (
     r"(?i)^(?:healthmailbox[0-9a-f\-]*|(?:systemmailbox|discoverysearchmailbox)\{?[0-9a-f\-]*\}?"
     r"|(?:federatedemail|migration)\.[0-9a-f\-]{36}|postmaster|mailer-daemon)$"
 )
 _SYSTEM_ACCOUNT = r"(?i)^(?:healthmailbox[0-9a-f]+|sm_[0-9a-f]{17})$"
-# Accounts of Entra Connect (MSOL_, AAD_, Sync_, ADSyncMSA) and those that sites name so themselves; and of Windows.
+# Accounts of Entra Connect (MSOL_, AAD_, Sync_, ADSyncMSA), those that sites name svc…, and those of Windows.
 _SERVICE = r"(?i)^(?:(?:msol|aad)_[0-9a-f]+|sync_[^@]+_[0-9a-f]+|adsyncmsa.*|svc[\-_.].+)$"
 _SERVICE_ACCOUNT = r"(?i)^(?:krbtgt(?:_\d+)?|guest|defaultaccount|wdagutilityaccount|azureadssoacc\$?)$"
 _SERVICE_CLASSES = (
@@ -45,27 +45,27 @@ _PERSON_CLASSES = ("user", "inetorgperson", "person", "organizationalperson", "p
 
 def kind(
     *,
-    upn: pl.Expr = NOT_TOLD,
-    mail: pl.Expr = NOT_TOLD,
-    sam: pl.Expr = NOT_TOLD,
-    user_type: pl.Expr = NOT_TOLD,
-    recipient_type: pl.Expr = NOT_TOLD,
-    base: pl.Expr = NOT_TOLD,
+    upn: pl.Expr = NO_COLUMN,
+    mail: pl.Expr = NO_COLUMN,
+    sam: pl.Expr = NO_COLUMN,
+    user_type: pl.Expr = NO_COLUMN,
+    recipient_type: pl.Expr = NO_COLUMN,
+    base: pl.Expr = NO_COLUMN,
 ) -> pl.Expr:
-    """The kind of an object, never null.
+    """One of KINDS, never null.
 
-    `base`: what its class says (`kind_of_class`, or `group` for a listing of groups); `recipient_type`:
-    msExchRecipientTypeDetails as text; `user_type`: Member or Guest, which counts before `#EXT#` in the UPN, for
-    there are members with such names.
+    `base`: the kind by its class (`kind_of_class`, or `group` for a listing of groups); `recipient_type`:
+    msExchRecipientTypeDetails as text; `user_type`: Member or Guest, which precedes `#EXT#` in the UPN because some
+    members have such names.
     """
     system = pl.any_horizontal(
-        *(_local(each).str.contains(_SYSTEM) for each in (upn, mail)), sam.str.contains(_SYSTEM_ACCOUNT)
+        *(_local_part(each).str.contains(_SYSTEM) for each in (upn, mail)), sam.str.contains(_SYSTEM_ACCOUNT)
     )
     service = pl.any_horizontal(
-        *(_local(each).str.contains(_SERVICE) for each in (upn, sam)), sam.str.contains(_SERVICE_ACCOUNT)
+        *(_local_part(each).str.contains(_SERVICE) for each in (upn, sam)), sam.str.contains(_SERVICE_ACCOUNT)
     )
-    told = user_type.str.strip_chars().str.to_lowercase()
-    guest = pl.coalesce(told == "guest", upn.str.contains("(?i)#EXT#"), pl.lit(value=False))
+    stated_type = user_type.str.strip_chars().str.to_lowercase()
+    guest = pl.coalesce(stated_type == "guest", upn.str.contains("(?i)#EXT#"), pl.lit(value=False))
     by_type = recipient_type.str.strip_chars().replace_strict(_RECIPIENT_TYPES, default=None, return_dtype=pl.String)
     return (
         pl.when(base.is_in(["group", "contact", "service"])).then(base)
@@ -76,9 +76,9 @@ def kind(
 
 
 def kind_of_class(classes: pl.Expr) -> pl.Expr:
-    """What objectClass (list of texts) makes of an entry: group, contact, service, device, person; null for the rest.
+    """From objectClass (list of texts): group, contact, service, device, person, or null.
 
-    A managed service account is a computer to its schema, a computer a user: the narrower class decides.
+    In the schema a managed service account is also a computer, and a computer also a user: the narrowest class decides.
     """
     names = classes.list.eval(pl.element().str.strip_chars().str.to_lowercase())
 
@@ -94,5 +94,5 @@ def kind_of_class(classes: pl.Expr) -> pl.Expr:
     )  # fmt: skip
 
 
-def _local(address: pl.Expr) -> pl.Expr:
+def _local_part(address: pl.Expr) -> pl.Expr:
     return address.str.extract(r"^\s*([^@]*)")

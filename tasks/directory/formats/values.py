@@ -1,7 +1,7 @@
-"""Single values of directory exports, brought to one form: addresses, dates, multi-values, tokens for nothing.
+"""Normalised values of directory exports: addresses, dates, multi-values, placeholders.
 
-Expressions on text columns; rules and sources in reference/directory-exports.md, by section. What a value cannot be
-read as becomes null, never an error: cells are filled by people, scripts and strangers. GUIDs and SIDs: `ids.py`.
+Expressions on text columns; rules and sources in reference/directory-exports.md, by section. Values that cannot be
+parsed become null, never an error: cells are filled by people, scripts and strangers. GUIDs and SIDs: `guid_sid.py`.
 """
 
 import idna
@@ -12,13 +12,13 @@ from tasks.directory.model import ADDRESS_RULES
 
 ZERO_GUID = "00000000-0000-0000-0000-000000000000"
 
-# 3.1 Case. Prefixes may be nested (`<smtp:a@b>`), and invisible characters come along with copied cells.
+# 3.1 Case. Prefixes may be nested (`<smtp:a@b>`), and copied cells may contain invisible characters.
 _BEFORE = r"(?i)^(?:[\s\x{200b}\x{feff}<]|mailto:|smtp:)+"
 _AFTER = r"[\s\x{200b}\x{feff}>]+$"
-# A quoted local part may hold anything but line ends; a bare one no blanks or list separators.
+# A quoted local part may contain anything but line ends; an unquoted one no blanks or list separators.
 _ADDRESS = r'^(?:"[^\r\n]+"|[^\s@<>,;"]+)@(?:\[[0-9a-z:.]+\]|[^\s@<>,;"\[\].]+(?:\.[^\s@<>,;"\[\].]+)*)$'
 
-# 2.3: what PowerShell prints for a list that nobody joined.
+# 2.3: what PowerShell prints for a list that was not joined.
 _SENTINEL = (
     r"^(?:Microsoft\.ActiveDirectory\.Management\.ADPropertyValueCollection|System\.(?:String|Object|Byte)\[\]"
     r"|System\.Collections\..+|Microsoft\.Graph\.PowerShell\.Models\..+|Microsoft\.Exchange\..+"
@@ -26,7 +26,7 @@ _SENTINEL = (
 )
 _NOTHING = rf"(?i)^(?:-|\{{?{ZERO_GUID}\}}?|[\[<(*]+redacted[\]>)*]+)$"
 
-# 2.8: what makers leave in the place of a serial number.
+# 2.8: placeholders of manufacturers for the serial number.
 _JUNK_SERIAL = (
     r"(?i)^(?:[0x.\-_ ]+|to be filled by o\.?e\.?m\.?|(?:system|chassis|base ?board) serial number|serial ?number|none"
     r"|n/?a|null|unknown|invalid|default(?: string)?|not (?:specified|available|applicable)|oem"
@@ -35,7 +35,7 @@ _JUNK_SERIAL = (
 
 _TRUE, _FALSE = ("true", "yes", "1", "compliant"), ("false", "no", "0", "noncompliant")
 
-# 2.4: X400 and X500 values hold separators themselves, so a cell is cut only where a known prefix follows.
+# 2.4: X400 and X500 values contain separators, so a cell is split only where a known prefix follows.
 _CUT = "\x1f"
 _SEPARATORS = r"[;,|\s\x{af}]+"
 _PREFIXED = rf"(?i)(?:^|{_SEPARATORS})((?:smtp|sip|x500|x400|eum|spo|ex|notes|fax|ccmail|ms)\s*:)"
@@ -54,11 +54,11 @@ _DATE_FORMS = (
 )
 _DAY_FIRST = r"^(\d\d?)(?:[/\-]|\. ?)(\d\d?)(?:[/\-]|\. ?)(\d{4}),? (\d\d?:\d\d(?::\d\d)?)$"
 _YEAR_FIRST = r"^(\d{4})[/.] ?(\d\d?)[/.] ?(\d\d?)\.? "
-_FIRST_YEAR, _LAST_YEAR = 1602, 9998  # 0001-01-01, FILETIME 0 and 9999-12-31 mean: never
+_FIRST_YEAR, _LAST_YEAR = 1602, 9998  # 0001-01-01, FILETIME 0 and 9999-12-31 mean never
 
 
 def address_key(expr: pl.Expr) -> pl.Expr:
-    """The address as a key (3.1): NFC, lower case, domain as A-labels; null when it is no address.
+    """The address as a key (3.1): NFC, lower case, domain as A-labels; null if it is not an address.
 
     Lower case, not casefold: casefold would merge ß with ss and ſ with s, which are different mailboxes.
     """  # noqa: RUF002
@@ -69,20 +69,20 @@ def address_key(expr: pl.Expr) -> pl.Expr:
 
 
 def _with_ascii_domains(addresses: pl.Series) -> pl.Series:
-    """Only the few domains with other letters pay."""
+    """Only the few domains with non-ASCII letters are encoded."""
     domain = addresses.str.extract(r"@([^@]*)$")
-    odd = domain.filter((domain.str.len_bytes() != domain.str.len_chars()).fill_null(value=False)).unique()
-    if odd.is_empty():
+    non_ascii = domain.filter((domain.str.len_bytes() != domain.str.len_chars()).fill_null(value=False)).unique()
+    if non_ascii.is_empty():
         return addresses
-    known = {each: _ascii(each) for each in odd}
+    ascii_domains = {each: _ascii(each) for each in non_ascii}
     local = pl.col("address").str.extract(r"(?s)^(.*@)[^@]*$")
-    ascii_domain = pl.col("domain").replace_strict(known, default=None, return_dtype=pl.String)
+    ascii_domain = pl.col("domain").replace_strict(ascii_domains, default=None, return_dtype=pl.String)
     rows = pl.DataFrame({"address": addresses, "domain": domain})
     return rows.select(pl.coalesce(local + ascii_domain, "address").alias(addresses.name)).to_series()
 
 
 def _ascii(domain: str) -> str:
-    """A-labels by UTS 46; a domain that nobody can register stays as it is, and still equals itself."""
+    """A-labels by UTS 46; an invalid domain is returned unchanged, so that it still equals itself."""
     try:
         return idna.encode(domain, uts46=True).decode()
     except idna.IDNAError:
@@ -90,9 +90,9 @@ def _ascii(domain: str) -> str:
 
 
 def guest_address(upn: pl.Expr) -> pl.Expr:
-    """The address in a guest's name `alias_domain#EXT#@tenant` (3.1), by the last `_`; null where it cannot be told.
+    """The address in a guest's name `alias_domain#EXT#@tenant` (3.1), by the last `_`; null if it cannot be derived.
 
-    A doubly external name (`…#EXT#_….onmicrosoUEEKF#EXT#@…`) is cut short by Entra and means nobody.
+    Entra truncates a doubly external name (`…#EXT#_….onmicrosoUEEKF#EXT#@…`), which identifies nobody.
     """
     parts = upn.str.extract_groups(r"(?i)^\s*(?<local>[^#]+)_(?<domain>[^_#@]+\.[^_#@]+)#EXT#@[^#]+$").struct
     return address_key(parts.field("local") + "@" + parts.field("domain"))
@@ -110,8 +110,8 @@ def split_proxies(cell: pl.Expr) -> pl.Expr:
 def proxy_rows(rows: pl.DataFrame) -> pl.DataFrame:
     """object_key, proxies (list of texts) → ADDRESS_SCHEMA: `primary` and `alias` (2.5).
 
-    The first `SMTP:` is the primary address, else the first one; no prefix means `smtp:`. Other types (X500, SIP, …)
-    are no mail addresses. Lists inside a value come from scripts that joined without prefixes.
+    The first `SMTP:` is the primary address, else the first value; no prefix means `smtp:`. Other types (X500, SIP, …)
+    are not mail addresses. Scripts that join without prefixes put lists into one value.
     """
     each = rows.lazy().select("object_key", value="proxies").explode("value").with_row_index("place")
     each = each.filter(pl.col("value").str.contains(r"(?i)^\s*smtp\s*:") | ~pl.col("value").str.contains(_OTHER_TYPE))
@@ -121,12 +121,12 @@ def proxy_rows(rows: pl.DataFrame) -> pl.DataFrame:
     quoted = pl.col("inner").str.contains('"', literal=True)
     inner = pl.col("inner").str.strip_chars().str.replace_all(_SEPARATORS, _CUT).str.split(_CUT)
     parts = parts.with_columns(inner=pl.when(quoted).then(pl.concat_list("inner")).otherwise(inner)).explode("inner")
-    known = (
+    ascii_domains = (
         parts.with_columns(address=address_key(pl.col("inner")))
         .drop_nulls("address")
         .sort(~pl.col("upper"), "place", maintain_order=True)
     )
-    once = known.unique(["object_key", "address"], keep="first", maintain_order=True)
+    once = ascii_domains.unique(["object_key", "address"], keep="first", maintain_order=True)
     first = pl.int_range(pl.len()).over("object_key") == 0
     ruled = once.with_columns(rule=pl.when(first).then(pl.lit("primary")).otherwise(pl.lit("alias")))
     return ruled.select(
@@ -137,34 +137,34 @@ def proxy_rows(rows: pl.DataFrame) -> pl.DataFrame:
     ).collect()
 
 
-def is_sentinel(expr: pl.Expr) -> pl.Expr:
-    """Whether the cell is a type name instead of data (2.3): the export lost a list."""
+def is_type_name(expr: pl.Expr) -> pl.Expr:
+    """Whether the cell is a type name instead of data (2.3), so that the export lost a list."""
     return expr.str.strip_chars().str.contains(_SENTINEL)
 
 
-def nothing(expr: pl.Expr) -> pl.Expr:
-    """The text without blanks around it; null for what stands for nothing: '', '-', the zero GUID, `[REDACTED]`."""
+def clean_text(expr: pl.Expr) -> pl.Expr:
+    """The text without surrounding blanks; null for the placeholders '', '-', the zero GUID and `[REDACTED]`."""
     text = expr.str.strip_chars()
     return pl.when((text != "") & ~text.str.contains(_NOTHING)).then(text)
 
 
-def truth(expr: pl.Expr) -> pl.Expr:
-    """True/False, Yes/No, 1/0, Compliant/Noncompliant in any case; null for anything else: not told is not false."""
+def parse_bool(expr: pl.Expr) -> pl.Expr:
+    """True/False, Yes/No, 1/0, Compliant/Noncompliant in any case; null for anything else: unknown is not false."""
     text = expr.str.strip_chars().str.to_lowercase()
     return pl.when(text.is_in(_TRUE)).then(pl.lit(value=True)).when(text.is_in(_FALSE)).then(pl.lit(value=False))
 
 
-def serial(expr: pl.Expr) -> pl.Expr:
-    """The serial number; null for what makers leave in its place (2.8)."""
-    text = nothing(expr)
+def parse_serial_number(expr: pl.Expr) -> pl.Expr:
+    """Null for placeholders (2.8)."""
+    text = clean_text(expr)
     return pl.when(~text.str.contains(_JUNK_SERIAL)).then(text)
 
 
-def moment(expr: pl.Expr) -> pl.Expr:
-    """The point in time, UTC, from ISO 8601, GeneralizedTime, FILETIME, or as a culture writes it (2.1).
+def parse_timestamp(expr: pl.Expr) -> pl.Expr:
+    """UTC, from ISO 8601, GeneralizedTime, FILETIME or the formats of Windows cultures (2.1).
 
-    Only US English has 12 hours with the month first; all others begin with the day, or with the year. No zone means
-    UTC. Dates that mean "never" are null (1.4, 2.6).
+    Only US English has 12 hours and the month first; all others begin with the day or the year. Without a zone, UTC.
+    Dates that mean "never" are null (1.4, 2.6).
     """
     text = expr.str.strip_chars().str.replace(_DAY_FIRST, "${1}.${2}.${3} ${4}")
     text = text.str.replace(_YEAR_FIRST, "${1}-${2}-${3} ")
@@ -175,5 +175,5 @@ def moment(expr: pl.Expr) -> pl.Expr:
     ticks = pl.when(text.str.contains(r"^\d{17,19}$")).then(text).cast(pl.Int64, strict=False)
     filetime = pl.from_epoch(ticks // 10 - _FILETIME_ZERO * 1_000_000, time_unit="us").dt.replace_time_zone("UTC")
     forms = [zoned.str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False) for form in _DATE_FORMS]
-    found = pl.coalesce(*forms, filetime).cast(MOMENT)
-    return pl.when(found.dt.year().is_between(_FIRST_YEAR, _LAST_YEAR)).then(found)
+    parsed = pl.coalesce(*forms, filetime).cast(MOMENT)
+    return pl.when(parsed.dt.year().is_between(_FIRST_YEAR, _LAST_YEAR)).then(parsed)

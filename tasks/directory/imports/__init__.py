@@ -1,1 +1,1 @@
-"""An import from files to tables: drop folder, acceptance, log."""
+"""An import from files to tables: drop folder, acceptance, tables, log, report."""

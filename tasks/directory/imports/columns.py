@@ -1,20 +1,20 @@
-"""Rows of the stored directory: our names in frames, names that know no vendor in shared SQL."""
+"""Rows of the stored directory; columns have other names in frames than in shared SQL."""
 
 import polars as pl
 
 from tasks.store.connection import Transaction
 
 IDS = ("user_id", "device_id", "group_id", "import_id")
-# Shared SQL knows no vendor: its names for columns of ours.
-IN_SQL = {
+# Shared SQL has vendor-neutral names.
+SQL_NAMES = {
     "entra_id": "cloud_id", "entra_device_id": "cloud_device_id", "entra_object_id": "cloud_object_id",
     "intune_id": "mdm_id",
 }  # fmt: skip
-OURS = {theirs: ours for ours, theirs in IN_SQL.items()}
+FRAME_NAMES = {theirs: ours for ours, theirs in SQL_NAMES.items()}
 
 
-def source_rows(transaction: Transaction, tenant: str, field: str) -> pl.DataFrame:
-    """One field of SOURCES, as all sources of the tenant told it."""
+def read_source_rows(transaction: Transaction, tenant: str, field: str) -> pl.DataFrame:
+    """One field of SNAPSHOT_FRAMES, of all sources of the tenant."""
     table = f"source_{field}"
     names = [row[0] for row in transaction.rows(
         "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'internal' AND table_name = $table "
@@ -24,17 +24,16 @@ def source_rows(transaction: Transaction, tenant: str, field: str) -> pl.DataFra
     rows = transaction.frame(
         f"SELECT {', '.join(columns)} FROM internal.{table} WHERE tenant = $tenant", {"tenant": tenant}
     )
-    return rows.rename(OURS, strict=False)
+    return rows.rename(FRAME_NAMES, strict=False)
 
 
-def replace(transaction: Transaction, tenant: str, table: str, rows: pl.DataFrame) -> None:
-    """Put these rows in the place of all of the tenant's."""
+def replace_rows(transaction: Transaction, tenant: str, table: str, rows: pl.DataFrame) -> None:
+    """Replace all rows of the tenant."""
     transaction.run(f"DELETE FROM internal.{table} WHERE tenant = $tenant", {"tenant": tenant})
-    insert(transaction, table, rows.with_columns(tenant=pl.lit(tenant)))
+    insert_rows(transaction, table, rows.with_columns(tenant=pl.lit(tenant)))
 
 
-def insert(transaction: Transaction, table: str, rows: pl.DataFrame) -> None:
-    """Add these rows."""
-    rows = rows.rename(IN_SQL, strict=False)
+def insert_rows(transaction: Transaction, table: str, rows: pl.DataFrame) -> None:
+    rows = rows.rename(SQL_NAMES, strict=False)
     columns = [f"{name}::UUID AS {name}" if name in IDS else name for name in rows.columns]
     transaction.run(f"INSERT INTO internal.{table} BY NAME SELECT {', '.join(columns)} FROM rows", rows=rows)

@@ -1,6 +1,6 @@
-"""The watched folder: exports that somebody drops there are imported by the next scheduled run.
+"""The drop folder: files in it are imported by the next scheduled run.
 
-What was read moves to `done/` or `refused/` beside it and is removed after some days, for it holds personal data.
+Processed files move to its `done/` or `refused/` and are deleted after some days, because they contain personal data.
 """
 
 import shutil
@@ -15,62 +15,62 @@ from tasks.sanitize import plain
 from tasks.settings import Settings
 
 
-def drop_folder(settings: Settings) -> Path:
-    """The site's drop folder, made where it is missing: only its owner may read it. Raises StoreError."""
+def ensure_drop_folder(settings: Settings) -> Path:
+    """The site's drop folder, created if missing, readable by its owner only. Raises StoreError."""
     folder = settings.home / "drop"
-    with _sentence():
-        for each in (folder, folder / DONE, folder / REFUSED):
-            each.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if each != folder and each.is_symlink():
-                raise StoreError(f"{each} is a link: what was imported would be moved elsewhere. Remove the link.")
+    with _as_store_error():
+        for entry in (folder, folder / DONE, folder / REFUSED):
+            entry.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if entry != folder and entry.is_symlink():
+                raise StoreError(f"{entry} is a link, so imported files would be moved elsewhere. Remove the link.")
     return folder
 
 
-def waiting(folder: Path) -> list[Path]:
-    """What waits for an import, oldest name first; hidden names are still being written.
+def list_waiting(folder: Path) -> list[Path]:
+    """Files and folders to import, sorted by name, without hidden ones, which are still being written.
 
-    Links and special files are among it: reading refuses them, with the reason.
+    Links and special files are included: they are refused on reading, with the reason.
     """
     return sorted(
-        each for each in folder.iterdir() if each.name not in (DONE, REFUSED) and not each.name.startswith(".")
+        entry for entry in folder.iterdir() if entry.name not in (DONE, REFUSED) and not entry.name.startswith(".")
     )
 
 
-def put_away(path: Path, folder: Path, *, refused: bool, now: datetime) -> Path:
-    """Move what was read out of the way; its name begins with the time, so that the same name may come again.
+def move_away(path: Path, folder: Path, *, refused: bool, now: datetime) -> Path:
+    """Prefix the name with the time, so that it can be used again.
 
-    Raises StoreError; the next run reads again what could not be moved, and it changes nothing.
+    Raises StoreError; the next run reads a file that could not be moved again, which changes nothing.
     """
     target = folder / (REFUSED if refused else DONE) / f"{now:%Y%m%dT%H%M%S%f}-{path.name}"
-    with _sentence():
+    with _as_store_error():
         return Path(shutil.move(path, target))
 
 
-def clear(folder: Path, settings: Settings, now: datetime) -> int:
-    """Remove what was put away longer ago than the site keeps it; how many files and folders. Raises StoreError."""
+def delete_expired(folder: Path, settings: Settings, now: datetime) -> int:
+    """Returns the number of files and folders deleted. Raises StoreError."""
     limit = now - timedelta(days=settings.drop_keep_days)
-    with _sentence():
-        old = [each for kind in (DONE, REFUSED) for each in (folder / kind).iterdir() if _put_away_at(each) < limit]
-        for each in old:
-            if each.is_dir() and not each.is_symlink():
-                shutil.rmtree(each)
+    with _as_store_error():
+        expired = [entry for kind in (DONE, REFUSED) for entry in (folder / kind).iterdir() if _moved_at(entry) < limit]
+        for entry in expired:
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
             else:
-                each.unlink()
-    return len(old)
+                entry.unlink()
+    return len(expired)
 
 
 @contextmanager
-def _sentence() -> Iterator[None]:
+def _as_store_error() -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise StoreError(
-            f"The drop folder cannot be used: {plain(str(error), 500)}. Check the disk and the rights of the home."
+            f"Drop folder unusable: {plain(str(error), 500)}. Check the disk and the permissions of the home."
         ) from error
 
 
-def _put_away_at(path: Path) -> datetime:
-    """By the name, for copying tools change times of files; what is named otherwise was not put away by us."""
+def _moved_at(path: Path) -> datetime:
+    """From the name, because copying changes a file's times; other names were not moved by us."""
     try:
         return datetime.strptime(path.name.partition("-")[0], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
     except ValueError:

@@ -1,11 +1,11 @@
-"""Which files and pulls a tenant's directory was made of, and when: the relation directory_imports."""
+"""The relation directory_imports: the files and pulls of a tenant's directory."""
 
 from datetime import datetime
 
 import polars as pl
 
 from tasks.alerts import MOMENT
-from tasks.directory.imports.columns import insert
+from tasks.directory.imports.columns import insert_rows
 from tasks.store.connection import Transaction
 
 NO_SOURCES = pl.DataFrame(
@@ -33,13 +33,13 @@ IMPORT_SCHEMA = pl.Schema(
 )
 
 
-def count(transaction: Transaction, tenant: str) -> int:
-    """How many parts of files and pulls were imported."""
+def count_imports(transaction: Transaction, tenant: str) -> int:
+    """Number of imported parts of files and pulls."""
     sql = "SELECT count(*) FROM internal.directory_imports WHERE tenant = $tenant AND state = 'imported'"
     return int(transaction.rows(sql, {"tenant": tenant})[0][0])
 
 
-def latest(transaction: Transaction, tenant: str) -> pl.DataFrame:
+def latest_imports(transaction: Transaction, tenant: str) -> pl.DataFrame:
     """source, has_aliases, aliases_lost, digests of the newest import of each source."""
     return transaction.frame(
         """
@@ -64,19 +64,18 @@ def snapshots(transaction: Transaction, tenant: str) -> pl.DataFrame:
     ).cast({"imported_at": MOMENT, "snapshot_at": MOMENT})
 
 
-def is_still(transaction: Transaction, tenant: str, imports: int) -> bool:
-    """Whether nobody has imported anything since there were so many imports."""
-    return count(transaction, tenant) == imports
+def is_unchanged(transaction: Transaction, tenant: str, imports: int) -> bool:
+    """Whether the number of imports is still `imports`."""
+    return count_imports(transaction, tenant) == imports
 
 
-def record(transaction: Transaction, rows: pl.DataFrame) -> None:
-    """Add files to the relation `directory_imports`."""
-    insert(transaction, "directory_imports", rows)
+def record_imports(transaction: Transaction, rows: pl.DataFrame) -> None:
+    insert_rows(transaction, "directory_imports", rows)
 
 
-def confirm(transaction: Transaction, tenant: str, told: dict[str, datetime]) -> None:
-    """Note when each of these sources said again what it had said: it is as young as if it had said something new."""
-    for source, at in told.items():
+def confirm_sources(transaction: Transaction, tenant: str, confirmed: dict[str, datetime]) -> None:
+    """Record when each of these sources was imported without changes, so that it counts as up to date."""
+    for source, at in confirmed.items():
         transaction.run(
             "UPDATE internal.directory_imports i SET confirmed_at = greatest(confirmed_at, $at) "
             "WHERE tenant = $tenant AND source = $source AND state = 'imported' AND imported_at = "

@@ -1,4 +1,4 @@
-"""One import: files of any sources become the tenant's directory, and its recipients are looked up again."""
+"""Import of exports into a tenant's directory, after which its recipients are matched again."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,20 +6,20 @@ from uuid import uuid4
 
 import polars as pl
 
-from tasks.directory.export import Export, Imported
+from tasks.directory.export import Export, ImportOutcome
 from tasks.directory.imports import import_log, tables
-from tasks.directory.imports.acceptance import judged, whole_files
-from tasks.directory.imports.columns import source_rows
-from tasks.directory.match.address_routes import routes
-from tasks.directory.match.correlation import resolve
-from tasks.directory.merge.build import MADE, build, lookup, renewed
-from tasks.directory.model import SOURCES
+from tasks.directory.imports.acceptance import decide, refuse_whole_files
+from tasks.directory.imports.columns import read_source_rows
+from tasks.directory.match.address_routes import candidate_addresses
+from tasks.directory.match.correlation import resolve_recipients
+from tasks.directory.merge.build import DERIVED_TABLES, apply_snapshots, build, load_directory
+from tasks.directory.model import SNAPSHOT_FRAMES
 from tasks.errors import StoreBusy
 from tasks.scratch import Shelf, scratch_folder
 from tasks.store.store import Store
 from tasks.triage.suppression import end_due
 
-TRIES = 3  # imports of one tenant that may be faster than this one
+TRIES = 3  # attempts if other imports of the tenant finish first
 
 
 def import_exports(
@@ -29,99 +29,103 @@ def import_exports(
     now: datetime,
     *,
     confirmed: bool = False,
-    unread: Sequence[str] = (),
-) -> list[Imported]:
-    """Import complete snapshots of the sources that the exports name; the other sources stay.
+    unreadable: Sequence[str] = (),
+) -> list[ImportOutcome]:
+    """Replace the snapshots of the sources of these exports; other sources are kept.
 
-    A source that holds what it held is left alone; one that would lose more than the set share of its people, or that
-    a file of may be among the `unread` ones, is refused unless `confirmed`. Where the settings say otherwise how
-    recipients are looked up, all are looked up again, exports or not. Nothing is computed under the writer's lock;
-    raises StoreBusy if other imports of this tenant were faster three times.
+    An unchanged source is skipped. A source is refused, unless `confirmed`, if it would lose more than the configured
+    share of its people, or if one of the `unreadable` files may belong to it. If settings of the matching changed, all
+    recipients are matched again, even without exports. Nothing is computed while the writer's lock is held; raises
+    StoreBusy if other imports of this tenant finished first in every attempt.
     """
     with scratch_folder(store.settings.home) as folder:
-        shelf = Shelf(folder)
-        _put_aside(exports, shelf)
+        cache = Shelf(folder)
+        _cache_exports(exports, cache)
         for _ in range(TRIES):
             with store.transaction() as transaction:
                 end_due(transaction, now)
                 transaction.publish = transaction.changed
-                due = tables.is_due(transaction, tenant, store.settings)
-                if not exports and not due:
+                outdated = tables.is_matching_outdated(transaction, tenant, store.settings)
+                if not exports and not outdated:
                     return []
-                stored = tables.read(transaction, tenant)
-            outcomes = [judged(stored, each, exports, shelf, store, confirmed, unread) for each in exports]
-            outcomes = whole_files(outcomes)
-            if not due and not any(each.state == "imported" for each in outcomes):
-                _note(store, tenant, outcomes, now)
+                stored = tables.read_stored(transaction, tenant)
+            outcomes = [decide(stored, each, exports, cache, store, confirmed, unreadable) for each in exports]
+            outcomes = refuse_whole_files(outcomes)
+            if not outdated and not any(each.state == "imported" for each in outcomes):
+                _record_outcomes(store, tenant, outcomes, now)
                 return outcomes
-            outcomes, made = _made(store, tenant, stored, outcomes, shelf, now)
-            if _written(store, tenant, stored, outcomes, shelf, made, now):
+            outcomes, table_names = _build(store, tenant, stored, outcomes, cache, now)
+            if _write(store, tenant, stored, outcomes, cache, table_names, now):
                 return outcomes
-    raise StoreBusy(f"Other imports for the tenant {tenant} kept changing its directory. Import one at a time.")
+    raise StoreBusy(f"Other imports for the tenant {tenant} kept changing its directory. Run one import at a time.")
 
 
-def _written(
+def _write(
     store: Store,
     tenant: str,
-    stored: tables.Stored,
-    outcomes: list[Imported],
-    shelf: Shelf,
-    made: Sequence[str],
+    stored: tables.StoredDirectory,
+    outcomes: list[ImportOutcome],
+    cache: Shelf,
+    table_names: Sequence[str],
     now: datetime,
 ) -> bool:
-    """Write what was made, unless another import was faster: then it was made of what is no longer there."""
+    """False, without writing, if another import finished first, so that this one was built from outdated rows."""
     with store.transaction() as transaction:
-        if not import_log.is_still(transaction, tenant, stored.imports):
+        if not import_log.is_unchanged(transaction, tenant, stored.imports):
             return False
-        import_log.record(transaction, _rows(tenant, outcomes, now))
-        import_log.confirm(transaction, tenant, _unchanged(outcomes, now))
-        tables.write(transaction, tenant, shelf, made, store.settings)
+        import_log.record_imports(transaction, _log_rows(tenant, outcomes, now))
+        import_log.confirm_sources(transaction, tenant, _confirmed_sources(outcomes, now))
+        tables.write_tables(transaction, tenant, cache, table_names, store.settings)
         transaction.changed = transaction.publish = True
     return True
 
 
-def _put_aside(exports: list[Export], shelf: Shelf) -> None:
-    """What each source says, on the shelf."""
-    # Who is in several files is as the last name says: names often end in a date, and the order given says nothing.
+def _cache_exports(exports: list[Export], cache: Shelf) -> None:
+    # An object in several files is taken from the last one by name, because names often end in a date.
     ordered = sorted(exports, key=lambda each: (each.file_name, each.digest), reverse=True)
     for source in {each.parsed.source for each in exports}:
-        together = [each.parsed for each in ordered if each.parsed.source == source]
-        for name in SOURCES:
-            shelf.put(f"{name} of {source}", pl.concat([getattr(each, name) for each in together]))
+        same_source = [each.parsed for each in ordered if each.parsed.source == source]
+        for name in SNAPSHOT_FRAMES:
+            cache.put(f"{name} of {source}", pl.concat([getattr(each, name) for each in same_source]))
     for each in exports:
-        each.forget()
+        each.drop_rows()
 
 
-def _made(
-    store: Store, tenant: str, stored: tables.Stored, outcomes: list[Imported], shelf: Shelf, now: datetime
-) -> tuple[list[Imported], tuple[str, ...]]:
-    """Put on the shelf what is to be written; the outcomes with what was found out, and the names of the tables."""
+def _build(
+    store: Store,
+    tenant: str,
+    stored: tables.StoredDirectory,
+    outcomes: list[ImportOutcome],
+    cache: Shelf,
+    now: datetime,
+) -> tuple[list[ImportOutcome], tuple[str, ...]]:
+    """Put the new tables into the cache; returns the outcomes with warnings, and the names of the tables."""
     names = sorted({each.export.parsed.source for each in outcomes if each.state == "imported"})
 
     def read(name: str) -> pl.DataFrame:
         with store.transaction() as transaction:
-            rows = source_rows(transaction, tenant, name)
-        return renewed(rows, name, ((source, shelf.get(f"{name} of {source}")) for source in names), now)
+            rows = read_source_rows(transaction, tenant, name)
+        return apply_snapshots(rows, name, ((source, cache.get(f"{name} of {source}")) for source in names), now)
 
     settings, recipients = store.settings, stored.recipients
     aliases, plus = settings.domain_alias_map, settings.plus_addressing
-    made: tuple[str, ...] = tables.LOOKED_UP
+    table_names: tuple[str, ...] = tables.MATCH_TABLES
     if names:
-        found = build(read, shelf)
-        outcomes = [each.told(found) for each in outcomes]
-        made = (*(f"source_{name}" for name in SOURCES), *MADE, *made)
-        directory = lookup(shelf, *_lookup(stored, _rows(tenant, outcomes, now)))
+        warnings = build(read, cache)
+        outcomes = [each.with_member_warnings(warnings) for each in outcomes]
+        table_names = (*(f"source_{name}" for name in SNAPSHOT_FRAMES), *DERIVED_TABLES, *table_names)
+        directory = load_directory(cache, *_sources_and_snapshots(stored, _log_rows(tenant, outcomes, now)))
     else:
-        asked = routes(recipients, aliases, plus_addressing=plus)
+        asked = candidate_addresses(recipients, aliases, plus_addressing=plus)
         with store.transaction() as transaction:
-            directory = tables.directory(transaction, tenant, asked)
-    resolved = resolve(recipients, directory, aliases, plus_addressing=plus)
-    for name, frame in zip(tables.LOOKED_UP, resolved, strict=True):
-        shelf.put(name, frame)
-    return outcomes, made
+            directory = tables.read_directory(transaction, tenant, asked)
+    resolved = resolve_recipients(recipients, directory, aliases, plus_addressing=plus)
+    for name, frame in zip(tables.MATCH_TABLES, resolved, strict=True):
+        cache.put(name, frame)
+    return outcomes, table_names
 
 
-def _rows(tenant: str, outcomes: list[Imported], now: datetime) -> pl.DataFrame:
+def _log_rows(tenant: str, outcomes: list[ImportOutcome], now: datetime) -> pl.DataFrame:
     """Rows of `directory_imports`."""
     rows = [
         {
@@ -145,17 +149,17 @@ def _rows(tenant: str, outcomes: list[Imported], now: datetime) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=import_log.IMPORT_SCHEMA)
 
 
-def _lookup(before: tables.Stored, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _sources_and_snapshots(before: tables.StoredDirectory, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The sources and the snapshots of a Directory after this import."""
-    taken = rows.filter(pl.col("state") == "imported")
-    new = taken.group_by("source").agg(pl.col("has_aliases", "aliases_lost").any())
+    imported = rows.filter(pl.col("state") == "imported")
+    new = imported.group_by("source").agg(pl.col("has_aliases", "aliases_lost").any())
     others = before.latest.drop("digests").join(new, on="source", how="anti")
-    told = taken.group_by("source", "imported_at").agg(pl.col("snapshot_at").max())
-    return pl.concat([others, new.select(others.columns)]), pl.concat([before.snapshots, told])
+    snapshot_times = imported.group_by("source", "imported_at").agg(pl.col("snapshot_at").max())
+    return pl.concat([others, new.select(others.columns)]), pl.concat([before.snapshots, snapshot_times])
 
 
-def _unchanged(outcomes: list[Imported], now: datetime) -> dict[str, datetime]:
-    """The sources that say what they said, and when."""
+def _confirmed_sources(outcomes: list[ImportOutcome], now: datetime) -> dict[str, datetime]:
+    """source → time, of unchanged sources."""
     return {
         each.export.parsed.source: each.export.parsed.snapshot_at or now
         for each in outcomes
@@ -163,9 +167,9 @@ def _unchanged(outcomes: list[Imported], now: datetime) -> dict[str, datetime]:
     }
 
 
-def _note(store: Store, tenant: str, outcomes: list[Imported], now: datetime) -> None:
-    """Keep what was refused, and what was said again, where nothing is imported."""
+def _record_outcomes(store: Store, tenant: str, outcomes: list[ImportOutcome], now: datetime) -> None:
+    """Record refused and unchanged exports if nothing is imported."""
     with store.transaction() as transaction:
-        import_log.record(transaction, _rows(tenant, outcomes, now))
-        import_log.confirm(transaction, tenant, _unchanged(outcomes, now))
+        import_log.record_imports(transaction, _log_rows(tenant, outcomes, now))
+        import_log.confirm_sources(transaction, tenant, _confirmed_sources(outcomes, now))
         transaction.changed = transaction.publish = True

@@ -1,4 +1,4 @@
-"""The directory in the store: read what is there, write what an import made of it, look recipients up."""
+"""The directory in the store: read, write, match recipients."""
 
 import json
 from collections.abc import Sequence
@@ -7,9 +7,9 @@ from typing import NamedTuple
 import polars as pl
 
 from tasks.directory.imports import import_log
-from tasks.directory.imports.columns import IDS, insert, replace
-from tasks.directory.match.address_routes import routes
-from tasks.directory.match.correlation import Directory, resolve
+from tasks.directory.imports.columns import IDS, insert_rows, replace_rows
+from tasks.directory.match.address_routes import candidate_addresses
+from tasks.directory.match.correlation import Directory, resolve_recipients
 from tasks.groups.groups import count_people
 from tasks.scratch import Shelf
 from tasks.settings import Settings
@@ -19,11 +19,11 @@ from tasks.store.migrations import statements
 KEYS = {"objects": "object_key", "devices": "device_key"}
 
 
-class Stored(NamedTuple):
-    """What a tenant's directory in the store says about its imports."""
+class StoredDirectory(NamedTuple):
+    """What an import needs to know of a tenant's stored directory."""
 
     imports: int
-    """how many there were: another number on writing means that somebody else was faster"""
+    """their number; another number on writing means that another import finished first"""
     held: dict[str, pl.DataFrame]
     """objects, devices → source, object_key or device_key, gone_at"""
     latest: pl.DataFrame
@@ -34,77 +34,80 @@ class Stored(NamedTuple):
     """every recipient of the tenant's scans"""
 
 
-def read(transaction: Transaction, tenant: str) -> Stored:
-    """What an import needs to know before it is made."""
+def read_stored(transaction: Transaction, tenant: str) -> StoredDirectory:
     held = {
         field: transaction.frame(
             f"SELECT source, {key}, gone_at FROM internal.source_{field} WHERE tenant = $tenant", {"tenant": tenant}
         )
         for field, key in KEYS.items()
     }
-    return Stored(
-        import_log.count(transaction, tenant),
+    return StoredDirectory(
+        import_log.count_imports(transaction, tenant),
         held,
-        import_log.latest(transaction, tenant),
+        import_log.latest_imports(transaction, tenant),
         import_log.snapshots(transaction, tenant),
-        recipients_of(transaction, tenant),
+        read_recipients(transaction, tenant),
     )
 
 
-def is_due(transaction: Transaction, tenant: str, settings: Settings) -> bool:
-    """Whether recipients were last looked up by other settings than these."""
+def is_matching_outdated(transaction: Transaction, tenant: str, settings: Settings) -> bool:
+    """Whether recipients were last matched with other settings."""
     sql = "SELECT settings = $settings FROM internal.correlated WHERE tenant = $tenant"
-    told = transaction.rows(sql, {"tenant": tenant, "settings": _looking_up(settings)})
-    return not told[0][0] if told else import_log.count(transaction, tenant) > 0
+    rows = transaction.rows(sql, {"tenant": tenant, "settings": _match_settings(settings)})
+    return not rows[0][0] if rows else import_log.count_imports(transaction, tenant) > 0
 
 
-def _looking_up(settings: Settings) -> str:
+def _match_settings(settings: Settings) -> str:
     return json.dumps([sorted(settings.domain_alias_map.items()), settings.plus_addressing])
 
 
-def write(transaction: Transaction, tenant: str, made: Shelf, names: Sequence[str], settings: Settings) -> None:
-    """Put these tables in the place of what was there, and count the groups anew that they say something else about."""
+def write_tables(
+    transaction: Transaction, tenant: str, tables: Shelf, names: Sequence[str], settings: Settings
+) -> None:
+    """Replace these tables, and update the counts of the groups that they affect."""
     transaction.run("DELETE FROM internal.correlated WHERE tenant = $tenant", {"tenant": tenant})
     transaction.run(
         "INSERT INTO internal.correlated VALUES ($tenant, $settings)",
-        {"tenant": tenant, "settings": _looking_up(settings)},
+        {"tenant": tenant, "settings": _match_settings(settings)},
     )
-    changed = {table: _changed(transaction, tenant, table, made) for table in COUNTED if table in names}
+    changed = {table: _changed_keys(transaction, tenant, table, tables) for table in COUNTED_COLUMNS if table in names}
     for table in names:
-        replace(transaction, tenant, table, made.get(table))
-    # What polls brought while this was computed.
-    correlate(transaction, tenant, recipients_of(transaction, tenant), settings)
-    moved = pl.concat([changed["recipients"], changed["recipient_people"]]).unique()
+        replace_rows(transaction, tenant, table, tables.get(table))
+    # Recipients of polls that ran while this was computed.
+    match_new_recipients(transaction, tenant, read_recipients(transaction, tenant), settings)
+    changed_recipients = pl.concat([changed["recipients"], changed["recipient_people"]]).unique()
     people = changed.get("device_people", pl.DataFrame(schema={"user_id": pl.String}))
     mail_groups = changed.get("group_people", pl.DataFrame(schema={"group_id": pl.String}))
     (sql,) = statements("moved_groups")
-    affected = transaction.frame(sql, {"tenant": tenant}, moved=moved, people=people, mail_groups=mail_groups)
+    affected = transaction.frame(
+        sql, {"tenant": tenant}, moved=changed_recipients, people=people, mail_groups=mail_groups
+    )
     count_people(transaction, affected)
 
 
-LOOKED_UP = ("recipients", "recipient_people")
-COUNTED = {
+MATCH_TABLES = ("recipients", "recipient_people")
+COUNTED_COLUMNS = {
     "recipients": ("recipient", "valid_from", "valid_to", "match_state"),
     "recipient_people": ("recipient", "valid_from", "user_id", "ambiguous"),
     "device_people": ("user_id", "device_id", "valid_from", "gone_at"),
     "group_people": ("group_id", "user_id"),
 }
-"""What the counts of a group depend on; the first column names whose groups these are."""
+"""The columns that counts of groups depend on; the first one identifies the affected groups."""
 
 
-def _changed(transaction: Transaction, tenant: str, table: str, made: Shelf) -> pl.DataFrame:
-    """Whose rows in this table differ from those that are to take their place."""
-    key, *_ = names = COUNTED[table]
+def _changed_keys(transaction: Transaction, tenant: str, table: str, tables: Shelf) -> pl.DataFrame:
+    """Values of the first of COUNTED_COLUMNS whose rows will change."""
+    key, *_ = names = COUNTED_COLUMNS[table]
     before = f"SELECT {', '.join(names)} FROM internal.{table} WHERE tenant = $tenant"
     after = f"SELECT {', '.join(f'{name}::UUID AS {name}' if name in IDS else name for name in names)} FROM rows"
     return transaction.frame(
         f"SELECT DISTINCT {key} FROM ((({before}) EXCEPT ({after})) UNION ALL (({after}) EXCEPT ({before})))",
         {"tenant": tenant},
-        rows=made.get(table, *names),
+        rows=tables.get(table, *names),
     )
 
 
-def recipients_of(transaction: Transaction, tenant: str) -> pl.Series:
+def read_recipients(transaction: Transaction, tenant: str) -> pl.Series:
     """Every recipient of the tenant's scans."""
     rows = transaction.frame(
         "SELECT recipient FROM internal.low_scans WHERE tenant = $tenant AND recipient IS NOT NULL "
@@ -115,9 +118,9 @@ def recipients_of(transaction: Transaction, tenant: str) -> pl.Series:
     return rows["recipient"]
 
 
-def correlate(transaction: Transaction, tenant: str, recipients: pl.Series, settings: Settings) -> None:
-    """Look up those recipients that were never looked up before; nothing where no directory was imported."""
-    if not import_log.count(transaction, tenant):
+def match_new_recipients(transaction: Transaction, tenant: str, recipients: pl.Series, settings: Settings) -> None:
+    """Match recipients that were never matched before; does nothing without an imported directory."""
+    if not import_log.count_imports(transaction, tenant):
         return
     new = transaction.frame(
         "SELECT recipient FROM asked ANTI JOIN (SELECT recipient FROM internal.recipients WHERE tenant = $tenant) "
@@ -127,24 +130,24 @@ def correlate(transaction: Transaction, tenant: str, recipients: pl.Series, sett
     )["recipient"]
     if new.is_empty():
         return
-    asked = routes(new, settings.domain_alias_map, plus_addressing=settings.plus_addressing)
-    resolved = resolve(
+    addresses_asked = candidate_addresses(new, settings.domain_alias_map, plus_addressing=settings.plus_addressing)
+    resolved = resolve_recipients(
         new,
-        directory(transaction, tenant, asked),
+        read_directory(transaction, tenant, addresses_asked),
         settings.domain_alias_map,
         plus_addressing=settings.plus_addressing,
     )
     for table, rows in (("recipients", resolved.recipients), ("recipient_people", resolved.candidates)):
-        insert(transaction, table, rows.with_columns(tenant=pl.lit(tenant)))
+        insert_rows(transaction, table, rows.with_columns(tenant=pl.lit(tenant)))
 
 
-def directory(transaction: Transaction, tenant: str, asked: pl.DataFrame) -> Directory:
-    """The part of the stored directory that these addresses can meet."""
+def read_directory(transaction: Transaction, tenant: str, addresses_asked: pl.DataFrame) -> Directory:
+    """The part of the stored directory with these addresses."""
     addresses = transaction.frame(
         "SELECT address, user_id::VARCHAR AS user_id, rank, rule, source, valid_from, gone_at FROM internal.addresses "
         "SEMI JOIN asked USING (address) WHERE tenant = $tenant",
         {"tenant": tenant},
-        asked=asked.select("address").unique(),
+        asked=addresses_asked.select("address").unique(),
     )
     people = transaction.frame(
         "SELECT p.user_id::VARCHAR AS user_id, kind, account_enabled, mail_user, last_seen_at "
@@ -154,5 +157,5 @@ def directory(transaction: Transaction, tenant: str, asked: pl.DataFrame) -> Dir
         known=addresses.select("user_id").unique(),
     )
     domains = transaction.frame("SELECT domain FROM internal.own_domains WHERE tenant = $tenant", {"tenant": tenant})
-    latest = import_log.latest(transaction, tenant).drop("digests")
+    latest = import_log.latest_imports(transaction, tenant).drop("digests")
     return Directory(addresses, people, latest, import_log.snapshots(transaction, tenant), domains["domain"])

@@ -1,1 +1,1 @@
-"""Which person an address belongs to."""
+"""From the address of a recipient to the person."""

@@ -1,15 +1,17 @@
-"""Every address that a recipient may stand for: as it is, by a domain alias, without its tag."""
+"""The addresses that a recipient may mean: exact, by a domain alias, without its tag."""
 
 import polars as pl
 
 from tasks.directory.formats.values import address_key
 
 ROUTES = ("exact", "domain alias", "without tag", "domain alias, without tag")
-"""Ways from a recipient to an address, tried in this order."""
+"""in order of precedence"""
 
 
-def routes(recipients: pl.Series, domain_aliases: dict[str, str], *, plus_addressing: bool) -> pl.DataFrame:
-    """recipient, route (place in ROUTES), address: every address that each recipient may stand for."""
+def candidate_addresses(
+    recipients: pl.Series, domain_aliases: dict[str, str], *, plus_addressing: bool
+) -> pl.DataFrame:
+    """recipient, route (index in ROUTES), address."""
     rows = (
         recipients.drop_nulls()
         .unique(maintain_order=True)
@@ -21,11 +23,11 @@ def routes(recipients: pl.Series, domain_aliases: dict[str, str], *, plus_addres
     rows = rows.with_columns(
         local=pl.col("address").str.extract(r"^(.*)@"), domain=pl.col("address").str.extract(r"@([^@]*)$")
     )
-    # Exchange tries the whole address first and strips from the first `+` on only if nobody has it.
-    bare = pl.when(pl.col("local").str.contains(r"^[^+]+\+")).then(pl.col("local").str.extract(r"^([^+]+)\+"))
-    rows = rows.with_columns(bare=bare if plus_addressing else pl.lit(None, pl.String))
-    other = pl.col("domain").replace_strict(domain_aliases, default=None, return_dtype=pl.String)
-    rows = rows.with_columns(other=other)
+    # Exchange tries the full address first and strips the part from the first `+` only if nobody has it.
+    untagged = pl.when(pl.col("local").str.contains(r"^[^+]+\+")).then(pl.col("local").str.extract(r"^([^+]+)\+"))
+    rows = rows.with_columns(bare=untagged if plus_addressing else pl.lit(None, pl.String))
+    aliased_domain = pl.col("domain").replace_strict(domain_aliases, default=None, return_dtype=pl.String)
+    rows = rows.with_columns(other=aliased_domain)
     texts = [
         pl.col("address"),
         pl.format("{}@{}", "local", "other"),

@@ -1,7 +1,7 @@
-"""Recipients → people: who an address meant at which time (reference/directory-exports.md section 3.3 C and D).
+"""Recipients → people, by time (reference/directory-exports.md section 3.3 C and D).
 
-Pure functions on frames of one tenant. What a recipient means is worked out once for each stretch of time in which the
-directory said the same about it, not once for each scan.
+Pure functions on frames of one tenant. A recipient is resolved once for each period in which its directory data did not
+change, not once for each scan.
 """
 
 from datetime import UTC, datetime
@@ -11,17 +11,17 @@ import polars as pl
 
 from tasks.alerts import MOMENT
 from tasks.directory.formats.values import address_key
-from tasks.directory.match.address_routes import ROUTES, routes
+from tasks.directory.match.address_routes import ROUTES, candidate_addresses
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-"""From when on a source's first import is valid: the directory of earlier times is not known any better."""
+"""A source's first import is valid from here on, because earlier directory data is unknown."""
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 RECIPIENT_SCHEMA = pl.Schema(
     {
         "recipient": pl.String(),
         "valid_from": MOMENT,
-        "valid_to": MOMENT,  # null: still so
+        "valid_to": MOMENT,  # null: current
         "user_id": pl.String(),  # null when unmatched, ambiguous or a mail group
         "match_state": pl.String(),  # matched, group, ambiguous, unmatched
         "match_rule": pl.String(),
@@ -45,8 +45,6 @@ PERIOD = ("recipient", "valid_from")
 
 
 class Directory(NamedTuple):
-    """What recipients are looked up in."""
-
     addresses: pl.DataFrame
     """address, user_id, rank, rule, source, valid_from, gone_at"""
     people: pl.DataFrame
@@ -56,35 +54,36 @@ class Directory(NamedTuple):
     snapshots: pl.DataFrame
     """source, imported_at, snapshot_at of every import"""
     own_domains: pl.Series
-    """domains of the tenant's own people: a recipient elsewhere is external, not unknown"""
+    """domains of the tenant's own people; recipients in other domains are external, not unknown"""
 
 
-class Resolved(NamedTuple):
+class ResolvedRecipients(NamedTuple):
     recipients: pl.DataFrame
-    """RECIPIENT_SCHEMA: the stretches of time of each recipient, without gap from BEGINNING on"""
+    """RECIPIENT_SCHEMA: the periods of each recipient, without gaps from BEGINNING on"""
     candidates: pl.DataFrame
-    """CANDIDATE_SCHEMA: the people or groups of each stretch; several where it is ambiguous"""
+    """CANDIDATE_SCHEMA: the people or groups of each period; several if it is ambiguous"""
 
 
-def resolve(
+def resolve_recipients(
     recipients: pl.Series, directory: Directory, domain_aliases: dict[str, str], *, plus_addressing: bool
-) -> Resolved:
-    """Look up distinct recipients.
+) -> ResolvedRecipients:
+    """The best route is used, then the best rank of address, then `_break_ties`; remaining ties are ambiguous.
 
-    The best route wins, then the best rank of address; ties are decided by `_undecided`, and what stays undecided is
-    returned as ambiguous. A stretch of time in which no address was valid takes the newest one, and its rule says so.
+    A period without a valid address uses the newest one, which its rule states.
     """
-    asked = recipients.drop_nulls().unique(maintain_order=True).alias("recipient").to_frame()
-    hits = routes(recipients, domain_aliases, plus_addressing=plus_addressing).join(directory.addresses, on="address")
+    distinct = recipients.drop_nulls().unique(maintain_order=True).alias("recipient").to_frame()
+    hits = candidate_addresses(recipients, domain_aliases, plus_addressing=plus_addressing).join(
+        directory.addresses, on="address"
+    )
     hits = hits.join(directory.people, on="user_id", how="left")
-    hits = _last_told(hits, directory.snapshots)
-    periods = _periods(asked, hits)
-    chosen = _undecided(_best(_valid(periods, hits)))
+    hits = _with_snapshot(hits, directory.snapshots)
+    periods = _periods(distinct, hits)
+    chosen = _break_ties(_best_hits(_valid_hits(periods, hits)))
     candidates = chosen.with_columns(ambiguous=pl.len().over(PERIOD) > 1, match_rule=_rule_text())
     summary = periods.join(_summary(candidates), on=PERIOD, how="left", maintain_order="left")
     summary = summary.with_columns(pl.col("match_state").fill_null("unmatched"))
     summary = summary.with_columns(reason=_reason(directory, domain_aliases))
-    return Resolved(
+    return ResolvedRecipients(
         summary.select(list(RECIPIENT_SCHEMA)).cast(RECIPIENT_SCHEMA),
         candidates.rename({"rank": "match_rank", "address": "matched_value"})
         .select(list(CANDIDATE_SCHEMA))
@@ -92,8 +91,8 @@ def resolve(
     )
 
 
-def _last_told(hits: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
-    """The hits with `snapshot_at`: the last snapshot that held the address, of an ended one the last before its end."""
+def _with_snapshot(hits: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
+    """The hits with `snapshot_at`: the last snapshot that had the address."""
     ends = hits.select("source", "gone_at").unique().with_columns(until=pl.col("gone_at").fill_null(FOREVER))
     last = ends.sort("until").join_asof(
         snapshots.sort("imported_at"),
@@ -103,15 +102,15 @@ def _last_told(hits: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
         allow_exact_matches=False,
         check_sortedness=False,
     )
-    told = last.select("source", "gone_at", "snapshot_at")
-    return hits.join(told, on=["source", "gone_at"], how="left", nulls_equal=True)
+    snapshot_times = last.select("source", "gone_at", "snapshot_at")
+    return hits.join(snapshot_times, on=["source", "gone_at"], how="left", nulls_equal=True)
 
 
-def _periods(asked: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
-    """recipient, valid_from, valid_to: cut wherever an address of the recipient came or went."""
+def _periods(distinct: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
+    """recipient, valid_from, valid_to: a new period wherever an address of the recipient was added or removed."""
     edges = pl.concat(
         [
-            asked.select("recipient", valid_from=pl.lit(BEGINNING, MOMENT)),
+            distinct.select("recipient", valid_from=pl.lit(BEGINNING, MOMENT)),
             hits.select("recipient", "valid_from"),
             hits.select("recipient", valid_from="gone_at").drop_nulls(),
         ]
@@ -120,8 +119,8 @@ def _periods(asked: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
     return edges.with_columns(valid_to=pl.col("valid_from").shift(-1).over("recipient"))
 
 
-def _valid(periods: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
-    """The hits of each period: those valid in it, or else the newest of all, marked as `untimely`."""
+def _valid_hits(periods: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
+    """The valid hits of each period, else the newest hit, marked as `untimely`."""
     rows = periods.drop("valid_to").join(hits.rename({"valid_from": "since"}), on="recipient")
     valid = (pl.col("since") <= pl.col("valid_from")) & (
         pl.col("gone_at").is_null() | (pl.col("gone_at") > pl.col("valid_from"))
@@ -134,8 +133,8 @@ def _valid(periods: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(valid | (valid.any().over(PERIOD).not_() & newest))
 
 
-def _best(rows: pl.DataFrame) -> pl.DataFrame:
-    """Of each period the hits by the best route and rank, one for each person: the one seen last."""
+def _best_hits(rows: pl.DataFrame) -> pl.DataFrame:
+    """The hits of each period with the best route and rank; for each person the latest."""
     rows = rows.sort(
         "recipient", "valid_from", "route", "rank", "source", "user_id", -pl.col("snapshot_at").to_physical()
     )
@@ -143,8 +142,8 @@ def _best(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(best).unique((*PERIOD, "user_id"), keep="first", maintain_order=True)
 
 
-def _undecided(rows: pl.DataFrame) -> pl.DataFrame:
-    """Decide ties: enabled over disabled, Member over Guest, mailbox over contact or mail user, the latest snapshot."""
+def _break_ties(rows: pl.DataFrame) -> pl.DataFrame:
+    """Enabled over disabled, member over guest, mailbox over contact or mail user, then the latest snapshot."""
     mailbox = (pl.col("kind") != "contact") & ~pl.col("mail_user").fill_null(value=False)
     for better in (
         pl.col("account_enabled").fill_null(value=True),
@@ -157,7 +156,7 @@ def _undecided(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rule_text() -> pl.Expr:
-    """`alias`; with the route where it is not the exact address, and where the address was not valid at the time."""
+    """The rule, with the route unless exact, and whether the address was not valid at the time."""
     route = pl.col("route").replace_strict(dict(enumerate(ROUTES)), return_dtype=pl.String)
     by_route = pl.when(pl.col("route") == 0).then("rule").otherwise(pl.format("{}, {}", "rule", route))
     return pl.when("untimely").then(pl.format("{}, not valid then", by_route)).otherwise(by_route)
@@ -179,16 +178,16 @@ def _summary(candidates: pl.DataFrame) -> pl.DataFrame:
 
 
 def _reason(directory: Directory, domain_aliases: dict[str, str]) -> pl.Expr:
-    """Why nobody matched: a foreign domain, aliases that an export lost or never held, or an address nobody knows."""
-    own = [*directory.own_domains, *domain_aliases]
-    home = address_key(pl.col("recipient")).str.extract(r"@([^@]*)$").is_in(own).fill_null(value=False)
+    """Why nobody matched: external domain, aliases that an export lost or lacks, or an unknown address."""
+    own_domains = [*directory.own_domains, *domain_aliases]
+    own_domain = address_key(pl.col("recipient")).str.extract(r"@([^@]*)$").is_in(own_domains).fill_null(value=False)
     lost = directory.sources.filter("aliases_lost")["source"].sort()
     if not lost.is_empty():
-        unknown = f"unknown address; type names stand in the place of aliases in {', '.join(lost)}"
+        unknown = f"unknown address; type names instead of aliases in {', '.join(lost)}"
     elif directory.sources["has_aliases"].any():
         unknown = "unknown address"
     else:
-        unknown = "unknown address; no imported source holds aliases"
+        unknown = "unknown address; no imported source has aliases"
     return pl.when(pl.col("match_state") == "unmatched").then(
-        pl.when(home).then(pl.lit(unknown)).otherwise(pl.lit("external domain"))
+        pl.when(own_domain).then(pl.lit(unknown)).otherwise(pl.lit("external domain"))
     )

@@ -1,1 +1,1 @@
-"""All sources of a tenant become people, devices and groups."""
+"""All sources of a tenant → people, devices and groups."""

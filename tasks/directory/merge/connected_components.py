@@ -1,27 +1,27 @@
-"""Connected components of what shares keys, by joins."""
+"""Connected components of items that share keys, by joins."""
 
 import polars as pl
 
 
-def connected(links: pl.DataFrame) -> pl.DataFrame:
+def connected_components(links: pl.DataFrame) -> pl.DataFrame:
     """item, label for every item of `links` (item, key): items that share a key, however indirectly, share a label.
 
-    The label is the smallest item of the component, so it does not depend on the order of rows. Each round gives every
-    label the smallest one it meets at any key and follows such moves to their end, so long chains take few rounds.
+    The label is the smallest item of the component, so it does not depend on the order of rows. Each round moves
+    every label to the smallest one at any shared key and follows chains of moves to their end, so long chains are fast.
     """
     links = links.select("item", label="item", key=pl.col("key").rank("dense"))
     while True:
-        met = links.with_columns(low=pl.col("label").min().over("key"))
-        moves = met.group_by("label").agg(pl.col("low").min())
+        lowest = links.with_columns(low=pl.col("label").min().over("key"))
+        moves = lowest.group_by("label").agg(pl.col("low").min())
         if moves["label"].equals(moves["low"]):
             return links.select("item", "label").unique()
-        links = links.join(_followed(moves), on="label").select("item", "key", label="low")
+        links = links.join(_follow_moves(moves), on="label").select("item", "key", label="low")
 
 
-def _followed(moves: pl.DataFrame) -> pl.DataFrame:
-    """label, low: where each label ends when its move to `low` is followed by that one's own move, and so on."""
+def _follow_moves(moves: pl.DataFrame) -> pl.DataFrame:
+    """label, low: the end of each chain of moves."""
     while True:
-        further = moves.join(moves, left_on="low", right_on="label", suffix="_next", maintain_order="left")
-        if further["low"].equals(further["low_next"]):
+        chained = moves.join(moves, left_on="low", right_on="label", suffix="_next", maintain_order="left")
+        if chained["low"].equals(chained["low_next"]):
             return moves
-        moves = further.select("label", low="low_next")
+        moves = chained.select("label", low="low_next")

@@ -1,8 +1,8 @@
 """Which objects are the same person, mailbox, group, contact or room: rules A(1)-(6) of the reference, in order.
 
-Before them stands what one system says of one object in several of its exports. Every rule is a join of keys; names
-are never a key. Groups join groups only. Groups, contacts and rooms join by immutable ids alone: an address may be
-mirrored by a contact in another forest, and a room is not its owner.
+The first rules join one system's exports of one object. Every rule is a join of keys; names are never keys. Groups only
+join groups. Groups, contacts and rooms only join by immutable ids: a contact in another forest may have the same
+address, and a room is not its owner.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tasks.directory.merge.precedence import system
 
 CLOSED = ("group", "contact", "room")
 EXCLUSIVE = (("ad_sid", "onprem_sid"), ("ad_guid",), ("member_id",))
-"""No person has two of a kind. An object in Entra that names its twin's SID is no other account's twin."""
+"""A person has at most one of each kind. An Entra object with the SID of its AD account belongs to no other account."""
 
 IMMUTABLE = ("entra_id", "ad_sid", "ad_guid", "ad_dn")
 
@@ -23,36 +23,39 @@ Keys = Callable[[pl.DataFrame], pl.DataFrame]
 
 def _same(column: str) -> Keys:
     """Objects with the same id in the same column."""
-    return lambda rows: rows.select("node", key=_apart(pl.col(column)))
+    return lambda rows: rows.select("node", key=_separate_groups(pl.col(column)))
 
 
 def _twins(left: pl.Expr, *right: pl.Expr, persons_only: bool = False) -> Keys:
-    """What objects in Entra say of their twins, and what the twins say of themselves."""
+    """On-premises identifiers in Entra objects (`left`) and the same identifiers in AD objects (`right`)."""
 
     def keys(rows: pl.DataFrame) -> pl.DataFrame:
-        rows = _persons(rows) if persons_only else rows
-        return _both(rows.select("node", key=_apart(left)), *(rows.select("node", key=_apart(each)) for each in right))
+        rows = _without_closed(rows) if persons_only else rows
+        return _keys_on_both_sides(
+            rows.select("node", key=_separate_groups(left)),
+            *(rows.select("node", key=_separate_groups(each)) for each in right),
+        )
 
     return keys
 
 
-def _both(left: pl.DataFrame, *right: pl.DataFrame) -> pl.DataFrame:
+def _keys_on_both_sides(left: pl.DataFrame, *right: pl.DataFrame) -> pl.DataFrame:
     """Keys that occur on both sides."""
     others = pl.concat(right)
     return pl.concat([left.join(others, on="key", how="semi"), others.join(left, on="key", how="semi")])
 
 
-def _apart(value: pl.Expr) -> pl.Expr:
-    """Keys of groups and keys of all else never meet."""
+def _separate_groups(value: pl.Expr) -> pl.Expr:
+    """So that groups only match groups."""
     return pl.when(pl.col("kind") == "group").then("group " + value).otherwise("other " + value)
 
 
-def _persons(rows: pl.DataFrame) -> pl.DataFrame:
-    """Without the parts that hold a group, contact or room."""
+def _without_closed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Without parts that have a group, contact or room."""
     return rows.filter(~pl.col("kind").is_in(CLOSED).any().over("part"))
 
 
-def _pair(first: pl.Expr, second: pl.Expr) -> pl.Expr:
+def _pair_key(first: pl.Expr, second: pl.Expr) -> pl.Expr:
     """Two texts as one key; the length keeps ("ab", "c") and ("a", "bc") apart."""
     return pl.concat_str(first.str.len_bytes(), pl.lit(":"), first, second)
 
@@ -60,33 +63,35 @@ def _pair(first: pl.Expr, second: pl.Expr) -> pl.Expr:
 def _same_upn(rows: pl.DataFrame) -> pl.DataFrame:
     """The UPN within a system, for objects of exports without ids (M365 admin centre, Intune's user columns).
 
-    Objects with ids join only through such an object: a UPN that passed on from one person to another is two people.
+    Objects with ids only join through such an object: a UPN that was reassigned belongs to two people.
     """
-    key = _pair(system(), pl.col("upn"))
+    key = _pair_key(system(), pl.col("upn"))
     keyed = rows.filter(pl.col("kind") != "group").with_columns(key=key)
     without = keyed.filter(pl.all_horizontal(pl.col(name).is_null() for name in IMMUTABLE))
     return keyed.join(without, on="key", how="semi").select("node", "key")
 
 
 def _address_and_id(rows: pl.DataFrame) -> pl.DataFrame:
-    """The primary address together with the account's short name, or with the employee's number."""
-    rows = _persons(rows)
+    """The primary address with the account's short name or the employee id."""
+    rows = _without_closed(rows)
     names = [("sam", "sam_account"), ("sam", "onprem_sam"), ("employee", "employee_id")]
     pairs = [
-        rows.select("node", key=_pair(pl.lit(kind) + pl.col("primary_smtp"), pl.col(name).str.to_lowercase()))
+        rows.select("node", key=_pair_key(pl.lit(kind) + pl.col("primary_smtp"), pl.col(name).str.to_lowercase()))
         for kind, name in names
     ]
     return pl.concat(pairs)
 
 
 def _address(rows: pl.DataFrame) -> pl.DataFrame:
-    """The primary address; of guests also `mail`, where it is a member's."""
-    rows = _persons(rows)
+    """The primary address; for guests also `mail`, if a member has it."""
+    rows = _without_closed(rows)
     primary = rows.select("node", "guest", key="mail " + pl.col("primary_smtp"))
     mails = rows.select("node", "guest", key="mail " + pl.col("mail").str.strip_chars().str.to_lowercase())
     guests = mails.filter("guest").select("node", "key")
     members = pl.concat([primary, mails]).filter(~pl.col("guest")).select("node", "key")
-    return pl.concat([rows.select("node", key="primary " + pl.col("primary_smtp")), _both(guests, members)])
+    return pl.concat(
+        [rows.select("node", key="primary " + pl.col("primary_smtp")), _keys_on_both_sides(guests, members)]
+    )
 
 
 RULES = (
@@ -98,8 +103,8 @@ RULES = (
     Rule(
         "sam",  # A(3)
         _twins(
-            _pair(pl.col("onprem_domain").str.to_lowercase(), pl.col("onprem_sam").str.to_lowercase()),
-            _pair(pl.col("domain"), pl.col("sam_account")),
+            _pair_key(pl.col("onprem_domain").str.to_lowercase(), pl.col("onprem_sam").str.to_lowercase()),
+            _pair_key(pl.col("domain"), pl.col("sam_account")),
             persons_only=True,
         ),
     ),

@@ -1,16 +1,16 @@
-"""What the name of a source says: the system it comes from, and whose word counts first."""
+"""System and precedence of a source, by its name."""
 
 import polars as pl
 
 
 def system(source: str | pl.Expr = "source") -> pl.Expr:
-    """`ad` for exports of Active Directory; `entra` for all others: one directory in the cloud stands behind them."""
+    """`ad` for exports of Active Directory; `entra` for all others, which come from the same cloud directory."""
     column = pl.col(source) if isinstance(source, str) else source
     return pl.when((column == "ad") | column.str.starts_with("ad-")).then(pl.lit("ad")).otherwise(pl.lit("entra"))
 
 
 def people_rank() -> pl.Expr:
-    """0 Graph, 1 Entra's own files, 2 Active Directory, 3 others, which see people only in passing."""
+    """0 Graph, 1 Entra's own files, 2 Active Directory, 3 others, which have people only as users of devices."""
     source = pl.col("source")
     graph = source.str.starts_with("graph-") & (source != "graph-managed-devices")
     return (

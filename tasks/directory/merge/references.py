@@ -1,4 +1,4 @@
-"""What exports call people (ids, names, addresses) → the people."""
+"""References to people in exports (ids, names, addresses) → user_id."""
 
 import polars as pl
 
@@ -16,47 +16,47 @@ _COLUMNS = {
     "name": ("display_name",),
 }
 _ACCOUNTS = (("domain", "sam_account"), ("onprem_domain", "onprem_sam"))
-_ANYWHERE = "?\\"  # stands for the domain of an account whose export does not tell it
+_ANYWHERE = "?\\"  # the domain of an account whose export lacks it
 
 
-def resolve(refs: pl.DataFrame, placed: pl.DataFrame) -> pl.DataFrame:
-    """system, ref_kind, ref, user_id: the references of `refs` (source, ref_kind, ref) that name exactly one person.
+def resolve_references(refs: pl.DataFrame, objects: pl.DataFrame) -> pl.DataFrame:
+    """system, ref_kind, ref, user_id: the references of `refs` (source, ref_kind, ref) to exactly one person.
 
-    `placed`: objects with the person that each is now. Case does not matter. People of the system that speaks come
-    before others of the same name. `domain\\account` also means the domain whose DNS name begins so, else an account of
-    which no domain is known.
+    `objects`: with their current user_id. Case is ignored. People of the referring system precede others with the same
+    name. The domain in `domain\\account` also matches a DNS name that begins with it, else an account without a known
+    domain.
     """
-    wanted = _wanted(refs.select("ref_kind", "ref", system=system()).unique())
-    rows = placed.with_columns(known_system=system())
-    found = [wanted.select(*REFERENCE, user_id="key").clear()]
-    for (kind,), asked in wanted.group_by("ref_kind"):  # one kind after the other: their names are many
-        met = asked.join(_known(rows, str(kind)), on="key")
+    wanted = _lookup_keys(refs.select("ref_kind", "ref", system=system()).unique())
+    rows = objects.with_columns(known_system=system())
+    resolved = [wanted.select(*REFERENCE, user_id="key").clear()]
+    for (kind,), wanted_of_kind in wanted.group_by("ref_kind"):  # one kind at a time, to save memory
+        matches = wanted_of_kind.join(_known_keys(rows, str(kind)), on="key")
         distance = 2 * pl.col("choice") + (pl.col("system") != pl.col("known_system"))
-        nearest = met.filter(distance == distance.min().over("system", "ref"))
-        found.append(nearest.select(*REFERENCE, "user_id").unique())
-    return pl.concat(found).filter(pl.len().over(REFERENCE) == 1)
+        nearest = matches.filter(distance == distance.min().over("system", "ref"))
+        resolved.append(nearest.select(*REFERENCE, "user_id").unique())
+    return pl.concat(resolved).filter(pl.len().over(REFERENCE) == 1)
 
 
-def with_ids(rows: pl.DataFrame, found: pl.DataFrame, key: str, name: str) -> pl.DataFrame:
-    """`rows` with the `name` that `found` (source, `key`, `name`) has for each.
+def join_ids(rows: pl.DataFrame, found: pl.DataFrame, key: str, name: str) -> pl.DataFrame:
+    """`rows` with the column `name` of `found` (source, `key`, `name`).
 
-    Only the keys are joined: joining the wide rows themselves would copy every column of them.
+    Only the keys are joined, because joining the wide rows themselves would copy all of their columns.
     """
     keys = rows.select("source", key)
     ids = keys.join(found.select("source", key, name), on=["source", key], how="left", maintain_order="left")
     return rows.with_columns(ids[name])
 
 
-def _wanted(refs: pl.DataFrame) -> pl.DataFrame:
-    """REFERENCE, key, choice: what to look up, in order."""
+def _lookup_keys(refs: pl.DataFrame) -> pl.DataFrame:
+    """REFERENCE, key, choice: the keys to look up, by preference."""
     first = refs.with_columns(key=pl.col("ref").str.strip_chars().str.to_lowercase(), choice=pl.lit(0))
     account = pl.lit(_ANYWHERE) + pl.col("key").str.extract(r"\\([^\\]+)$")
     second = first.filter(pl.col("ref_kind") == "sam").with_columns(key=account, choice=pl.lit(1))
     return pl.concat([first, second]).drop_nulls("key")
 
 
-def _known(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
-    """key, known_system, user_id: everything of one kind that people are called."""
+def _known_keys(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
+    """key, known_system, user_id: all identifiers of one kind."""
     if kind == "sam":
         keys = [key for domain, account in _ACCOUNTS for key in _account_keys(domain, account)]
     else:

@@ -1,4 +1,4 @@
-"""An import is a snapshot of its source: what is new, what is still there, what is gone. Pure functions on frames."""
+"""Comparison of a source's new snapshot with its stored rows: new, current and gone. Pure functions on frames."""
 
 from datetime import datetime
 
@@ -6,59 +6,59 @@ import polars as pl
 
 from tasks.directory.match.correlation import BEGINNING
 
-LIFE = ("valid_from", "gone_at")
+VALIDITY = ("valid_from", "gone_at")
 
 
 def next_objects(stored: pl.DataFrame, seen: pl.DataFrame, key: str, at: datetime) -> pl.DataFrame:
-    """Rows of one source after a complete import: those seen as they are now, the others marked as gone.
+    """The rows of one source after an import: those of the snapshot, and the others marked as gone.
 
-    `stored` has the columns of `seen` and its id (null in what is new), first_seen_at, seen_at, gone_at.
+    `stored` has the columns of `seen` and the id (null in new rows), first_seen_at, seen_at, gone_at.
     """
     moment = pl.lit(at, stored.schema["first_seen_at"])
-    kept = [name for name in stored.columns if name not in seen.columns]
-    # Only the keys are joined, and nothing of `stored` stays that need not: each would copy or hold all of its columns.
-    known = seen.select(key).join(stored.select(key, *kept), on=key, how="left", maintain_order="left")
-    now = seen.with_columns(_copied(known.select(kept))).with_columns(
-        first_seen_at=pl.coalesce("first_seen_at", moment), seen_at=moment, gone_at=pl.lit(None, moment_type(stored))
+    history = [name for name in stored.columns if name not in seen.columns]
+    # Only the keys are joined, and `stored` is copied, because otherwise all of its columns would stay in memory.
+    stored_history = seen.select(key).join(stored.select(key, *history), on=key, how="left", maintain_order="left")
+    current = seen.with_columns(_deep_copy(stored_history.select(history))).with_columns(
+        first_seen_at=pl.coalesce("first_seen_at", moment), seen_at=moment, gone_at=pl.lit(None, timestamp_type(stored))
     )
     gone = stored.select(key).join(seen.select(key), on=key, how="anti")
     if gone.is_empty():
-        return now.select(stored.columns)
-    left = stored.join(gone, on=key, how="semi").with_columns(gone_at=pl.coalesce("gone_at", moment))
-    return pl.concat([now.select(stored.columns), _copied(left)])
+        return current.select(stored.columns)
+    newly_gone = stored.join(gone, on=key, how="semi").with_columns(gone_at=pl.coalesce("gone_at", moment))
+    return pl.concat([current.select(stored.columns), _deep_copy(newly_gone)])
 
 
 def next_facts(stored: pl.DataFrame, seen: pl.DataFrame, at: datetime) -> pl.DataFrame:
-    """Facts of one source with [valid_from, gone_at) after a complete import.
+    """Facts of one source with [valid_from, gone_at) after an import.
 
-    A source's first import is valid from the beginning of time (design: Correlation).
+    A source's first import is valid from BEGINNING.
     """
-    fact = [name for name in stored.columns if name not in LIFE]
-    kind = moment_type(stored)
-    holds = pl.col("gone_at").is_null()
-    ended, current = stored.filter(~holds), stored.filter(holds)
+    fact = [name for name in stored.columns if name not in VALIDITY]
+    kind = timestamp_type(stored)
+    is_current = pl.col("gone_at").is_null()
+    ended, current = stored.filter(~is_current), stored.filter(is_current)
     since = BEGINNING if stored.is_empty() else at
     seen = seen.select(fact)
     if seen.is_duplicated().any():
         seen = seen.unique(maintain_order=True)
-    told = seen.join(current, on=fact, how="left", nulls_equal=True, maintain_order="left")["valid_from"]
-    now = seen.with_columns(valid_from=told.fill_null(since), gone_at=pl.lit(None, kind)).select(stored.columns)
-    over = current.join(seen, on=fact, how="anti", nulls_equal=True).with_columns(gone_at=pl.lit(at, kind))
-    return pl.concat([_copied(each) for each in (ended, over) if not each.is_empty()] + [now])
+    valid_from = seen.join(current, on=fact, how="left", nulls_equal=True, maintain_order="left")["valid_from"]
+    new = seen.with_columns(valid_from=valid_from.fill_null(since), gone_at=pl.lit(None, kind)).select(stored.columns)
+    ended_now = current.join(seen, on=fact, how="anti", nulls_equal=True).with_columns(gone_at=pl.lit(at, kind))
+    return pl.concat([_deep_copy(each) for each in (ended, ended_now) if not each.is_empty()] + [new])
 
 
-def _copied(rows: pl.DataFrame) -> pl.DataFrame:
-    """With texts of its own: one text that is still shared keeps all columns of an answer of the database in memory."""
+def _deep_copy(rows: pl.DataFrame) -> pl.DataFrame:
+    """With strings of its own: one shared string keeps all columns of a query result in memory."""
     return rows.with_columns(pl.col(pl.String) + "")
 
 
 def share_gone(stored: pl.DataFrame, seen: pl.DataFrame, key: str) -> float:
-    """Share of what a source holds now that an import would mark as gone."""
+    """Share of a source's current objects that an import would mark as gone."""
     current = stored.filter(pl.col("gone_at").is_null())
     if current.is_empty():
         return 0.0
     return current.join(seen, on=key, how="anti").height / current.height
 
 
-def moment_type(frame: pl.DataFrame) -> pl.DataType:
+def timestamp_type(frame: pl.DataFrame) -> pl.DataType:
     return frame.schema["gone_at"]

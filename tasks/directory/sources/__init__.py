@@ -1,1 +1,1 @@
-"""One reader per kind of export."""
+"""One reader for each kind of export."""

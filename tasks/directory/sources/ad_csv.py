@@ -1,6 +1,6 @@
 """CSV exports of Active Directory: csvde, and Get-ADUser, Get-ADComputer, Get-ADGroup through Export-Csv.
 
-Reference sections 2.1 to 2.6. Cells become attributes of entries; `ad.py` knows what entries mean.
+Reference sections 2.1 to 2.6. Cells become attributes of entries for `active_directory.py`.
 """
 
 from collections.abc import Callable
@@ -8,49 +8,51 @@ from dataclasses import replace
 
 import polars as pl
 
-from tasks.directory.formats.csv_fields import Cells, reject
+from tasks.directory.formats.csv_fields import CsvFields, split_rejects
 from tasks.directory.formats.guid_sid import guid, sid
 from tasks.directory.formats.header_aliases import FIELDS
-from tasks.directory.formats.values import split_proxies, truth
+from tasks.directory.formats.values import parse_bool, split_proxies
 from tasks.directory.model import Parsed
 from tasks.directory.sources.active_directory import NO_ALIASES, ad_objects
 
 BINARY = ("objectguid", "objectsid", "ms-ds-consistencyguid", "entryuuid")
 _HEX = r"(?i)^X'((?:[0-9a-f]{2})+)'$"
-# A name in a joined cell ends where the next one begins: `;` may stand inside a name.
+# A DN in a joined cell ends where the next one begins, because a DN may contain `;`.
 _NEXT_DN = r"(?i)[;|]\s*((?:cn|ou|dc|uid|o|l|c|st)=)"
 _NORMAL, _DISABLED = "512", "514"  # userAccountControl of an ordinary account (3.1)
 _CUT = "\x1f"
 
 
-def read_ad(cells: Cells) -> Parsed:
-    """People, groups, contacts and computers of either export; rows with a broken id are rejects.
+def read_ad(fields: CsvFields) -> Parsed:
+    """People, groups, contacts and computers; rows with an invalid id are rejects.
 
     The source is `ad` for csvde and mixed files, else `ad-users`, `ad-computers`, `ad-groups`: each is a snapshot of
     its own.
     """
-    frame, no_guid = reject(cells.frame, _broken("objectguid", guid), "objectGUID", "the objectGUID is no GUID")
-    frame, no_sid = reject(frame, _broken("objectsid", sid), "objectSid", "the objectSid is no SID")
-    csvde, lost = "dn" in cells.told, "proxyaddresses" in cells.lost
+    frame, no_guid = split_rejects(
+        fields.frame, _is_invalid("objectguid", guid), "objectGUID", "the objectGUID is not a valid GUID"
+    )
+    frame, no_sid = split_rejects(frame, _is_invalid("objectsid", sid), "objectSid", "the objectSid is not a valid SID")
+    csvde, lost = "dn" in fields.present, "proxyaddresses" in fields.lost
     parsed = ad_objects(
         _entries(frame), "ad", "csvde" if csvde else "AD by PowerShell CSV (Get-ADUser, Get-ADComputer)"
     )
     return replace(
         parsed,
-        source="ad" if csvde else _source(parsed),
-        rejects=pl.concat([cells.rejects, no_guid, no_sid, parsed.rejects]).sort("row"),
-        # What was lost is said already, and how to export it.
-        warnings=(*cells.warnings, *(each for each in parsed.warnings if not (lost and each == NO_ALIASES))),
+        source="ad" if csvde else _source_of(parsed),
+        rejects=pl.concat([fields.rejects, no_guid, no_sid, parsed.rejects]).sort("row"),
+        # There is already a warning about the lost column.
+        warnings=(*fields.warnings, *(each for each in parsed.warnings if not (lost and each == NO_ALIASES))),
         aliases_lost=lost,
     )
 
 
-def _broken(column: str, read: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
+def _is_invalid(column: str, read: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
     return pl.col(column).is_not_null() & read(pl.col(column)).is_null()
 
 
-def _source(parsed: Parsed) -> str:
-    """By what the file holds, for Export-Csv writes whatever it is given."""
+def _source_of(parsed: Parsed) -> str:
+    """By the objects in the file, because Export-Csv writes any mix."""
     kinds = set(parsed.objects["kind"].unique())
     if parsed.objects.is_empty() and not parsed.devices.is_empty():
         return "ad-computers"
@@ -60,17 +62,17 @@ def _source(parsed: Parsed) -> str:
 
 
 def _entries(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame that `ad_objects` takes: lists of values."""
-    texts = frame.with_columns(_unhexed(name) for name in FIELDS["ad"] if name not in BINARY)
-    enabled = truth(pl.col("enabled"))
+    """Input of `ad_objects`: lists of values."""
+    texts = frame.with_columns(_decode_hex(name) for name in FIELDS["ad"] if name not in BINARY)
+    enabled = parse_bool(pl.col("enabled"))
     control = pl.when(enabled).then(pl.lit(_NORMAL)).when(~enabled).then(pl.lit(_DISABLED))
     texts = texts.with_columns(useraccountcontrol=pl.coalesce("useraccountcontrol", control)).drop("enabled")
     lists = {
         "objectclass": pl.col("objectclass").str.split(";"),
         "proxyaddresses": split_proxies(pl.col("proxyaddresses")),
         "othermailbox": split_proxies(pl.col("othermailbox")),
-        "member": _names("member"),
-        "memberof": _names("memberof"),
+        "member": _split_names("member"),
+        "memberof": _split_names("memberof"),
     }
     single = [name for name in texts.columns if name not in (*lists, "row")]
     return texts.select(
@@ -80,13 +82,13 @@ def _entries(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _unhexed(name: str) -> pl.Expr:
-    """csvde writes text that is not ASCII as X'…' as well, in UTF-8."""
-    text = pl.col(name).str.extract(_HEX, 1).map_elements(_utf8, return_dtype=pl.String)
+def _decode_hex(name: str) -> pl.Expr:
+    """csvde also writes non-ASCII text as X'…', in UTF-8."""
+    text = pl.col(name).str.extract(_HEX, 1).map_elements(_utf8_of_hex, return_dtype=pl.String)
     return pl.coalesce(text, name).alias(name)
 
 
-def _utf8(digits: str) -> str | None:
+def _utf8_of_hex(digits: str) -> str | None:
     try:
         text = bytes.fromhex(digits).decode("utf-8")
     except UnicodeDecodeError:
@@ -94,6 +96,6 @@ def _utf8(digits: str) -> str | None:
     return None if "\0" in text else text
 
 
-def _names(column: str) -> pl.Expr:
-    cut = pl.col(column).str.replace_all(_CUT, " ", literal=True).str.replace_all(_NEXT_DN, _CUT + "${1}")
-    return cut.str.split(_CUT)
+def _split_names(column: str) -> pl.Expr:
+    parts = pl.col(column).str.replace_all(_CUT, " ", literal=True).str.replace_all(_NEXT_DN, _CUT + "${1}")
+    return parts.str.split(_CUT)

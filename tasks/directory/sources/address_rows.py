@@ -1,4 +1,4 @@
-"""Rows of objects with their addresses in columns → one row per address, by rank (reference 3.3 B)."""
+"""Objects with addresses in columns → one row for each address, by rank (reference 3.3 B)."""
 
 from collections.abc import Sequence
 
@@ -8,59 +8,59 @@ from tasks.directory.formats.values import address_key, guest_address, proxy_row
 from tasks.directory.model import ADDRESS_RULES, ADDRESS_SCHEMA, OBJECT_SCHEMA
 
 COLUMNS = {"mails": "mail", "routing": "routing", "other": "other", "device": "device", "mail": "mail", "upn": "upn"}
-"""Columns with addresses → their rule; the first four are lists."""
+"""Column → rule; the first four are lists."""
 
 
 def address_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """ADDRESS_SCHEMA: each address of an object by its best rank.
+    """ADDRESS_SCHEMA: each address of an object with its best rank.
 
     `rows`: object_key and any of `proxies`, `mails`, `routing`, `other`, `device` (lists of texts), `mail`, `upn`
-    (texts). The address in a guest's name counts only where `mail` is null: it is a guess.
+    (texts). The address in a guest's name is a guess, so it is used only if `mail` is null.
     """
-    found = [pl.DataFrame(schema=ADDRESS_SCHEMA)]
+    frames = [pl.DataFrame(schema=ADDRESS_SCHEMA)]
     if "proxies" in rows.columns:
-        found.append(proxy_rows(rows))
+        frames.append(proxy_rows(rows))
     for column, rule in COLUMNS.items():
         if column in rows.columns:
-            told = rows.select("object_key", text=column)
-            texts = told.explode("text") if told.schema["text"] == pl.List(pl.String) else told
-            found.append(_rows(texts, rule, address_key(pl.col("text"))))
+            values = rows.select("object_key", text=column)
+            texts = values.explode("text") if values.schema["text"] == pl.List(pl.String) else values
+            frames.append(_addresses_by_rule(texts, rule, address_key(pl.col("text"))))
     if {"mail", "upn"} <= set(rows.columns):
         guests = rows.filter(pl.col("mail").is_null())
-        found.append(_rows(guests, "guest", guest_address(pl.col("upn"))))
-    once = pl.concat(found).sort("rank", maintain_order=True)
-    return once.unique(["object_key", "address"], keep="first", maintain_order=True)
+        frames.append(_addresses_by_rule(guests, "guest", guest_address(pl.col("upn"))))
+    ranked = pl.concat(frames).sort("rank", maintain_order=True)
+    return ranked.unique(["object_key", "address"], keep="first", maintain_order=True)
 
 
-def _rows(rows: pl.DataFrame, rule: str, address: pl.Expr) -> pl.DataFrame:
-    """`routing` values carry a prefix (`SMTP:…`), which the key drops."""
-    told = rows.select("object_key", address=address).drop_nulls()
-    return told.with_columns(rank=pl.lit(ADDRESS_RULES[rule], pl.Int8), rule=pl.lit(rule))
+def _addresses_by_rule(rows: pl.DataFrame, rule: str, address: pl.Expr) -> pl.DataFrame:
+    """`routing` values have a prefix (`SMTP:…`), which `address_key` removes."""
+    values = rows.select("object_key", address=address).drop_nulls()
+    return values.with_columns(rank=pl.lit(ADDRESS_RULES[rule], pl.Int8), rule=pl.lit(rule))
 
 
 def object_rows(rows: pl.DataFrame, addresses: pl.DataFrame) -> pl.DataFrame:
-    """OBJECT_SCHEMA of `rows`, which hold any of its columns; `primary_smtp` comes from `addresses`, else `mail`."""
+    """OBJECT_SCHEMA from any of its columns; `primary_smtp` comes from `addresses`, else `mail`."""
     primary = addresses.filter(pl.col("rule") == "primary").select("object_key", primary_smtp="address")
     full = rows.drop("primary_smtp", strict=False).join(primary, on="object_key", how="left", maintain_order="left")
-    full = fitted(full, OBJECT_SCHEMA)
+    full = fit_to_schema(full, OBJECT_SCHEMA)
     return full.with_columns(pl.coalesce("primary_smtp", address_key(pl.col("mail"))))
 
 
-def fitted(rows: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
-    """`rows` with exactly the columns of `schema`; null where there is none of that name."""
+def fit_to_schema(rows: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    """With exactly the columns of `schema`; missing ones are null."""
     return rows.select(
         (pl.col(name) if name in rows.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in schema.items()
     )
 
 
 def list_series(values: Sequence[Sequence[str | None] | None]) -> pl.Series:
-    """A List(String) column. polars makes a series of every list where it is given lists, at ten times the cost."""
+    """A List(String) column. Given lists, polars creates a series for each of them, at ten times the cost."""
     if all(value is None for value in values):
         return pl.repeat(None, len(values), dtype=pl.List(pl.String), eager=True)
-    places = [place for place, value in enumerate(values) if value is not None for _ in range(len(value) + 1)]
-    # A null before the values of each list keeps the empty ones.
+    indexes = [index for index, value in enumerate(values) if value is not None for _ in range(len(value) + 1)]
+    # A null before the values of each list preserves empty lists.
     texts = [text for value in values if value is not None for text in (None, *value)]
-    flat = pl.DataFrame({"place": places, "text": texts}, schema={"place": pl.Int64, "text": pl.String})
+    flat = pl.DataFrame({"place": indexes, "text": texts}, schema={"place": pl.Int64, "text": pl.String})
     lists = flat.group_by("place", maintain_order=True).agg(pl.col("text").slice(1))
     every = pl.DataFrame({"place": pl.int_range(len(values), eager=True)})
     return every.join(lists, on="place", how="left", maintain_order="left")["text"]

@@ -1,54 +1,54 @@
-"""CSV exports of devices and of whose they are: Entra, Intune, ConfigMgr (reference sections 1.2, 1.3 and 2.8)."""
+"""CSV exports of devices and their users: Entra, Intune, ConfigMgr (reference sections 1.2, 1.3 and 2.8)."""
 
 import polars as pl
 
-from tasks.directory.formats.csv_fields import Cells, reject
+from tasks.directory.formats.csv_fields import CsvFields, split_rejects
 from tasks.directory.formats.guid_sid import guid
 from tasks.directory.formats.object_kinds import kind
-from tasks.directory.formats.values import address_key, moment, serial, truth
+from tasks.directory.formats.values import address_key, parse_bool, parse_serial_number, parse_timestamp
 from tasks.directory.model import DEVICE_SCHEMA, DEVICE_USER_SCHEMA, REJECT_SCHEMA, Parsed
-from tasks.directory.sources.address_rows import address_rows, fitted, object_rows
+from tasks.directory.sources.address_rows import address_rows, fit_to_schema, object_rows
 
-_NO_ID = "neither an id nor a name of the device"
+_NO_ID = "no id or name of the device"
 _ACCOUNT = r"^[^\\\s@]+\\[^\\]+$"
 
 
-def read_entra_devices(cells: Cells) -> Parsed:
-    """Devices, and the people who registered them."""
-    frame, rejects = _checked(cells, "entra_device_id", "entra_object_id")
+def read_entra_devices(fields: CsvFields) -> Parsed:
+    """Devices and the people who registered them."""
+    frame, rejects = _split_invalid_ids(fields, "entra_device_id", "entra_object_id")
     ids = {name: guid(pl.col(name)) for name in ("entra_device_id", "entra_object_id")}
     key = pl.coalesce("id:" + ids["entra_object_id"], "device:" + ids["entra_device_id"], _name_key())
-    frame, nameless = reject(frame.with_columns(device_key=key), key.is_null(), None, _NO_ID)
+    frame, without_key = split_rejects(frame.with_columns(device_key=key), key.is_null(), None, _NO_ID)
     frame = frame.unique("device_key", keep="last", maintain_order=True)
     devices = frame.select(
         "device_key", "device_name", "os", "os_version", "row",
-        is_compliant=truth(pl.col("is_compliant")),
-        is_managed=truth(pl.col("is_managed")),
-        last_seen_at=moment(pl.col("last_seen")),
+        is_compliant=parse_bool(pl.col("is_compliant")),
+        is_managed=parse_bool(pl.col("is_managed")),
+        last_seen_at=parse_timestamp(pl.col("last_seen")),
         **ids,
     )  # fmt: skip
     return Parsed(
         "entra-devices",
         'Entra "Download devices" CSV',
-        devices=fitted(devices, DEVICE_SCHEMA),
-        device_users=_registered(frame),
-        rejects=_rejects(rejects, nameless),
-        warnings=cells.warnings,
+        devices=fit_to_schema(devices, DEVICE_SCHEMA),
+        device_users=_registered_users(frame),
+        rejects=_merge_rejects(rejects, without_key),
+        warnings=fields.warnings,
         has_aliases=False,
     )
 
 
-def _registered(frame: pl.DataFrame) -> pl.DataFrame:
-    """Who registered each device. What the cells hold is not documented (1.2): ids, UPNs or names, one or several.
+def _registered_users(frame: pl.DataFrame) -> pl.DataFrame:
+    """Who registered each device. The content is undocumented (1.2): ids, UPNs or names, one or several.
 
-    A name counts only where no id or UPN stands: two people may bear it.
+    A name is used only without an id or UPN, because two people may have it.
     """
     cell = pl.concat_str("owners", "user_names", separator=";", ignore_nulls=True)
     parts = frame.select("device_key", ref=cell.str.split(";")).explode("ref")
-    # `Vance, Adele` is one name, `a@x.example, b@x.example` are two people: each reading is tried.
+    # `Vance, Adele` is one name, `a@x.example, b@x.example` are two people: both readings are tried.
     both = pl.concat_list(pl.concat_list("ref"), pl.col("ref").str.split(","))
     each = parts.drop_nulls().with_columns(ref=both).explode("ref")
-    named = each.select(
+    references = each.select(
         "device_key",
         pl.coalesce(guid(pl.col("ref")), address_key(pl.col("ref")), pl.col("ref").str.strip_chars()).alias("ref"),
         ref_kind=pl.when(guid(pl.col("ref")).is_not_null()).then(pl.lit("entra_id"))
@@ -56,24 +56,26 @@ def _registered(frame: pl.DataFrame) -> pl.DataFrame:
         .when(~pl.col("ref").str.contains("@", literal=True)).then(pl.lit("name")),
         evidence=pl.lit("registered"),
     ).drop_nulls().filter(pl.col("ref") != "")  # fmt: skip
-    sure = (pl.col("ref_kind") != "name").any().over("device_key")
-    told = named.filter(~sure | (pl.col("ref_kind") != "name"))
-    return fitted(told.unique(maintain_order=True), DEVICE_USER_SCHEMA)
+    has_id = (pl.col("ref_kind") != "name").any().over("device_key")
+    references = references.filter(~has_id | (pl.col("ref_kind") != "name"))
+    return fit_to_schema(references.unique(maintain_order=True), DEVICE_USER_SCHEMA)
 
 
-def read_intune_devices(cells: Cells) -> Parsed:
-    """Devices, their primary users and weaker evidence, and what the file says of those users."""
-    frame, rejects = _checked(cells, "intune_id", "entra_device_id", "user_id")
+def read_intune_devices(fields: CsvFields) -> Parsed:
+    """Devices, their users by evidence, and the primary users themselves."""
+    frame, rejects = _split_invalid_ids(fields, "intune_id", "entra_device_id", "user_id")
     ids = {name: guid(pl.col(name)) for name in ("intune_id", "entra_device_id")}
     key = pl.coalesce("id:" + ids["intune_id"], "device:" + ids["entra_device_id"])
-    frame, nameless = reject(frame.with_columns(device_key=key), key.is_null(), None, "no id of the device")
+    frame, without_key = split_rejects(frame.with_columns(device_key=key), key.is_null(), None, "no id of the device")
     frame = frame.unique("device_key", keep="last", maintain_order=True)
     devices = frame.select(
         "device_key", "device_name", "os", "os_version", "row",
-        is_compliant=truth(pl.col("is_compliant")),
-        is_managed=pl.coalesce(truth(pl.col("is_managed")), pl.when(pl.col("managed_by").is_not_null()).then(True)),
-        serial_number=serial(pl.col("serial")),
-        last_seen_at=moment(pl.col("last_seen")),
+        is_compliant=parse_bool(pl.col("is_compliant")),
+        is_managed=pl.coalesce(
+            parse_bool(pl.col("is_managed")), pl.when(pl.col("managed_by").is_not_null()).then(True)
+        ),
+        serial_number=parse_serial_number(pl.col("serial")),
+        last_seen_at=parse_timestamp(pl.col("last_seen")),
         **ids,
     )  # fmt: skip
     users = _primary_users(frame)
@@ -83,16 +85,16 @@ def read_intune_devices(cells: Cells) -> Parsed:
         "Intune devices CSV",
         objects=object_rows(users, addresses),
         addresses=addresses,
-        devices=fitted(devices, DEVICE_SCHEMA),
+        devices=fit_to_schema(devices, DEVICE_SCHEMA),
         device_users=_intune_users(frame),
-        rejects=_rejects(rejects, nameless),
-        warnings=cells.warnings,
+        rejects=_merge_rejects(rejects, without_key),
+        warnings=fields.warnings,
         has_aliases=False,
     )
 
 
 def _primary_users(frame: pl.DataFrame) -> pl.DataFrame:
-    """One row per primary user. The mail address is only the device's: it can be another person's (1.4)."""
+    """One row for each primary user. The address belongs to the device and may be another person's (1.4)."""
     user_id, upn = guid(pl.col("user_id")), address_key(pl.col("user_upn"))
     rows = frame.select(
         "row",
@@ -109,9 +111,9 @@ def _primary_users(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _intune_users(frame: pl.DataFrame) -> pl.DataFrame:
-    """The id names the primary user, else the UPN. No user: a shared device (1.3)."""
+    """The primary user by id, else by UPN. Without a user it is a shared device (1.3)."""
     user_id = guid(pl.col("user_id"))
-    named = [
+    references = [
         ("primary_user", "entra_id", user_id),
         ("primary_user", "upn", pl.when(user_id.is_null()).then(address_key(pl.col("user_upn")))),
         ("logged_on", "upn", address_key(pl.col("logged_on_upn"))),
@@ -119,16 +121,18 @@ def _intune_users(frame: pl.DataFrame) -> pl.DataFrame:
     ]
     rows = [
         frame.select("device_key", evidence=pl.lit(evidence), ref_kind=pl.lit(ref_kind), ref=ref)
-        for evidence, ref_kind, ref in named
+        for evidence, ref_kind, ref in references
     ]
-    return fitted(pl.concat(rows).drop_nulls(), DEVICE_USER_SCHEMA)
+    return fit_to_schema(pl.concat(rows).drop_nulls(), DEVICE_USER_SCHEMA)
 
 
-def read_affinity(cells: Cells) -> Parsed:
-    """ConfigMgr's user-device affinity: one row per device and account `domain\\user`."""
-    bad = ~pl.col("account").str.contains(_ACCOUNT).fill_null(value=False)
-    frame, odd = reject(cells.frame, bad, "account", "the user is not named as domain\\user")
-    frame, nameless = reject(frame, pl.col("device_name").is_null() & pl.col("resource").is_null(), None, _NO_ID)
+def read_affinity(fields: CsvFields) -> Parsed:
+    """ConfigMgr's user-device affinity: one row for each device and account `domain\\user`."""
+    invalid = ~pl.col("account").str.contains(_ACCOUNT).fill_null(value=False)
+    frame, invalid_users = split_rejects(fields.frame, invalid, "account", "the user is not in the form domain\\user")
+    frame, without_key = split_rejects(
+        frame, pl.col("device_name").is_null() & pl.col("resource").is_null(), None, _NO_ID
+    )
     frame = frame.with_columns(device_key=pl.coalesce("resource:" + pl.col("resource"), _name_key()))
     users = frame.select(
         "device_key", evidence=pl.lit("affinity"), ref_kind=pl.lit("sam"), ref=pl.col("account").str.to_lowercase()
@@ -137,10 +141,10 @@ def read_affinity(cells: Cells) -> Parsed:
     return Parsed(
         "configmgr-affinity",
         "ConfigMgr user-device affinity CSV",
-        devices=fitted(devices, DEVICE_SCHEMA),
-        device_users=fitted(users.unique(maintain_order=True), DEVICE_USER_SCHEMA),
-        rejects=_rejects(cells.rejects, odd, nameless),
-        warnings=cells.warnings,
+        devices=fit_to_schema(devices, DEVICE_SCHEMA),
+        device_users=fit_to_schema(users.unique(maintain_order=True), DEVICE_USER_SCHEMA),
+        rejects=_merge_rejects(fields.rejects, invalid_users, without_key),
+        warnings=fields.warnings,
         has_aliases=False,
     )
 
@@ -149,15 +153,15 @@ def _name_key() -> pl.Expr:
     return "name:" + pl.col("device_name").str.to_lowercase()
 
 
-def _checked(cells: Cells, *ids: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows whose ids are GUIDs or missing, and rejects."""
-    frame, rejects = cells.frame, [cells.rejects]
+def _split_invalid_ids(fields: CsvFields, *ids: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows whose ids are GUIDs or missing, and the rejects."""
+    frame, rejects = fields.frame, [fields.rejects]
     for name in ids:
-        broken = pl.col(name).is_not_null() & guid(pl.col(name)).is_null()
-        frame, bad = reject(frame, broken, name, "the id is no GUID")
-        rejects.append(bad)
+        is_invalid = pl.col(name).is_not_null() & guid(pl.col(name)).is_null()
+        frame, invalid = split_rejects(frame, is_invalid, name, "the id is not a valid GUID")
+        rejects.append(invalid)
     return frame, pl.concat(rejects)
 
 
-def _rejects(*parts: pl.DataFrame) -> pl.DataFrame:
-    return fitted(pl.concat(parts).sort("row"), REJECT_SCHEMA)
+def _merge_rejects(*parts: pl.DataFrame) -> pl.DataFrame:
+    return fit_to_schema(pl.concat(parts).sort("row"), REJECT_SCHEMA)

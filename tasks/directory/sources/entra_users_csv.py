@@ -1,39 +1,39 @@
 """CSV exports of people in Entra ID: the portal's "Download users", the M365 admin centre's, PowerShell's.
 
-Reference sections 1.1 and 1.5. Which of them a file is decides about its source: the portal's file has no aliases, and
-must not take those away that another export has brought.
+Reference sections 1.1 and 1.5. Each is a source of its own: the portal's file has no aliases and must not remove those
+of another export.
 """
 
 import polars as pl
 
-from tasks.directory.formats.csv_fields import Cells, reject
+from tasks.directory.formats.csv_fields import CsvFields, split_rejects
 from tasks.directory.formats.guid_sid import guid, immutable_guid, sid
 from tasks.directory.formats.object_kinds import kind
-from tasks.directory.formats.values import address_key, nothing, split_proxies, truth
+from tasks.directory.formats.values import address_key, clean_text, parse_bool, split_proxies
 from tasks.directory.model import REJECT_SCHEMA, Parsed
-from tasks.directory.sources.address_rows import address_rows, fitted, object_rows
+from tasks.directory.sources.address_rows import address_rows, fit_to_schema, object_rows
 
 PORTAL = "entra-users", 'Entra "Download users" CSV'
 ADMIN_CENTRE = "m365-users", "M365 admin centre users CSV"
 POWERSHELL = "entra-powershell", "Entra users by PowerShell CSV (Get-MgUser, Get-EntraUser, Get-AzureADUser)"
 
-_NO_COLUMN = "The file has no column for aliases (proxyAddresses), so recipients are not found by alias. "
+_NO_COLUMN = "The file has no column for aliases (proxyAddresses), so recipients cannot be matched by alias. "
 _HOW = "Pull from Microsoft Graph, or export with Get-MgUser -All -Property …,ProxyAddresses and join the column."
 _PLUS = r"(?i)\+\s*((?:smtp|sip|x500|spo|eum)\s*:)"  # the M365 admin centre joins lists by it
 
 
-def read_people(cells: Cells) -> Parsed:
-    """People with their addresses. Rows without id, UPN and address, and with an id that is none, are rejects."""
-    source, family = _origin(cells)
-    good, broken = reject(
-        cells.frame,
+def read_entra_users(fields: CsvFields) -> Parsed:
+    """People with their addresses. Rows with an invalid id, or without id, UPN and address, are rejects."""
+    source, family = _source_of(fields)
+    valid, invalid = split_rejects(
+        fields.frame,
         pl.col("entra_id").is_not_null() & guid(pl.col("entra_id")).is_null(),
         "entra_id",
-        "the object id is no GUID",
+        "the object id is not a valid GUID",
     )
-    keyed = _keyed(good)
-    nameless = pl.col("object_key").is_null()
-    keyed, unusable = reject(keyed, nameless, None, "neither object id, user principal name nor mail address")
+    keyed = _with_keys(valid)
+    without_key = pl.col("object_key").is_null()
+    keyed, keyless = split_rejects(keyed, without_key, None, "no object id, user principal name or mail address")
     keyed = keyed.unique("object_key", keep="last", maintain_order=True)
     addresses = address_rows(keyed)
     aliases = not keyed.filter(pl.col("proxies").list.len() > 0).is_empty()
@@ -42,28 +42,34 @@ def read_people(cells: Cells) -> Parsed:
         family,
         objects=object_rows(keyed, addresses),
         addresses=addresses,
-        rejects=fitted(pl.concat([cells.rejects, broken, unusable]).sort("row"), REJECT_SCHEMA),
-        warnings=(*cells.warnings, *_alias_warnings(cells, aliases=aliases)),
+        rejects=fit_to_schema(pl.concat([fields.rejects, invalid, keyless]).sort("row"), REJECT_SCHEMA),
+        warnings=(*fields.warnings, *_alias_warnings(fields, aliases=aliases)),
         has_aliases=aliases,
-        aliases_lost="proxies" in cells.lost,
+        aliases_lost="proxies" in fields.lost,
     )
 
 
-def _origin(cells: Cells) -> tuple[str, str]:
+def _source_of(fields: CsvFields) -> tuple[str, str]:
     """Source and family, by the columns that only one of them has."""
-    if "blocked" in cells.told:
+    if "blocked" in fields.present:
         return ADMIN_CENTRE
-    portal = {"entra_id", "upn", "user_type", "account_enabled", "other"} <= cells.told and "proxies" not in cells.told
+    portal = {
+        "entra_id",
+        "upn",
+        "user_type",
+        "account_enabled",
+        "other",
+    } <= fields.present and "proxies" not in fields.present
     return PORTAL if portal else POWERSHELL
 
 
-def _keyed(frame: pl.DataFrame) -> pl.DataFrame:
+def _with_keys(frame: pl.DataFrame) -> pl.DataFrame:
     """Columns of OBJECT_SCHEMA and those of `address_rows`."""
     rows = frame.select(
         "row", "upn", "mail", "department", "job_title", "user_type", "employee_id", "onprem_domain",
         entra_id=guid(pl.col("entra_id")),
         display_name=pl.coalesce("display_name", _full_name()),
-        account_enabled=pl.coalesce(truth(pl.col("account_enabled")), ~truth(pl.col("blocked"))),
+        account_enabled=pl.coalesce(parse_bool(pl.col("account_enabled")), ~parse_bool(pl.col("blocked"))),
         onprem_sid=sid(pl.col("onprem_sid")),
         onprem_guid=immutable_guid(pl.col("onprem_immutable_id")),
         onprem_dn=pl.col("onprem_dn").str.to_lowercase(),
@@ -83,12 +89,12 @@ def _keyed(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _full_name() -> pl.Expr:
-    return nothing(pl.concat_str("given_name", "surname", separator=" ", ignore_nulls=True))
+    return clean_text(pl.concat_str("given_name", "surname", separator=" ", ignore_nulls=True))
 
 
-def _alias_warnings(cells: Cells, *, aliases: bool) -> list[str]:
-    if aliases or "proxies" in cells.lost:  # what was lost is said, and how to export it
+def _alias_warnings(fields: CsvFields, *, aliases: bool) -> list[str]:
+    if aliases or "proxies" in fields.lost:  # there is already a warning about the lost column
         return []
-    if "proxies" not in cells.told:
+    if "proxies" not in fields.present:
         return [_NO_COLUMN + _HOW]
     return ["The column for aliases (proxyAddresses) is empty in every row. " + _HOW]

@@ -1,4 +1,4 @@
-"""Devices of Entra and of Intune as Microsoft Graph sends them → what they say (properties: reference 1.4, 2.8)."""
+"""Devices of Entra and Intune from Microsoft Graph → source objects (properties: reference 1.4, 2.8)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,29 +6,33 @@ import polars as pl
 
 from tasks.directory.formats.guid_sid import guid, sid
 from tasks.directory.formats.object_kinds import kind
-from tasks.directory.formats.values import address_key, moment, serial, truth
+from tasks.directory.formats.values import address_key, parse_bool, parse_serial_number, parse_timestamp
 from tasks.directory.model import DEVICE_SCHEMA, DEVICE_USER_SCHEMA, Parsed
-from tasks.directory.sources.address_rows import address_rows, fitted, object_rows
-from tasks.directory.sources.graph_records import Device, ManagedDevice, Related, User, typed
-from tasks.directory.sources.graph_users import has_aliases, keyed, people_of, references
+from tasks.directory.sources.address_rows import address_rows, fit_to_schema, object_rows
+from tasks.directory.sources.graph_records import Device, ManagedDevice, Related, User, parse_records
+from tasks.directory.sources.graph_users import has_aliases, references, split_rows_without_key, user_rows
 
-NOBODY = "The file does not say whose the devices are. Ask for `/devices?$expand=registeredUsers`."
+NO_USERS_WARNING = (
+    "The file does not have the users of the devices. Request `/devices?$expand=registeredUsers` to include them."
+)
 REGISTERED = ("registered_users", "registered_owners")
 
 
 def devices(records: Sequence[object], rows: Sequence[int] | None = None) -> Parsed:
-    """Source `graph-devices`: devices, and the people who registered them where the records were expanded by them.
+    """Source `graph-devices`: devices, and the people who registered them if the records were expanded by them.
 
-    `rows`: numbers of the records in the file, else counted from 1. The object id of the person who registered a
-    device, in `physicalIds`, is for the service's own use (reference 1.4) and not read.
+    `rows`: numbers of the records in the file, else counted from 1. `physicalIds`, which has the object id of the
+    person who registered a device, is for the service's own use (reference 1.4) and not read.
     """
-    told = typed(records, Device, rows)
-    found, rejects = keyed(_devices(told.frame), "device_key", told.rejects)
-    registered = [told.related.get(name, ([], [])) for name in REGISTERED]
-    nested = [typed(people, User, places) for people, places in registered]
-    ties = [typed(people, Related, places) for people, places in registered]
-    named = pl.col("upn").is_not_null() | pl.col("mail").is_not_null() | pl.col("proxies").is_not_null()
-    people = people_of(pl.concat([each.frame for each in nested])).filter(named, pl.col("object_key").is_not_null())
+    parsed = parse_records(records, Device, rows)
+    device_rows, rejects = split_rows_without_key(_devices(parsed.frame), "device_key", parsed.rejects)
+    registered = [parsed.related.get(name, ([], [])) for name in REGISTERED]
+    registered_people = [parse_records(people, User, places) for people, places in registered]
+    related = [parse_records(people, Related, places) for people, places in registered]
+    is_identified = pl.col("upn").is_not_null() | pl.col("mail").is_not_null() | pl.col("proxies").is_not_null()
+    people = user_rows(pl.concat([each.frame for each in registered_people])).filter(
+        is_identified, pl.col("object_key").is_not_null()
+    )
     people = people.unique("object_key", keep="first", maintain_order=True)
     addresses = address_rows(people)
     return Parsed(
@@ -36,51 +40,53 @@ def devices(records: Sequence[object], rows: Sequence[int] | None = None) -> Par
         "Microsoft Graph devices",
         objects=object_rows(people, addresses),
         addresses=addresses,
-        devices=fitted(found, DEVICE_SCHEMA),
-        device_users=_ties(found, {"registered": pl.concat([references(each.frame) for each in ties])}),
-        rejects=pl.concat([rejects, *(each.rejects for each in nested)]).sort("row"),
-        warnings=() if told.related or found.is_empty() else (NOBODY,),
+        devices=fit_to_schema(device_rows, DEVICE_SCHEMA),
+        device_users=_device_users(
+            device_rows, {"registered": pl.concat([references(each.frame) for each in related])}
+        ),
+        rejects=pl.concat([rejects, *(each.rejects for each in registered_people)]).sort("row"),
+        warnings=() if parsed.related or device_rows.is_empty() else (NO_USERS_WARNING,),
         has_aliases=has_aliases(people),
     )
 
 
-def _devices(told: pl.DataFrame) -> pl.DataFrame:
-    """Columns of DEVICE_SCHEMA. `deviceId` is what Intune calls azureADDeviceId; `id` is another id of the device."""
+def _devices(parsed: pl.DataFrame) -> pl.DataFrame:
+    """Columns of DEVICE_SCHEMA. `deviceId` is azureADDeviceId in Intune; `id` is another id of the device."""
     object_id, device_id = pl.col("id").str.to_lowercase(), guid(pl.col("device_id"))
-    return told.select(
+    return parsed.select(
         "row",
         device_key=pl.coalesce("id:" + object_id, "device:" + device_id),
         device_name="display_name",
         os="operating_system",
         os_version="operating_system_version",
-        is_compliant=truth(pl.col("is_compliant")),
-        is_managed=truth(pl.col("is_managed")),
+        is_compliant=parse_bool(pl.col("is_compliant")),
+        is_managed=parse_bool(pl.col("is_managed")),
         entra_device_id=device_id,
         entra_object_id=object_id,
         ad_sid=sid(pl.col("on_premises_security_identifier")),
-        last_seen_at=moment(pl.col("approximate_last_sign_in_date_time")),
+        last_seen_at=parse_timestamp(pl.col("approximate_last_sign_in_date_time")),
     )
 
 
-def _ties(devices: pl.DataFrame, told: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """DEVICE_USER_SCHEMA; `told`: evidence → row, ref_kind, ref."""
+def _device_users(devices: pl.DataFrame, parsed: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """DEVICE_USER_SCHEMA; `parsed`: evidence → row, ref_kind, ref."""
     keys = devices.select("row", "device_key")
-    rows = [each.with_columns(evidence=pl.lit(evidence)) for evidence, each in told.items()]
-    named = pl.concat(rows).join(keys, on="row", maintain_order="left")
-    return fitted(named, DEVICE_USER_SCHEMA).unique(maintain_order=True)
+    rows = [each.with_columns(evidence=pl.lit(evidence)) for evidence, each in parsed.items()]
+    linked = pl.concat(rows).join(keys, on="row", maintain_order="left")
+    return fit_to_schema(linked, DEVICE_USER_SCHEMA).unique(maintain_order=True)
 
 
 def managed_devices(records: Sequence[object], rows: Sequence[int] | None = None) -> Parsed:
     """Source `graph-managed-devices`: Intune's devices with their primary users; `rows` as in `devices`."""
-    told = typed(records, ManagedDevice, rows)
-    found, rejects = keyed(_managed(told.frame), "device_key", told.rejects)
-    sessions, places = told.related.get("users_logged_on", ([], []))
-    logged_on = typed(sessions, Related, places)
-    people = _primary_users(told.frame)
+    parsed = parse_records(records, ManagedDevice, rows)
+    device_rows, rejects = split_rows_without_key(_managed_devices(parsed.frame), "device_key", parsed.rejects)
+    sessions, places = parsed.related.get("users_logged_on", ([], []))
+    logged_on = parse_records(sessions, Related, places)
+    people = _primary_users(parsed.frame)
     addresses = address_rows(people)
-    enrolled = told.frame.select("row", ref_kind=pl.lit("upn"), ref="enrolled_by_user_principal_name").drop_nulls()
+    enrolled = parsed.frame.select("row", ref_kind=pl.lit("upn"), ref="enrolled_by_user_principal_name").drop_nulls()
     evidence = {
-        "primary_user": references(told.frame.with_columns(id=pl.lit(None, pl.String))),
+        "primary_user": references(parsed.frame.with_columns(id=pl.lit(None, pl.String))),
         "logged_on": references(logged_on.frame),
         "enrolled_by": enrolled,
     }
@@ -89,38 +95,38 @@ def managed_devices(records: Sequence[object], rows: Sequence[int] | None = None
         "Microsoft Graph managed devices",
         objects=object_rows(people, addresses),
         addresses=addresses,
-        devices=fitted(found, DEVICE_SCHEMA),
-        device_users=_ties(found, evidence),
+        devices=fit_to_schema(device_rows, DEVICE_SCHEMA),
+        device_users=_device_users(device_rows, evidence),
         rejects=pl.concat([rejects, logged_on.rejects]).sort("row"),
         has_aliases=False,
     )
 
 
-def _managed(told: pl.DataFrame) -> pl.DataFrame:
+def _managed_devices(parsed: pl.DataFrame) -> pl.DataFrame:
     """Columns of DEVICE_SCHEMA; a device that only Intune knows has the zero GUID as azureADDeviceId."""
     intune_id = pl.col("id").str.to_lowercase()
-    return told.select(
+    return parsed.select(
         "row",
         device_key="id:" + intune_id,
         device_name=pl.coalesce("device_name", "display_name"),
         os="operating_system",
         os_version="os_version",
-        is_compliant=truth(pl.col("compliance_state")),
+        is_compliant=parse_bool(pl.col("compliance_state")),
         is_managed=pl.lit(value=True),
-        serial_number=serial(pl.col("serial_number")),
+        serial_number=parse_serial_number(pl.col("serial_number")),
         entra_device_id=guid(pl.col("azure_ad_device_id")),
         intune_id=intune_id,
-        last_seen_at=moment(pl.col("last_sync_date_time")),
+        last_seen_at=parse_timestamp(pl.col("last_sync_date_time")),
     )
 
 
-def _primary_users(told: pl.DataFrame) -> pl.DataFrame:
-    """Columns of OBJECT_SCHEMA and of `address_rows`: the people whom devices name by id or UPN.
+def _primary_users(parsed: pl.DataFrame) -> pl.DataFrame:
+    """Columns of OBJECT_SCHEMA and of `address_rows`: the primary users by id or UPN.
 
-    `emailAddress` may be somebody else's (reference 1.4): where it is the UPN of another one, it says nothing.
+    `emailAddress` may be another person's (reference 1.4): it is ignored where it is another user's UPN.
     """
     upn = pl.col("user_principal_name")
-    rows = told.select(
+    rows = parsed.select(
         "row",
         object_key=pl.coalesce("id:" + pl.col("user_id").str.to_lowercase(), "upn:" + upn.str.to_lowercase()),
         entra_id=pl.col("user_id").str.to_lowercase(),
@@ -134,7 +140,7 @@ def _primary_users(told: pl.DataFrame) -> pl.DataFrame:
     )
     owners = people.select(other="object_key", key=address_key(pl.col("upn"))).drop_nulls()
     emails = rows.select("object_key", "device").explode("device").with_columns(key=address_key(pl.col("device")))
-    foreign = emails.join(owners, on="key").filter(pl.col("object_key") != pl.col("other"))
-    own = emails.drop_nulls().join(foreign, on=["object_key", "key"], how="anti")
-    lists = own.group_by("object_key").agg("device")
+    of_others = emails.join(owners, on="key").filter(pl.col("object_key") != pl.col("other"))
+    own_addresses = emails.drop_nulls().join(of_others, on=["object_key", "key"], how="anti")
+    lists = own_addresses.group_by("object_key").agg("device")
     return people.join(lists, on="object_key", how="left", maintain_order="left")

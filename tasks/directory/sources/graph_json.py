@@ -1,6 +1,6 @@
-"""A JSON export → what it says: Microsoft Graph's answers, and what LDAP collectors write (reference 1.4, 2.7).
+"""JSON exports → source objects: responses of Microsoft Graph and files of LDAP collectors (reference 1.4, 2.7).
 
-What a record is is told by `@odata.type` or `@odata.context`, else by its fields.
+The kind of a record is given by `@odata.type` or `@odata.context`, else by its fields.
 """
 
 import re
@@ -17,15 +17,16 @@ from tasks.directory.model import REJECT_SCHEMA, Parsed
 from tasks.directory.sources.active_directory import ad_objects, entries_frame
 from tasks.directory.sources.graph_devices import devices, managed_devices
 from tasks.directory.sources.graph_users import groups, users
-from tasks.directory.sources.intune_report import TOLD_BY, report_devices
+from tasks.directory.sources.intune_report import KEY_FIELDS, read_report_devices
 from tasks.errors import ExportRefused
+from tasks.formatting import several
 from tasks.sanitize import plain
 
 __all__ = ["devices", "groups", "managed_devices", "read", "users"]
 
 
 def ldap_objects(records: Sequence[object], rows: Sequence[int]) -> Parsed:
-    """Source `ad`: in an LDAP collector's JSON a list of one value is that value itself (reference 2.7)."""
+    """Source `ad`. LDAP collectors write a list of one value as the value itself (reference 2.7)."""
     return ad_objects(entries_frame([_entry(each) for each in records], rows), "ad", "Active Directory as JSON")
 
 
@@ -43,81 +44,79 @@ _FIELDS = {
     "group": ("grouptypes", "members", "transitivemembers", "securityenabled", "mailenabled"),
     "user": ("userprincipalname", "proxyaddresses", "jobtitle", "usertype", "givenname", "surname", "mail"),
 }
-"""Kind → fields in lower case, any of which tells it; in this order."""
+"""Kind → fields in lower case, any of which identifies it; the first matching kind is used."""
 # `#users`, `#users(id,mail)`, `#users/$entity`, `#users/$delta`, but not `#users('…')/ownedDevices`.
 _CONTEXT = re.compile(r"(?:devicemanagement/)?(user|device|group|manageddevice)s(?:\((?!').*\))?(?:/\$.*)?", re.DOTALL)
 _RELATED = re.compile(r"\('|^directoryObjects$")  # `users('…')/ownedDevices`
-_OF_ONE = re.compile(rf"{_RELATED.pattern}|\$entity$")
+_SINGLE_OBJECT = re.compile(rf"{_RELATED.pattern}|\$entity$")
 _TYPE = re.compile(r"#?microsoft\.graph\.(user|device|group|manageddevice)")
 REPORT = "report"
 _EXPANDED = ("group", "device")
 _RELATIONS = ("members", "transitivemembers", "registeredusers", "registeredowners")
-_EXPANDED_MOST = 20  # related objects that Graph gives with an object; it cuts the others off without a word
+_EXPAND_LIMIT = 20  # related objects that Graph returns with an object; it omits the others silently
 
 
-class _Told(NamedTuple):
-    """The records of a file."""
-
+class _RecordsByKind(NamedTuple):
     records: dict[str, tuple[list[object], list[int]]]
     """kind → records and their numbers in the file, from 1"""
     unknown: list[int]
     """numbers of records of no known kind"""
-    notes: list[str]
+    warnings: list[str]
     complete: bool = True
 
 
 def read(text: str, name: str, headers: HeaderAliases) -> list[Parsed]:
     """One part for each kind of object in the file; `headers`: names of a report's columns.
 
-    Raises ExportRefused for text that is no JSON, for an answer that is an error, and where no kind is known.
+    Raises ExportRefused for invalid JSON, for an error response, and if no record is of a known kind.
     """
-    told = _sorted(read_pages(text, name))
-    if not told.records:
+    result = _sort_records(read_pages(text, name))
+    if not result.records:
         raise ExportRefused(
-            f"{plain(name)}: none of its {len(told.unknown)} records is a user, device or group as Microsoft Graph or "
-            "an LDAP collector writes them. Export those."
+            f"{plain(name)}: none of its {several(len(result.unknown), 'record')} is a user, device or group of "
+            "Microsoft Graph or an LDAP collector. Export users, devices or groups."
         )
-    readers = _READERS | {REPORT: partial(report_devices, headers)}
-    first, *others = [readers[kind](*records) for kind, records in told.records.items()]
-    unknown = [(row, None, "neither a user, a device nor a group") for row in told.unknown]
+    readers = _READERS | {REPORT: partial(read_report_devices, headers)}
+    first, *others = [readers[kind](*records) for kind, records in result.records.items()]
+    unknown = [(row, None, "not a user, device or group") for row in result.unknown]
     rejects = pl.concat([first.rejects, pl.DataFrame(unknown, schema=REJECT_SCHEMA, orient="row")]).sort("row")
-    first = replace(first, rejects=rejects, warnings=(*first.warnings, *told.notes))
-    return [replace(each, complete=told.complete) for each in (first, *others)]
+    first = replace(first, rejects=rejects, warnings=(*first.warnings, *result.warnings))
+    return [replace(each, complete=result.complete) for each in (first, *others)]
 
 
-def _sorted(pages: Sequence[Page]) -> _Told:
-    told = _Told({}, [], [])
-    row = removed = cut = 0
+def _sort_records(pages: Sequence[Page]) -> _RecordsByKind:
+    result = _RecordsByKind({}, [], [])
+    row = removed = truncated = 0
     for page in pages:
-        expected = _match(_CONTEXT, page.context)
+        expected = _match_kind(_CONTEXT, page.context)
         if expected:
-            told.records.setdefault(expected, ([], []))
+            result.records.setdefault(expected, ([], []))
         for record in page.records:
             row += 1
-            for each in _unwrapped(record):
+            for each in _unwrap(record):
                 kind = _kind(each, expected)
                 if isinstance(each, dict) and "@removed" in each:
                     removed += 1
                 elif kind is None:
-                    told.unknown.append(row)
+                    result.unknown.append(row)
                 else:
-                    records, rows = told.records.setdefault(kind, ([], []))
+                    records, rows = result.records.setdefault(kind, ([], []))
                     records.append(each)
                     rows.append(row)
-                    cut += kind in _EXPANDED and _is_cut(each)
-    more = bool(pages) and pages[-1].more
-    one = any(_OF_ONE.search(page.context) for page in pages)
-    told.notes.extend(_notes(pages, more, removed, cut))
-    return told._replace(complete=not (more or removed or one))
+                    truncated += kind in _EXPANDED and _is_truncated(each)
+    has_next_page = bool(pages) and pages[-1].more
+    related_to_one = any(_SINGLE_OBJECT.search(page.context) for page in pages)
+    result.warnings.extend(_warnings(pages, has_next_page, removed, truncated))
+    return result._replace(complete=not (has_next_page or removed or related_to_one))
 
 
-def _match(pattern: re.Pattern[str], text: object) -> str | None:
+def _match_kind(pattern: re.Pattern[str], text: object) -> str | None:
     found = pattern.fullmatch(text.lower()) if isinstance(text, str) else None
     return found[1] if found else None
 
 
-def _unwrapped(record: object) -> Iterator[object]:
-    """Elastic's collector wraps a user together with the groups it is in."""
+def _unwrap(record: object) -> Iterator[object]:
+    """Elastic's collector wraps a user together with its groups."""
     inner = record.get("activedirectory") if isinstance(record, dict) else None
     if not isinstance(inner, dict):
         yield record
@@ -130,41 +129,41 @@ def _unwrapped(record: object) -> Iterator[object]:
 def _kind(record: object, expected: str | None) -> str | None:
     if not isinstance(record, dict):
         return None
-    if told := _match(_TYPE, record.get("@odata.type")) or expected:
-        return told
+    if result := _match_kind(_TYPE, record.get("@odata.type")) or expected:
+        return result
     fields = {key.lower() for key in record}
-    if fields >= TOLD_BY:
+    if fields >= KEY_FIELDS:
         return REPORT
     return next((kind for kind, names in _FIELDS.items() if not fields.isdisjoint(names)), None)
 
 
-def _is_cut(record: object) -> bool:
-    """Whether Graph may have cut off members or owners of this object."""
+def _is_truncated(record: object) -> bool:
+    """Whether Graph may have omitted members or owners of this object."""
     if not isinstance(record, dict):
         return False
     return any(
-        (key.lower() in _RELATIONS and isinstance(value, list) and len(value) == _EXPANDED_MOST)
+        (key.lower() in _RELATIONS and isinstance(value, list) and len(value) == _EXPAND_LIMIT)
         or key.lower().endswith(tuple(f"{name}@odata.nextlink" for name in _RELATIONS))
         for key, value in record.items()
     )
 
 
-def _notes(pages: Sequence[Page], more: bool, removed: int, cut: int) -> Iterator[str]:
-    if more:
-        yield "The last page names a next one: the file is a part of the answer. Fetch all pages."
+def _warnings(pages: Sequence[Page], has_next_page: bool, removed: int, truncated: int) -> Iterator[str]:
+    if has_next_page:
+        yield "The last page has a link to a next one (@odata.nextLink): the file is incomplete. Fetch all pages."
     if removed:
-        yield f"{removed} objects are marked as removed: this is what changed, not a full listing. Export all of it."
+        yield f"{several(removed, 'object')} marked as removed: the file lists changes only. Export the full listing."
     if any(_RELATED.search(page.context) for page in pages):
-        yield "The answer holds what belongs to one object and does not say to which; only the records are used."
-    if cut:
+        yield "The response lists objects related to one object without naming it: only the records are used."
+    if truncated:
         yield (
-            f"{cut} objects come with exactly {_EXPANDED_MOST} members or owners or with a link to more: Graph cuts "
-            "expanded lists there. Fetch /transitiveMembers, or use the live pull."
+            f"{several(truncated, 'object')} with exactly {_EXPAND_LIMIT} members or owners or a link to more: Graph "
+            "truncates expanded lists. Fetch /transitiveMembers, or use the live pull."
         )
 
 
 def _entry(record: object) -> dict[str, list[str]]:
-    """Lower-case attribute → values as texts; what is neither text, number nor boolean is left out."""
+    """Lower-case attribute → texts, numbers and booleans as texts; other values are dropped."""
     fields: Record = record if isinstance(record, dict) else {}
     entry: dict[str, list[str]] = {}
     for name, value in fields.items():

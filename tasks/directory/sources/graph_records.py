@@ -1,6 +1,6 @@
-"""Objects of Microsoft Graph as typed records, and as frames (properties: reference 1.4).
+"""Objects of Microsoft Graph as typed records and frames (properties: reference 1.4).
 
-Names of properties are compared without regard to case: PowerShell's ConvertTo-Json writes `UserPrincipalName`.
+Property names are case-insensitive: PowerShell's ConvertTo-Json writes `UserPrincipalName`.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 import polars as pl
 
-from tasks.directory.formats.values import is_sentinel, nothing
+from tasks.directory.formats.values import clean_text, is_type_name
 from tasks.directory.model import REJECT_SCHEMA
 from tasks.directory.sources.address_rows import list_series
 
@@ -22,13 +22,11 @@ Texts = list[str | None] | str | None
 Records = list[Record] | None
 
 
-def _squashed(name: str) -> str:
+def _without_underscores(name: str) -> str:
     return name.replace("_", "")
 
 
-class GraphObject(msgspec.Struct, rename=_squashed):
-    """What every object has."""
-
+class GraphObject(msgspec.Struct, rename=_without_underscores):
     id: Text = None
     display_name: Text = None
 
@@ -92,25 +90,23 @@ class Group(GraphObject):
     member_changes: Records = msgspec.field(default=None, name="members@delta")
 
 
-class Related(msgspec.Struct, rename=_squashed):
-    """An object that another one names: a member, or one of `usersLoggedOn`."""
+class Related(msgspec.Struct, rename=_without_underscores):
+    """An object in a relation of another one: a member, or one of `usersLoggedOn`."""
 
     id: Text = None
     user_id: Text = None
     user_principal_name: Text = None
 
 
-class Typed(NamedTuple):
-    """Records of one type."""
-
+class ParsedRecords(NamedTuple):
     frame: pl.DataFrame
-    """`row` and the fields of the type: texts, null for nothing, and lists of texts"""
+    """`row` and the fields of the type as texts or lists of texts"""
     related: dict[str, tuple[list[Record], list[int]]]
-    """relation → the objects it names and the rows that name them; only those that some record has"""
+    """relation → its objects and the row of the record of each; only relations that occur"""
     rejects: pl.DataFrame
     """REJECT_SCHEMA"""
     lost_lists: int
-    """records with the name of a type in the place of a list (reference 2.3)"""
+    """number of records with a type name instead of a list (reference 2.3)"""
 
 
 _LISTS = frozenset({"proxy_addresses", "other_mails", "group_types"})
@@ -125,37 +121,41 @@ _RELATIONS = (
 )
 
 
-def typed(records: Sequence[object], kind: type[msgspec.Struct], rows: Sequence[int] | None = None) -> Typed:
-    """Convert one by one, so that a value of a wrong type costs its record only. `rows`: else counted from 1."""
-    good: list[msgspec.Struct] = []
-    places: list[int] = []
-    bad: list[tuple[int, str | None, str]] = []
+def parse_records(
+    records: Sequence[object], kind: type[msgspec.Struct], rows: Sequence[int] | None = None
+) -> ParsedRecords:
+    """One by one, so that a value of a wrong type rejects only its record. `rows`: else counted from 1."""
+    valid: list[msgspec.Struct] = []
+    valid_rows: list[int] = []
+    invalid: list[tuple[int, str | None, str]] = []
     for row, record in zip(rows or range(1, len(records) + 1), records, strict=True):
         try:
-            good.append(msgspec.convert(_lowered(record), kind))
-            places.append(row)
+            valid.append(msgspec.convert(_lower_keys(record), kind))
+            valid_rows.append(row)
         except msgspec.ValidationError as wrong:
             reason, _, path = str(wrong).partition(" - at ")
-            bad.append((row, _NAME_IN_PATH.sub(r"\1", path) or None, reason))
-    frame = _frame(good, places, kind)
-    lists = [pl.col(name).list.eval(is_sentinel(pl.element())).list.any() for name in frame.columns if name in _LISTS]
-    lost = frame.select(pl.any_horizontal(*lists, pl.lit(value=False)).sum()).item() if len(frame) else 0
-    return Typed(frame, _related(good, places, kind), pl.DataFrame(bad, schema=REJECT_SCHEMA, orient="row"), lost)
+            invalid.append((row, _NAME_IN_PATH.sub(r"\1", path) or None, reason))
+    frame = _frame(valid, valid_rows, kind)
+    lists = [pl.col(name).list.eval(is_type_name(pl.element())).list.any() for name in frame.columns if name in _LISTS]
+    lost_lists = frame.select(pl.any_horizontal(*lists, pl.lit(value=False)).sum()).item() if len(frame) else 0
+    return ParsedRecords(
+        frame, _related(valid, valid_rows, kind), pl.DataFrame(invalid, schema=REJECT_SCHEMA, orient="row"), lost_lists
+    )
 
 
-def _lowered(record: object) -> object:
+def _lower_keys(record: object) -> object:
     return {key.lower(): value for key, value in record.items()} if isinstance(record, dict) else record
 
 
-def _frame(good: Sequence[msgspec.Struct], places: list[int], kind: type[msgspec.Struct]) -> pl.DataFrame:
-    columns = {"row": pl.Series(places, dtype=pl.Int64)}
+def _frame(valid: Sequence[msgspec.Struct], rows: list[int], kind: type[msgspec.Struct]) -> pl.DataFrame:
+    columns = {"row": pl.Series(rows, dtype=pl.Int64)}
     for name in kind.__struct_fields__:
-        values = [getattr(each, name) for each in good]
+        values = [getattr(each, name) for each in valid]
         if name in _LISTS:
             columns[name] = list_series([[value] if isinstance(value, str) else value for value in values])
         elif name not in _RELATIONS:
             columns[name] = pl.Series([_as_text(value) for value in values], dtype=pl.String)
-    return pl.DataFrame(columns).with_columns(nothing(pl.col(pl.String)))
+    return pl.DataFrame(columns).with_columns(clean_text(pl.col(pl.String)))
 
 
 def _as_text(value: str | bool | None) -> str | None:
@@ -163,13 +163,13 @@ def _as_text(value: str | bool | None) -> str | None:
 
 
 def _related(
-    good: Sequence[msgspec.Struct], places: list[int], kind: type[msgspec.Struct]
+    valid: Sequence[msgspec.Struct], rows: list[int], kind: type[msgspec.Struct]
 ) -> dict[str, tuple[list[Record], list[int]]]:
-    """Without those that a delta answer says are gone."""
-    found: dict[str, tuple[list[Record], list[int]]] = {}
+    """Without objects that a delta response marks as removed."""
+    related: dict[str, tuple[list[Record], list[int]]] = {}
     for name in (name for name in _RELATIONS if name in kind.__struct_fields__):
-        told = [(row, getattr(each, name)) for row, each in zip(places, good, strict=True)]
-        pairs = [(row, value) for row, values in told for value in values or () if "@removed" not in value]
-        if any(values is not None for _, values in told):
-            found[name] = ([value for _, value in pairs], [row for row, _ in pairs])
-    return found
+        values_by_row = [(row, getattr(each, name)) for row, each in zip(rows, valid, strict=True)]
+        pairs = [(row, value) for row, values in values_by_row for value in values or () if "@removed" not in value]
+        if any(values is not None for _, values in values_by_row):
+            related[name] = ([value for _, value in pairs], [row for row, _ in pairs])
+    return related

@@ -1,4 +1,4 @@
-"""People and groups as Microsoft Graph sends them → what they say (properties: reference 1.4)."""
+"""People and groups from Microsoft Graph → source objects (properties: reference 1.4)."""
 
 from collections.abc import Sequence
 
@@ -6,27 +6,28 @@ import polars as pl
 
 from tasks.directory.formats.guid_sid import immutable_guid, sid
 from tasks.directory.formats.object_kinds import kind
-from tasks.directory.formats.values import truth
+from tasks.directory.formats.values import parse_bool
 from tasks.directory.model import MEMBER_SCHEMA, REJECT_SCHEMA, Parsed
-from tasks.directory.sources.address_rows import address_rows, fitted, object_rows
-from tasks.directory.sources.graph_records import Group, Related, Typed, User, typed
+from tasks.directory.sources.address_rows import address_rows, fit_to_schema, object_rows
+from tasks.directory.sources.graph_records import Group, ParsedRecords, Related, User, parse_records
+from tasks.formatting import several
 
-NO_ALIASES = "No record has proxyAddresses, so recipients are not found by alias. Ask for it with `$select`."
-LOST_LISTS = (
-    "{} records hold the name of a type in the place of a list (such as System.Object[]): these lists are lost. "
+NO_ALIASES = "No record has proxyAddresses, so recipients cannot be matched by alias. Request it with `$select`."
+LOST_LISTS_WARNING = (
+    "{} with a type name instead of a list (such as System.Object[]), so the lists are lost. "
     "Export with `ConvertTo-Json -Depth 5`."
 )
-NO_MEMBERS = "The file does not say who is in the groups. Ask for `/groups?$expand=members`."
-DYNAMIC = "{} dynamic groups come without their members, so mail to them leads to no people."
+NO_MEMBERS = "The file does not have the members of the groups. Request `/groups?$expand=members` to include them."
+DYNAMIC = "{} without members, so mail to them matches no people."
 
 
 def users(records: Sequence[object], rows: Sequence[int] | None = None) -> Parsed:
     """Source `graph-users`; `rows`: numbers of the records in the file, else counted from 1.
 
-    A record that cannot be used is a reject; one that comes twice counts as it came last.
+    An unusable record is a reject; of a record that occurs twice, the last one is used.
     """
-    told = typed(records, User, rows)
-    people, rejects = keyed(people_of(told.frame), "object_key", told.rejects)
+    parsed = parse_records(records, User, rows)
+    people, rejects = split_rows_without_key(user_rows(parsed.frame), "object_key", parsed.rejects)
     aliases = has_aliases(people)
     addresses = address_rows(people)
     return Parsed(
@@ -35,27 +36,27 @@ def users(records: Sequence[object], rows: Sequence[int] | None = None) -> Parse
         objects=object_rows(people, addresses),
         addresses=addresses,
         rejects=rejects,
-        warnings=(*([] if aliases or people.is_empty() else [NO_ALIASES]), *_lost(told)),
+        warnings=(*([] if aliases or people.is_empty() else [NO_ALIASES]), *_lost_list_warnings(parsed)),
         has_aliases=aliases,
-        aliases_lost=bool(told.lost_lists),
+        aliases_lost=bool(parsed.lost_lists),
     )
 
 
-def people_of(told: pl.DataFrame) -> pl.DataFrame:
-    """Columns of OBJECT_SCHEMA and of `address_rows`, from the frame of `typed(…, User)`.
+def user_rows(parsed: pl.DataFrame) -> pl.DataFrame:
+    """Columns of OBJECT_SCHEMA and of `address_rows`, from the frame of `parse_records(…, User)`.
 
-    userType counts before `#EXT#` in the name; an invitation without userType is a guest's.
+    userType precedes `#EXT#` in the name; an invitation without userType is a guest's.
     """
     invited = pl.when(pl.col("creation_type").str.to_lowercase() == "invitation").then(pl.lit("Guest"))
     upn, user_type = pl.col("user_principal_name"), pl.coalesce("user_type", invited)
-    return told.select(
+    return parsed.select(
         "display_name", "mail", "department", "job_title", "employee_id", "row",
         object_key="id:" + pl.col("id").str.to_lowercase(),
         entra_id=pl.col("id").str.to_lowercase(),
         kind=kind(upn=upn, mail=pl.col("mail"), user_type=user_type),
         upn=upn,
         user_type=user_type,
-        account_enabled=truth(pl.col("account_enabled")),
+        account_enabled=parse_bool(pl.col("account_enabled")),
         onprem_sid=sid(pl.col("on_premises_security_identifier")),
         onprem_guid=immutable_guid(pl.col("on_premises_immutable_id")),
         onprem_dn=pl.col("on_premises_distinguished_name").str.to_lowercase(),
@@ -67,45 +68,51 @@ def people_of(told: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def keyed(rows: pl.DataFrame, key: str, rejects: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that have a key, each key once (the last one), and the rejects with the others among them."""
-    bad = fitted(rows.filter(pl.col(key).is_null()).with_columns(reason=pl.lit("it has no id")), REJECT_SCHEMA)
+def split_rows_without_key(rows: pl.DataFrame, key: str, rejects: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The last row of each key, and `rejects` with the rows without one."""
+    bad = fit_to_schema(rows.filter(pl.col(key).is_null()).with_columns(reason=pl.lit("no id")), REJECT_SCHEMA)
     good = rows.drop_nulls(key).unique(key, keep="last", maintain_order=True)
     return good, pl.concat([rejects, bad]).sort("row")
 
 
 def has_aliases(people: pl.DataFrame) -> bool:
-    """Whether any record was asked for its proxyAddresses."""
+    """Whether any record has the property proxyAddresses, even if empty."""
     return bool(people["proxies"].is_not_null().any())
 
 
-def _lost(told: Typed) -> list[str]:
-    return [LOST_LISTS.format(told.lost_lists)] if told.lost_lists else []
+def _lost_list_warnings(parsed: ParsedRecords) -> list[str]:
+    return [LOST_LISTS_WARNING.format(several(parsed.lost_lists, "record"))] if parsed.lost_lists else []
 
 
 def groups(records: Sequence[object], rows: Sequence[int] | None = None) -> Parsed:
-    """Source `graph-groups` with the members that the records were expanded by; `rows` as in `users`."""
-    told = typed(records, Group, rows)
-    found, rejects = keyed(_groups(told.frame), "object_key", told.rejects)
-    addresses = address_rows(found)
-    members = [typed(each, Related, places) for each, places in told.related.values()]
-    none = told.frame.filter(~pl.col("row").is_in([row for _, places in told.related.values() for row in places]))
-    dynamic = none.filter(pl.col("group_types").list.contains("DynamicMembership")).height
-    silent = [NO_MEMBERS] if not told.related and len(found) else [DYNAMIC.format(dynamic)] if dynamic else []
+    """Source `graph-groups`, with members if the records were expanded by them; `rows` as in `users`."""
+    parsed = parse_records(records, Group, rows)
+    group_rows, rejects = split_rows_without_key(_groups(parsed.frame), "object_key", parsed.rejects)
+    addresses = address_rows(group_rows)
+    members = [parse_records(each, Related, places) for each, places in parsed.related.values()]
+    not_expanded = parsed.frame.filter(
+        ~pl.col("row").is_in([row for _, places in parsed.related.values() for row in places])
+    )
+    dynamic = not_expanded.filter(pl.col("group_types").list.contains("DynamicMembership")).height
+    member_warnings = []
+    if not parsed.related and len(group_rows):
+        member_warnings = [NO_MEMBERS]
+    elif dynamic:
+        member_warnings = [DYNAMIC.format(several(dynamic, "dynamic group"))]
     return Parsed(
         "graph-groups",
         "Microsoft Graph groups",
-        objects=object_rows(found, addresses),
+        objects=object_rows(group_rows, addresses),
         addresses=addresses,
-        members=_members(found, [each.frame for each in members]),
+        members=_members(group_rows, [each.frame for each in members]),
         rejects=pl.concat([rejects, *(each.rejects for each in members)]).sort("row"),
-        warnings=(*silent, *_lost(told)),
-        has_aliases=has_aliases(found),
+        warnings=(*member_warnings, *_lost_list_warnings(parsed)),
+        has_aliases=has_aliases(group_rows),
     )
 
 
-def _groups(told: pl.DataFrame) -> pl.DataFrame:
-    return told.select(
+def _groups(parsed: pl.DataFrame) -> pl.DataFrame:
+    return parsed.select(
         "display_name", "mail", "row",
         object_key="id:" + pl.col("id").str.to_lowercase(),
         entra_id=pl.col("id").str.to_lowercase(),
@@ -117,17 +124,17 @@ def _groups(told: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _members(found: pl.DataFrame, related: list[pl.DataFrame]) -> pl.DataFrame:
+def _members(group_rows: pl.DataFrame, related: list[pl.DataFrame]) -> pl.DataFrame:
     rows = pl.concat([NO_REFERENCES, *map(references, related)])
-    named = rows.join(found.select("row", group_key="object_key"), on="row", maintain_order="left")
-    return fitted(named.unique(["group_key", "ref_kind", "ref"], maintain_order=True), MEMBER_SCHEMA)
+    member_rows = rows.join(group_rows.select("row", group_key="object_key"), on="row", maintain_order="left")
+    return fit_to_schema(member_rows.unique(["group_key", "ref_kind", "ref"], maintain_order=True), MEMBER_SCHEMA)
 
 
 NO_REFERENCES = pl.DataFrame(schema={"row": pl.Int64, "ref_kind": pl.String, "ref": pl.String})
 
 
 def references(related: pl.DataFrame) -> pl.DataFrame:
-    """row, ref_kind, ref: how records name others (frame of `typed(…, Related)`), by object id, else by UPN."""
+    """row, ref_kind, ref: by object id, else by UPN; `related`: frame of `parse_records(…, Related)`."""
     entra_id = pl.coalesce("user_id", "id").str.to_lowercase()
     return related.select(
         "row",

@@ -1,7 +1,7 @@
-"""LDIF (RFC 2849) as ldifde, ldapsearch and OpenLDAP write it; traps in reference/directory-exports.md section 2.7.
+"""LDIF (RFC 2849) of ldifde, ldapsearch and OpenLDAP; pitfalls in reference/directory-exports.md section 2.7.
 
-Lines are unfolded before anything is decoded. An entry that is damaged is a reject with its line; a file in which no
-entry can be read is refused. `attr:< url` is never fetched.
+Lines are unfolded before decoding. A damaged entry is a reject with its line; a file without a readable entry is
+refused. `attr:< url` is never fetched.
 """
 
 import binascii
@@ -18,28 +18,29 @@ from tasks.directory.formats.csv_table import CUT_SHORT
 from tasks.directory.model import ATTRIBUTES, REJECT_SCHEMA, Parsed
 from tasks.directory.sources.active_directory import ad_objects, entries_frame
 from tasks.errors import ExportRefused
+from tasks.formatting import several
 from tasks.sanitize import plain
 
-# What only Active Directory says of itself; other servers are source `ldap`.
+# Attributes of Active Directory only; other servers are source `ldap`.
 _MICROSOFT = frozenset({"objectsid", "objectguid", "samaccountname", "useraccountcontrol"})
 _BINARY = frozenset({"objectguid", "objectsid", "ms-ds-consistencyguid"})
 _WANTED = frozenset(ATTRIBUTES) - {"dn"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-]*(?:;[A-Za-z0-9.\-=*]+)*")
-_PIECE = re.compile(r"range=\d+-(\d+|\*)")
+_RANGE = re.compile(r"range=\d+-(\d+|\*)")
 _OTHER_BLOCKS = frozenset({"version", "search", "result", "ref", "control", "matcheddn", "text"})
-"""What begins the blocks between and after the entries of ldapsearch."""
+"""First attributes of the blocks between and after the entries of ldapsearch."""
 
 Values = dict[str, list[str]]
 
 
 class _Line(NamedTuple):
     number: int
-    """where it begins, from 1"""
+    """of its first physical line, from 1"""
     text: str
 
 
-class _Damaged(Exception):
-    """An entry that cannot be used: the line, the attribute and the reason; the column where it is a line's fault."""
+class _DamagedEntry(Exception):
+    """An unusable entry: line, attribute and reason, and the column if known."""
 
     def __init__(self, line: int, attribute: str | None, reason: str, column: int | None = None) -> None:
         super().__init__(line, attribute, reason)
@@ -47,22 +48,22 @@ class _Damaged(Exception):
 
 
 def read(text: str, name: str) -> list[Parsed]:
-    """One part: source `ad`, or `ldap` where nothing in it is Active Directory's.
+    """One part: source `ad`, or `ldap` if no entry is Active Directory's.
 
-    Raises ExportRefused where there is no person, group, contact or computer in it.
+    Raises ExportRefused if there is no person, group, contact or computer.
     """
     entries: list[Values] = []
     rows: list[int] = []
     rejects: list[tuple[int, str | None, str]] = []
     columns: dict[int, int | None] = {}
-    notes: Counter[str] = Counter()
-    for lines in _blocks(text.removeprefix("\ufeff")):
+    counts: Counter[str] = Counter()
+    for lines in _split_blocks(text.removeprefix("\ufeff")):
         try:
-            _check_ended(lines)
-            entry = _entry(lines, notes)
-        except _Damaged as damage:
-            rejects.append(damage.args)
-            columns[damage.args[0]] = damage.column
+            _check_terminated(lines)
+            entry = _parse_entry(lines, counts)
+        except _DamagedEntry as damaged:
+            rejects.append(damaged.args)
+            columns[damaged.args[0]] = damaged.column
             continue
         if entry is not None:
             entries.append(entry)
@@ -71,41 +72,41 @@ def read(text: str, name: str) -> list[Parsed]:
     parsed = ad_objects(
         entries_frame(entries, rows), *(("ad", "AD as LDIF") if microsoft else ("ldap", "LDAP as LDIF"))
     )
-    bad = pl.concat([pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row"), parsed.rejects]).sort("row")
+    rejected = pl.concat([pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row"), parsed.rejects]).sort("row")
     if parsed.objects.is_empty() and parsed.devices.is_empty():
-        raise ExportRefused(_refusal(name, len(entries) + notes["change"], bad, columns))
-    warnings = (*parsed.warnings, *_warnings(notes))
-    whole = not notes["cut"] and not any(reason.endswith(CUT_SHORT) for _, _, reason in rejects)
-    return [replace(parsed, rejects=bad, warnings=warnings, complete=whole)]
+        raise ExportRefused(_refusal_text(name, len(entries) + counts["change"], rejected, columns))
+    warnings = (*parsed.warnings, *_warnings(counts))
+    complete = not counts["cut"] and not any(reason.endswith(CUT_SHORT) for _, _, reason in rejects)
+    return [replace(parsed, rejects=rejected, warnings=warnings, complete=complete)]
 
 
-def _refusal(name: str, entries: int, rejects: pl.DataFrame, columns: dict[int, int | None]) -> str:
-    """`columns`: by the lines of damaged entries."""
+def _refusal_text(name: str, entries: int, rejects: pl.DataFrame, columns: dict[int, int | None]) -> str:
+    """`columns`: line of a damaged entry → column."""
     file = plain(name)
     if not rejects.is_empty():
         row, attribute, reason = rejects.row(0)
         where = (f", column {column}" if (column := columns.get(row)) else "") + (f" {attribute}" if attribute else "")
-        return f"{file}, line {row}{where}: {reason}. No entry of the file can be read; export it again."
+        return f"{file}, line {row}{where}: {reason}. No entry could be read. Export the file again."
     if entries:
-        return f"{file}: none of its {entries} entries is a person, group, contact or computer. Export those."
-    return f"{file}: there are no entries in it. An LDIF export has a line `dn: …` for each of them; export it again."
+        return f"{file}: none of its {several(entries, 'entry')} is a person, group, contact or computer. Export those."
+    return f"{file}: the file has no entries (lines `dn: …`). Export it again."
 
 
-def _warnings(notes: Counter[str]) -> Iterator[str]:
-    if count := notes["change"]:
-        yield f"{count} records are changes, not entries (changetype other than add), and were ignored."
-    if count := notes["url"]:
-        yield f"{count} values are only referred to by an address (`attr:<`), which is never fetched."
-    if count := notes["ranged"]:
-        yield f"{count} entries hold only a part of a long list of members (`;range=`). Export them with all ranges."
-    if count := notes["cut"]:
-        yield f"The server cut the answer short ({count} times `result:` is not 0). Export with paging (`-E pr=1000`)."
+def _warnings(counts: Counter[str]) -> Iterator[str]:
+    if count := counts["change"]:
+        yield f"{several(count, 'change record')} (changetype other than add) ignored."
+    if count := counts["url"]:
+        yield f"{several(count, 'value')} given by URL (`attr:<`) ignored: URLs are never fetched."
+    if count := counts["ranged"]:
+        yield f"{several(count, 'entry')} with only a part of a long member list (`;range=`). Export all ranges."
+    if counts["cut"]:
+        yield "The server truncated the result (`result:` is not 0). Export with paging (`-E pr=1000`)."
 
 
-def _blocks(text: str) -> Iterator[list[_Line]]:
-    """Unfolded lines between blank lines, without comments (which may be folded as well).
+def _split_blocks(text: str) -> Iterator[list[_Line]]:
+    """Unfolded lines between blank lines, without comments (which may be folded, too).
 
-    Where the file ends in the middle of a line, an empty one stands at the end of the last block.
+    If the file ends within a line, the last block ends with an empty one.
     """
     block: list[_Line] = []
     in_comment = False
@@ -130,60 +131,60 @@ def _blocks(text: str) -> Iterator[list[_Line]]:
         yield block if in_comment else [*block, _Line(number, "")]
 
 
-def _check_ended(lines: list[_Line]) -> None:
-    """What stands between entries may end anywhere; of an entry nobody knows what is missing."""
+def _check_terminated(lines: list[_Line]) -> None:
+    """An entry that the end of the file cuts short is damaged; other blocks may end anywhere."""
     attribute = lines[0].text.partition(":")[0].lower()
     if not lines[-1].text and (attribute == "version" or attribute not in _OTHER_BLOCKS):
-        raise _Damaged(lines[0].number, None, f"its last line has no end: {CUT_SHORT}")
+        raise _DamagedEntry(lines[0].number, None, f"unterminated last line: {CUT_SHORT}")
 
 
-def _entry(lines: list[_Line], notes: Counter[str]) -> Values | None:
-    """Lower-case attribute → values of those in ATTRIBUTES; None for what is no entry."""
+def _parse_entry(lines: list[_Line], counts: Counter[str]) -> Values | None:
+    """Lower-case attribute → values, for ATTRIBUTES; None for other blocks."""
     while lines and lines[0].text.lower().startswith("version:"):
         lines = lines[1:]
     if not lines:
         return None
-    attribute, _, dn = _attribute(lines[0])
+    attribute, _, dn = _parse_attribute(lines[0])
     if attribute in _OTHER_BLOCKS:
-        notes["cut"] += sum(_fails(line.text) for line in lines)
+        counts["cut"] += sum(_is_failed_result(line.text) for line in lines)
         return None
     if attribute != "dn":
-        raise _Damaged(lines[0].number, None, "an entry must begin with dn:", 1)
-    values: Values = {"dn": [_decoded(lines[0], "dn", dn)]}
+        raise _DamagedEntry(lines[0].number, None, "the entry does not begin with dn:", 1)
+    values: Values = {"dn": [_decode_value(lines[0], "dn", dn)]}
     other_languages: Values = {}
-    last_piece = "*"
+    range_end = "*"
     for line in lines[1:]:
-        attribute, options, rest = _attribute(line)
+        attribute, options, rest = _parse_attribute(line)
         if attribute == "changetype" and rest.strip().lower() != "add":
-            notes["change"] += 1
+            counts["change"] += 1
             return None
         if attribute not in _WANTED:
             continue
         if rest.startswith("<"):
-            notes["url"] += 1
+            counts["url"] += 1
             continue
-        if piece := _PIECE.search(options):
-            last_piece = piece[1]
+        if range_match := _RANGE.search(options):
+            range_end = range_match[1]
         into = other_languages if "lang-" in options else values
-        into.setdefault(attribute, []).append(_decoded(line, attribute, rest))
-    notes["ranged"] += last_piece != "*"
+        into.setdefault(attribute, []).append(_decode_value(line, attribute, rest))
+    counts["ranged"] += range_end != "*"
     return other_languages | values if values["dn"] != [""] else None
 
 
-def _fails(line: str) -> bool:
+def _is_failed_result(line: str) -> bool:
     return line.startswith("result:") and line.removeprefix("result:").split()[:1] != ["0"]
 
 
-def _attribute(line: _Line) -> tuple[str, str, str]:
-    """Name and options in lower case, and what follows the first colon."""
+def _parse_attribute(line: _Line) -> tuple[str, str, str]:
+    """Name and options in lower case, and the rest after the first colon."""
     name, colon, rest = line.text.partition(":")
     if not colon or not _NAME.fullmatch(name):
-        raise _Damaged(line.number, None, "neither an attribute nor the continuation of one", 1)
+        raise _DamagedEntry(line.number, None, "not an attribute or its continuation", 1)
     attribute, _, options = name.lower().partition(";")
     return attribute, options, rest
 
 
-def _decoded(line: _Line, attribute: str, rest: str) -> str:
+def _decode_value(line: _Line, attribute: str, rest: str) -> str:
     """The value as text; binary ids stay base64."""
     if not rest.startswith(":"):
         return rest.strip(" ")
@@ -191,6 +192,6 @@ def _decoded(line: _Line, attribute: str, rest: str) -> str:
     try:
         value = b64decode(encoded, validate=True)
         return encoded if attribute in _BINARY else value.decode()
-    except (binascii.Error, ValueError):  # also: not UTF-8, and letters that base64 does not have
+    except (binascii.Error, ValueError):  # also: not UTF-8, and characters outside base64
         column = len(line.text) - len(rest[1:].lstrip(" ")) + 1
-        raise _Damaged(line.number, attribute, "the value is not UTF-8 in base64", column) from None
+        raise _DamagedEntry(line.number, attribute, "the value is not valid UTF-8 in base64", column) from None

@@ -1,4 +1,4 @@
-"""Files, folders and zips → what they say; a file that cannot be read is refused by itself."""
+"""Files, folders and zips → exports; each file that cannot be read is refused separately."""
 
 import hashlib
 from collections.abc import Iterable
@@ -14,32 +14,31 @@ from tasks.errors import ExportRefused
 from tasks.settings import Settings
 
 
-class Refused(NamedTuple):
-    """A file that nothing of was used."""
-
+class RefusedFile(NamedTuple):
     file_name: str
     reason: str
 
 
-def read_files(paths: Iterable[Path], settings: Settings, *, follow: bool = True) -> tuple[list[Export], list[Refused]]:
-    """What the files in these places say, each recognised by its content. Nothing is written.
+def read_files(
+    paths: Iterable[Path], settings: Settings, *, follow: bool = True
+) -> tuple[list[Export], list[RefusedFile]]:
+    """The exports in these files, whose format is detected by content, and the files that could not be read.
 
-    `follow`: a path itself may be a link. What cannot be read is refused by itself.
-    Raises ExportRefused for a path that does not exist.
+    `follow`: a path itself may be a link. Raises ExportRefused for a path that does not exist.
     """
     headers = load_headers(settings)
-    # Other headers, another code page or another program may read the same bytes otherwise: news, not the same file.
+    # With other headers, code page or program version the same bytes may be read differently, so the digest differs.
     reader = repr((headers, settings.ansi_code_page, version("attachment-alerts"))).encode()
     exports: list[Export] = []
-    refused: list[Refused] = []
+    refused: list[RefusedFile] = []
     for name, content in expand(paths, follow=follow):
         if isinstance(content, ExportRefused):
-            refused.append(Refused(name, str(content)))
+            refused.append(RefusedFile(name, str(content)))
             continue
         try:
             parts = read_export(name, content, headers, settings.ansi_code_page)
         except ExportRefused as error:
-            refused.append(Refused(name, str(error)))
+            refused.append(RefusedFile(name, str(error)))
             continue
         digest = hashlib.sha256(content)
         digest.update(reader)
