@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.artifacts.markdown_format import sentence
-from flows.deploy.apply import applied, summary
+from flows.deploy.apply import apply_connectors, summarize
 from tasks.errors import AlertsError, NotDeployed
 from tasks.http.check import Check, passed
 from tasks.ingest.connector_source import refuse_other_tenant
@@ -29,10 +29,10 @@ def connectors_apply() -> State[Any]:
     switched on by itself once the connection test has passed; after that the switch of the schedule is left alone.
     """
     try:
-        done, unusable = applied()
+        done, unusable = apply_connectors()
     except AlertsError as error:
         return Failed(message=str(error))
-    return Completed(message=" ".join([summary(done), *unusable.values()]), data=[poll._asdict() for poll in done])
+    return Completed(message=" ".join([summarize(done), *unusable.values()]), data=[poll._asdict() for poll in done])
 
 
 LEVELS = {"ok": logging.INFO, "warning": logging.WARNING, "failed": logging.ERROR, "skipped": logging.INFO}
@@ -43,14 +43,14 @@ def check(connector: str) -> list[Check]:
     """The checks in their order, also as a table on the page of the run; a test that passes is remembered."""
     refuse_other_tenant(connector, load_connector(connector))
     checks = test_connector(connector)[0]
-    rows = [row(each) for each in checks]
+    rows = [check_row(each) for each in checks]
     create_table_artifact(rows, key=f"test-{connector}", description=f"Connection test of {connector}")
     for each in checks:
         log.log(LEVELS[each.state], "%s: %s", each.name, plain(f"{each.says} {each.next_step or ''}".strip(), 1000))
     return checks
 
 
-def row(check: Check) -> dict[str, str]:
+def check_row(check: Check) -> dict[str, str]:
     """One check in the table; one UI shows its cells as Markdown, and what was found may quote the service."""
     state = "not tested" if check.state == "skipped" else check.state
     said = {"what was found": sentence(check.says), "what to do": sentence(check.next_step or "")}
@@ -71,14 +71,14 @@ def test_connection(connector: str) -> State[Any]:
     except AlertsError as error:
         return Failed(message=str(error))
     if not passed(checks):
-        return Failed(message=_why(checks))
-    return Completed(message=f"A poll of {connector} works.{_switched_on(connector)}")
+        return Failed(message=_failure_message(checks))
+    return Completed(message=f"A poll of {connector} works.{_apply_after_test(connector)}")
 
 
-def _switched_on(connector: str) -> str:
+def _apply_after_test(connector: str) -> str:
     """Let the schedule follow at once; what that came to, for the state of the run."""
     try:
-        news = [poll for poll in applied().polls if poll.connector == connector and poll.done != "unchanged"]
+        news = [poll for poll in apply_connectors().polls if poll.connector == connector and poll.done != "unchanged"]
     except NotDeployed:  # run by hand, on a server that knows no deployments: there is nothing to switch
         return ""
     except AlertsError as error:  # the test has passed all the same
@@ -86,7 +86,7 @@ def _switched_on(connector: str) -> str:
     return "".join(f" {poll.deployment} {poll.done}." for poll in news)
 
 
-def _why(checks: list[Check]) -> str:
+def _failure_message(checks: list[Check]) -> str:
     wrong = next((check for check in checks if check.state == "failed"), None)
     if wrong is None:
         return "Not everything could be tested."

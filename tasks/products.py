@@ -49,7 +49,7 @@ class Product:
     revalidate: Revalidate | None = None
 
 
-def product_named(name: str) -> Product:
+def get_product(name: str) -> Product:
     """Raises SettingsError for a product that this version does not know."""
     if name not in PRODUCTS:
         raise SettingsError(f"This version knows no product {name!r}. Use the version that its data came with.")
@@ -58,7 +58,7 @@ def product_named(name: str) -> Product:
 
 def check_connector(connector: Connector) -> tuple[list[Check], Account | None]:
     """The connection test of the connector's product."""
-    return product_named(connector.product).test_connection(connector)
+    return get_product(connector.product).test_connection(connector)
 
 
 def _check_entra(connector: EntraConnector) -> tuple[list[Check], Account | None]:

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from tasks.connectors.base import Connector
-from tasks.connectors.block_documents import SYNC, documents, nothing_saved_as, read_document
+from tasks.connectors.block_documents import SYNC, documents, read_document, unknown_connector_message
 from tasks.connectors.draft import as_saved
 from tasks.connectors.names import refuse_name
-from tasks.connectors.prefect_client import asked_where, in_words, prefect_client
+from tasks.connectors.prefect_client import api_errors_translated, api_location, prefect_client
 from tasks.errors import ConnectorRefused, UnknownConnector
 from tasks.http.check import Account, Check, passed
 from tasks.products import PRODUCTS, check_connector
@@ -26,18 +26,18 @@ def load_connector(name: str) -> Connector:
     with prefect_client() as client:
         if document := documents(client, CLASSES, name, include_secrets=True).get(name):
             return _adopted(name, read_document(name, document))
-    raise UnknownConnector(nothing_saved_as(name))
+    raise UnknownConnector(unknown_connector_message(name))
 
 
 def list_connectors() -> dict[str, Connector]:
     """All saved connectors by name, sorted; one that cannot be used is left out, with a warning."""
-    found, unusable = sorted_out()
+    found, unusable = load_all()
     for wrong in unusable.values():
         log.warning("%s", wrong)
     return found
 
 
-def sorted_out() -> tuple[dict[str, Connector], dict[str, str]]:
+def load_all() -> tuple[dict[str, Connector], dict[str, str]]:
     """All saved connectors by name, sorted, and of those that cannot be used the sentence that says why."""
     found, unusable = _readable()
     for name, connector in list(found.items()):
@@ -71,7 +71,7 @@ def save_connector(name: str, connector: Connector) -> None:
     again = connector._block_document_name == name
     if not again:
         refuse_new_name(name)
-    if other := find_same_account(connector):
+    if other := find_duplicate(connector):
         raise ConnectorRefused(
             f"This account is already pulled by the connector {other!r}; a second one would count "
             "everything twice. "
@@ -85,10 +85,10 @@ def refuse_new_name(name: str) -> None:
     """Raises ConnectorRefused where a connector cannot be saved under that name, or another one is."""
     refuse_name(name)
     if name in saved_names():
-        raise ConnectorRefused(f"A connector named {name!r} exists already in {asked_where()}. Choose another name.")
+        raise ConnectorRefused(f"A connector named {name!r} exists already in {api_location()}. Choose another name.")
 
 
-def find_same_account(connector: Connector) -> str | None:
+def find_duplicate(connector: Connector) -> str | None:
     """The name of another saved connector for the same account, as far as account codes and keys tell."""
     for name, other in _readable()[0].items():
         itself = name == connector._block_document_name or (
@@ -114,7 +114,7 @@ def remove(name: str) -> None:
     """Forget the connector and its keys; what was fetched by it stays. Raises UnknownConnector."""
     cls = saved_names().get(name)
     if cls is None:
-        raise UnknownConnector(nothing_saved_as(name))
+        raise UnknownConnector(unknown_connector_message(name))
     _delete(cls, name)
 
 
@@ -148,7 +148,7 @@ def _readable() -> tuple[dict[str, Connector], dict[str, str]]:
 def _adopted(name: str, connector: Connector) -> Connector:
     """A connector that was made in the Prefect UI gets its id, unless it is a second one for an account."""
     if connector.connector_id is None:
-        if other := find_same_account(connector):
+        if other := find_duplicate(connector):
             raise ConnectorRefused(
                 f"The connector {name!r} is for the account that {other!r} pulls already; both would count everything "
                 f"twice. Delete one of them, or give {name!r} the keys of another account."
@@ -161,18 +161,18 @@ def _save(connector: Connector, name: str, again: bool) -> None:
     if connector.connector_id is None:
         # The document's own id if there is one, so that two runs that meet a new connector at once give it the same.
         connector.connector_id = connector._block_document_id or uuid4()
-    with in_words():
+    with api_errors_translated():
         connector.save(name, overwrite=again, **SYNC)
 
 
 def _delete(cls: type[Connector], name: str) -> None:
-    with in_words():
+    with api_errors_translated():
         cls.delete(name, **SYNC)
 
 
-def offer_forms() -> None:
+def register_block_types() -> None:
     """Make the forms of all products known to the server in use, whose UI offers them then; again, nothing changes."""
-    with in_words():
+    with api_errors_translated():
         for cls in CLASSES:
             cls.register_type_and_schema(**SYNC)
 

@@ -11,12 +11,12 @@ from flows.console.invocation import command_as_typed
 from flows.console.tables import facts
 from flows.console.terminal import confirmed, number, out, say, working
 from flows.deploy import connector_deployments, prefect_yaml
-from flows.deploy.apply import Applied, applied
+from flows.deploy.apply import ApplyResult, apply_connectors
 from flows.deploy.connector_deployments import says
 from flows.server.prefect_session import asking, server_in_use
 from tasks import saved_connectors
-from tasks.connectors.block_documents import nothing_saved_as
-from tasks.connectors.prefect_client import asked_where
+from tasks.connectors.block_documents import unknown_connector_message
+from tasks.connectors.prefect_client import api_location
 from tasks.errors import AlertsError, ConnectorRefused, NotDeployed, OperatorError, UnknownConnector
 from tasks.http.check import Account, Check
 from tasks.ingest import registry
@@ -38,7 +38,7 @@ def test(name: str) -> tuple[list[Check], Account | None]:
         return saved_connectors.test_connector(name)
 
 
-def apply_all() -> Applied:
+def apply_with_deploy() -> ApplyResult:
     """Apply the saved connectors, prefect.yaml first where the server does not know it. Raises NotDeployed."""
     if not server_in_use():
         raise NotDeployed(
@@ -47,22 +47,22 @@ def apply_all() -> Applied:
         )
     with asking("Applying the connectors") as change:
         try:
-            return applied()
+            return apply_connectors()
         except NotDeployed:
             change("Deploying what prefect.yaml declares")
             prefect_yaml.deploy()
             change("Applying the connectors")
-            return applied()
+            return apply_connectors()
 
 
-def follow(name: str, *, removed: bool = False) -> None:
+def update_deployment(name: str, *, removed: bool = False) -> None:
     """Let the deployment of a connector follow what was done to it, and say whether it is polled by itself."""
     wanting = f"It is polled by itself while a server runs: {command_as_typed()} serve"
-    done = Applied([], {})
+    done = ApplyResult([], {})
     if server_in_use():
         wanting = f"It is polled by itself once its schedule is made: {command_as_typed()} connectors apply"
         with suppress(NotDeployed), asking("Applying the connectors"):
-            done, wanting = applied(), ""
+            done, wanting = apply_connectors(), ""
     if wanting and not removed:
         say(wanting)
     for each in done.polls:
@@ -95,7 +95,7 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
         connector_id = _id_of(name) if is_saved else None
     stored = registry.named(store, name) if connector_id is None else None
     if not is_saved:
-        _refuse_alive(store, name, stored, purging)
+        _refuse_not_removed(store, name, stored, purging)
     known = stored.connector_id if stored else connector_id
     if known is None or not store.exists():
         confirmed(f"Remove the connector {name}?", yes)
@@ -105,7 +105,7 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
     out.print(facts([(kind, number(count)) for kind, count in purge.purge_counts(store, known).items()]))
     fate = "and purge these rows for ever" if purging else "and keep these rows"
     confirmed(f"Remove the connector {name} {fate}?", yes)
-    with _turn(store, known):
+    with _account_locked(store, known):
         if purging:
             purge.purge(store, known)
         if is_saved:
@@ -115,17 +115,17 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
             registry.removed(store, known, datetime.now(UTC))
 
 
-def _refuse_alive(store: Store, name: str, stored: registry.Named | None, purging: bool) -> None:
+def _refuse_not_removed(store: Store, name: str, stored: registry.Named | None, purging: bool) -> None:
     """Of a name that is not saved only the data of a connector that is removed can be taken away."""
     if stored and not stored.removed and _may_be_elsewhere(store, stored.connector_id):
         raise OperatorError(
-            f"{name!r} is not saved in {asked_where()}, and may be saved in another Prefect API: set PREFECT_API_URL. "
+            f"{name!r} is not saved in {api_location()}, and may be saved in another Prefect API: set PREFECT_API_URL. "
             "If it is saved nowhere any more: when nobody has polled it for three polling periods and 15 minutes, run "
             f"`{command_as_typed()} connectors apply`, and it is known as removed."
         )
     if not (stored and purging):
         rest = f" What it brought is kept: `{command_as_typed()} connectors remove {name} --purge` removes it."
-        raise UnknownConnector(nothing_saved_as(name) + (rest if stored else ""))
+        raise UnknownConnector(unknown_connector_message(name) + (rest if stored else ""))
 
 
 def _may_be_elsewhere(store: Store, connector_id: UUID) -> bool:
@@ -133,7 +133,7 @@ def _may_be_elsewhere(store: Store, connector_id: UUID) -> bool:
     if not registry.has_brought(store, connector_id):  # then it comes back as it is with that API's next apply
         return False
     with asking():
-        return connector_id not in connector_deployments.switches()
+        return connector_id not in connector_deployments.schedule_switches()
 
 
 def _id_of(name: str) -> UUID | None:
@@ -145,7 +145,7 @@ def _id_of(name: str) -> UUID | None:
 
 
 @contextmanager
-def _turn(store: Store, connector_id: UUID) -> Iterator[None]:
+def _account_locked(store: Store, connector_id: UUID) -> Iterator[None]:
     """No run of the connector may bring rows while it is taken away."""
     account = store.account(connector_id, threading.Event())
     try:

@@ -17,13 +17,13 @@ from typer.core import TyperCommand
 
 from flows.console.terminal import entered
 from tasks.connectors.base import Connector
-from tasks.connectors.form_schema import KEPT_BY_US
+from tasks.connectors.form_schema import MANAGED_FIELDS
 from tasks.errors import ConnectorRefused, OperatorError
 from tasks.products import PRODUCTS
 from tasks.sanitize import plain
 
 ENVIRONMENT = "ATTACHMENT_ALERTS_"
-PANEL = "Connector"
+OPTION_PANEL = "Connector"
 NOT = "not_"  # before the name of a switch: the option that turns it off
 
 Fields = Callable[[type[Connector]], Iterable[str]]
@@ -31,7 +31,7 @@ Fields = Callable[[type[Connector]], Iterable[str]]
 
 def all_fields(product: type[Connector]) -> list[str]:
     """Everything a person may enter."""
-    return [name for name in product.model_fields if name not in KEPT_BY_US]
+    return [name for name in product.model_fields if name not in MANAGED_FIELDS]
 
 
 def changed_fields(product: type[Connector]) -> list[str]:
@@ -74,7 +74,9 @@ def with_options(stub: TyperCommand, function: Callable[..., None], fields: Fiel
     return cast(TyperCommand, typer.main.get_command(single))
 
 
-def credentials(product: type[Connector], values: dict[str, Any], otherwise: str | None = None) -> tuple[str, ...]:
+def credentials_to_ask(
+    product: type[Connector], values: dict[str, Any], otherwise: str | None = None
+) -> tuple[str, ...]:
     """The credentials to ask for: of the API generation that was named, or that something was given for."""
     generations = product.credentials
     given = (
@@ -84,7 +86,7 @@ def credentials(product: type[Connector], values: dict[str, Any], otherwise: str
     return generations.get(named, ())
 
 
-def asked(
+def ask_for(
     product: type[Connector], names: Iterable[str], values: dict[str, Any], old: Connector | None = None
 ) -> dict[str, Any]:
     """These fields from the options, the environment or a prompt, which offers what `old` has if it is no secret.
@@ -94,7 +96,7 @@ def asked(
     return {name: values.get(name) or _from_environment(name) or _prompt(product, name, old) for name in names}
 
 
-def typed_values(product: type[Connector], values: dict[str, Any]) -> dict[str, Any]:
+def parse_values(product: type[Connector], values: dict[str, Any]) -> dict[str, Any]:
     """Choices that are numbers as numbers; the rest is left to the connector's own check.
 
     Raises ConnectorRefused for an option of another product.
@@ -157,7 +159,7 @@ def _options(name: str, infos: dict[str, FieldInfo]) -> Iterator[inspect.Paramet
 
 def _option(name: str, kind: Any, flag: str, **more: Any) -> inspect.Parameter:
     default = False if kind is bool else None
-    annotation = Annotated[kind, typer.Option(flag, rich_help_panel=PANEL, **more)]
+    annotation = Annotated[kind, typer.Option(flag, rich_help_panel=OPTION_PANEL, **more)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 

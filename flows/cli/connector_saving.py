@@ -6,16 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.connector_actions import follow
+from flows.cli.connector_actions import update_deployment
 from flows.cli.connector_options import (
     Fields,
     address_fields,
     all_fields,
-    asked,
+    ask_for,
     changed_fields,
-    credentials,
+    credentials_to_ask,
     key_fields,
-    typed_values,
+    parse_values,
 )
 from flows.cli.views.connectors import checks_table
 from flows.console.invocation import command_as_typed
@@ -23,7 +23,7 @@ from flows.console.options import Home, Name
 from flows.console.terminal import out, say, working
 from flows.server.prefect_session import asking, warn_of_open_api
 from tasks import saved_connectors
-from tasks.connectors.base import Connector, made, refuse_wrong
+from tasks.connectors.base import Connector, build_connector, refuse_invalid_values
 from tasks.connectors.draft import wrong_fields
 from tasks.connectors.polled import PolledConnector
 from tasks.errors import ConnectorRefused
@@ -55,39 +55,39 @@ def add(
     warn_of_open_api()
     with asking():
         saved_connectors.refuse_new_name(name)
-    values = typed_values(kind, fields)
-    refuse_wrong(kind, values)
-    connector = made(kind, values | asked(kind, credentials(kind, values), values))
+    values = parse_values(kind, fields)
+    refuse_invalid_values(kind, values)
+    connector = build_connector(kind, values | ask_for(kind, credentials_to_ask(kind, values), values))
     if not no_test:
-        account = tested(connector)
+        account = test_before_saving(connector)
         connector.account_code = account.code if account else None
         connector.tested_at = datetime.now(UTC)
     with asking():
         saved_connectors.save_connector(name, connector)
-    _enrol(name, connector)
+    _register(name, connector)
     say(f"Saved as {name}. Next: {command_as_typed()} poll {name}", style="green")
-    follow(name)
+    update_deployment(name)
 
 
-def change(name: Name, home: Home = None, *, fields: dict[str, Any]) -> None:
+def set_fields(name: Name, home: Home = None, *, fields: dict[str, Any]) -> None:
     """Change fields of a saved connector."""
     with asking():
         old, wrong = saved_connectors.load_to_correct(name)
     present = {field: getattr(old, field) for field in type(old).model_fields}
     # An empty value is what the form in the UI sends for a field that was cleared: its default is back.
-    values = {field: None if value == "" else value for field, value in typed_values(type(old), fields).items()}
-    new = old.again(present | values)
+    values = {field: None if value == "" else value for field, value in parse_values(type(old), fields).items()}
+    new = old.replace_values(present | values)
     changed = [field for field, value in present.items() if getattr(new, field) != value]
     if not changed and not wrong:
         raise ConnectorRefused(f"Nothing to change. `{command_as_typed()} connectors set --help` lists the fields.")
     refuse_other_tenant(name, new)
     if not set(changed).isdisjoint(address_fields(type(old))):
-        tested(new)
+        test_before_saving(new)
     with asking():
         saved_connectors.save_connector(name, new)
-    _enrol(name, new)
+    _register(name, new)
     say(f"{name} is changed.", style="green")
-    follow(name)
+    update_deployment(name)
 
 
 def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[str, Any]) -> None:
@@ -95,33 +95,33 @@ def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[
     with asking():
         old, wrong = saved_connectors.load_to_correct(name)
     kind = type(old)
-    values = typed_values(kind, fields)
-    names = credentials(kind, values, getattr(old, "api", None))
-    new = old.rotated(**values | asked(kind, names, values, old))
+    values = parse_values(kind, fields)
+    names = credentials_to_ask(kind, values, getattr(old, "api", None))
+    new = old.rotated(**values | ask_for(kind, names, values, old))
     same_keys = _usable_keys(old) and old.key_identity() == new.key_identity()
     refuse_other_tenant(name, new)
-    account = tested(new)
+    account = test_before_saving(new)
     code = account.code if account else None
     if not (same_keys or force):
         if old.account_code is None and not wrong:
-            old.account_code = _code_of(old)
+            old.account_code = _old_account_code(old)
         _refuse_other_account(old, code, unusable=bool(wrong))
     new.account_code = code or old.account_code
     new.tested_at = datetime.now(UTC)
     with asking():
         saved_connectors.save_connector(name, new)
     say(f"{name} has new keys. Its data, its place and its schedule stay as they were.", style="green")
-    follow(name)
+    update_deployment(name)
 
 
 FORMS: dict[str, tuple[Callable[..., None], Fields]] = {
     "add": (add, all_fields),
-    "set": (change, changed_fields),
+    "set": (set_fields, changed_fields),
     "rotate": (rotate, key_fields),
 }
 
 
-def tested(connector: Connector) -> Account | None:
+def test_before_saving(connector: Connector) -> Account | None:
     """Show the connection test; the account, if it may be asked. Raises ConnectorRefused if a poll would not work."""
     with working("Testing the connection"):
         checks, account = check_connector(connector)
@@ -131,12 +131,12 @@ def tested(connector: Connector) -> Account | None:
     return account
 
 
-def _enrol(name: str, connector: Connector) -> None:
+def _register(name: str, connector: Connector) -> None:
     """Let the tables know it as it is now."""
     registry.enrol(open_store(load_settings()), [source_of(name, connector)])
 
 
-def _code_of(connector: Connector) -> str | None:
+def _old_account_code(connector: Connector) -> str | None:
     """Which account the old keys belong to, if they still work."""
     with working("Asking which account the old keys belong to"):
         _, account = check_connector(connector)

@@ -57,19 +57,19 @@ def list_all(as_json: Json = False, home: Home = None) -> None:
     from zoneinfo import ZoneInfo
 
     from flows.cli.views.connectors import connectors_table, list_values
-    from flows.deploy.connector_status import how_they_fare, wrong_tenants
-    from tasks.saved_connectors import sorted_out
+    from flows.deploy.connector_status import connector_statuses, wrong_tenants
+    from tasks.saved_connectors import load_all
 
     settings = load_settings()
     with prefect_session.asking():
-        found, unusable = sorted_out()
-        fare, moved = how_they_fare(found), wrong_tenants(found)
+        found, unusable = load_all()
+        fare, moved = connector_statuses(found), wrong_tenants(found)
     if as_json:
         print_json(list_values(found, fare, moved, unusable))
         return
     if found:
         out.print(connectors_table(found, fare, ZoneInfo(settings.time_zone)))
-    _show_wrong(*(moved | unusable).values())
+    _print_problems(*(moved | unusable).values())
     if not found and not unusable:
         say(NONE_SAVED)
 
@@ -83,16 +83,16 @@ def apply(as_json: Json = False, home: Home = None) -> None:
     Polling is switched on when the connection test has passed. After that its switch is left to you.
     """
     _load()
-    from flows.cli.connector_actions import apply_all
+    from flows.cli.connector_actions import apply_with_deploy
     from flows.cli.views.connectors import poll_values, polls_table
 
-    done, unusable = apply_all()
+    done, unusable = apply_with_deploy()
     if as_json:
         print_json(poll_values(done, unusable))
         return
     if done:
         out.print(polls_table(done))
-    _show_wrong(*unusable.values())
+    _print_problems(*unusable.values())
     if not done and not unusable:
         say(NONE_SAVED)
 
@@ -103,7 +103,7 @@ def show(name: Name, as_json: Json = False, home: Home = None) -> None:
     _load()
     from zoneinfo import ZoneInfo
 
-    from flows.cli.views.connectors import connector_facts, open_values
+    from flows.cli.views.connectors import connector_facts, masked_values
     from flows.console.tables import facts
     from flows.deploy.connector_status import wrong_tenants
     from tasks.saved_connectors import load_to_correct
@@ -112,11 +112,11 @@ def show(name: Name, as_json: Json = False, home: Home = None) -> None:
         connector, wrong = load_to_correct(name)
     wrong = wrong or wrong_tenants({name: connector}).get(name)
     if as_json:
-        print_json({"name": name, **open_values(connector), **({"unusable": wrong} if wrong else {})})
+        print_json({"name": name, **masked_values(connector), **({"unusable": wrong} if wrong else {})})
         return
     out.print(facts(connector_facts(name, connector, ZoneInfo(load_settings().time_zone))))
     if wrong:
-        _show_wrong(wrong)
+        _print_problems(wrong)
 
 
 @app.command(epilog=example("connectors rename acme acme-emea"))
@@ -131,7 +131,7 @@ def rename(
 
     connector_actions.rename(name, new_name)
     say(f"{name} is {new_name} now.", style="green")
-    connector_actions.follow(new_name)
+    connector_actions.update_deployment(new_name)
 
 
 @app.command(
@@ -167,7 +167,7 @@ def remove(
 
     connector_actions.remove(name, purging=purge, yes=yes)
     say(f"{name} is removed.", style="green")
-    connector_actions.follow(name, removed=True)
+    connector_actions.update_deployment(name, removed=True)
 
 
 def test(name: str, *, as_json: bool) -> None:
@@ -181,7 +181,7 @@ def test(name: str, *, as_json: bool) -> None:
 
     checks, account = connector_actions.test(name)
     if passed(checks):
-        connector_actions.follow(name)
+        connector_actions.update_deployment(name)
     if as_json:
         print_json(
             {"connector": name, "passed": passed(checks), "account": account and asdict(account),
@@ -193,13 +193,13 @@ def test(name: str, *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _show_wrong(*sentences: str) -> None:
+def _print_problems(*sentences: str) -> None:
     for each in sentences:
         out.print(shown(each, "red", limit=1000))
 
 
 def _load() -> None:
     prefect_session.load(load_settings().home)
-    from tasks.connectors.prefect_client import asked_where
+    from tasks.connectors.prefect_client import api_location
 
-    say(f"Connectors are kept in {asked_where()}.")
+    say(f"Connectors are kept in {api_location()}.")

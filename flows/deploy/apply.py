@@ -4,18 +4,18 @@ from typing import NamedTuple
 
 from flows.artifacts.dashboard_writer import health_anew, urgent_followed
 from flows.deploy import connector_deployments, zombie_runs
-from flows.deploy.parameter_choices import offer
+from flows.deploy.parameter_choices import update_choices
 from tasks.connectors.base import Connector
 from tasks.connectors.prefect_client import prefect_client
 from tasks.ingest import registry
 from tasks.ingest.connector_source import source_of
-from tasks.saved_connectors import offer_forms, saved_names, sorted_out
+from tasks.saved_connectors import load_all, register_block_types, saved_names
 from tasks.settings import load_settings
 from tasks.store.factory import open_store
 from tasks.store.store import Store
 
 
-class Applied(NamedTuple):
+class ApplyResult(NamedTuple):
     """What came of the saved connectors."""
 
     polls: list[connector_deployments.Poll]
@@ -23,15 +23,15 @@ class Applied(NamedTuple):
     """those that cannot be polled as they are saved: what to do about it, by name"""
 
 
-def applied() -> Applied:
+def apply_connectors() -> ApplyResult:
     """Apply the saved connectors; tables and pages learn which of them are polled, a new server learns the forms."""
-    offer_forms()
+    register_block_types()
     with prefect_client() as client:
-        zombie_runs.watched(client)
+        zombie_runs.ensure_zombie_automation(client)
     store = open_store(load_settings())
     connectors, unusable = _usable(store)
-    done = connector_deployments.apply(connectors, unusable)
-    offer(connectors, unusable)
+    done = connector_deployments.apply_deployments(connectors, unusable)
+    update_choices(connectors, unusable)
     switches = {poll.connector: poll.polling for poll in done}
     sources = [source_of(name, each)._replace(polling=switches.get(name)) for name, each in connectors.items()]
     registry.enrol(store, sources)
@@ -43,12 +43,12 @@ def applied() -> Applied:
     health_anew(store, sources)
     urgent_followed(store)
     taken = connectors.keys() - {poll.connector for poll in done}
-    return Applied(done, unusable | {name: _name_taken(name) for name in sorted(taken)})
+    return ApplyResult(done, unusable | {name: _name_taken(name) for name in sorted(taken)})
 
 
 def _usable(store: Store) -> tuple[dict[str, Connector], dict[str, str]]:
     """The saved connectors that can be used, by name, and what to do about each of the others."""
-    connectors, unusable = sorted_out()
+    connectors, unusable = load_all()
     refused = registry.other_tenants(store, [source_of(name, each) for name, each in connectors.items()])
     return {name: each for name, each in connectors.items() if name not in refused}, unusable | refused
 
@@ -60,7 +60,7 @@ def _name_taken(name: str) -> str:
     )
 
 
-def summary(done: list[connector_deployments.Poll]) -> str:
+def summarize(done: list[connector_deployments.Poll]) -> str:
     """What was done, in a sentence."""
     news = [f"{poll.deployment} {poll.done}" for poll in done if poll.done != "unchanged"]
     on = sum(poll.polling for poll in done)

@@ -17,15 +17,15 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 from flows.deploy.parameter_choices import deployments_of, with_choices
 from flows.deploy.product_flows import FLOWS, poll_flow
-from flows.deploy.schedules import ONCE_TESTED, POLL, moved, new_schedule, schedule_change
+from flows.deploy.schedules import POLL, UNTESTED, copy_schedules, new_schedule, schedule_change
 from tasks.connectors.base import Connector
-from tasks.connectors.prefect_client import asked_where, prefect_client
+from tasks.connectors.prefect_client import api_location, prefect_client
 from tasks.errors import NotDeployed
 from tasks.formatting import duration
 from tasks.saved_connectors import saved_names
 
-OURS = "connector"  # the tag of what is made here; the connector's id is another one
-COPIED = (
+CONNECTOR_TAG = "connector"  # the tag of what is made here; the connector's id is another one
+TEMPLATE_FIELDS = (
     "path", "entrypoint", "pull_steps", "work_pool_name", "work_queue_name", "job_variables", "concurrency_options",
 )  # fmt: skip
 REFUSED = 422
@@ -47,7 +47,7 @@ class Poll(NamedTuple):
     """whether it waits for its first connection test to pass"""
 
 
-class Deployed(NamedTuple):
+class ProductDeployments(NamedTuple):
     """What the server has of one product: the deployment to copy, and the copies."""
 
     flow: Flow[Any, Any]
@@ -55,7 +55,7 @@ class Deployed(NamedTuple):
     copies: list[DeploymentResponse]
 
 
-def apply(connectors: dict[str, Connector], unusable: Collection[str]) -> list[Poll]:
+def apply_deployments(connectors: dict[str, Connector], unusable: Collection[str]) -> list[Poll]:
     """Make the deployments fit these connectors, all that are saved; a second time nothing changes.
 
     The deployments of those that are `unusable` as they were filled in stay as they are.
@@ -63,25 +63,27 @@ def apply(connectors: dict[str, Connector], unusable: Collection[str]) -> list[P
     Raises NotDeployed where the server does not know prefect.yaml yet.
     """
     with prefect_client() as client:
-        deployed = {product: _deployed(client, product) for product in FLOWS}
-        usable = _usable(connectors, deployed)
-        polls = [_applied(client, name, each, deployed[each.product]) for name, each in usable.items()]
-        return polls + _cleared(client, deployed, polls, unusable)
+        deployed = {product: _read_deployments(client, product) for product in FLOWS}
+        usable = _without_reserved_names(connectors, deployed)
+        polls = [_apply_one(client, name, each, deployed[each.product]) for name, each in usable.items()]
+        return polls + _delete_orphans(client, deployed, polls, unusable)
 
 
-def _usable(connectors: dict[str, Connector], deployed: "dict[str, Deployed]") -> dict[str, Connector]:
+def _without_reserved_names(
+    connectors: dict[str, Connector], deployed: dict[str, ProductDeployments]
+) -> dict[str, Connector]:
     """Those whose deployment would not take the place of one that prefect.yaml declares."""
     taken = {original.name for _, original, _ in deployed.values() if original}
     return {name: each for name, each in connectors.items() if name not in taken}
 
 
-def _cleared(
-    client: SyncPrefectClient, deployed: "dict[str, Deployed]", polls: list[Poll], unusable: Collection[str]
+def _delete_orphans(
+    client: SyncPrefectClient, deployed: dict[str, ProductDeployments], polls: list[Poll], unusable: Collection[str]
 ) -> list[Poll]:
     """Remove what belongs to no connector under its name any more; of a rename nothing has to be told."""
     kept, alive = {poll.deployment for poll in polls}, {poll.connector_id for poll in polls}
     removed = []
-    for product, copy in _left_over(deployed, kept, unusable):
+    for product, copy in _find_orphans(deployed, kept, unusable):
         client.delete_deployment(copy.id)
         if (connector_id := _connector_id(copy)) not in alive:
             full_name = f"{deployed[product].flow.name}/{copy.name}"
@@ -89,8 +91,8 @@ def _cleared(
     return removed
 
 
-def _left_over(
-    deployed: dict[str, Deployed], kept: set[str], unusable: Collection[str]
+def _find_orphans(
+    deployed: dict[str, ProductDeployments], kept: set[str], unusable: Collection[str]
 ) -> list[tuple[str, DeploymentResponse]]:
     """Copies, by product, of connectors that are saved no more; asked again, for one may have been saved since."""
     found = [
@@ -103,19 +105,21 @@ def _left_over(
     return [(product, copy) for product, copy in found if (product, copy.name) not in saved]
 
 
-def switches() -> dict[UUID, bool]:
+def schedule_switches() -> dict[UUID, bool]:
     """Which connectors have a deployment, and whether its schedule is switched on."""
     with prefect_client() as client:
-        copies = [copy for product in FLOWS for copy in _deployed(client, product).copies]
+        copies = [copy for product in FLOWS for copy in _read_deployments(client, product).copies]
     return {_connector_id(copy): _switched_on(copy) for copy in copies}
 
 
-def _deployed(client: SyncPrefectClient, product: str) -> Deployed:
+def _read_deployments(client: SyncPrefectClient, product: str) -> ProductDeployments:
     flow = poll_flow(product)
     found = deployments_of(client, flow.name)
-    copies = [each for each in found if OURS in each.tags]
-    original = next((each for each in found if OURS not in each.tags and not each.parameters.get("connector")), None)
-    return Deployed(flow, original, copies)
+    copies = [each for each in found if CONNECTOR_TAG in each.tags]
+    original = next(
+        (each for each in found if CONNECTOR_TAG not in each.tags and not each.parameters.get("connector")), None
+    )
+    return ProductDeployments(flow, original, copies)
 
 
 def _connector_id(copy: DeploymentResponse) -> UUID:
@@ -126,38 +130,40 @@ def _switched_on(copy: DeploymentResponse) -> bool:
     return not copy.paused and any(schedule.active for schedule in copy.schedules)
 
 
-def _applied(client: SyncPrefectClient, name: str, connector: Connector, deployed: Deployed) -> Poll:
+def _apply_one(client: SyncPrefectClient, name: str, connector: Connector, deployed: ProductDeployments) -> Poll:
     flow, original, copies = deployed
     if original is None:
         raise NotDeployed(
-            f"{asked_where().capitalize()} does not know the flows of this project yet. Run `attachment-alerts serve`, "
+            f"{api_location().capitalize()} does not know the flows of this project yet. Run `attachment-alerts serve`, "
             "or `prefect deploy --all` in the checkout."
         )
     assert connector.connector_id is not None  # noqa: S101 - whatever is listed has one
     mine = [copy for copy in copies if _connector_id(copy) == connector.connector_id]
     copy = next((each for each in mine if each.name == name), None)
-    wanted = _wanted(flow, name, connector, original)
+    wanted = _desired_fields(flow, name, connector, original)
     done: Done
     if copy is None:
         before = mine[0] if mine else None
-        schedules = moved(before, connector) if before else [new_schedule(connector)]
+        schedules = copy_schedules(before, connector) if before else [new_schedule(connector)]
         copy = _create(client, name, original, wanted, schedules, paused=bool(before and before.paused))
         done = "renamed" if before else "made"
     else:
-        done = _updated(client, copy, wanted, connector)
+        done = _update(client, copy, wanted, connector)
         copy = client.read_deployment(copy.id) if done != "unchanged" else copy
     full_name = f"{flow.name}/{name}"
-    untested = any(schedule.slug == ONCE_TESTED for schedule in copy.schedules)
+    untested = any(schedule.slug == UNTESTED for schedule in copy.schedules)
     return Poll(name, connector.connector_id, full_name, connector.every, _switched_on(copy), done, untested)
 
 
-def _wanted(flow: Flow[Any, Any], name: str, connector: Connector, original: DeploymentResponse) -> dict[str, Any]:
+def _desired_fields(
+    flow: Flow[Any, Any], name: str, connector: Connector, original: DeploymentResponse
+) -> dict[str, Any]:
     """Everything of the copy but its schedule."""
     limit = original.global_concurrency_limit
-    return {field: getattr(original, field) for field in COPIED} | {
+    return {field: getattr(original, field) for field in TEMPLATE_FIELDS} | {
         "description": f"Polls {name}. Made from the saved connector: change its polling frequency there, and switch "
         "polling on and off with the schedule's own switch here.",
-        "tags": sorted({*original.tags, OURS, f"id:{connector.connector_id}"}),
+        "tags": sorted({*original.tags, CONNECTOR_TAG, f"id:{connector.connector_id}"}),
         "parameters": {**original.parameters, "connector": name},
         "parameter_openapi_schema": with_choices(original.parameter_openapi_schema or {}, [name]),
         "enforce_parameter_schema": True,
@@ -178,13 +184,13 @@ def _create(
     return client.read_deployment(made)
 
 
-def _updated(client: SyncPrefectClient, copy: DeploymentResponse, wanted: dict[str, Any], connector: Connector) -> Done:
+def _update(client: SyncPrefectClient, copy: DeploymentResponse, wanted: dict[str, Any], connector: Connector) -> Done:
     """Send what differs, and nothing else: what is not sent stays as it is, the switch above all."""
     limit = copy.global_concurrency_limit
     present = {field: getattr(copy, field) for field in wanted if field != "concurrency_limit"}
     present |= {"tags": sorted(copy.tags), "concurrency_limit": limit.limit if limit else None}
     changes = {field: value for field, value in wanted.items() if present[field] != value}
-    schedule = next((each for each in copy.schedules if each.slug in (POLL, ONCE_TESTED)), None)
+    schedule = next((each for each in copy.schedules if each.slug in (POLL, UNTESTED)), None)
     patch = schedule_change(schedule, connector) if schedule else None  # one that a person has deleted stays deleted
     if patch:
         changes["schedules"] = [patch]
@@ -197,7 +203,7 @@ def _updated(client: SyncPrefectClient, copy: DeploymentResponse, wanted: dict[s
         now = client.read_deployment(copy.id)
         if refused.response.status_code != REFUSED or now.schedules == copy.schedules:
             raise
-        return _updated(client, now, wanted, connector)
+        return _update(client, now, wanted, connector)
     return "switched on" if patch and patch.active else "changed"
 
 

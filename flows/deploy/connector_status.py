@@ -12,7 +12,7 @@ from tasks.settings import load_settings
 from tasks.store.factory import open_store
 
 
-class Fare(NamedTuple):
+class ConnectorStatus(NamedTuple):
     """How a connector fares, as far as server and tables tell."""
 
     polling: bool | None = None
@@ -21,9 +21,9 @@ class Fare(NamedTuple):
     lag_seconds: int | None = None
 
 
-def how_they_fare(found: dict[str, Connector]) -> dict[str, Fare]:
+def connector_statuses(found: dict[str, Connector]) -> dict[str, ConnectorStatus]:
     """Its schedule's switch and its health, by name. The switch is the one of this moment."""
-    store, switches = open_store(load_settings()), connector_deployments.switches()
+    store, switches = open_store(load_settings()), connector_deployments.schedule_switches()
     health = {row["connector"]: row for row in lookups.health(store)} if store.is_published() else {}
     fare = {}
     for name, each in found.items():
@@ -31,7 +31,7 @@ def how_they_fare(found: dict[str, Connector]) -> dict[str, Fare]:
         state = row.get("state")
         if state not in (None, "never_run") and polling is False:
             state = "off"
-        fare[name] = Fare(polling, state, row.get("last_success_at"), row.get("lag_seconds"))
+        fare[name] = ConnectorStatus(polling, state, row.get("last_success_at"), row.get("lag_seconds"))
     return fare
 
 

@@ -20,7 +20,7 @@ from tasks.connectors.prefect_client import all_pages, prefect_client
 EVERY_PRODUCT = "test-connection"
 
 
-def offer(connectors: dict[str, Connector], unusable: Collection[str] = ()) -> None:
+def update_choices(connectors: dict[str, Connector], unusable: Collection[str] = ()) -> None:
     """Let the forms of polls, backfills and connection tests offer these connectors; again, nothing changes.
 
     Connection tests also those that are saved but cannot be used: the test says what is wrong with them.

@@ -15,17 +15,17 @@ from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
 from flows.deploy import triggers
-from tasks.connectors.prefect_client import asked_where, prefect_client
+from tasks.connectors.prefect_client import api_location, prefect_client
 from tasks.errors import NotDeployed
 from tasks.sanitize import plain
 from tasks.settings import CHECKOUT
 
-OFFERED = "stream_output"
-CHOOSABLE = {"command", "env", "working_dir"}
+OFFERED_VARIABLE = "stream_output"
+UNSAFE_VARIABLES = {"command", "env", "working_dir"}
 FILE = CHECKOUT / "prefect.yaml"
 
 
-def declared() -> list[dict[str, Any]]:
+def declared_deployments() -> list[dict[str, Any]]:
     """The deployments of prefect.yaml."""
     found: list[dict[str, Any]] = _file()["deployments"]
     return found
@@ -35,22 +35,24 @@ def _file() -> dict[str, Any]:
     return dict(yaml.safe_load(FILE.read_text(encoding="utf-8")))
 
 
-def pools() -> list[str]:
+def pool_names() -> list[str]:
     """The work pools that prefect.yaml names."""
-    return sorted({each["work_pool"]["name"] for each in declared()})
+    return sorted({each["work_pool"]["name"] for each in declared_deployments()})
 
 
 def process_pools() -> list[str]:
     """Those of them whose workers start processes; others have workers of their own elsewhere."""
     with prefect_client() as client:
-        return [pool for pool in pools() if client.read_work_pool(pool).type == "process"]
+        return [pool for pool in pool_names() if client.read_work_pool(pool).type == "process"]
 
 
-def open_pools() -> list[str]:
+def unrestricted_pools() -> list[str]:
     """Those whose template lets whoever starts a run choose what is executed, or in which environment."""
     with prefect_client() as client:
-        found = [client.read_work_pool(pool) for pool in pools()]
-    return [each.name for each in found if each.type == "process" and CHOOSABLE & _offered(each.base_job_template)]
+        found = [client.read_work_pool(pool) for pool in pool_names()]
+    return [
+        each.name for each in found if each.type == "process" and UNSAFE_VARIABLES & _variables(each.base_job_template)
+    ]
 
 
 def deploy(*, told: bool | None = None) -> None:
@@ -64,43 +66,47 @@ def deploy(*, told: bool | None = None) -> None:
     given = _file()
     with prefect_client() as client:
         # By `pull` a site says where others have the checkout, and so its interpreter.
-        wanted = template(None if "pull" in given else shlex.join([sys.executable, "-m", "prefect.engine"]))
-        for pool in pools():
-            set_up_pool(client, pool, wanted)
-        before = triggers.switches(client, given["deployments"])
-    deployments = triggers.switched(given["deployments"], before, told)
+        wanted = pool_template(None if "pull" in given else shlex.join([sys.executable, "-m", "prefect.engine"]))
+        for pool in pool_names():
+            ensure_pool(client, pool, wanted)
+        before = triggers.read_switches(client, given["deployments"])
+    deployments = triggers.with_switches(given["deployments"], before, told)
     with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
         yaml.safe_dump(given | {"deployments": deployments}, file)
         file.flush()
-        _deploy_all(file.name)
+        _run_prefect_deploy(file.name)
 
 
-def template(command: str | None) -> dict[str, Any]:
+def pool_template(command: str | None) -> dict[str, Any]:
     """What a run of our pools is made of: all of it fixed but whether the worker shows what the run says.
 
     `command`: to begin runs by. For want of one, Prefect has a process before it that may fetch code. That one takes
     as long to load as the run itself, and what is cancelled waits for yet another one.
     """
-    shown = ProcessWorker.get_default_base_job_template()["variables"]["properties"][OFFERED]
+    shown = ProcessWorker.get_default_base_job_template()["variables"]["properties"][OFFERED_VARIABLE]
     return {
-        "job_configuration": {"command": command, OFFERED: f"{{{{ {OFFERED} }}}}"},
-        "variables": {"type": "object", "properties": {OFFERED: shown}},
+        "job_configuration": {"command": command, OFFERED_VARIABLE: f"{{{{ {OFFERED_VARIABLE} }}}}"},
+        "variables": {"type": "object", "properties": {OFFERED_VARIABLE: shown}},
     }
 
 
-def set_up_pool(client: SyncPrefectClient, pool: str, wanted: dict[str, Any]) -> None:
+def ensure_pool(client: SyncPrefectClient, pool: str, wanted: dict[str, Any]) -> None:
     """Make a work pool that is missing; give ours to one that has Prefect's template, or ours of another checkout."""
     try:
         present = client.read_work_pool(pool)
     except ObjectNotFound:
         client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=wanted))
         return
-    ours = (_kept(wanted), _kept(ProcessWorker.get_default_base_job_template()))
-    if present.type == "process" and present.base_job_template != wanted and _kept(present.base_job_template) in ours:
+    ours = (_template_identity(wanted), _template_identity(ProcessWorker.get_default_base_job_template()))
+    if (
+        present.type == "process"
+        and present.base_job_template != wanted
+        and _template_identity(present.base_job_template) in ours
+    ):
         client.update_work_pool(pool, WorkPoolUpdate(base_job_template=wanted))
 
 
-def _kept(template: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _template_identity(template: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """What tells a template from others: the interpreter differs with the checkout, the wording with the version."""
     configuration = dict(template.get("job_configuration", {}))
     if not _placeholder(configuration.get("command")):
@@ -113,11 +119,11 @@ def _placeholder(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("{{")
 
 
-def _offered(template: dict[str, Any]) -> set[str]:
+def _variables(template: dict[str, Any]) -> set[str]:
     return set(template.get("variables", {}).get("properties", {}))
 
 
-def _deploy_all(file: str) -> None:
+def _run_prefect_deploy(file: str) -> None:
     """Have Prefect put what a file declares on the server in use. Raises NotDeployed."""
     call = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", file]
     api = {"PREFECT_API_URL": str(get_current_settings().api.url)}
@@ -126,4 +132,4 @@ def _deploy_all(file: str) -> None:
     )
     if done.returncode:
         says = (done.stderr or done.stdout).strip().splitlines()
-        raise NotDeployed(f"`prefect deploy --all` failed on {asked_where()}: {plain(says[-1] if says else '?')}")
+        raise NotDeployed(f"`prefect deploy --all` failed on {api_location()}: {plain(says[-1] if says else '?')}")

@@ -11,15 +11,15 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from tasks.connectors.base import Connector
 
 POLL = "poll"  # slug of a schedule …
-ONCE_TESTED = "poll-once-tested"  # … and until a connection test has passed, or a person has switched it on before
+UNTESTED = "poll-once-tested"  # … and until a connection test has passed, or a person has switched it on before
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def schedule_change(present: DeploymentSchedule, connector: Connector) -> DeploymentScheduleUpdate | None:
     """Another frequency, or the one time when a schedule is switched on; None where it is as it should be."""
     change: dict[str, Any] = {}
-    if present.slug == ONCE_TESTED and (connector.tested_at or present.active):
-        change = {"slug": POLL, "replaces": ONCE_TESTED, "active": True}
+    if present.slug == UNTESTED and (connector.tested_at or present.active):
+        change = {"slug": POLL, "replaces": UNTESTED, "active": True}
     if present.schedule != (schedule := _schedule(connector)):
         change = {"slug": present.slug, "schedule": schedule} | change
     return DeploymentScheduleUpdate(**change) if change else None
@@ -34,15 +34,15 @@ def _schedule(connector: Connector) -> IntervalSchedule:
 
 def new_schedule(connector: Connector) -> DeploymentScheduleCreate:
     tested = connector.tested_at is not None
-    slug = POLL if tested else ONCE_TESTED
+    slug = POLL if tested else UNTESTED
     return DeploymentScheduleCreate(schedule=_schedule(connector), active=tested, slug=slug)
 
 
-def moved(before: DeploymentResponse, connector: Connector) -> list[DeploymentScheduleCreate]:
+def copy_schedules(before: DeploymentResponse, connector: Connector) -> list[DeploymentScheduleCreate]:
     """The schedules of a deployment for the one that takes its place, their switches as they were."""
     return [
         DeploymentScheduleCreate(
-            schedule=_schedule(connector) if each.slug in (POLL, ONCE_TESTED) else each.schedule,
+            schedule=_schedule(connector) if each.slug in (POLL, UNTESTED) else each.schedule,
             active=each.active,
             slug=each.slug,
         )

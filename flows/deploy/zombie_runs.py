@@ -13,23 +13,23 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 
 NAME = "attachment-alerts: runs that died"
 HEARTBEAT = "prefect.flow-run.heartbeat"  # every 180 s by default, also where a site has not set it otherwise
-SILENCE = timedelta(seconds=400)
-ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed", "Skipped")}
+HEARTBEAT_TIMEOUT = timedelta(seconds=400)
+FINAL_EVENTS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed", "Skipped")}
 
 
-def watched(client: SyncPrefectClient) -> None:
+def ensure_zombie_automation(client: SyncPrefectClient) -> None:
     """Have the server watch for them, unless it does already."""
     if client.read_automations_by_name(NAME):
         return
     trigger = EventTrigger(
         after={HEARTBEAT},
-        expect={HEARTBEAT, *ENDS},
+        expect={HEARTBEAT, *FINAL_EVENTS},
         match={"prefect.resource.id": "prefect.flow-run.*"},
         match_related={"prefect.resource.id": "prefect.tag.attachment-alerts"},  # another project's are not ours
         for_each={"prefect.resource.id"},
         posture=Posture.Proactive,
         threshold=1,
-        within=SILENCE,
+        within=HEARTBEAT_TIMEOUT,
     )
     says = "Its process has died without a word. What was complete is kept."
     died = ChangeFlowRunState(name=None, state=StateType.CRASHED, message=says, force=False)

@@ -13,7 +13,7 @@ from uuid import UUID
 from prefect.blocks.core import Block
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from tasks.connectors.form_schema import KEYS_MISSING, arrange
+from tasks.connectors.form_schema import KEYS_MISSING, arrange_form
 from tasks.errors import AlertsError, ConnectorRefused, KeyExpired
 from tasks.field_errors import MOMENT, sentences
 
@@ -98,7 +98,7 @@ class Connector(Block):
         key = (cls, args, *kwargs.items())
         if key not in _FORMS:  # one save asks for it fifty times
             form = super().model_json_schema(*args, **kwargs)
-            arrange(form, cls, cls.always_needed)
+            arrange_form(form, cls, cls.always_needed)
             form["allOf"] = cls.rules()
             _FORMS[key] = form
         return deepcopy(_FORMS[key])
@@ -122,7 +122,7 @@ class Connector(Block):
         """What the form calls its fields; behind a colon a title speaks to whoever fills it in."""
         return {name: (info.title or name).partition(":")[0] for name, info in cls.model_fields.items()}
 
-    def by_rotation(self, keys: Literal["it", "them"]) -> str:
+    def rotation_hint(self, keys: Literal["it", "them"]) -> str:
         """How a saved connector gets other keys: the end of a next step. One that is yet to be saved is typed anew."""
         if (name := self._block_document_name) is None:
             return ""
@@ -131,9 +131,9 @@ class Connector(Block):
             "Edit), and run the connection test then."
         )
 
-    def told(self, error: AlertsError, keys: Literal["it", "them"]) -> AlertsError:
+    def with_rotation_hint(self, error: AlertsError, keys: Literal["it", "them"]) -> AlertsError:
         """An error of a request; of expired keys with the way to give new ones, for here the name is known."""
-        return KeyExpired(f"{error}{self.by_rotation(keys)}") if isinstance(error, KeyExpired) else error
+        return KeyExpired(f"{error}{self.rotation_hint(keys)}") if isinstance(error, KeyExpired) else error
 
     @property
     def every(self) -> timedelta:
@@ -182,14 +182,16 @@ class Connector(Block):
         if unknown := new_credentials.keys() - {*credentials, *self.address_fields, "key_expires_at"}:
             raise TypeError(f"not credentials: {sorted(unknown)}")
         kept = {name: getattr(self, name) for name in type(self).model_fields if name not in credentials}
-        return self.again(kept | {"key_expires_at": None} | new_credentials)  # the date was that of the old keys
+        return self.replace_values(
+            kept | {"key_expires_at": None} | new_credentials
+        )  # the date was that of the old keys
 
-    def again(self, values: dict[str, Any]) -> Self:
+    def replace_values(self, values: dict[str, Any]) -> Self:
         """The same connector with other values in all its fields, saved under its name when it is saved.
 
         Raises ConnectorRefused.
         """
-        copy = made(type(self), values)
+        copy = build_connector(type(self), values)
         copy._block_document_id, copy._block_document_name = self._block_document_id, self._block_document_name
         return copy
 
@@ -205,7 +207,7 @@ class Connector(Block):
 C = TypeVar("C", bound=Connector)
 
 
-def made(cls: type[C], values: dict[str, Any]) -> C:
+def build_connector(cls: type[C], values: dict[str, Any]) -> C:
     """A connector of these values.
 
     Raises ConnectorRefused with a sentence per wrong field, without its value.
@@ -216,7 +218,7 @@ def made(cls: type[C], values: dict[str, Any]) -> C:
         raise ConnectorRefused(sentences(wrong, cls.titles())) from None  # the cause would hold the values
 
 
-def refuse_wrong(cls: type[Connector], values: dict[str, Any]) -> None:
+def refuse_invalid_values(cls: type[Connector], values: dict[str, Any]) -> None:
     """Raises ConnectorRefused for what is wrong already, before anybody is asked for keys."""
     try:
         cls.model_validate(values)

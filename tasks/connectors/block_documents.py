@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import BlockDocument
 from pydantic import ValidationError
 
 from tasks.connectors.base import Connector
-from tasks.connectors.prefect_client import all_pages, asked_where
+from tasks.connectors.prefect_client import all_pages, api_location
 from tasks.errors import ConnectorRefused
 from tasks.field_errors import sentences
 from tasks.sanitize import plain
@@ -23,10 +23,10 @@ class Document(NamedTuple):
     fields: dict[str, Any]
 
 
-def nothing_saved_as(name: str) -> str:
+def unknown_connector_message(name: str) -> str:
     """Where a name was looked for, and what to do."""
     return (
-        f"No connector is saved as '{plain(name)}' in {asked_where()}. `attachment-alerts connectors list` "
+        f"No connector is saved as '{plain(name)}' in {api_location()}. `attachment-alerts connectors list` "
         "shows the names there; if it should be elsewhere, set PREFECT_API_URL."
     )
 

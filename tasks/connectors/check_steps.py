@@ -50,10 +50,10 @@ def check_expiry(connector: Connector, renew: str, keys: Literal["it", "them"]) 
         return Check(EXPIRY, "warning", says, "Correct the date of the connector.")
     if left < WARN_BEFORE_EXPIRY:
         says = f"The keys expire on {ends:%Y-%m-%d}, in {left.days} days."
-        return Check(EXPIRY, "warning", says, f"{renew} in time.{connector.by_rotation(keys)}")
+        return Check(EXPIRY, "warning", says, f"{renew} in time.{connector.rotation_hint(keys)}")
     return Check(EXPIRY, "ok", f"The keys are good until {ends:%Y-%m-%d}.")
 
 
-def skipped(names: Sequence[str], why: str) -> list[Check]:
+def skipped_checks(names: Sequence[str], why: str) -> list[Check]:
     """What an earlier step made impossible."""
     return [Check(name, "skipped", f"Not tested: {why}.") for name in names]

@@ -5,30 +5,30 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-KEPT_BY_US = ("connector_id", "account_code", "tested_at")  # last in the form: nobody has to fill them
-SELDOM = ("page_size", "base_url", "allow_other_host")  # before those: for a gateway, a simulator, a slow line
+MANAGED_FIELDS = ("connector_id", "account_code", "tested_at")  # last in the form: nobody has to fill them
+RARE_FIELDS = ("page_size", "base_url", "allow_other_host")  # before those: for a gateway, a simulator, a slow line
 KEYS_MISSING = "keys_missing"
 
 
-def needed(*names: str) -> dict[str, Any]:
+def require_filled(*names: str) -> dict[str, Any]:
     """A rule that these text fields are filled in."""
     return {"required": list(names), "properties": {name: {"minLength": 1} for name in names}}
 
 
-def keys_missing(says: str) -> PydanticCustomError:
+def missing_keys_error(says: str) -> PydanticCustomError:
     """What a form raises that lacks keys and is fine otherwise."""
     return PydanticCustomError(KEYS_MISSING, "{says}", {"says": says})
 
 
-def arrange(form: dict[str, Any], cls: type, always_needed: tuple[str, ...]) -> None:
+def arrange_form(form: dict[str, Any], cls: type, always_needed: tuple[str, ...]) -> None:
     """Put the fields of this class in order, and say which must be filled in."""
     fields: dict[str, dict[str, Any]] = form["properties"]
     lineage = [*enumerate(cls.__mro__)][::-1]
     declared = {name: place for place, each in lineage for name in inspect.get_annotations(each)}
-    order = sorted(fields, key=lambda name: (name in KEPT_BY_US, name in SELDOM, declared[name]))
+    order = sorted(fields, key=lambda name: (name in MANAGED_FIELDS, name in RARE_FIELDS, declared[name]))
     # A form follows the positions, the page of a saved connector the order of the fields.
     form["properties"] = fields = {name: _plain_field(fields[name]) | {"position": order.index(name)} for name in order}
-    for name in KEPT_BY_US:
+    for name in MANAGED_FIELDS:
         fields[name].pop("format", None)  # no calendar where nothing is to be picked
     # The UI calls everything else "(Optional)".
     form["required"] = [name for name in order if "default" in fields[name] or name in always_needed]

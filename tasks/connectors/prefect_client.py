@@ -18,7 +18,7 @@ PAGE = 200  # of anything: the most that Prefect gives at once
 T = TypeVar("T")
 
 
-def asked_where() -> str:
+def api_location() -> str:
     """Which Prefect API holds the connectors, in words."""
     settings = get_current_settings()
     if settings.api.url:
@@ -43,26 +43,26 @@ def all_pages(read: Callable[[int, int], list[T]]) -> list[T]:
 @contextmanager
 def prefect_client() -> Iterator[SyncPrefectClient]:
     """A client of the Prefect API in use, whose troubles are told in words."""
-    with in_words(), get_client(sync_client=True) as client:
+    with api_errors_translated(), get_client(sync_client=True) as client:
         yield client
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
+def api_errors_translated() -> Iterator[None]:
     """Troubles with the Prefect API in use, in words."""
     try:
         yield
     except httpx.HTTPStatusError as refused:
         if refused.response.status_code == httpx.codes.UNAUTHORIZED and is_loopback(refused.request.url.host):
             raise Unreachable(
-                f"Another login than ours, or any at all, is asked for by {asked_where()} (HTTP 401). If that is the "
+                f"Another login than ours, or any at all, is asked for by {api_location()} (HTTP 401). If that is the "
                 f"server of this home, give it: {GIVE_LOGIN}"
             ) from None
         raise Unreachable(
-            f"A refusal (HTTP {refused.response.status_code}) from {asked_where()}. Check PREFECT_API_URL, "
+            f"A refusal (HTTP {refused.response.status_code}) from {api_location()}. Check PREFECT_API_URL, "
             "PREFECT_API_AUTH_STRING (user:password) or PREFECT_API_KEY, and that the server's version fits."
         ) from None  # the cause would hold what was sent
     except httpx.TransportError as unreachable:
         raise Unreachable(
-            f"No answer from {asked_where()} ({type(unreachable).__name__}). Start it, or correct PREFECT_API_URL."
+            f"No answer from {api_location()} ({type(unreachable).__name__}). Start it, or correct PREFECT_API_URL."
         ) from unreachable

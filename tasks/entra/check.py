@@ -9,7 +9,7 @@ from tasks.connectors.check_steps import (
     check_address,
     check_clock,
     check_expiry,
-    skipped,
+    skipped_checks,
 )
 from tasks.entra.client import GraphClient
 from tasks.entra.connector import EntraConnector
@@ -44,13 +44,13 @@ def run_checks(connector: EntraConnector) -> tuple[list[Check], Account | None]:
     """
     checks = [check_address(connector, f"{connector.url}, sign-in at {connector.login_url}."), *_hosts(connector)]
     if any(each.state == "failed" for each in checks):
-        return checks + skipped(AFTER_REACH, "the host cannot be reached"), None
+        return checks + skipped_checks(AFTER_REACH, "the host cannot be reached"), None
     with GraphClient(connector, policy=BRIEF) as client:
         clock = check_clock(client, connector.login_url, may_differ=CLOCK_MAY_DIFFER, consequence=CLOCK_MATTERS)
         refusals = {USERS: _refusal(client, USERS)}
         keys = _keys(connector, clock, refusals[USERS])
         if keys[0].state != "ok":
-            return [*checks, clock, *keys, *skipped((*PERMISSIONS, LEAST, ACCOUNT), "no token")], None
+            return [*checks, clock, *keys, *skipped_checks((*PERMISSIONS, LEAST, ACCOUNT), "no token")], None
         refusals |= {stream: _refusal(client, stream) for stream in STREAMS if stream is not USERS}
         roles = client.roles()
         permissions = [_permission(stream, refusal, roles) for stream, refusal in refusals.items()]
@@ -81,16 +81,16 @@ def _keys(connector: EntraConnector, clock: Check, refused: AlertsError | None) 
             accepted = Check(CREDENTIALS, "ok", f"Microsoft accepts the {_key(connector)}.")
             return [accepted, check_expiry(connector, f"Make a new {_key(connector)}", "it")]
         case KeyExpired():
-            step = f"Make a new one: {SECRETS_PAGE}.{connector.by_rotation('it')}"
+            step = f"Make a new one: {SECRETS_PAGE}.{connector.rotation_hint('it')}"
             says, _, _ = str(refused).partition(". ")
             expired = Check(EXPIRY, "failed", f"{says}.", step)
-            return [*skipped((CREDENTIALS,), "expired keys are not compared"), expired]
+            return [*skipped_checks((CREDENTIALS,), "expired keys are not compared"), expired]
         case CredentialsRefused() | WrongRegion():
             step = "Set this machine's clock first. " if clock.state == "warning" else ""
             wrong = Check(CREDENTIALS, "failed", str(refused), f"{step}Correct the connector and test again.")
         case _:
             wrong = Check(CREDENTIALS, "failed", str(refused), "Test again later.")
-    return [wrong, *skipped((EXPIRY,), "no token")]
+    return [wrong, *skipped_checks((EXPIRY,), "no token")]
 
 
 def _key(connector: EntraConnector) -> str:

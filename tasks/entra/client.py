@@ -48,7 +48,7 @@ class GraphClient(ServiceClient):
         return sign_in_failure(response, decode(response.content))
 
     def explain(self, error: AlertsError) -> AlertsError:
-        return self._connector.told(error, "it")
+        return self._connector.with_rotation_hint(error, "it")
 
     def listing(self, path: str) -> list[Record]:
         """Every object of a listing, e.g. `/users?$top=999`; begun again once where a page token is refused.

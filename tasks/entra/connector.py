@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from tasks.connectors.address_fields import BaseUrl, SendableSecret, refuse_other_host
 from tasks.connectors.base import Connector
-from tasks.connectors.form_schema import keys_missing, needed
+from tasks.connectors.form_schema import missing_keys_error, require_filled
 from tasks.entra.certificate import ClientCertificate, read_certificate
 from tasks.entra.clouds import CLOUDS
 
@@ -78,8 +78,8 @@ class EntraConnector(Connector):
     @classmethod
     def rules(cls) -> list[dict[str, Any]]:
         return [
-            {"if": {"not": needed("client_certificate")}, "then": needed("client_secret")},
-            {"if": needed("base_url"), "then": {"properties": {"allow_other_host": {"const": True}}}},
+            {"if": {"not": require_filled("client_certificate")}, "then": require_filled("client_secret")},
+            {"if": require_filled("base_url"), "then": {"properties": {"allow_other_host": {"const": True}}}},
         ]
 
     @field_validator("directory_id", "client_id")
@@ -112,7 +112,7 @@ class EntraConnector(Connector):
         given = [name for name in self.all_credentials() if getattr(self, name).get_secret_value()]
         if len(given) != 1:
             one_of = " or ".join(self.titles()[name] for name in self.all_credentials())
-            raise keys_missing(f"{one_of} must be filled in, one of the two")
+            raise missing_keys_error(f"{one_of} must be filled in, one of the two")
         if certificate := self.certificate():
             self.key_expires_at = certificate.expires_at  # whatever was entered
         return self

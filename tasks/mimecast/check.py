@@ -9,7 +9,7 @@ from tasks.connectors.check_steps import (
     check_address,
     check_clock,
     check_expiry,
-    skipped,
+    skipped_checks,
 )
 from tasks.errors import (
     AlertsError,
@@ -49,7 +49,7 @@ def run_checks(connector: MimecastConnector) -> tuple[list[Check], Account | Non
         reach_check(connector.url, vendor_host=connector.is_vendor_host()),
     ]
     if checks[-1].state == "failed":
-        return checks + skipped(AFTER_REACH, "the host cannot be reached"), None
+        return checks + skipped_checks(AFTER_REACH, "the host cannot be reached"), None
     with MimecastClient(connector, policy=BRIEF) as client:
         clock = check_clock(client, connector.url, may_differ=CLOCK_MAY_DIFFER, consequence=CLOCK_MATTERS)
         refused = _refusal(client)
@@ -89,26 +89,26 @@ def _keys(
         ]
     match refused:
         case KeyExpired():
-            step = f"Make new keys in the Mimecast console.{connector.by_rotation('them')}"
+            step = f"Make new keys in the Mimecast console.{connector.rotation_hint('them')}"
             expired = Check(EXPIRY, "failed", "The access key of this connector has expired.", step)
             known = Check(CREDENTIALS, "ok", "The keys are known to Mimecast.")
-            return [known, expired, *skipped((REGION, PERMITTED), "the keys have expired")]
+            return [known, expired, *skipped_checks((REGION, PERMITTED), "the keys have expired")]
         case CredentialsRefused():
             step = "Set this machine's clock first. " if clock.state == "warning" else ""
-            copied = f"Copy all of them again.{connector.by_rotation('them')}"
+            copied = f"Copy all of them again.{connector.rotation_hint('them')}"
             wrong = Check(CREDENTIALS, "failed", str(refused), step + copied)
-            return [wrong, *skipped((EXPIRY, REGION, PERMITTED), "the keys are not accepted")]
+            return [wrong, *skipped_checks((EXPIRY, REGION, PERMITTED), "the keys are not accepted")]
         case WrongRegion():
             regions = ", ".join(HOSTS[connector.api])
             elsewhere = Check(REGION, "failed", str(refused), f"Choose another region or base URL: {regions}.")
-            unknown = skipped((CREDENTIALS, EXPIRY), "this host cannot judge the keys")
-            return [*unknown, elsewhere, *skipped((PERMITTED,), "the region is wrong")]
+            unknown = skipped_checks((CREDENTIALS, EXPIRY), "this host cannot judge the keys")
+            return [*unknown, elsewhere, *skipped_checks((PERMITTED,), "the region is wrong")]
         case _ if throttled:
-            return skipped((CREDENTIALS, EXPIRY, REGION, PERMITTED), "the request quota is used up")
+            return skipped_checks((CREDENTIALS, EXPIRY, REGION, PERMITTED), "the request quota is used up")
         case _:
             broken = Check(PERMITTED, "failed", str(refused), "Test again later.")
             return [
-                *skipped((CREDENTIALS, EXPIRY, REGION), "the service did not answer as it should"),
+                *skipped_checks((CREDENTIALS, EXPIRY, REGION), "the service did not answer as it should"),
                 broken,
             ]
 
@@ -173,4 +173,4 @@ def _quota(quota: Quota | None, refused: AlertsError | None) -> Check:
 
 
 def _not_asked(name: str) -> Check:
-    return skipped((name,), "the keys could not be used")[0]
+    return skipped_checks((name,), "the keys could not be used")[0]

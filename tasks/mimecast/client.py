@@ -43,7 +43,7 @@ class MimecastClient(ServiceClient):
         return token_failure(response, decode(response.content))
 
     def explain(self, error: AlertsError) -> AlertsError:
-        return self._connector.told(error, "them")
+        return self._connector.with_rotation_hint(error, "them")
 
     def pages(self, start: datetime, end: datetime) -> Iterator[Page[Record]]:
         """Every page of [start, end), in order; a row exactly at `end` may be among them.

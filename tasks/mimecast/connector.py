@@ -8,7 +8,7 @@ import httpx
 from pydantic import Field, SecretStr, model_validator
 
 from tasks.connectors.address_fields import BaseUrl, SendableSecret, SendableText, refuse_other_host
-from tasks.connectors.form_schema import keys_missing, needed
+from tasks.connectors.form_schema import missing_keys_error, require_filled
 from tasks.mimecast.api_1_fields import API_1_CREDENTIALS, Api1Fields
 from tasks.mimecast.regions import HOSTS, OF_VENDOR, Region, console_of, is_vendor_host
 
@@ -79,8 +79,8 @@ class MimecastConnector(Api1Fields):
         for api, hosts in HOSTS.items():
             chosen = {"properties": {"api": {"const": api}}}
             region = {"properties": {"region": {"enum": list(hosts)}}}
-            found.append({"if": chosen, "then": needed(*CREDENTIALS[api])})
-            found.append({"if": chosen | {"not": needed("base_url")}, "then": region})
+            found.append({"if": chosen, "then": require_filled(*CREDENTIALS[api])})
+            found.append({"if": chosen | {"not": require_filled("base_url")}, "then": region})
         return found
 
     @model_validator(mode="after")
@@ -91,7 +91,7 @@ class MimecastConnector(Api1Fields):
             )
         refuse_other_host(self, allowed=self.allow_other_host)
         if missing := [name for name in CREDENTIALS[self.api] if not _shown(getattr(self, name))]:
-            raise keys_missing(f"{', '.join(self.titles()[name] for name in missing)} must be filled in")
+            raise missing_keys_error(f"{', '.join(self.titles()[name] for name in missing)} must be filled in")
         return self
 
     @property

@@ -10,13 +10,13 @@ from prefect.settings import (
 )
 
 from tasks.connectors.base import Connector
-from tasks.connectors.prefect_client import asked_where
+from tasks.connectors.prefect_client import api_location
 from tasks.errors import ConnectorRefused, UnknownConnector, Unreachable
 from tasks.http.check import Check, passed
 from tasks.mimecast.connector import MimecastConnector
 from tasks.products import PRODUCTS
 from tasks.saved_connectors import (
-    find_same_account,
+    find_duplicate,
     list_connectors,
     load_connector,
     load_to_correct,
@@ -88,10 +88,10 @@ def test_unknown_name_says_where_it_looked(saved: None) -> None:
 
 def test_where_is_asked_without_a_server() -> None:
     with temporary_settings({PREFECT_API_URL: None}):
-        assert "prefect" in asked_where()
-        assert "no PREFECT_API_URL is set" in asked_where()
+        assert "prefect" in api_location()
+        assert "no PREFECT_API_URL is set" in api_location()
     with temporary_settings({PREFECT_API_URL: "http://me:hush@host:4200/api"}):
-        assert asked_where() == "the Prefect API at http://host:4200/api"
+        assert api_location() == "the Prefect API at http://host:4200/api"
 
 
 def test_a_server_that_does_not_answer() -> None:
@@ -124,7 +124,7 @@ def test_a_taken_name_and_a_second_connector_for_an_account_are_refused(saved: N
     with pytest.raises(ConnectorRefused, match="already pulled by the connector 'first'"):
         save_connector("second", connector())
     by_code = connector(api="1.0", region="eu", account_code="C1", client_id="", client_secret="", **V1_KEYS)
-    assert find_same_account(by_code) == "first"
+    assert find_duplicate(by_code) == "first"
     with pytest.raises(ConnectorRefused, match="already pulled"):
         save_connector("second", by_code)
     assert list(saved_names()) == ["first"]

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from prefect.utilities.schema_tools.validation import build_error_obj, validate
 
-from tasks.connectors.base import made
+from tasks.connectors.base import build_connector
 from tasks.entra.connector import EntraConnector
 from tasks.errors import ConnectorRefused
 from tasks.products import PRODUCTS
@@ -21,7 +21,7 @@ VALUES = {"directory_id": DIRECTORY, "client_id": CLIENT, "client_secret": SECRE
 
 
 def connector(**changes: Any) -> EntraConnector:
-    return made(EntraConnector, VALUES | changes)
+    return build_connector(EntraConnector, VALUES | changes)
 
 
 def test_found_as_a_product() -> None:

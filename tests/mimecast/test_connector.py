@@ -6,8 +6,8 @@ import pytest
 from prefect.utilities.schema_tools.validation import build_error_obj, validate
 from pydantic import ValidationError
 
-from tasks.connectors.base import made
-from tasks.connectors.form_schema import KEPT_BY_US
+from tasks.connectors.base import build_connector
+from tasks.connectors.form_schema import MANAGED_FIELDS
 from tasks.errors import ConnectorRefused
 from tasks.mimecast.connector import CREDENTIALS, MimecastConnector
 from tasks.mimecast.regions import HOSTS
@@ -25,7 +25,7 @@ SECRETS = ("hush-application-key", "hush-access-key", "aHVzaCBzZWNyZXQ=", "hush-
 
 
 def connector(values: dict[str, Any] = V2, **changes: Any) -> MimecastConnector:
-    return made(MimecastConnector, values | changes)
+    return build_connector(MimecastConnector, values | changes)
 
 
 def test_defaults_of_the_issue() -> None:
@@ -141,7 +141,7 @@ def test_form_explains_every_field_in_a_good_order() -> None:
     order = sorted(fields, key=lambda name: fields[name]["position"])
     assert order[:5] == ["api", "region", "client_id", "client_secret", "application_id"]
     assert order[8:10] == ["polling_minutes", "first_look_back_days"]
-    kept = [name for name in order if name in KEPT_BY_US]
+    kept = [name for name in order if name in MANAGED_FIELDS]
     assert order[-len(kept) - 3 :] == ["base_url", "allow_other_host", "page_size", *kept]
     assert fields["polling_minutes"]["enum"] == [5, 10, 15, 30, 60]
     assert not [name for name, field in fields.items() if "anyOf" in field]  # the UI would ask for its type first

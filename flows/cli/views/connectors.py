@@ -13,7 +13,7 @@ from flows.cli.views.health import behind, state_text
 from flows.console.tables import Fact, Form, folded, plain_table
 from flows.console.terminal import SYMBOL, moment, out, short_moment, shown, zone_name
 from flows.deploy.connector_deployments import Poll
-from flows.deploy.connector_status import Fare
+from flows.deploy.connector_status import ConnectorStatus
 from tasks.connectors.base import Connector
 from tasks.formatting import duration
 from tasks.http.check import Check
@@ -23,13 +23,13 @@ NAME = 40  # columns that what people type may be cut to
 NAMES = 8  # columns that names of places, accounts and tenants may be cut to
 
 
-def open_values(connector: Connector) -> dict[str, Any]:
+def masked_values(connector: Connector) -> dict[str, Any]:
     """All fields that say something, secrets as asterisks: fit for a screen and for JSON."""
     values = {name: getattr(connector, name) for name in type(connector).model_fields}
-    return {"product": connector.product} | {name: _open(value) for name, value in values.items()}
+    return {"product": connector.product} | {name: _masked(value) for name, value in values.items()}
 
 
-def _open(value: Any) -> Any:
+def _masked(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return HIDDEN if value.get_secret_value() else None
     if value == "":
@@ -40,31 +40,31 @@ def _open(value: Any) -> Any:
 def connector_facts(name: str, connector: Connector, zone: ZoneInfo) -> list[tuple[str, Text]]:
     """Name and every field with a value, by the title it has in the form."""
     fields = type(connector).model_fields
-    told = {"name": name} | {field: value for field, value in open_values(connector).items() if value is not None}
+    told = {"name": name} | {field: value for field, value in masked_values(connector).items() if value is not None}
     titles = {field: fields[field].title if field in fields else field.capitalize() for field in told}
     # What the form says behind a colon is for who fills it in.
-    return [((titles[field] or field).partition(":")[0], _told(value, zone)) for field, value in told.items()]
+    return [((titles[field] or field).partition(":")[0], _cell(value, zone)) for field, value in told.items()]
 
 
-def _told(value: Any, zone: ZoneInfo) -> Text:
+def _cell(value: Any, zone: ZoneInfo) -> Text:
     if isinstance(value, datetime):
         return moment(value, zone).append(f" {zone_name(zone)}")
     return shown(value, limit=1000)
 
 
 def list_values(
-    found: dict[str, Connector], fare: dict[str, Fare], moved: dict[str, str], unusable: dict[str, str]
+    found: dict[str, Connector], fare: dict[str, ConnectorStatus], moved: dict[str, str], unusable: dict[str, str]
 ) -> list[dict[str, Any]]:
     """All saved connectors for other programs: of `moved` and `unusable` also why they cannot be used."""
     rows = [
-        {"name": name, **open_values(each), **fare[name]._asdict()}
+        {"name": name, **masked_values(each), **fare[name]._asdict()}
         | ({"unusable": moved[name]} if name in moved else {})
         for name, each in found.items()
     ]
     return [*rows, *({"name": name, "unusable": wrong} for name, wrong in unusable.items())]
 
 
-def connectors_table(found: dict[str, Connector], fare: dict[str, Fare], zone: ZoneInfo) -> Table:
+def connectors_table(found: dict[str, Connector], fare: dict[str, ConnectorStatus], zone: ZoneInfo) -> Table:
     """A line per saved connector, or two; fits the console in use."""
     name = Fact("Name", lambda row: shown(row[0], "bold"), least=NAME)
     product = Fact("Product", lambda row: shown(row[1].product))

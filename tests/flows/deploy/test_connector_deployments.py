@@ -22,12 +22,12 @@ from prefect.states import Cancelled, Completed
 from flows import connectors, entra, mimecast
 from flows.artifacts import dashboard_writer
 from flows.cli import connector_actions
-from flows.connectors import connectors_apply, row
+from flows.connectors import check_row, connectors_apply
 from flows.connectors import test_connection as connection_test
 from flows.deploy import connector_deployments
-from flows.deploy.apply import applied
+from flows.deploy.apply import apply_connectors
 from flows.deploy.connector_deployments import says
-from flows.deploy.connector_status import how_they_fare
+from flows.deploy.connector_status import connector_statuses
 from flows.deploy.product_flows import FLOWS
 from flows.runs import pull
 from flows.server.run_log import RunLines
@@ -81,7 +81,7 @@ def client(originals: SyncPrefectClient, home: Path) -> Iterator[SyncPrefectClie
     yield originals
     for name in saved_names():
         remove(name)
-    applied()
+    apply_connectors()
 
 
 def deployment(client: SyncPrefectClient, name: str = "mimecast/acme") -> DeploymentResponse:
@@ -99,15 +99,15 @@ def switched_on(client: SyncPrefectClient, name: str = "mimecast/acme") -> list[
 
 
 def done() -> dict[str, str]:
-    return {poll.deployment: poll.done for poll in applied().polls}
+    return {poll.deployment: poll.done for poll in apply_connectors().polls}
 
 
 def test_a_server_that_knows_nothing_yet(prefect_api: None, home: Path) -> None:
     with get_client(sync_client=True) as client:
-        assert connector_deployments._deployed(client, "mimecast").original is None
+        assert connector_deployments._read_deployments(client, "mimecast").original is None
     save_connector("acme", mimecast_account())
     with pytest.raises(NotDeployed, match="attachment-alerts serve"):
-        applied()
+        apply_connectors()
     remove("acme")
 
 
@@ -115,7 +115,7 @@ def test_one_for_each_connector_switched_off_until_tested(client: SyncPrefectCli
     save_connector("acme", mimecast_account())
     save_connector("tested", mimecast_account(tested_at=NOW, polling_minutes=60))
     save_connector("corp", EntraConnector(directory_id=str(uuid4()), client_id=str(uuid4()), client_secret=SECRET))
-    assert {says(poll) for poll in applied().polls} == {
+    assert {says(poll) for poll in apply_connectors().polls} == {
         "Deployment mimecast/acme made: polled every 5 min, switched off until a connection test passes.",
         "Deployment mimecast/tested made: polled every 60 min.",
         "Deployment entra/corp made: polled every day, switched off until a connection test passes.",
@@ -135,7 +135,7 @@ def test_one_for_each_connector_switched_off_until_tested(client: SyncPrefectCli
 
 def test_applying_again_changes_nothing(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
-    applied()
+    apply_connectors()
     before = deployment(client)
     assert done() == {"mimecast/acme": "unchanged"}
     assert deployment(client) == before
@@ -143,7 +143,7 @@ def test_applying_again_changes_nothing(client: SyncPrefectClient) -> None:
 
 def test_a_passed_test_switches_on_once_and_never_again(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
-    applied()
+    apply_connectors()
     change("acme", tested_at=NOW)
     assert done() == {"mimecast/acme": "switched on"}
     assert switched_on(client) == [True]
@@ -155,7 +155,7 @@ def test_a_passed_test_switches_on_once_and_never_again(client: SyncPrefectClien
 
 def test_a_run_that_never_began_is_told_by_what_it_would_have_polled(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
-    applied()
+    apply_connectors()
     lines = RunLines(NOW)
     run = client.create_flow_run_from_deployment(deployment(client).id)
     client.set_flow_run_state(run.id, Cancelled(message="Deployment concurrency limit reached."), force=True)
@@ -166,12 +166,12 @@ def test_a_run_that_never_began_is_told_by_what_it_would_have_polled(client: Syn
 
 def test_two_applies_at_once(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
     save_connector("acme", mimecast_account())
-    applied()
-    before = connector_deployments._deployed(client, "mimecast")
+    apply_connectors()
+    before = connector_deployments._read_deployments(client, "mimecast")
     change("acme", tested_at=NOW)
     assert done() == {"mimecast/acme": "switched on"}
     with monkeypatch.context() as late:  # the other one has read the deployments before that
-        late.setattr(connector_deployments, "_deployed", lambda _client, _product: before)
+        late.setattr(connector_deployments, "_read_deployments", lambda _client, _product: before)
         late.setattr(connector_deployments, "FLOWS", {"mimecast": FLOWS["mimecast"]})
         assert done() == {"mimecast/acme": "unchanged"}
     assert switched_on(client) == [True]
@@ -179,9 +179,9 @@ def test_two_applies_at_once(client: SyncPrefectClient, monkeypatch: pytest.Monk
 
 def test_a_person_may_switch_before_the_test(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
-    applied()
+    apply_connectors()
     switch(client, "mimecast/acme", on=True)
-    applied()
+    apply_connectors()
     switch(client, "mimecast/acme", on=False)
     change("acme", tested_at=NOW)
     assert done() == {"mimecast/acme": "unchanged"}
@@ -191,11 +191,11 @@ def test_a_person_may_switch_before_the_test(client: SyncPrefectClient) -> None:
 @pytest.mark.parametrize("on", [True, False])
 def test_another_frequency_changes_the_schedule_and_nothing_else(client: SyncPrefectClient, on: bool) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
-    applied()
+    apply_connectors()
     switch(client, "mimecast/acme", on=on)
     before = deployment(client)
     change("acme", polling_minutes=30)
-    (poll,) = applied().polls
+    (poll,) = apply_connectors().polls
     polled = "polled every 30 min" if on else "polled every 30 min, switched off"
     assert says(poll) == f"Deployment mimecast/acme changed: {polled}."
     after = deployment(client)
@@ -208,7 +208,7 @@ def test_another_frequency_changes_the_schedule_and_nothing_else(client: SyncPre
 
 def test_a_schedule_that_a_person_deleted_stays_deleted(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
-    applied()
+    apply_connectors()
     found = deployment(client)
     client.delete_deployment_schedule(found.id, found.schedules[0].id)
     change("acme", polling_minutes=30)
@@ -218,7 +218,7 @@ def test_a_schedule_that_a_person_deleted_stays_deleted(client: SyncPrefectClien
 
 def test_renamed_with_its_switch_and_removed_with_its_connector(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
-    applied()
+    apply_connectors()
     switch(client, "mimecast/acme", on=False)
     rename("acme", "acme-emea")
     assert done() == {"mimecast/acme-emea": "renamed"}
@@ -226,12 +226,12 @@ def test_renamed_with_its_switch_and_removed_with_its_connector(client: SyncPref
     assert deployment(client, "mimecast/acme-emea").parameters == {"connector": "acme-emea"}
     remove("acme-emea")
     assert done() == {"mimecast/acme-emea": "removed"}
-    assert connector_deployments.switches() == {}
+    assert connector_deployments.schedule_switches() == {}
 
 
 def test_another_connector_of_the_same_name_begins_anew(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
-    applied()
+    apply_connectors()
     remove("acme")
     save_connector("acme", mimecast_account())
     assert done() == {"mimecast/acme": "made"}
@@ -247,11 +247,11 @@ def healthy(home: Path) -> list[str]:
 def test_one_that_was_deleted_in_the_ui_leaves_the_health(client: SyncPrefectClient, home: Path) -> None:
     for _ in range(2):  # the second one of that name is another connector
         save_connector("acme", mimecast_account())
-        applied()
+        apply_connectors()
         load(open_store(Settings(home=home)), [[stored_scan()]], source_of("acme", load_connector("acme")))
         assert healthy(home) == ["acme"]
         MimecastConnector.delete("acme", _sync=True)
-    applied()
+    apply_connectors()
     assert healthy(home) == []
 
 
@@ -259,25 +259,25 @@ def test_one_that_was_deleted_in_the_ui_is_purged_at_once(client: SyncPrefectCli
     store = open_store(Settings(home=home))
     for apply_first in (False, True):
         save_connector("acme", mimecast_account())
-        applied()
+        apply_connectors()
         load(store, [[stored_scan()]], source_of("acme", load_connector("acme")))
         MimecastConnector.delete("acme", _sync=True)
         if apply_first:
-            applied()
+            apply_connectors()
         connector_actions.remove("acme", purging=True, yes=True)
-        connector_actions.follow("acme", removed=True)
+        connector_actions.update_deployment("acme", removed=True)
         assert rows(store, "SELECT count(*) FROM scans") == [(0,)]
-        assert connector_deployments.switches() == {}
+        assert connector_deployments.schedule_switches() == {}
 
 
 def test_one_that_is_saved_while_others_are_applied_is_not_taken_away(
     client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_connector("acme", mimecast_account())
-    applied()
+    apply_connectors()
     with monkeypatch.context() as stale:  # listed before it was saved
-        stale.setattr(connectors, "sorted_out", lambda: ({}, {}))
-        assert applied().polls == []
+        stale.setattr(connectors, "load_all", lambda: ({}, {}))
+        assert apply_connectors().polls == []
     assert deployment(client).name == "acme"
     assert healthy(home) == ["acme"]
     assert latest(client, "health-acme") == "never run"
@@ -286,10 +286,10 @@ def test_one_that_is_saved_while_others_are_applied_is_not_taken_away(
 def test_one_that_cannot_be_read_keeps_its_deployment(client: SyncPrefectClient, home: Path) -> None:
     account = mimecast_account(tested_at=NOW)
     save_connector("acme", account)
-    applied()
+    apply_connectors()
     account.client_secret = None  # type: ignore[assignment]  # the form in the UI sends null
     account.save("acme", overwrite=True, _sync=True)
-    done = applied()
+    done = apply_connectors()
     assert (done.polls, list(done.unusable)) == ([], ["acme"])
     assert healthy(home) == ["acme"]
     assert switched_on(client) == [True]
@@ -301,11 +301,11 @@ def test_one_that_cannot_be_read_keeps_its_deployment(client: SyncPrefectClient,
 
 def test_one_that_was_moved_to_another_tenant_stops_nobody_else(client: SyncPrefectClient, home: Path) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
-    applied()
+    apply_connectors()
     load(open_store(Settings(home=home)), [[stored_scan()]], source_of("acme", load_connector("acme")))
     save_connector("other", mimecast_account())
     change("acme", tenant="elsewhere", polling_minutes=60)
-    done = applied()
+    done = apply_connectors()
     assert ([poll.connector for poll in done.polls], list(done.unusable)) == (["other"], ["acme"])
     assert sorted(healthy(home)) == ["acme", "other"]
     state = connection_test("acme", return_state=True)
@@ -315,7 +315,7 @@ def test_one_that_was_moved_to_another_tenant_stops_nobody_else(client: SyncPref
 
 def test_what_prefect_yaml_says_is_followed(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
-    applied()
+    apply_connectors()
     switch(client, "mimecast/acme", on=False)
     client.update_deployment(deployment(client, "mimecast/poll").id, DeploymentUpdate(tags=["attachment-alerts", "x"]))
     assert done() == {"mimecast/acme": "changed"}
@@ -327,7 +327,7 @@ def test_a_name_of_prefect_yaml_is_named_and_stops_nobody_else(client: SyncPrefe
     mimecast_account().save("poll", _sync=True)  # type: ignore[call-arg]  # in the UI; we would refuse the name
     save_connector("acme", mimecast_account())
     assert done() == {"mimecast/acme": "made"}
-    assert "'poll' is not polled, for that is the name of a deployment" in applied().unusable["poll"]
+    assert "'poll' is not polled, for that is the name of a deployment" in apply_connectors().unusable["poll"]
 
 
 def test_health_tells_off_from_on(client: SyncPrefectClient, home: Path) -> None:
@@ -336,7 +336,7 @@ def test_health_tells_off_from_on(client: SyncPrefectClient, home: Path) -> None
             return transaction.rows("SELECT connector, state FROM connector_health")
 
     def fare() -> tuple[Any, ...]:
-        each = how_they_fare(list_connectors())["acme"]
+        each = connector_statuses(list_connectors())["acme"]
         succeeded = each.last_success_at is not None and NOW < each.last_success_at <= datetime.now(UTC)
         return each.polling, each.state, succeeded, each.lag_seconds is not None and 0 <= each.lag_seconds < 3600
 
@@ -349,7 +349,7 @@ def test_health_tells_off_from_on(client: SyncPrefectClient, home: Path) -> None
         assert states() == [("acme", "off")]
         assert fare() == (False, "off", True, True)
         assert connection_test("acme", return_state=True).message == "A poll of acme works. mimecast/acme switched on."
-        assert applied().polls[0].done == "unchanged"
+        assert apply_connectors().polls[0].done == "unchanged"
         assert states() == [("acme", "quiet")]
         assert fare() == (True, "quiet", True, True)
         switch(client, "mimecast/acme", on=False)
@@ -363,7 +363,7 @@ def test_a_busy_store_does_not_fail_a_connection_test_that_passed(
     monkeypatch.setattr(database, "LOCK_PATIENCE", 2.0)
     with serve(Simulator(World.of_records([]))) as running:
         save_connector("acme", simulated(running, 2))
-        applied()
+        apply_connectors()
         with FileLock(home / "store.lock"):
             state = connection_test("acme", return_state=True)
     assert state.is_completed()
@@ -374,9 +374,9 @@ def test_the_page_of_health_follows_without_a_poll(client: SyncPrefectClient, ho
     def pages() -> list[str]:
         """What its versions say, latest first; applying once more adds none."""
         of_health = ArtifactFilter(key=ArtifactFilterKey(any_=["health-paged"]))
-        applied()
+        apply_connectors()
         found = client.read_artifacts(artifact_filter=of_health, sort=ArtifactSort.CREATED_DESC)
-        applied()
+        apply_connectors()
         assert len(client.read_artifacts(artifact_filter=of_health)) == len(found)
         return [str(each.data).partition("\n")[0].partition(": ")[2] for each in found]
 
@@ -404,17 +404,17 @@ def latest(client: SyncPrefectClient, key: str) -> str:
 def test_the_page_of_a_name_that_is_used_no_more_says_so(client: SyncPrefectClient) -> None:
     for name in ("moved", "deleted"):
         save_connector(name, mimecast_account())
-    applied()
+    apply_connectors()
     connector_actions.rename("moved", "moved-on")
     MimecastConnector.delete("deleted", _sync=True)
-    applied()
+    apply_connectors()
     assert latest(client, "health-moved") == "renamed to moved-on"
     assert latest(client, "health-moved-on") == "never run"
     assert latest(client, "health-deleted") == "removed"
     page = ArtifactFilter(key=ArtifactFilterKey(any_=["health-moved", "health-deleted"]))
     versions = len(client.read_artifacts(artifact_filter=page))
     save_connector("deleted", mimecast_account())
-    applied()
+    apply_connectors()
     assert latest(client, "health-deleted") == "never run"
     assert len(client.read_artifacts(artifact_filter=page)) == versions + 1
 
@@ -434,12 +434,12 @@ def test_a_run_during_which_its_connector_was_renamed_writes_the_page_of_the_new
 
     with serve(Simulator(World.of_records([scan(NOW - timedelta(hours=1))]))) as running:
         save_connector("slow", simulated(running, 2, tested_at=NOW))
-        applied()
+        apply_connectors()
         source = source_of("slow", load_connector("slow"))
         monkeypatch.setattr(pull, "_conclude", renamed_meanwhile)
         assert mimecast.mimecast("slow", return_state=True).is_completed()
     for _ in range(2):
-        applied()
+        apply_connectors()
         assert latest(client, "health-slow") == "renamed to slower"
         assert latest(client, "health-slower") == "ok"
         directory_pull_ends()
@@ -451,7 +451,7 @@ def test_pages_of_others_are_left_alone(client: SyncPrefectClient, home: Path) -
         client.create_artifact(ArtifactCreate(key=key, type="markdown", data=page))
     of_others = ArtifactFilter(key=ArtifactFilterKey(like_="%health-%mail"))
     for _ in range(2):
-        applied()
+        apply_connectors()
     assert latest(client, "health-database") == "ok"
     assert [each.key for each in client.read_artifacts(artifact_filter=of_others)] == ["test-health-mail"]
 
@@ -463,17 +463,17 @@ def test_the_page_of_open_groups_follows_what_commands_change(
     monkeypatch.setattr(dashboard_writer, "URGENT", key)
     page = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
     save_connector("acme", mimecast_account())
-    applied()
+    apply_connectors()
     assert client.read_artifacts(artifact_filter=page) == []  # there is nothing to tell
     store = open_store(Settings(home=home))
     load(store, [[stored_scan()]], source_of("acme", load_connector("acme")))
     store.publish()
-    applied()
+    apply_connectors()
     assert latest(client, key) == "## 1 open group of high priority"
     with store.reader() as reader:
         groups = [str(group) for (group,) in reader.rows("SELECT group_id FROM alert_groups")]
     decide(store, Decision("closed", "ann", "benign"), groups=groups)  # as `triage` does it
-    applied()
+    apply_connectors()
     assert latest(client, key) == "## No open group of high priority"
     with monkeypatch.context() as unasked:
         unasked.setattr(dashboard_writer, "prefect_client", None)
@@ -485,7 +485,7 @@ def test_the_page_of_open_groups_follows_what_commands_change(
 
 
 def test_what_a_service_says_is_no_markdown() -> None:
-    shown = row(Check("permission", "failed", "Refused: [x](http://evil.example) `b` |", "Call <b>us</b>"))
+    shown = check_row(Check("permission", "failed", "Refused: [x](http://evil.example) `b` |", "Call <b>us</b>"))
     assert shown == {
         "check": "permission", "state": "failed",
         "what was found": r"`Refused: [x](http://evil.example) 'b' \x7c`", "what to do": "`Call <b>us</b>`",
@@ -495,7 +495,7 @@ def test_what_a_service_says_is_no_markdown() -> None:
 def test_connection_test_fails_with_the_sentence(client: SyncPrefectClient, caplog: pytest.LogCaptureFixture) -> None:
     with serve(Simulator(World.of_records([]))) as running:
         save_connector("acme", simulated(running, 2))
-        applied()
+        apply_connectors()
         running.simulator.faults.inject("403", times=None)
         state = connection_test("acme", return_state=True)
     assert state.is_failed()
@@ -512,4 +512,4 @@ def test_connection_test_fails_with_the_sentence(client: SyncPrefectClient, capl
     assert [record.getMessage().partition(":")[0] for record in told] == [row["check"] for row in rows]
     assert [record.getMessage() for record in told if record.levelname == "ERROR"] == [state.message]
     assert switched_on(client) == [False]
-    assert applied().polls[0].done == "unchanged"
+    assert apply_connectors().polls[0].done == "unchanged"
