@@ -20,7 +20,6 @@ from flows.console.invocation import command_as_typed
 from flows.console.terminal import say, working
 from flows.deploy import prefect_yaml
 from flows.deploy.apply import apply_connectors
-from flows.deploy.connector_deployments import says
 from flows.server import login, prefect_server, prefect_session
 from flows.server.addresses import address
 from flows.server.child_process import Child
@@ -49,7 +48,7 @@ def run(home: Path, host: str, port: int) -> None:
             server = _server(stack, home, host, port)
             with working("Deploying what prefect.yaml declares"):
                 # Of a server of others nobody knows whether their workers are to tell anybody.
-                prefect_yaml.deploy(told=bool(load_settings().notify) if server else None)
+                prefect_yaml.deploy(notify=bool(load_settings().notify) if server else None)
                 done = apply_connectors()
             for pool in prefect_yaml.unrestricted_pools():
                 say(
@@ -58,7 +57,7 @@ def run(home: Path, host: str, port: int) -> None:
                     style="yellow",
                 )
             for poll in done.polls:
-                say(says(poll))
+                say(poll.summary())
             troubles.tell_new(done.unusable)
             workers = [_worker(stack, pool, folder) for pool in prefect_yaml.process_pools()]
             _say_where(own=server is not None)
@@ -188,7 +187,7 @@ def _watch(children: list[Child], troubles: "Troubles") -> None:
             with troubles.told_once():
                 done = apply_connectors()
                 for poll in (each for each in done.polls if each.done != "unchanged"):
-                    say(says(poll))
+                    say(poll.summary())
                 troubles.tell_new(done.unusable)
             due = due._replace(apply=now + APPLY)
         time.sleep(STEP)

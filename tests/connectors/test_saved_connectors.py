@@ -113,7 +113,7 @@ def test_names_that_are_a_deployments_already(name: str, saved: None) -> None:
         with pytest.raises(ConnectorRefused, match=f"'{name}' is the name of a deployment in prefect.yaml"):
             take()
     assert list(saved_names()) == ["good"]
-    connector(2).save(name, _sync=True)  # in the UI; its test is noted there all the same
+    connector(2).save(name)  # in the UI; its test is noted there all the same
     save_connector(name, load_connector(name))
 
 
@@ -155,7 +155,7 @@ def test_rotation_replaces_the_keys_of_either_generation(saved: None) -> None:
 
 
 def test_one_made_in_the_ui_gets_an_id_that_stays(saved: None) -> None:
-    connector().save("from-ui", _sync=True)
+    connector().save("from-ui")
     first = load_connector("from-ui").connector_id
     assert first is not None
     assert load_connector("from-ui").connector_id == first
@@ -165,7 +165,7 @@ def test_a_form_filled_in_wrongly_is_named_and_stops_nobody_else(saved: None, ca
     save_connector("good", connector())
     wrong = connector(2)
     wrong.client_secret = None  # type: ignore[assignment]  # the form in the UI sends null
-    wrong.save("wrong", _sync=True)
+    wrong.save("wrong")
     with pytest.raises(ConnectorRefused, match=r"'wrong' cannot be used: Client secret"):
         load_connector("wrong")
     with caplog.at_level(logging.WARNING):
@@ -178,7 +178,7 @@ def test_what_cannot_be_used_is_loaded_to_correct_it_and_holds_no_secret_in_clea
     wrong = connector(key_expires_at="2027-01-01T00:00:00Z")
     wrong.polling_minutes = 7  # type: ignore[assignment]
     wrong.client_secret = ["hush"]  # type: ignore[assignment]
-    wrong.save("wrong", _sync=True)
+    wrong.save("wrong")
     found, why = load_to_correct("wrong")
     assert isinstance(found, MimecastConnector)
     assert why and "'wrong' cannot be used: Polling frequency" in why

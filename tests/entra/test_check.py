@@ -123,7 +123,7 @@ def test_keys_that_end_soon(graph: Graph, days: int, state: str) -> None:
 
 def test_a_saved_connector_gets_new_keys_by_rotation(graph: Graph) -> None:
     connector = connector_of(graph, key_expires_at=datetime.now(UTC) + timedelta(days=3))
-    connector._block_document_name = "directory-one"
+    connector.saved_as = "directory-one"
     soon = {each.name: each for each in check(connector)}["key expiry"]
     graph.sign_in_error = 7000222
     ended = {each.name: each for each in check(connector)}["key expiry"]

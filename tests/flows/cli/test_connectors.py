@@ -505,7 +505,7 @@ def test_keys_that_nobody_could_use_are_replaced(
 
 
 def test_purged_where_nothing_was_ever_brought(saved: Ran, command: Command) -> None:
-    MimecastConnector.delete("acme", _sync=True)  # type: ignore[call-arg]
+    MimecastConnector.delete("acme")
     assert '"never_run"' in command("health", "--json").out
     assert command("connectors", "remove", "acme", "--purge", "--yes").status == 0
     assert json.loads(command("health", "--json").out) == []

@@ -19,14 +19,13 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import Cancelled, Completed
 
-from flows import connectors, entra, mimecast
+from flows import entra, mimecast
 from flows.artifacts import dashboard_writer
 from flows.cli import connector_actions
 from flows.connectors import check_row, connectors_apply
 from flows.connectors import test_connection as connection_test
-from flows.deploy import connector_deployments
+from flows.deploy import apply, connector_deployments
 from flows.deploy.apply import apply_connectors
-from flows.deploy.connector_deployments import says
 from flows.deploy.connector_status import connector_statuses
 from flows.deploy.product_flows import FLOWS
 from flows.runs import pull
@@ -115,7 +114,7 @@ def test_one_for_each_connector_switched_off_until_tested(client: SyncPrefectCli
     save_connector("acme", mimecast_account())
     save_connector("tested", mimecast_account(tested_at=NOW, polling_minutes=60))
     save_connector("corp", EntraConnector(directory_id=str(uuid4()), client_id=str(uuid4()), client_secret=SECRET))
-    assert {says(poll) for poll in apply_connectors().polls} == {
+    assert {poll.summary() for poll in apply_connectors().polls} == {
         "Deployment mimecast/acme made: polled every 5 min, switched off until a connection test passes.",
         "Deployment mimecast/tested made: polled every 60 min.",
         "Deployment entra/corp made: polled every day, switched off until a connection test passes.",
@@ -197,7 +196,7 @@ def test_another_frequency_changes_the_schedule_and_nothing_else(client: SyncPre
     change("acme", polling_minutes=30)
     (poll,) = apply_connectors().polls
     polled = "polled every 30 min" if on else "polled every 30 min, switched off"
-    assert says(poll) == f"Deployment mimecast/acme changed: {polled}."
+    assert poll.summary() == f"Deployment mimecast/acme changed: {polled}."
     after = deployment(client)
     assert [(each.active, each.schedule.interval) for each in after.schedules] == [(on, timedelta(minutes=30))]
     assert after.schedules[0].id == before.schedules[0].id
@@ -250,7 +249,7 @@ def test_one_that_was_deleted_in_the_ui_leaves_the_health(client: SyncPrefectCli
         apply_connectors()
         load(open_store(Settings(home=home)), [[stored_scan()]], source_of("acme", load_connector("acme")))
         assert healthy(home) == ["acme"]
-        MimecastConnector.delete("acme", _sync=True)
+        MimecastConnector.delete("acme")
     apply_connectors()
     assert healthy(home) == []
 
@@ -261,7 +260,7 @@ def test_one_that_was_deleted_in_the_ui_is_purged_at_once(client: SyncPrefectCli
         save_connector("acme", mimecast_account())
         apply_connectors()
         load(store, [[stored_scan()]], source_of("acme", load_connector("acme")))
-        MimecastConnector.delete("acme", _sync=True)
+        MimecastConnector.delete("acme")
         if apply_first:
             apply_connectors()
         connector_actions.remove("acme", purging=True, yes=True)
@@ -276,7 +275,7 @@ def test_one_that_is_saved_while_others_are_applied_is_not_taken_away(
     save_connector("acme", mimecast_account())
     apply_connectors()
     with monkeypatch.context() as stale:  # listed before it was saved
-        stale.setattr(connectors, "load_all", lambda: ({}, {}))
+        stale.setattr(apply, "load_all", lambda: ({}, {}))
         assert apply_connectors().polls == []
     assert deployment(client).name == "acme"
     assert healthy(home) == ["acme"]
@@ -288,7 +287,7 @@ def test_one_that_cannot_be_read_keeps_its_deployment(client: SyncPrefectClient,
     save_connector("acme", account)
     apply_connectors()
     account.client_secret = None  # type: ignore[assignment]  # the form in the UI sends null
-    account.save("acme", overwrite=True, _sync=True)
+    account.save("acme", overwrite=True)
     done = apply_connectors()
     assert (done.polls, list(done.unusable)) == ([], ["acme"])
     assert healthy(home) == ["acme"]
@@ -324,10 +323,10 @@ def test_what_prefect_yaml_says_is_followed(client: SyncPrefectClient) -> None:
 
 
 def test_a_name_of_prefect_yaml_is_named_and_stops_nobody_else(client: SyncPrefectClient) -> None:
-    mimecast_account().save("poll", _sync=True)  # type: ignore[call-arg]  # in the UI; we would refuse the name
+    mimecast_account().save("poll")  # in the UI; we would refuse the name
     save_connector("acme", mimecast_account())
     assert done() == {"mimecast/acme": "made"}
-    assert "'poll' is not polled, for that is the name of a deployment" in apply_connectors().unusable["poll"]
+    assert "'poll' is not polled, because a deployment in prefect.yaml has that name" in apply_connectors().unusable["poll"]
 
 
 def test_health_tells_off_from_on(client: SyncPrefectClient, home: Path) -> None:
@@ -406,7 +405,7 @@ def test_the_page_of_a_name_that_is_used_no_more_says_so(client: SyncPrefectClie
         save_connector(name, mimecast_account())
     apply_connectors()
     connector_actions.rename("moved", "moved-on")
-    MimecastConnector.delete("deleted", _sync=True)
+    MimecastConnector.delete("deleted")
     apply_connectors()
     assert latest(client, "health-moved") == "renamed to moved-on"
     assert latest(client, "health-moved-on") == "never run"
