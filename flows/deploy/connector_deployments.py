@@ -71,7 +71,7 @@ def apply_deployments(connectors: dict[str, Connector], unusable: Collection[str
     test that passes; from then on its switch belongs to people. Raises NotDeployed if the server lacks prefect.yaml.
     """
     with prefect_client() as client:
-        deployed = {product: _read_deployments(client, product) for product in FLOWS}
+        deployed = {product: read_deployments(client, product) for product in FLOWS}
         usable = _without_reserved_names(connectors, deployed)
         polls = [_apply_one(client, name, each, deployed[each.product]) for name, each in usable.items()]
         return polls + _delete_orphans(client, deployed, polls, unusable)
@@ -80,7 +80,7 @@ def apply_deployments(connectors: dict[str, Connector], unusable: Collection[str
 def schedule_switches() -> dict[UUID, bool]:
     """Whether the schedule is switched on, for each connector that has a deployment."""
     with prefect_client() as client:
-        found = [each for product in FLOWS for each in _read_deployments(client, product).of_connectors]
+        found = [each for product in FLOWS for each in read_deployments(client, product).of_connectors]
     return {_connector_id(each): _is_switched_on(each) for each in found}
 
 
@@ -120,7 +120,7 @@ def _find_orphans(
     return [(product, each) for product, each in found if (product, each.name) not in saved]
 
 
-def _read_deployments(client: SyncPrefectClient, product: str) -> ProductDeployments:
+def read_deployments(client: SyncPrefectClient, product: str) -> ProductDeployments:
     flow = poll_flow(product)
     found = deployments_of(client, flow.name)
     of_connectors = [each for each in found if CONNECTOR_TAG in each.tags]

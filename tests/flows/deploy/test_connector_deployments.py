@@ -1,4 +1,4 @@
-"""Deployments that poll the saved connectors: made, changed, switched on once, renamed and removed with them."""
+"""Deployments that poll the saved connectors: created, changed, switched on once, renamed and removed with them."""
 
 import json
 import logging
@@ -101,23 +101,24 @@ def done() -> dict[str, str]:
     return {poll.deployment: poll.done for poll in apply_connectors().polls}
 
 
-def test_a_server_that_knows_nothing_yet(prefect_api: None, home: Path) -> None:
+def test_apply_to_a_server_without_prefect_yaml_raises_not_deployed(prefect_api: None, home: Path) -> None:
     with get_client(sync_client=True) as client:
-        assert connector_deployments._read_deployments(client, "mimecast").original is None
+        assert connector_deployments.read_deployments(client, "mimecast").original is None
     save_connector("acme", mimecast_account())
     with pytest.raises(NotDeployed, match="attachment-alerts serve"):
         apply_connectors()
     remove("acme")
 
 
-def test_one_for_each_connector_switched_off_until_tested(client: SyncPrefectClient) -> None:
+def test_apply_creates_a_deployment_per_connector_switched_off_until_tested(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
     save_connector("tested", mimecast_account(tested_at=NOW, polling_minutes=60))
     save_connector("corp", EntraConnector(directory_id=str(uuid4()), client_id=str(uuid4()), client_secret=SECRET))
-    assert {poll.summary() for poll in apply_connectors().polls} == {
-        "Deployment mimecast/acme made: polled every 5 min, switched off until a connection test passes.",
-        "Deployment mimecast/tested made: polled every 60 min.",
-        "Deployment entra/corp made: polled every day, switched off until a connection test passes.",
+    polls = {poll.deployment: (poll.done, poll.polling, poll.untested) for poll in apply_connectors().polls}
+    assert polls == {
+        "mimecast/acme": ("made", False, True),
+        "mimecast/tested": ("made", True, False),
+        "entra/corp": ("made", False, True),
     }
     for name, minutes, on in (("mimecast/acme", 5, False), ("mimecast/tested", 60, True), ("entra/corp", 1440, False)):
         made = deployment(client, name)
@@ -132,7 +133,7 @@ def test_one_for_each_connector_switched_off_until_tested(client: SyncPrefectCli
         assert SECRET not in made.model_dump_json()
 
 
-def test_applying_again_changes_nothing(client: SyncPrefectClient) -> None:
+def test_apply_again_changes_nothing(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
     apply_connectors()
     before = deployment(client)
@@ -140,7 +141,7 @@ def test_applying_again_changes_nothing(client: SyncPrefectClient) -> None:
     assert deployment(client) == before
 
 
-def test_a_passed_test_switches_on_once_and_never_again(client: SyncPrefectClient) -> None:
+def test_passed_connection_test_switches_on_once(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
     apply_connectors()
     change("acme", tested_at=NOW)
@@ -152,7 +153,7 @@ def test_a_passed_test_switches_on_once_and_never_again(client: SyncPrefectClien
     assert switched_on(client) == [False]
 
 
-def test_a_run_that_never_began_is_told_by_what_it_would_have_polled(client: SyncPrefectClient) -> None:
+def test_run_cancelled_before_its_start_is_logged_with_its_connector(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
     apply_connectors()
     lines = RunLines(NOW)
@@ -163,20 +164,20 @@ def test_a_run_that_never_began_is_told_by_what_it_would_have_polled(client: Syn
     assert lines.new() == []
 
 
-def test_two_applies_at_once(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_applies_switch_on_once(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
     save_connector("acme", mimecast_account())
     apply_connectors()
-    before = connector_deployments._read_deployments(client, "mimecast")
+    before = connector_deployments.read_deployments(client, "mimecast")
     change("acme", tested_at=NOW)
     assert done() == {"mimecast/acme": "switched on"}
     with monkeypatch.context() as late:  # the other one has read the deployments before that
-        late.setattr(connector_deployments, "_read_deployments", lambda _client, _product: before)
+        late.setattr(connector_deployments, "read_deployments", lambda _client, _product: before)
         late.setattr(connector_deployments, "FLOWS", {"mimecast": FLOWS["mimecast"]})
         assert done() == {"mimecast/acme": "unchanged"}
     assert switched_on(client) == [True]
 
 
-def test_a_person_may_switch_before_the_test(client: SyncPrefectClient) -> None:
+def test_switch_set_by_a_person_before_the_test_is_kept(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
     apply_connectors()
     switch(client, "mimecast/acme", on=True)
@@ -188,15 +189,14 @@ def test_a_person_may_switch_before_the_test(client: SyncPrefectClient) -> None:
 
 
 @pytest.mark.parametrize("on", [True, False])
-def test_another_frequency_changes_the_schedule_and_nothing_else(client: SyncPrefectClient, on: bool) -> None:
+def test_new_frequency_changes_only_the_schedule(client: SyncPrefectClient, on: bool) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
     apply_connectors()
     switch(client, "mimecast/acme", on=on)
     before = deployment(client)
     change("acme", polling_minutes=30)
     (poll,) = apply_connectors().polls
-    polled = "polled every 30 min" if on else "polled every 30 min, switched off"
-    assert poll.summary() == f"Deployment mimecast/acme changed: {polled}."
+    assert (poll.done, poll.every, poll.polling, poll.untested) == ("changed", timedelta(minutes=30), on, False)
     after = deployment(client)
     assert [(each.active, each.schedule.interval) for each in after.schedules] == [(on, timedelta(minutes=30))]
     assert after.schedules[0].id == before.schedules[0].id
@@ -205,7 +205,7 @@ def test_another_frequency_changes_the_schedule_and_nothing_else(client: SyncPre
     assert done() == {"mimecast/acme": "unchanged"}
 
 
-def test_a_schedule_that_a_person_deleted_stays_deleted(client: SyncPrefectClient) -> None:
+def test_schedule_deleted_by_a_person_stays_deleted(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
     apply_connectors()
     found = deployment(client)
@@ -215,7 +215,7 @@ def test_a_schedule_that_a_person_deleted_stays_deleted(client: SyncPrefectClien
     assert deployment(client).schedules == []
 
 
-def test_renamed_with_its_switch_and_removed_with_its_connector(client: SyncPrefectClient) -> None:
+def test_rename_keeps_the_switch_and_remove_deletes_the_deployment(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
     apply_connectors()
     switch(client, "mimecast/acme", on=False)
@@ -228,7 +228,7 @@ def test_renamed_with_its_switch_and_removed_with_its_connector(client: SyncPref
     assert connector_deployments.schedule_switches() == {}
 
 
-def test_another_connector_of_the_same_name_begins_anew(client: SyncPrefectClient) -> None:
+def test_new_connector_of_a_removed_name_starts_switched_off(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
     apply_connectors()
     remove("acme")
@@ -243,7 +243,7 @@ def healthy(home: Path) -> list[str]:
         return [name for (name,) in reader.rows("SELECT connector FROM connector_health")]
 
 
-def test_one_that_was_deleted_in_the_ui_leaves_the_health(client: SyncPrefectClient, home: Path) -> None:
+def test_connector_deleted_in_the_ui_leaves_the_health(client: SyncPrefectClient, home: Path) -> None:
     for _ in range(2):  # the second one of that name is another connector
         save_connector("acme", mimecast_account())
         apply_connectors()
@@ -254,7 +254,7 @@ def test_one_that_was_deleted_in_the_ui_leaves_the_health(client: SyncPrefectCli
     assert healthy(home) == []
 
 
-def test_one_that_was_deleted_in_the_ui_is_purged_at_once(client: SyncPrefectClient, home: Path) -> None:
+def test_connector_deleted_in_the_ui_can_be_purged(client: SyncPrefectClient, home: Path) -> None:
     store = open_store(Settings(home=home))
     for apply_first in (False, True):
         save_connector("acme", mimecast_account())
@@ -269,7 +269,7 @@ def test_one_that_was_deleted_in_the_ui_is_purged_at_once(client: SyncPrefectCli
         assert connector_deployments.schedule_switches() == {}
 
 
-def test_one_that_is_saved_while_others_are_applied_is_not_taken_away(
+def test_connector_saved_during_an_apply_keeps_its_deployment(
     client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_connector("acme", mimecast_account())
@@ -282,7 +282,7 @@ def test_one_that_is_saved_while_others_are_applied_is_not_taken_away(
     assert latest(client, "health-acme") == "never run"
 
 
-def test_one_that_cannot_be_read_keeps_its_deployment(client: SyncPrefectClient, home: Path) -> None:
+def test_unusable_connector_keeps_its_deployment(client: SyncPrefectClient, home: Path) -> None:
     account = mimecast_account(tested_at=NOW)
     save_connector("acme", account)
     apply_connectors()
@@ -293,12 +293,12 @@ def test_one_that_cannot_be_read_keeps_its_deployment(client: SyncPrefectClient,
     assert healthy(home) == ["acme"]
     assert switched_on(client) == [True]
     state = connectors_apply(return_state=True)
-    assert state.message and " The connector 'acme' cannot be used: Client secret" in state.message
+    assert state.message and "Client secret" in state.message
     state = connection_test("acme", return_state=True)
-    assert state.is_failed() and "Client secret (API 2.0) must be filled in" in (state.message or "")
+    assert state.is_failed() and "Client secret" in (state.message or "")
 
 
-def test_one_that_was_moved_to_another_tenant_stops_nobody_else(client: SyncPrefectClient, home: Path) -> None:
+def test_connector_of_another_tenant_does_not_stop_the_others(client: SyncPrefectClient, home: Path) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
     apply_connectors()
     load(open_store(Settings(home=home)), [[stored_scan()]], source_of("acme", load_connector("acme")))
@@ -309,10 +309,10 @@ def test_one_that_was_moved_to_another_tenant_stops_nobody_else(client: SyncPref
     assert sorted(healthy(home)) == ["acme", "other"]
     state = connection_test("acme", return_state=True)
     assert state.is_failed()
-    assert "'acme' belongs to the tenant 'default'" in (state.message or "")
+    assert "'default'" in (state.message or "")
 
 
-def test_what_prefect_yaml_says_is_followed(client: SyncPrefectClient) -> None:
+def test_change_of_the_template_changes_the_deployment(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
     apply_connectors()
     switch(client, "mimecast/acme", on=False)
@@ -322,14 +322,14 @@ def test_what_prefect_yaml_says_is_followed(client: SyncPrefectClient) -> None:
     assert switched_on(client) == [False]
 
 
-def test_a_name_of_prefect_yaml_is_named_and_stops_nobody_else(client: SyncPrefectClient) -> None:
+def test_connector_with_a_reserved_name_does_not_stop_the_others(client: SyncPrefectClient) -> None:
     mimecast_account().save("poll")  # in the UI; we would refuse the name
     save_connector("acme", mimecast_account())
     assert done() == {"mimecast/acme": "made"}
     assert list(apply_connectors().unusable) == ["poll"]
 
 
-def test_health_tells_off_from_on(client: SyncPrefectClient, home: Path) -> None:
+def test_health_shows_the_switch(client: SyncPrefectClient, home: Path) -> None:
     def states() -> list[tuple[str, ...]]:
         with open_store(Settings(home=home)).transaction() as transaction:
             return transaction.rows("SELECT connector, state FROM connector_health")
@@ -356,7 +356,7 @@ def test_health_tells_off_from_on(client: SyncPrefectClient, home: Path) -> None
         assert fare() == (False, "off", True, True)
 
 
-def test_a_busy_store_does_not_fail_a_connection_test_that_passed(
+def test_connection_test_passes_while_the_store_is_locked(
     client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "LOCK_PATIENCE", 2.0)
@@ -369,7 +369,7 @@ def test_a_busy_store_does_not_fail_a_connection_test_that_passed(
     assert str(state.message).startswith("A poll of acme works. Another process has been writing to ")
 
 
-def test_the_page_of_health_follows_without_a_poll(client: SyncPrefectClient, home: Path) -> None:
+def test_apply_updates_the_health_page_without_a_poll(client: SyncPrefectClient, home: Path) -> None:
     def pages() -> list[str]:
         """What its versions say, latest first; applying once more adds none."""
         of_health = ArtifactFilter(key=ArtifactFilterKey(any_=["health-paged"]))
@@ -400,7 +400,7 @@ def latest(client: SyncPrefectClient, key: str) -> str:
     return str(found[0].data).partition("\n")[0].rpartition(": ")[2]
 
 
-def test_the_page_of_a_name_that_is_used_no_more_says_so(client: SyncPrefectClient) -> None:
+def test_health_page_of_an_unused_name_is_closed(client: SyncPrefectClient) -> None:
     for name in ("moved", "deleted"):
         save_connector(name, mimecast_account())
     apply_connectors()
@@ -418,7 +418,7 @@ def test_the_page_of_a_name_that_is_used_no_more_says_so(client: SyncPrefectClie
     assert len(client.read_artifacts(artifact_filter=page)) == versions + 1
 
 
-def test_a_run_during_which_its_connector_was_renamed_writes_the_page_of_the_new_name(
+def test_run_of_a_connector_renamed_meanwhile_writes_the_page_of_the_new_name(
     client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conclude, store = pull._conclude, open_store(Settings(home=home))
@@ -444,7 +444,7 @@ def test_a_run_during_which_its_connector_was_renamed_writes_the_page_of_the_new
         directory_pull_ends()
 
 
-def test_pages_of_others_are_left_alone(client: SyncPrefectClient, home: Path) -> None:
+def test_health_pages_of_others_are_left_alone(client: SyncPrefectClient, home: Path) -> None:
     pages = {"health-database": "## Database: ok", "test-health-mail": "## ✅ mail: ok"}
     for key, page in pages.items():
         client.create_artifact(ArtifactCreate(key=key, type="markdown", data=page))
@@ -455,7 +455,7 @@ def test_pages_of_others_are_left_alone(client: SyncPrefectClient, home: Path) -
     assert [each.key for each in client.read_artifacts(artifact_filter=of_others)] == ["test-health-mail"]
 
 
-def test_the_page_of_open_groups_follows_what_commands_change(
+def test_apply_updates_the_page_of_open_groups(
     client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = "open-groups-of-this-home"  # the API has a page of other tests' homes
@@ -483,7 +483,7 @@ def test_the_page_of_open_groups_follows_what_commands_change(
             dashboard_writer.urgent_followed(store)
 
 
-def test_what_a_service_says_is_no_markdown() -> None:
+def test_check_row_escapes_markdown_of_the_service() -> None:
     shown = check_row(Check("permission", "failed", "Refused: [x](http://evil.example) `b` |", "Call <b>us</b>"))
     assert shown == {
         "check": "permission", "state": "failed",
@@ -491,7 +491,9 @@ def test_what_a_service_says_is_no_markdown() -> None:
     }  # fmt: skip
 
 
-def test_connection_test_fails_with_the_sentence(client: SyncPrefectClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_connection_test_shows_and_logs_its_checks(
+    client: SyncPrefectClient, caplog: pytest.LogCaptureFixture
+) -> None:
     with serve(Simulator(World.of_records([]))) as running:
         save_connector("acme", simulated(running, 2))
         apply_connectors()

@@ -40,7 +40,7 @@ def form(client: SyncPrefectClient, name: str) -> dict[str, Any]:
     return dict(schema["properties"])
 
 
-def test_a_deployment_of_one_connector_offers_no_other(client: SyncPrefectClient) -> None:
+def test_deployment_of_one_connector_keeps_its_choice(client: SyncPrefectClient) -> None:
     of_one = mimecast.to_deployment("mine", parameters={"connector": "acme"}).apply()
     before = form(client, "mimecast/mine")
     update_choices({"emea": ACME, "acme": ACME})
@@ -48,7 +48,7 @@ def test_a_deployment_of_one_connector_offers_no_other(client: SyncPrefectClient
     client.delete_deployment(of_one)
 
 
-def test_forms_offer_the_saved_connectors(client: SyncPrefectClient) -> None:
+def test_update_choices_offers_the_connectors_of_the_product(client: SyncPrefectClient) -> None:
     before = {name: form(client, name) for name in FORMS}
     update_choices({"emea": ACME, "acme": ACME, "corp": CORP})
     offered = {name: form(client, name)["connector"].get("enum") for name in FORMS}

@@ -25,7 +25,7 @@ def set_up(client: SyncPrefectClient, name: str) -> dict[str, Any]:
     return dict(client.read_work_pool(name).base_job_template)
 
 
-def test_a_pool_gets_a_template_that_offers_nothing_dangerous(
+def test_ensure_pool_replaces_only_default_and_own_templates(
     client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deploying, "pools", lambda: ["new", "old", "moved", "own", "other"])
