@@ -103,7 +103,7 @@ def done() -> dict[str, str]:
 
 def test_apply_to_a_server_without_prefect_yaml_raises_not_deployed(prefect_api: None, home: Path) -> None:
     with get_client(sync_client=True) as client:
-        assert connector_deployments.read_deployments(client, "mimecast").original is None
+        assert connector_deployments.read_deployments(client, "mimecast").template is None
     save_connector("acme", mimecast_account())
     with pytest.raises(NotDeployed, match="attachment-alerts serve"):
         apply_connectors()
