@@ -1,4 +1,4 @@
-"""Saved connectors as work for a schedule or a click: apply them, test one."""
+"""Flows about saved connectors: apply them, test one."""
 
 import logging
 from typing import Any
@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.artifacts.markdown_format import sentence
-from flows.deploy.apply import applied, summary
+from flows.deploy.apply import apply_connectors, summarize
 from tasks.errors import AlertsError, NotDeployed
 from tasks.http.check import Check, passed
 from tasks.ingest.connector_source import refuse_other_tenant
@@ -18,76 +18,78 @@ from tasks.sanitize import plain
 from tasks.saved_connectors import load_connector, test_connector
 
 log = logging.getLogger("attachment_alerts.connectors")
-log.setLevel(logging.INFO)  # Prefect shows the lines of extra loggers from their own level on
+log.setLevel(logging.INFO)  # Prefect sends the lines of an extra logger from its own level on
 
 
 @flow(name="connectors-apply", flow_run_name="apply connectors")
 def connectors_apply() -> State[Any]:
-    """Make, change and remove the deployments that poll the saved connectors, so that they fit them.
+    """Create, update and delete the deployments that poll the saved connectors.
 
-    Run it after a connector was saved, changed or removed in the UI. A second time it changes nothing. Polling is
-    switched on by itself once the connection test has passed; after that the switch of the schedule is left alone.
+    Run it after a connector was saved, changed or removed in the UI. Polling is switched on automatically once the
+    connection test has passed; after that the switch of the schedule is yours.
     """
     try:
-        done, unusable = applied()
+        polls, unusable = apply_connectors()
     except AlertsError as error:
         return Failed(message=str(error))
-    return Completed(message=" ".join([summary(done), *unusable.values()]), data=[poll._asdict() for poll in done])
+    return Completed(message=" ".join([summarize(polls), *unusable.values()]), data=[poll._asdict() for poll in polls])
 
 
 LEVELS = {"ok": logging.INFO, "warning": logging.WARNING, "failed": logging.ERROR, "skipped": logging.INFO}
 
 
-@task(task_run_name="ask {connector}", cache_policy=NO_CACHE)
+@task(task_run_name="test {connector}", cache_policy=NO_CACHE)
 def check(connector: str) -> list[Check]:
-    """The checks in their order, also as a table on the page of the run; a test that passes is remembered."""
+    """Run the connection test, log its checks and show them as a table on the page of the run."""
     refuse_other_tenant(connector, load_connector(connector))
     checks = test_connector(connector)[0]
-    rows = [row(each) for each in checks]
+    rows = [check_row(each) for each in checks]
     create_table_artifact(rows, key=f"test-{connector}", description=f"Connection test of {connector}")
     for each in checks:
         log.log(LEVELS[each.state], "%s: %s", each.name, plain(f"{each.says} {each.next_step or ''}".strip(), 1000))
     return checks
 
 
-def row(check: Check) -> dict[str, str]:
-    """One check in the table; one UI shows its cells as Markdown, and what was found may quote the service."""
+def check_row(check: Check) -> dict[str, str]:
+    """One check in the table. Escaped, since a UI shows cells as Markdown and the result may quote the service."""
     state = "not tested" if check.state == "skipped" else check.state
-    said = {"what was found": sentence(check.says), "what to do": sentence(check.next_step or "")}
-    return {"check": check.name, "state": state, **said}
+    result, next_step = sentence(check.says), sentence(check.next_step or "")
+    return {"check": check.name, "state": state, "what was found": result, "what to do": next_step}
 
 
 @flow(name="test-connection", flow_run_name="{connector} connection test")
 def test_connection(connector: str) -> State[Any]:
-    """Ask the service, check by check, whether a poll would work, and say what to do where it would not.
+    """Test the connection check by check, and say what to do about each that fails.
 
     Polling begins after the first test that passes.
 
     Args:
-        connector: Which account: the name under which its connector is saved.
+        connector: Which account: the name of its saved connector.
     """
     try:
         checks = check(connector)
     except AlertsError as error:
         return Failed(message=str(error))
     if not passed(checks):
-        return Failed(message=_why(checks))
-    return Completed(message=f"A poll of {connector} works.{_switched_on(connector)}")
+        return Failed(message=_failure_message(checks))
+    return Completed(message=f"A poll of {connector} works.{_apply_after_test(connector)}")
 
 
-def _switched_on(connector: str) -> str:
-    """Let the schedule follow at once; what that came to, for the state of the run."""
+def _apply_after_test(connector: str) -> str:
+    """Switch the schedule on at once; the result, for the state message."""
     try:
-        news = [poll for poll in applied().polls if poll.connector == connector and poll.done != "unchanged"]
-    except NotDeployed:  # run by hand, on a server that knows no deployments: there is nothing to switch
+        polls = apply_connectors().polls
+    except NotDeployed:  # run by hand on a server without deployments: there is nothing to switch
         return ""
     except AlertsError as error:  # the test has passed all the same
         return f" {error}"
-    return "".join(f" {poll.deployment} {poll.done}." for poll in news)
+    return "".join(
+        f" {poll.deployment} {poll.done}." for poll in polls if poll.connector == connector and poll.done != "unchanged"
+    )
 
 
-def _why(checks: list[Check]) -> str:
-    wrong = next((check for check in checks if check.state == "failed"), None)
-    if wrong is None:
-        return "Not everything could be tested."
-    return f"{wrong.name}: {wrong.says} {wrong.next_step or ''}".strip()
+def _failure_message(checks: list[Check]) -> str:
+    failed = next((check for check in checks if check.state == "failed"), None)
+    if failed is None:
+        return "Some checks were skipped. The table on this run's page gives the reasons."
+    return f"{failed.name}: {failed.says} {failed.next_step or ''}".strip()

@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
 
-from tasks.connectors.prefect_client import asked_where, prefect_client
+from tasks.connectors.prefect_client import api_location, prefect_client
 from tasks.errors import AlertsError, ServiceUnavailable, SettingsError
 from tasks.notifications.messages import Message, messages
 from tasks.sanitize import plain
@@ -92,7 +92,7 @@ def _block(name: str) -> NotificationBlock:
             block = Block.load(name, **_SYNC)
     except ObjectNotFound:
         raise SettingsError(
-            f"{SETTING} names {plain(name)!r}, and no such block is saved in {asked_where()}. Make it in the Prefect "
+            f"{SETTING} names {plain(name)!r}, and no such block is saved in {api_location()}. Make it in the Prefect "
             "UI (Blocks, +), and name it as type/name: slack-webhook/security."
         ) from None
     except ImportError as error:

@@ -16,7 +16,7 @@ from tasks.ingest.batches import Again
 from tasks.maintenance.remap import Reading
 from tasks.maintenance.replay import WHAT, Means, What, replayed
 from tasks.priority import load_maps
-from tasks.products import product_named
+from tasks.products import get_product
 from tasks.saved_connectors import list_connectors
 from tasks.store.store import Store
 
@@ -60,7 +60,7 @@ def replay_now(store: Store, what: list[What] | None, *, apply: bool) -> dict[st
 
     def read_again(connector_id: str, rejects: pl.DataFrame) -> Again:
         connector = known[connector_id]
-        revalidate = product_named(connector.product).revalidate
+        revalidate = get_product(connector.product).revalidate
         if revalidate is None:
             raise SettingsError(f"Connectors of {connector.product} bring no scans, yet there are rejects of one.")
         return revalidate(

@@ -1,9 +1,9 @@
-"""The registry of products: what the room of each product offers to the rest of the project.
+"""The registry of products: what each product offers to the rest of the project.
 
 A new product is a room in `tasks/`, an entry here and its flows in `flows/deploy/product_flows.py`.
 """
 
-# ruff: noqa: PLC0415 - imported where it is used: a list of saved connectors needs neither stages nor checks
+# ruff: noqa: PLC0415 - imported where used: listing the saved connectors needs neither stages nor checks
 
 import threading
 from collections.abc import Callable
@@ -31,7 +31,7 @@ TestConnection = Callable[[Any], tuple[list[Check], Account | None]]
 
 
 class Revalidate(Protocol):
-    """What today's code makes of a connector's rejects (REJECT_SCHEMA)."""
+    """Validates a connector's rejects (REJECT_SCHEMA) again with the present rules."""
 
     def __call__(
         self, rejects: pl.DataFrame, connector_id: UUID, maps: Maps, now: datetime, *, keep_low: bool
@@ -40,7 +40,7 @@ class Revalidate(Protocol):
 
 @dataclass(frozen=True)
 class Product:
-    """A product: its connector and what can be done with it. Only those that bring scans have stages."""
+    """Only products that bring scans have stages and revalidation."""
 
     name: str
     connector: type[Connector]
@@ -49,16 +49,18 @@ class Product:
     revalidate: Revalidate | None = None
 
 
-def product_named(name: str) -> Product:
+def get_product(name: str) -> Product:
     """Raises SettingsError for a product that this version does not know."""
     if name not in PRODUCTS:
-        raise SettingsError(f"This version knows no product {name!r}. Use the version that its data came with.")
+        raise SettingsError(
+            f"This version does not support the product {name!r}. Use the version that fetched its data."
+        )
     return PRODUCTS[name]
 
 
 def check_connector(connector: Connector) -> tuple[list[Check], Account | None]:
     """The connection test of the connector's product."""
-    return product_named(connector.product).test_connection(connector)
+    return get_product(connector.product).test_connection(connector)
 
 
 def _check_entra(connector: EntraConnector) -> tuple[list[Check], Account | None]:

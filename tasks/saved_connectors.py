@@ -1,14 +1,19 @@
-"""The saved connectors: found, saved, renamed and removed by name, in whichever Prefect API is in use."""
+"""The saved connectors: listed, loaded, saved, renamed and removed by name, in the Prefect API in use."""
 
 import logging
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from tasks.connectors.base import Connector
-from tasks.connectors.block_documents import SYNC, documents, nothing_saved_as, read_document
-from tasks.connectors.draft import as_saved
+from tasks.connectors.block_documents import (
+    SavedConnector,
+    parse_document,
+    read_document,
+    read_documents,
+    unknown_connector_message,
+)
 from tasks.connectors.names import refuse_name
-from tasks.connectors.prefect_client import asked_where, in_words, prefect_client
+from tasks.connectors.prefect_client import api_errors_translated, api_location, prefect_client
 from tasks.errors import ConnectorRefused, UnknownConnector
 from tasks.http.check import Account, Check, passed
 from tasks.products import PRODUCTS, check_connector
@@ -19,107 +24,95 @@ CLASSES = [product.connector for product in PRODUCTS.values()]
 
 
 def load_connector(name: str) -> Connector:
-    """The connector saved under that name; raises UnknownConnector, ConnectorRefused where its form is wrong.
-
-    One that was made in the Prefect UI gets its immutable id now.
-    """
+    """Raises UnknownConnector, and ConnectorRefused where its form is invalid or it duplicates another connector."""
     with prefect_client() as client:
-        if document := documents(client, CLASSES, name, include_secrets=True).get(name):
-            return _adopted(name, read_document(name, document))
-    raise UnknownConnector(nothing_saved_as(name))
+        document = read_document(client, CLASSES, name, include_secrets=True)
+    if document is None:
+        raise UnknownConnector(unknown_connector_message(name))
+    saved = parse_document(document)
+    _refuse_new_duplicate(saved)
+    return saved.connector
 
 
 def list_connectors() -> dict[str, Connector]:
-    """All saved connectors by name, sorted; one that cannot be used is left out, with a warning."""
-    found, unusable = sorted_out()
-    for wrong in unusable.values():
-        log.warning("%s", wrong)
+    """All usable connectors by name, sorted. An unusable one is left out with a warning."""
+    found, unusable = load_all()
+    for problem in unusable.values():
+        log.warning("%s", problem)
     return found
 
 
-def sorted_out() -> tuple[dict[str, Connector], dict[str, str]]:
-    """All saved connectors by name, sorted, and of those that cannot be used the sentence that says why."""
-    found, unusable = _readable()
-    for name, connector in list(found.items()):
+def load_all() -> tuple[dict[str, Connector], dict[str, str]]:
+    """All saved connectors by name, sorted, and for each unusable one the sentence that says why."""
+    found, unusable = _read_all()
+    for name, saved in list(found.items()):
         try:
-            found[name] = _adopted(name, connector)
-        except ConnectorRefused as wrong:
-            del found[name]
-            unusable[name] = str(wrong)
-    return found, dict(sorted(unusable.items()))
+            _refuse_new_duplicate(saved, found)
+        except ConnectorRefused as problem:
+            unusable[name] = str(problem)
+    usable = {name: saved.connector for name, saved in found.items() if name not in unusable}
+    return usable, dict(sorted(unusable.items()))
 
 
-def load_to_correct(name: str) -> tuple[Connector, str | None]:
-    """The connector saved under that name; where it cannot be used, as it was filled in and what is wrong with it.
-
-    Raises UnknownConnector.
-    """
-    try:
-        return load_connector(name), None
-    except ConnectorRefused as wrong:
-        kind = saved_names()[name]
-        with prefect_client() as client:
-            document = client.read_block_document_by_name(name, str(kind.get_block_type_slug()), include_secrets=True)
-        return as_saved(kind, document), str(wrong)
+def adopt_new() -> None:
+    """Save the id of each usable connector that was created in the Prefect UI into its form."""
+    found, _ = _read_all()
+    for name, saved in found.items():
+        if saved.is_new and _find_duplicate(saved.connector, found) is None:
+            _save(saved.connector, name, is_update=True)
 
 
 def save_connector(name: str, connector: Connector) -> None:
-    """Save it, or save it again if it was loaded from that name, and give it its immutable id.
+    """Save a new connector and give it its immutable id, or update the saved one it was loaded from.
 
-    Raises ConnectorRefused where the name is none or taken, or the account is already pulled by another connector.
+    Raises ConnectorRefused where the name is invalid or taken, or another connector pulls the same account.
     """
-    again = connector._block_document_name == name
-    if not again:
+    is_update = connector.saved_as == name
+    if not is_update:
         refuse_new_name(name)
-    if other := find_same_account(connector):
+    if other := find_duplicate(connector):
         raise ConnectorRefused(
-            f"This account is already pulled by the connector {other!r}; a second one would count "
-            "everything twice. "
-            f"Change {other!r} with `attachment-alerts connectors set {other}`, or give it new keys with "
+            f"The connector {other!r} already pulls this account, and a second one would count everything twice. "
+            f"Change {other!r} with `attachment-alerts connectors set {other}`, or replace its keys with "
             f"`connectors rotate {other}`."
         )
-    _save(connector, name, again)
+    _save(connector, name, is_update=is_update)
 
 
 def refuse_new_name(name: str) -> None:
-    """Raises ConnectorRefused where a connector cannot be saved under that name, or another one is."""
+    """Raises ConnectorRefused for a name that is invalid or taken."""
     refuse_name(name)
     if name in saved_names():
-        raise ConnectorRefused(f"A connector named {name!r} exists already in {asked_where()}. Choose another name.")
+        raise ConnectorRefused(f"A connector named {name!r} exists already in {api_location()}. Choose another name.")
 
 
-def find_same_account(connector: Connector) -> str | None:
-    """The name of another saved connector for the same account, as far as account codes and keys tell."""
-    for name, other in _readable()[0].items():
-        itself = name == connector._block_document_name or (
-            connector.connector_id is not None and other.connector_id == connector.connector_id
-        )
-        if not itself and connector.same_account(other):
-            return name
-    return None
+def find_duplicate(connector: Connector) -> str | None:
+    """The name of another saved connector for the same account, judged by account codes and keys."""
+    return _find_duplicate(connector, _read_all()[0])
 
 
 def rename(old: str, new: str) -> None:
-    """The same connector under a new name; its id and so its data stay.
+    """Keeps the connector's id, and so its data.
 
-    Raises UnknownConnector, and ConnectorRefused where the new name is bad or taken.
+    Raises UnknownConnector, and ConnectorRefused where the new name is invalid or taken.
     """
     connector = load_connector(old)
     refuse_new_name(new)
-    _save(connector, new, again=False)
-    _delete(type(connector), old)
+    _save(connector, new, is_update=False)
+    remove(old)
 
 
 def remove(name: str) -> None:
-    """Forget the connector and its keys; what was fetched by it stays. Raises UnknownConnector."""
-    cls = saved_names().get(name)
-    if cls is None:
-        raise UnknownConnector(nothing_saved_as(name))
-    _delete(cls, name)
+    """Delete the connector with its keys; the data it fetched stays. Raises UnknownConnector."""
+    with prefect_client() as client:
+        document = read_document(client, CLASSES, name)
+        if document is None:
+            raise UnknownConnector(unknown_connector_message(name))
+        client.delete_block_document(document.block.id)
 
 
 def test_connector(name: str) -> tuple[list[Check], Account | None]:
-    """The connection test of a saved connector; one that passes is remembered, and which account it is."""
+    """Run the connection test of a saved connector; save when it passed, and the account it found."""
     connector = load_connector(name)
     checks, account = check_connector(connector)
     before = connector.tested_at, connector.account_code
@@ -132,52 +125,53 @@ def test_connector(name: str) -> tuple[list[Check], Account | None]:
     return checks, account
 
 
-def _readable() -> tuple[dict[str, Connector], dict[str, str]]:
-    """What is saved, by name, without giving an id to anything, and what is wrong with what cannot be read."""
-    found, unreadable = {}, {}
-    with prefect_client() as client:
-        saved = documents(client, CLASSES, include_secrets=True)
-    for name, document in sorted(saved.items()):
-        try:
-            found[name] = read_document(name, document)
-        except ConnectorRefused as wrong:
-            unreadable[name] = str(wrong)
-    return found, unreadable
-
-
-def _adopted(name: str, connector: Connector) -> Connector:
-    """A connector that was made in the Prefect UI gets its id, unless it is a second one for an account."""
-    if connector.connector_id is None:
-        if other := find_same_account(connector):
-            raise ConnectorRefused(
-                f"The connector {name!r} is for the account that {other!r} pulls already; both would count everything "
-                f"twice. Delete one of them, or give {name!r} the keys of another account."
-            )
-        _save(connector, name, again=True)
-    return connector
-
-
-def _save(connector: Connector, name: str, again: bool) -> None:
-    if connector.connector_id is None:
-        # The document's own id if there is one, so that two runs that meet a new connector at once give it the same.
-        connector.connector_id = connector._block_document_id or uuid4()
-    with in_words():
-        connector.save(name, overwrite=again, **SYNC)
-
-
-def _delete(cls: type[Connector], name: str) -> None:
-    with in_words():
-        cls.delete(name, **SYNC)
-
-
-def offer_forms() -> None:
-    """Make the forms of all products known to the server in use, whose UI offers them then; again, nothing changes."""
-    with in_words():
+def register_block_types() -> None:
+    """Register the forms of all products with the Prefect API in use, whose UI then offers them."""
+    with api_errors_translated():
         for cls in CLASSES:
-            cls.register_type_and_schema(**SYNC)
+            cls.register_type_and_schema()
 
 
 def saved_names() -> dict[str, type[Connector]]:
-    """The names of all saved connectors and their kinds, without reading them."""
+    """The names of all saved connectors, usable or not, and their classes."""
     with prefect_client() as client:
-        return {name: document.cls for name, document in documents(client, CLASSES).items()}
+        return {name: document.cls for name, document in read_documents(client, CLASSES).items()}
+
+
+def _read_all() -> tuple[dict[str, SavedConnector], dict[str, str]]:
+    """All saved connectors with a valid form, and for each other one the sentence that says what is wrong."""
+    found, invalid = {}, {}
+    with prefect_client() as client:
+        documents = read_documents(client, CLASSES, include_secrets=True)
+    for name, document in documents.items():
+        try:
+            found[name] = parse_document(document)
+        except ConnectorRefused as problem:
+            invalid[name] = str(problem)
+    return found, invalid
+
+
+def _find_duplicate(connector: Connector, among: dict[str, SavedConnector]) -> str | None:
+    for name, (_, _, other, _) in among.items():
+        is_itself = name == connector.saved_as or other.connector_id == connector.connector_id
+        if not is_itself and connector.same_account(other):
+            return name
+    return None
+
+
+def _refuse_new_duplicate(saved: SavedConnector, among: dict[str, SavedConnector] | None = None) -> None:
+    """Raises ConnectorRefused for a connector from the UI, where nothing checks that the account is pulled once."""
+    if not saved.is_new:
+        return
+    if other := _find_duplicate(saved.connector, _read_all()[0] if among is None else among):
+        raise ConnectorRefused(
+            f"The connector {saved.name!r} is for the same account as {other!r}, and both would count everything "
+            f"twice. Delete one of them, or give {saved.name!r} the keys of another account."
+        )
+
+
+def _save(connector: Connector, name: str, *, is_update: bool) -> None:
+    connector.connector_id = connector.connector_id or uuid4()
+    with api_errors_translated():
+        connector.save(name, overwrite=is_update)
+    connector.saved_as = name

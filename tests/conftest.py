@@ -83,7 +83,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     )
 
     from tasks.products import PRODUCTS  # noqa: PLC0415
-    from tasks.saved_connectors import offer_forms  # noqa: PLC0415
+    from tasks.saved_connectors import register_block_types  # noqa: PLC0415
     from tests.server import running  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("prefect")
@@ -109,7 +109,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     ):
         running.keep_tables(folder, tables)  # half of the time of a start, for the next process of this session
         # Each save would make the form known anew, by a client of its own; this API knows both from now on.
-        offer_forms()
+        register_block_types()
         # Each run would ask three times where its results go; they are not kept.
         patch.setattr(results, "_read_server_default_result_storage_block_id", lambda: None)
         for cls in (each.connector for each in PRODUCTS.values()):

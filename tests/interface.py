@@ -27,7 +27,7 @@ import yaml
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from tests.upgrade.relations import keys_of
 from tests.upgrade.site import unpack
@@ -37,8 +37,7 @@ def product() -> SimpleNamespace:
     """Everything that is imported of the program, here only: these places move, and what is found in them does not."""
     from flows.artifacts import dashboard_writer  # noqa: PLC0415
     from flows.cli import alerts, app, entry  # noqa: PLC0415
-    from flows.cli.connector_options import ENVIRONMENT, with_options  # noqa: PLC0415
-    from flows.cli.connector_saving import FORMS  # noqa: PLC0415
+    from flows.cli.connector_options import ENVIRONMENT  # noqa: PLC0415
     from flows.server import login  # noqa: PLC0415
     from tasks import priority  # noqa: PLC0415
     from tasks.directory import export, model  # noqa: PLC0415
@@ -53,15 +52,9 @@ def product() -> SimpleNamespace:
     from tasks.triage import allow_list, decision  # noqa: PLC0415
     from tasks.window import Trigger  # noqa: PLC0415
 
-    def command_of(command: TyperCommand) -> TyperCommand:
-        """The command with options for the fields of a connector, where it has them."""
-        dynamic = command.name in FORMS and type(command) is not TyperCommand
-        return with_options(command, *FORMS[str(command.name)]) if dynamic else command
-
     return SimpleNamespace(
         main=app.main,
         app=app.app,
-        command_of=command_of,
         products=lambda: {name: each.connector for name, each in PRODUCTS.items()},
         open_store=open_store,
         Settings=Settings,
@@ -223,7 +216,7 @@ def _commands(ours: SimpleNamespace) -> Iterator[str]:
     root = typer.main.get_command(ours.app)
     yield from _options("attachment-alerts", root)
     for path, command in sorted(_walk(root, "")):
-        yield from _options(path, command if isinstance(command, TyperGroup) else ours.command_of(command))
+        yield from _options(path, command)
 
 
 def _walk(group: Any, before: str) -> Iterator[tuple[str, Any]]:
@@ -234,9 +227,10 @@ def _walk(group: Any, before: str) -> Iterator[tuple[str, Any]]:
 
 
 def _options(path: str, command: Any) -> Iterator[str]:
-    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    parameters = [each for each in command.get_params(typer.Context(command)) if each.name != "help"]
+    arguments = [each for each in parameters if each.param_type_name == "argument"]
     yield " ".join([path, *(f"<{_parameter(each)}>" for each in arguments)])
-    for each in sorted(command.params, key=lambda each: str(each.opts)):
+    for each in sorted(parameters, key=lambda each: str(each.opts)):
         if each.param_type_name == "option":
             yield f"{path} {' '.join(sorted([*each.opts, *each.secondary_opts]))}: {_parameter(each)}"
 

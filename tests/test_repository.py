@@ -57,11 +57,6 @@ ELSEWHERE = re.compile(
 PRIVATE = {
     ("_submit", "tasks/store/arrow.py"),
     ("_instances", "flows/server/prefect_session.py"),
-    ("_from_block_document", "tasks/connectors/block_documents.py"),
-    ("_block_document_id", "tasks/connectors/draft.py"),
-    ("_block_document_name", "tasks/connectors/draft.py"),
-    ("_block_document_id", "tasks/saved_connectors.py"),
-    ("_block_document_name", "tasks/saved_connectors.py"),
 }
 OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make", "_value_"}
 

@@ -26,7 +26,7 @@ from flows.artifacts.dashboards import (
     urgent_page,
 )
 from flows.artifacts.run_summary import Outcome, Run
-from tasks.connectors.prefect_client import all_pages, asked_where, prefect_client
+from tasks.connectors.prefect_client import all_pages, api_location, prefect_client
 from tasks.errors import AlertsError
 from tasks.ingest import registry
 from tasks.queries.run_overview import Listed, healths, urgent, urgent_as_published
@@ -110,7 +110,7 @@ def urgent_followed(store: Store) -> None:
 
     What commands change no run tells. Asked again and again: nothing is asked of Prefect while nothing is published.
     """
-    revision, place = store.published_revision(), (store.published_location, asked_where())
+    revision, place = store.published_revision(), (store.published_location, api_location())
     if revision is None or _followed.get(place) == revision:
         return
     with prefect_client() as client:

@@ -1,4 +1,4 @@
-"""What the commands about saved connectors do, once Prefect is loaded; what saves one anew is in `connector_saving`."""
+"""What the commands about saved connectors do, once Prefect is loaded; `connector_saving` has those that save one."""
 
 import threading
 from collections.abc import Iterator
@@ -10,13 +10,11 @@ from flows.artifacts.dashboard_writer import health_moved
 from flows.console.invocation import command_as_typed
 from flows.console.tables import facts
 from flows.console.terminal import confirmed, number, out, say, working
-from flows.deploy import connector_deployments, prefect_yaml
-from flows.deploy.apply import Applied, applied
-from flows.deploy.connector_deployments import says
+from flows.deploy import prefect_yaml
+from flows.deploy.apply import ApplyResult, apply_connectors
 from flows.server.prefect_session import asking, server_in_use
 from tasks import saved_connectors
-from tasks.connectors.block_documents import nothing_saved_as
-from tasks.connectors.prefect_client import asked_where
+from tasks.connectors.block_documents import unknown_connector_message
 from tasks.errors import AlertsError, ConnectorRefused, NotDeployed, OperatorError, UnknownConnector
 from tasks.http.check import Account, Check
 from tasks.ingest import registry
@@ -29,51 +27,48 @@ from tasks.store.store import AccountBusy, Store
 
 
 def test(name: str) -> tuple[list[Check], Account | None]:
-    """The connection test of a saved connector, which also learns which account it is."""
-    with asking():
-        refuse_other_tenant(
-            name, saved_connectors.load_connector(name)
-        )  # also starts the temporary server, under its own line
+    with asking():  # loading also starts the temporary server, which has its own progress line
+        refuse_other_tenant(name, saved_connectors.load_connector(name))
     with working("Testing the connection"):
         return saved_connectors.test_connector(name)
 
 
-def apply_all() -> Applied:
-    """Apply the saved connectors, prefect.yaml first where the server does not know it. Raises NotDeployed."""
+def apply_with_deploy() -> ApplyResult:
+    """Apply the saved connectors; deploy prefect.yaml first if the server does not have it. Raises NotDeployed."""
     if not server_in_use():
         raise NotDeployed(
-            f"No Prefect server is in use that could run schedules. Start one with `{command_as_typed()} serve`: "
-            "it applies the connectors by itself."
+            "No Prefect server is in use that could run schedules. Start one with "
+            f"`{command_as_typed()} serve`, which also applies the connectors."
         )
     with asking("Applying the connectors") as change:
         try:
-            return applied()
+            return apply_connectors()
         except NotDeployed:
             change("Deploying what prefect.yaml declares")
             prefect_yaml.deploy()
             change("Applying the connectors")
-            return applied()
+            return apply_connectors()
 
 
-def follow(name: str, *, removed: bool = False) -> None:
-    """Let the deployment of a connector follow what was done to it, and say whether it is polled by itself."""
-    wanting = f"It is polled by itself while a server runs: {command_as_typed()} serve"
-    done = Applied([], {})
+def update_deployment(name: str, *, removed: bool = False) -> None:
+    """Update the deployment of a connector after a change, and print whether it is polled automatically."""
+    missing = f"It is polled automatically while a server runs. Start one with `{command_as_typed()} serve`."
+    done = ApplyResult([], {})
     if server_in_use():
-        wanting = f"It is polled by itself once its schedule is made: {command_as_typed()} connectors apply"
+        missing = f"It is polled automatically once it has a schedule. Run `{command_as_typed()} connectors apply`."
         with suppress(NotDeployed), asking("Applying the connectors"):
-            done, wanting = applied(), ""
-    if wanting and not removed:
-        say(wanting)
-    for each in done.polls:
-        if each.connector == name and each.done != "unchanged":
-            say(says(each))
-    if wrong := done.unusable.get(name):
-        say(wrong, style="yellow")
+            done, missing = apply_connectors(), ""
+    if missing and not removed:
+        say(missing)
+    for poll in done.polls:
+        if poll.connector == name and poll.done != "unchanged":
+            say(poll.summary())
+    if problem := done.unusable.get(name):
+        say(problem, style="yellow")
 
 
 def rename(old: str, new: str) -> None:
-    """Another name for the same connector, also in the tables."""
+    """Rename a connector, in the tables too."""
     with asking():
         saved_connectors.rename(old, new)
         renamed = saved_connectors.load_connector(new)
@@ -84,18 +79,19 @@ def rename(old: str, new: str) -> None:
         with asking():
             health_moved(old, new)
     except AlertsError as error:  # the rest is done
-        say(f"The page of its old name in the Prefect UI does not say so yet: {error}", style="yellow")
+        say(f"The health page of {old} in the Prefect UI was not updated: {error}", style="yellow")
 
 
 def remove(name: str, *, purging: bool, yes: bool) -> None:
-    """Forget a connector; keep or purge its data, also that of one that is saved no more."""
+    """Remove a connector; keep or purge its data, also the data of a connector that was removed before."""
     store = open_store(load_settings())
     with asking():
         is_saved = name in saved_names()
         connector_id = _id_of(name) if is_saved else None
     stored = registry.named(store, name) if connector_id is None else None
-    if not is_saved:
-        _refuse_alive(store, name, stored, purging)
+    if not is_saved and not (stored and purging):
+        hint = f" Its data is kept. Run `{command_as_typed()} connectors remove {name} --purge` to delete it."
+        raise UnknownConnector(unknown_connector_message(name) + (hint if stored else ""))
     known = stored.connector_id if stored else connector_id
     if known is None or not store.exists():
         confirmed(f"Remove the connector {name}?", yes)
@@ -103,9 +99,9 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
             saved_connectors.remove(name)
         return
     out.print(facts([(kind, number(count)) for kind, count in purge.purge_counts(store, known).items()]))
-    fate = "and purge these rows for ever" if purging else "and keep these rows"
-    confirmed(f"Remove the connector {name} {fate}?", yes)
-    with _turn(store, known):
+    consequence = "and permanently delete these rows" if purging else "and keep these rows"
+    confirmed(f"Remove the connector {name} {consequence}?", yes)
+    with _account_locked(store, known):
         if purging:
             purge.purge(store, known)
         if is_saved:
@@ -115,29 +111,8 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
             registry.removed(store, known, datetime.now(UTC))
 
 
-def _refuse_alive(store: Store, name: str, stored: registry.Named | None, purging: bool) -> None:
-    """Of a name that is not saved only the data of a connector that is removed can be taken away."""
-    if stored and not stored.removed and _may_be_elsewhere(store, stored.connector_id):
-        raise OperatorError(
-            f"{name!r} is not saved in {asked_where()}, and may be saved in another Prefect API: set PREFECT_API_URL. "
-            "If it is saved nowhere any more: when nobody has polled it for three polling periods and 15 minutes, run "
-            f"`{command_as_typed()} connectors apply`, and it is known as removed."
-        )
-    if not (stored and purging):
-        rest = f" What it brought is kept: `{command_as_typed()} connectors remove {name} --purge` removes it."
-        raise UnknownConnector(nothing_saved_as(name) + (rest if stored else ""))
-
-
-def _may_be_elsewhere(store: Store, connector_id: UUID) -> bool:
-    """Whether another Prefect API may poll it: one that has a deployment here was saved here."""
-    if not registry.has_brought(store, connector_id):  # then it comes back as it is with that API's next apply
-        return False
-    with asking():
-        return connector_id not in connector_deployments.switches()
-
-
 def _id_of(name: str) -> UUID | None:
-    """The connector's id; None where what is saved cannot be used: then the tables know it by its name."""
+    """The connector's id; None for an unusable connector, whose data is then found by name."""
     try:
         return saved_connectors.load_connector(name).connector_id
     except ConnectorRefused:
@@ -145,14 +120,14 @@ def _id_of(name: str) -> UUID | None:
 
 
 @contextmanager
-def _turn(store: Store, connector_id: UUID) -> Iterator[None]:
-    """No run of the connector may bring rows while it is taken away."""
+def _account_locked(store: Store, connector_id: UUID) -> Iterator[None]:
+    """Keeps runs of the connector from loading rows while it is removed."""
     account = store.account(connector_id, threading.Event())
     try:
         account.acquire(patience=5)
     except AccountBusy:
         raise OperatorError(
-            "A run of this connector is under way. Wait for its end or cancel it, then try again."
+            "This connector has an active run. Wait until it ends or cancel it, then try again."
         ) from None
     try:
         yield

@@ -1,81 +1,75 @@
-"""A connector's fields as options: read off its class, so that a new product needs no change here.
+"""Options of the command for a connector's fields, built from its class: a new product needs no change here.
 
-Secrets are no options: an argument can be seen by every process of the machine. They come from the environment or
-from a prompt that shows nothing.
+Secrets are not options, since every process of the machine can read arguments. They come from the environment or from
+a hidden prompt.
 """
 
 import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any, Literal, cast, get_args, get_origin
+from dataclasses import make_dataclass
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
-from typer.core import TyperCommand
 
 from flows.console.terminal import entered
 from tasks.connectors.base import Connector
-from tasks.connectors.form_schema import KEPT_BY_US
+from tasks.connectors.form_schema import MANAGED_FIELDS
 from tasks.errors import ConnectorRefused, OperatorError
 from tasks.products import PRODUCTS
 from tasks.sanitize import plain
 
 ENVIRONMENT = "ATTACHMENT_ALERTS_"
-PANEL = "Connector"
-NOT = "not_"  # before the name of a switch: the option that turns it off
+OPTION_PANEL = "Connector"
+OFF = "not_"  # prefix of the parameter whose option turns a switch off
 
 Fields = Callable[[type[Connector]], Iterable[str]]
 
 
 def all_fields(product: type[Connector]) -> list[str]:
-    """Everything a person may enter."""
-    return [name for name in product.model_fields if name not in KEPT_BY_US]
+    """Every field that people fill in."""
+    return [name for name in product.model_fields if name not in MANAGED_FIELDS]
 
 
-def changed_fields(product: type[Connector]) -> list[str]:
-    """What a connector may change without becoming another: neither its keys nor what names the account."""
-    fixed = {*_keys(product), *product.always_needed}
+def changeable_fields(product: type[Connector]) -> list[str]:
+    """Neither the keys nor what identifies the account: with those, a connector would become another one."""
+    fixed = {*product.all_credentials(), *product.always_needed}
     return [name for name in all_fields(product) if name not in fixed]
 
 
-def key_fields(product: type[Connector]) -> list[str]:
-    """What new keys may bring with them: the keys, where they are good, and when they end."""
-    return [*address_fields(product), *_keys(product), "key_expires_at"]
+def rotation_fields(product: type[Connector]) -> list[str]:
+    """The keys, where they are valid, and when they expire."""
+    return [*product.address_fields, *product.all_credentials(), "key_expires_at"]
 
 
-def address_fields(product: type[Connector]) -> tuple[str, ...]:
-    """Where the keys are good."""
-    return product.address_fields
+FIELDS: dict[str, Fields] = {"add": all_fields, "set": changeable_fields, "rotate": rotation_fields}
+"""by the name of the command below `connectors`"""
 
 
-def _keys(product: type[Connector]) -> tuple[str, ...]:
-    return product.all_credentials()
+def field_options(fields: Fields) -> list[Any]:
+    """One option per field that is not a secret, as parameters of a command.
 
-
-def with_options(stub: TyperCommand, function: Callable[..., None], fields: Fields) -> TyperCommand:
-    """`function` as a command that looks like `stub`, with an option for each field that is no secret.
-
-    The function gets those that were given as `fields`.
+    Typer makes parameters from a callable's signature; a generated dataclass is one with the signature we need.
     """
-    own = [each for each in inspect.signature(function, eval_str=True).parameters.values() if each.name != "fields"]
-    found = _open_fields(fields)
-    options = [option for name, infos in found.items() for option in _options(name, infos)]
-
-    def called(**given: Any) -> None:
-        values = {name: given.pop(name) for name in found}
-        refused = {name: False for name in found if given.pop(NOT + name, False)}
-        function(**given, fields={name: value for name, value in values.items() if value is not None} | refused)
-
-    called.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
-    single = typer.Typer(add_completion=False)
-    single.command(stub.name, help=stub.help, epilog=stub.epilog)(called)
-    return cast(TyperCommand, typer.main.get_command(single))
+    options = [option for name, infos in _option_fields(fields).items() for option in _options(name, infos)]
+    app = typer.Typer(add_completion=False)
+    app.command()(make_dataclass("FieldOptions", options))
+    return list(typer.main.get_command(app).params)
 
 
-def credentials(product: type[Connector], values: dict[str, Any], otherwise: str | None = None) -> tuple[str, ...]:
-    """The credentials to ask for: of the API generation that was named, or that something was given for."""
+def given_fields(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The fields that were given, from the values of `field_options`."""
+    given = {name: value for name, value in parameters.items() if value is not None and not name.startswith(OFF)}
+    return given | {name.removeprefix(OFF): False for name, off in parameters.items() if name.startswith(OFF) and off}
+
+
+def credentials_to_ask(
+    product: type[Connector], values: dict[str, Any], otherwise: str | None = None
+) -> tuple[str, ...]:
+    """The credentials of the API generation that was named, or else of the first one that any value was given for."""
     generations = product.credentials
     given = (
         api for api, names in generations.items() if any(values.get(name) or _from_environment(name) for name in names)
@@ -84,25 +78,29 @@ def credentials(product: type[Connector], values: dict[str, Any], otherwise: str
     return generations.get(named, ())
 
 
-def asked(
+def ask_for(
     product: type[Connector], names: Iterable[str], values: dict[str, Any], old: Connector | None = None
 ) -> dict[str, Any]:
-    """These fields from the options, the environment or a prompt, which offers what `old` has if it is no secret.
+    """These fields from the options, the environment or a prompt, which suggests the value of `old` unless secret.
 
-    Raises OperatorError where nobody can be asked.
+    Raises OperatorError without a terminal.
     """
     return {name: values.get(name) or _from_environment(name) or _prompt(product, name, old) for name in names}
 
 
-def typed_values(product: type[Connector], values: dict[str, Any]) -> dict[str, Any]:
-    """Choices that are numbers as numbers; the rest is left to the connector's own check.
+def parse_values(product: type[Connector], values: dict[str, Any]) -> dict[str, Any]:
+    """Converts numeric choices to numbers; everything else is left to the connector's own validation.
 
     Raises ConnectorRefused for an option of another product.
     """
     if foreign := values.keys() - product.model_fields.keys():
-        flags = ", ".join(sorted("--" + name.replace("_", "-") for name in foreign))
-        raise ConnectorRefused(f"{flags}: no option of {product.product}. Say which product with --product.")
+        flags = ", ".join(sorted(_flag(name) for name in foreign))
+        raise ConnectorRefused(f"{flags} is not an option of {product.product}. Choose the product with --product.")
     return {name: _as_choice(product.model_fields[name], value) for name, value in values.items()}
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _as_choice(info: FieldInfo, value: Any) -> Any:
@@ -121,11 +119,11 @@ def _prompt(product: type[Connector], name: str, old: Connector | None) -> str:
     if not sys.stdin.isatty():
         if known:
             return known
-        raise OperatorError(f"{title}: no terminal to ask. Set {ENVIRONMENT}{name.upper()} and try again.")
+        raise OperatorError(f"{title} is missing and there is no terminal to ask. Set {ENVIRONMENT}{name.upper()}.")
     offer = f" [{plain(str(known))}]" if known else ""
     answer = entered(f"{title}{offer}: ", hidden=_is_secret(product, name)) or known
     if not answer:
-        raise OperatorError(f"{title}: nothing was entered. Nothing was changed.")
+        raise OperatorError(f"No value was entered for {title}, so nothing was changed. Try again.")
     return answer
 
 
@@ -133,8 +131,8 @@ def _is_secret(product: type[Connector], name: str) -> bool:
     return product.model_fields[name].annotation is SecretStr
 
 
-def _open_fields(fields: Fields) -> dict[str, dict[str, FieldInfo]]:
-    """Every field that is no secret, as each product that has it describes it."""
+def _option_fields(fields: Fields) -> dict[str, dict[str, FieldInfo]]:
+    """Every field that is not a secret, with its definition in each product that has it."""
     found: dict[str, dict[str, FieldInfo]] = {}
     for product in (each.connector for each in PRODUCTS.values()):
         own = inspect.get_annotations(product)
@@ -144,32 +142,30 @@ def _open_fields(fields: Fields) -> dict[str, dict[str, FieldInfo]]:
     return found
 
 
-def _options(name: str, infos: dict[str, FieldInfo]) -> Iterator[inspect.Parameter]:
-    """The option, and for a switch one that turns it off: two names in a row would leave no room for the help."""
-    flag, kind = name.replace("_", "-"), next(iter(infos.values())).annotation
+def _options(name: str, infos: dict[str, FieldInfo]) -> Iterator[tuple[str, Any, Any]]:
+    """Name, type and default; a switch gets a second option that turns it off, since --x/--no-x crowds out the help."""
+    flag, kind, help_text = _flag(name), next(iter(infos.values())).annotation, _help(infos)
     if kind is bool:
-        yield _option(name, bool | None, f"--{flag}", help=_help(infos))
-        yield _option(NOT + name, bool, f"--no-{flag}", help=f"Takes back --{flag}.", show_default=False)
+        on = typer.Option(flag, rich_help_panel=OPTION_PANEL, help=help_text)
+        no_flag = _flag(f"no_{name}")
+        off = typer.Option(no_flag, rich_help_panel=OPTION_PANEL, help=f"Takes back {flag}.", show_default=False)
+        yield name, Annotated[bool | None, on], None
+        yield OFF + name, Annotated[bool, off], False
     else:
         metavar = "NUMBER" if kind is int else "TEXT"
-        yield _option(name, str | None, f"--{flag}", metavar=metavar, help=_help(infos))
-
-
-def _option(name: str, kind: Any, flag: str, **more: Any) -> inspect.Parameter:
-    default = False if kind is bool else None
-    annotation = Annotated[kind, typer.Option(flag, rich_help_panel=PANEL, **more)]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        option = typer.Option(flag, rich_help_panel=OPTION_PANEL, help=help_text, metavar=metavar)
+        yield name, Annotated[str | None, option], None
 
 
 def _help(infos: dict[str, FieldInfo]) -> str:
-    """What the field means, for each product where they differ."""
-    says = {product: _meaning(info) for product, info in infos.items()}
-    if len(set(says.values())) == 1 and len(says) == len(PRODUCTS):
-        return says.popitem()[1]
-    return " ".join(f"{product}: {text}" for product, text in says.items())
+    """The description of the field, for each product where they differ."""
+    texts = {product: _describe(info) for product, info in infos.items()}
+    if len(set(texts.values())) == 1 and len(texts) == len(PRODUCTS):
+        return texts.popitem()[1]
+    return " ".join(f"{product}: {text}" for product, text in texts.items())
 
 
-def _meaning(info: FieldInfo) -> str:
+def _describe(info: FieldInfo) -> str:
     choices = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
     listed = f" One of {', '.join(map(str, choices))}." if choices else ""
     default = f" Default: {info.default}." if info.default not in (None, "", False) else ""

@@ -1,30 +1,16 @@
-"""What `connectors add`, `set` and `rotate` do: a connector is saved with what was typed, once its test has passed."""
+"""What `connectors add`, `set` and `rotate` do: save a connector with the given fields once its test has passed."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from flows.cli.connector_actions import follow
-from flows.cli.connector_options import (
-    Fields,
-    address_fields,
-    all_fields,
-    asked,
-    changed_fields,
-    credentials,
-    key_fields,
-    typed_values,
-)
+from flows.cli.connector_actions import update_deployment
+from flows.cli.connector_options import ask_for, credentials_to_ask, parse_values
 from flows.cli.views.connectors import checks_table
 from flows.console.invocation import command_as_typed
-from flows.console.options import Home, Name
 from flows.console.terminal import out, say, working
 from flows.server.prefect_session import asking, warn_of_open_api
 from tasks import saved_connectors
-from tasks.connectors.base import Connector, made, refuse_wrong
-from tasks.connectors.draft import wrong_fields
+from tasks.connectors.base import Connector, build_connector, refuse_invalid_values
 from tasks.connectors.polled import PolledConnector
 from tasks.errors import ConnectorRefused
 from tasks.http.check import Account, passed
@@ -34,132 +20,111 @@ from tasks.products import PRODUCTS, check_connector
 from tasks.settings import load_settings
 from tasks.store.factory import open_store
 
-NoTest = Annotated[bool, typer.Option("--no-test", help="Save without testing the connection first.")]
-Product = Annotated[str, typer.Option(help="Product of the account. Default: the one that is polled for scans.")]
-NewName = Annotated[
-    str, typer.Argument(metavar="NAME", help="Name to save it under: lower-case letters, digits, single dashes.")
-]
-Force = Annotated[
-    bool, typer.Option("--force", help="Also where it cannot be seen that the keys belong to the same account.")
-]
 
-
-def add(
-    name: NewName, product: Product = "", no_test: NoTest = False, home: Home = None, *, fields: dict[str, Any]
-) -> None:
-    """Save a new connector."""
-    kinds = {name: each.connector for name, each in PRODUCTS.items()}
-    kind = kinds.get(product or next(each for each in kinds if issubclass(kinds[each], PolledConnector)))
-    if kind is None:
-        raise ConnectorRefused(f"There is no product called {product!r}. Known: {', '.join(kinds)}.")
+def add(name: str, product: str, fields: dict[str, Any], *, no_test: bool) -> None:
+    """`product`: without one, the product that is polled for scans."""
+    cls = _product_class(product)
     warn_of_open_api()
     with asking():
         saved_connectors.refuse_new_name(name)
-    values = typed_values(kind, fields)
-    refuse_wrong(kind, values)
-    connector = made(kind, values | asked(kind, credentials(kind, values), values))
+    values = parse_values(cls, fields)
+    refuse_invalid_values(cls, values)
+    connector = build_connector(cls, values | ask_for(cls, credentials_to_ask(cls, values), values))
     if not no_test:
-        account = tested(connector)
+        account = test_before_saving(connector)
         connector.account_code = account.code if account else None
         connector.tested_at = datetime.now(UTC)
     with asking():
         saved_connectors.save_connector(name, connector)
-    _enrol(name, connector)
+    _register(name, connector)
     say(f"Saved as {name}. Next: {command_as_typed()} poll {name}", style="green")
-    follow(name)
+    update_deployment(name)
 
 
-def change(name: Name, home: Home = None, *, fields: dict[str, Any]) -> None:
-    """Change fields of a saved connector."""
+def set_fields(name: str, fields: dict[str, Any]) -> None:
     with asking():
-        old, wrong = saved_connectors.load_to_correct(name)
+        old = saved_connectors.load_connector(name)
     present = {field: getattr(old, field) for field in type(old).model_fields}
-    # An empty value is what the form in the UI sends for a field that was cleared: its default is back.
-    values = {field: None if value == "" else value for field, value in typed_values(type(old), fields).items()}
-    new = old.again(present | values)
+    # An empty value restores the default, as the form in the UI does for a cleared field.
+    values = {field: None if value == "" else value for field, value in parse_values(type(old), fields).items()}
+    new = old.replace_values(present | values)
     changed = [field for field, value in present.items() if getattr(new, field) != value]
-    if not changed and not wrong:
-        raise ConnectorRefused(f"Nothing to change. `{command_as_typed()} connectors set --help` lists the fields.")
+    if not changed:
+        raise ConnectorRefused(
+            f"{name!r} has these values already. Run `{command_as_typed()} connectors set --help` to see the fields."
+        )
     refuse_other_tenant(name, new)
-    if not set(changed).isdisjoint(address_fields(type(old))):
-        tested(new)
+    if not set(changed).isdisjoint(type(old).address_fields):
+        test_before_saving(new)
     with asking():
         saved_connectors.save_connector(name, new)
-    _enrol(name, new)
+    _register(name, new)
     say(f"{name} is changed.", style="green")
-    follow(name)
+    update_deployment(name)
 
 
-def rotate(name: Name, force: Force = False, home: Home = None, *, fields: dict[str, Any]) -> None:
-    """Replace the keys of a connector by new ones of the same account."""
+def rotate(name: str, fields: dict[str, Any], *, force: bool) -> None:
+    """`force`: also where nothing shows that the new keys belong to the same account."""
     with asking():
-        old, wrong = saved_connectors.load_to_correct(name)
-    kind = type(old)
-    values = typed_values(kind, fields)
-    names = credentials(kind, values, getattr(old, "api", None))
-    new = old.rotated(**values | asked(kind, names, values, old))
-    same_keys = _usable_keys(old) and old.key_identity() == new.key_identity()
+        old = saved_connectors.load_connector(name)
+    cls = type(old)
+    values = parse_values(cls, fields)
+    names = credentials_to_ask(cls, values, getattr(old, "api", None))
+    new = old.rotated(**values | ask_for(cls, names, values, old))
     refuse_other_tenant(name, new)
-    account = tested(new)
+    account = test_before_saving(new)
     code = account.code if account else None
-    if not (same_keys or force):
-        if old.account_code is None and not wrong:
-            old.account_code = _code_of(old)
-        _refuse_other_account(old, code, unusable=bool(wrong))
+    if old.key_identity() != new.key_identity() and not force:
+        if old.account_code is None:
+            old.account_code = _old_account_code(old)
+        _refuse_other_account(old, code)
     new.account_code = code or old.account_code
     new.tested_at = datetime.now(UTC)
     with asking():
         saved_connectors.save_connector(name, new)
-    say(f"{name} has new keys. Its data, its place and its schedule stay as they were.", style="green")
-    follow(name)
+    say(f"{name} has new keys. Its data, coverage and schedule are unchanged.", style="green")
+    update_deployment(name)
 
 
-FORMS: dict[str, tuple[Callable[..., None], Fields]] = {
-    "add": (add, all_fields),
-    "set": (change, changed_fields),
-    "rotate": (rotate, key_fields),
-}
-
-
-def tested(connector: Connector) -> Account | None:
-    """Show the connection test; the account, if it may be asked. Raises ConnectorRefused if a poll would not work."""
+def test_before_saving(connector: Connector) -> Account | None:
+    """Print the connection test; the account, if the keys may read it. Raises ConnectorRefused for a failed test."""
     with working("Testing the connection"):
         checks, account = check_connector(connector)
     out.print(checks_table(checks))
     if not passed(checks):
-        raise ConnectorRefused("The connection test failed, so nothing was saved. Mend what is marked and try again.")
+        raise ConnectorRefused(
+            "The connection test failed, so nothing was saved. Fix the failed checks above and try again."
+        )
     return account
 
 
-def _enrol(name: str, connector: Connector) -> None:
-    """Let the tables know it as it is now."""
+def _product_class(product: str) -> type[Connector]:
+    classes = {name: each.connector for name, each in PRODUCTS.items()}
+    if not product:
+        return next(each for each in classes.values() if issubclass(each, PolledConnector))
+    if product not in classes:
+        raise ConnectorRefused(f"There is no product called {product!r}. Use one of {', '.join(classes)}.")
+    return classes[product]
+
+
+def _register(name: str, connector: Connector) -> None:
+    """Update the store's row of the connector."""
     registry.enrol(open_store(load_settings()), [source_of(name, connector)])
 
 
-def _code_of(connector: Connector) -> str | None:
-    """Which account the old keys belong to, if they still work."""
-    with working("Asking which account the old keys belong to"):
+def _old_account_code(connector: Connector) -> str | None:
+    """The account the old keys belong to, if they still work."""
+    with working("Reading which account the old keys belong to"):
         _, account = check_connector(connector)
     return account.code if account else None
 
 
-def _usable_keys(connector: Connector) -> bool:
-    """Whether what tells accounts apart is filled in as it must be."""
-    kind = type(connector)
-    values = {name: getattr(connector, name) for name in kind.model_fields}
-    return wrong_fields(kind, values).isdisjoint({*key_fields(kind)} - {"key_expires_at"})
-
-
-def _refuse_other_account(old: Connector, code: str | None, *, unusable: bool) -> None:
+def _refuse_other_account(old: Connector, code: str | None) -> None:
     if old.account_code is None or code is None:
-        why = f"{'the old' if old.account_code is None else 'the new'} keys may not ask for its code"
-        if old.account_code is None and unusable:
-            if not registry.has_brought(open_store(load_settings()), old.connector_id):
-                return
-            why = "the old ones cannot be used"
+        which = "old" if old.account_code is None else "new"
         raise ConnectorRefused(
-            f"It cannot be seen that the new keys belong to the same account: {why}. "
-            "If you are sure that they do, say --force. Nothing was changed."
+            f"The {which} keys may not read the account code, so nothing shows that the new keys belong to the same "
+            "account. Nothing was changed. If you are sure that they do, add --force."
         )
     if old.account_code != code:
-        raise ConnectorRefused("The new keys belong to another account. Save a connector of its own for it.")
+        raise ConnectorRefused("The new keys belong to another account. Save a separate connector for it.")

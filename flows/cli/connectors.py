@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` shall not wait for it
 
+from functools import cached_property
 from typing import Annotated, Any
 
 import typer
@@ -22,77 +23,97 @@ app = typer.Typer(
 
 KEYS = """
 
-Keys are never arguments: they are asked for without being shown, or taken from the environment, for example from
+Keys are never arguments: they are read from a hidden prompt or from the environment, for example from
 ATTACHMENT_ALERTS_CLIENT_SECRET, or ATTACHMENT_ALERTS_APPLICATION_KEY, _ACCESS_KEY and _SECRET_KEY."""
 
-NONE_SAVED = "No connector is saved there yet. Save one with `attachment-alerts connectors add NAME`."
+NONE_SAVED = "No connector is saved yet. Save one with `attachment-alerts connectors add NAME`."
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+Force = Annotated[bool, typer.Option("--force", help="Also if nothing shows that the keys belong to the same account.")]
+NewName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name to save it under: lower-case letters, digits, single dashes.")
+]
+NoTest = Annotated[bool, typer.Option("--no-test", help="Save without testing the connection first.")]
+Product = Annotated[str, typer.Option(help="Product of the account. Default: the one that is polled for scans.")]
 
 
-class WithFields(TyperCommand):
-    """A command with a connector's fields as options; they are known once Prefect is loaded."""
+class FieldsCommand(TyperCommand):
+    """A command with an option for each field of the connectors. Its function gets the given ones as `ctx.obj`."""
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
-        _load()  # also for its --help: the fields are a class of Prefect's
-        from flows.cli.connector_options import with_options
-        from flows.cli.connector_saving import FORMS
+        _load()  # also for its --help: the connectors are classes of Prefect's
+        return super().make_context(*arguments, **more)
 
-        return with_options(self, *FORMS[str(self.name)]).make_context(*arguments, **more)
+    @cached_property
+    def field_options(self) -> list[Any]:
+        from flows.cli.connector_options import FIELDS, field_options
+
+        return field_options(FIELDS[str(self.name)])
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return [*super().get_params(ctx), *self.field_options]
+
+    def invoke(self, ctx: Any) -> Any:
+        from flows.cli.connector_options import given_fields
+
+        ctx.obj = given_fields({option.name: ctx.params.pop(option.name) for option in self.field_options})
+        return super().invoke(ctx)
 
 
 @app.command(
-    cls=WithFields,
+    cls=FieldsCommand,
     help="Save a new connector; its connection is tested first." + KEYS,
     epilog=example("connectors add acme --client-id 0oa8f2", "connectors add acme --api 1.0 --region eu"),
 )
-def add() -> None:
-    """Stands for `connector_saving.add`."""
+def add(ctx: typer.Context, name: NewName, product: Product = "", no_test: NoTest = False, home: Home = None) -> None:
+    from flows.cli import connector_saving
+
+    connector_saving.add(name, product, ctx.obj, no_test=no_test)
 
 
 @app.command("list", epilog=example("connectors list", "connectors list --json"))
 def list_all(as_json: Json = False, home: Home = None) -> None:
-    """List the saved connectors: how often they are polled, whether they are, and how they fare."""
+    """List the saved connectors with polling interval, schedule status and health."""
     _load()
     from zoneinfo import ZoneInfo
 
     from flows.cli.views.connectors import connectors_table, list_values
-    from flows.deploy.connector_status import how_they_fare, wrong_tenants
-    from tasks.saved_connectors import sorted_out
+    from flows.deploy.connector_status import connector_statuses, wrong_tenants
+    from tasks.saved_connectors import load_all
 
     settings = load_settings()
     with prefect_session.asking():
-        found, unusable = sorted_out()
-        fare, moved = how_they_fare(found), wrong_tenants(found)
+        found, unusable = load_all()
+        statuses, wrong_tenant = connector_statuses(found), wrong_tenants(found)
     if as_json:
-        print_json(list_values(found, fare, moved, unusable))
+        print_json(list_values(found, statuses, wrong_tenant, unusable))
         return
     if found:
-        out.print(connectors_table(found, fare, ZoneInfo(settings.time_zone)))
-    _show_wrong(*(moved | unusable).values())
+        out.print(connectors_table(found, statuses, ZoneInfo(settings.time_zone)))
+    _print_problems(*(wrong_tenant | unusable).values())
     if not found and not unusable:
         say(NONE_SAVED)
 
 
 @app.command(epilog=example("connectors apply", "connectors apply --json"))
 def apply(as_json: Json = False, home: Home = None) -> None:
-    """Make, change and remove the deployments that poll the saved connectors.
+    """Create, update and delete the deployments that poll the saved connectors.
 
-    Each connector gets one, scheduled by its polling frequency; a second time nothing changes.
+    Each connector gets one, scheduled by its polling frequency.
 
-    Polling is switched on when the connection test has passed. After that its switch is left to you.
+    Polling is switched on once the connection test has passed. After that the switch is yours.
     """
     _load()
-    from flows.cli.connector_actions import apply_all
+    from flows.cli.connector_actions import apply_with_deploy
     from flows.cli.views.connectors import poll_values, polls_table
 
-    done, unusable = apply_all()
+    done, unusable = apply_with_deploy()
     if as_json:
         print_json(poll_values(done, unusable))
         return
     if done:
         out.print(polls_table(done))
-    _show_wrong(*unusable.values())
+    _print_problems(*unusable.values())
     if not done and not unusable:
         say(NONE_SAVED)
 
@@ -103,20 +124,20 @@ def show(name: Name, as_json: Json = False, home: Home = None) -> None:
     _load()
     from zoneinfo import ZoneInfo
 
-    from flows.cli.views.connectors import connector_facts, open_values
+    from flows.cli.views.connectors import connector_facts, masked_values
     from flows.console.tables import facts
     from flows.deploy.connector_status import wrong_tenants
-    from tasks.saved_connectors import load_to_correct
+    from tasks.saved_connectors import load_connector
 
     with prefect_session.asking():
-        connector, wrong = load_to_correct(name)
-    wrong = wrong or wrong_tenants({name: connector}).get(name)
+        connector = load_connector(name)
+    wrong_tenant = wrong_tenants({name: connector}).get(name)
     if as_json:
-        print_json({"name": name, **open_values(connector), **({"unusable": wrong} if wrong else {})})
+        print_json({"name": name, **masked_values(connector), **({"unusable": wrong_tenant} if wrong_tenant else {})})
         return
     out.print(facts(connector_facts(name, connector, ZoneInfo(load_settings().time_zone))))
-    if wrong:
-        _show_wrong(wrong)
+    if wrong_tenant:
+        _print_problems(wrong_tenant)
 
 
 @app.command(epilog=example("connectors rename acme acme-emea"))
@@ -125,53 +146,57 @@ def rename(
     new_name: Annotated[str, typer.Argument(metavar="NEW", show_default=False, help="Its new name.")],
     home: Home = None,
 ) -> None:
-    """Give a connector another name. Its data and its place stay."""
+    """Rename a connector. Its data and coverage are kept."""
     _load()
     from flows.cli import connector_actions
 
     connector_actions.rename(name, new_name)
-    say(f"{name} is {new_name} now.", style="green")
-    connector_actions.follow(new_name)
+    say(f"{name} is renamed to {new_name}.", style="green")
+    connector_actions.update_deployment(new_name)
 
 
 @app.command(
     "set",
-    cls=WithFields,
-    help="Change a saved connector; where its address changes, its connection is tested first.\n\n"
-    "An empty value puts a field's default back. New keys are given with `connectors rotate`.",
+    cls=FieldsCommand,
+    help="Change a saved connector; if its address changes, the connection is tested first.\n\n"
+    "An empty value restores a field's default. To replace the keys, use `connectors rotate`.",
     epilog=example("connectors set acme --polling-minutes 30", "connectors set acme --detection-details-url ''"),
 )
-def set_fields() -> None:
-    """Stands for `connector_saving.change`."""
+def set_fields(ctx: typer.Context, name: Name, home: Home = None) -> None:
+    from flows.cli import connector_saving
+
+    connector_saving.set_fields(name, ctx.obj)
 
 
 @app.command(
-    cls=WithFields,
-    help="Replace the keys of a connector, of either API generation; the new ones are tested first." + KEYS,
+    cls=FieldsCommand,
+    help="Replace the keys of a connector; the new ones are tested first." + KEYS,
     epilog=example("connectors rotate acme", "connectors rotate acme --client-id 0oa9c1 --key-expires-at 2027-03-01"),
 )
-def rotate() -> None:
-    """Stands for `connector_saving.rotate`."""
+def rotate(ctx: typer.Context, name: Name, force: Force = False, home: Home = None) -> None:
+    from flows.cli import connector_saving
+
+    connector_saving.rotate(name, ctx.obj, force=force)
 
 
 @app.command(epilog=example("connectors remove acme", "connectors remove acme --purge --yes"))
 def remove(
     name: Name,
-    purge: Annotated[bool, typer.Option("--purge", help="Also remove everything it ever brought.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Also delete all data it fetched.")] = False,
     yes: Yes = False,
     home: Home = None,
 ) -> None:
-    """Forget a connector and its keys. What it brought stays, unless purged."""
+    """Remove a connector and its keys. The data it fetched is kept unless purged."""
     _load()
     from flows.cli import connector_actions
 
     connector_actions.remove(name, purging=purge, yes=yes)
     say(f"{name} is removed.", style="green")
-    connector_actions.follow(name, removed=True)
+    connector_actions.update_deployment(name, removed=True)
 
 
 def test(name: str, *, as_json: bool) -> None:
-    """The connection test; exits with 1 if a poll would not work."""
+    """Print the connection test; exits with 1 if it failed."""
     _load()
     from dataclasses import asdict
 
@@ -181,7 +206,7 @@ def test(name: str, *, as_json: bool) -> None:
 
     checks, account = connector_actions.test(name)
     if passed(checks):
-        connector_actions.follow(name)
+        connector_actions.update_deployment(name)
     if as_json:
         print_json(
             {"connector": name, "passed": passed(checks), "account": account and asdict(account),
@@ -193,13 +218,13 @@ def test(name: str, *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _show_wrong(*sentences: str) -> None:
-    for each in sentences:
+def _print_problems(*problems: str) -> None:
+    for each in problems:
         out.print(shown(each, "red", limit=1000))
 
 
 def _load() -> None:
     prefect_session.load(load_settings().home)
-    from tasks.connectors.prefect_client import asked_where
+    from tasks.connectors.prefect_client import api_location
 
-    say(f"Connectors are kept in {asked_where()}.")
+    say(f"Connectors are saved in {api_location()}.")

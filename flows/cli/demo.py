@@ -99,13 +99,13 @@ def _polled(
 
 def _save(url: str) -> None:
     """The connector of the first run, with the address the simulator has this time."""
-    from tasks.connectors.base import made
+    from tasks.connectors.base import build_connector
     from tasks.mimecast.connector import MimecastConnector
     from tasks.mimecast.simulator import V2_KEYS
     from tasks.saved_connectors import load_connector, save_connector, saved_names
 
     if NAME not in saved_names():
-        save_connector(NAME, made(MimecastConnector, {"base_url": url, "allow_other_host": True} | V2_KEYS))
+        save_connector(NAME, build_connector(MimecastConnector, {"base_url": url, "allow_other_host": True} | V2_KEYS))
         return
     connector = load_connector(NAME)
     save_connector(NAME, connector.model_copy(update={"base_url": url}))

@@ -1,68 +1,72 @@
-"""Apply the saved connectors to the Prefect server: deployments, forms, pages, and the store's own list."""
+"""Applies the saved connectors: deployments, forms and pages on the Prefect server, and the rows in the store."""
 
 from typing import NamedTuple
 
 from flows.artifacts.dashboard_writer import health_anew, urgent_followed
 from flows.deploy import connector_deployments, zombie_runs
-from flows.deploy.parameter_choices import offer
+from flows.deploy.parameter_choices import update_choices
 from tasks.connectors.base import Connector
 from tasks.connectors.prefect_client import prefect_client
 from tasks.ingest import registry
 from tasks.ingest.connector_source import source_of
-from tasks.saved_connectors import offer_forms, saved_names, sorted_out
+from tasks.saved_connectors import adopt_new, load_all, register_block_types, saved_names
 from tasks.settings import load_settings
 from tasks.store.factory import open_store
 from tasks.store.store import Store
 
 
-class Applied(NamedTuple):
-    """What came of the saved connectors."""
+class ApplyResult(NamedTuple):
+    """The deployments of the saved connectors, and the connectors that have none."""
 
     polls: list[connector_deployments.Poll]
     unusable: dict[str, str]
-    """those that cannot be polled as they are saved: what to do about it, by name"""
+    """why each cannot be polled and what to do, by name"""
 
 
-def applied() -> Applied:
-    """Apply the saved connectors; tables and pages learn which of them are polled, a new server learns the forms."""
-    offer_forms()
+def apply_connectors() -> ApplyResult:
+    """Create, update and delete deployments to match the saved connectors, and update the tables and pages.
+
+    Also registers the forms and the zombie automation with a new server.
+    """
+    register_block_types()
+    adopt_new()
     with prefect_client() as client:
-        zombie_runs.watched(client)
+        zombie_runs.ensure_zombie_automation(client)
     store = open_store(load_settings())
     connectors, unusable = _usable(store)
-    done = connector_deployments.apply(connectors, unusable)
-    offer(connectors, unusable)
+    done = connector_deployments.apply_deployments(connectors, unusable)
+    update_choices(connectors, unusable)
     switches = {poll.connector: poll.polling for poll in done}
     sources = [source_of(name, each)._replace(polling=switches.get(name)) for name, each in connectors.items()]
     registry.enrol(store, sources)
     undeployed = {poll.connector_id for poll in done if poll.done == "removed"}
     if gone := registry.missing(store, sources, undeployed):
         listed = {source.name for source in sources}
-        kept = saved_names().keys() - listed  # asked again: one may have been saved since these were listed
+        kept = saved_names().keys() - listed  # read again: one may have been saved since these were listed
         registry.retire(store, [each for each, name in gone.items() if name not in kept], undeployed)
     health_anew(store, sources)
     urgent_followed(store)
-    taken = connectors.keys() - {poll.connector for poll in done}
-    return Applied(done, unusable | {name: _name_taken(name) for name in sorted(taken)})
+    reserved = connectors.keys() - {poll.connector for poll in done}
+    return ApplyResult(done, unusable | {name: _reserved_name_message(name) for name in sorted(reserved)})
 
 
 def _usable(store: Store) -> tuple[dict[str, Connector], dict[str, str]]:
-    """The saved connectors that can be used, by name, and what to do about each of the others."""
-    connectors, unusable = sorted_out()
+    """The usable connectors by name, and what is wrong with each other one."""
+    connectors, unusable = load_all()
     refused = registry.other_tenants(store, [source_of(name, each) for name, each in connectors.items()])
     return {name: each for name, each in connectors.items() if name not in refused}, unusable | refused
 
 
-def _name_taken(name: str) -> str:
+def _reserved_name_message(name: str) -> str:
     return (
-        f"The connector {name!r} is not polled, for that is the name of a deployment in prefect.yaml. Rename it with "
+        f"The connector {name!r} is not polled, because a deployment in prefect.yaml has that name. Rename it with "
         f"`attachment-alerts connectors rename {name} NEW`."
     )
 
 
-def summary(done: list[connector_deployments.Poll]) -> str:
-    """What was done, in a sentence."""
-    news = [f"{poll.deployment} {poll.done}" for poll in done if poll.done != "unchanged"]
-    on = sum(poll.polling for poll in done)
-    count = sum(poll.done != "removed" for poll in done)
-    return f"{'; '.join(news) or 'Nothing to change'}. {on} of {count} connectors are polled."
+def summarize(polls: list[connector_deployments.Poll]) -> str:
+    """The changes and the number of polled connectors, as a message."""
+    changes = [f"{poll.deployment} {poll.done}" for poll in polls if poll.done != "unchanged"]
+    polled = sum(poll.polling for poll in polls)
+    count = sum(poll.done != "removed" for poll in polls)
+    return f"{'; '.join(changes) or 'Nothing to change'}. {polled} of {count} connectors are polled."

@@ -1,7 +1,7 @@
-"""One deployment for each saved connector, with a schedule that polls it: made, changed and removed with the connector.
+"""One deployment per saved connector, with a schedule that polls it: created, updated and deleted with the connector.
 
-It is a copy of the product's own deployment in prefect.yaml (work pool, pull steps, limit), with the connector's name
-as parameter. So whatever runs the deployments of prefect.yaml runs these as well, and all of it is declared once.
+Its template is the product's own deployment of prefect.yaml (work pool, pull steps, limit), plus the connector's name
+as parameter. So every deployment is declared once, and whatever runs those of prefect.yaml runs these as well.
 """
 
 from collections.abc import Collection
@@ -12,29 +12,28 @@ from uuid import UUID
 import httpx
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
+from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.responses import DeploymentResponse
 
 from flows.deploy.parameter_choices import deployments_of, with_choices
 from flows.deploy.product_flows import FLOWS, poll_flow
-from flows.deploy.schedules import ONCE_TESTED, POLL, moved, new_schedule, schedule_change
+from flows.deploy.schedules import POLL, UNTESTED, copy_schedules, new_schedule, schedule_change
 from tasks.connectors.base import Connector
-from tasks.connectors.prefect_client import asked_where, prefect_client
+from tasks.connectors.prefect_client import api_location, prefect_client
 from tasks.errors import NotDeployed
 from tasks.formatting import duration
 from tasks.saved_connectors import saved_names
 
-OURS = "connector"  # the tag of what is made here; the connector's id is another one
-COPIED = (
+CONNECTOR_TAG = "connector"  # marks the deployments created here; a second tag holds the connector's id
+TEMPLATE_FIELDS = (
     "path", "entrypoint", "pull_steps", "work_pool_name", "work_queue_name", "job_variables", "concurrency_options",
 )  # fmt: skip
-REFUSED = 422
 
 Done = Literal["made", "renamed", "switched on", "changed", "unchanged", "removed"]
 
 
 class Poll(NamedTuple):
-    """The deployment of one connector, and what was done about it."""
+    """The deployment of one connector, and what was done to it."""
 
     connector: str
     connector_id: UUID
@@ -44,168 +43,161 @@ class Poll(NamedTuple):
     """whether its schedule is switched on"""
     done: Done
     untested: bool = False
-    """whether it waits for its first connection test to pass"""
+    """whether it waits for the first connection test that passes"""
+
+    def summary(self) -> str:
+        """What was done, and whether the connector is polled, as a sentence."""
+        if self.done == "removed":
+            return f"Deployment {self.deployment} removed."
+        polled = f"every {duration(self.every)}"
+        if not self.polling:
+            polled += ", switched off" + (" until a connection test passes" if self.untested else "")
+        return f"Deployment {self.deployment} {self.done}: polled {polled}."
 
 
-class Deployed(NamedTuple):
-    """What the server has of one product: the deployment to copy, and the copies."""
+class ProductDeployments(NamedTuple):
+    """The deployments of one product on the server."""
 
     flow: Flow[Any, Any]
-    original: DeploymentResponse | None
-    copies: list[DeploymentResponse]
+    template: DeploymentResponse | None
+    """the one that prefect.yaml declares"""
+    of_connectors: list[DeploymentResponse]
 
 
-def apply(connectors: dict[str, Connector], unusable: Collection[str]) -> list[Poll]:
-    """Make the deployments fit these connectors, all that are saved; a second time nothing changes.
+def apply_deployments(connectors: dict[str, Connector], unusable: Collection[str]) -> list[Poll]:
+    """Create, update and delete deployments to match these connectors, which are all that are saved.
 
-    The deployments of those that are `unusable` as they were filled in stay as they are.
-    The switch of a schedule is set once, when a connection test has passed. From then on it is left to people.
-    Raises NotDeployed where the server does not know prefect.yaml yet.
+    The deployments of `unusable` connectors are left alone. A schedule is switched on once, after the first connection
+    test that passes; from then on its switch belongs to people. Raises NotDeployed if the server lacks prefect.yaml.
     """
     with prefect_client() as client:
-        deployed = {product: _deployed(client, product) for product in FLOWS}
-        usable = _usable(connectors, deployed)
-        polls = [_applied(client, name, each, deployed[each.product]) for name, each in usable.items()]
-        return polls + _cleared(client, deployed, polls, unusable)
+        deployed = {product: read_deployments(client, product) for product in FLOWS}
+        usable = _without_reserved_names(connectors, deployed)
+        polls = [_apply_one(client, name, each, deployed[each.product]) for name, each in usable.items()]
+        return polls + _delete_orphans(client, deployed, polls, unusable)
 
 
-def _usable(connectors: dict[str, Connector], deployed: "dict[str, Deployed]") -> dict[str, Connector]:
-    """Those whose deployment would not take the place of one that prefect.yaml declares."""
-    taken = {original.name for _, original, _ in deployed.values() if original}
-    return {name: each for name, each in connectors.items() if name not in taken}
+def schedule_switches() -> dict[UUID, bool]:
+    """Whether the schedule is switched on, for each connector that has a deployment."""
+    with prefect_client() as client:
+        found = [each for product in FLOWS for each in read_deployments(client, product).of_connectors]
+    return {_connector_id(each): _is_switched_on(each) for each in found}
 
 
-def _cleared(
-    client: SyncPrefectClient, deployed: "dict[str, Deployed]", polls: list[Poll], unusable: Collection[str]
+def _without_reserved_names(
+    connectors: dict[str, Connector], deployed: dict[str, ProductDeployments]
+) -> dict[str, Connector]:
+    """Without those whose deployment would replace one that prefect.yaml declares."""
+    reserved = {each.template.name for each in deployed.values() if each.template}
+    return {name: each for name, each in connectors.items() if name not in reserved}
+
+
+def _delete_orphans(
+    client: SyncPrefectClient, deployed: dict[str, ProductDeployments], polls: list[Poll], unusable: Collection[str]
 ) -> list[Poll]:
-    """Remove what belongs to no connector under its name any more; of a rename nothing has to be told."""
+    """Delete deployments without a connector of that name; only those of removed connectors are reported."""
     kept, alive = {poll.deployment for poll in polls}, {poll.connector_id for poll in polls}
     removed = []
-    for product, copy in _left_over(deployed, kept, unusable):
-        client.delete_deployment(copy.id)
-        if (connector_id := _connector_id(copy)) not in alive:
-            full_name = f"{deployed[product].flow.name}/{copy.name}"
-            removed.append(Poll(copy.name, connector_id, full_name, timedelta(), False, "removed"))
+    for product, orphan in _find_orphans(deployed, kept, unusable):
+        client.delete_deployment(orphan.id)
+        if (connector_id := _connector_id(orphan)) not in alive:
+            full_name = f"{deployed[product].flow.name}/{orphan.name}"
+            removed.append(Poll(orphan.name, connector_id, full_name, timedelta(), False, "removed"))
     return removed
 
 
-def _left_over(
-    deployed: dict[str, Deployed], kept: set[str], unusable: Collection[str]
+def _find_orphans(
+    deployed: dict[str, ProductDeployments], kept: set[str], unusable: Collection[str]
 ) -> list[tuple[str, DeploymentResponse]]:
-    """Copies, by product, of connectors that are saved no more; asked again, for one may have been saved since."""
+    """By product. The names are read again, since a connector may have been saved after the others were listed."""
     found = [
-        (product, copy)
-        for product, (flow, _, copies) in deployed.items()
-        for copy in copies
-        if f"{flow.name}/{copy.name}" not in kept and copy.name not in unusable
+        (product, each)
+        for product, (flow, _, of_connectors) in deployed.items()
+        for each in of_connectors
+        if f"{flow.name}/{each.name}" not in kept and each.name not in unusable
     ]
-    saved = {(kind.product, name) for name, kind in saved_names().items()} if found else set()
-    return [(product, copy) for product, copy in found if (product, copy.name) not in saved]
+    saved = {(cls.product, name) for name, cls in saved_names().items()} if found else set()
+    return [(product, each) for product, each in found if (product, each.name) not in saved]
 
 
-def switches() -> dict[UUID, bool]:
-    """Which connectors have a deployment, and whether its schedule is switched on."""
-    with prefect_client() as client:
-        copies = [copy for product in FLOWS for copy in _deployed(client, product).copies]
-    return {_connector_id(copy): _switched_on(copy) for copy in copies}
-
-
-def _deployed(client: SyncPrefectClient, product: str) -> Deployed:
+def read_deployments(client: SyncPrefectClient, product: str) -> ProductDeployments:
     flow = poll_flow(product)
     found = deployments_of(client, flow.name)
-    copies = [each for each in found if OURS in each.tags]
-    original = next((each for each in found if OURS not in each.tags and not each.parameters.get("connector")), None)
-    return Deployed(flow, original, copies)
+    of_connectors = [each for each in found if CONNECTOR_TAG in each.tags]
+    others = (each for each in found if CONNECTOR_TAG not in each.tags and not each.parameters.get("connector"))
+    return ProductDeployments(flow, next(others, None), of_connectors)
 
 
-def _connector_id(copy: DeploymentResponse) -> UUID:
-    return UUID(next(tag for tag in copy.tags if tag.startswith("id:")).removeprefix("id:"))
+def _connector_id(deployment: DeploymentResponse) -> UUID:
+    return UUID(next(tag for tag in deployment.tags if tag.startswith("id:")).removeprefix("id:"))
 
 
-def _switched_on(copy: DeploymentResponse) -> bool:
-    return not copy.paused and any(schedule.active for schedule in copy.schedules)
+def _is_switched_on(deployment: DeploymentResponse) -> bool:
+    return not deployment.paused and any(schedule.active for schedule in deployment.schedules)
 
 
-def _applied(client: SyncPrefectClient, name: str, connector: Connector, deployed: Deployed) -> Poll:
-    flow, original, copies = deployed
-    if original is None:
+def _apply_one(client: SyncPrefectClient, name: str, connector: Connector, deployed: ProductDeployments) -> Poll:
+    flow, template, of_connectors = deployed
+    if template is None:
         raise NotDeployed(
-            f"{asked_where().capitalize()} does not know the flows of this project yet. Run `attachment-alerts serve`, "
-            "or `prefect deploy --all` in the checkout."
+            f"{api_location().capitalize()} does not have the flows of this project yet. Run "
+            "`attachment-alerts serve`, or `prefect deploy --all` in the checkout."
         )
-    assert connector.connector_id is not None  # noqa: S101 - whatever is listed has one
-    mine = [copy for copy in copies if _connector_id(copy) == connector.connector_id]
-    copy = next((each for each in mine if each.name == name), None)
-    wanted = _wanted(flow, name, connector, original)
+    assert connector.connector_id is not None  # noqa: S101 - every loaded connector has one
+    own = [each for each in of_connectors if _connector_id(each) == connector.connector_id]
+    present = next((each for each in own if each.name == name), None)
+    fields = _desired_fields(name, connector, template)
     done: Done
-    if copy is None:
-        before = mine[0] if mine else None
-        schedules = moved(before, connector) if before else [new_schedule(connector)]
-        copy = _create(client, name, original, wanted, schedules, paused=bool(before and before.paused))
-        done = "renamed" if before else "made"
+    if present:
+        done = _update(client, present, fields, connector)
     else:
-        done = _updated(client, copy, wanted, connector)
-        copy = client.read_deployment(copy.id) if done != "unchanged" else copy
+        before = next(iter(own), None)  # under the name that the connector had
+        schedules = copy_schedules(before, connector) if before else [new_schedule(connector)]
+        paused = bool(before and before.paused)
+        client.create_deployment(template.flow_id, name, schedules=schedules, paused=paused, **fields)
+        done = "renamed" if before else "made"
     full_name = f"{flow.name}/{name}"
-    untested = any(schedule.slug == ONCE_TESTED for schedule in copy.schedules)
-    return Poll(name, connector.connector_id, full_name, connector.every, _switched_on(copy), done, untested)
+    if present is None or done != "unchanged":
+        present = client.read_deployment_by_name(full_name)
+    untested = any(schedule.slug == UNTESTED for schedule in present.schedules)
+    return Poll(name, connector.connector_id, full_name, connector.every, _is_switched_on(present), done, untested)
 
 
-def _wanted(flow: Flow[Any, Any], name: str, connector: Connector, original: DeploymentResponse) -> dict[str, Any]:
-    """Everything of the copy but its schedule."""
-    limit = original.global_concurrency_limit
-    return {field: getattr(original, field) for field in COPIED} | {
-        "description": f"Polls {name}. Made from the saved connector: change its polling frequency there, and switch "
-        "polling on and off with the schedule's own switch here.",
-        "tags": sorted({*original.tags, OURS, f"id:{connector.connector_id}"}),
-        "parameters": {**original.parameters, "connector": name},
-        "parameter_openapi_schema": with_choices(original.parameter_openapi_schema or {}, [name]),
+def _desired_fields(name: str, connector: Connector, template: DeploymentResponse) -> dict[str, Any]:
+    """All fields of the connector's deployment except its schedule."""
+    limit = template.global_concurrency_limit
+    return {field: getattr(template, field) for field in TEMPLATE_FIELDS} | {
+        "description": f"Polls {name}. Created from the saved connector: change the polling frequency there, and "
+        "switch polling on and off with the schedule's own switch here.",
+        "tags": sorted({*template.tags, CONNECTOR_TAG, f"id:{connector.connector_id}"}),
+        "parameters": {**template.parameters, "connector": name},
+        "parameter_openapi_schema": with_choices(template.parameter_openapi_schema or {}, [name]),
         "enforce_parameter_schema": True,
         "concurrency_limit": limit.limit if limit else None,
     }
 
 
-def _create(
-    client: SyncPrefectClient,
-    name: str,
-    original: DeploymentResponse,
-    wanted: dict[str, Any],
-    schedules: list[DeploymentScheduleCreate],
-    *,
-    paused: bool,
-) -> DeploymentResponse:
-    made = client.create_deployment(original.flow_id, name, schedules=schedules, paused=paused, **wanted)
-    return client.read_deployment(made)
-
-
-def _updated(client: SyncPrefectClient, copy: DeploymentResponse, wanted: dict[str, Any], connector: Connector) -> Done:
-    """Send what differs, and nothing else: what is not sent stays as it is, the switch above all."""
-    limit = copy.global_concurrency_limit
-    present = {field: getattr(copy, field) for field in wanted if field != "concurrency_limit"}
-    present |= {"tags": sorted(copy.tags), "concurrency_limit": limit.limit if limit else None}
-    changes = {field: value for field, value in wanted.items() if present[field] != value}
-    schedule = next((each for each in copy.schedules if each.slug in (POLL, ONCE_TESTED)), None)
-    patch = schedule_change(schedule, connector) if schedule else None  # one that a person has deleted stays deleted
+def _update(
+    client: SyncPrefectClient, deployment: DeploymentResponse, fields: dict[str, Any], connector: Connector
+) -> Done:
+    """Send only what differs: what is not sent stays as it is, above all the switch."""
+    limit = deployment.global_concurrency_limit
+    present = {field: getattr(deployment, field) for field in fields if field != "concurrency_limit"}
+    present |= {"tags": sorted(deployment.tags), "concurrency_limit": limit.limit if limit else None}
+    changes = {field: value for field, value in fields.items() if present[field] != value}
+    # A schedule that a person has deleted stays deleted.
+    schedule = next((each for each in deployment.schedules if each.slug in (POLL, UNTESTED)), None)
+    patch = schedule_change(schedule, connector) if schedule else None
     if patch:
         changes["schedules"] = [patch]
     if not changes:
         return "unchanged"
     try:
-        client.update_deployment(copy.id, DeploymentUpdate(**changes))
+        client.update_deployment(deployment.id, DeploymentUpdate(**changes))
     except httpx.HTTPStatusError as refused:
-        # Two applies at once: the other one has replaced the schedule that was read here. What is left to do?
-        now = client.read_deployment(copy.id)
-        if refused.response.status_code != REFUSED or now.schedules == copy.schedules:
+        # A concurrent apply has replaced the schedule since it was read here. Update what is still different.
+        now = client.read_deployment(deployment.id)
+        if refused.response.status_code != httpx.codes.UNPROCESSABLE_ENTITY or now.schedules == deployment.schedules:
             raise
-        return _updated(client, now, wanted, connector)
+        return _update(client, now, fields, connector)
     return "switched on" if patch and patch.active else "changed"
-
-
-def says(poll: "Poll") -> str:
-    """What was done about the deployment of a connector, and whether it is polled."""
-    if poll.done == "removed":
-        return f"Its deployment {poll.deployment} is removed."
-    polled = f"every {duration(poll.every)}"
-    if not poll.polling:
-        polled += ", switched off" + (" until a connection test passes" if poll.untested else "")
-    return f"Deployment {poll.deployment} {poll.done}: polled {polled}."

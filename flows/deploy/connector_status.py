@@ -1,4 +1,4 @@
-"""How saved connectors fare: the switch of the schedule, their health, and whose data is of another tenant."""
+"""Status of saved connectors: the switch of the schedule, their health, and whether they belong to their tenant."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -12,8 +12,8 @@ from tasks.settings import load_settings
 from tasks.store.factory import open_store
 
 
-class Fare(NamedTuple):
-    """How a connector fares, as far as server and tables tell."""
+class ConnectorStatus(NamedTuple):
+    """None: unknown to the server or the tables."""
 
     polling: bool | None = None
     state: str | None = None
@@ -21,20 +21,22 @@ class Fare(NamedTuple):
     lag_seconds: int | None = None
 
 
-def how_they_fare(found: dict[str, Connector]) -> dict[str, Fare]:
-    """Its schedule's switch and its health, by name. The switch is the one of this moment."""
-    store, switches = open_store(load_settings()), connector_deployments.switches()
+def connector_statuses(connectors: dict[str, Connector]) -> dict[str, ConnectorStatus]:
+    """By name. The switch is read from the server now; the tables learn it from the next apply."""
+    store, switches = open_store(load_settings()), connector_deployments.schedule_switches()
     health = {row["connector"]: row for row in lookups.health(store)} if store.is_published() else {}
-    fare = {}
-    for name, each in found.items():
-        row, polling = health.get(name, {}), switches.get(each.connector_id) if each.connector_id else None
+    statuses = {}
+    for name, connector in connectors.items():
+        row = health.get(name, {})
+        polling = switches.get(connector.connector_id) if connector.connector_id else None
         state = row.get("state")
         if state not in (None, "never_run") and polling is False:
             state = "off"
-        fare[name] = Fare(polling, state, row.get("last_success_at"), row.get("lag_seconds"))
-    return fare
+        statuses[name] = ConnectorStatus(polling, state, row.get("last_success_at"), row.get("lag_seconds"))
+    return statuses
 
 
-def wrong_tenants(found: dict[str, Connector]) -> dict[str, str]:
-    """Those that are saved for another tenant than they have brought records for: what to do about it, by name."""
-    return registry.other_tenants(open_store(load_settings()), [source_of(name, each) for name, each in found.items()])
+def wrong_tenants(connectors: dict[str, Connector]) -> dict[str, str]:
+    """For each connector that has data of another tenant than it is saved for: what to do, by name."""
+    sources = [source_of(name, each) for name, each in connectors.items()]
+    return registry.other_tenants(open_store(load_settings()), sources)

@@ -1,4 +1,4 @@
-"""What prefect.yaml declares, put on the server in use by Prefect itself: work pools, deployments, triggers."""
+"""Deploys what prefect.yaml declares to the server in use: work pools, deployments and triggers."""
 
 import os
 import shlex
@@ -15,17 +15,17 @@ from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
 from flows.deploy import triggers
-from tasks.connectors.prefect_client import asked_where, prefect_client
+from tasks.connectors.prefect_client import api_location, prefect_client
 from tasks.errors import NotDeployed
 from tasks.sanitize import plain
 from tasks.settings import CHECKOUT
 
-OFFERED = "stream_output"
-CHOOSABLE = {"command", "env", "working_dir"}
+OFFERED_VARIABLE = "stream_output"
+UNSAFE_VARIABLES = {"command", "env", "working_dir"}
 FILE = CHECKOUT / "prefect.yaml"
 
 
-def declared() -> list[dict[str, Any]]:
+def declared_deployments() -> list[dict[str, Any]]:
     """The deployments of prefect.yaml."""
     found: list[dict[str, Any]] = _file()["deployments"]
     return found
@@ -35,95 +35,94 @@ def _file() -> dict[str, Any]:
     return dict(yaml.safe_load(FILE.read_text(encoding="utf-8")))
 
 
-def pools() -> list[str]:
+def pool_names() -> list[str]:
     """The work pools that prefect.yaml names."""
-    return sorted({each["work_pool"]["name"] for each in declared()})
+    return sorted({each["work_pool"]["name"] for each in declared_deployments()})
 
 
 def process_pools() -> list[str]:
-    """Those of them whose workers start processes; others have workers of their own elsewhere."""
+    """The process work pools among them, whose workers we start; other types have their workers elsewhere."""
     with prefect_client() as client:
-        return [pool for pool in pools() if client.read_work_pool(pool).type == "process"]
+        return [pool for pool in pool_names() if client.read_work_pool(pool).type == "process"]
 
 
-def open_pools() -> list[str]:
-    """Those whose template lets whoever starts a run choose what is executed, or in which environment."""
+def unrestricted_pools() -> list[str]:
+    """Those whose template lets whoever starts a run choose the command or its environment."""
     with prefect_client() as client:
-        found = [client.read_work_pool(pool) for pool in pools()]
-    return [each.name for each in found if each.type == "process" and CHOOSABLE & _offered(each.base_job_template)]
+        found = [client.read_work_pool(pool) for pool in pool_names()]
+    process = [each for each in found if each.type == "process"]
+    return [each.name for each in process if UNSAFE_VARIABLES & _variables(each.base_job_template).keys()]
 
 
-def deploy(*, told: bool | None = None) -> None:
+def deploy(*, notify: bool | None = None) -> None:
     """Run `prefect deploy --all`; switches of schedules and of triggers stay as they are.
 
-    A work pool that is missing is made; its workers start processes on their own machine. The template of one is ours,
-    unless a site has changed it.
-    `told`: whether anybody is to be told of events, where the workers' settings are known.
+    Creates a missing work pool, and updates the template of one unless the site has changed it.
+    `notify`: whether notifications are configured; None if the workers' settings are unknown.
     Raises NotDeployed.
     """
     given = _file()
     with prefect_client() as client:
-        # By `pull` a site says where others have the checkout, and so its interpreter.
-        wanted = template(None if "pull" in given else shlex.join([sys.executable, "-m", "prefect.engine"]))
-        for pool in pools():
-            set_up_pool(client, pool, wanted)
-        before = triggers.switches(client, given["deployments"])
-    deployments = triggers.switched(given["deployments"], before, told)
+        # A site with `pull` steps has the checkout, and so the interpreter, at another place.
+        template = pool_template(None if "pull" in given else shlex.join([sys.executable, "-m", "prefect.engine"]))
+        for pool in pool_names():
+            ensure_pool(client, pool, template)
+        before = triggers.read_switches(client, given["deployments"])
+    deployments = triggers.with_switches(given["deployments"], before, notify)
     with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
         yaml.safe_dump(given | {"deployments": deployments}, file)
         file.flush()
-        _deploy_all(file.name)
+        _run_prefect_deploy(file.name)
 
 
-def template(command: str | None) -> dict[str, Any]:
-    """What a run of our pools is made of: all of it fixed but whether the worker shows what the run says.
+def pool_template(command: str | None) -> dict[str, Any]:
+    """The job template of our pools: it offers nothing but whether the worker prints the output of a run.
 
-    `command`: to begin runs by. For want of one, Prefect has a process before it that may fetch code. That one takes
-    as long to load as the run itself, and what is cancelled waits for yet another one.
+    `command`: starts a run. Without one, Prefect first starts a process that may fetch code, which takes as long to
+    load as the run itself, and again when a run is cancelled.
     """
-    shown = ProcessWorker.get_default_base_job_template()["variables"]["properties"][OFFERED]
+    stream_output = ProcessWorker.get_default_base_job_template()["variables"]["properties"][OFFERED_VARIABLE]
     return {
-        "job_configuration": {"command": command, OFFERED: f"{{{{ {OFFERED} }}}}"},
-        "variables": {"type": "object", "properties": {OFFERED: shown}},
+        "job_configuration": {"command": command, OFFERED_VARIABLE: f"{{{{ {OFFERED_VARIABLE} }}}}"},
+        "variables": {"type": "object", "properties": {OFFERED_VARIABLE: stream_output}},
     }
 
 
-def set_up_pool(client: SyncPrefectClient, pool: str, wanted: dict[str, Any]) -> None:
-    """Make a work pool that is missing; give ours to one that has Prefect's template, or ours of another checkout."""
+def ensure_pool(client: SyncPrefectClient, pool: str, template: dict[str, Any]) -> None:
+    """Create the work pool, or update the template of one that has Prefect's default or ours of another checkout."""
     try:
         present = client.read_work_pool(pool)
     except ObjectNotFound:
-        client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=wanted))
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
         return
-    ours = (_kept(wanted), _kept(ProcessWorker.get_default_base_job_template()))
-    if present.type == "process" and present.base_job_template != wanted and _kept(present.base_job_template) in ours:
-        client.update_work_pool(pool, WorkPoolUpdate(base_job_template=wanted))
+    replaceable = [_identity(each) for each in (template, ProcessWorker.get_default_base_job_template())]
+    is_replaceable = present.type == "process" and _identity(present.base_job_template) in replaceable
+    if is_replaceable and present.base_job_template != template:
+        client.update_work_pool(pool, WorkPoolUpdate(base_job_template=template))
 
 
-def _kept(template: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What tells a template from others: the interpreter differs with the checkout, the wording with the version."""
+def _identity(template: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What makes a template the site's own: not the interpreter of a checkout or the wording of a version."""
     configuration = dict(template.get("job_configuration", {}))
-    if not _placeholder(configuration.get("command")):
+    if not str(configuration.get("command")).startswith("{{"):  # a placeholder would offer the command
         configuration.pop("command", None)
-    properties = template.get("variables", {}).get("properties", {})
-    return configuration, {name: each.get("default") for name, each in properties.items()}
+    return configuration, {name: each.get("default") for name, each in _variables(template).items()}
 
 
-def _placeholder(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("{{")
+def _variables(template: dict[str, Any]) -> dict[str, Any]:
+    return dict(template.get("variables", {}).get("properties", {}))
 
 
-def _offered(template: dict[str, Any]) -> set[str]:
-    return set(template.get("variables", {}).get("properties", {}))
-
-
-def _deploy_all(file: str) -> None:
-    """Have Prefect put what a file declares on the server in use. Raises NotDeployed."""
+def _run_prefect_deploy(file: str) -> None:
+    """Raises NotDeployed."""
     call = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", file]
     api = {"PREFECT_API_URL": str(get_current_settings().api.url)}
-    done = subprocess.run(  # noqa: S603 - our own interpreter, nothing typed by anybody
+    done = subprocess.run(  # noqa: S603 - our own interpreter, no input from outside
         call, cwd=CHECKOUT, env=os.environ | api, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        says = (done.stderr or done.stdout).strip().splitlines()
-        raise NotDeployed(f"`prefect deploy --all` failed on {asked_where()}: {plain(says[-1] if says else '?')}")
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        reason = plain(lines[-1]) if lines else f"exit status {done.returncode}"
+        raise NotDeployed(
+            f"`prefect deploy --all` failed on {api_location()}: {reason}. Correct prefect.yaml or the server."
+        )

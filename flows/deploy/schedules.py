@@ -1,4 +1,4 @@
-"""The schedule of a connector's deployment: its frequency, and the one time when it is switched on."""
+"""The schedule of a connector's deployment: its interval, and the one time it is switched on automatically."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,23 +10,23 @@ from prefect.client.schemas.schedules import IntervalSchedule
 
 from tasks.connectors.base import Connector
 
-POLL = "poll"  # slug of a schedule …
-ONCE_TESTED = "poll-once-tested"  # … and until a connection test has passed, or a person has switched it on before
+POLL = "poll"  # slug of a schedule, once a connection test has passed or a person has switched it on
+UNTESTED = "poll-once-tested"  # slug until then
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def schedule_change(present: DeploymentSchedule, connector: Connector) -> DeploymentScheduleUpdate | None:
-    """Another frequency, or the one time when a schedule is switched on; None where it is as it should be."""
+    """A new interval, or the one time a schedule is switched on; None without a change."""
     change: dict[str, Any] = {}
-    if present.slug == ONCE_TESTED and (connector.tested_at or present.active):
-        change = {"slug": POLL, "replaces": ONCE_TESTED, "active": True}
+    if present.slug == UNTESTED and (connector.tested_at or present.active):
+        change = {"slug": POLL, "replaces": UNTESTED, "active": True}
     if present.schedule != (schedule := _schedule(connector)):
         change = {"slug": present.slug, "schedule": schedule} | change
     return DeploymentScheduleUpdate(**change) if change else None
 
 
 def _schedule(connector: Connector) -> IntervalSchedule:
-    """Its frequency; when it begins follows from the connector's id, so that not all are due at the same second."""
+    """The start is offset by the connector's id, so that connectors are not all due at the same second."""
     seconds = int(connector.every.total_seconds())
     offset = connector.connector_id.int % seconds if connector.connector_id else 0
     return IntervalSchedule(interval=connector.every, anchor_date=EPOCH + timedelta(seconds=offset), timezone="UTC")
@@ -34,15 +34,15 @@ def _schedule(connector: Connector) -> IntervalSchedule:
 
 def new_schedule(connector: Connector) -> DeploymentScheduleCreate:
     tested = connector.tested_at is not None
-    slug = POLL if tested else ONCE_TESTED
+    slug = POLL if tested else UNTESTED
     return DeploymentScheduleCreate(schedule=_schedule(connector), active=tested, slug=slug)
 
 
-def moved(before: DeploymentResponse, connector: Connector) -> list[DeploymentScheduleCreate]:
-    """The schedules of a deployment for the one that takes its place, their switches as they were."""
+def copy_schedules(before: DeploymentResponse, connector: Connector) -> list[DeploymentScheduleCreate]:
+    """The schedules for the deployment that replaces `before`, with the same switches."""
     return [
         DeploymentScheduleCreate(
-            schedule=_schedule(connector) if each.slug in (POLL, ONCE_TESTED) else each.schedule,
+            schedule=_schedule(connector) if each.slug in (POLL, UNTESTED) else each.schedule,
             active=each.active,
             slug=each.slug,
         )

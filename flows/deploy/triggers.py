@@ -1,46 +1,49 @@
-"""Switches of the automations that prefect.yaml declares as triggers: Prefect makes them anew at every deploy.
+"""Switches of the automations that prefect.yaml declares as triggers: Prefect creates them again at every deploy.
 
-What a person has switched off stays off. While nobody is to be told of anything they are off, too, so that no run
-begins only to skip; their description says so then, which tells them from those that a person has switched off.
+What a person has switched off stays off. While no notification is configured they are off too, so that no run starts
+only to be skipped. Their description says so, which distinguishes them from those that a person has switched off.
 """
 
 from typing import Any, NamedTuple
 
 from prefect.client.orchestration import SyncPrefectClient
 
-WAITS = "Waits for ATTACHMENT_ALERTS_NOTIFY."
+DISABLED_NOTE = "Waits for ATTACHMENT_ALERTS_NOTIFY."
 
 
 class Switch(NamedTuple):
-    """Of one automation."""
+    """The switch of one automation."""
 
     on: bool = True
     waits: bool = False
     """whether it was switched off here; a person may have switched it on since"""
 
 
-def switches(client: SyncPrefectClient, declared: list[dict[str, Any]]) -> dict[str, Switch]:
-    """As they are now, by name."""
-    names = [trigger["name"] for each in declared for trigger in each.get("triggers", [])]
+def read_switches(client: SyncPrefectClient, deployments: list[dict[str, Any]]) -> dict[str, Switch]:
+    """The present switches of the automations that prefect.yaml declares, by name."""
+    names = [trigger["name"] for each in deployments for trigger in each.get("triggers", [])]
     found = [each for name in names for each in client.read_automations_by_name(name)]
-    return {each.name: Switch(each.enabled, each.description.endswith(WAITS)) for each in found}
+    return {each.name: Switch(each.enabled, each.description.endswith(DISABLED_NOTE)) for each in found}
 
 
-def switched(declared: list[dict[str, Any]], before: dict[str, Switch], told: bool | None) -> list[dict[str, Any]]:
-    """The same deployments; their triggers are switched as they were before, or as `told` asks for (None: unknown).
+def with_switches(
+    deployments: list[dict[str, Any]], before: dict[str, Switch], notify: bool | None
+) -> list[dict[str, Any]]:
+    """These deployments with the switches of their triggers set. `notify`: see `desired_switch`.
 
-    They are so from the moment they are made: nothing is to be put right after a deploy, which may be cut off.
+    They are created with the right switch, since a deploy may be interrupted before it could be corrected.
     """
 
-    def anew(trigger: dict[str, Any]) -> dict[str, Any]:
-        on, waits = wanted(before.get(trigger["name"], Switch()), told)
-        return trigger | {"enabled": on, "description": f"{trigger['description']}{f' {WAITS}' if waits else ''}"}
+    def with_switch(trigger: dict[str, Any]) -> dict[str, Any]:
+        on, waits = desired_switch(before.get(trigger["name"], Switch()), notify)
+        note = f" {DISABLED_NOTE}" if waits else ""
+        return trigger | {"enabled": on, "description": f"{trigger['description']}{note}"}
 
-    return [each | {"triggers": [anew(trigger) for trigger in each.get("triggers", [])]} for each in declared]
+    return [each | {"triggers": [with_switch(trigger) for trigger in each.get("triggers", [])]} for each in deployments]
 
 
-def wanted(before: Switch, told: bool | None) -> Switch:
-    """A switch that is not as we have left it is a person's."""
-    if told is None or before.on == before.waits:
+def desired_switch(before: Switch, notify: bool | None) -> Switch:
+    """As it was if a person has set it, or if it is unknown whether notifications are configured (`notify` None)."""
+    if notify is None or before.on == before.waits:
         return before
-    return Switch(on=told, waits=not told)
+    return Switch(on=notify, waits=not notify)

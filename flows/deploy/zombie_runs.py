@@ -1,7 +1,7 @@
-"""Runs whose process died with its worker: nobody is left to say so, and they would be shown as running for ever.
+"""Zombie runs: a run whose process died with its worker would be shown as running for ever.
 
-Prefect's own means: an automation that misses their heartbeats. It is made here, because prefect.yaml can only declare
-automations that start a flow. (Their slot is free again within five minutes, by the end of its lease.)
+Prefect's remedy is an automation that fires when heartbeats stop. It is created here, because prefect.yaml can only
+declare automations that start a flow. (The run's concurrency slot is freed within five minutes, when its lease ends.)
 """
 
 from datetime import timedelta
@@ -12,25 +12,25 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
 NAME = "attachment-alerts: runs that died"
-HEARTBEAT = "prefect.flow-run.heartbeat"  # every 180 s by default, also where a site has not set it otherwise
-SILENCE = timedelta(seconds=400)
-ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed", "Skipped")}
+HEARTBEAT = "prefect.flow-run.heartbeat"  # every 180 s by default
+HEARTBEAT_TIMEOUT = timedelta(seconds=400)
+FINAL_EVENTS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed", "Skipped")}
 
 
-def watched(client: SyncPrefectClient) -> None:
-    """Have the server watch for them, unless it does already."""
+def ensure_zombie_automation(client: SyncPrefectClient) -> None:
+    """Create the automation unless the server has it."""
     if client.read_automations_by_name(NAME):
         return
     trigger = EventTrigger(
         after={HEARTBEAT},
-        expect={HEARTBEAT, *ENDS},
+        expect={HEARTBEAT, *FINAL_EVENTS},
         match={"prefect.resource.id": "prefect.flow-run.*"},
         match_related={"prefect.resource.id": "prefect.tag.attachment-alerts"},  # another project's are not ours
         for_each={"prefect.resource.id"},
         posture=Posture.Proactive,
         threshold=1,
-        within=SILENCE,
+        within=HEARTBEAT_TIMEOUT,
     )
-    says = "Its process has died without a word. What was complete is kept."
-    died = ChangeFlowRunState(name=None, state=StateType.CRASHED, message=says, force=False)
-    client.create_automation(AutomationCore(name=NAME, trigger=trigger, actions=[died]))
+    message = "The run's process stopped responding. Completed slices were saved."
+    crash = ChangeFlowRunState(name=None, state=StateType.CRASHED, message=message, force=False)
+    client.create_automation(AutomationCore(name=NAME, trigger=trigger, actions=[crash]))

@@ -17,7 +17,7 @@ from tasks.ingest.connector_source import source_of
 from tasks.ingest.pull_session import Beginning
 from tasks.ingest.run_stats import Summary
 from tasks.ingest.stages import Stages
-from tasks.products import product_named
+from tasks.products import get_product
 from tasks.saved_connectors import load_connector
 from tasks.settings import load_settings
 from tasks.source import Source
@@ -43,7 +43,7 @@ class Begun(NamedTuple):
 def begun_pull(told: Told, patience: float | None, asked: Interval) -> Iterator[Begun]:
     """Register the connector, wait for its account, open the connection, correct the clock."""
     connector = load_connector(told.connector)
-    make_stages = product_named(connector.product).stages
+    make_stages = get_product(connector.product).stages
     if make_stages is None:
         raise SettingsError(f"{told.connector!r} brings no scans: it is pulled by the flow of its own product.")
     store = open_store(load_settings())

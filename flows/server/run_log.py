@@ -104,7 +104,7 @@ def _parents() -> dict[str, str]:
 
 
 def _pools() -> WorkPoolFilter:
-    return WorkPoolFilter(name=WorkPoolFilterName(any_=prefect_yaml.pools()))
+    return WorkPoolFilter(name=WorkPoolFilterName(any_=prefect_yaml.pool_names()))
 
 
 def _line(client: SyncPrefectClient, run: FlowRun) -> str:

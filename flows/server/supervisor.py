@@ -19,8 +19,7 @@ from prefect.settings import get_current_settings
 from flows.console.invocation import command_as_typed
 from flows.console.terminal import say, working
 from flows.deploy import prefect_yaml
-from flows.deploy.apply import applied
-from flows.deploy.connector_deployments import says
+from flows.deploy.apply import apply_connectors
 from flows.server import login, prefect_server, prefect_session
 from flows.server.addresses import address
 from flows.server.child_process import Child
@@ -49,16 +48,16 @@ def run(home: Path, host: str, port: int) -> None:
             server = _server(stack, home, host, port)
             with working("Deploying what prefect.yaml declares"):
                 # Of a server of others nobody knows whether their workers are to tell anybody.
-                prefect_yaml.deploy(told=bool(load_settings().notify) if server else None)
-                done = applied()
-            for pool in prefect_yaml.open_pools():
+                prefect_yaml.deploy(notify=bool(load_settings().notify) if server else None)
+                done = apply_connectors()
+            for pool in prefect_yaml.unrestricted_pools():
                 say(
                     f"Whoever may start a run of the work pool {pool} chooses its command or its environment: the "
                     "pool's template is this site's own and offers that. flows/server/README.md says how to close it.",
                     style="yellow",
                 )
             for poll in done.polls:
-                say(says(poll))
+                say(poll.summary())
             troubles.tell_new(done.unusable)
             workers = [_worker(stack, pool, folder) for pool in prefect_yaml.process_pools()]
             _say_where(own=server is not None)
@@ -186,9 +185,9 @@ def _watch(children: list[Child], troubles: "Troubles") -> None:
             due = due._replace(runs=now + LOOK_AT_RUNS)
         if now >= due.apply:
             with troubles.told_once():
-                done = applied()
+                done = apply_connectors()
                 for poll in (each for each in done.polls if each.done != "unchanged"):
-                    say(says(poll))
+                    say(poll.summary())
                 troubles.tell_new(done.unusable)
             due = due._replace(apply=now + APPLY)
         time.sleep(STEP)

@@ -1,4 +1,4 @@
-"""What the forms of several products have in common: the address keys are sent to, and text that can be sent."""
+"""Field types that several products share: base URLs, and text that fits into an HTTP header."""
 
 import re
 from typing import Annotated, Any
@@ -18,17 +18,17 @@ def check_base_url(value: str) -> str:
     try:
         url = httpx.URL(value)
     except httpx.InvalidURL:
-        raise ValueError("is no address; write https://host") from None
+        raise ValueError("must be an address such as https://host") from None
     if url.scheme not in ("https", "http") or not url.host:
-        raise ValueError("is no address; write https://host")
+        raise ValueError("must be an address such as https://host")
     if url.userinfo or url.query or url.fragment or url.path not in ("", "/"):
-        raise ValueError("must be https://host and nothing more: no path, no user, no question mark")
+        raise ValueError("must be https://host without path, user and query")
     return str(url.copy_with(path="/")).rstrip("/")
 
 
 def check_sendable(value: str) -> str:
     if not SENDABLE.fullmatch(value):
-        raise ValueError("has blanks, line ends or unusual characters inside; copy it again")
+        raise ValueError("contains blanks, line ends or unusual characters; copy it again")
     return value
 
 
@@ -43,9 +43,9 @@ SendableSecret = Annotated[SecretStr, BeforeValidator(_check_secret)]
 
 
 def refuse_other_host(connector: Connector, *, allowed: bool) -> None:
-    """Raises ValueError where the keys would go to a host that is not the vendor's, and nobody said they may."""
+    """Raises ValueError if the keys would be sent to a host that is not the vendor's without permission."""
     if not allowed and not connector.is_vendor_host():
         raise ValueError(
-            f"the base URL is not an https host of {connector.vendor}. If the keys shall be sent there, say so with "
+            f"the base URL is not an https host of {connector.vendor}. To send the keys there, set "
             f'"{connector.titles()["allow_other_host"]}" (--allow-other-host)'
         )

@@ -1,6 +1,6 @@
-"""What every product's connector has: its fields, and what the rest of the project asks of it.
+"""The base class of every product's connector.
 
-A connector is a Prefect Block, so the same one is edited in the Prefect UI and from the terminal.
+A connector is a Prefect block, so the same one is edited in the Prefect UI and from the terminal.
 """
 
 import re
@@ -11,19 +11,21 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 from uuid import UUID
 
 from prefect.blocks.core import Block
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from tasks.connectors.form_schema import KEYS_MISSING, arrange
+from tasks.connectors.form_schema import KEYS_MISSING, arrange_form
 from tasks.errors import AlertsError, ConnectorRefused, KeyExpired
 from tasks.field_errors import MOMENT, sentences
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
+AUTOMATIC = " (set automatically)"  # ends the titles of fields that people leave alone
+
 _FORMS: dict[Any, dict[str, Any]] = {}
 
 
 class Connector(Block):
-    """What the connector of every product has. A product's own class adds address and credentials."""
+    """The fields that every product shares. A product's own class adds address and credentials."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="ignore",
@@ -31,10 +33,12 @@ class Connector(Block):
         str_strip_whitespace=True,
     )
     product: ClassVar[str]  # also the name of the product's room in tasks/ and of its flow
-    vendor: ClassVar[str]  # as people know it
-    credentials: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # by the kind of keys: the fields that hold them
-    address_fields: ClassVar[tuple[str, ...]] = ()  # where the keys are good
-    always_needed: ClassVar[tuple[str, ...]] = ()  # fields without a default that nobody can leave empty
+    vendor: ClassVar[str]  # the vendor's name in messages
+    credentials: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # generation of keys: the fields that hold them
+    address_fields: ClassVar[tuple[str, ...]] = ()  # where the keys are valid
+    always_needed: ClassVar[tuple[str, ...]] = ()  # fields without a default that must be filled in
+
+    _saved_as: str | None = PrivateAttr(default=None)
 
     tenant: str = Field(
         default="default",
@@ -46,28 +50,28 @@ class Connector(Block):
     key_expires_at: datetime | None = Field(
         default=None,
         title="Keys expire at",
-        description="If you know when these keys end, enter it: a warning starts 14 days before.",
+        description="When these keys expire, if you know it: a warning starts 14 days before.",
     )
     account_code: str | None = Field(
         default=None,
-        title="Account code: not for you to fill in",
-        description="Which account the keys belong to; the connection test finds out.",
+        title="Account code (set automatically)",
+        description="The account the keys belong to, found by the connection test.",
     )
     tested_at: datetime | None = Field(
         default=None,
-        title="Tested at: not for you to fill in",
-        description="When the connection test last passed; polling begins after it.",
+        title="Tested at (set automatically)",
+        description="When the connection test last passed. Polling begins after that.",
     )
     connector_id: UUID | None = Field(
         default=None,
-        title="Connector id: not for you to fill in",
-        description="Given by itself and never changed: all data of this connector carries it.",
+        title="Connector id (set automatically)",
+        description="Never changes: all data of this connector carries it.",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _empty_is_default(cls, values: Any) -> Any:
-        if isinstance(values, dict):  # the form in the Prefect UI sends null for what was cleared
+        if isinstance(values, dict):  # the form in the Prefect UI sends null for a cleared field
             return {name: value for name, value in values.items() if value is not None}
         return values
 
@@ -94,65 +98,74 @@ class Connector(Block):
 
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The form: address and credentials, what products share, what is seldom needed, what we keep ourselves."""
+        """The form: address and credentials, shared fields, rarely needed ones, and those set automatically."""
         key = (cls, args, *kwargs.items())
-        if key not in _FORMS:  # one save asks for it fifty times
+        if key not in _FORMS:  # one save calls this fifty times
             form = super().model_json_schema(*args, **kwargs)
-            arrange(form, cls, cls.always_needed)
+            arrange_form(form, cls, cls.always_needed)
             form["allOf"] = cls.rules()
             _FORMS[key] = form
         return deepcopy(_FORMS[key])
 
     @classmethod
     def rules(cls) -> list[dict[str, Any]]:
-        """What the form in the UI checks on save beyond single fields: JSON Schema, of which each part must hold.
+        """JSON Schema rules that span several fields; the form in the UI checks them on save, and all must hold.
 
-        Only a help: the V2 UI of Prefect 3.8.8 sends the values in the schema's place, and so checks nothing. Our own
-        validators see a connector when it is loaded, by the connection test at the latest, and speak in sentences.
+        They are no guarantee: the V2 UI of Prefect 3.8.8 sends the values in place of the schema and checks nothing.
+        The validators of the class run whenever a connector is loaded.
         """
         return []
 
     @classmethod
     def all_credentials(cls) -> tuple[str, ...]:
-        """The fields that hold keys, of whatever kind."""
+        """The fields that hold keys, of all generations."""
         return tuple(name for names in cls.credentials.values() for name in names)
 
     @classmethod
     def titles(cls) -> dict[str, str]:
-        """What the form calls its fields; behind a colon a title speaks to whoever fills it in."""
-        return {name: (info.title or name).partition(":")[0] for name, info in cls.model_fields.items()}
+        """The titles of the fields, without the hints in parentheses for whoever fills in the form."""
+        return {name: (info.title or name).removesuffix(AUTOMATIC) for name, info in cls.model_fields.items()}
 
-    def by_rotation(self, keys: Literal["it", "them"]) -> str:
-        """How a saved connector gets other keys: the end of a next step. One that is yet to be saved is typed anew."""
-        if (name := self._block_document_name) is None:
+    @property
+    def saved_as(self) -> str | None:
+        """The name under which it was loaded or saved; None for a connector that is not saved yet."""
+        return self._saved_as
+
+    @saved_as.setter
+    def saved_as(self, name: str | None) -> None:
+        self._saved_as = name
+
+    def rotation_hint(self, keys: Literal["it", "them"]) -> str:
+        """The end of a next step: how to replace the keys of a saved connector. Empty for one that is not saved yet."""
+        if (name := self.saved_as) is None:
             return ""
         return (
-            f" Give {keys} with `attachment-alerts connectors rotate {name}`, or in the Prefect UI (Blocks, {name}, "
-            "Edit), and run the connection test then."
+            f" Enter {keys} with `attachment-alerts connectors rotate {name}`, or in the Prefect UI (Blocks, {name}, "
+            "Edit), then run the connection test."
         )
 
-    def told(self, error: AlertsError, keys: Literal["it", "them"]) -> AlertsError:
-        """An error of a request; of expired keys with the way to give new ones, for here the name is known."""
-        return KeyExpired(f"{error}{self.by_rotation(keys)}") if isinstance(error, KeyExpired) else error
+    def with_rotation_hint(self, error: AlertsError, keys: Literal["it", "them"]) -> AlertsError:
+        """The error of a request; for expired keys, with how to replace them."""
+        return KeyExpired(f"{error}{self.rotation_hint(keys)}") if isinstance(error, KeyExpired) else error
 
     @property
     def every(self) -> timedelta:
-        """How often it is polled: what changes slowly, once a day."""
+        """The polling interval; once a day for what changes slowly."""
         return timedelta(days=1)
 
     @property
     def first_look_back(self) -> timedelta:
-        """How far back the first poll goes; what has no past is counted from its last turn on."""
+        """How far back the first poll goes; a full snapshot has no past, so one interval."""
         return self.every
 
     @property
     def link_template(self) -> str:
-        """The template of the link to a detection, or of the nearest page there is."""
+        """The template of the link to a detection, or to the console."""
         return self.console_url()
 
     @property
     def place(self) -> str:
-        """Where the account lives, in the product's own word: a region, a cloud, a host."""
+        """Where the account is hosted: a region, a cloud, a host."""
         raise NotImplementedError
 
     @property
@@ -161,7 +174,7 @@ class Connector(Block):
         raise NotImplementedError
 
     def is_vendor_host(self) -> bool:
-        """Whether the keys go to hosts of the vendor itself."""
+        """Whether the keys are sent to hosts of the vendor only."""
         raise NotImplementedError
 
     def console_url(self) -> str:
@@ -169,32 +182,30 @@ class Connector(Block):
         raise NotImplementedError
 
     def realm(self) -> str:
-        """Whose account codes these are; codes and keys are compared within one realm only."""
+        """The scope in which account codes and keys are unique; they are compared within one realm only."""
         raise NotImplementedError
 
     def key_identity(self) -> str:
-        """What of the keys tells accounts apart, without anything secret in clear."""
+        """Identifies the keys, without any secret in clear text."""
         raise NotImplementedError
 
     def rotated(self, **new_credentials: Any) -> Self:
-        """A copy with these credentials and no others, not saved; raises ConnectorRefused."""
+        """An unsaved copy with these credentials and no others. Raises ConnectorRefused."""
         credentials = self.all_credentials()
         if unknown := new_credentials.keys() - {*credentials, *self.address_fields, "key_expires_at"}:
             raise TypeError(f"not credentials: {sorted(unknown)}")
         kept = {name: getattr(self, name) for name in type(self).model_fields if name not in credentials}
-        return self.again(kept | {"key_expires_at": None} | new_credentials)  # the date was that of the old keys
+        # The expiry date was that of the old keys.
+        return self.replace_values(kept | {"key_expires_at": None} | new_credentials)
 
-    def again(self, values: dict[str, Any]) -> Self:
-        """The same connector with other values in all its fields, saved under its name when it is saved.
-
-        Raises ConnectorRefused.
-        """
-        copy = made(type(self), values)
-        copy._block_document_id, copy._block_document_name = self._block_document_id, self._block_document_name
+    def replace_values(self, values: dict[str, Any]) -> Self:
+        """An unsaved copy with these values in all its fields. Raises ConnectorRefused."""
+        copy = build_connector(type(self), values)
+        copy.saved_as = self.saved_as
         return copy
 
     def same_account(self, other: "Connector") -> bool:
-        """Whether both pull from one account, as far as codes and keys tell."""
+        """Whether both pull from the same account, judged by account codes and keys."""
         if self.product != other.product or self.realm() != other.realm():
             return False
         return self.key_identity() == other.key_identity() or (
@@ -205,21 +216,18 @@ class Connector(Block):
 C = TypeVar("C", bound=Connector)
 
 
-def made(cls: type[C], values: dict[str, Any]) -> C:
-    """A connector of these values.
-
-    Raises ConnectorRefused with a sentence per wrong field, without its value.
-    """
+def build_connector(cls: type[C], values: dict[str, Any]) -> C:
+    """Raises ConnectorRefused with a sentence per invalid field, without its value."""
     try:
         return cls.model_validate(values)
-    except ValidationError as wrong:
-        raise ConnectorRefused(sentences(wrong, cls.titles())) from None  # the cause would hold the values
+    except ValidationError as invalid:
+        raise ConnectorRefused(sentences(invalid, cls.titles())) from None  # the cause would hold the values
 
 
-def refuse_wrong(cls: type[Connector], values: dict[str, Any]) -> None:
-    """Raises ConnectorRefused for what is wrong already, before anybody is asked for keys."""
+def refuse_invalid_values(cls: type[Connector], values: dict[str, Any]) -> None:
+    """Raises ConnectorRefused for invalid values; missing keys are allowed, so that they are asked for afterwards."""
     try:
         cls.model_validate(values)
-    except ValidationError as wrong:
-        if says := sentences(wrong, cls.titles(), but=KEYS_MISSING):
-            raise ConnectorRefused(says) from None
+    except ValidationError as invalid:
+        if problems := sentences(invalid, cls.titles(), but=KEYS_MISSING):
+            raise ConnectorRefused(problems) from None

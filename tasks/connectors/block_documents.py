@@ -1,64 +1,101 @@
-"""Saved connectors as documents of the Prefect API in use."""
+"""Reads connectors from the block documents of the Prefect API in use."""
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import BlockDocument
+from prefect.exceptions import ObjectNotFound
 from pydantic import ValidationError
 
 from tasks.connectors.base import Connector
-from tasks.connectors.prefect_client import all_pages, asked_where
+from tasks.connectors.prefect_client import all_pages, api_location
 from tasks.errors import ConnectorRefused
 from tasks.field_errors import sentences
 from tasks.sanitize import plain
 
-SYNC: dict[str, Any] = {"_sync": True}  # also where an event loop is running; unknown to the type hints
+BLOCK_NAME = re.compile(r"[a-z0-9-]+")
+
+
+class SavedConnector(NamedTuple):
+    """A connector as it is saved in the Prefect API."""
+
+    name: str
+    document_id: UUID
+    connector: Connector
+    is_new: bool
+    """whether its form holds no connector id yet: it was created in the UI, and its document's id stands for it"""
 
 
 class Document(NamedTuple):
-    """A saved form, as Prefect's API tells it."""
+    """A block document and the connector class of its block type."""
 
     cls: type[Connector]
-    fields: dict[str, Any]
+    block: BlockDocument
 
 
-def nothing_saved_as(name: str) -> str:
-    """Where a name was looked for, and what to do."""
+def unknown_connector_message(name: str) -> str:
     return (
-        f"No connector is saved as '{plain(name)}' in {asked_where()}. `attachment-alerts connectors list` "
-        "shows the names there; if it should be elsewhere, set PREFECT_API_URL."
+        f"No connector is saved as '{plain(name)}' in {api_location()}. Run `attachment-alerts connectors list` to see "
+        "the saved names, or set PREFECT_API_URL to use another Prefect API."
     )
 
 
-def read_document(name: str, document: Document) -> Connector:
-    """The connector of a saved form. Raises ConnectorRefused, without its values."""
-    block = BlockDocument.model_validate(document.fields)
+def parse_document(document: Document) -> SavedConnector:
+    """Raises ConnectorRefused for an invalid form, without its values."""
+    name = str(document.block.name)
     try:
-        return document.cls._from_block_document(block)
-    except ValidationError as unusable:
+        connector = document.cls.model_validate(document.block.data)
+    except ValidationError as invalid:
         raise ConnectorRefused(
-            f"The connector {name!r} cannot be used: {sentences(unusable, document.cls.titles())}. "
-            "Correct it in the Prefect UI (Blocks, its page, Edit), or with `attachment-alerts connectors set "
-            f"{name}`, its keys with `connectors rotate {name}`."
-        ) from None  # the cause would hold the keys
+            f"The connector {name!r} cannot be used: {sentences(invalid, document.cls.titles())}. "
+            "Correct it in the Prefect UI (Blocks, its page, Edit)."
+        ) from None  # the cause holds the keys
+    is_new = connector.connector_id is None
+    connector.connector_id = connector.connector_id or document.block.id
+    connector.saved_as = name
+    return SavedConnector(name, document.block.id, connector, is_new)
 
 
-def documents(
-    client: SyncPrefectClient,
-    classes: Iterable[type[Connector]],
-    name: str | None = None,
-    *,
-    include_secrets: bool = False,
+def read_documents(
+    client: SyncPrefectClient, classes: Iterable[type[Connector]], *, include_secrets: bool = False
 ) -> dict[str, Document]:
-    """What is saved under that name, or all that is saved, by name: one question for all products and connectors."""
-    kinds = {str(cls.get_block_type_slug()): cls for cls in classes}
-    asked: dict[str, Any] = {"block_types": {"slug": {"any_": list(kinds)}}, "include_secrets": include_secrets}
-    if name is not None:
-        asked["block_documents"] = {"is_anonymous": {"eq_": False}, "name": {"any_": [name]}}
+    """The block documents of all saved connectors, by name."""
+    found = {
+        str(block.name): Document(cls, block) for cls in classes for block in _blocks(client, cls, include_secrets)
+    }
+    return dict(sorted(found.items()))
 
-    def ask(limit: int, offset: int) -> list[dict[str, Any]]:
-        asked_for = asked | {"limit": limit, "offset": offset}
-        return list(client.request("POST", "/block_documents/filter", json=asked_for).json())
 
-    return {each["name"]: Document(kinds[each["block_type"]["slug"]], each) for each in all_pages(ask)}
+def read_document(
+    client: SyncPrefectClient, classes: Iterable[type[Connector]], name: str, *, include_secrets: bool = False
+) -> Document | None:
+    if not BLOCK_NAME.fullmatch(name):  # Prefect has no such name, and the request's path could not hold it
+        return None
+    for cls in classes:
+        try:
+            block = client.read_block_document_by_name(name, _slug(cls), include_secrets=include_secrets)
+        except ObjectNotFound:
+            continue
+        return Document(cls, block)
+    return None
+
+
+def _blocks(client: SyncPrefectClient, cls: type[Connector], include_secrets: bool) -> Iterator[BlockDocument]:
+    def read(limit: int, offset: int) -> list[BlockDocument]:
+        return client.read_block_documents_by_type(
+            _slug(cls), limit=limit, offset=offset, include_secrets=include_secrets
+        )
+
+    try:
+        yield from all_pages(read)
+    except httpx.HTTPStatusError as refused:
+        if refused.response.status_code != httpx.codes.NOT_FOUND:  # a new server does not know the block type yet
+            raise
+
+
+def _slug(cls: type[Connector]) -> str:
+    return str(cls.get_block_type_slug())

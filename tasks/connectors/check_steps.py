@@ -14,13 +14,13 @@ WARN_BEFORE_EXPIRY = timedelta(days=14)
 
 
 def check_address(connector: Connector, says: str) -> Check:
-    """`says`: where the keys go when they go to the vendor."""
+    """`says`: the result if the keys are sent to the vendor."""
     if connector.is_vendor_host():
         return Check(ADDRESS, "ok", says)
     says = (
         f"{connector.url} is not a host of {connector.vendor}; the keys are sent there because the connector allows it."
     )
-    return Check(ADDRESS, "warning", says, "Right for a simulator or a gateway of your own. Otherwise correct it.")
+    return Check(ADDRESS, "warning", says, "Correct it unless it is a simulator or a gateway of your own.")
 
 
 def check_clock(client: ServiceClient, url: str, *, may_differ: timedelta, consequence: str) -> Check:
@@ -28,32 +28,32 @@ def check_clock(client: ServiceClient, url: str, *, may_differ: timedelta, conse
     try:
         difference = client.clock_difference(url)
     except AlertsError as error:
-        return Check(CLOCK, "warning", f"The server's time could not be asked. {error}", "Test again later.")
+        return Check(CLOCK, "warning", f"The server's time could not be read. {error}", "Test again later.")
     if difference is None:
-        return Check(CLOCK, "ok", "The server does not tell its time; this machine's clock is taken as right.")
+        return Check(CLOCK, "ok", "The server does not report its time; this machine's clock is used.")
     if abs(difference) <= may_differ:
         return Check(CLOCK, "ok", "This machine's clock agrees with the server's.")
     seconds = difference.total_seconds()
     way = "behind" if seconds > 0 else "ahead of"
     says = f"This machine's clock is {abs(seconds):.0f} s {way} the server's."
-    return Check(CLOCK, "warning", says, f"Set it by NTP{consequence}")
+    return Check(CLOCK, "warning", says, f"Synchronise it by NTP{consequence}")
 
 
 def check_expiry(connector: Connector, renew: str, keys: Literal["it", "them"]) -> Check:
-    """The end of keys that work today. `renew`: how to get new ones, e.g. "Make new ones"."""
+    """For keys that work today. `renew`: how to get new ones, e.g. "Make new ones"."""
     ends = connector.key_expires_at
     if ends is None:
-        return Check(EXPIRY, "ok", "Not expired. When the keys will expire is not known here.")
+        return Check(EXPIRY, "ok", "Not expired. The connector has no expiry date.")
     left = ends - datetime.now(UTC)
     if left < timedelta(0):
-        says = f"By the date known here, the keys expired on {ends:%Y-%m-%d}, but they work."
-        return Check(EXPIRY, "warning", says, "Correct the date of the connector.")
+        says = f"The keys work, although the connector's date says they expired on {ends:%Y-%m-%d}."
+        return Check(EXPIRY, "warning", says, "Correct the expiry date of the connector.")
     if left < WARN_BEFORE_EXPIRY:
         says = f"The keys expire on {ends:%Y-%m-%d}, in {left.days} days."
-        return Check(EXPIRY, "warning", says, f"{renew} in time.{connector.by_rotation(keys)}")
-    return Check(EXPIRY, "ok", f"The keys are good until {ends:%Y-%m-%d}.")
+        return Check(EXPIRY, "warning", says, f"{renew} in time.{connector.rotation_hint(keys)}")
+    return Check(EXPIRY, "ok", f"The keys are valid until {ends:%Y-%m-%d}.")
 
 
-def skipped(names: Sequence[str], why: str) -> list[Check]:
-    """What an earlier step made impossible."""
+def skipped_checks(names: Sequence[str], why: str) -> list[Check]:
+    """The checks that an earlier step made impossible."""
     return [Check(name, "skipped", f"Not tested: {why}.") for name in names]

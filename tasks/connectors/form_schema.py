@@ -5,37 +5,37 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-KEPT_BY_US = ("connector_id", "account_code", "tested_at")  # last in the form: nobody has to fill them
-SELDOM = ("page_size", "base_url", "allow_other_host")  # before those: for a gateway, a simulator, a slow line
+MANAGED_FIELDS = ("connector_id", "account_code", "tested_at")  # last in the form, set automatically
+RARE_FIELDS = ("page_size", "base_url", "allow_other_host")  # before those: for a gateway, a simulator, a slow line
 KEYS_MISSING = "keys_missing"
 
 
-def needed(*names: str) -> dict[str, Any]:
-    """A rule that these text fields are filled in."""
+def require_filled(*names: str) -> dict[str, Any]:
+    """A JSON Schema rule: these text fields are filled in."""
     return {"required": list(names), "properties": {name: {"minLength": 1} for name in names}}
 
 
-def keys_missing(says: str) -> PydanticCustomError:
-    """What a form raises that lacks keys and is fine otherwise."""
+def missing_keys_error(says: str) -> PydanticCustomError:
+    """The error of a form that is valid except for missing keys."""
     return PydanticCustomError(KEYS_MISSING, "{says}", {"says": says})
 
 
-def arrange(form: dict[str, Any], cls: type, always_needed: tuple[str, ...]) -> None:
-    """Put the fields of this class in order, and say which must be filled in."""
+def arrange_form(form: dict[str, Any], cls: type, always_needed: tuple[str, ...]) -> None:
+    """Sort the fields of the form, and mark those that must be filled in."""
     fields: dict[str, dict[str, Any]] = form["properties"]
     lineage = [*enumerate(cls.__mro__)][::-1]
     declared = {name: place for place, each in lineage for name in inspect.get_annotations(each)}
-    order = sorted(fields, key=lambda name: (name in KEPT_BY_US, name in SELDOM, declared[name]))
+    order = sorted(fields, key=lambda name: (name in MANAGED_FIELDS, name in RARE_FIELDS, declared[name]))
     # A form follows the positions, the page of a saved connector the order of the fields.
     form["properties"] = fields = {name: _plain_field(fields[name]) | {"position": order.index(name)} for name in order}
-    for name in KEPT_BY_US:
-        fields[name].pop("format", None)  # no calendar where nothing is to be picked
+    for name in MANAGED_FIELDS:
+        fields[name].pop("format", None)  # no date picker for a value set automatically
     # The UI calls everything else "(Optional)".
     form["required"] = [name for name in order if "default" in fields[name] or name in always_needed]
 
 
 def _plain_field(field: dict[str, Any]) -> dict[str, Any]:
-    """One that may be empty as an ordinary field: left empty it is not sent, and nobody has to choose "None" first."""
+    """Turns an optional field into a plain one: left empty, it is not sent; the UI would ask to choose "None" first."""
     filled = [kind for kind in field.get("anyOf", []) if kind != {"type": "null"}]
     plain = field | filled[0] if len(filled) == 1 else field
     dropped = {"anyOf"} | ({"default"} if field.get("default") in (None, "") else set())

@@ -1,4 +1,4 @@
-"""Which names a connector can have."""
+"""Validates the names of connectors."""
 
 import re
 from functools import cache
@@ -13,10 +13,10 @@ NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def refuse_name(name: str) -> None:
-    """Raises ConnectorRefused for a name that Prefect does not take, or that its deployment could not have."""
+    """Raises ConnectorRefused for a name that Prefect rejects, or that a deployment of prefect.yaml has."""
     if not NAME.fullmatch(name):
         raise ConnectorRefused(
-            f"'{plain(name)}' cannot be the name of a connector. Use lower-case letters, digits and single dashes."
+            f"Invalid connector name '{plain(name)}'. Use lower-case letters, digits and single dashes."
         )
     if name in _reserved():
         raise ConnectorRefused(f"{name!r} is the name of a deployment in prefect.yaml. Choose another name.")

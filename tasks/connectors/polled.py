@@ -1,4 +1,4 @@
-"""A connector that is polled for scans: how often, how far back, and what its alerts link to."""
+"""The base class of connectors that are polled for scans."""
 
 from datetime import timedelta
 from string import Formatter
@@ -12,7 +12,7 @@ LINK_PLACES = ("message_id", "file_sha256", "date")
 
 
 class PolledConnector(Connector):
-    """What connectors have that are polled for scans, beside what all have."""
+    """Adds the polling interval, the first look-back and the links of alerts."""
 
     polling_minutes: Literal[5, 10, 15, 30, 60] = Field(
         default=15, title="Polling frequency (minutes)", description="How often new records are fetched."
@@ -27,7 +27,7 @@ class PolledConnector(Connector):
     no_verdict: Literal["medium", "low"] = Field(
         default="medium",
         title="Priority of scans without a verdict",
-        description="Scans that timed out, failed or say nothing: medium shows them as alerts, low only counts them.",
+        description="Scans that timed out, failed or have none: medium shows them as alerts, low only counts them.",
     )
     detection_details_url: str = Field(
         default="",
@@ -44,9 +44,9 @@ class PolledConnector(Connector):
         try:
             parts = [part[1:] for part in Formatter().parse(template) if part[1] is not None]
         except ValueError as wrong:
-            raise ValueError("has a single { or }; write {{ or }}") from wrong
+            raise ValueError("contains a single { or }; write {{ or }}") from wrong
         if any(name not in LINK_PLACES or spec or conversion for name, spec, conversion in parts):
-            raise ValueError("can hold {message_id}, {file_sha256} and {date}, nothing else in braces")
+            raise ValueError("may contain only {message_id}, {file_sha256} and {date} in braces")
         return template
 
     @property

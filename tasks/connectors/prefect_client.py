@@ -1,4 +1,4 @@
-"""The Prefect API in use, which holds the saved connectors: where it is, and its troubles in words."""
+"""The Prefect API in use, which holds the saved connectors: its location, a client, and its errors as ours."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,13 +13,13 @@ from tasks.http.loopback import is_loopback
 from tasks.sanitize import plain
 
 GIVE_LOGIN = 'export PREFECT_API_AUTH_STRING="$(attachment-alerts server-login --show)"'
-PAGE = 200  # of anything: the most that Prefect gives at once
+PAGE = 200  # the most rows that Prefect returns at once
 
 T = TypeVar("T")
 
 
-def asked_where() -> str:
-    """Which Prefect API holds the connectors, in words."""
+def api_location() -> str:
+    """The Prefect API that holds the connectors, as text for messages."""
     settings = get_current_settings()
     if settings.api.url:
         return f"the Prefect API at {plain(str(httpx.URL(settings.api.url).copy_with(userinfo=b'')))}"
@@ -31,7 +31,7 @@ def asked_where() -> str:
 
 
 def all_pages(read: Callable[[int, int], list[T]]) -> list[T]:
-    """All that Prefect has of something; it is read with a limit and an offset."""
+    """All rows of a query. `read`: takes limit and offset."""
     found: list[T] = []
     while True:
         page = read(PAGE, len(found))
@@ -42,27 +42,27 @@ def all_pages(read: Callable[[int, int], list[T]]) -> list[T]:
 
 @contextmanager
 def prefect_client() -> Iterator[SyncPrefectClient]:
-    """A client of the Prefect API in use, whose troubles are told in words."""
-    with in_words(), get_client(sync_client=True) as client:
+    """A client of the Prefect API in use. Raises Unreachable for its errors."""
+    with api_errors_translated(), get_client(sync_client=True) as client:
         yield client
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
-    """Troubles with the Prefect API in use, in words."""
+def api_errors_translated() -> Iterator[None]:
+    """Raises Unreachable for errors of the Prefect API in use."""
     try:
         yield
     except httpx.HTTPStatusError as refused:
         if refused.response.status_code == httpx.codes.UNAUTHORIZED and is_loopback(refused.request.url.host):
             raise Unreachable(
-                f"Another login than ours, or any at all, is asked for by {asked_where()} (HTTP 401). If that is the "
-                f"server of this home, give it: {GIVE_LOGIN}"
+                f"The login was rejected by {api_location()} (HTTP 401). If it is the server of this home, run: "
+                f"{GIVE_LOGIN}"
             ) from None
         raise Unreachable(
-            f"A refusal (HTTP {refused.response.status_code}) from {asked_where()}. Check PREFECT_API_URL, "
-            "PREFECT_API_AUTH_STRING (user:password) or PREFECT_API_KEY, and that the server's version fits."
-        ) from None  # the cause would hold what was sent
+            f"HTTP {refused.response.status_code} from {api_location()}. Check PREFECT_API_URL, "
+            "PREFECT_API_AUTH_STRING (user:password) or PREFECT_API_KEY, and the version of the server."
+        ) from None  # the cause holds what was sent
     except httpx.TransportError as unreachable:
         raise Unreachable(
-            f"No answer from {asked_where()} ({type(unreachable).__name__}). Start it, or correct PREFECT_API_URL."
+            f"No answer from {api_location()} ({type(unreachable).__name__}). Start it, or correct PREFECT_API_URL."
         ) from unreachable

@@ -47,8 +47,8 @@ def _part(answer: Record) -> Page | Absent | Failure:
         return "gone"
     if status == httpx.codes.FORBIDDEN:
         return "forbidden"
-    told = {str(name): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {}
-    told = {name: value for name, value in told.items() if name.lower() not in ("content-length", "content-encoding")}
-    response = httpx.Response(status, headers=told, json=answer.get("body"))
+    given = {str(name): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {}
+    kept = {name: value for name, value in given.items() if name.lower() not in ("content-length", "content-encoding")}
+    response = httpx.Response(status, headers=kept, json=answer.get("body"))
     page = read_page(response)
     return replace(page, wait=wait_asked(response)) if isinstance(page, Failure) else page

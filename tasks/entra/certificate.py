@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 SMALLEST_KEY = 2048  # bits
 
-_BOTH = "give the PEM text of the private key and of the certificate together"
+_BOTH = "enter the PEM text of both the private key and the certificate"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def read_certificate(pem: str) -> ClientCertificate:
     try:
         certificates = x509.load_pem_x509_certificates(pem.encode())
     except ValueError:
-        raise ValueError(f"no certificate can be read from it; {_BOTH}") from None
+        raise ValueError(f"contains no readable certificate; {_BOTH}") from None
     for certificate in certificates:  # the first that belongs to the key: a chain may follow
         if certificate.public_key() == key.public_key():
             return ClientCertificate(
@@ -41,7 +41,7 @@ def read_certificate(pem: str) -> ClientCertificate:
                 certificate.public_bytes(serialization.Encoding.PEM).decode(),
                 certificate.not_valid_after_utc,
             )
-    raise ValueError("the certificate does not belong to this private key; give the two that were made together")
+    raise ValueError("the certificate does not belong to this private key; use the pair that was created together")
 
 
 def _private_key(pem: bytes) -> rsa.RSAPrivateKey:
@@ -52,7 +52,7 @@ def _private_key(pem: bytes) -> rsa.RSAPrivateKey:
             "the private key has a passphrase; remove it first: openssl pkey -in key.pem -out open.pem"
         ) from None
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError(f"no private key can be read from it; {_BOTH}") from None
+        raise ValueError(f"contains no readable private key; {_BOTH}") from None
     if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < SMALLEST_KEY:
         raise ValueError(f"the private key must be RSA with at least {SMALLEST_KEY} bits")
     return key

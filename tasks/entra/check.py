@@ -1,4 +1,4 @@
-"""The connection test: one line per thing that can be wrong, in the order in which a request meets them."""
+"""The connection test: one check per thing that can be wrong, in the order in which a request meets them."""
 
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from tasks.connectors.check_steps import (
     check_address,
     check_clock,
     check_expiry,
-    skipped,
+    skipped_checks,
 )
 from tasks.entra.client import GraphClient
 from tasks.entra.connector import EntraConnector
@@ -32,30 +32,30 @@ CLOCK_MATTERS = ": a sign-in by certificate is refused for it."
 
 
 def check(connector: EntraConnector) -> list[Check]:
-    """Every check in order; `tasks.connectors.checks.passed` tells whether a pull would work."""
+    """Every check in order; `tasks.http.check.passed` says whether a pull would work."""
     return run_checks(connector)[0]
 
 
 def run_checks(connector: EntraConnector) -> tuple[list[Check], Account | None]:
-    """Every check in order, and the directory the keys belong to where it could be asked.
+    """Every check in order, and the directory the keys belong to where it could be read.
 
     A check that an earlier one makes impossible is skipped, with the reason. A permission that only leaves a stream
     out is a warning; without users there is no pull.
     """
     checks = [check_address(connector, f"{connector.url}, sign-in at {connector.login_url}."), *_hosts(connector)]
     if any(each.state == "failed" for each in checks):
-        return checks + skipped(AFTER_REACH, "the host cannot be reached"), None
+        return checks + skipped_checks(AFTER_REACH, "the host cannot be reached"), None
     with GraphClient(connector, policy=BRIEF) as client:
         clock = check_clock(client, connector.login_url, may_differ=CLOCK_MAY_DIFFER, consequence=CLOCK_MATTERS)
         refusals = {USERS: _refusal(client, USERS)}
         keys = _keys(connector, clock, refusals[USERS])
         if keys[0].state != "ok":
-            return [*checks, clock, *keys, *skipped((*PERMISSIONS, LEAST, ACCOUNT), "no token")], None
+            return [*checks, clock, *keys, *skipped_checks((*PERMISSIONS, LEAST, ACCOUNT), "no token")], None
         refusals |= {stream: _refusal(client, stream) for stream in STREAMS if stream is not USERS}
         roles = client.roles()
         permissions = [_permission(stream, refusal, roles) for stream, refusal in refusals.items()]
-        account, told = _account(client, connector)
-    return [*checks, clock, *keys, *permissions, _least(roles), told], account
+        account, account_check = _account(client, connector)
+    return [*checks, clock, *keys, *permissions, _least(roles), account_check], account
 
 
 def _hosts(connector: EntraConnector) -> list[Check]:
@@ -81,16 +81,16 @@ def _keys(connector: EntraConnector, clock: Check, refused: AlertsError | None) 
             accepted = Check(CREDENTIALS, "ok", f"Microsoft accepts the {_key(connector)}.")
             return [accepted, check_expiry(connector, f"Make a new {_key(connector)}", "it")]
         case KeyExpired():
-            step = f"Make a new one: {SECRETS_PAGE}.{connector.by_rotation('it')}"
+            step = f"Make a new one: {SECRETS_PAGE}.{connector.rotation_hint('it')}"
             says, _, _ = str(refused).partition(". ")
             expired = Check(EXPIRY, "failed", f"{says}.", step)
-            return [*skipped((CREDENTIALS,), "expired keys are not compared"), expired]
+            return [*skipped_checks((CREDENTIALS,), "expired keys are not compared"), expired]
         case CredentialsRefused() | WrongRegion():
-            step = "Set this machine's clock first. " if clock.state == "warning" else ""
+            step = "Correct this machine's clock first. " if clock.state == "warning" else ""
             wrong = Check(CREDENTIALS, "failed", str(refused), f"{step}Correct the connector and test again.")
         case _:
             wrong = Check(CREDENTIALS, "failed", str(refused), "Test again later.")
-    return [wrong, *skipped((EXPIRY,), "no token")]
+    return [wrong, *skipped_checks((EXPIRY,), "no token")]
 
 
 def _key(connector: EntraConnector) -> str:
@@ -106,20 +106,22 @@ def _permission(stream: Stream, refused: AlertsError | None, roles: frozenset[st
         return Check(name, "failed", str(refused), "Test again later.")
     step = needs(stream)
     if roles is not None and roles & {stream.permission, *stream.broader}:
-        step = "The permission is granted. Is the product licensed in this directory? A new grant takes some minutes."
+        step = "The permission is granted; a new grant takes some minutes. Check that the directory has a licence."
     if stream is USERS:
         return Check(name, "failed", str(refused), step)
     return Check(name, "warning", f"{refused} The {stream.name} are left out.", step)
 
 
 def _least(roles: frozenset[str] | None) -> Check:
-    """Whether the application may do more than read what is pulled: its keys are worth less to a thief then."""
+    """Whether the application may do more than read what is pulled: fewer permissions make stolen keys less useful."""
     if roles is None:
-        return Check(LEAST, "ok", "The token does not tell which permissions it has.")
+        return Check(LEAST, "ok", "The token does not list its permissions.")
     if more := sorted(roles - {stream.permission for stream in STREAMS} - {HIDDEN_PERMISSION}):
-        says = f"The application has {plain(', '.join(more))}: more than this product needs."
-        return Check(LEAST, "warning", says, "Take away what no other program needs, or register an own application.")
-    return Check(LEAST, "ok", "The application has no permission that is not needed.")
+        says = f"The application has permissions that this product does not need: {plain(', '.join(more))}."
+        return Check(
+            LEAST, "warning", says, "Remove those that no other program needs, or register a separate application."
+        )
+    return Check(LEAST, "ok", "The application has no permission beyond those needed.")
 
 
 def _account(client: GraphClient, connector: EntraConnector) -> tuple[Account, Check]:
@@ -128,7 +130,7 @@ def _account(client: GraphClient, connector: EntraConnector) -> tuple[Account, C
     try:
         listed = client.listing("/organization?$select=id,displayName")
     except AlertsError as error:
-        says = f"The name of the directory could not be asked. {error}"
-        return Account(code=code), Check(ACCOUNT, "warning", says, "Not needed for the pull.")
+        says = f"The name of the directory could not be read. {error}"
+        return Account(code=code), Check(ACCOUNT, "warning", says, "No action needed: the pull works without it.")
     name = str((listed or [{}])[0].get("displayName") or "without a name")
     return Account(code=code, name=name), Check(ACCOUNT, "ok", f"{plain(name)} ({code}).")

@@ -1,4 +1,4 @@
-"""Asks Microsoft Graph: every page of a listing, or an exception."""
+"""Client of Microsoft Graph: every page of a listing, or an exception."""
 
 import logging
 import threading
@@ -29,7 +29,7 @@ BATCH = 20  # requests in one `$batch`: Graph's own limit
 
 T = TypeVar("T")
 
-_AGAIN = "Nothing of this pull is imported; the next one begins anew."
+_AGAIN = "Nothing of this pull was imported; the next pull starts over."
 
 
 class GraphClient(ServiceClient):
@@ -48,21 +48,21 @@ class GraphClient(ServiceClient):
         return sign_in_failure(response, decode(response.content))
 
     def explain(self, error: AlertsError) -> AlertsError:
-        return self._connector.told(error, "it")
+        return self._connector.with_rotation_hint(error, "it")
 
     def listing(self, path: str) -> list[Record]:
-        """Every object of a listing, e.g. `/users?$top=999`; begun again once where a page token is refused.
+        """Every object of a listing, e.g. `/users?$top=999`; restarted once if a page token is refused.
 
-        Raises PagingBroken for a listing without an honest end, Stopped, and what any request raises.
+        Raises PagingBroken for a listing that repeats pages or does not end, Stopped, and what any request raises.
         """
         try:
             return self._all(self._root + path)
         except PageTokenRefused as refused:
-            log.warning("the listing is fetched again from its start: %s", refused)
+            log.warning("The listing is restarted: %s", refused)
             return self._all(self._root + path)
 
     def listings(self, paths: Sequence[str]) -> Iterator[tuple[str, list[Record] | Absent]]:
-        """Many small listings, twenty in a request; what is gone or forbidden is told instead of its objects."""
+        """Many small listings, twenty in a request; for one that is gone or forbidden, that instead of its objects."""
         for start in range(0, len(paths), BATCH):
             for path, first in self._batch(paths[start : start + BATCH]).items():
                 if isinstance(first, Page):
@@ -76,7 +76,7 @@ class GraphClient(ServiceClient):
         return self._get(self._root + path, read_object)
 
     def roles(self) -> frozenset[str] | None:
-        """The permissions the token in hand claims; None before the first call, or where it does not tell."""
+        """The permissions the token in hand claims; None before the first call, or if it lists none."""
         return self._token.roles()
 
     def _all(self, link: str) -> list[Record]:
@@ -89,7 +89,9 @@ class GraphClient(ServiceClient):
                 return records
             link = self._own(page.next_link)
             if link in seen:
-                raise PagingBroken(f"Microsoft Graph gave the same page twice after {len(records)} objects. {_AGAIN}")
+                raise PagingBroken(
+                    f"Microsoft Graph returned the same page twice after {len(records)} objects. {_AGAIN}"
+                )
             seen.add(link)
         raise PagingBroken(f"No end after {PAGE_CAP} pages. {_AGAIN}")
 
@@ -108,7 +110,7 @@ class GraphClient(ServiceClient):
         try:
             url = httpx.URL(link)
         except httpx.InvalidURL:
-            raise PagingBroken(f"Microsoft Graph's link to the next page is no address. {_AGAIN}") from None
+            raise PagingBroken(f"Microsoft Graph's link to the next page is not a valid address. {_AGAIN}") from None
         if (url.scheme, url.host, url.port) != (ours.scheme, ours.host, ours.port) or url.userinfo:
             raise PagingBroken(
                 f"The link to the next page leads to another host ({plain(url.host, 80)}), which must not get our "

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from tasks.connectors.address_fields import BaseUrl, SendableSecret, refuse_other_host
 from tasks.connectors.base import Connector
-from tasks.connectors.form_schema import keys_missing, needed
+from tasks.connectors.form_schema import missing_keys_error, require_filled
 from tasks.entra.certificate import ClientCertificate, read_certificate
 from tasks.entra.clouds import CLOUDS
 
@@ -39,7 +39,7 @@ class EntraConnector(Connector):
     cloud: Literal["global", "us_gov", "us_dod", "china"] = Field(
         default="global",
         title="Cloud",
-        description="Which Microsoft cloud the directory lives in: global for nearly everybody, also for GCC; "
+        description="The Microsoft cloud of the directory: global for almost everyone, including GCC; "
         "us_gov (GCC High), us_dod or china.",
     )
     directory_id: str = Field(
@@ -66,27 +66,29 @@ class EntraConnector(Connector):
     base_url: BaseUrl = Field(
         default="",
         title="Base URL",
-        description="Only for a simulator or a gateway of your own, for example https://gateway.example.com. It goes "
-        "before the cloud.",
+        description="Only for a simulator or a gateway of your own, for example https://gateway.example.com. It "
+        "overrides the cloud.",
     )
     allow_other_host: bool = Field(
         default=False,
         title="Allow a host that is not Microsoft's",
-        description="Needed with a base URL: the keys are sent there, whoever that is.",
+        description="Required with a base URL: the keys are sent to that host.",
     )
 
     @classmethod
     def rules(cls) -> list[dict[str, Any]]:
         return [
-            {"if": {"not": needed("client_certificate")}, "then": needed("client_secret")},
-            {"if": needed("base_url"), "then": {"properties": {"allow_other_host": {"const": True}}}},
+            {"if": {"not": require_filled("client_certificate")}, "then": require_filled("client_secret")},
+            {"if": require_filled("base_url"), "then": {"properties": {"allow_other_host": {"const": True}}}},
         ]
 
     @field_validator("directory_id", "client_id")
     @classmethod
     def _guid(cls, value: str) -> str:
         if value and not _GUID.fullmatch(value.lower()):
-            raise ValueError("is not like 01234567-89ab-cdef-0123-456789abcdef; copy it from the app's Overview page")
+            raise ValueError(
+                "must look like 01234567-89ab-cdef-0123-456789abcdef; copy it from the app's Overview page"
+            )
         return value.lower()
 
     @field_validator("client_secret")
@@ -112,7 +114,7 @@ class EntraConnector(Connector):
         given = [name for name in self.all_credentials() if getattr(self, name).get_secret_value()]
         if len(given) != 1:
             one_of = " or ".join(self.titles()[name] for name in self.all_credentials())
-            raise keys_missing(f"{one_of} must be filled in, one of the two")
+            raise missing_keys_error(f"{one_of} must be filled in, not both")
         if certificate := self.certificate():
             self.key_expires_at = certificate.expires_at  # whatever was entered
         return self
@@ -137,12 +139,12 @@ class EntraConnector(Connector):
 
     @property
     def authority(self) -> str:
-        """Who issues the tokens, in Microsoft's own address, also where a gateway stands between."""
+        """The issuer of the tokens by Microsoft's own address, also behind a gateway."""
         return f"{CLOUDS[self.cloud].login}/{self.directory_id}"
 
     @property
     def token_endpoint(self) -> str:
-        """Whom a signed assertion is for: Microsoft itself, too."""
+        """The audience of a signed assertion: Microsoft's own address, also behind a gateway."""
         return CLOUDS[self.cloud].login + self.token_path
 
     @property
@@ -151,12 +153,12 @@ class EntraConnector(Connector):
         return f"{CLOUDS[self.cloud].graph}/.default"
 
     def certificate(self) -> ClientCertificate | None:
-        """What signs the token requests; None where a secret does."""
+        """Signs the token requests; None for a connector with a secret."""
         pem = self.client_certificate.get_secret_value()
         return read_certificate(pem) if pem else None
 
     def is_vendor_host(self) -> bool:
-        """Whether the keys go to hosts of Microsoft itself."""
+        """Whether the keys are sent to Microsoft's hosts only."""
         return not self.base_url
 
     def console_url(self) -> str:

@@ -22,13 +22,11 @@ from tasks.sanitize import plain
 
 SECRETS_PAGE = "Entra admin center > App registrations > your application > Certificates & secrets"
 _IDS = "Compare Directory (tenant) id and cloud with the Overview page of the app registration."
-_NO_DIRECTORY = Meaning(
-    CredentialsRefused, Retry.NEVER, f"This Microsoft cloud knows no directory with this id. {_IDS}"
-)
+_NO_DIRECTORY = Meaning(CredentialsRefused, Retry.NEVER, f"This Microsoft cloud has no directory with this id. {_IDS}")
 _CERTIFICATE = Meaning(
     CredentialsRefused,
     Retry.NEVER,
-    "Microsoft does not accept the certificate: it is not the one of this application. Upload it under "
+    "Microsoft does not accept the certificate: it is not one of this application. Upload it under "
     f"{SECRETS_PAGE}, and wait a few minutes.",
 )
 _CERTIFICATE_EXPIRED = Meaning(
@@ -41,7 +39,7 @@ BY_SIGN_IN_CODE = {
         CredentialsRefused,
         Retry.NEVER,
         "The client secret is wrong. Make a new one and copy its column Value, not its Secret ID, under "
-        f"{SECRETS_PAGE}; a saved connector gets it by `attachment-alerts connectors rotate NAME`.",
+        f"{SECRETS_PAGE}, and save it with `attachment-alerts connectors rotate NAME`.",
     ),
     7000222: Meaning(
         KeyExpired,
@@ -51,7 +49,7 @@ BY_SIGN_IN_CODE = {
     700016: Meaning(
         CredentialsRefused,
         Retry.NEVER,
-        "The directory knows no application with this client id. Compare Application (client) id and Directory "
+        "The directory has no application with this client id. Compare Application (client) id and Directory "
         "(tenant) id with the Overview page of the app registration; an application of another directory needs "
         "consent in this one first.",
     ),
@@ -70,7 +68,7 @@ BY_SIGN_IN_CODE = {
     700024: Meaning(
         CredentialsRefused,
         Retry.NEVER,
-        "The signed statement is not valid at this time by Microsoft's clock. Set this machine's clock (NTP).",
+        "The signed statement is not valid at this time by Microsoft's clock. Correct this machine's clock (NTP).",
     ),
     500011: Meaning(
         WrongRegion,
@@ -119,7 +117,7 @@ STATUSES = ErrorCodes(
 _NO_TOKEN = Meaning(
     CredentialsRefused,
     Retry.NEVER,
-    "Microsoft issues no token for this application. Look up the code at https://login.microsoftonline.com/error, and "
+    "Microsoft issued no token for this application. Look up the code at https://login.microsoftonline.com/error, and "
     f"check directory id, client id and what is under {SECRETS_PAGE}.",
 )
 
@@ -142,13 +140,15 @@ def sign_in_failure(response: httpx.Response, body: object) -> Failure:
     """Why no token was issued. Only code and correlation id are repeated: a text may quote what was sent."""
     if response.is_success:
         return STATUSES.no_token()
-    told: dict[str, Any] = body if isinstance(body, dict) else {}
-    listed = told.get("error_codes")
+    answer: dict[str, Any] = body if isinstance(body, dict) else {}
+    listed = answer.get("error_codes")
     codes = [code for code in (listed if isinstance(listed, list) else []) if isinstance(code, int)]
     known = [BY_SIGN_IN_CODE[code] for code in codes if code in BY_SIGN_IN_CODE]
     status = response.status_code
     fallback = _NO_TOKEN if status in (400, 401, 403) else STATUSES.meaning(status)
-    if told.get("error") == "temporarily_unavailable":
+    if answer.get("error") == "temporarily_unavailable":
         fallback = STATUSES.server_error
     shown = ", ".join(f"AADSTS{code}" for code in codes[:3])
-    return STATUSES.failure(known[0] if known else fallback, status, request_id=told.get("correlation_id"), said=shown)
+    return STATUSES.failure(
+        known[0] if known else fallback, status, request_id=answer.get("correlation_id"), said=shown
+    )

@@ -44,4 +44,4 @@ def _members_of(group_id: str) -> str:
 
 def _hidden(count: int) -> str:
     says = f"{count} groups hide their members, so mail to them leads to no people."
-    return f"{says} Grant the application {HIDDEN_PERMISSION} if it should."
+    return f"{says} Grant the application {HIDDEN_PERMISSION} to resolve them."

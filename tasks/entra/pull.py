@@ -104,6 +104,6 @@ def _unless_refused(stream: Stream, client: GraphClient) -> Parsed | str:
         if type(refused) is not ServiceError:  # throttled, cut short, not understood: the pull is not complete
             raise
         why = refused
-    warning = f"The {stream.name} are left out. {why} {needs(stream)}"
+    warning = f"The {stream.name} were left out. {why} {needs(stream)}"
     log.warning("%s", warning)
     return warning

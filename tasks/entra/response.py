@@ -40,7 +40,7 @@ def page_of(body: Record) -> Page | Failure:
     """A page of a listing that has been decoded already."""
     records, following = body.get("value"), body.get("@odata.nextLink")
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        return STATUSES.not_understood("no list of objects in `value`")
+        return STATUSES.not_understood("`value` is not a list of objects")
     if following is not None and not isinstance(following, str):
-        return STATUSES.not_understood("`@odata.nextLink` is no address")
+        return STATUSES.not_understood("`@odata.nextLink` is not an address")
     return Page(records, following or None)

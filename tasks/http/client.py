@@ -82,7 +82,7 @@ class HttpClient(httpx.Client):
 
 
 def open_http(base_url: str, *, verify: ssl.SSLContext | None = None, auth: httpx.Auth | None = None) -> HttpClient:
-    """A client for this host, trusting by `trust()` unless told otherwise.
+    """A client for this host, trusting by `trust()` unless `verify` is given.
 
     Raises Unreachable where the settings of authorities or proxies cannot be used.
     Redirections are not followed: the keys go to the host that was configured.
@@ -155,7 +155,7 @@ def transport_failure(error: httpx.RequestError, base_url: str) -> Failure:
             )
         if isinstance(cause, socket.gaierror):
             name = f"of the proxy {proxy}" if proxy else plain(httpx.URL(base_url).host)
-            return _cut(Unreachable(f"The name {name} is not known here. Check DNS and proxy."))
+            return _cut(Unreachable(f"The name {name} cannot be resolved. Check DNS and proxy."))
     if isinstance(error, httpx.ProxyError):
         return _proxy_failure(error, proxy)
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
@@ -179,6 +179,10 @@ def _system_words(error: BaseException) -> str:
 def _proxy_failure(error: httpx.ProxyError, proxy: str | None) -> Failure:
     said = plain(str(error), 80)
     if said.startswith("407"):
-        return Failure(Unreachable(f"The proxy {proxy} wants a user and a password: put them into HTTPS_PROXY."))
-    refused = Unreachable(f"The proxy {proxy} does not let us through ({said}). Ask whoever runs it.")
+        return Failure(
+            Unreachable(f"The proxy {proxy} requires authentication. Set HTTPS_PROXY=http://user:password@host:port.")
+        )
+    refused = Unreachable(
+        f"The proxy {proxy} refused the connection ({said}). Ask its administrator to allow this host."
+    )
     return Failure(refused) if said.startswith("4") else _cut(refused)

@@ -1,4 +1,4 @@
-"""What an answer that is not a success means: by its status, unless the service has a meaning of its own for it."""
+"""What an error status means, unless the service has a meaning of its own for it."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ class ErrorCodes:
     def __init__(self, service: str, own: Mapping[int, Meaning]) -> None:
         self._service = service
         self.server_error = Meaning(
-            ServiceUnavailable, Retry.SERVER, f"{service} reports trouble of its own. A later run tries again."
+            ServiceUnavailable, Retry.SERVER, f"{service} reports an internal error. A later run tries again."
         )
         self._redirected = Meaning(
             Unreachable,
@@ -23,13 +23,13 @@ class ErrorCodes:
             f"The answer is a redirection, so something else answers in place of {service}. Check base URL and proxy.",
         )
         self._refused = Meaning(
-            ServiceError, Retry.NEVER, f"{service} refuses the request. Report it with this text if it stays so."
+            ServiceError, Retry.NEVER, f"{service} refused the request. Report it with this text if it persists."
         )
         self._by_status = {
             407: Meaning(
                 Unreachable,
                 Retry.NEVER,
-                "The proxy asks for a user and password. Put them into HTTPS_PROXY or ask for a way out.",
+                "The proxy requires authentication. Set HTTPS_PROXY=http://user:password@host:port.",
             ),
             408: Meaning(
                 ServiceUnavailable, Retry.SERVER, f"{service} did not answer in time. A later run tries again."
@@ -37,8 +37,8 @@ class ErrorCodes:
             429: Meaning(
                 ServiceUnavailable,
                 Retry.THROTTLED,
-                f"The request quota of this account at {service} stays used up. Is another program using the same "
-                "keys? A later run tries again.",
+                f"The request quota of this account at {service} is exhausted. A later run tries again; check whether "
+                "another program uses the same keys.",
             ),
         } | dict(own)
 
@@ -50,7 +50,7 @@ class ErrorCodes:
         return self._redirected if 300 <= status < 400 else self._refused
 
     def failure(self, meaning: Meaning, status: int, *, request_id: object = None, said: str = "") -> Failure:
-        """`said`: what the service says itself, made safe and quoted where it is text."""
+        """`said`: the service's own message, escaped, and quoted if it is text."""
         trace = f", request id {plain(request_id, 64)}" if isinstance(request_id, str) and request_id else ""
         words = f": {said}" if said else ""
         return Failure(meaning.error(f"{meaning.says} (HTTP {status}{trace}{words})"), meaning.retry)
@@ -61,7 +61,7 @@ class ErrorCodes:
         return Failure(
             AnswerNotUnderstood(
                 f"The answer is not JSON ({kind}, {len(response.content)} bytes), several times in a row. "
-                f"A proxy's page in place of {self._service}? Nothing was skipped; a later run tries again."
+                f"It may be a proxy's page in place of {self._service}. Nothing was skipped; a later run tries again."
             ),
             Retry.GARBLED,
         )
@@ -71,7 +71,7 @@ class ErrorCodes:
         return Failure(
             AnswerNotUnderstood(
                 f"The answer of {self._service} does not have the agreed shape: {plain(why)}. Nothing was skipped. "
-                "Report this text if it stays so: the interface may have changed."
+                "Report this text if it persists: the interface may have changed."
             )
         )
 

@@ -1,4 +1,4 @@
-"""Retry: how often what is tried again, and how long is waited."""
+"""Retry policy: how often each kind of failure is retried, and how long to wait."""
 
 import math
 import random
@@ -27,7 +27,7 @@ EPOCH_SECONDS, EPOCH_MILLISECONDS = 1e9, 1e12  # larger values are moments, smal
 def pause(seconds: float, stop: threading.Event) -> None:
     """Wait; raises Stopped at once when the run is asked to end."""
     if stop.wait(max(seconds, 0.0) * PACE):
-        raise Stopped("The run was asked to stop. What is complete is kept, the rest is fetched again next time.")
+        raise Stopped("The run was asked to stop. Complete slices are kept; the next run fetches the rest.")
 
 
 def server_wait(headers: Mapping[str, str], now: datetime) -> float | None:

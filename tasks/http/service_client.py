@@ -91,7 +91,7 @@ class ServiceClient:
         """Server's clock minus ours, within a second; zero where the server does not tell the time."""
         offset = self.clock_difference()
         if offset is None:
-            log.warning("The server does not tell the time; this machine's clock is taken as right.")
+            log.warning("The server does not report its time; this machine's clock is used.")
         return offset or timedelta(0)
 
     def send(self, build: Callable[[], httpx.Request], read: Reader[T], *, with_keys: bool = True) -> T:

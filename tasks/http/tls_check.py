@@ -1,4 +1,4 @@
-"""Whether the host can be talked to, and who answers: the host itself or a TLS-inspecting proxy."""
+"""Whether the host can be reached, and who answers: the host itself or a TLS-inspecting proxy."""
 
 import ssl
 
@@ -23,7 +23,7 @@ _NO_STORE = "Install the public certificate authorities on this machine (package
 
 
 def reach_check(url: str, *, vendor_host: bool) -> Check:
-    """Talks to the host without sending any key."""
+    """Connects to the host without sending any key."""
     try:
         issuer = _issuer(url)
     except Unreachable as unusable:  # what the environment says of authorities or proxies
@@ -37,9 +37,9 @@ def reach_check(url: str, *, vendor_host: bool) -> Check:
         return Check(
             REACHED,
             "warning",
-            f"{answers}, but it is a TLS-inspecting proxy that speaks: its certificate is by {issuer}, which this "
-            "machine trusts, but which is no public authority.",
-            "A poll works. The proxy can read keys and records: have the host exempted if it must not.",
+            f"{answers}, but through a TLS-inspecting proxy: the certificate is by {issuer}, which this machine "
+            "trusts, but which is not a public authority.",
+            "A poll works. The proxy can read keys and records: have the host exempted if that is not acceptable.",
         )
     return Check(REACHED, "ok", f"{answers}, with a certificate by {issuer}.")
 
@@ -57,7 +57,7 @@ def _bad_certificate(url: str, error: ssl.SSLCertVerificationError) -> Check:
         says = f"{shown} that is not valid now ({plain(error.verify_message)})."
         return Check(REACHED, "failed", says, "Check this machine's date first, then the address.")
     if error.verify_code == OTHER_NAME:
-        says = f"{shown} made for another name."
+        says = f"{shown} issued for another name."
         return Check(REACHED, "failed", says, "Check the base URL and the proxy's settings.")
     issuer = _shown_issuer(url)
     says = f"{shown} by {issuer}, whom this machine does not trust ({plain(error.verify_message)})."

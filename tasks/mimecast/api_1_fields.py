@@ -28,10 +28,10 @@ class Api1Fields(PolledConnector):
         "Application key (API 1.0)", "For API 1.0 only: beside the application id in the console."
     )
     access_key: SendableSecret = _secret(
-        "Access key (API 1.0)", "For API 1.0 only: made for a service user with Create Keys."
+        "Access key (API 1.0)", "For API 1.0 only: created for a service user with Create Keys."
     )
     secret_key: SendableSecret = _secret(
-        "Secret key (API 1.0)", "For API 1.0 only: made together with the access key, base64 text that may end in =."
+        "Secret key (API 1.0)", "For API 1.0 only: created together with the access key, base64 text that may end in =."
     )
 
     @field_validator("secret_key")

@@ -25,7 +25,7 @@ def mimecast_date(moment: datetime) -> str:
 
 
 class SignedRequests(httpx.Auth):
-    """API 1.0: every request is signed by itself, a repeated one anew."""
+    """API 1.0: every request is signed, a repeated one again."""
 
     def __init__(self, application_id: str, application_key: str, access_key: str, secret_key: str) -> None:
         self._application_id = application_id

@@ -1,4 +1,4 @@
-"""The connection test: one line per thing that can be wrong, in the order in which a request meets them."""
+"""The connection test: one check per thing that can be wrong, in the order in which a request meets them."""
 
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from tasks.connectors.check_steps import (
     check_address,
     check_clock,
     check_expiry,
-    skipped,
+    skipped_checks,
 )
 from tasks.errors import (
     AlertsError,
@@ -39,9 +39,9 @@ LITTLE_QUOTA = 0.1
 
 
 def run_checks(connector: MimecastConnector) -> tuple[list[Check], Account | None]:
-    """Every check in order, and the account the keys belong to where it could be asked.
+    """Every check in order, and the account the keys belong to where it could be read.
 
-    A check that an earlier one makes impossible is skipped, with the reason. `tasks.connectors.checks.passed` tells
+    A check that an earlier one makes impossible is skipped, with the reason. `tasks.http.check.passed` says
     whether a poll would work.
     """
     checks = [
@@ -49,7 +49,7 @@ def run_checks(connector: MimecastConnector) -> tuple[list[Check], Account | Non
         reach_check(connector.url, vendor_host=connector.is_vendor_host()),
     ]
     if checks[-1].state == "failed":
-        return checks + skipped(AFTER_REACH, "the host cannot be reached"), None
+        return checks + skipped_checks(AFTER_REACH, "the host cannot be reached"), None
     with MimecastClient(connector, policy=BRIEF) as client:
         clock = check_clock(client, connector.url, may_differ=CLOCK_MAY_DIFFER, consequence=CLOCK_MATTERS)
         refused = _refusal(client)
@@ -79,7 +79,7 @@ def _keys(
     *,
     throttled: bool,
 ) -> list[Check]:
-    """Credentials, expiry, region and permission: what one small request for logs tells about all four."""
+    """Credentials, expiry, region and permission: what one small request for logs shows about all four."""
     if refused is None or isinstance(refused, PermissionMissing):
         return [
             _accepted(connector),
@@ -89,26 +89,26 @@ def _keys(
         ]
     match refused:
         case KeyExpired():
-            step = f"Make new keys in the Mimecast console.{connector.by_rotation('them')}"
+            step = f"Make new keys in the Mimecast console.{connector.rotation_hint('them')}"
             expired = Check(EXPIRY, "failed", "The access key of this connector has expired.", step)
             known = Check(CREDENTIALS, "ok", "The keys are known to Mimecast.")
-            return [known, expired, *skipped((REGION, PERMITTED), "the keys have expired")]
+            return [known, expired, *skipped_checks((REGION, PERMITTED), "the keys have expired")]
         case CredentialsRefused():
-            step = "Set this machine's clock first. " if clock.state == "warning" else ""
-            copied = f"Copy all of them again.{connector.by_rotation('them')}"
+            step = "Correct this machine's clock first. " if clock.state == "warning" else ""
+            copied = f"Copy all of them again.{connector.rotation_hint('them')}"
             wrong = Check(CREDENTIALS, "failed", str(refused), step + copied)
-            return [wrong, *skipped((EXPIRY, REGION, PERMITTED), "the keys are not accepted")]
+            return [wrong, *skipped_checks((EXPIRY, REGION, PERMITTED), "the keys are not accepted")]
         case WrongRegion():
             regions = ", ".join(HOSTS[connector.api])
             elsewhere = Check(REGION, "failed", str(refused), f"Choose another region or base URL: {regions}.")
-            unknown = skipped((CREDENTIALS, EXPIRY), "this host cannot judge the keys")
-            return [*unknown, elsewhere, *skipped((PERMITTED,), "the region is wrong")]
+            unknown = skipped_checks((CREDENTIALS, EXPIRY), "this host cannot check the keys")
+            return [*unknown, elsewhere, *skipped_checks((PERMITTED,), "the region is wrong")]
         case _ if throttled:
-            return skipped((CREDENTIALS, EXPIRY, REGION, PERMITTED), "the request quota is used up")
+            return skipped_checks((CREDENTIALS, EXPIRY, REGION, PERMITTED), "the request quota is used up")
         case _:
             broken = Check(PERMITTED, "failed", str(refused), "Test again later.")
             return [
-                *skipped((CREDENTIALS, EXPIRY, REGION), "the service did not answer as it should"),
+                *skipped_checks((CREDENTIALS, EXPIRY, REGION), "the service did not answer as it should"),
                 broken,
             ]
 
@@ -125,11 +125,11 @@ def _accepted(connector: MimecastConnector) -> Check:
 
 
 def _region(connector: MimecastConnector, account: Account | None) -> Check:
-    told = ((account.region if account else None) or "").lower()
-    comparable = connector.api == "1.0" and not connector.base_url and told in HOSTS["1.0"]
-    if comparable and told.rstrip("r") != connector.region.rstrip("r"):  # je and jer are one region
-        says = f"This host serves the account, but the account says that its region is {told}."
-        return Check(REGION, "warning", says, f"Choose the region {told}.")
+    own_region = ((account.region if account else None) or "").lower()
+    comparable = connector.api == "1.0" and not connector.base_url and own_region in HOSTS["1.0"]
+    if comparable and own_region.rstrip("r") != connector.region.rstrip("r"):  # je and jer are one region
+        says = f"This host serves the account, but the region of the account is {own_region}."
+        return Check(REGION, "warning", says, f"Choose the region {own_region}.")
     return Check(REGION, "ok", "The host serves this account.")
 
 
@@ -142,22 +142,22 @@ def _account(client: MimecastClient) -> tuple[Account | None, AlertsError | None
 
 def _account_check(connector: MimecastConnector, account: Account | None, error: AlertsError | None) -> Check:
     if account is None:
-        return Check(ACCOUNT, "warning", f"The account could not be asked. {error}", "Test again later.")
+        return Check(ACCOUNT, "warning", f"The account could not be read. {error}", "Test again later.")
     if account.code is None:
         return Check(
             ACCOUNT,
             "warning",
-            "The keys may not ask which account they belong to.",
-            "Not needed for polling. With Account | Dashboard | Read a second connector for the same "
-            "account is noticed.",
+            "The keys may not read which account they belong to.",
+            "Not needed for polling. Grant Account | Dashboard | Read to detect a second connector for the same "
+            "account.",
         )
     name = f"{plain(account.name or 'unnamed')} ({plain(account.code)})"
     if connector.account_code not in (None, account.code):
-        says = f"These keys belong to {name}, but this connector's data is of {plain(connector.account_code)}."
-        return Check(ACCOUNT, "failed", says, "Use keys of the same account, or save a connector of its own.")
+        says = f"These keys belong to {name}, but this connector's data belongs to {plain(connector.account_code)}."
+        return Check(ACCOUNT, "failed", says, "Use keys of the same account, or save a separate connector.")
     if account.packages is not None and not any(PACKAGE in package for package in account.packages):
         says = f"{name} does not list the package {PACKAGE}, so there may be nothing to read."
-        return Check(ACCOUNT, "warning", says, "Ask whoever buys Mimecast for you.")
+        return Check(ACCOUNT, "warning", says, f"Check your Mimecast subscription (package {PACKAGE}).")
     return Check(ACCOUNT, "ok", f"{name}.")
 
 
@@ -165,12 +165,12 @@ def _quota(quota: Quota | None, refused: AlertsError | None) -> Check:
     if refused is not None:
         return Check(QUOTA, "failed", str(refused), "Stop the other program, or poll less often.")
     if quota is None:
-        return Check(QUOTA, "ok", "The server does not tell how many requests are left.")
+        return Check(QUOTA, "ok", "The server does not report how many requests are left.")
     says = f"{quota.remaining} of {quota.limit} requests left in this period."
     if quota.remaining < quota.limit * LITTLE_QUOTA:
-        return Check(QUOTA, "warning", says, "Is another program using the same keys?")
+        return Check(QUOTA, "warning", says, "Check whether another program uses the same keys.")
     return Check(QUOTA, "ok", says)
 
 
 def _not_asked(name: str) -> Check:
-    return skipped((name,), "the keys could not be used")[0]
+    return skipped_checks((name,), "the keys could not be used")[0]

@@ -43,23 +43,23 @@ class MimecastClient(ServiceClient):
         return token_failure(response, decode(response.content))
 
     def explain(self, error: AlertsError) -> AlertsError:
-        return self._connector.told(error, "them")
+        return self._connector.with_rotation_hint(error, "them")
 
     def pages(self, start: datetime, end: datetime) -> Iterator[Page[Record]]:
         """Every page of [start, end), in order; a row exactly at `end` may be among them.
 
-        Raises PagingBroken for a listing without an honest end, PageTokenRefused where a token is not accepted
-        any more (the stretch must be begun again), Stopped, and what any request raises.
+        Raises PagingBroken for a listing that repeats pages or does not end, PageTokenRefused for a token that
+        is no longer accepted (the slice must be restarted), Stopped, and what any request raises.
         """
         return every_page("Mimecast", lambda token: self._page(start, end, token))
 
     def may_read_logs(self) -> None:
-        """Ask for the smallest page there is; raises what a poll would raise."""
+        """Request the smallest page; raises what a poll would raise."""
         now = datetime.now(UTC)
         self._page(now, now, None, size=1)
 
     def account(self) -> Account:
-        """Which account the keys belong to; fields are None where they may not ask."""
+        """Which account the keys belong to; fields are None if they may not read it."""
         try:
             data = self._ask(GET_ACCOUNT, {"data": []}, lambda answer, _: read_data(answer))
         except PermissionMissing:
@@ -102,12 +102,12 @@ def _moment(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
 
 
-def _account(told: dict[str, Any]) -> Account:
-    packages = told.get("packages")
+def _account(data: dict[str, Any]) -> Account:
+    packages = data.get("packages")
     return Account(
-        code=_text(told.get("accountCode")),
-        name=_text(told.get("accountName")),
-        region=_text(told.get("region")),
+        code=_text(data.get("accountCode")),
+        name=_text(data.get("accountName")),
+        region=_text(data.get("region")),
         packages=tuple(map(str, packages)) if isinstance(packages, list) else None,
     )
 

@@ -8,7 +8,7 @@ import httpx
 from pydantic import Field, SecretStr, model_validator
 
 from tasks.connectors.address_fields import BaseUrl, SendableSecret, SendableText, refuse_other_host
-from tasks.connectors.form_schema import keys_missing, needed
+from tasks.connectors.form_schema import missing_keys_error, require_filled
 from tasks.mimecast.api_1_fields import API_1_CREDENTIALS, Api1Fields
 from tasks.mimecast.regions import HOSTS, OF_VENDOR, Region, console_of, is_vendor_host
 
@@ -45,15 +45,14 @@ class MimecastConnector(Api1Fields):
     base_url: BaseUrl = Field(
         default="",
         title="Base URL",
-        description="Only if the address of the API is none of the regions', for example https://gateway.example.com. "
-        "It goes before the region.",
+        description="Only if the API has another address than the regions, for example https://gateway.example.com. "
+        "It overrides the region.",
         json_schema_extra={"pattern": f"^({_HOST})?$"},
     )
     allow_other_host: bool = Field(
         default=False,
         title="Allow a host that is not Mimecast's",
-        description="Needed for a simulator or a gateway of your own: the keys are sent to the base URL, "
-        "whoever that is.",
+        description="Required for a simulator or a gateway of your own: the keys are sent to the base URL.",
     )
     client_id: SendableText = Field(
         default="", title="Client id (API 2.0)", description="For API 2.0 only: of the API 2.0 application."
@@ -61,14 +60,14 @@ class MimecastConnector(Api1Fields):
     client_secret: SendableSecret = Field(
         default=SecretStr(""),
         title="Client secret (API 2.0)",
-        description="For API 2.0 only: shown once, when the application is made.",
+        description="For API 2.0 only: shown once, when the application is created.",
     )
     page_size: int = Field(
         default=500,
         ge=1,
         le=500,
         title="Page size",
-        description="Records per request. 500 is the most that is known to work; smaller only if Mimecast asks for it.",
+        description="Records per request. 500 is the most that is known to work; choose less only if Mimecast asks.",
     )
 
     @classmethod
@@ -79,32 +78,33 @@ class MimecastConnector(Api1Fields):
         for api, hosts in HOSTS.items():
             chosen = {"properties": {"api": {"const": api}}}
             region = {"properties": {"region": {"enum": list(hosts)}}}
-            found.append({"if": chosen, "then": needed(*CREDENTIALS[api])})
-            found.append({"if": chosen | {"not": needed("base_url")}, "then": region})
+            found.append({"if": chosen, "then": require_filled(*CREDENTIALS[api])})
+            found.append({"if": chosen | {"not": require_filled("base_url")}, "then": region})
         return found
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if not self.base_url and self.region not in HOSTS[self.api]:
             raise ValueError(
-                f"API {self.api} has no region {self.region}; it has {', '.join(HOSTS[self.api])}, or give a base URL"
+                f"API {self.api} has no region {self.region}; choose one of {', '.join(HOSTS[self.api])}, or enter a "
+                "base URL"
             )
         refuse_other_host(self, allowed=self.allow_other_host)
         if missing := [name for name in CREDENTIALS[self.api] if not _shown(getattr(self, name))]:
-            raise keys_missing(f"{', '.join(self.titles()[name] for name in missing)} must be filled in")
+            raise missing_keys_error(f"{', '.join(self.titles()[name] for name in missing)} must be filled in")
         return self
 
     @property
     def url(self) -> str:
         """Scheme and host, without a slash at the end."""
-        return self.base_url or HOSTS.get(self.api, {}).get(self.region, "")  # "": as it was filled in, unchecked
+        return self.base_url or HOSTS[self.api][self.region]
 
     @property
     def place(self) -> str:
         return httpx.URL(self.base_url).host if self.base_url else self.region
 
     def is_vendor_host(self) -> bool:
-        """Whether the keys go to a host of Mimecast itself, over https."""
+        """Whether the keys are sent to a host of Mimecast, over https."""
         return is_vendor_host(self.url)
 
     def console_url(self) -> str:

@@ -9,16 +9,16 @@ PERMISSION = "Monitoring | Attachment Protection | Read"
 _TOKEN_REFUSED = Meaning(
     CredentialsRefused,
     Retry.TOKEN,
-    "Mimecast refuses the token it has just issued. Check in the Mimecast console that the application is enabled.",
+    "Mimecast rejects the token it has just issued. Check in the Mimecast console that the application is enabled.",
 )
 _FORBIDDEN = Meaning(
     PermissionMissing,
     Retry.NEVER,
-    "The keys are good, but may not do this. Give the application (2.0: also its product Security Events) "
+    "The keys are valid, but may not do this. Give the application (2.0: also its product Security Events) "
     f"or the user of the keys (1.0) the permission {PERMISSION}.",
 )
 WRONG_REGION = Meaning(
-    WrongRegion, Retry.NEVER, "The account lives in another region. Choose its region for this connector."
+    WrongRegion, Retry.NEVER, "The account is in another region. Choose its region for this connector."
 )
 
 BY_CODE = {
@@ -56,6 +56,6 @@ STATUSES = ErrorCodes(
 TOKEN_ENDPOINT = Meaning(
     CredentialsRefused,
     Retry.NEVER,
-    "Mimecast issues no token: the client id or the client secret is wrong, or the application is disabled. "
+    "Mimecast issued no token: the client id or the client secret is wrong, or the application is disabled. "
     "Copy both again, or make a new secret in the Mimecast console.",
 )

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from prefect.utilities.schema_tools.validation import build_error_obj, validate
 
-from tasks.connectors.base import made
+from tasks.connectors.base import build_connector
 from tasks.entra.connector import EntraConnector
 from tasks.errors import ConnectorRefused
 from tasks.products import PRODUCTS
@@ -21,7 +21,7 @@ VALUES = {"directory_id": DIRECTORY, "client_id": CLIENT, "client_secret": SECRE
 
 
 def connector(**changes: Any) -> EntraConnector:
-    return made(EntraConnector, VALUES | changes)
+    return build_connector(EntraConnector, VALUES | changes)
 
 
 def test_found_as_a_product() -> None:
@@ -45,33 +45,33 @@ def test_clouds(cloud: str, login: str, graph: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "named"),
     [
-        ({"directory_id": ""}, "Directory (tenant) id must be filled in"),
-        ({"directory_id": "contoso.example"}, "Directory (tenant) id: is not like"),
-        ({"client_id": "my app"}, "Application (client) id: is not like"),
-        ({"client_secret": ""}, "Client secret or Certificate with private key must be filled in, one of the two"),
-        ({"client_secret": CLIENT}, "is the Secret ID"),
-        ({"client_secret": "hush hush"}, "has blanks"),
-        ({"client_secret": "", "client_certificate": "hush"}, "no private key"),
-        ({"base_url": "http://127.0.0.1:1"}, '"Allow a host that is not Microsoft\'s" (--allow-other-host)'),
-        ({"base_url": "https://graph.test/v1.0", "allow_other_host": True}, "nothing more"),
-        ({"base_url": "https://me:hush@graph.test", "allow_other_host": True}, "nothing more"),
-        ({"cloud": "moon"}, "Cloud: must be"),
+        ({"directory_id": ""}, "Directory (tenant) id"),
+        ({"directory_id": "contoso.example"}, "Directory (tenant) id"),
+        ({"client_id": "my app"}, "Application (client) id"),
+        ({"client_secret": ""}, "Client secret or Certificate with private key"),
+        ({"client_secret": CLIENT}, "Secret ID"),
+        ({"client_secret": "hush hush"}, "Client secret"),
+        ({"client_secret": "", "client_certificate": "hush"}, "Certificate with private key"),
+        ({"base_url": "http://127.0.0.1:1"}, "--allow-other-host"),
+        ({"base_url": "https://graph.test/v1.0", "allow_other_host": True}, "Base URL"),
+        ({"base_url": "https://me:hush@graph.test", "allow_other_host": True}, "Base URL"),
+        ({"cloud": "moon"}, "Cloud"),
     ],
 )
-def test_wrong_forms_are_named_without_their_values(wrong: dict[str, Any], says: str) -> None:
-    with pytest.raises(ConnectorRefused, match=re.escape(says)) as caught:
+def test_invalid_form_names_the_field_without_its_value(wrong: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConnectorRefused, match=re.escape(named)) as caught:
         connector(**wrong)
     assert "hush" not in str(caught.value)
 
 
-def test_secret_and_certificate_are_not_both(keys: Keys) -> None:
-    with pytest.raises(ConnectorRefused, match="one of the two"):
+def test_secret_together_with_certificate_is_refused(keys: Keys) -> None:
+    with pytest.raises(ConnectorRefused, match="Client secret or Certificate"):
         connector(client_certificate=keys.pem)
 
 
-def test_certificates_that_cannot_be_used(keys: Keys) -> None:
+def test_unusable_certificate_is_refused_with_the_reason(keys: Keys) -> None:
     other, small = make_keys(), make_keys(bits=1024)
     elliptic = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -80,17 +80,17 @@ def test_certificates_that_cannot_be_used(keys: Keys) -> None:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
     )
     body = keys.private_pem.splitlines()[5]
-    for pem, says in {
-        keys.certificate_pem: "no private key",
-        keys.private_pem: "no certificate",
+    for pem, reason in {
+        keys.certificate_pem: "private key",
+        keys.private_pem: "certificate",
         keys.private_pem + other.certificate_pem: "does not belong",
-        small.pem: "RSA with at least 2048 bits",
-        elliptic.decode() + keys.certificate_pem: "must be RSA",
+        small.pem: "2048 bits",
+        elliptic.decode() + keys.certificate_pem: "RSA",
         locked.decode() + keys.certificate_pem: "passphrase",
-        keys.pem.replace(body, body[::-1]): "no private key",
-        keys.private_pem + keys.certificate_pem.replace("M", "x", 3): "no certificate",
+        keys.pem.replace(body, body[::-1]): "private key",
+        keys.private_pem + keys.certificate_pem.replace("M", "x", 3): "certificate",
     }.items():
-        with pytest.raises(ConnectorRefused, match=says) as caught:
+        with pytest.raises(ConnectorRefused, match=reason) as caught:
             connector(client_secret="", client_certificate=pem)
         assert body not in str(caught.value)
 

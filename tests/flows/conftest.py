@@ -56,4 +56,4 @@ def make_site(prefect_api: None, home: Path) -> Iterator[MakeSite]:
 
         yield make
     for name in names:
-        MimecastConnector.delete(name, _sync=True)
+        MimecastConnector.delete(name)

@@ -157,7 +157,7 @@ def connector(running: Running, generation: int, account: Account | None = None,
 
 def save(name: str, made: MimecastConnector) -> None:
     """Save it as Prefect's form does, in the place of another one of that name: without a look at all others."""
-    made.save(name, overwrite=True, _sync=True)  # type: ignore[call-arg]
+    made.save(name, overwrite=True)
 
 
 def change(name: str, **fields: Any) -> None:

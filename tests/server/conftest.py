@@ -41,7 +41,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 def _deploy(folder: Path, database: Path) -> None:
     folder.mkdir()
     with running.api(running.own_environment(folder)) as url, temporary_settings({PREFECT_API_URL: url}):
-        prefect_yaml.deploy(told=False)
+        prefect_yaml.deploy(notify=False)
     running.keep_tables(folder, database)
 
 

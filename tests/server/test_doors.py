@@ -125,7 +125,7 @@ def test_the_doors_are_closed(home: Path, service: Running, tmp_path: Path) -> N
         refused = site.command("connectors", "list", "--json")  # the server has the old one still
         assert (refused.returncode, "HTTP 401" in refused.stderr) == (1, True)
         assert site.status("/api/version", auth=tuple(line.split(":"))) == 200
-        template = deploying.template(None)
+        template = deploying.pool_template(None)
         template["variables"]["properties"]["env"] = {"type": "object", "title": "a site's own"}
         with site.client(line) as client:
             client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))

@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling
 
 from flows.deploy import zombie_runs
-from flows.deploy.apply import applied
+from flows.deploy.apply import apply_connectors
 from tasks.mimecast.simulator import Running, Simulator, World, serve
 from tasks.saved_connectors import save_connector
 from tests.flows.site import connector, scan
@@ -64,7 +64,7 @@ def test_everything_once_through_a_rough_day(home: Path, monkeypatch: pytest.Mon
 def saved_and_tested(machine: Machine, acme: Running, legacy: Running) -> None:
     save_connector("acme", connector(acme, 2, connector_id=UUID(int=1)))
     save_connector("legacy", connector(legacy, 1, connector_id=UUID(int=2)))
-    assert {each.done for each in applied().polls} == {"made"}
+    assert {each.done for each in apply_connectors().polls} == {"made"}
     assert switches(machine) == {False}
     tests = [machine.start("test-connection/test-connection", connector=name) for name in ("acme", "legacy")]
     assert [machine.ended(test).state_name for test in tests] == ["Completed"] * 2
@@ -83,7 +83,7 @@ def schedules_fire(machine: Machine) -> None:
 
 def switched_off_it_stays_off(machine: Machine) -> None:
     machine.switch("mimecast/acme", on=False)
-    assert {each.connector: each.polling for each in applied().polls} == {"acme": False, "legacy": True}
+    assert {each.connector: each.polling for each in apply_connectors().polls} == {"acme": False, "legacy": True}
     assert [schedule.active for schedule in machine.deployment("mimecast/acme").schedules] == [False]
 
 
@@ -96,7 +96,7 @@ def keys_expire(machine: Machine, legacy: Running) -> None:
     assert "expired" in (failed.state.message or "")
     assert health(machine, "legacy") == "auth_failed"
     assert machine.wait_for(lambda: machine.told("connector.lost")) == {"legacy"}
-    applied()  # polled no more than the connector says: what is to come has the machine for itself
+    apply_connectors()  # polled no more than the connector says: what is to come has the machine for itself
 
 
 def cancelled_run_is_continued(machine: Machine, acme: Running) -> None:

@@ -120,7 +120,7 @@ def test_people_are_told_once_of_each_change(home: Path, monkeypatch: pytest.Mon
         ) as machine,
     ):
         machine.boots()
-        for trigger in triggers.switches(machine.client, prefect_yaml.declared()):
+        for trigger in triggers.read_switches(machine.client, prefect_yaml.declared_deployments()):
             machine.client.resume_automation(machine.automation(trigger).id)
         block = CustomWebhookNotificationBlock(name="x", url=url, json_data=TEXT)
         block.save("security", _sync=True)

@@ -105,7 +105,7 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
             assert answer(url, auth=tuple(PASSWORD.split(":"))) == 200
             assert not server_login.place(tmp_path).exists()  # a site's own login is kept
             off = triggers.Switch(on=False, waits=True)  # nobody is to be told of anything
-            assert set(triggers.switches(client, prefect_yaml.declared()).values()) == {off}
+            assert set(triggers.read_switches(client, prefect_yaml.declared_deployments()).values()) == {off}
             save(service)
             cut = backfill(client)
             assert "polled every 5 min" in said(process, environment, "mimecast/acme made")
@@ -130,7 +130,9 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
         somebody = {"ATTACHMENT_ALERTS_NOTIFY": "slack-webhook/security"}
         with running.started("serve", call, environment | somebody) as process:
             said(process, environment, "Serving.")
-            assert set(triggers.switches(client, prefect_yaml.declared()).values()) == {triggers.Switch()}
+            assert set(triggers.read_switches(client, prefect_yaml.declared_deployments()).values()) == {
+                triggers.Switch()
+            }
             again = poll(client)
             ended = running.wait_for(
                 lambda: run if (run := client.read_flow_run(again.id)).state.is_final() else None,  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Connectors and connection tests on the terminal; secrets are never shown."""
+"""Tables of connectors, their deployments and connection tests; secrets are never shown."""
 
 from datetime import datetime
 from typing import Any
@@ -13,23 +13,23 @@ from flows.cli.views.health import behind, state_text
 from flows.console.tables import Fact, Form, folded, plain_table
 from flows.console.terminal import SYMBOL, moment, out, short_moment, shown, zone_name
 from flows.deploy.connector_deployments import Poll
-from flows.deploy.connector_status import Fare
+from flows.deploy.connector_status import ConnectorStatus
 from tasks.connectors.base import Connector
 from tasks.formatting import duration
 from tasks.http.check import Check
 
 HIDDEN = "********"
-NAME = 40  # columns that what people type may be cut to
-NAMES = 8  # columns that names of places, accounts and tenants may be cut to
+NAME = 40  # narrowest width of connector names, in characters
+NAMES = 8  # narrowest width of regions, accounts and tenants
 
 
-def open_values(connector: Connector) -> dict[str, Any]:
-    """All fields that say something, secrets as asterisks: fit for a screen and for JSON."""
+def masked_values(connector: Connector) -> dict[str, Any]:
+    """All fields, secrets as asterisks and empty ones as None: safe for a screen and for JSON."""
     values = {name: getattr(connector, name) for name in type(connector).model_fields}
-    return {"product": connector.product} | {name: _open(value) for name, value in values.items()}
+    return {"product": connector.product} | {name: _masked(value) for name, value in values.items()}
 
 
-def _open(value: Any) -> Any:
+def _masked(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return HIDDEN if value.get_secret_value() else None
     if value == "":
@@ -38,34 +38,35 @@ def _open(value: Any) -> Any:
 
 
 def connector_facts(name: str, connector: Connector, zone: ZoneInfo) -> list[tuple[str, Text]]:
-    """Name and every field with a value, by the title it has in the form."""
-    fields = type(connector).model_fields
-    told = {"name": name} | {field: value for field, value in open_values(connector).items() if value is not None}
-    titles = {field: fields[field].title if field in fields else field.capitalize() for field in told}
-    # What the form says behind a colon is for who fills it in.
-    return [((titles[field] or field).partition(":")[0], _told(value, zone)) for field, value in told.items()]
+    """Name and every field with a value, by its title in the form."""
+    titles = type(connector).titles()
+    values = {"name": name} | {field: value for field, value in masked_values(connector).items() if value is not None}
+    return [(titles.get(field, field.capitalize()), _cell(value, zone)) for field, value in values.items()]
 
 
-def _told(value: Any, zone: ZoneInfo) -> Text:
+def _cell(value: Any, zone: ZoneInfo) -> Text:
     if isinstance(value, datetime):
         return moment(value, zone).append(f" {zone_name(zone)}")
     return shown(value, limit=1000)
 
 
 def list_values(
-    found: dict[str, Connector], fare: dict[str, Fare], moved: dict[str, str], unusable: dict[str, str]
+    found: dict[str, Connector],
+    statuses: dict[str, ConnectorStatus],
+    wrong_tenant: dict[str, str],
+    unusable: dict[str, str],
 ) -> list[dict[str, Any]]:
-    """All saved connectors for other programs: of `moved` and `unusable` also why they cannot be used."""
+    """All saved connectors for JSON; `wrong_tenant` and `unusable` say why some cannot be polled."""
     rows = [
-        {"name": name, **open_values(each), **fare[name]._asdict()}
-        | ({"unusable": moved[name]} if name in moved else {})
+        {"name": name, **masked_values(each), **statuses[name]._asdict()}
+        | ({"unusable": wrong_tenant[name]} if name in wrong_tenant else {})
         for name, each in found.items()
     ]
-    return [*rows, *({"name": name, "unusable": wrong} for name, wrong in unusable.items())]
+    return [*rows, *({"name": name, "unusable": problem} for name, problem in unusable.items())]
 
 
-def connectors_table(found: dict[str, Connector], fare: dict[str, Fare], zone: ZoneInfo) -> Table:
-    """A line per saved connector, or two; fits the console in use."""
+def connectors_table(found: dict[str, Connector], statuses: dict[str, ConnectorStatus], zone: ZoneInfo) -> Table:
+    """One line per saved connector, or two on a narrow console."""
     name = Fact("Name", lambda row: shown(row[0], "bold"), least=NAME)
     product = Fact("Product", lambda row: shown(row[1].product))
     place = Fact("Region", lambda row: shown(row[1].place), least=NAMES)
@@ -82,7 +83,7 @@ def connectors_table(found: dict[str, Connector], fare: dict[str, Fare], zone: Z
         [(fact,) for fact in (name, product, place, account, tenant, every, polling, success, lag, state, expiry)],
         [(name, state), (product, place), (account, tenant), (every, polling), (shortly,), (lag, expiry)],
     ]
-    return folded([(name, each, fare[name]) for name, each in found.items()], forms, out.width)
+    return folded([(name, each, statuses[name]) for name, each in found.items()], forms, out.width)
 
 
 def _day(moment: datetime | None) -> Text:
@@ -90,7 +91,7 @@ def _day(moment: datetime | None) -> Text:
 
 
 def switch(polling: bool | None) -> Text:
-    """Whether a schedule is on; a dash where there is none."""
+    """On or off; a dash without a schedule."""
     return shown(None) if polling is None else Text("on", style="green") if polling else Text("off", style="yellow")
 
 
@@ -100,21 +101,21 @@ def polls_table(done: list[Poll]) -> Table:
     for title in ("Connector", "Deployment", "Every", "Polling", "Done"):
         table.add_column(title, no_wrap=True)
     for each in done:
-        gone = each.done == "removed"
-        every, polling = ("-", shown(None)) if gone else (duration(each.every), switch(each.polling))
+        removed = each.done == "removed"
+        every, polling = ("-", shown(None)) if removed else (duration(each.every), switch(each.polling))
         style = "dim" if each.done == "unchanged" else "green"
         table.add_row(shown(each.connector, "bold"), shown(each.deployment), every, polling, Text(each.done, style))
     return table
 
 
 def poll_values(done: list[Poll], unusable: dict[str, str]) -> list[dict[str, Any]]:
-    """The same for other programs, and those that cannot be polled."""
+    """The deployments for JSON, and the connectors that cannot be polled."""
     polls = [poll._asdict() | {"every": int(poll.every.total_seconds())} for poll in done]
     return [*polls, *({"connector": name, "unusable": wrong} for name, wrong in unusable.items())]
 
 
 def checks_table(checks: list[Check]) -> Table:
-    """One line per check, what to do next below it."""
+    """One line per check, its next step below it."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     for style in ("", "bold", ""):
         grid.add_column(style=style, no_wrap=style == "bold")

@@ -19,7 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 from flows.cli import app, entry
 from flows.console.invocation import from_here
 from flows.runs.slice_tasks import Pull, load
-from tasks.connectors.base import made
+from tasks.connectors.base import build_connector
 from tasks.errors import OperatorError
 from tasks.ingest import pull_session
 from tasks.mimecast.connector import MimecastConnector
@@ -51,7 +51,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     begun, stop, scratch = pull_session.begin(store, SOURCE, now), threading.Event(), home / "scratch"
     piece = Slice(now - timedelta(days=7), now, "poll")
     with serve(Simulator(World.demo(now))) as running:
-        connector = made(MimecastConnector, {"base_url": running.url, "allow_other_host": True, **V2_KEYS})
+        connector = build_connector(MimecastConnector, {"base_url": running.url, "allow_other_host": True, **V2_KEYS})
         with open_stages(connector, SOURCE, store.settings, stop) as stages:
             extracted = stages.extract(piece, scratch)
             validated = stages.validate(extracted, scratch, begun.open_rejects)

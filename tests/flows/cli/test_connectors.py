@@ -17,7 +17,6 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.cli import connector_actions
 from tasks.errors import Unreachable
-from tasks.ingest import registry
 from tasks.ingest.connector_source import source_of
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Account, Running, Simulator, World, serve, v1_keys, v2_keys
@@ -123,17 +122,17 @@ def test_options_are_the_fields_of_the_form(name: str, command: Command, monkeyp
     assert f"attachment-alerts connectors {name} acme" in says.out
 
 
-def test_added_after_a_test_and_shown_without_secrets(saved: Ran, command: Command) -> None:
+def test_add_tests_the_connection_and_show_hides_secrets(saved: Ran, command: Command) -> None:
     assert saved.status == 0
     assert re.search(r"✔ +account +Contoso 1 \(simulated\) \(CSIM1A1\)", saved.out)
-    assert "Connectors are kept in the Prefect API at http://" in saved.err
+    assert "the Prefect API at http://" in saved.err
     connector = kept("acme")
     assert (connector.account_code, connector.first_look_back_days) == ("CSIM1A1", 1)
     assert connector.client_secret.get_secret_value() == v2_keys(1)["client_secret"]
     shown = command("connectors", "show", "acme")
     assert shown.status == 0
     assert "********" in shown.out
-    assert "not for you" not in shown.out
+    assert "set automatically" not in shown.out
     assert re.search(r"^ *Name +acme *$", shown.out, re.MULTILINE)
     assert re.search(r"Tested at +\d{4}-\d\d-\d\d \d\d:\d\d UTC *$", shown.out, re.MULTILINE)
     rows = json.loads(command("connectors", "list", "--json").out)
@@ -146,66 +145,61 @@ def test_added_after_a_test_and_shown_without_secrets(saved: Ran, command: Comma
         assert whole in narrow
 
 
-def test_a_name_and_an_account_are_taken_once(
+def test_add_of_a_taken_name_or_account_is_refused(
     saved: Ran, command: Command, service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = len(service.simulator.requests)
     again = command("connectors", "add", "acme", "--client-id", "x", *address(service))
-    assert (again.status, "'acme' exists already" in again.err) == (1, True)
+    assert (again.status, "'acme'" in again.err) == (1, True)
     assert len(service.simulator.requests) == asked
     with_keys(monkeypatch, v1_keys(1))
     second = command("connectors", "add", "other", "--api", "1.0", "--region", "eu", *address(service))
-    assert (second.status, "already pulled by the connector 'acme'" in second.err) == (1, True)
+    assert (second.status, "'acme'" in second.err) == (1, True)
     assert list(saved_names()) == ["acme"]
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "named"),
     [
-        (("--client-id", "nobody"), "The connection test failed, so nothing was saved."),
-        (("--polling-minutes", "7", "--no-test"), "Polling frequency (minutes): must be 5, 10, 15, 30 or 60"),
-        (("--no-allow-other-host", "--no-test"), "is not an https host of Mimecast"),
-        (("--detection-details-url", "javascript:1", "--no-test"), "must begin with https://"),
-        (("--product", "paper"), "There is no product called 'paper'. Known: entra, mimecast."),
-        (("--api", "1.0", "--region", "eu"), "no terminal to ask. Set ATTACHMENT_ALERTS_APPLICATION_ID"),
+        (("--client-id", "nobody"), "connection test failed"),
+        (("--polling-minutes", "7", "--no-test"), "Polling frequency (minutes)"),
+        (("--no-allow-other-host", "--no-test"), "--allow-other-host"),
+        (("--detection-details-url", "javascript:1", "--no-test"), "Link to detection details"),
+        (("--product", "paper"), "'paper'"),
+        (("--api", "1.0", "--region", "eu"), "ATTACHMENT_ALERTS_APPLICATION_ID"),
     ],
 )
-def test_what_cannot_be_saved(
-    options: tuple[str, ...], sentence: str, command: Command, service: Running, monkeypatch: pytest.MonkeyPatch
+def test_add_with_failed_test_or_invalid_value_saves_nothing(
+    options: tuple[str, ...], named: str, command: Command, service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_keys(monkeypatch, {"client_secret": v2_keys(1)["client_secret"]})
     says = command("connectors", "add", "acme", "--client-id", "simulated-client-1", *address(service), *options)
     assert says.status == 1
-    assert sentence in says.err
+    assert named in says.err
     assert "connectors rotate" not in says.out + says.err, "nothing is saved whose keys could be rotated"
     assert "acme" not in saved_names()
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("given", "named"),
     [
-        (("Acme",), "'Acme' cannot be the name of a connector."),
-        (("poll",), "'poll' is the name of a deployment in prefect.yaml."),
-        (("acme", "--api", "1.0"), "API 1.0 has no region global; it has eu, de"),
-        (("acme", "--page-size", "many"), "Page size: must be a whole number"),
-        (
-            ("acme", "--product", "entra", "--directory-id", "x", "--client-id", "y"),
-            "id: is not like 0123",
-        ),
+        (("Acme",), "'Acme'"),
+        (("poll",), "'poll'"),
+        (("acme", "--api", "1.0"), "API 1.0 has no region global"),
+        (("acme", "--page-size", "many"), "Page size"),
+        (("acme", "--product", "entra", "--directory-id", "x", "--client-id", "y"), "Directory (tenant) id"),
     ],
 )
-def test_what_is_wrong_already_is_told_before_keys_are_asked_for(
-    given: tuple[str, ...], sentence: str, command: Command, monkeypatch: pytest.MonkeyPatch
+def test_add_with_invalid_option_fails_before_keys_are_asked_for(
+    given: tuple[str, ...], named: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_keys(monkeypatch, {})
     says = command("connectors", "add", *given)
-    assert (says.status, sentence in says.err, "no terminal to ask" in says.err) == (1, True, False), says.err
+    assert (says.status, named in says.err, "no terminal to ask" in says.err) == (1, True, False), says.err
     assert not saved_names()
 
 
-def test_fields_are_changed_without_asking_the_service(
-    saved: Ran, command: Command, service: Running, home: Path
-) -> None:
+def test_set_changes_fields_without_a_request(saved: Ran, command: Command, service: Running, home: Path) -> None:
     before, asked = kept("acme"), len(service.simulator.requests)
     link = "https://siem.example/?hash={file_sha256}"
     says = command("connectors", "set", "acme", "--polling-minutes", "30", "--detection-details-url", link)
@@ -222,9 +216,9 @@ def test_fields_are_changed_without_asking_the_service(
     assert len(service.simulator.requests) == asked
 
 
-def test_an_address_is_changed_once_its_test_has_passed(saved: Ran, command: Command, service: Running) -> None:
+def test_set_of_an_address_is_saved_after_its_test_passed(saved: Ran, command: Command, service: Running) -> None:
     nowhere = command("connectors", "set", "acme", "--base-url", "http://127.0.0.1:9")
-    assert (nowhere.status, "nothing was saved" in nowhere.err) == (1, True)
+    assert nowhere.status == 1
     assert kept("acme").url == service.url
     same = service.url.replace("127.0.0.1", "localhost")
     assert command("connectors", "set", "acme", "--base-url", same).status == 0
@@ -232,23 +226,25 @@ def test_an_address_is_changed_once_its_test_has_passed(saved: Ran, command: Com
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "named"),
     [
-        ((), "Nothing to change. `"),
-        (("--polling-minutes", "15"), "Nothing to change. `"),
-        (("--polling-minutes", "7"), "Polling frequency (minutes): must be 5, 10, 15, 30 or 60"),
+        ((), "--help"),
+        (("--polling-minutes", "15"), "--help"),
+        (("--polling-minutes", "7"), "Polling frequency (minutes)"),
         (("--api", "1.0"), "Application id (API 1.0), Application key"),
-        (("--cloud", "china"), "--cloud: no option of mimecast."),
+        (("--cloud", "china"), "--cloud"),
     ],
 )
-def test_what_cannot_be_changed(options: tuple[str, ...], sentence: str, saved: Ran, command: Command) -> None:
+def test_set_without_a_change_or_with_an_invalid_value_saves_nothing(
+    options: tuple[str, ...], named: str, saved: Ran, command: Command
+) -> None:
     before = kept("acme")
     says = command("connectors", "set", "acme", *options)
-    assert (says.status, sentence in says.err) == (1, True), says.err
+    assert (says.status, named in says.err) == (1, True), says.err
     assert kept("acme").model_dump() == before.model_dump()
 
 
-def test_connection_test_says_what_is_wrong_and_what_to_do(saved: Ran, command: Command, service: Running) -> None:
+def test_connection_test_exits_with_1_and_a_next_step(saved: Ran, command: Command, service: Running) -> None:
     good = command("test-connection", "acme", "--json")
     assert (good.status, json.loads(good.out)["passed"]) == (0, True)
     service.simulator.faults.inject("403", times=None)
@@ -259,7 +255,7 @@ def test_connection_test_says_what_is_wrong_and_what_to_do(saved: Ran, command: 
     assert "→ Grant Monitoring | Attachment Protection | Read" in bad.out
 
 
-def test_a_connector_saved_untested_learns_its_account_later(
+def test_connection_test_saves_the_account_of_an_untested_connector(
     command: Command, service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_keys(monkeypatch, v2_keys(2))
@@ -269,9 +265,7 @@ def test_a_connector_saved_untested_learns_its_account_later(
     assert kept("later").account_code == "CSIM2A2"
 
 
-def test_rotation_to_keys_of_the_other_generation(
-    saved: Ran, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rotate_to_another_api_generation(saved: Ran, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     before = kept("acme")
     with_keys(monkeypatch, v1_keys(1))
     says = command("connectors", "rotate", "acme", "--api", "1.0", "--region", "eu", "--key-expires-at", "2031-05-06")
@@ -282,7 +276,7 @@ def test_rotation_to_keys_of_the_other_generation(
     assert "2031-05-06" in command("connectors", "list").out
 
 
-def test_rotation_to_another_account_is_refused(saved: Ran, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rotate_to_another_account_is_refused(saved: Ran, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     with_keys(monkeypatch, v2_keys(2))
     for force in ((), ("--force",)):
         says = command("connectors", "rotate", "acme", *force)
@@ -290,21 +284,22 @@ def test_rotation_to_another_account_is_refused(saved: Ran, command: Command, mo
         assert "These keys belong to Contoso 2 (simulated) (CSIM2A2)" in says.out
     with_keys(monkeypatch, {**v2_keys(1), "client_secret": "wrong"})
     wrong = command("connectors", "rotate", "acme")
-    assert (wrong.status, "→ Copy all of them again. Give them with" in wrong.out) == (1, True)
-    assert "`attachment-alerts connectors rotate acme`, or in the Prefect UI" in " ".join(wrong.out.split())
+    assert (wrong.status, "connectors rotate acme`" in " ".join(wrong.out.split())) == (1, True)
     assert kept("acme").client_secret.get_secret_value() == v2_keys(1)["client_secret"]
 
 
-def test_rotation_where_nobody_tells_the_account(saved: Ran, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rotate_without_an_account_code_needs_force(
+    saved: Ran, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with_keys(monkeypatch, v2_keys(3))
     says = command("connectors", "rotate", "acme")
-    assert (says.status, "the new keys may not ask for its code" in says.err) == (1, True)
+    assert (says.status, "--force" in says.err) == (1, True)
     assert kept("acme").client_id == v2_keys(1)["client_id"]
     assert command("connectors", "rotate", "acme", "--force").status == 0
     assert (kept("acme").client_id, kept("acme").account_code) == (v2_keys(3)["client_id"], "CSIM1A1")
 
 
-def test_a_new_secret_of_the_same_application_needs_no_code(
+def test_rotate_the_secret_of_the_same_application_needs_no_code(
     command: Command, service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_keys(monkeypatch, v2_keys(3))
@@ -336,7 +331,7 @@ def test_poll_backfill_and_health(saved: Ran, command: Command, home: Path) -> N
     assert (health.status, "acme" in health.out) == (0, True)
 
 
-def test_a_failed_poll_says_why_and_exits_with_1(saved: Ran, command: Command, service: Running) -> None:
+def test_failed_poll_exits_with_1_and_the_reason(saved: Ran, command: Command, service: Running) -> None:
     service.simulator.faults.inject("403", times=None)
     says = by_itself("poll", "acme")
     counts = json.loads(command("poll", "acme", "--json").out)
@@ -345,14 +340,14 @@ def test_a_failed_poll_says_why_and_exits_with_1(saved: Ran, command: Command, s
     listed = command("connectors", "list").out
     service.simulator.faults.clear()
     assert (says.status, says.out) == (1, "")
-    assert says.err.splitlines()[-1].startswith("✘ The keys are good, but may not do this.")
+    assert says.err.splitlines()[-1].startswith("✘ ")
     assert not re.search("Traceback|nanobind", says.err)
     assert (counts["state"], counts["failed"] > 0) == ("Failed", True)
     assert (health.status, "auth failed" in health.out) == (2, True)
     assert [words for words in ("acme", "auth failed", "15 min") if words not in listed] == []
 
 
-def test_expired_keys_are_told_once_and_with_what_to_do(
+def test_expired_keys_are_reported_once_with_a_next_step(
     saved: Ran, command: Command, service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_keys(monkeypatch, v1_keys(1))
@@ -361,25 +356,24 @@ def test_expired_keys_are_told_once_and_with_what_to_do(
     says = command("poll", "acme")
     service.simulator.faults.clear()
     assert (says.status, says.err.count("has expired")) == (1, 1), says.err
-    assert "Give them with `attachment-alerts connectors rotate acme`, or in the Prefect UI" in says.err
-    assert says.err.rstrip().endswith("and run the connection test then.")
+    assert "`attachment-alerts connectors rotate acme`" in says.err
 
 
-def test_names_nobody_knows(command: Command) -> None:
+def test_unknown_name_exits_with_1(command: Command) -> None:
     calls = [["poll", "nobody"], ["backfill", "nobody", "--from", "2026-01-01", "--to", "2026-01-02"]]
     calls += [["connectors", what, "nobody"] for what in ("show", "set", "rotate", "remove")]
     calls += [["connectors", "rename", "nobody", "somebody"], ["test-connection", "nobody"]]
     for call in calls:
         says = command(*call)
         assert (says.status, says.out) == (1, "")
-        assert "No connector is saved as 'nobody' in the Prefect API at http://" in says.err
+        assert "'nobody' in the Prefect API at http://" in says.err
 
 
-def test_renamed_in_the_tables_too(saved: Ran, command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rename_changes_the_tables(saved: Ran, command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as unreachable:
         unreachable.setattr(connector_actions, "health_moved", Mock(side_effect=Unreachable("No answer.")))
         renamed = command("connectors", "rename", "acme", "acme-emea")
-    assert (renamed.status, "does not say so yet: No answer." in renamed.err) == (0, True), renamed.err
+    assert (renamed.status, "No answer." in renamed.err) == (0, True), renamed.err
     health = command("health")
     assert (health.status, "acme-emea" in health.out, "never run" in health.out) == (1, True, True)
     assert command("poll", "acme-emea").status == 0
@@ -388,7 +382,7 @@ def test_renamed_in_the_tables_too(saved: Ran, command: Command, home: Path, mon
     assert kept("acme").account_code == "CSIM1A1"
 
 
-def test_removed_with_or_without_its_data(saved: Ran, command: Command, home: Path) -> None:
+def test_remove_asks_first_and_keeps_the_data(saved: Ran, command: Command, home: Path) -> None:
     assert command("poll", "acme").status == 0
     asked = command("connectors", "remove", "acme")
     assert (asked.status, "Say --yes if you mean it" in asked.err) == (1, True)
@@ -400,7 +394,7 @@ def test_removed_with_or_without_its_data(saved: Ran, command: Command, home: Pa
     assert json.loads(command("health", "--json").out) == []
 
 
-def test_purged(saved: Ran, command: Command, home: Path) -> None:
+def test_remove_with_purge_deletes_the_data(saved: Ran, command: Command, home: Path) -> None:
     assert command("poll", "acme").status == 0
     assert command("connectors", "remove", "acme", "--purge", "--yes").status == 0
     assert json.loads(command("alerts", "--json").out) == []
@@ -408,7 +402,7 @@ def test_purged(saved: Ran, command: Command, home: Path) -> None:
         assert reader.rows("SELECT count(*) FROM scans") == [(0,)]
 
 
-def test_a_connector_with_data_stays_in_its_tenant(
+def test_connector_with_data_cannot_change_its_tenant(
     saved: Ran, command: Command, service: Running, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert command("connectors", "set", "acme", "--tenant", "other").status == 0  # nothing was brought yet
@@ -446,102 +440,44 @@ def spoil(name: str) -> None:
     save(name, connector)
 
 
-def test_one_that_was_spoilt_in_the_ui_is_shown_and_mended(
-    saved: Ran, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before, wrong = kept("acme"), "The connector 'acme' cannot be used: Client secret (API 2.0) must be filled in."
+def test_connector_that_was_spoilt_in_the_ui_is_reported_by_every_command(saved: Ran, command: Command) -> None:
     spoil("acme")
-    with_keys(monkeypatch, {})
-    assert wrong in command("connectors", "list").out
+    named = "Client secret (API 2.0)"
+    assert named in command("connectors", "list").out
     (row,) = json.loads(command("connectors", "list", "--json").out)
-    assert (row["name"], row["unusable"].startswith(wrong)) == ("acme", True)
-    shown = command("connectors", "show", "acme")
-    assert (shown.status, wrong in shown.out, before.client_id in shown.out) == (0, True, True)
-    nothing = command("connectors", "set", "acme", "--polling-minutes", "30")
-    assert (nothing.status, "Client secret (API 2.0) must be filled in" in nothing.err) == (1, True)
-    with_keys(monkeypatch, {"client_secret": v2_keys(1)["client_secret"]})  # what is known need not be given again
-    says = command("connectors", "rotate", "acme")
-    assert says.status == 0, says.err
-    assert kept("acme").model_dump(exclude={"tested_at"}) == before.model_dump(exclude={"tested_at"})
+    assert (row["name"], named in row["unusable"]) == ("acme", True)
+    for call in (["show"], ["set", "--polling-minutes", "30"], ["rotate"]):
+        says = command("connectors", call[0], "acme", *call[1:])
+        assert (says.status, named in says.err) == (1, True), says.err
 
 
-@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # that is how the UI saves it
-def test_a_wrong_value_is_mended_by_name_and_none_by_itself(saved: Ran, command: Command) -> None:
-    wrong = kept("acme")
-    wrong.polling_minutes, wrong.page_size, wrong.key_expires_at = 7, 0, "2027"  # type: ignore[assignment]
-    save("acme", wrong)
-    assert re.search(r"Keys expire at +2027 *\n", command("connectors", "show", "acme").out)
-    says = command("connectors", "set", "acme", "--page-size", "100")
-    assert (says.status, "(minutes): must be 5, 10" in says.err, "Page size" in says.err) == (1, True, False)
-    mended = "connectors", "set", "acme", "--page-size", "100", "--polling-minutes", "15"
-    says = command(*mended)
-    assert (says.status, "Keys expire at: is no time" in says.err) == (1, True), says.err
-    assert command(*mended, "--key-expires-at", "2031-05-06").status == 0
-    assert (kept("acme").page_size, kept("acme").polling_minutes) == (100, 15)
-    assert kept("acme").connector_id == wrong.connector_id
-
-
-@pytest.mark.parametrize("client_id", ["two words", 7])
-@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # that is how the UI saves it
-def test_keys_that_nobody_could_use_are_replaced(
-    client_id: Any, saved: Ran, command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def spoilt() -> MimecastConnector:
-        wrong = kept("acme")
-        wrong.client_id, wrong.account_code = client_id, None
-        save("acme", wrong)
-        return wrong
-
-    with_keys(monkeypatch, v2_keys(1))
-    wrong = spoilt()
-    replaced = command("connectors", "rotate", "acme")  # nothing was brought yet
-    assert replaced.status == 0, replaced.err
-    assert (kept("acme").client_id, kept("acme").account_code) == (v2_keys(1)["client_id"], "CSIM1A1")
-    spoilt()
-    load(open_store(Settings(home=home)), [[stored_scan()]], source_of("acme", wrong))
-    says = command("connectors", "rotate", "acme")
-    assert (says.status, "same account: the old ones cannot be used." in says.err) == (1, True), says.err
-    assert command("connectors", "rotate", "acme", "--force").status == 0
-
-
-def test_purged_where_nothing_was_ever_brought(saved: Ran, command: Command) -> None:
-    MimecastConnector.delete("acme", _sync=True)  # type: ignore[call-arg]
+def test_remove_with_purge_of_a_deleted_connector_without_data(saved: Ran, command: Command) -> None:
+    MimecastConnector.delete("acme")
     assert '"never_run"' in command("health", "--json").out
     assert command("connectors", "remove", "acme", "--purge", "--yes").status == 0
     assert json.loads(command("health", "--json").out) == []
 
 
 @pytest.mark.parametrize("how", [spoil, MimecastConnector.delete])
-def test_purged_where_nothing_usable_is_saved_any_more(
+def test_remove_with_purge_deletes_the_data_of_an_unusable_or_deleted_connector(
     how: Callable[[str], Any], saved: Ran, command: Command, home: Path
 ) -> None:
     store = open_store(Settings(home=home))
     load(store, [[stored_scan()]], source_of("acme", kept("acme")))
     how("acme")
-    if how != spoil:
-        alive = command("connectors", "remove", "acme", "--purge", "--yes")
-        assert (alive.status, "may be saved in another Prefect API" in alive.err) == (1, True), alive.err
-        assert rows(store, "SELECT count(*) FROM scans") == [(1,)]
-        with store.transaction() as transaction:  # not polled for a day
-            transaction.run("UPDATE internal.windows SET finished_at = finished_at - INTERVAL 1 DAY")
-            transaction.publish = True
-        registry.retire(store, registry.missing(store, []).keys())  # as `connectors apply` does
-    kept_rows = command("connectors", "remove", "acme", *(["--yes"] if how != spoil else []))
-    assert kept_rows.status == 1
-    asked = "Say --yes if you mean it" if how == spoil else "connectors remove acme --purge` removes it."
-    assert asked in kept_rows.err
+    without_purge = command("connectors", "remove", "acme", *(["--yes"] if how != spoil else []))
+    assert (without_purge.status, ("--yes" if how == spoil else "--purge") in without_purge.err) == (1, True)
+    assert rows(store, "SELECT count(*) FROM scans") == [(1,)]
     says = command("connectors", "remove", "acme", "--purge", "--yes")
     assert says.status == 0, says.err
     assert re.search(r"alerts +1\n", says.out)
     assert list(saved_names()) == []
     assert rows(store, "SELECT count(*) FROM scans") == [(0,)]
     assert json.loads(command("health", "--json").out) == []
-    assert "No connector is saved as 'acme'" in command("connectors", "remove", "acme", "--purge", "--yes").err
+    assert command("connectors", "remove", "acme", "--purge", "--yes").status == 1
 
 
-def test_prompts_show_no_secret_and_take_what_is_typed(
-    command: Command, service: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prompts_hide_secrets(command: Command, service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal:
         def isatty(self) -> bool:
             return True

@@ -1,4 +1,4 @@
-"""Deployments that poll the saved connectors: made, changed, switched on once, renamed and removed with them."""
+"""Deployments that poll the saved connectors: created, changed, switched on once, renamed and removed with them."""
 
 import json
 import logging
@@ -22,12 +22,11 @@ from prefect.states import Cancelled, Completed
 from flows import entra, mimecast
 from flows.artifacts import dashboard_writer
 from flows.cli import connector_actions
-from flows.connectors import connectors_apply, row
+from flows.connectors import check_row, connectors_apply
 from flows.connectors import test_connection as connection_test
 from flows.deploy import apply, connector_deployments
-from flows.deploy.apply import applied
-from flows.deploy.connector_deployments import says
-from flows.deploy.connector_status import how_they_fare
+from flows.deploy.apply import apply_connectors
+from flows.deploy.connector_status import connector_statuses
 from flows.deploy.product_flows import FLOWS
 from flows.runs import pull
 from flows.server.run_log import RunLines
@@ -81,7 +80,7 @@ def client(originals: SyncPrefectClient, home: Path) -> Iterator[SyncPrefectClie
     yield originals
     for name in saved_names():
         remove(name)
-    applied()
+    apply_connectors()
 
 
 def deployment(client: SyncPrefectClient, name: str = "mimecast/acme") -> DeploymentResponse:
@@ -99,26 +98,27 @@ def switched_on(client: SyncPrefectClient, name: str = "mimecast/acme") -> list[
 
 
 def done() -> dict[str, str]:
-    return {poll.deployment: poll.done for poll in applied().polls}
+    return {poll.deployment: poll.done for poll in apply_connectors().polls}
 
 
-def test_a_server_that_knows_nothing_yet(prefect_api: None, home: Path) -> None:
+def test_apply_to_a_server_without_prefect_yaml_raises_not_deployed(prefect_api: None, home: Path) -> None:
     with get_client(sync_client=True) as client:
-        assert connector_deployments._deployed(client, "mimecast").original is None
+        assert connector_deployments.read_deployments(client, "mimecast").template is None
     save_connector("acme", mimecast_account())
     with pytest.raises(NotDeployed, match="attachment-alerts serve"):
-        applied()
+        apply_connectors()
     remove("acme")
 
 
-def test_one_for_each_connector_switched_off_until_tested(client: SyncPrefectClient) -> None:
+def test_apply_creates_a_deployment_per_connector_switched_off_until_tested(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
     save_connector("tested", mimecast_account(tested_at=NOW, polling_minutes=60))
     save_connector("corp", EntraConnector(directory_id=str(uuid4()), client_id=str(uuid4()), client_secret=SECRET))
-    assert {says(poll) for poll in applied().polls} == {
-        "Deployment mimecast/acme made: polled every 5 min, switched off until a connection test passes.",
-        "Deployment mimecast/tested made: polled every 60 min.",
-        "Deployment entra/corp made: polled every day, switched off until a connection test passes.",
+    polls = {poll.deployment: (poll.done, poll.polling, poll.untested) for poll in apply_connectors().polls}
+    assert polls == {
+        "mimecast/acme": ("made", False, True),
+        "mimecast/tested": ("made", True, False),
+        "entra/corp": ("made", False, True),
     }
     for name, minutes, on in (("mimecast/acme", 5, False), ("mimecast/tested", 60, True), ("entra/corp", 1440, False)):
         made = deployment(client, name)
@@ -133,17 +133,17 @@ def test_one_for_each_connector_switched_off_until_tested(client: SyncPrefectCli
         assert SECRET not in made.model_dump_json()
 
 
-def test_applying_again_changes_nothing(client: SyncPrefectClient) -> None:
+def test_apply_again_changes_nothing(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
-    applied()
+    apply_connectors()
     before = deployment(client)
     assert done() == {"mimecast/acme": "unchanged"}
     assert deployment(client) == before
 
 
-def test_a_passed_test_switches_on_once_and_never_again(client: SyncPrefectClient) -> None:
+def test_passed_connection_test_switches_on_once(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
-    applied()
+    apply_connectors()
     change("acme", tested_at=NOW)
     assert done() == {"mimecast/acme": "switched on"}
     assert switched_on(client) == [True]
@@ -153,9 +153,9 @@ def test_a_passed_test_switches_on_once_and_never_again(client: SyncPrefectClien
     assert switched_on(client) == [False]
 
 
-def test_a_run_that_never_began_is_told_by_what_it_would_have_polled(client: SyncPrefectClient) -> None:
+def test_run_cancelled_before_its_start_is_logged_with_its_connector(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
-    applied()
+    apply_connectors()
     lines = RunLines(NOW)
     run = client.create_flow_run_from_deployment(deployment(client).id)
     client.set_flow_run_state(run.id, Cancelled(message="Deployment concurrency limit reached."), force=True)
@@ -164,24 +164,24 @@ def test_a_run_that_never_began_is_told_by_what_it_would_have_polled(client: Syn
     assert lines.new() == []
 
 
-def test_two_applies_at_once(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_applies_switch_on_once(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
     save_connector("acme", mimecast_account())
-    applied()
-    before = connector_deployments._deployed(client, "mimecast")
+    apply_connectors()
+    before = connector_deployments.read_deployments(client, "mimecast")
     change("acme", tested_at=NOW)
     assert done() == {"mimecast/acme": "switched on"}
     with monkeypatch.context() as late:  # the other one has read the deployments before that
-        late.setattr(connector_deployments, "_deployed", lambda _client, _product: before)
+        late.setattr(connector_deployments, "read_deployments", lambda _client, _product: before)
         late.setattr(connector_deployments, "FLOWS", {"mimecast": FLOWS["mimecast"]})
         assert done() == {"mimecast/acme": "unchanged"}
     assert switched_on(client) == [True]
 
 
-def test_a_person_may_switch_before_the_test(client: SyncPrefectClient) -> None:
+def test_switch_set_by_a_person_before_the_test_is_kept(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
-    applied()
+    apply_connectors()
     switch(client, "mimecast/acme", on=True)
-    applied()
+    apply_connectors()
     switch(client, "mimecast/acme", on=False)
     change("acme", tested_at=NOW)
     assert done() == {"mimecast/acme": "unchanged"}
@@ -189,15 +189,14 @@ def test_a_person_may_switch_before_the_test(client: SyncPrefectClient) -> None:
 
 
 @pytest.mark.parametrize("on", [True, False])
-def test_another_frequency_changes_the_schedule_and_nothing_else(client: SyncPrefectClient, on: bool) -> None:
+def test_new_frequency_changes_only_the_schedule(client: SyncPrefectClient, on: bool) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
-    applied()
+    apply_connectors()
     switch(client, "mimecast/acme", on=on)
     before = deployment(client)
     change("acme", polling_minutes=30)
-    (poll,) = applied().polls
-    polled = "polled every 30 min" if on else "polled every 30 min, switched off"
-    assert says(poll) == f"Deployment mimecast/acme changed: {polled}."
+    (poll,) = apply_connectors().polls
+    assert (poll.done, poll.every, poll.polling, poll.untested) == ("changed", timedelta(minutes=30), on, False)
     after = deployment(client)
     assert [(each.active, each.schedule.interval) for each in after.schedules] == [(on, timedelta(minutes=30))]
     assert after.schedules[0].id == before.schedules[0].id
@@ -206,9 +205,9 @@ def test_another_frequency_changes_the_schedule_and_nothing_else(client: SyncPre
     assert done() == {"mimecast/acme": "unchanged"}
 
 
-def test_a_schedule_that_a_person_deleted_stays_deleted(client: SyncPrefectClient) -> None:
+def test_schedule_deleted_by_a_person_stays_deleted(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
-    applied()
+    apply_connectors()
     found = deployment(client)
     client.delete_deployment_schedule(found.id, found.schedules[0].id)
     change("acme", polling_minutes=30)
@@ -216,9 +215,9 @@ def test_a_schedule_that_a_person_deleted_stays_deleted(client: SyncPrefectClien
     assert deployment(client).schedules == []
 
 
-def test_renamed_with_its_switch_and_removed_with_its_connector(client: SyncPrefectClient) -> None:
+def test_rename_keeps_the_switch_and_remove_deletes_the_deployment(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
-    applied()
+    apply_connectors()
     switch(client, "mimecast/acme", on=False)
     rename("acme", "acme-emea")
     assert done() == {"mimecast/acme-emea": "renamed"}
@@ -226,12 +225,12 @@ def test_renamed_with_its_switch_and_removed_with_its_connector(client: SyncPref
     assert deployment(client, "mimecast/acme-emea").parameters == {"connector": "acme-emea"}
     remove("acme-emea")
     assert done() == {"mimecast/acme-emea": "removed"}
-    assert connector_deployments.switches() == {}
+    assert connector_deployments.schedule_switches() == {}
 
 
-def test_another_connector_of_the_same_name_begins_anew(client: SyncPrefectClient) -> None:
+def test_new_connector_of_a_removed_name_starts_switched_off(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
-    applied()
+    apply_connectors()
     remove("acme")
     save_connector("acme", mimecast_account())
     assert done() == {"mimecast/acme": "made"}
@@ -244,78 +243,78 @@ def healthy(home: Path) -> list[str]:
         return [name for (name,) in reader.rows("SELECT connector FROM connector_health")]
 
 
-def test_one_that_was_deleted_in_the_ui_leaves_the_health(client: SyncPrefectClient, home: Path) -> None:
+def test_connector_deleted_in_the_ui_leaves_the_health(client: SyncPrefectClient, home: Path) -> None:
     for _ in range(2):  # the second one of that name is another connector
         save_connector("acme", mimecast_account())
-        applied()
+        apply_connectors()
         load(open_store(Settings(home=home)), [[stored_scan()]], source_of("acme", load_connector("acme")))
         assert healthy(home) == ["acme"]
-        MimecastConnector.delete("acme", _sync=True)
-    applied()
+        MimecastConnector.delete("acme")
+    apply_connectors()
     assert healthy(home) == []
 
 
-def test_one_that_was_deleted_in_the_ui_is_purged_at_once(client: SyncPrefectClient, home: Path) -> None:
+def test_connector_deleted_in_the_ui_can_be_purged(client: SyncPrefectClient, home: Path) -> None:
     store = open_store(Settings(home=home))
     for apply_first in (False, True):
         save_connector("acme", mimecast_account())
-        applied()
+        apply_connectors()
         load(store, [[stored_scan()]], source_of("acme", load_connector("acme")))
-        MimecastConnector.delete("acme", _sync=True)
+        MimecastConnector.delete("acme")
         if apply_first:
-            applied()
+            apply_connectors()
         connector_actions.remove("acme", purging=True, yes=True)
-        connector_actions.follow("acme", removed=True)
+        connector_actions.update_deployment("acme", removed=True)
         assert rows(store, "SELECT count(*) FROM scans") == [(0,)]
-        assert connector_deployments.switches() == {}
+        assert connector_deployments.schedule_switches() == {}
 
 
-def test_one_that_is_saved_while_others_are_applied_is_not_taken_away(
+def test_connector_saved_during_an_apply_keeps_its_deployment(
     client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_connector("acme", mimecast_account())
-    applied()
+    apply_connectors()
     with monkeypatch.context() as stale:  # listed before it was saved
-        stale.setattr(apply, "sorted_out", lambda: ({}, {}))
-        assert applied().polls == []
+        stale.setattr(apply, "load_all", lambda: ({}, {}))
+        assert apply_connectors().polls == []
     assert deployment(client).name == "acme"
     assert healthy(home) == ["acme"]
     assert latest(client, "health-acme") == "never run"
 
 
-def test_one_that_cannot_be_read_keeps_its_deployment(client: SyncPrefectClient, home: Path) -> None:
+def test_unusable_connector_keeps_its_deployment(client: SyncPrefectClient, home: Path) -> None:
     account = mimecast_account(tested_at=NOW)
     save_connector("acme", account)
-    applied()
+    apply_connectors()
     account.client_secret = None  # type: ignore[assignment]  # the form in the UI sends null
-    account.save("acme", overwrite=True, _sync=True)
-    done = applied()
+    account.save("acme", overwrite=True)
+    done = apply_connectors()
     assert (done.polls, list(done.unusable)) == ([], ["acme"])
     assert healthy(home) == ["acme"]
     assert switched_on(client) == [True]
     state = connectors_apply(return_state=True)
-    assert state.message and " The connector 'acme' cannot be used: Client secret" in state.message
+    assert state.message and "Client secret" in state.message
     state = connection_test("acme", return_state=True)
-    assert state.is_failed() and "Client secret (API 2.0) must be filled in" in (state.message or "")
+    assert state.is_failed() and "Client secret" in (state.message or "")
 
 
-def test_one_that_was_moved_to_another_tenant_stops_nobody_else(client: SyncPrefectClient, home: Path) -> None:
+def test_connector_of_another_tenant_does_not_stop_the_others(client: SyncPrefectClient, home: Path) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
-    applied()
+    apply_connectors()
     load(open_store(Settings(home=home)), [[stored_scan()]], source_of("acme", load_connector("acme")))
     save_connector("other", mimecast_account())
     change("acme", tenant="elsewhere", polling_minutes=60)
-    done = applied()
+    done = apply_connectors()
     assert ([poll.connector for poll in done.polls], list(done.unusable)) == (["other"], ["acme"])
     assert sorted(healthy(home)) == ["acme", "other"]
     state = connection_test("acme", return_state=True)
     assert state.is_failed()
-    assert "'acme' belongs to the tenant 'default'" in (state.message or "")
+    assert "'default'" in (state.message or "")
 
 
-def test_what_prefect_yaml_says_is_followed(client: SyncPrefectClient) -> None:
+def test_change_of_the_template_changes_the_deployment(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account(tested_at=NOW))
-    applied()
+    apply_connectors()
     switch(client, "mimecast/acme", on=False)
     client.update_deployment(deployment(client, "mimecast/poll").id, DeploymentUpdate(tags=["attachment-alerts", "x"]))
     assert done() == {"mimecast/acme": "changed"}
@@ -323,20 +322,20 @@ def test_what_prefect_yaml_says_is_followed(client: SyncPrefectClient) -> None:
     assert switched_on(client) == [False]
 
 
-def test_a_name_of_prefect_yaml_is_named_and_stops_nobody_else(client: SyncPrefectClient) -> None:
-    mimecast_account().save("poll", _sync=True)  # type: ignore[call-arg]  # in the UI; we would refuse the name
+def test_connector_with_a_reserved_name_does_not_stop_the_others(client: SyncPrefectClient) -> None:
+    mimecast_account().save("poll")  # in the UI; we would refuse the name
     save_connector("acme", mimecast_account())
     assert done() == {"mimecast/acme": "made"}
-    assert "'poll' is not polled, for that is the name of a deployment" in applied().unusable["poll"]
+    assert list(apply_connectors().unusable) == ["poll"]
 
 
-def test_health_tells_off_from_on(client: SyncPrefectClient, home: Path) -> None:
+def test_health_shows_the_switch(client: SyncPrefectClient, home: Path) -> None:
     def states() -> list[tuple[str, ...]]:
         with open_store(Settings(home=home)).transaction() as transaction:
             return transaction.rows("SELECT connector, state FROM connector_health")
 
     def fare() -> tuple[Any, ...]:
-        each = how_they_fare(list_connectors())["acme"]
+        each = connector_statuses(list_connectors())["acme"]
         succeeded = each.last_success_at is not None and NOW < each.last_success_at <= datetime.now(UTC)
         return each.polling, each.state, succeeded, each.lag_seconds is not None and 0 <= each.lag_seconds < 3600
 
@@ -349,7 +348,7 @@ def test_health_tells_off_from_on(client: SyncPrefectClient, home: Path) -> None
         assert states() == [("acme", "off")]
         assert fare() == (False, "off", True, True)
         assert connection_test("acme", return_state=True).message == "A poll of acme works. mimecast/acme switched on."
-        assert applied().polls[0].done == "unchanged"
+        assert apply_connectors().polls[0].done == "unchanged"
         assert states() == [("acme", "quiet")]
         assert fare() == (True, "quiet", True, True)
         switch(client, "mimecast/acme", on=False)
@@ -357,26 +356,26 @@ def test_health_tells_off_from_on(client: SyncPrefectClient, home: Path) -> None
         assert fare() == (False, "off", True, True)
 
 
-def test_a_busy_store_does_not_fail_a_connection_test_that_passed(
+def test_connection_test_passes_while_the_store_is_locked(
     client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "LOCK_PATIENCE", 2.0)
     with serve(Simulator(World.of_records([]))) as running:
         save_connector("acme", simulated(running, 2))
-        applied()
+        apply_connectors()
         with FileLock(home / "store.lock"):
             state = connection_test("acme", return_state=True)
     assert state.is_completed()
     assert str(state.message).startswith("A poll of acme works. Another process has been writing to ")
 
 
-def test_the_page_of_health_follows_without_a_poll(client: SyncPrefectClient, home: Path) -> None:
+def test_apply_updates_the_health_page_without_a_poll(client: SyncPrefectClient, home: Path) -> None:
     def pages() -> list[str]:
         """What its versions say, latest first; applying once more adds none."""
         of_health = ArtifactFilter(key=ArtifactFilterKey(any_=["health-paged"]))
-        applied()
+        apply_connectors()
         found = client.read_artifacts(artifact_filter=of_health, sort=ArtifactSort.CREATED_DESC)
-        applied()
+        apply_connectors()
         assert len(client.read_artifacts(artifact_filter=of_health)) == len(found)
         return [str(each.data).partition("\n")[0].partition(": ")[2] for each in found]
 
@@ -401,25 +400,25 @@ def latest(client: SyncPrefectClient, key: str) -> str:
     return str(found[0].data).partition("\n")[0].rpartition(": ")[2]
 
 
-def test_the_page_of_a_name_that_is_used_no_more_says_so(client: SyncPrefectClient) -> None:
+def test_health_page_of_an_unused_name_is_closed(client: SyncPrefectClient) -> None:
     for name in ("moved", "deleted"):
         save_connector(name, mimecast_account())
-    applied()
+    apply_connectors()
     connector_actions.rename("moved", "moved-on")
-    MimecastConnector.delete("deleted", _sync=True)
-    applied()
+    MimecastConnector.delete("deleted")
+    apply_connectors()
     assert latest(client, "health-moved") == "renamed to moved-on"
     assert latest(client, "health-moved-on") == "never run"
     assert latest(client, "health-deleted") == "removed"
     page = ArtifactFilter(key=ArtifactFilterKey(any_=["health-moved", "health-deleted"]))
     versions = len(client.read_artifacts(artifact_filter=page))
     save_connector("deleted", mimecast_account())
-    applied()
+    apply_connectors()
     assert latest(client, "health-deleted") == "never run"
     assert len(client.read_artifacts(artifact_filter=page)) == versions + 1
 
 
-def test_a_run_during_which_its_connector_was_renamed_writes_the_page_of_the_new_name(
+def test_run_of_a_connector_renamed_meanwhile_writes_the_page_of_the_new_name(
     client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conclude, store = pull._conclude, open_store(Settings(home=home))
@@ -434,46 +433,46 @@ def test_a_run_during_which_its_connector_was_renamed_writes_the_page_of_the_new
 
     with serve(Simulator(World.of_records([scan(NOW - timedelta(hours=1))]))) as running:
         save_connector("slow", simulated(running, 2, tested_at=NOW))
-        applied()
+        apply_connectors()
         source = source_of("slow", load_connector("slow"))
         monkeypatch.setattr(pull, "_conclude", renamed_meanwhile)
         assert mimecast.mimecast("slow", return_state=True).is_completed()
     for _ in range(2):
-        applied()
+        apply_connectors()
         assert latest(client, "health-slow") == "renamed to slower"
         assert latest(client, "health-slower") == "ok"
         directory_pull_ends()
 
 
-def test_pages_of_others_are_left_alone(client: SyncPrefectClient, home: Path) -> None:
+def test_health_pages_of_others_are_left_alone(client: SyncPrefectClient, home: Path) -> None:
     pages = {"health-database": "## Database: ok", "test-health-mail": "## ✅ mail: ok"}
     for key, page in pages.items():
         client.create_artifact(ArtifactCreate(key=key, type="markdown", data=page))
     of_others = ArtifactFilter(key=ArtifactFilterKey(like_="%health-%mail"))
     for _ in range(2):
-        applied()
+        apply_connectors()
     assert latest(client, "health-database") == "ok"
     assert [each.key for each in client.read_artifacts(artifact_filter=of_others)] == ["test-health-mail"]
 
 
-def test_the_page_of_open_groups_follows_what_commands_change(
+def test_apply_updates_the_page_of_open_groups(
     client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = "open-groups-of-this-home"  # the API has a page of other tests' homes
     monkeypatch.setattr(dashboard_writer, "URGENT", key)
     page = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
     save_connector("acme", mimecast_account())
-    applied()
+    apply_connectors()
     assert client.read_artifacts(artifact_filter=page) == []  # there is nothing to tell
     store = open_store(Settings(home=home))
     load(store, [[stored_scan()]], source_of("acme", load_connector("acme")))
     store.publish()
-    applied()
+    apply_connectors()
     assert latest(client, key) == "## 1 open group of high priority"
     with store.reader() as reader:
         groups = [str(group) for (group,) in reader.rows("SELECT group_id FROM alert_groups")]
     decide(store, Decision("closed", "ann", "benign"), groups=groups)  # as `triage` does it
-    applied()
+    apply_connectors()
     assert latest(client, key) == "## No open group of high priority"
     with monkeypatch.context() as unasked:
         unasked.setattr(dashboard_writer, "prefect_client", None)
@@ -484,18 +483,20 @@ def test_the_page_of_open_groups_follows_what_commands_change(
             dashboard_writer.urgent_followed(store)
 
 
-def test_what_a_service_says_is_no_markdown() -> None:
-    shown = row(Check("permission", "failed", "Refused: [x](http://evil.example) `b` |", "Call <b>us</b>"))
+def test_check_row_escapes_markdown_of_the_service() -> None:
+    shown = check_row(Check("permission", "failed", "Refused: [x](http://evil.example) `b` |", "Call <b>us</b>"))
     assert shown == {
         "check": "permission", "state": "failed",
         "what was found": r"`Refused: [x](http://evil.example) 'b' \x7c`", "what to do": "`Call <b>us</b>`",
     }  # fmt: skip
 
 
-def test_connection_test_fails_with_the_sentence(client: SyncPrefectClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_connection_test_shows_and_logs_its_checks(
+    client: SyncPrefectClient, caplog: pytest.LogCaptureFixture
+) -> None:
     with serve(Simulator(World.of_records([]))) as running:
         save_connector("acme", simulated(running, 2))
-        applied()
+        apply_connectors()
         running.simulator.faults.inject("403", times=None)
         state = connection_test("acme", return_state=True)
     assert state.is_failed()
@@ -512,4 +513,4 @@ def test_connection_test_fails_with_the_sentence(client: SyncPrefectClient, capl
     assert [record.getMessage().partition(":")[0] for record in told] == [row["check"] for row in rows]
     assert [record.getMessage() for record in told if record.levelname == "ERROR"] == [state.message]
     assert switched_on(client) == [False]
-    assert applied().polls[0].done == "unchanged"
+    assert apply_connectors().polls[0].done == "unchanged"

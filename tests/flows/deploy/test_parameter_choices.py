@@ -8,7 +8,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from flows.connectors import test_connection as connection_test
-from flows.deploy.parameter_choices import offer
+from flows.deploy.parameter_choices import update_choices
 from flows.entra import entra
 from flows.mimecast import mimecast
 from flows.mimecast import mimecast_backfill as backfill
@@ -40,17 +40,17 @@ def form(client: SyncPrefectClient, name: str) -> dict[str, Any]:
     return dict(schema["properties"])
 
 
-def test_a_deployment_of_one_connector_offers_no_other(client: SyncPrefectClient) -> None:
+def test_deployment_of_one_connector_keeps_its_choice(client: SyncPrefectClient) -> None:
     of_one = mimecast.to_deployment("mine", parameters={"connector": "acme"}).apply()
     before = form(client, "mimecast/mine")
-    offer({"emea": ACME, "acme": ACME})
+    update_choices({"emea": ACME, "acme": ACME})
     assert form(client, "mimecast/mine") == before
     client.delete_deployment(of_one)
 
 
-def test_forms_offer_the_saved_connectors(client: SyncPrefectClient) -> None:
+def test_update_choices_offers_the_connectors_of_the_product(client: SyncPrefectClient) -> None:
     before = {name: form(client, name) for name in FORMS}
-    offer({"emea": ACME, "acme": ACME, "corp": CORP})
+    update_choices({"emea": ACME, "acme": ACME, "corp": CORP})
     offered = {name: form(client, name)["connector"].get("enum") for name in FORMS}
     assert offered == {
         "mimecast/choices": ["acme", "emea"],
@@ -59,11 +59,11 @@ def test_forms_offer_the_saved_connectors(client: SyncPrefectClient) -> None:
         "test-connection/choices": ["acme", "corp", "emea"],
     }
     changed = [client.read_deployment_by_name(name).updated for name in FORMS]
-    offer({"corp": CORP, "acme": ACME, "emea": ACME}, ["half"])
+    update_choices({"corp": CORP, "acme": ACME, "emea": ACME}, ["half"])
     assert form(client, "test-connection/choices")["connector"]["enum"] == ["acme", "corp", "emea", "half"]
-    offer({"corp": CORP, "acme": ACME, "emea": ACME})
+    update_choices({"corp": CORP, "acme": ACME, "emea": ACME})
     changed[-1] = client.read_deployment_by_name("test-connection/choices").updated
-    offer({"corp": CORP, "acme": ACME, "emea": ACME})
+    update_choices({"corp": CORP, "acme": ACME, "emea": ACME})
     assert [client.read_deployment_by_name(name).updated for name in FORMS] == changed
 
     fields = form(client, "mimecast-backfill/choices")
@@ -74,5 +74,5 @@ def test_forms_offer_the_saved_connectors(client: SyncPrefectClient) -> None:
     deployment = client.read_deployment_by_name("mimecast-backfill/choices")
     assert client.create_flow_run_from_deployment(deployment.id, parameters=given).parameters == given
 
-    offer({})
+    update_choices({})
     assert {name: form(client, name) for name in FORMS} == before

@@ -10,7 +10,7 @@ from prefect.workers.process import ProcessWorker
 
 from flows.deploy import prefect_yaml as deploying
 
-OURS = deploying.template("/srv/new/python -m prefect.engine")
+OURS = deploying.pool_template("/srv/new/python -m prefect.engine")
 
 
 @pytest.fixture
@@ -21,25 +21,25 @@ def client(prefect_api: None) -> Iterator[SyncPrefectClient]:
 
 def set_up(client: SyncPrefectClient, name: str) -> dict[str, Any]:
     """The template of a pool after a deploy."""
-    deploying.set_up_pool(client, name, OURS)
+    deploying.ensure_pool(client, name, OURS)
     return dict(client.read_work_pool(name).base_job_template)
 
 
-def test_a_pool_gets_a_template_that_offers_nothing_dangerous(
+def test_ensure_pool_replaces_only_default_and_own_templates(
     client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deploying, "pools", lambda: ["new", "old", "moved", "own", "other"])
-    prefects, own = ProcessWorker.get_default_base_job_template(), deploying.template(None)
+    prefects, own = ProcessWorker.get_default_base_job_template(), deploying.pool_template(None)
     own["variables"]["properties"]["env"] = {"type": "object"}
-    given = {"old": prefects, "moved": deploying.template("/srv/old/python -m prefect.engine"), "own": own}
+    given = {"old": prefects, "moved": deploying.pool_template("/srv/old/python -m prefect.engine"), "own": own}
     for name, template in given.items():
         client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
     client.create_work_pool(WorkPoolCreate(name="other", type="docker", base_job_template=prefects))
     assert [set_up(client, name) for name in ("new", "old", "moved")] == [OURS] * 3
     assert set_up(client, "own") == own
     assert set_up(client, "other") == prefects
-    assert deploying.open_pools() == ["own"]
-    client.update_work_pool("own", WorkPoolUpdate(base_job_template=deploying.template("/srv/own/wrapper.sh")))
-    assert deploying.open_pools() == []
-    for name in deploying.pools():
+    assert deploying.unrestricted_pools() == ["own"]
+    client.update_work_pool("own", WorkPoolUpdate(base_job_template=deploying.pool_template("/srv/own/wrapper.sh")))
+    assert deploying.unrestricted_pools() == []
+    for name in deploying.pool_names():
         client.delete_work_pool(name)
