@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from flows.runs.maintenance_run import changed
-from tasks.maintenance.regroup import regrouped
+from tasks.maintenance.regroup import run_regroup
 
 GroupBy = Literal["hash", "hash+priority", "hash+response", "hash+priority+response"]
 Hours = Annotated[int, Field(ge=0)]
@@ -32,7 +32,7 @@ def regroup(
     """
     verb = "became" if apply else "would become"
     return changed(
-        lambda store: regrouped(store, group_by, gap_hours, span_hours, apply=apply),
+        lambda store: run_regroup(store, group_by, gap_hours, span_hours, apply=apply),
         lambda n: f"{n['groups_before']} groups {verb} {n['groups_after']}; {n['alerts_moved']} alerts move.",
         apply=apply,
     )

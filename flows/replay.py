@@ -13,8 +13,8 @@ from flows.runs.maintenance_run import changed
 from tasks.connectors.polled import PolledConnector
 from tasks.errors import SettingsError
 from tasks.ingest.batches import Again
-from tasks.maintenance.remap import Reading
-from tasks.maintenance.replay import WHAT, Means, What, replayed
+from tasks.maintenance.remap import CurrentRules
+from tasks.maintenance.replay import WHAT, ReplayOptions, What, run_replay
 from tasks.priority import load_maps
 from tasks.products import product_named
 from tasks.saved_connectors import list_connectors
@@ -53,10 +53,10 @@ def replay_now(store: Store, what: list[What] | None, *, apply: bool) -> dict[st
     known = _known(store)
     maps = cache(lambda no_verdict: load_maps(settings, no_verdict))
 
-    def reading_of(connector_id: str) -> Reading:
+    def reading_of(connector_id: str) -> CurrentRules:
         connector = known[connector_id]
         applied = frozenset(each for each in chosen if each != "rejects")
-        return Reading(maps(connector.no_verdict), applied, connector.saved)
+        return CurrentRules(maps(connector.no_verdict), applied, connector.saved)
 
     def read_again(connector_id: str, rejects: pl.DataFrame) -> Again:
         connector = known[connector_id]
@@ -67,7 +67,7 @@ def replay_now(store: Store, what: list[What] | None, *, apply: bool) -> dict[st
             rejects, UUID(connector_id), maps(connector.no_verdict), now, keep_low=settings.keep_low == "full"
         )
 
-    return replayed(store, Means(chosen, reading_of, read_again), apply=apply)
+    return run_replay(store, ReplayOptions(chosen, reading_of, read_again), apply=apply)
 
 
 def _known(store: Store) -> dict[str, Known]:

@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.runs.maintenance_run import Counts, changed
-from tasks.maintenance.retention import retained
+from tasks.maintenance.retention import run_retention
 
 
 @flow(name="retention", flow_run_name="retention")
@@ -24,4 +24,4 @@ def retention(apply: bool = False) -> State[Any]:
         some = [f"{count} {kind}" for kind, count in counts["removed"].items() if count]
         return f"{verb} {', '.join(some) or 'nothing'}."
 
-    return changed(lambda store: retained(store, apply=apply), says, apply=apply)
+    return changed(lambda store: run_retention(store, apply=apply), says, apply=apply)

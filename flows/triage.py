@@ -17,9 +17,9 @@ from tasks.settings import load_settings
 from tasks.store.factory import open_store
 from tasks.triage import allow_list
 from tasks.triage.decision import Decision
-from tasks.triage.decisions import decide, find
+from tasks.triage.decisions import decide, find_alerts
 from tasks.triage.selection import Filter
-from tasks.triage.suppression import Hidden
+from tasks.triage.suppression import HiddenCounts
 
 
 @flow(name="triage", flow_run_name="{by}: {status}")
@@ -68,10 +68,10 @@ def triage(
     try:
         store = open_store(load_settings())
         if groups.strip() or alerts.strip():
-            chosen.refuse_any()
+            chosen.refuse_if_set()
             decided = decide(store, decision, groups=words(groups), alerts=words(alerts))
         else:
-            found = find(store, chosen, decision)
+            found = find_alerts(store, chosen, decision)
             if not confirm:
                 return _counted(len(found.alerts), found.groups)
             _refuse_others(len(found.alerts), confirm)
@@ -113,10 +113,10 @@ def allow_list_flow(
     try:
         store = open_store(load_settings())
         if action == "remove":
-            ended = allow_list.remove(store, [allow_list.active_id(store, entry)])
+            ended = allow_list.remove(store, [allow_list.find_active_entry(store, entry)])
             urgent_anew(store)
             return Completed(message=f"{several(ended.shown_again, 'alert')} shown again.", data=ended._asdict())
-        hidden = allow_list.would_hide_now(store, entry)
+        hidden = allow_list.preview_entry(store, entry)
         if not confirm:
             return Completed(
                 name="Counted",
@@ -135,7 +135,7 @@ def words(text: str) -> list[str]:
     return [word for word in re.split(r"[\s,;]+", text) if word]
 
 
-def words_of(hidden: Hidden) -> str:
+def words_of(hidden: HiddenCounts) -> str:
     """How much an entry hides."""
     return f"{hidden.alerts} stored alerts and all of {hidden.groups} groups"
 

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.errors import SettingsError
-from tasks.field_errors import says
+from tasks.field_errors import error_message
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 DEFAULTS = CHECKOUT / "data"
@@ -199,4 +199,6 @@ def load_settings(home: Path | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = "ATTACHMENT_ALERTS_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise SettingsError(f"The setting {name} is not usable: {says(first)}. Correct it and try again.") from None
+        raise SettingsError(
+            f"The setting {name} is not usable: {error_message(first)}. Correct it and try again."
+        ) from None

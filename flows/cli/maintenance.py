@@ -60,9 +60,9 @@ def regroup(
     given = (group_by, gap_hours, span_hours)
 
     def plan(store: "Store") -> dict[str, Any]:
-        from tasks.maintenance.regroup import regrouped
+        from tasks.maintenance.regroup import run_regroup
 
-        return regrouped(store, *given, apply=False)
+        return run_regroup(store, *given, apply=False)
 
     def question(counts: dict[str, Any]) -> str | None:
         changes = counts["alerts_moved"] or counts["alerts_rekeyed"]
@@ -113,9 +113,9 @@ def retention(apply: Apply = False, yes: Yes = False, as_json: Json = False, hom
     from flows.cli.views.maintenance import retention_page
 
     def plan(store: "Store") -> dict[str, Any]:
-        from tasks.maintenance.retention import retained
+        from tasks.maintenance.retention import run_retention
 
-        return retained(store, apply=False)
+        return run_retention(store, apply=False)
 
     def question(counts: dict[str, Any]) -> str | None:
         total = sum(counts["removed"].values())

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 
 from tasks.connectors.form_schema import KEYS_MISSING, arrange
 from tasks.errors import AlertsError, ConnectorRefused, KeyExpired
-from tasks.field_errors import MOMENT, sentences
+from tasks.field_errors import MOMENT, error_messages
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -213,7 +213,7 @@ def made(cls: type[C], values: dict[str, Any]) -> C:
     try:
         return cls.model_validate(values)
     except ValidationError as wrong:
-        raise ConnectorRefused(sentences(wrong, cls.titles())) from None  # the cause would hold the values
+        raise ConnectorRefused(error_messages(wrong, cls.titles())) from None  # the cause would hold the values
 
 
 def refuse_wrong(cls: type[Connector], values: dict[str, Any]) -> None:
@@ -221,5 +221,5 @@ def refuse_wrong(cls: type[Connector], values: dict[str, Any]) -> None:
     try:
         cls.model_validate(values)
     except ValidationError as wrong:
-        if says := sentences(wrong, cls.titles(), but=KEYS_MISSING):
+        if says := error_messages(wrong, cls.titles(), but=KEYS_MISSING):
             raise ConnectorRefused(says) from None

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tasks.connectors.base import Connector
 from tasks.connectors.prefect_client import all_pages, asked_where
 from tasks.errors import ConnectorRefused
-from tasks.field_errors import sentences
+from tasks.field_errors import error_messages
 from tasks.sanitize import plain
 
 SYNC: dict[str, Any] = {"_sync": True}  # also where an event loop is running; unknown to the type hints
@@ -38,7 +38,7 @@ def read_document(name: str, document: Document) -> Connector:
         return document.cls._from_block_document(block)
     except ValidationError as unusable:
         raise ConnectorRefused(
-            f"The connector {name!r} cannot be used: {sentences(unusable, document.cls.titles())}. "
+            f"The connector {name!r} cannot be used: {error_messages(unusable, document.cls.titles())}. "
             "Correct it in the Prefect UI (Blocks, its page, Edit), or with `attachment-alerts connectors set "
             f"{name}`, its keys with `connectors rotate {name}`."
         ) from None  # the cause would hold the keys

@@ -59,19 +59,19 @@ COUNTED = """
 """
 
 
-def remember_low_hashes(transaction: Transaction, hashes: pl.Series) -> None:
+def add_low_hashes(transaction: Transaction, hashes: pl.Series) -> None:
     """Add what low scans brought to the list of hashes that are in any of them."""
     seen = hashes.drop_nulls().unique().alias("file_sha256").to_frame()
     if not seen.is_empty():
         transaction.run(LISTED, seen=seen)
 
 
-def forget_low_hashes(transaction: Transaction) -> None:
+def remove_unused_low_hashes(transaction: Transaction) -> None:
     """Take those off the list that were in removed low scans alone."""
     transaction.run(UNLISTED)
 
 
-def exposed_by_load(
+def find_exposed_by_load(
     transaction: Transaction, tenant: str, first: datetime, last: datetime, now: datetime
 ) -> pl.DataFrame:
     """The low scans that this load has written between two moments and whose hash is dangerous already.
@@ -89,7 +89,7 @@ def exposed_by_load(
     )
 
 
-def expose(transaction: Transaction, exposed: pl.DataFrame, replaced: pl.DataFrame) -> None:
+def record_exposures(transaction: Transaction, exposed: pl.DataFrame, replaced: pl.DataFrame) -> None:
     """Write down who is exposed by hashes that are dangerous already; replaced scans (scan_id) may no longer be so."""
     if not replaced.is_empty():
         transaction.run(
@@ -116,7 +116,7 @@ def update_exposures(transaction: Transaction, touched: pl.DataFrame, exposed: p
     found = _mark_dangerous(transaction, touched) if not touched.is_empty() else 0
     counted = transaction.frame(COUNTED, counted=counted)
     if not counted.is_empty():
-        changes.remember_hashes(transaction, counted)
+        changes.snapshot_groups_of_hashes(transaction, counted)
         transaction.script(statements("count_exposures"), {}, counted=counted)
     return found
 

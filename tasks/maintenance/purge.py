@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from tasks.groups.exposures import forget_low_hashes, update_exposures
+from tasks.groups.exposures import remove_unused_low_hashes, update_exposures
 from tasks.groups.groups import update_groups
 from tasks.store.connection import Transaction
 from tasks.store.store import Store
@@ -52,7 +52,7 @@ def purge(store: Store, connector_id: UUID) -> None:
         _delete(transaction, own)
         update_groups(transaction, alerts, store.settings, now)
         update_exposures(transaction, alerts, exposed)
-        forget_low_hashes(transaction)
+        remove_unused_low_hashes(transaction)
         transaction.changed = transaction.publish = True
 
 

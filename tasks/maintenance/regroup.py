@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from tasks.groups.exposures import update_exposures
-from tasks.groups.grouping import Assigned, assign_ids, group_key, partition
+from tasks.groups.grouping import GroupAssignment, assign_ids, group_key, partition
 from tasks.groups.groups import record_ids, refresh_groups
 from tasks.notifications import changes
 from tasks.settings import Settings
 from tasks.store.connection import Connection, Transaction
 from tasks.store.store import Store
-from tasks.triage.suppression import end_due
+from tasks.triage.suppression import expire_entries
 
 EXAMPLES = 10  # groups told by name, of those that split and of those that join
 PARTS = 5  # … with so many of their parts
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
 
     revision: int
     """the state it was made from"""
-    assigned: Assigned
+    assigned: GroupAssignment
     names: pl.DataFrame
     """group_id, file_name of the groups there are"""
 
@@ -52,7 +52,7 @@ class Plan(NamedTuple):
         return self.assigned.members.filter(pl.col("group_key") != pl.col("old_group_key"))
 
 
-def regrouped(
+def run_regroup(
     store: Store, group_by: str | None, gap_hours: int | None, span_hours: int | None, *, apply: bool
 ) -> dict[str, Any]:
     """Plan, and carry the plan out if asked for; what changes, as JSON values. None: as the settings say."""
@@ -64,7 +64,7 @@ def regrouped(
     if apply:
         plan = apply_groups(store, wanted, plan)
     unlike = [name for name, value in rules.items() if value != getattr(store.settings, name)]
-    return {"applied": apply, **rules, "unlike_settings": unlike, **compared(plan)}
+    return {"applied": apply, **rules, "unlike_settings": unlike, **compare_groups(plan)}
 
 
 def plan_groups(database: Connection, settings: Settings) -> Plan:
@@ -84,7 +84,7 @@ def _revision(database: Connection) -> int:
     return int(database.rows("SELECT revision FROM internal.store_state")[0][0])
 
 
-def compared(plan: Plan) -> dict[str, Any]:
+def compare_groups(plan: Plan) -> dict[str, Any]:
     """Before and after as counts, which are exact, and examples, which are the largest."""
     pairs = plan.assigned.members.group_by("old_group_id", "group_id").agg(alerts=pl.len())
     split, joined = _several(pairs, "old_group_id", "group_id"), _several(pairs, "group_id", "old_group_id")
@@ -123,7 +123,7 @@ def apply_groups(store: Store, settings: Settings, plan: Plan) -> Plan:
         if _revision(transaction) != plan.revision:
             plan = plan_groups(transaction, settings)
         now = datetime.now(UTC)
-        end_due(transaction, now)
+        expire_entries(transaction, now)
         transaction.changed |= write_groups(transaction, plan, now)
         transaction.publish = transaction.changed
     return plan
@@ -136,7 +136,7 @@ def write_groups(transaction: Transaction, plan: Plan, now: datetime) -> bool:
         return False
     touched = pl.concat([moved, rekeyed])
     groups = pl.concat([touched["group_id"], touched["old_group_id"]]).unique()
-    changes.remember_known_of_groups(transaction, groups)
+    changes.snapshot_exposures_of_groups(transaction, groups)
     transaction.run(
         "UPDATE internal.alert_scans a SET group_key = r.group_key::UUID FROM rekeyed r "
         "WHERE a.scan_id = r.alert_id::UUID",
@@ -147,5 +147,5 @@ def write_groups(transaction: Transaction, plan: Plan, now: datetime) -> bool:
     # Groups that were made anew have lost their count of exposures; which hashes are dangerous has not changed.
     hashes = touched.select("tenant", "file_sha256").drop_nulls().unique()
     update_exposures(transaction, hashes.clear(), hashes)
-    changes.note(transaction, "regroup", now)
+    changes.record_changes(transaction, "regroup", now)
     return True

@@ -42,7 +42,7 @@ STAYS_LOW = ~pl.col("is_alert") & ~pl.col("new_alert")
 THEN = datetime(2000, 1, 1, tzinfo=UTC)  # any moment does where only null or not null counts
 
 
-class Reading(NamedTuple):
+class CurrentRules(NamedTuple):
     """How a connector's records are read today."""
 
     maps: Maps
@@ -52,11 +52,11 @@ class Reading(NamedTuple):
     """whether it is saved: else what it makes of scans without a verdict is not known, and they stay as they are"""
 
 
-ReadingOf = Callable[[str], Reading]
+RulesOf = Callable[[str], CurrentRules]
 """By the connector's id."""
 
 
-def differing_kinds(database: Connection, reading_of: ReadingOf) -> pl.DataFrame:
+def find_changed_kinds(database: Connection, reading_of: RulesOf) -> pl.DataFrame:
     """KIND, scans, example of the kinds that would read otherwise today, and what becomes of them (`new_…`)."""
     kinds = database.frame(
         "SELECT * EXCLUDE (scan_id, detected_at) REPLACE (connector_id::VARCHAR AS connector_id), "
@@ -67,10 +67,10 @@ def differing_kinds(database: Connection, reading_of: ReadingOf) -> pl.DataFrame
     return pl.concat(found) if found else _differing(kinds, None)
 
 
-def _differing(kinds: pl.DataFrame, reading: Reading | None) -> pl.DataFrame:
+def _differing(kinds: pl.DataFrame, reading: CurrentRules | None) -> pl.DataFrame:
     numbered = kinds.with_columns(scan_id=pl.int_range(pl.len()).cast(pl.String))
     stored = _as_stored(numbered)
-    again = reread(stored, reading) if reading else stored.select(list(SCAN_SCHEMA))
+    again = apply_rules(stored, reading) if reading else stored.select(list(SCAN_SCHEMA))
     outcome = merge_versions(again, stored, keep_low=True, now=THEN)
     became = pl.concat([outcome.lows, outcome.alerts]).select(
         "scan_id",
@@ -97,7 +97,7 @@ def _as_stored(kinds: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(nothing).select(list(STORED_SCHEMA)).cast(STORED_SCHEMA)
 
 
-def reread(stored: pl.DataFrame, reading: Reading) -> pl.DataFrame:
+def apply_rules(stored: pl.DataFrame, reading: CurrentRules) -> pl.DataFrame:
     """Stored scans (STORED_SCHEMA) as a reading of the same record would bring them today: SCAN_SCHEMA."""
     # A cleared alert shows what its highest verdict meant; its present one is low.
     present = pl.when(pl.col("cleared_at").is_not_null()).then(pl.lit("low")).otherwise("priority")
@@ -112,7 +112,9 @@ def reread(stored: pl.DataFrame, reading: Reading) -> pl.DataFrame:
     return rows.select(list(SCAN_SCHEMA)).cast(SCAN_SCHEMA)
 
 
-def rewrite_lows(transaction: Transaction, connector_id: UUID, tenant: str, kinds: pl.DataFrame, now: datetime) -> None:
+def rewrite_low_scans(
+    transaction: Transaction, connector_id: UUID, tenant: str, kinds: pl.DataFrame, now: datetime
+) -> None:
     """Let scans that stay without alert say what their kinds (`differing_kinds`) read as today.
 
     No group, no exposure and no id depends on it, so that millions of them are two statements.

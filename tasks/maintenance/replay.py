@@ -20,20 +20,20 @@ from tasks.maintenance.remap import (
     KIND,
     SAME_KIND,
     STAYS_LOW,
-    ReadingOf,
-    differing_kinds,
-    reread,
-    rewrite_lows,
+    RulesOf,
+    apply_rules,
+    find_changed_kinds,
+    rewrite_low_scans,
 )
 from tasks.notifications import changes as notices
 from tasks.source import Source
 from tasks.store.connection import Connection, Transaction
 from tasks.store.store import Store
-from tasks.triage.suppression import end_due
+from tasks.triage.suppression import expire_entries
 
 What = Literal["rejects", "priorities", "responses"]
 WHAT: tuple[What, ...] = ("rejects", "priorities", "responses")
-TOLD = 50  # changes told one by one, those of the most scans
+MAX_CHANGES_LISTED = 50  # changes told one by one, those of the most scans
 
 CHANGE_SCHEMA = pl.Schema(
     {
@@ -47,19 +47,19 @@ CHANGE_SCHEMA = pl.Schema(
 )
 
 
-ReadAgain = Callable[[str, pl.DataFrame], Again]
+Revalidate = Callable[[str, pl.DataFrame], Again]
 """What a connector's product makes today of its rejects (REJECT_SCHEMA), by the connector's id."""
 
 
-class Means(NamedTuple):
+class ReplayOptions(NamedTuple):
     """What of the present is applied, and how."""
 
     what: frozenset[What]
-    reading_of: ReadingOf
-    read_again: ReadAgain
+    reading_of: RulesOf
+    read_again: Revalidate
 
 
-class Owned(NamedTuple):
+class ConnectorRejects(NamedTuple):
     """Accepted rejects of one connector and tenant."""
 
     connector_id: str
@@ -72,7 +72,7 @@ class Plan(NamedTuple):
 
     revision: int
     """the state it was made from"""
-    accepted: list[Owned]
+    accepted: list[ConnectorRejects]
     left: int
     """rejects that are rejected still"""
     kinds: pl.DataFrame
@@ -80,13 +80,15 @@ class Plan(NamedTuple):
     """CHANGE_SCHEMA"""
 
 
-def replayed(store: Store, means: Means, *, apply: bool) -> dict[str, Any]:
+def run_replay(store: Store, means: ReplayOptions, *, apply: bool) -> dict[str, Any]:
     """Plan, and carry the plan out if asked for; what changes, as JSON values."""
     with store.snapshot() as database:
         plan = plan_replay(database, means)
     if apply:
         plan = apply_replay(store, means, plan)
-    told = plan.changes.sort("count", *CHANGE_SCHEMA, descending=[True, *[False] * len(CHANGE_SCHEMA)]).head(TOLD)
+    told = plan.changes.sort("count", *CHANGE_SCHEMA, descending=[True, *[False] * len(CHANGE_SCHEMA)]).head(
+        MAX_CHANGES_LISTED
+    )
     raised = plan.kinds.filter(pl.col("new_alert") & ~pl.col("is_alert"))
     cleared = plan.kinds.filter(pl.col("new_cleared") & ~pl.col("cleared"))
     return {
@@ -102,9 +104,9 @@ def replayed(store: Store, means: Means, *, apply: bool) -> dict[str, Any]:
     }
 
 
-def plan_replay(database: Connection, means: Means) -> Plan:
+def plan_replay(database: Connection, means: ReplayOptions) -> Plan:
     """What the present code and maps make of what is stored."""
-    kinds = differing_kinds(database, means.reading_of)
+    kinds = find_changed_kinds(database, means.reading_of)
     accepted, left, changes = [], 0, [_changes(kinds, what) for what in sorted(means.what - {"rejects"})]
     for owned, rejects in _rejects(database, means) if "rejects" in means.what else ():
         left += len(rejects) - len(owned.again.reject_ids)
@@ -115,7 +117,7 @@ def plan_replay(database: Connection, means: Means) -> Plan:
     return Plan(revision, accepted, left, kinds, _summed(told))
 
 
-def _rejects(database: Connection, means: Means) -> Iterator[tuple[Owned, pl.DataFrame]]:
+def _rejects(database: Connection, means: ReplayOptions) -> Iterator[tuple[ConnectorRejects, pl.DataFrame]]:
     """Open rejects in batches, with what is made of them today."""
     owners = database.rows(
         "SELECT DISTINCT connector_id::VARCHAR, tenant FROM internal.rejects WHERE resolved_at IS NULL ORDER BY ALL"
@@ -134,7 +136,7 @@ def _rejects(database: Connection, means: Means) -> Iterator[tuple[Owned, pl.Dat
                 "WHERE reject_id IN (SELECT reject_id::UUID FROM part) ORDER BY last_seen_at, reject_id",
                 part=part,
             ).cast(REJECT_SCHEMA)
-            yield Owned(connector_id, tenant, means.read_again(connector_id, rejects)), rejects
+            yield ConnectorRejects(connector_id, tenant, means.read_again(connector_id, rejects)), rejects
 
 
 def _accepted(again: Again, rejects: pl.DataFrame) -> pl.DataFrame:
@@ -167,18 +169,18 @@ def _summed(changes: pl.DataFrame) -> pl.DataFrame:
     return changes.group_by(keys).agg(pl.col("count").sum(), pl.col("example").min()).select(list(CHANGE_SCHEMA))
 
 
-def apply_replay(store: Store, means: Means, plan: Plan) -> Plan:
+def apply_replay(store: Store, means: ReplayOptions, plan: Plan) -> Plan:
     """Carry the plan out in one transaction, publish, and return what was carried out."""
     with store.transaction() as transaction:
         if transaction.rows("SELECT revision FROM internal.store_state")[0][0] != plan.revision:
             plan = plan_replay(transaction, means)
-        end_due(transaction, datetime.now(UTC))
+        expire_entries(transaction, datetime.now(UTC))
         for connector_id, tenant, again in plan.accepted:
             source = _source(connector_id, tenant)
             load_slice(transaction, source, [again.scans], [], again.reject_ids, store.settings)
         for (connector_id, tenant), kinds in plan.kinds.group_by("connector_id", "tenant"):
             _remap(transaction, _source(str(connector_id), str(tenant)), kinds, means, store)
-        notices.note(transaction, "replay", datetime.now(UTC))
+        notices.record_changes(transaction, "replay", datetime.now(UTC))
         transaction.publish = transaction.changed
     return plan
 
@@ -188,11 +190,11 @@ def _source(connector_id: str, tenant: str) -> Source:
     return Source(UUID(connector_id), "", "", tenant, 0, "", None, timedelta())
 
 
-def _remap(transaction: Transaction, source: Source, kinds: pl.DataFrame, means: Means, store: Store) -> None:
+def _remap(transaction: Transaction, source: Source, kinds: pl.DataFrame, means: ReplayOptions, store: Store) -> None:
     """Let the scans of these kinds be what they read as today: one pass over the tables."""
     lows, others, now = kinds.filter(STAYS_LOW), kinds.filter(~STAYS_LOW), datetime.now(UTC)
     if not lows.is_empty():
-        rewrite_lows(transaction, source.connector_id, source.tenant, lows, now)
+        rewrite_low_scans(transaction, source.connector_id, source.tenant, lows, now)
     if others.is_empty():
         return
     transaction.run(
@@ -213,5 +215,5 @@ def _remap(transaction: Transaction, source: Source, kinds: pl.DataFrame, means:
     )
     transaction.run("DROP TABLE differing")
     reading = means.reading_of(str(source.connector_id))
-    batches = (reread(stored_scans(transaction, some), reading) for some in ids.iter_slices(BATCH_ROWS))
+    batches = (apply_rules(stored_scans(transaction, some), reading) for some in ids.iter_slices(BATCH_ROWS))
     load_slice(transaction, source, batches, [], [], store.settings)

@@ -9,12 +9,12 @@ from typing import Any
 
 import polars as pl
 
-from tasks.groups.exposures import forget_low_hashes, update_exposures
+from tasks.groups.exposures import remove_unused_low_hashes, update_exposures
 from tasks.ingest.retention_limits import limits
 from tasks.store.connection import Connection, Transaction
 from tasks.store.migrations import statements
 from tasks.store.store import Store
-from tasks.triage.suppression import end_due
+from tasks.triage.suppression import expire_entries
 
 DIRECTORY = (
     "people", "addresses", "devices", "device_people", "source_objects", "source_addresses", "source_members",
@@ -33,12 +33,12 @@ REMOVED = {
 BLANKED = {"raw records of low scans": "raw_of_lows", "raw records of alerts": "raw_of_alerts"}
 
 
-def retained(store: Store, *, apply: bool, now: datetime | None = None) -> dict[str, Any]:
+def run_retention(store: Store, *, apply: bool, now: datetime | None = None) -> dict[str, Any]:
     """Count what is older than the settings keep, and remove it if asked for; rows by kind, as JSON values."""
     now = now or datetime.now(UTC)
     size = store.size()
     if apply:
-        counts = _removed(store, now)
+        counts = _remove_expired(store, now)
         if store.compact() or any(counts.values()):
             store.publish()
     else:
@@ -63,17 +63,17 @@ def find_expired(database: Connection, moments: dict[str, datetime]) -> dict[str
     return {kind: sum(counts) for kind, counts in counted.items()}
 
 
-def _removed(store: Store, now: datetime) -> dict[str, int]:
+def _remove_expired(store: Store, now: datetime) -> dict[str, int]:
     with store.transaction() as transaction:
-        end_due(transaction, now)
+        expire_entries(transaction, now)
         counts = find_expired(transaction, limits(store.settings, now))
         if any(counts.values()):
-            remove_found(transaction, now)
+            remove_expired(transaction, now)
             transaction.changed = True
     return counts
 
 
-def remove_found(transaction: Transaction, now: datetime) -> None:
+def remove_expired(transaction: Transaction, now: datetime) -> None:
     """Remove what `find_expired` has noted, and all that is known of it alone."""
     closed = transaction.frame("SELECT DISTINCT tenant, file_sha256 FROM going_alert_scans")
     exposed = transaction.frame(
@@ -83,11 +83,11 @@ def remove_found(transaction: Transaction, now: datetime) -> None:
     for table in (table for tables in REMOVED.values() for table in tables):
         transaction.run(f"DELETE FROM internal.{table} WHERE rowid IN (SELECT id FROM going_{table})")
     update_exposures(transaction, closed.cast(pl.String), exposed.cast(pl.String))
-    _forget_recipients(transaction)
-    forget_low_hashes(transaction)
+    _remove_unused_recipients(transaction)
+    remove_unused_low_hashes(transaction)
 
 
-def _forget_recipients(transaction: Transaction) -> None:
+def _remove_unused_recipients(transaction: Transaction) -> None:
     """What an address meant is of no use when no scan names it any more."""
     for table in ("recipients", "recipient_people"):
         transaction.run(

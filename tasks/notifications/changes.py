@@ -91,19 +91,19 @@ ALIKE_OF = f"SELECT DISTINCT {ALIKE} AS alike FROM internal.groups g WHERE group
 OF_HASHES = "SELECT group_id::VARCHAR AS group_id FROM internal.groups SEMI JOIN counted USING (tenant, file_sha256)"
 
 
-class Stretch(NamedTuple):
+class TimeRange(NamedTuple):
     """When the oldest alert of some groups was detected, and the newest."""
 
     first: datetime | None
     last: datetime | None
 
 
-def remember(transaction: Transaction, affected: pl.DataFrame, since: datetime) -> Stretch:
+def snapshot_groups(transaction: Transaction, affected: pl.DataFrame, since: datetime) -> TimeRange:
     """Keep what these groups (group_id) are now; what becomes new in them was raised `since` then. Their stretch."""
     _begin(transaction)
     were = transaction.frame(NOW, affected=affected)
     transaction.run(REMEMBER, {"since": since}, were=were)
-    return Stretch(*were.select(pl.col("starts_at").min(), pl.col("ends_at").max()).row(0))
+    return TimeRange(*were.select(pl.col("starts_at").min(), pl.col("ends_at").max()).row(0))
 
 
 def _begin(transaction: Transaction) -> None:
@@ -112,12 +112,12 @@ def _begin(transaction: Transaction) -> None:
         transaction.remembers = True
 
 
-def remember_hashes(transaction: Transaction, counted: pl.DataFrame) -> None:
+def snapshot_groups_of_hashes(transaction: Transaction, counted: pl.DataFrame) -> None:
     """The same for all groups of these hashes (tenant, file_sha256), whose exposures are about to be counted."""
-    remember(transaction, transaction.frame(OF_HASHES, counted=counted), NEVER)
+    snapshot_groups(transaction, transaction.frame(OF_HASHES, counted=counted), NEVER)
 
 
-def remember_known(
+def snapshot_exposures(
     transaction: Transaction, touched: pl.Series, oldest: datetime | None = None, now: datetime | None = None
 ) -> None:
     """Keep who is exposed to dangerous files among these and which of their alerts are released, before that changes.
@@ -137,7 +137,7 @@ def remember_known(
         transaction.run(KNOWN, moments, dangerous=dangerous, changeable=changeable)
 
 
-def remember_released(
+def snapshot_released(
     transaction: Transaction, alerts: pl.DataFrame, first: datetime, last: datetime, now: datetime
 ) -> None:
     """Keep which of these alerts (scan_id), detected between two moments, are released, before they are replaced."""
@@ -145,13 +145,13 @@ def remember_released(
     transaction.run(RELEASED, {"first": first, "last": last, "now": now}, replaced=alerts)
 
 
-def remember_known_of_groups(transaction: Transaction, group_ids: pl.Series) -> None:
+def snapshot_exposures_of_groups(transaction: Transaction, group_ids: pl.Series) -> None:
     """Keep the same as `remember_known`, for what these groups are about."""
     ids = group_ids.alias("group_id").to_frame()
-    remember_known(transaction, transaction.frame(ALIKE_OF, ids=ids).cast(pl.String)["alike"])
+    snapshot_exposures(transaction, transaction.frame(ALIKE_OF, ids=ids).cast(pl.String)["alike"])
 
 
-def note(transaction: Transaction, cause: Cause, now: datetime, connector_id: UUID | None = None) -> None:
+def record_changes(transaction: Transaction, cause: Cause, now: datetime, connector_id: UUID | None = None) -> None:
     """Write down what this transaction has changed that somebody may have to be told."""
     if not transaction.remembers:
         return

@@ -31,7 +31,7 @@ SAID = {"failing": "lost", "auth_failed": "lost", "quiet": "quiet", "ok": "back"
 """State of the health → what is said of it; the others say nothing new of the connection."""
 
 
-def note_connector(transaction: Transaction, source: Source, cause: Cause, now: datetime) -> str:
+def record_connector_change(transaction: Transaction, source: Source, cause: Cause, now: datetime) -> str:
     """Write down how a connector fares at the end of a run, where that is not what was said of it last; its state."""
     known = {"connector_id": source.connector_id}
     told_state, state, told_gap_at, gap_at = transaction.rows(STANDS, known)[0]

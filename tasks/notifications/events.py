@@ -27,7 +27,7 @@ OF_CONNECTORS = [kind for kind in NAMES if kind.startswith(("connector_", "gap_"
 EXAMPLES = 10  # ids of groups that a digest names
 
 
-class Happening(NamedTuple):
+class OutboundEvent(NamedTuple):
     """An event that is to be sent; the id is the same in every attempt."""
 
     event_id: UUID
@@ -36,7 +36,7 @@ class Happening(NamedTuple):
     payload: dict[str, Any]
 
 
-def singly(decided: pl.DataFrame) -> list[Happening]:
+def single_events(decided: pl.DataFrame) -> list[OutboundEvent]:
     """An event for each notice that is told by itself, and for releases that share one."""
     events: dict[str, list[dict[str, Any]]] = {}
     for row in decided.filter(~pl.col("digest")).to_dicts():
@@ -44,11 +44,11 @@ def singly(decided: pl.DataFrame) -> list[Happening]:
     return [_of_several(rows) if len(rows) > 1 else _of_one(rows[0]) for rows in events.values()]
 
 
-def _of_one(row: dict[str, Any]) -> Happening:
+def _of_one(row: dict[str, Any]) -> OutboundEvent:
     return _of_connector(row) if row["group_id"] is None else _of_group(row)
 
 
-def _of_several(rows: list[dict[str, Any]]) -> Happening:
+def _of_several(rows: list[dict[str, Any]]) -> OutboundEvent:
     event_id, tenant = rows[0]["told_with"], rows[0]["tenant"]
     resource = {
         "prefect.resource.id": f"{PREFIX}released.{event_id}",
@@ -56,7 +56,7 @@ def _of_several(rows: list[dict[str, Any]]) -> Happening:
         **_labels(rows[0]),
     }
     payload = {"tenant": tenant, "groups": len(rows), "each": [_group(row) for row in rows]}
-    return Happening(UUID(event_id), PREFIX + NAMES[rows[0]["kind"]], resource, payload)
+    return OutboundEvent(UUID(event_id), PREFIX + NAMES[rows[0]["kind"]], resource, payload)
 
 
 def _group(row: dict[str, Any]) -> dict[str, Any]:
@@ -77,17 +77,17 @@ def _group(row: dict[str, Any]) -> dict[str, Any]:
     return {name: _json(row[column]) for name, column in names.items()} | {"cause": row["cause"]}
 
 
-def _of_group(row: dict[str, Any]) -> Happening:
+def _of_group(row: dict[str, Any]) -> OutboundEvent:
     resource = {
         "prefect.resource.id": f"{PREFIX}group.{row['group_id']}",
         "prefect.resource.name": f"group {row['group_id'][:8]}",
         f"{PREFIX}priority": row["priority"],
         **_labels(row),
     }
-    return Happening(UUID(row["told_with"]), PREFIX + NAMES[row["kind"]], resource, _group(row))
+    return OutboundEvent(UUID(row["told_with"]), PREFIX + NAMES[row["kind"]], resource, _group(row))
 
 
-def _of_connector(row: dict[str, Any]) -> Happening:
+def _of_connector(row: dict[str, Any]) -> OutboundEvent:
     payload = {
         "tenant": row["tenant"],
         "connector": row["connector"],
@@ -96,7 +96,7 @@ def _of_connector(row: dict[str, Any]) -> Happening:
         "complete_until": _json(row["watermark"]),
     }
     resource = connector_resource(row["connector"]) | _labels(row)
-    return Happening(UUID(row["notice_id"]), PREFIX + NAMES[row["kind"]], resource, payload)
+    return OutboundEvent(UUID(row["notice_id"]), PREFIX + NAMES[row["kind"]], resource, payload)
 
 
 def connector_resource(name: str) -> dict[str, str]:
@@ -109,13 +109,13 @@ def _labels(row: dict[str, Any]) -> dict[str, str]:
     return {f"{PREFIX}tenant": row["tenant"], f"{PREFIX}urgent": "true" if row["urgent"] else "false"}
 
 
-def together(decided: pl.DataFrame) -> list[Happening]:
+def digest_events(decided: pl.DataFrame) -> list[OutboundEvent]:
     """An event for each digest."""
     digests = decided.filter("digest").partition_by("told_with", maintain_order=True)
     return [_digest(rows.sort("priority_rank", "at", "notice_id")) for rows in digests]
 
 
-def _digest(rows: pl.DataFrame) -> Happening:
+def _digest(rows: pl.DataFrame) -> OutboundEvent:
     groups = rows.unique("group_id", maintain_order=True)
     digest_id, tenant = rows["told_with"][0], rows["tenant"][0]
     payload = {
@@ -131,7 +131,7 @@ def _digest(rows: pl.DataFrame) -> Happening:
         "prefect.resource.name": f"{len(groups)} groups",
         **_labels({"tenant": tenant, "urgent": rows["urgent"].any()}),
     }
-    return Happening(UUID(digest_id), f"{PREFIX}digest", resource, payload)
+    return OutboundEvent(UUID(digest_id), f"{PREFIX}digest", resource, payload)
 
 
 def _counts(rows: pl.DataFrame, column: str) -> dict[str, int]:

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import polars as pl
 
-from tasks.notifications.events import NAMES, OF_CONNECTORS, Happening, singly, together
+from tasks.notifications.events import NAMES, OF_CONNECTORS, OutboundEvent, digest_events, single_events
 from tasks.settings import Settings
 from tasks.store.connection import Transaction
 from tasks.store.migrations import statements
@@ -27,14 +27,16 @@ SHARE = 250
 """Releases that one event carries. It starts one run, whose parameters may have 512 kB; each takes half a kB."""
 
 
-class Teller(NamedTuple):
+class NotificationSource(NamedTuple):
     """Who tells: a run of a connector, or with no id anything else."""
 
     connector_id: UUID | None = None
     backfill: bool = False
 
 
-def claim(transaction: Transaction, teller: Teller, settings: Settings, now: datetime) -> list[Happening]:
+def claim(
+    transaction: Transaction, teller: NotificationSource, settings: Settings, now: datetime
+) -> list[OutboundEvent]:
     """Take what this run has to tell; for CLAIM_LASTS nobody else takes it."""
     facts = {
         "now": now,
@@ -55,7 +57,7 @@ def claim(transaction: Transaction, teller: Teller, settings: Settings, now: dat
     lately = transaction.frame(LATELY, {"hour_ago": now - timedelta(hours=1), "apart": NEVER_TOGETHER})
     decided = decide(waiting, lately, settings.notify_per_hour)
     transaction.run(DECIDED, decided=decided.select("notice_id", "digest", "urgent", "told_with"))
-    return [*singly(decided), *together(decided)]
+    return [*single_events(decided), *digest_events(decided)]
 
 
 WAITING = """
@@ -112,7 +114,7 @@ def decide(waiting: pl.DataFrame, lately: pl.DataFrame, per_hour: int) -> pl.Dat
     return pl.concat([earlier.select(columns), rows.select(columns)])
 
 
-def told(transaction: Transaction, sent: Iterable[Happening], now: datetime) -> None:
+def mark_sent(transaction: Transaction, sent: Iterable[OutboundEvent], now: datetime) -> None:
     """The events were accepted: what they tell is told."""
     ids = pl.DataFrame({"event_id": [str(each.event_id) for each in sent]}, schema={"event_id": pl.String})
     transaction.run(

@@ -34,7 +34,7 @@ class Totals(NamedTuple):
     suppressed: int = 0  # alerts that the allow-list hides
 
 
-class Page(NamedTuple):
+class GroupDetails(NamedTuple):
     """Everything about one group."""
 
     group: dict[str, Any]
@@ -81,10 +81,10 @@ def groups(
         ).to_dicts()
 
 
-def group(store: Store, asked_for: str, latest: int) -> Page:
+def group(store: Store, asked_for: str, latest: int) -> GroupDetails:
     """One group by its id or the beginning of it, also by an id that has ended. Raises OperatorError."""
     with store.reader() as reader:
-        group_id, ended = resolved(reader, asked_for)
+        group_id, ended = resolve_group(reader, asked_for)
         of_group = {"id": group_id, "latest": latest}
         found = reader.frame(f"{_GROUPS} WHERE group_id = $id::UUID", {"id": group_id}).to_dicts()[0]
         alerts = reader.frame(
@@ -114,7 +114,7 @@ def group(store: Store, asked_for: str, latest: int) -> Page:
             """,
             of_group,
         )
-    return Page(found, ended, alerts.to_dicts(), exposures.to_dicts(), decisions.to_dicts())
+    return GroupDetails(found, ended, alerts.to_dicts(), exposures.to_dicts(), decisions.to_dicts())
 
 
 def allow_list(store: Store, *, ended: bool) -> list[dict[str, Any]]:
@@ -133,7 +133,7 @@ def health(store: Store) -> list[dict[str, Any]]:
         return reader.frame("SELECT * FROM connector_health ORDER BY connector, last_success_at NULLS FIRST").to_dicts()
 
 
-def resolved(reader: Connection, asked_for: str) -> tuple[str, str | None]:
+def resolve_group(reader: Connection, asked_for: str) -> tuple[str, str | None]:
     """The living group's id, and the ended id if that is what was asked for."""
     digits = asked_for.strip().lower().replace("-", "")
     found = reader.rows(

@@ -33,7 +33,7 @@ GROUPS = f"""
 """
 
 
-class Listed(NamedTuple):
+class GroupList(NamedTuple):
     """The first rows of `alert_groups` that fit a question, most urgent first, and how many fit it."""
 
     rows: list[dict[str, Any]]
@@ -48,9 +48,9 @@ class Overview(NamedTuple):
     health: dict[str, Any] | None
     """row of `connector_health`; None of a connector that was removed"""
     gaps: list[Interval]
-    changed: Listed
+    changed: GroupList
     """groups that this run made or changed"""
-    urgent: Listed
+    urgent: GroupList
     """open groups of high priority, of all connectors"""
     complete: int = 0
     """slices that the run has loaded, where that was asked"""
@@ -75,20 +75,20 @@ def overview(
         return Overview(health, gaps, *_listed(copy, group_ids), complete)
 
 
-def healths(store: Store) -> dict[str, dict[str, Any]]:
+def health_by_connector(store: Store) -> dict[str, dict[str, Any]]:
     """Rows of `connector_health` by name, from the store: the copy may not show the last polls yet."""
     with store.transaction() as stored:
         rows = stored.frame("SELECT * FROM connector_health ORDER BY connector, last_success_at NULLS FIRST")
     return {row["connector"]: row for row in rows.iter_rows(named=True)}
 
 
-def urgent(store: Store) -> Listed:
+def urgent(store: Store) -> GroupList:
     """Open groups of high priority, as they are now."""
     with store.snapshot(modest=True) as copy:
         return _listed(copy)[1]
 
 
-def urgent_as_published(store: Store) -> Listed:
+def urgent_as_published(store: Store) -> GroupList:
     """Open groups of high priority, as the copy shows them; nobody has to wait for it."""
     with store.reader(modest=True) as copy:
         return _listed(copy)[1]
@@ -113,17 +113,17 @@ def _gaps(tables: Connection, connector: str) -> list[Interval]:
     return [Interval(*row) for row in rows]
 
 
-def _listed(tables: Connection, group_ids: Collection[str] = ()) -> tuple[Listed, Listed]:
+def _listed(tables: Connection, group_ids: Collection[str] = ()) -> tuple[GroupList, GroupList]:
     """Those of these groups that are listed, and the urgent ones."""
     revision = tables.rows("SELECT revision FROM internal.store_state")[0][0]
     if not group_ids and not tables.rows(ANY_URGENT):
-        return Listed([], 0), Listed([], 0, revision)
+        return GroupList([], 0), GroupList([], 0, revision)
     ids = pl.DataFrame({"group_id": sorted(group_ids)}, schema={"group_id": pl.String})
     rows = tables.frame(GROUPS, {"limit": LISTED}, ids=ids)
     return _first(rows, "changed"), _first(rows, "urgent")._replace(revision=revision)
 
 
-def _first(rows: pl.DataFrame, which: str) -> Listed:
+def _first(rows: pl.DataFrame, which: str) -> GroupList:
     fitting = rows.filter(which)
     found = 0 if fitting.is_empty() else int(fitting[f"{which}_found"][0])
-    return Listed(fitting.head(LISTED).select(pl.exclude("^(changed|urgent).*$")).to_dicts(), found)
+    return GroupList(fitting.head(LISTED).select(pl.exclude("^(changed|urgent).*$")).to_dicts(), found)

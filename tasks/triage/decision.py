@@ -22,7 +22,7 @@ class Decision(NamedTuple):
     comment: str | None = None
 
 
-def check(decision: Decision) -> None:
+def validate_decision(decision: Decision) -> None:
     """Refuse a decision that makes no sense whatever it is about."""
     if decision.status == "closed" and decision.close_reason is None:
         raise TriageRefused(
@@ -36,7 +36,7 @@ def check(decision: Decision) -> None:
         raise TriageRefused(f"A comment has at most {WORDS_LIMIT} characters. Shorten it.")
 
 
-def changes(decision: Decision) -> pl.Expr:
+def would_change(decision: Decision) -> pl.Expr:
     """Whether the decision changes anything about an alert of SEEN. A comment is news only on what is not closed."""
     same = (pl.col("status") == decision.status) & pl.col("close_reason").eq_missing(pl.lit(decision.close_reason))
     if decision.assignee:

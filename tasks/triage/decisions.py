@@ -15,12 +15,12 @@ from tasks.errors import TriageRefused
 from tasks.groups.groups import refresh_status
 from tasks.store.connection import Transaction
 from tasks.store.store import Store, existing
-from tasks.triage.decision import Decision, check
-from tasks.triage.selection import Filter, alerts_named, alerts_that_fit
-from tasks.triage.suppression import end_due
+from tasks.triage.decision import Decision, validate_decision
+from tasks.triage.selection import Filter, find_alerts_by_filter, find_alerts_by_id
+from tasks.triage.suppression import expire_entries
 
 
-class Found(NamedTuple):
+class MatchedAlerts(NamedTuple):
     """What a filter has found: shown to a person before it is decided on."""
 
     chosen: Filter
@@ -33,7 +33,7 @@ class Found(NamedTuple):
         return self.alerts["group_id"].n_unique()
 
 
-class Decided(NamedTuple):
+class DecisionResult(NamedTuple):
     """What a decision came to."""
 
     decision_id: UUID
@@ -42,16 +42,16 @@ class Decided(NamedTuple):
     """ids of the groups with these alerts"""
 
 
-def find(store: Store, chosen: Filter, decision: Decision) -> Found:
+def find_alerts(store: Store, chosen: Filter, decision: Decision) -> MatchedAlerts:
     """The alerts that a filter finds and that the decision would change. Raises TriageRefused."""
-    check(decision)
+    validate_decision(decision)
     if all(value is None for value in chosen):
         raise TriageRefused("Name what to decide on: ids of groups or alerts, or at least one filter.")
     with existing(store) as transaction:
-        alerts = alerts_that_fit(transaction, chosen, decision).select("alert_id", "group_id")
+        alerts = find_alerts_by_filter(transaction, chosen, decision).select("alert_id", "group_id")
     if alerts.is_empty():
         raise TriageRefused("No alert that is not closed fits that choice and would change.")
-    return Found(chosen, alerts)
+    return MatchedAlerts(chosen, alerts)
 
 
 def decide(
@@ -60,8 +60,8 @@ def decide(
     *,
     groups: list[str] | None = None,
     alerts: list[str] | None = None,
-    found: Found | None = None,
-) -> Decided:
+    found: MatchedAlerts | None = None,
+) -> DecisionResult:
     """Store a decision on groups and alerts by id or beginning of it, or on alerts that `find` found.
 
     Of what was found, alerts that do not fit the filter any more, or that somebody has decided on like that in the
@@ -70,7 +70,7 @@ def decide(
     with existing(store) as transaction:
         now = datetime.now(UTC)
         decided = write_decision(transaction, decision, now, groups=groups, alerts=alerts, found=found)
-        end_due(transaction, now)  # afterwards: nobody has seen yet what is shown again
+        expire_entries(transaction, now)  # afterwards: nobody has seen yet what is shown again
         transaction.publish = True
     return decided
 
@@ -82,22 +82,22 @@ def write_decision(
     *,
     groups: list[str] | None = None,
     alerts: list[str] | None = None,
-    found: Found | None = None,
-) -> Decided:
+    found: MatchedAlerts | None = None,
+) -> DecisionResult:
     """What `decide` does, inside a transaction that is open already."""
-    check(decision)
+    validate_decision(decision)
     if found is None:
-        seen = alerts_named(transaction, groups or [], alerts or [], decision)
+        seen = find_alerts_by_id(transaction, groups or [], alerts or [], decision)
     else:
         ids = found.alerts.select("alert_id")
-        seen = alerts_that_fit(transaction, found.chosen, decision).join(ids, on="alert_id", how="semi")
+        seen = find_alerts_by_filter(transaction, found.chosen, decision).join(ids, on="alert_id", how="semi")
     if seen.is_empty():
         raise TriageRefused("There is no alert left to decide on: all have changed or been closed in the meantime.")
     decision_id = _write(transaction, seen, decision, now)
     concerned = seen["group_id"].unique(maintain_order=True)
     refresh_status(transaction, concerned, now)
     transaction.changed = True
-    return Decided(decision_id, len(seen), [str(UUID(each)) for each in concerned])
+    return DecisionResult(decision_id, len(seen), [str(UUID(each)) for each in concerned])
 
 
 def _write(transaction: Transaction, seen: pl.DataFrame, decision: Decision, now: datetime) -> UUID:

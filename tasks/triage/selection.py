@@ -9,7 +9,7 @@ from tasks.errors import TriageRefused
 from tasks.sanitize import plain
 from tasks.store.connection import Transaction
 from tasks.store.id_prefix import resolve_alerts, resolve_groups
-from tasks.triage.decision import Decision, changes
+from tasks.triage.decision import Decision, would_change
 
 HIDES = "The allow-list hides the {}. Remove its entry first (`attachment-alerts allow-list list`)."
 SEEN = """
@@ -32,13 +32,15 @@ class Filter(NamedTuple):
     before: datetime | None = None
     """detected before"""
 
-    def refuse_any(self) -> None:
+    def refuse_if_set(self) -> None:
         """Refuse a filter beside ids: which of the two was meant?"""
         if any(value is not None for value in self):
             raise TriageRefused("Name ids or choose by a filter, not both. Nothing was changed.")
 
 
-def alerts_named(transaction: Transaction, groups: list[str], alerts: list[str], decision: Decision) -> pl.DataFrame:
+def find_alerts_by_id(
+    transaction: Transaction, groups: list[str], alerts: list[str], decision: Decision
+) -> pl.DataFrame:
     """The alerts (SEEN) of these groups and alerts. Raises TriageRefused where one makes no sense."""
     whole, single = resolve_groups(transaction, groups), resolve_alerts(transaction, alerts)
     if whole.is_empty() and single.is_empty():
@@ -50,7 +52,7 @@ def alerts_named(transaction: Transaction, groups: list[str], alerts: list[str],
         single=single,
     )
     _refuse_hidden(seen, whole, single)
-    changing = seen.filter(changes(decision))
+    changing = seen.filter(would_change(decision))
     for kind, asked in (("group", whole), ("alert", single)):
         idle = asked.join(changing, left_on="id", right_on=f"{kind}_id", how="anti")
         if not idle.is_empty():
@@ -85,11 +87,11 @@ def _already(state: dict[str, object]) -> str:
     return text
 
 
-def alerts_that_fit(transaction: Transaction, chosen: Filter, decision: Decision) -> pl.DataFrame:
+def find_alerts_by_filter(transaction: Transaction, chosen: Filter, decision: Decision) -> pl.DataFrame:
     """The alerts (SEEN) that fit the filter now and that the decision would change."""
     wanted = {name: value for name, value in chosen._asdict().items() if value is not None}
     columns = {"before": "a.detected_at < $before", "sender_domain": "domain_of(a.sender) = $sender_domain"}
     conditions = ["a.shown", "a.status <> 'closed'"]
     conditions += [columns.get(name, f"a.{name} = ${name}") for name in wanted]
     values = {name: value.lower() if name.startswith(("file", "sender")) else value for name, value in wanted.items()}
-    return transaction.frame(f"{SEEN} WHERE {' AND '.join(conditions)}", values).filter(changes(decision))
+    return transaction.frame(f"{SEEN} WHERE {' AND '.join(conditions)}", values).filter(would_change(decision))

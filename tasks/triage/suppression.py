@@ -15,7 +15,7 @@ from tasks.groups.groups import refresh_groups
 from tasks.notifications import changes
 from tasks.store.connection import Transaction
 
-NAMED = {"hash": "file_sha256", "sender": "sender", "sender_domain": "sender_domain"}
+COLUMN_OF_KIND = {"hash": "file_sha256", "sender": "sender", "sender_domain": "sender_domain"}
 """Kind of entry → what it names of an alert."""
 
 ALERTS = """
@@ -27,7 +27,7 @@ ALERTS = """
 ENTRIES = "SELECT entry_id::VARCHAR AS entry_id, tenant, kind, value, created_at FROM internal.allow_list"
 
 
-class Hidden(NamedTuple):
+class HiddenCounts(NamedTuple):
     """What an entry hides."""
 
     alerts: int
@@ -44,7 +44,7 @@ def matches(alerts: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
     parts = [
         alerts.join(entries.filter(pl.col("kind") == kind), left_on=("tenant", column), right_on=("tenant", "value"))
         .select("alert_id", "entry_id", "created_at")
-        for kind, column in NAMED.items()
+        for kind, column in COLUMN_OF_KIND.items()
     ]  # fmt: skip
     found = pl.concat(parts).sort("created_at", "entry_id")
     return found.unique("alert_id", keep="first", maintain_order=True).select("alert_id", "entry_id")
@@ -70,22 +70,22 @@ def suppress(transaction: Transaction, alerts: pl.DataFrame, now: datetime) -> i
     )
 
 
-def hide(transaction: Transaction, tenant: str, kind: str, value: str, now: datetime) -> None:
+def hide_matching(transaction: Transaction, tenant: str, kind: str, value: str, now: datetime) -> None:
     """Hide the stored alerts that a new entry names."""
-    alerts = named(transaction, tenant, kind, value)
+    alerts = find_matching(transaction, tenant, kind, value)
     suppress(transaction, alerts, now)
     _refresh(transaction, alerts, now)
 
 
-def named(transaction: Transaction, tenant: str, kind: str, value: str) -> pl.DataFrame:
+def find_matching(transaction: Transaction, tenant: str, kind: str, value: str) -> pl.DataFrame:
     """Stored alerts (ALERTS) that an entry would name and no other hides."""
-    column = "domain_of(sender)" if kind == "sender_domain" else NAMED[kind]
+    column = "domain_of(sender)" if kind == "sender_domain" else COLUMN_OF_KIND[kind]
     return transaction.frame(
         f"{ALERTS} WHERE shown AND tenant = $tenant AND {column} = $value", {"tenant": tenant, "value": value}
     )
 
 
-def would_hide(transaction: Transaction, alerts: pl.DataFrame) -> Hidden:
+def count_hidden(transaction: Transaction, alerts: pl.DataFrame) -> HiddenCounts:
     """How many alerts these are, and of how many groups nothing else is left."""
     left = transaction.rows(
         """
@@ -95,10 +95,10 @@ def would_hide(transaction: Transaction, alerts: pl.DataFrame) -> Hidden:
         """,
         named=alerts.select("group_id"),
     )[0][0]
-    return Hidden(len(alerts), left)
+    return HiddenCounts(len(alerts), left)
 
 
-def end_due(transaction: Transaction, now: datetime) -> int:
+def expire_entries(transaction: Transaction, now: datetime) -> int:
     """End the entries whose time is over; how many alerts are shown again. Cheap when none is due."""
     due = transaction.frame(
         "SELECT entry_id::VARCHAR AS entry_id FROM internal.allow_list WHERE ended_at IS NULL AND expires_at <= $now",
@@ -106,12 +106,12 @@ def end_due(transaction: Transaction, now: datetime) -> int:
     )
     if due.is_empty():
         return 0
-    shown_again = end(transaction, due["entry_id"], now)
-    changes.note(transaction, "expiry", now)
+    shown_again = end_entries(transaction, due["entry_id"], now)
+    changes.record_changes(transaction, "expiry", now)
     return shown_again
 
 
-def end(transaction: Transaction, entry_ids: pl.Series, now: datetime) -> int:
+def end_entries(transaction: Transaction, entry_ids: pl.Series, now: datetime) -> int:
     """End these entries: what they hid is shown again, unless another entry names it; how many alerts that are."""
     ended = entry_ids.alias("entry_id").to_frame()
     transaction.run(
@@ -120,7 +120,7 @@ def end(transaction: Transaction, entry_ids: pl.Series, now: datetime) -> int:
         ended=ended,
     )
     freed = transaction.frame(f"{ALERTS} WHERE entry_id IN (SELECT entry_id::UUID FROM ended)", ended=ended)
-    changes.remember_known_of_groups(transaction, freed["group_id"])
+    changes.snapshot_exposures_of_groups(transaction, freed["group_id"])
     transaction.run(
         "UPDATE internal.suppressed SET ended_at = $now "
         "WHERE ended_at IS NULL AND entry_id IN (SELECT entry_id::UUID FROM ended)",

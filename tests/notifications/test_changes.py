@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from tasks.ingest.coverage import Report, record
 from tasks.ingest.load import load_slice
 from tasks.ingest.pull_session import begin
-from tasks.maintenance.regroup import regrouped
+from tasks.maintenance.regroup import run_regroup
 from tasks.notifications import changes as notices
 from tasks.notifications import connector_changes, outbox
-from tasks.notifications.events import Happening
+from tasks.notifications.events import OutboundEvent
 from tasks.notifications.messages import messages
-from tasks.notifications.outbox import Teller
+from tasks.notifications.outbox import NotificationSource
 from tasks.store.connection import Transaction
 from tasks.store.factory import open_store
 from tasks.store.store import Store
@@ -34,7 +34,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 HOURS = (NOW - START) / HOUR
 POLL = Slice(NOW - HOUR, NOW, "poll")
 BACKFILL = Slice(NOW - HOUR, NOW, "backfill")
-OURS = Teller(source().connector_id)
+OURS = NotificationSource(source().connector_id)
 A, B = "aa" * 32, "bb" * 32
 
 
@@ -51,19 +51,19 @@ def poll(store: Store, *readings: Reading, piece: Slice = POLL, number: int = 1,
     load(store, [readings], source(number, tenant), piece=piece)
 
 
-def claim(store: Store, after: timedelta = timedelta(), teller: Teller = OURS) -> list[Happening]:
+def claim(store: Store, after: timedelta = timedelta(), teller: NotificationSource = OURS) -> list[OutboundEvent]:
     with store.transaction() as transaction:
         return outbox.claim(transaction, teller, store.settings, NOW + timedelta(minutes=1) + after)
 
 
-def tell(store: Store, after: timedelta = timedelta(), teller: Teller = OURS) -> list[Happening]:
+def tell(store: Store, after: timedelta = timedelta(), teller: NotificationSource = OURS) -> list[OutboundEvent]:
     found = claim(store, after, teller)
     with store.transaction() as transaction:
-        outbox.told(transaction, found, NOW + timedelta(minutes=1) + after)
+        outbox.mark_sent(transaction, found, NOW + timedelta(minutes=1) + after)
     return found
 
 
-def said(events: Iterable[Happening]) -> list[str]:
+def said(events: Iterable[OutboundEvent]) -> list[str]:
     """Names, with a mark where people are written to."""
     marks = {"true": "!", "false": ""}
     return sorted(
@@ -228,7 +228,7 @@ def test_a_release_is_told_although_a_later_step_changes_its_alert_again(store: 
         for number, subject in enumerate(("one", "two"), 1):
             again = frame([seen(1, response="released", subject=subject) | {"fetched_at": NOW + number * HOUR}])
             load_slice(transaction, source(), [again], [], [], store.settings)
-        notices.note(transaction, "poll", datetime.now(UTC), source().connector_id)
+        notices.record_changes(transaction, "poll", datetime.now(UTC), source().connector_id)
     assert said(tell(store)) == ["attachment.released!"]
 
 
@@ -241,7 +241,7 @@ def test_groups_that_only_share_their_alerts_out_anew_are_not_told_again(store: 
     poll(store, seen(30, "unknown", recipient="dan@contoso.example"))  # joins what were two groups
     assert rows(store, "SELECT count(*) FROM alert_groups") == [(1,)]
     assert said(tell(store)) == []
-    regrouped(store, None, 3, None, apply=True)
+    run_regroup(store, None, 3, None, apply=True)
     assert said(tell(store)) == ["digest!"]
 
 
@@ -264,7 +264,7 @@ def test_a_step_that_only_counts_exposures_hides_nothing_of_the_next(store: Stor
         for change in (seen(1, "clean", recipient="eve@contoso.example"), seen(1, response="released")):
             readings = frame([change | {"fetched_at": NOW + HOUR}])
             load_slice(transaction, source(), [readings], [], [], store.settings)
-        notices.note(transaction, "poll", datetime.now(UTC), source().connector_id)
+        notices.record_changes(transaction, "poll", datetime.now(UTC), source().connector_id)
     assert said(tell(store)) == ["attachment.released!", "exposure.found!"]
 
 
@@ -285,7 +285,7 @@ def test_nothing_crosses_tenants(tmp_path: Path) -> None:
     store = begun(tmp_path, source(1, "one"), source(2, "two"))
     for number, tenant in ((1, "one"), (2, "two")):
         poll(store, seen(30), piece=POLL, number=number, tenant=tenant)
-    found = [*tell(store, teller=Teller(UUID(int=1))), *tell(store, teller=Teller(UUID(int=2)))]
+    found = [*tell(store, teller=NotificationSource(UUID(int=1))), *tell(store, teller=NotificationSource(UUID(int=2)))]
     assert [(each.payload["tenant"], each.payload["groups"]) for each in found] == [("one", 1), ("two", 1)]
 
 
@@ -295,7 +295,7 @@ def test_a_connector_is_lost_quiet_and_back_once_each(store: Store) -> None:
         with store.transaction() as transaction:
             record(transaction, source(), [Report(START, NOW, "poll", state, at, at, **more)])
             transaction.run("UPDATE internal.coverage SET start_at = $start", {"start": START})
-            connector_changes.note_connector(transaction, source(), "poll", NOW)
+            connector_changes.record_connector_change(transaction, source(), "poll", NOW)
         return [each.name.removeprefix("attachment-alerts.connector.") for each in tell(store)]
 
     poll(store, seen(30))
@@ -332,7 +332,7 @@ def test_whatever_the_batches_each_change_is_told_once(
     tmp_path_factory: pytest.TempPathFactory, history: Sequence[tuple[int, str, float, bool, bool]]
 ) -> None:
     """Scans of three files; after each the batch may end, and after a batch a run may tell."""
-    told: list[Happening] = []
+    told: list[OutboundEvent] = []
     batch: list[Reading] = []
 
     def load_and_tell(transaction: Transaction, *, tells: bool) -> None:
@@ -340,7 +340,7 @@ def test_whatever_the_batches_each_change_is_told_once(
         batch.clear()
         if tells:
             found = outbox.claim(transaction, OURS, store.settings, NOW)
-            outbox.told(transaction, found, NOW)
+            outbox.mark_sent(transaction, found, NOW)
             told.extend(found)
 
     store = begun(tmp_path_factory.mktemp("store"))

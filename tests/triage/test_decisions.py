@@ -11,7 +11,7 @@ from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tasks.triage.allow_list import Entry, add
 from tasks.triage.decision import Decision
-from tasks.triage.decisions import decide, find
+from tasks.triage.decisions import decide, find_alerts
 from tasks.triage.selection import Filter
 from tests.scans import HASH, begun, load, rows, scan
 
@@ -165,26 +165,26 @@ def test_one_impossible_id_refuses_all(store: Store) -> None:
 
 def test_a_filter_finds_alerts_and_the_decision_is_on_these_alone(store: Store) -> None:
     load(store, [[scan(0, "unsafe"), scan(1), scan(10, "unsafe", sender="Eve@Other.example".lower())]])
-    found = find(store, Filter(priority="medium", before=scan(5)["detected_at"]), CLOSED)
+    found = find_alerts(store, Filter(priority="medium", before=scan(5)["detected_at"]), CLOSED)
     assert (len(found.alerts), found.groups) == (1, 1)
     load(store, [[scan(0.5, "unsafe")]])  # what comes while a person thinks is not decided on
     assert decide(store, CLOSED, found=found).alerts == 1
     assert rows(store, "SELECT status FROM alerts ORDER BY detected_at") == [("closed",), ("new",), ("new",), ("new",)]
     with pytest.raises(TriageRefused, match="in the meantime"):
         decide(store, CLOSED, found=found)
-    assert len(find(store, Filter(sender_domain="OTHER.example"), CLOSED).alerts) == 1
-    assert len(find(store, Filter(file_sha256=HASH.upper()), CLOSED).alerts) == 3
+    assert len(find_alerts(store, Filter(sender_domain="OTHER.example"), CLOSED).alerts) == 1
+    assert len(find_alerts(store, Filter(file_sha256=HASH.upper()), CLOSED).alerts) == 3
     with pytest.raises(TriageRefused, match="No alert that is not closed"):
-        find(store, Filter(tenant="other"), CLOSED)
+        find_alerts(store, Filter(tenant="other"), CLOSED)
     with pytest.raises(TriageRefused, match="Name what to decide on"):
-        find(store, Filter(), CLOSED)
+        find_alerts(store, Filter(), CLOSED)
 
 
 def test_what_does_not_fit_the_filter_any_more_is_left_alone(store: Store) -> None:
     names = ("rises", "closed", "hidden", "stays")
     load(store, [[scan(3 * n, "unsafe", file_name=each, sender=f"{each}@x.example") for n, each in enumerate(names)]])
     by_name = dict(rows(store, "SELECT file_name, alert_id::VARCHAR FROM alerts"))
-    found = find(store, Filter(priority="medium"), CLOSED)
+    found = find_alerts(store, Filter(priority="medium"), CLOSED)
     load(store, [[scan(0, file_name="rises", sender="rises@x.example", read=1001)]])
     decide(store, Decision("closed", "bob", "true_positive"), alerts=[by_name["closed"]])
     add(store, Entry("sender", "hidden@x.example", "known", "bob"))
