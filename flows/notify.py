@@ -1,9 +1,10 @@
-"""Events become messages, through the notification blocks of Prefect that the site has named."""
+"""Send messages about events through the Prefect notification blocks that the site has named."""
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import httpx
 from prefect import flow, task
@@ -16,49 +17,38 @@ from prefect.states import Completed, Failed
 
 from tasks.connectors.prefect_client import asked_where, prefect_client
 from tasks.errors import AlertsError, ServiceUnavailable, SettingsError
-from tasks.notifications.messages import Message, messages
+from tasks.notifications.messages import Message, message
 from tasks.sanitize import plain
 from tasks.settings import load_settings
 
 SETTING = "ATTACHMENT_ALERTS_NOTIFY"
-_SYNC: dict[str, Any] = {"_sync": True}  # unknown to Prefect's type hints
 
 
 @flow(name="notify", flow_run_name="{about}: {event}")
 def notify(event: str, about: str, facts: dict[str, Any] | None = None) -> State[Any]:
-    """Write to people about an event. Started by the triggers of prefect.yaml, or by hand to try the blocks.
+    """Send a message about an event. Started by the triggers of prefect.yaml, or manually to test the blocks.
 
     Args:
         event: Name of the event, such as `attachment-alerts.group.opened`.
-        about: What it is about: the name of its resource.
-        facts: What it says: its payload.
+        about: Name of the event's resource: the group or connector it is about.
+        facts: Payload of the event.
     """
     try:
         names = [name.strip() for name in load_settings().notify.split(",") if name.strip()]
-        if not names:
-            return Completed(name="Skipped", message=f"Nobody to write to: {SETTING} names no notification block.")
-        texts = messages(event, about, facts or {})
-        failed = list(filter(None, [_send_all(name, texts) for name in names]))
     except AlertsError as error:
         return Failed(message=str(error))
-    if failed:
-        return Failed(message=" ".join(failed))
-    times = f" ({len(texts)} messages)" if len(texts) > 1 else ""
-    return Completed(message=f"{texts[0].subject}{times}: sent to {', '.join(names)}.")
+    if not names:
+        return Completed(name="Skipped", message=f"Nothing was sent: {SETTING} names no notification block.")
+    text = message(event, about, facts or {})
+    states = [send(name, text, return_state=True) for name in names]
+    failures = [str(state.result(raise_on_failure=False)) for state in states if not state.is_completed()]
+    if failures:
+        return Failed(message=" ".join(failures))
+    return Completed(message=f"{text.subject}: sent to {', '.join(names)}.")
 
 
-def _send_all(name: str, texts: list[Message]) -> str | None:
-    """Send through one block until it fails; what it said then. It would refuse the rest as well."""
-    for nth, text in enumerate(texts):
-        state = send(name, text, return_state=True)
-        if not state.is_completed():
-            why = str(cast(BaseException, state.result(raise_on_failure=False)))
-            return f"{why} {len(texts) - nth} of {len(texts)} messages were not sent." if len(texts) > 1 else why
-    return None
-
-
-def _may_help(_task: Any, _run: Any, state: State[Any]) -> bool:
-    """A service may be back in a minute; a block that is missing stays so."""
+def _is_temporary(_task: Any, _run: Any, state: State[Any]) -> bool:
+    """A service may recover within a minute; a missing block does not appear."""
     return isinstance(state.result(raise_on_failure=False), ServiceUnavailable)
 
 
@@ -67,52 +57,57 @@ def _may_help(_task: Any, _run: Any, state: State[Any]) -> bool:
     cache_policy=NO_CACHE,
     retries=2,
     retry_delay_seconds=[10, 60],
-    retry_condition_fn=_may_help,
+    retry_condition_fn=_is_temporary,
 )
 def send(name: str, text: Message) -> None:
-    """Send a message through one saved block. What the other side answered may hold its address: it is not shown."""
-    block = _block(name)
+    """Send a message through one saved block. The service's answer is not shown: it may contain the secret address."""
+    block = _load(name)
     try:
-        with block.raise_on_failure():  # most blocks say nothing of a refusal unless they are asked to
-            cast(Any, block).notify(text.body, text.subject, **_SYNC)
-    except (NotificationError, httpx.HTTPError, OSError) as refused:
+        with block.raise_on_failure():  # without it, most blocks ignore a failure
+            asyncio.run(_deliver(block, text))
+    except (NotificationError, httpx.HTTPError, OSError) as failure:
         raise ServiceUnavailable(
-            f"The notification block {plain(name)} could not send ({type(refused).__name__}). "
-            "Look at its address in the Prefect UI (Blocks), then run this flow again."
+            f"The notification block {plain(name)} could not send the message ({type(failure).__name__}). "
+            "Check its address in the Prefect UI (Blocks), then run this flow again."
         ) from None
 
 
-def _block(name: str) -> NotificationBlock:
-    """Load a saved block, which imports what its kind needs and checks its values."""
+async def _deliver(block: NotificationBlock, text: Message) -> None:
+    deliver = getattr(block, "anotify", block.notify)  # blocks of other packages may have an async `notify` only
+    await deliver(text.body, text.subject)
+
+
+def _load(name: str) -> NotificationBlock:
+    """Load a saved block. This imports the packages that its type needs, and validates its values."""
     kind, _, label = name.partition("/")
     try:
         with prefect_client() as client:
             client.read_block_document_by_name(label, kind)
         with _without_apprise_log():
-            block = Block.load(name, **_SYNC)
+            block = asyncio.run(Block.aload(name))
     except ObjectNotFound:
         raise SettingsError(
-            f"{SETTING} names {plain(name)!r}, and no such block is saved in {asked_where()}. Make it in the Prefect "
-            "UI (Blocks, +), and name it as type/name: slack-webhook/security."
+            f"{SETTING} names the block {plain(name)!r}, which is not saved in {asked_where()}. Create it in the "
+            "Prefect UI (Blocks, +), and name it as type/name, such as slack-webhook/security."
         ) from None
     except ImportError as error:
         raise SettingsError(
-            f"The notification block {plain(name)} could not be loaded ({plain(str(error))}). Install the worker's "
-            "packages again, then run this flow again."
+            f"The notification block {plain(name)} could not be loaded ({plain(str(error))}). Reinstall the worker's "
+            "packages, then run this flow again."
         ) from error
     except (TypeError, ValueError) as error:
         raise SettingsError(
-            f"The notification block {plain(name)} has a value that its service cannot have ({type(error).__name__}). "
+            f"The notification block {plain(name)} has an invalid value ({type(error).__name__}). "
             "Correct it in the Prefect UI (Blocks), then run this flow again."
         ) from None
     if not isinstance(block, NotificationBlock):
-        raise SettingsError(f"{SETTING} names {plain(name)!r}, which is no notification block. Name one that is.")
+        raise SettingsError(f"{SETTING} names {plain(name)!r}, which is not a notification block. Name one that is.")
     return block
 
 
 @contextmanager
 def _without_apprise_log() -> Iterator[None]:
-    """It logs a key that it does not accept, in full."""
+    """Apprise logs a key that it rejects in full."""
     logger = logging.getLogger("apprise")
     logger.disabled = True
     try:

@@ -88,11 +88,6 @@ class Settings(BaseSettings):
         description="Prefect notification blocks that receive messages: `slack-webhook/security, …`; "
         "if not set, nothing is sent",
     )
-    notify_per_hour: int = Field(
-        default=20,
-        ge=0,
-        description="maximum number of messages about single groups per hour; further ones go into a digest",
-    )
     remind_hours: int = Field(
         default=4,
         ge=0,

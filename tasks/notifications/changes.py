@@ -155,7 +155,7 @@ def record_changes(transaction: Transaction, cause: Cause, now: datetime, connec
     """Write down what this transaction has changed that somebody may have to be told."""
     if not transaction.remembers:
         return
-    compare, *write = statements("note_changes")
+    compare, *write = statements("record_changes")
     transaction.run(compare)
     # Of those of which only the exposures were counted, no alert has changed. These moments, known to the plan of what
     # follows, keep it from reading the alerts of all time.
