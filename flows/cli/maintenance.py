@@ -91,9 +91,9 @@ def replay(
     chosen: list[Any] = [each.value for each in what or ()]
 
     def plan(store: "Store") -> dict[str, Any]:
-        from flows.replay import replay_now  # connectors say what scans without a verdict count as
+        from flows.runs.replay_run import replay_store  # connectors say what scans without a verdict count as
 
-        return replay_now(store, chosen, apply=False)
+        return replay_store(store, chosen, apply=False)
 
     def question(counts: dict[str, Any]) -> str | None:
         if not counts["changes"]:

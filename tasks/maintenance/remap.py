@@ -56,21 +56,21 @@ RulesOf = Callable[[str], CurrentRules]
 """By the connector's id."""
 
 
-def find_changed_kinds(database: Connection, reading_of: RulesOf) -> pl.DataFrame:
+def find_changed_kinds(database: Connection, rules_of: RulesOf) -> pl.DataFrame:
     """KIND, scans, example of the kinds that would read otherwise today, and what becomes of them (`new_…`)."""
     kinds = database.frame(
         "SELECT * EXCLUDE (scan_id, detected_at) REPLACE (connector_id::VARCHAR AS connector_id), "
         f"count(*) AS scans, min(scan_id)::VARCHAR AS example FROM ({JUDGED_SCANS}) GROUP BY ALL"
     )
     owners = kinds["connector_id"].unique().sort()
-    found = [_differing(kinds.filter(pl.col("connector_id") == each), reading_of(each)) for each in owners]
+    found = [_differing(kinds.filter(pl.col("connector_id") == each), rules_of(each)) for each in owners]
     return pl.concat(found) if found else _differing(kinds, None)
 
 
-def _differing(kinds: pl.DataFrame, reading: CurrentRules | None) -> pl.DataFrame:
+def _differing(kinds: pl.DataFrame, rules: CurrentRules | None) -> pl.DataFrame:
     numbered = kinds.with_columns(scan_id=pl.int_range(pl.len()).cast(pl.String))
     stored = _as_stored(numbered)
-    again = apply_rules(stored, reading) if reading else stored.select(list(SCAN_SCHEMA))
+    again = apply_rules(stored, rules) if rules else stored.select(list(SCAN_SCHEMA))
     outcome = merge_versions(again, stored, keep_low=True, now=THEN)
     became = pl.concat([outcome.lows, outcome.alerts]).select(
         "scan_id",
@@ -97,17 +97,17 @@ def _as_stored(kinds: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(nothing).select(list(STORED_SCHEMA)).cast(STORED_SCHEMA)
 
 
-def apply_rules(stored: pl.DataFrame, reading: CurrentRules) -> pl.DataFrame:
+def apply_rules(stored: pl.DataFrame, rules: CurrentRules) -> pl.DataFrame:
     """Stored scans (STORED_SCHEMA) as a reading of the same record would bring them today: SCAN_SCHEMA."""
     # A cleared alert shows what its highest verdict meant; its present one is low.
     present = pl.when(pl.col("cleared_at").is_not_null()).then(pl.lit("low")).otherwise("priority")
     rows = stored.with_columns(priority=present, place=pl.lit(0, pl.Int64))
-    if "responses" in reading.what:
-        rows, _ = respond(rows.drop("disposition"), reading.maps)
-    if "priorities" in reading.what:
+    if "responses" in rules.what:
+        rows, _ = respond(rows.drop("disposition"), rules.maps)
+    if "priorities" in rules.what:
         judgement = (*JUDGED, "dangerous")
-        rows, _ = prioritise(rows.rename({name: f"was_{name}" for name in judgement}), reading.maps)
-        stays = (pl.col("sub_classification") == NO_VERDICT) & (not reading.choice_known)
+        rows, _ = prioritise(rows.rename({name: f"was_{name}" for name in judgement}), rules.maps)
+        stays = (pl.col("sub_classification") == NO_VERDICT) & (not rules.choice_known)
         rows = rows.with_columns(pl.when(stays).then(f"was_{name}").otherwise(name).alias(name) for name in judgement)
     return rows.select(list(SCAN_SCHEMA)).cast(SCAN_SCHEMA)
 

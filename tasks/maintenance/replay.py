@@ -55,8 +55,8 @@ class ReplayOptions(NamedTuple):
     """What of the present is applied, and how."""
 
     what: frozenset[What]
-    reading_of: RulesOf
-    read_again: Revalidate
+    rules_of: RulesOf
+    revalidate: Revalidate
 
 
 class ConnectorRejects(NamedTuple):
@@ -80,12 +80,12 @@ class Plan(NamedTuple):
     """CHANGE_SCHEMA"""
 
 
-def run_replay(store: Store, means: ReplayOptions, *, apply: bool) -> dict[str, Any]:
+def run_replay(store: Store, options: ReplayOptions, *, apply: bool) -> dict[str, Any]:
     """Plan, and carry the plan out if asked for; what changes, as JSON values."""
     with store.snapshot() as database:
-        plan = plan_replay(database, means)
+        plan = plan_replay(database, options)
     if apply:
-        plan = apply_replay(store, means, plan)
+        plan = apply_replay(store, options, plan)
     told = plan.changes.sort("count", *CHANGE_SCHEMA, descending=[True, *[False] * len(CHANGE_SCHEMA)]).head(
         MAX_CHANGES_LISTED
     )
@@ -93,7 +93,7 @@ def run_replay(store: Store, means: ReplayOptions, *, apply: bool) -> dict[str, 
     cleared = plan.kinds.filter(pl.col("new_cleared") & ~pl.col("cleared"))
     return {
         "applied": apply,
-        "what": sorted(means.what),
+        "what": sorted(options.what),
         "scans_changed": plan.kinds["scans"].sum(),
         "alerts_raised": raised["scans"].sum(),
         "alerts_cleared": cleared["scans"].sum(),
@@ -104,11 +104,11 @@ def run_replay(store: Store, means: ReplayOptions, *, apply: bool) -> dict[str, 
     }
 
 
-def plan_replay(database: Connection, means: ReplayOptions) -> Plan:
+def plan_replay(database: Connection, options: ReplayOptions) -> Plan:
     """What the present code and maps make of what is stored."""
-    kinds = find_changed_kinds(database, means.reading_of)
-    accepted, left, changes = [], 0, [_changes(kinds, what) for what in sorted(means.what - {"rejects"})]
-    for owned, rejects in _rejects(database, means) if "rejects" in means.what else ():
+    kinds = find_changed_kinds(database, options.rules_of)
+    accepted, left, changes = [], 0, [_changes(kinds, what) for what in sorted(options.what - {"rejects"})]
+    for owned, rejects in _rejects(database, options) if "rejects" in options.what else ():
         left += len(rejects) - len(owned.again.reject_ids)
         accepted += [owned] if len(owned.again.reject_ids) else []
         changes.append(_accepted(owned.again, rejects))
@@ -117,7 +117,7 @@ def plan_replay(database: Connection, means: ReplayOptions) -> Plan:
     return Plan(revision, accepted, left, kinds, _summed(told))
 
 
-def _rejects(database: Connection, means: ReplayOptions) -> Iterator[tuple[ConnectorRejects, pl.DataFrame]]:
+def _rejects(database: Connection, options: ReplayOptions) -> Iterator[tuple[ConnectorRejects, pl.DataFrame]]:
     """Open rejects in batches, with what is made of them today."""
     owners = database.rows(
         "SELECT DISTINCT connector_id::VARCHAR, tenant FROM internal.rejects WHERE resolved_at IS NULL ORDER BY ALL"
@@ -136,7 +136,7 @@ def _rejects(database: Connection, means: ReplayOptions) -> Iterator[tuple[Conne
                 "WHERE reject_id IN (SELECT reject_id::UUID FROM part) ORDER BY last_seen_at, reject_id",
                 part=part,
             ).cast(REJECT_SCHEMA)
-            yield ConnectorRejects(connector_id, tenant, means.read_again(connector_id, rejects)), rejects
+            yield ConnectorRejects(connector_id, tenant, options.revalidate(connector_id, rejects)), rejects
 
 
 def _accepted(again: Again, rejects: pl.DataFrame) -> pl.DataFrame:
@@ -169,17 +169,17 @@ def _summed(changes: pl.DataFrame) -> pl.DataFrame:
     return changes.group_by(keys).agg(pl.col("count").sum(), pl.col("example").min()).select(list(CHANGE_SCHEMA))
 
 
-def apply_replay(store: Store, means: ReplayOptions, plan: Plan) -> Plan:
+def apply_replay(store: Store, options: ReplayOptions, plan: Plan) -> Plan:
     """Carry the plan out in one transaction, publish, and return what was carried out."""
     with store.transaction() as transaction:
         if transaction.rows("SELECT revision FROM internal.store_state")[0][0] != plan.revision:
-            plan = plan_replay(transaction, means)
+            plan = plan_replay(transaction, options)
         expire_entries(transaction, datetime.now(UTC))
         for connector_id, tenant, again in plan.accepted:
             source = _source(connector_id, tenant)
             load_slice(transaction, source, [again.scans], [], again.reject_ids, store.settings)
         for (connector_id, tenant), kinds in plan.kinds.group_by("connector_id", "tenant"):
-            _remap(transaction, _source(str(connector_id), str(tenant)), kinds, means, store)
+            _remap(transaction, _source(str(connector_id), str(tenant)), kinds, options, store)
         notices.record_changes(transaction, "replay", datetime.now(UTC))
         transaction.publish = transaction.changed
     return plan
@@ -190,7 +190,7 @@ def _source(connector_id: str, tenant: str) -> Source:
     return Source(UUID(connector_id), "", "", tenant, 0, "", None, timedelta())
 
 
-def _remap(transaction: Transaction, source: Source, kinds: pl.DataFrame, means: ReplayOptions, store: Store) -> None:
+def _remap(transaction: Transaction, source: Source, kinds: pl.DataFrame, options: ReplayOptions, store: Store) -> None:
     """Let the scans of these kinds be what they read as today: one pass over the tables."""
     lows, others, now = kinds.filter(STAYS_LOW), kinds.filter(~STAYS_LOW), datetime.now(UTC)
     if not lows.is_empty():
@@ -214,6 +214,6 @@ def _remap(transaction: Transaction, source: Source, kinds: pl.DataFrame, means:
         "SELECT replace(scan_id::VARCHAR, '-', '') AS scan_id, detected_at FROM differing ORDER BY detected_at"
     )
     transaction.run("DROP TABLE differing")
-    reading = means.reading_of(str(source.connector_id))
-    batches = (apply_rules(stored_scans(transaction, some), reading) for some in ids.iter_slices(BATCH_ROWS))
+    rules = options.rules_of(str(source.connector_id))
+    batches = (apply_rules(stored_scans(transaction, some), rules) for some in ids.iter_slices(BATCH_ROWS))
     load_slice(transaction, source, batches, [], [], store.settings)

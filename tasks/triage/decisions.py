@@ -1,7 +1,8 @@
-"""Triage (design: Triage): what people decide on alerts, stored beside them for each alert they saw.
+"""Triage (design: Triage): people's decisions, stored per alert.
 
-A decision on a group is one on every alert that the group then shows; what the allow-list hides was not seen. All is
-checked inside the transaction that writes it, so two people who decide at once meet each other's decision.
+A decision on a group applies to every alert that the group shows at that moment, not to those that the allow-list
+hides. It is validated in the transaction that writes it, so people who decide at the same time see each other's
+decision.
 """
 
 from datetime import UTC, datetime
@@ -21,37 +22,34 @@ from tasks.triage.suppression import expire_entries
 
 
 class MatchedAlerts(NamedTuple):
-    """What a filter has found: shown to a person before it is decided on."""
+    """The alerts that a filter has found, to be confirmed by a person."""
 
-    chosen: Filter
+    selected: Filter
     alerts: pl.DataFrame
     """alert_id, group_id"""
 
     @property
     def groups(self) -> int:
-        """How many groups have these alerts."""
         return self.alerts["group_id"].n_unique()
 
 
 class DecisionResult(NamedTuple):
-    """What a decision came to."""
-
     decision_id: UUID
     alerts: int
     groups: list[str]
-    """ids of the groups with these alerts"""
+    """IDs of the groups of these alerts"""
 
 
-def find_alerts(store: Store, chosen: Filter, decision: Decision) -> MatchedAlerts:
-    """The alerts that a filter finds and that the decision would change. Raises TriageRefused."""
+def find_alerts(store: Store, selected: Filter, decision: Decision) -> MatchedAlerts:
+    """The alerts that match the filter and that the decision would change. Raises TriageRefused."""
     validate_decision(decision)
-    if all(value is None for value in chosen):
-        raise TriageRefused("Name what to decide on: ids of groups or alerts, or at least one filter.")
+    if all(value is None for value in selected):
+        raise TriageRefused("Nothing is selected. Give the IDs of groups or alerts, or at least one filter.")
     with existing(store) as transaction:
-        alerts = find_alerts_by_filter(transaction, chosen, decision).select("alert_id", "group_id")
+        alerts = find_alerts_by_filter(transaction, selected, decision).select("alert_id", "group_id")
     if alerts.is_empty():
-        raise TriageRefused("No alert that is not closed fits that choice and would change.")
-    return MatchedAlerts(chosen, alerts)
+        raise TriageRefused("No alert that is not closed matches the filters and would change. Check the filters.")
+    return MatchedAlerts(selected, alerts)
 
 
 def decide(
@@ -62,15 +60,15 @@ def decide(
     alerts: list[str] | None = None,
     found: MatchedAlerts | None = None,
 ) -> DecisionResult:
-    """Store a decision on groups and alerts by id or beginning of it, or on alerts that `find` found.
+    """Store a decision on groups and alerts by ID or ID prefix, or on alerts that `find_alerts` found.
 
-    Of what was found, alerts that do not fit the filter any more, or that somebody has decided on like that in the
-    meantime, are left alone. Returns when the decision is published. Raises TriageRefused.
+    Skips found alerts that no longer match the filter or already have this decision. Returns when the decision is
+    published. Raises TriageRefused.
     """
     with existing(store) as transaction:
         now = datetime.now(UTC)
         decided = write_decision(transaction, decision, now, groups=groups, alerts=alerts, found=found)
-        expire_entries(transaction, now)  # afterwards: nobody has seen yet what is shown again
+        expire_entries(transaction, now)  # afterwards: the person has not seen the alerts that this shows again
         transaction.publish = True
     return decided
 
@@ -84,15 +82,15 @@ def write_decision(
     alerts: list[str] | None = None,
     found: MatchedAlerts | None = None,
 ) -> DecisionResult:
-    """What `decide` does, inside a transaction that is open already."""
+    """`decide` within an open transaction."""
     validate_decision(decision)
     if found is None:
         seen = find_alerts_by_id(transaction, groups or [], alerts or [], decision)
     else:
         ids = found.alerts.select("alert_id")
-        seen = find_alerts_by_filter(transaction, found.chosen, decision).join(ids, on="alert_id", how="semi")
+        seen = find_alerts_by_filter(transaction, found.selected, decision).join(ids, on="alert_id", how="semi")
     if seen.is_empty():
-        raise TriageRefused("There is no alert left to decide on: all have changed or been closed in the meantime.")
+        raise TriageRefused("All of these alerts were changed or closed in the meantime. Check them and decide again.")
     decision_id = _write(transaction, seen, decision, now)
     concerned = seen["group_id"].unique(maintain_order=True)
     refresh_status(transaction, concerned, now)
@@ -101,7 +99,7 @@ def write_decision(
 
 
 def _write(transaction: Transaction, seen: pl.DataFrame, decision: Decision, now: datetime) -> UUID:
-    """One row for each alert: in the log for ever, in `decisions` until the next."""
+    """One row for each alert: permanent in the log, replaced by the next decision in `decisions`."""
     decision_id = uuid4()
     kept = pl.lit(None, pl.String) if decision.status == "new" else pl.col("group_assignee")
     rows = seen.select(

@@ -1,7 +1,7 @@
-"""Suppression (design: Suppression): what the allow-list hides, from the moment an entry is added until it ends.
+"""Suppression (design: Suppression): the alerts that the allow-list hides while an entry is active.
 
-A hidden alert stays in its group, so membership and ids never change; counts, priority and exposures are made without
-it. Which alerts are hidden is stored, not computed from the clock: adding, removing, expiry are one transaction each.
+A hidden alert stays in its group, so membership and IDs never change; counts, priority and exposures ignore it. Which
+alerts are hidden is stored, not computed from the clock: adding, removing and expiry are one transaction each.
 """
 
 from datetime import datetime
@@ -16,7 +16,7 @@ from tasks.notifications import changes
 from tasks.store.connection import Transaction
 
 COLUMN_OF_KIND = {"hash": "file_sha256", "sender": "sender", "sender_domain": "sender_domain"}
-"""Kind of entry → what it names of an alert."""
+"""Kind of entry → column of an alert."""
 
 ALERTS = """
     SELECT
@@ -28,15 +28,13 @@ ENTRIES = "SELECT entry_id::VARCHAR AS entry_id, tenant, kind, value, created_at
 
 
 class HiddenCounts(NamedTuple):
-    """What an entry hides."""
-
     alerts: int
     groups: int
-    """groups of which nothing else is left"""
+    """groups with no other alert"""
 
 
 def matches(alerts: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
-    """alert_id, entry_id: each alert that an entry of its tenant names, with the oldest such entry.
+    """alert_id, entry_id: each alert that an entry of its tenant matches, with the oldest such entry.
 
     `alerts`: alert_id, tenant, file_sha256, sender, sender_domain; `entries`: entry_id, tenant, kind, value,
     created_at.
@@ -51,7 +49,7 @@ def matches(alerts: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
 
 
 def suppress(transaction: Transaction, alerts: pl.DataFrame, now: datetime) -> int:
-    """Hide those of these alerts that an entry names and none hides yet; how many. Frame: as in `matches`."""
+    """Hide the alerts that match an entry and are not hidden yet; returns their number. Frame: as in `matches`."""
     entries = transaction.frame(f"{ENTRIES} WHERE ended_at IS NULL")
     found = matches(alerts, entries) if not entries.is_empty() else pl.DataFrame()
     if found.is_empty():
@@ -71,14 +69,14 @@ def suppress(transaction: Transaction, alerts: pl.DataFrame, now: datetime) -> i
 
 
 def hide_matching(transaction: Transaction, tenant: str, kind: str, value: str, now: datetime) -> None:
-    """Hide the stored alerts that a new entry names."""
+    """Hide the stored alerts that a new entry matches."""
     alerts = find_matching(transaction, tenant, kind, value)
     suppress(transaction, alerts, now)
     _refresh(transaction, alerts, now)
 
 
 def find_matching(transaction: Transaction, tenant: str, kind: str, value: str) -> pl.DataFrame:
-    """Stored alerts (ALERTS) that an entry would name and no other hides."""
+    """Visible stored alerts (ALERTS) that an entry would match."""
     column = "domain_of(sender)" if kind == "sender_domain" else COLUMN_OF_KIND[kind]
     return transaction.frame(
         f"{ALERTS} WHERE shown AND tenant = $tenant AND {column} = $value", {"tenant": tenant, "value": value}
@@ -86,7 +84,6 @@ def find_matching(transaction: Transaction, tenant: str, kind: str, value: str) 
 
 
 def count_hidden(transaction: Transaction, alerts: pl.DataFrame) -> HiddenCounts:
-    """How many alerts these are, and of how many groups nothing else is left."""
     left = transaction.rows(
         """
         SELECT count(*) FROM internal.groups g
@@ -99,7 +96,7 @@ def count_hidden(transaction: Transaction, alerts: pl.DataFrame) -> HiddenCounts
 
 
 def expire_entries(transaction: Transaction, now: datetime) -> int:
-    """End the entries whose time is over; how many alerts are shown again. Cheap when none is due."""
+    """End the entries that have expired; returns how many alerts are visible again. Cheap if none has."""
     due = transaction.frame(
         "SELECT entry_id::VARCHAR AS entry_id FROM internal.allow_list WHERE ended_at IS NULL AND expires_at <= $now",
         {"now": now},
@@ -112,7 +109,7 @@ def expire_entries(transaction: Transaction, now: datetime) -> int:
 
 
 def end_entries(transaction: Transaction, entry_ids: pl.Series, now: datetime) -> int:
-    """End these entries: what they hid is shown again, unless another entry names it; how many alerts that are."""
+    """End these entries and show their alerts again, unless another entry matches; returns the number of alerts."""
     ended = entry_ids.alias("entry_id").to_frame()
     transaction.run(
         "UPDATE internal.allow_list SET ended_at = $now WHERE entry_id IN (SELECT entry_id::UUID FROM ended)",
@@ -134,7 +131,7 @@ def end_entries(transaction: Transaction, entry_ids: pl.Series, now: datetime) -
 
 
 def _refresh(transaction: Transaction, alerts: pl.DataFrame, now: datetime) -> None:
-    """Make groups and exposures anew of which alerts were hidden or shown."""
+    """Update the groups and exposures of alerts that were hidden or shown."""
     if alerts.is_empty():
         return
     refresh_groups(transaction, alerts["group_id"].unique(), pl.Series([], dtype=MOMENT), now)

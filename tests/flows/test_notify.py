@@ -7,7 +7,8 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock, Matterm
 from prefect.states import Failed
 from pydantic import SecretStr
 
-from flows.notify import notify, send
+from flows.notify import notify
+from flows.runs.message_run import send
 from tasks.errors import ServiceUnavailable, SettingsError
 
 OPENED = {"group_id": "b04cd3c7-2111-0a22-00f5-2fa671933a17", "priority": "high", "tenant": "default"}
@@ -31,7 +32,7 @@ def test_secret_address_is_not_shown(prefect_api: None, monkeypatch: pytest.Monk
     url = "http://127.0.0.1:9/secret-part"
     CustomWebhookNotificationBlock(name="x", url=url, json_data={"text": "{{body}}"}).save("refused")
     monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", "custom-webhook/refused")
-    monkeypatch.setattr("flows.notify.send", send.with_options(retries=0))
+    monkeypatch.setattr("flows.runs.message_run.send", send.with_options(retries=0))
     state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, return_state=True)
     assert state.is_failed() and "(ConnectError)" in (state.message or "")
     assert "secret-part" not in (state.message or "")
@@ -42,7 +43,7 @@ def test_failure_of_an_apprise_block_is_detected(
 ) -> None:
     MattermostWebhook(hostname="127.0.0.1", port=9, token="secretpart12345678901234567890").save("chat")
     monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", "mattermost-webhook/chat")
-    monkeypatch.setattr("flows.notify.send", send.with_options(retries=0))
+    monkeypatch.setattr("flows.runs.message_run.send", send.with_options(retries=0))
     state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, return_state=True)
     assert state.is_failed() and "(NotificationError)" in (state.message or "")
     assert "secretpart" not in (state.message or "") + caplog.text

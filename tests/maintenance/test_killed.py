@@ -16,7 +16,7 @@ from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tasks.triage.decision import Decision
 from tasks.triage.decisions import decide
-from tests.maintenance.test_replay import means
+from tests.maintenance.test_replay import options
 from tests.processes import line, process
 from tests.scans import begun, content, load, reject, rows, scan
 
@@ -27,7 +27,7 @@ YEARS_LATER = datetime(2036, 1, 1, tzinfo=UTC)
 
 CHANGES: dict[str, Callable[[Store], dict[str, Any]]] = {
     "regroup": lambda store: run_regroup(store, "hash+priority", 10, None, apply=True),
-    "replay": lambda store: run_replay(store, means(store, **MAPS), apply=True),
+    "replay": lambda store: run_replay(store, options(store, **MAPS), apply=True),
     "retention": lambda store: run_retention(store, apply=True, now=YEARS_LATER)["removed"],
 }
 

@@ -39,7 +39,7 @@ def store(loaded: Path, tmp_path: Path) -> Store:
     return open_store(Settings(home=shutil.copytree(loaded, tmp_path / "home"), **KEEP_ALL))
 
 
-def means(
+def options(
     store: Store, *what: Any, no_verdict: Any = "medium", known: bool = True, again: Any = None, **maps: str
 ) -> ReplayOptions:
     """Today's reading, with a site's own rows in the place of the defaults'."""
@@ -60,13 +60,13 @@ def told(counts: dict[str, Any]) -> set[tuple[Any, ...]]:
 
 def test_the_same_maps_change_nothing(store: Store) -> None:
     before, revision = content(store), store.published_revision()
-    assert run_replay(store, means(store), apply=True)["changes"] == []
+    assert run_replay(store, options(store), apply=True)["changes"] == []
     assert content(store) == before
     assert store.published_revision() == revision
 
 
 def test_a_verdict_that_is_dangerous_by_now_raises_low_scans(store: Store) -> None:
-    other = means(store, "priorities", priorities="clean,high,Clean but not here,true,own-clean")
+    other = options(store, "priorities", priorities="clean,high,Clean but not here,true,own-clean")
     before = content(store)
     shown = run_replay(store, other, apply=False)
     assert told(shown) == {("clean", "low (Safe attachment, verdict-clean)", "high (Clean but not here, own-clean)", 1)}
@@ -91,7 +91,7 @@ def test_what_replay_raises_is_told_as_one_digest_and_reopens_what_was_decided(s
     decide(store, Decision("closed", "ann", "benign"), groups=[closed])
     with store.transaction() as transaction:
         transaction.run("DELETE FROM internal.notices")
-    run_replay(store, means(store, "priorities", priorities="timeout,high,Own,false,own"), apply=True)
+    run_replay(store, options(store, "priorities", priorities="timeout,high,Own,false,own"), apply=True)
     assert rows(store, f"SELECT priority, status, reopened_by FROM alert_groups WHERE group_id = '{closed}'") == [
         ("high", "new", "raised_priority")
     ]
@@ -105,7 +105,7 @@ def test_what_replay_raises_is_told_as_one_digest_and_reopens_what_was_decided(s
 def test_scans_that_stay_low_say_what_they_mean_today_and_nothing_else_changes(store: Store) -> None:
     columns = "* EXCLUDE (priority_rule, sub_classification, disposition, last_changed_at)"
     before, groups = rows(store, f"SELECT {columns} FROM scans ORDER BY ALL"), rows(store, "FROM internal.groups")
-    other = means(store, priorities="clean,low,Harmless here,false,own", responses="release,delayed")
+    other = options(store, priorities="clean,low,Harmless here,false,own", responses="release,delayed")
     assert told(run_replay(store, other, apply=True)) == {
         ("clean", "low (Safe attachment, verdict-clean)", "low (Harmless here, own)", 1),
         ("release", "released", "delayed", 1),
@@ -123,22 +123,22 @@ def test_scans_that_stay_low_say_what_they_mean_today_and_nothing_else_changes(s
 
 
 def test_once_an_alert_always_an_alert(store: Store) -> None:
-    harmless = means(store, "priorities", priorities="malicious,low,Not here,false,own")
+    harmless = options(store, "priorities", priorities="malicious,low,Not here,false,own")
     shown = run_replay(store, harmless, apply=True)
     assert (shown["alerts_cleared"], shown["alerts_raised"]) == (1, 0)
     sql = "SELECT priority, sub_classification, cleared_at IS NOT NULL FROM alerts ORDER BY detected_at"
     assert rows(store, sql)[0] == ("high", "Malicious attachment", True)
     (store.settings.home / "priorities.csv").unlink()
-    assert run_replay(store, means(store, "priorities"), apply=True)["scans_changed"] == 1
+    assert run_replay(store, options(store, "priorities"), apply=True)["scans_changed"] == 1
     assert rows(store, sql)[0] == ("high", "Malicious attachment", False)
 
 
 def test_a_lower_priority_of_today_leaves_the_highest(store: Store) -> None:
-    assert run_replay(store, means(store, priorities="malicious,medium,Less,true,own"), apply=True)["changes"] == []
+    assert run_replay(store, options(store, priorities="malicious,medium,Less,true,own"), apply=True)["changes"] == []
 
 
 def test_responses_mean_something_else_and_leave_verdicts_alone(store: Store) -> None:
-    other = means(store, "responses", priorities="safe,high,Own,true,own", responses="hold,blocked")
+    other = options(store, "responses", priorities="safe,high,Own,true,own", responses="hold,blocked")
     shown = run_replay(store, other, apply=True)
     assert told(shown) == {("hold", "held", "blocked", 5)}
     assert rows(store, "SELECT disposition, count(*) FROM scans GROUP BY ALL ORDER BY ALL") == [
@@ -152,9 +152,9 @@ def test_responses_mean_something_else_and_leave_verdicts_alone(store: Store) ->
 
 def test_scans_without_verdict_follow_their_connector_and_stay_without_one(store: Store) -> None:
     before = content(store)
-    assert run_replay(store, means(store, no_verdict="low", known=False), apply=True)["changes"] == []
+    assert run_replay(store, options(store, no_verdict="low", known=False), apply=True)["changes"] == []
     assert content(store) == before
-    assert run_replay(store, means(store, no_verdict="low"), apply=True)["alerts_cleared"] == 1
+    assert run_replay(store, options(store, no_verdict="low"), apply=True)["alerts_cleared"] == 1
 
 
 def test_rejects_that_are_records_by_now_become_scans(store: Store) -> None:
@@ -165,16 +165,16 @@ def test_rejects_that_are_records_by_now_become_scans(store: Store) -> None:
         assert rejects["raw"].to_list() == ["1", "2"]
         return Again(frame([scan(9, recipient=BOB)]), rejects["reject_id"].tail(1))
 
-    shown = run_replay(store, means(store, "rejects", again=again), apply=False)
+    shown = run_replay(store, options(store, "rejects", again=again), apply=False)
     assert told(shown) == {("not an object", "rejected", "high", 1)}
     assert (shown["rejects_accepted"], shown["rejects_left"]) == (1, 1)
-    run_replay(store, means(store, "rejects", again=again), apply=True)
+    run_replay(store, options(store, "rejects", again=again), apply=True)
     assert rows(store, "SELECT raw, resolved_at IS NOT NULL FROM rejects ORDER BY raw") == [("1", False), ("2", True)]
     assert rows(store, "SELECT count(*) FROM alerts WHERE recipient = $bob", bob=BOB) == [(1,)]
 
 
 def test_a_store_that_has_moved_on_is_planned_again(store: Store) -> None:
-    other = means(store, "priorities", priorities="safe,medium,Own,false,own")
+    other = options(store, "priorities", priorities="safe,medium,Own,false,own")
     with store.snapshot() as database:
         plan = plan_replay(database, other)
     load(store, [[scan(7, "safe")]], source())
@@ -186,7 +186,7 @@ def test_an_entry_that_has_expired_ends_also_when_nothing_else_changes(store: St
     add(store, Entry("sender", "eve@evil.example", "known", "ann", datetime.now(UTC) + timedelta(days=1)))
     with store.transaction() as transaction:  # a day passes
         transaction.run("UPDATE internal.allow_list SET expires_at = $now", {"now": datetime.now(UTC)})
-    run_replay(store, means(store), apply=True)
+    run_replay(store, options(store), apply=True)
     with store.reader() as reader:
         assert reader.rows("SELECT count(*) FROM suppressed_alerts") == [(0,)]
         assert reader.rows("SELECT count(*) > 0 FROM alerts") == [(True,)]
