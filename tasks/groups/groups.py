@@ -1,4 +1,4 @@
-"""Stored groups: group the stretches that a load has touched again, keep ids, counts and history."""
+"""Stored groups: regroup the time ranges that a load has touched, and keep IDs, counts and history."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from tasks.settings import Settings
 from tasks.store.connection import Transaction
 from tasks.store.migrations import statements
 
-# What a group keeps of its past may outlive the decisions: they go with the alerts that retention removes.
+# A group's status may outlive its decisions, because retention deletes decisions together with their alerts.
 ANY_DECIDED = """
     SELECT 1 FROM internal.decisions
     UNION ALL SELECT 1 FROM internal.groups WHERE status <> 'new' OR reopened_at IS NOT NULL
@@ -21,7 +21,7 @@ ANY_DECIDED = """
 
 
 class GroupChanges(NamedTuple):
-    """Groups that an update has made anew: their ids as 32 digits."""
+    """Groups that an update has rebuilt; IDs as 32 hex digits."""
 
     group_ids: frozenset[str] = frozenset()
     """ended ones among them"""
@@ -52,7 +52,7 @@ def update_groups(transaction: Transaction, touched: pl.DataFrame, settings: Set
 
 
 def _regroup(transaction: Transaction, moved: pl.DataFrame, settings: Settings) -> GroupAssignment:
-    """Partition what follows each key's first touched group; the sweep runs forward, so nothing before it changes."""
+    """Partition each key from its first touched group on; the sweep runs forward, so nothing before it changes."""
     keys = pl.concat(
         [
             moved.select("group_key", "detected_at"),
@@ -85,7 +85,7 @@ def _regroup(transaction: Transaction, moved: pl.DataFrame, settings: Settings) 
         members, transaction.rows("SELECT coalesce(max(load_no), 0) FROM internal.alert_scans")[0][0]
     )
     members = partition(members, timedelta(hours=settings.group_gap_hours), timedelta(hours=settings.group_span_hours))
-    # A group without an id is named after the alert of it that was loaded first.
+    # A group without an ID gets the ID of its earliest-loaded alert.
     named_after = members.group_by("part").agg(pl.col("alert_id").sort_by("load_no").first())["alert_id"]
     known = transaction.frame(
         """
@@ -106,7 +106,7 @@ def _assign_load_numbers(members: pl.DataFrame, last: int) -> pl.DataFrame:
 
 
 def record_ids(transaction: Transaction, assigned: GroupAssignment, now: datetime) -> None:
-    """Give alerts their groups and numbers, and keep the history of ids."""
+    """Store the groups and load numbers of alerts, and the history of IDs."""
     moved = assigned.members.filter(pl.col("group_id").ne_missing(pl.col("old_group_id")))
     if moved.is_empty():
         return
@@ -123,7 +123,7 @@ def record_ids(transaction: Transaction, assigned: GroupAssignment, now: datetim
 
 
 def _record_id_history(transaction: Transaction, assigned: GroupAssignment, moved: pl.DataFrame, now: datetime) -> None:
-    """What happened to ids; `moved`: alerts that were in another group before. Most loads only create ids."""
+    """`moved`: alerts that were in another group before. Most loads only create IDs."""
     if not moved.is_empty():
         transaction.run(
             """
@@ -155,7 +155,7 @@ def _record_id_history(transaction: Transaction, assigned: GroupAssignment, move
 
 
 def refresh_groups(transaction: Transaction, group_ids: pl.Series, moments: pl.Series, now: datetime) -> None:
-    """Make all that is stored of these groups anew from their alerts: stored ones, and new ones of these moments."""
+    """Rebuild the stored columns of these groups from their alerts; `moments`: detection times of the new alerts."""
     affected = group_ids.alias("group_id").to_frame()
     before = changes.snapshot_groups(transaction, affected, now)
     firsts, lasts = filter(None, (before.first, moments.min())), filter(None, (before.last, moments.max()))
@@ -168,7 +168,7 @@ def refresh_groups(transaction: Transaction, group_ids: pl.Series, moments: pl.S
 
 
 def refresh_status(transaction: Transaction, group_ids: pl.Series, now: datetime) -> None:
-    """Say of these groups what people have decided by now; nothing else about them has changed."""
+    """Update the triage status of these groups; nothing else about them has changed."""
     affected = group_ids.alias("group_id").to_frame()
     before = changes.snapshot_groups(transaction, affected, now)
     _snapshot_status(transaction, affected)
@@ -176,7 +176,7 @@ def refresh_status(transaction: Transaction, group_ids: pl.Series, now: datetime
 
 
 def _snapshot_status(transaction: Transaction, affected: pl.DataFrame) -> bool:
-    """Keep in `before` what is said of these groups now; whether anything is, or could be: somebody has decided."""
+    """Store the present status of these groups in `before`; returns False if there has never been a decision."""
     if not transaction.rows(ANY_DECIDED):
         return False
     transaction.run(
@@ -188,5 +188,5 @@ def _snapshot_status(transaction: Transaction, affected: pl.DataFrame) -> bool:
 
 
 def count_people(transaction: Transaction, affected: pl.DataFrame) -> None:
-    """Count the people, devices and unmatched recipients of these groups (group_id) anew."""
+    """Update the counts of people, devices and unmatched recipients of these groups (group_id)."""
     transaction.script(statements("count_people"), {}, affected=affected)

@@ -1,4 +1,4 @@
-"""Remove everything one connector ever brought, in one transaction; groups it shared with others are made anew."""
+"""Remove everything that one connector has loaded, in one transaction; groups shared with others are rebuilt."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -19,7 +19,7 @@ TABLES = {
 
 
 def purge_counts(store: Store, connector_id: UUID) -> dict[str, int]:
-    """What a purge would remove, by kind."""
+    """Number of rows that a purge would remove, by kind."""
     with store.transaction() as transaction:
         return {
             kind: transaction.rows(
@@ -30,11 +30,11 @@ def purge_counts(store: Store, connector_id: UUID) -> dict[str, int]:
 
 
 def purge(store: Store, connector_id: UUID) -> None:
-    """Remove the connector's rows and what was derived from them; publish at once."""
+    """Remove the connector's rows and everything derived from them; publish."""
     now = datetime.now(UTC)
     own = {"id": connector_id}
     with store.transaction() as transaction:
-        # With an old key: what stays of it is partitioned again, for an alert between two others may have joined them.
+        # With an old key, so that the rest is partitioned again: a removed alert may have connected two others.
         alerts = transaction.frame(
             """
             SELECT

@@ -1,7 +1,7 @@
-"""Today's maps over stored scans: which of them would read otherwise, told by kind of scan, not scan by scan.
+"""Apply the current maps to stored scans, by kind of scan rather than scan by scan.
 
-Scans of one kind (same verdict, response and judgement) change in the same way, so each kind is judged once, by the
-rule that a reading of today would meet (`tasks.ingest.upsert`): once an alert, always an alert.
+Scans of one kind (same verdict, response and priority) change in the same way, so each kind is evaluated once, by the
+same rule as a record that is fetched today (`tasks.ingest.upsert`): once an alert, always an alert.
 """
 
 from collections.abc import Callable
@@ -37,19 +37,19 @@ KIND = (
 SAME_KIND = " AND ".join(
     f"s.{name} IS NOT DISTINCT FROM k.{name}" for name in KIND if name not in {"connector_id", "tenant"}
 )
-"""That a scan of a connector and tenant is of a kind."""
+"""Condition that a scan of a connector and tenant is of a kind."""
 STAYS_LOW = ~pl.col("is_alert") & ~pl.col("new_alert")
-THEN = datetime(2000, 1, 1, tzinfo=UTC)  # any moment does where only null or not null counts
+THEN = datetime(2000, 1, 1, tzinfo=UTC)  # any time, because only null or not null matters
 
 
 class CurrentRules(NamedTuple):
-    """How a connector's records are read today."""
+    """The rules that apply to a connector's records today."""
 
     maps: Maps
     what: frozenset[Map]
     """the maps that are applied"""
     choice_known: bool
-    """whether it is saved: else what it makes of scans without a verdict is not known, and they stay as they are"""
+    """whether the connector is saved; if not, its scans without a verdict stay unchanged"""
 
 
 RulesOf = Callable[[str], CurrentRules]
@@ -57,7 +57,7 @@ RulesOf = Callable[[str], CurrentRules]
 
 
 def find_changed_kinds(database: Connection, rules_of: RulesOf) -> pl.DataFrame:
-    """KIND, scans, example of the kinds that would read otherwise today, and what becomes of them (`new_…`)."""
+    """KIND, scans and example of the kinds that the current rules change, with the new values (`new_…`)."""
     kinds = database.frame(
         "SELECT * EXCLUDE (scan_id, detected_at) REPLACE (connector_id::VARCHAR AS connector_id), "
         f"count(*) AS scans, min(scan_id)::VARCHAR AS example FROM ({JUDGED_SCANS}) GROUP BY ALL"
@@ -98,7 +98,7 @@ def _as_stored(kinds: pl.DataFrame) -> pl.DataFrame:
 
 
 def apply_rules(stored: pl.DataFrame, rules: CurrentRules) -> pl.DataFrame:
-    """Stored scans (STORED_SCHEMA) as a reading of the same record would bring them today: SCAN_SCHEMA."""
+    """Stored scans (STORED_SCHEMA) as fetching the same record today would return them: SCAN_SCHEMA."""
     # A cleared alert shows what its highest verdict meant; its present one is low.
     present = pl.when(pl.col("cleared_at").is_not_null()).then(pl.lit("low")).otherwise("priority")
     rows = stored.with_columns(priority=present, place=pl.lit(0, pl.Int64))
@@ -115,9 +115,9 @@ def apply_rules(stored: pl.DataFrame, rules: CurrentRules) -> pl.DataFrame:
 def rewrite_low_scans(
     transaction: Transaction, connector_id: UUID, tenant: str, kinds: pl.DataFrame, now: datetime
 ) -> None:
-    """Let scans that stay without alert say what their kinds (`differing_kinds`) read as today.
+    """Update scans that stay without an alert to the new values of their kinds (`find_changed_kinds`).
 
-    No group, no exposure and no id depends on it, so that millions of them are two statements.
+    No group, exposure or ID depends on them, so two statements update millions of rows.
     """
     own = {"id": connector_id, "tenant": tenant, "now": now}
     of_kind = (

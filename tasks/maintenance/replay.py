@@ -1,7 +1,6 @@
-"""Replay: the present code and maps over what is stored: rejects that are records now, scans that mean something else.
+"""Replay: apply the current program and maps to stored rejects and scans.
 
-The plan is made from the published file, so nobody waits for it; a store that has moved on since is planned again
-inside the transaction.
+The plan is made from the published file, without a lock; if the store has changed since, the transaction plans again.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,7 +32,7 @@ from tasks.triage.suppression import expire_entries
 
 What = Literal["rejects", "priorities", "responses"]
 WHAT: tuple[What, ...] = ("rejects", "priorities", "responses")
-MAX_CHANGES_LISTED = 50  # changes told one by one, those of the most scans
+MAX_CHANGES_LISTED = 50  # those of the most scans
 
 CHANGE_SCHEMA = pl.Schema(
     {
@@ -48,11 +47,11 @@ CHANGE_SCHEMA = pl.Schema(
 
 
 Revalidate = Callable[[str, pl.DataFrame], Again]
-"""What a connector's product makes today of its rejects (REJECT_SCHEMA), by the connector's id."""
+"""Validates a connector's rejects (REJECT_SCHEMA) with its product's current program; takes the connector's ID."""
 
 
 class ReplayOptions(NamedTuple):
-    """What of the present is applied, and how."""
+    """What is applied, and the functions that apply it."""
 
     what: frozenset[What]
     rules_of: RulesOf
@@ -60,7 +59,7 @@ class ReplayOptions(NamedTuple):
 
 
 class ConnectorRejects(NamedTuple):
-    """Accepted rejects of one connector and tenant."""
+    """The rejects of one connector and tenant that are valid today."""
 
     connector_id: str
     tenant: str
@@ -68,25 +67,25 @@ class ConnectorRejects(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a replay makes of one state of the store."""
+    """The changes of a replay, for one revision of the store."""
 
     revision: int
-    """the state it was made from"""
+    """the revision it was made from"""
     accepted: list[ConnectorRejects]
     left: int
-    """rejects that are rejected still"""
+    """rejects that are still invalid"""
     kinds: pl.DataFrame
     changes: pl.DataFrame
     """CHANGE_SCHEMA"""
 
 
 def run_replay(store: Store, options: ReplayOptions, *, apply: bool) -> dict[str, Any]:
-    """Plan, and carry the plan out if asked for; what changes, as JSON values."""
+    """Plan the changes and, with `apply`, make them; returns them as JSON values."""
     with store.snapshot() as database:
         plan = plan_replay(database, options)
     if apply:
         plan = apply_replay(store, options, plan)
-    told = plan.changes.sort("count", *CHANGE_SCHEMA, descending=[True, *[False] * len(CHANGE_SCHEMA)]).head(
+    listed = plan.changes.sort("count", *CHANGE_SCHEMA, descending=[True, *[False] * len(CHANGE_SCHEMA)]).head(
         MAX_CHANGES_LISTED
     )
     raised = plan.kinds.filter(pl.col("new_alert") & ~pl.col("is_alert"))
@@ -99,13 +98,12 @@ def run_replay(store: Store, options: ReplayOptions, *, apply: bool) -> dict[str
         "alerts_cleared": cleared["scans"].sum(),
         "rejects_accepted": sum(len(each.again.reject_ids) for each in plan.accepted),
         "rejects_left": plan.left,
-        "changes": told.to_dicts(),
-        "changes_not_told": len(plan.changes) - len(told),
+        "changes": listed.to_dicts(),
+        "changes_not_told": len(plan.changes) - len(listed),
     }
 
 
 def plan_replay(database: Connection, options: ReplayOptions) -> Plan:
-    """What the present code and maps make of what is stored."""
     kinds = find_changed_kinds(database, options.rules_of)
     accepted, left, changes = [], 0, [_changes(kinds, what) for what in sorted(options.what - {"rejects"})]
     for owned, rejects in _rejects(database, options) if "rejects" in options.what else ():
@@ -113,12 +111,12 @@ def plan_replay(database: Connection, options: ReplayOptions) -> Plan:
         accepted += [owned] if len(owned.again.reject_ids) else []
         changes.append(_accepted(owned.again, rejects))
     revision = int(database.rows("SELECT revision FROM internal.store_state")[0][0])
-    told = pl.concat([*changes, pl.DataFrame(schema=CHANGE_SCHEMA)])
-    return Plan(revision, accepted, left, kinds, _summed(told))
+    all_changes = pl.concat([*changes, pl.DataFrame(schema=CHANGE_SCHEMA)])
+    return Plan(revision, accepted, left, kinds, _summed(all_changes))
 
 
 def _rejects(database: Connection, options: ReplayOptions) -> Iterator[tuple[ConnectorRejects, pl.DataFrame]]:
-    """Open rejects in batches, with what is made of them today."""
+    """Unresolved rejects in batches, with the result of validating them today."""
     owners = database.rows(
         "SELECT DISTINCT connector_id::VARCHAR, tenant FROM internal.rejects WHERE resolved_at IS NULL ORDER BY ALL"
     )
@@ -147,7 +145,7 @@ def _accepted(again: Again, rejects: pl.DataFrame) -> pl.DataFrame:
 
 
 def _changes(kinds: pl.DataFrame, what: str) -> pl.DataFrame:
-    """What one map changes, in words."""
+    """The changes of one map: CHANGE_SCHEMA."""
     if what == "responses":
         rows = kinds.filter(pl.col("disposition") != pl.col("new_disposition"))
         rows = rows.with_columns(said="response", old="disposition", new="new_disposition")
@@ -170,7 +168,7 @@ def _summed(changes: pl.DataFrame) -> pl.DataFrame:
 
 
 def apply_replay(store: Store, options: ReplayOptions, plan: Plan) -> Plan:
-    """Carry the plan out in one transaction, publish, and return what was carried out."""
+    """Apply the plan in one transaction and publish; returns the plan applied."""
     with store.transaction() as transaction:
         if transaction.rows("SELECT revision FROM internal.store_state")[0][0] != plan.revision:
             plan = plan_replay(transaction, options)
@@ -186,12 +184,12 @@ def apply_replay(store: Store, options: ReplayOptions, plan: Plan) -> Plan:
 
 
 def _source(connector_id: str, tenant: str) -> Source:
-    """Whose scans these are; the tenant is that of the rows, whatever the connector's is by now."""
+    """The tenant is that of the rows, which the connector may have left since."""
     return Source(UUID(connector_id), "", "", tenant, 0, "", None, timedelta())
 
 
 def _remap(transaction: Transaction, source: Source, kinds: pl.DataFrame, options: ReplayOptions, store: Store) -> None:
-    """Let the scans of these kinds be what they read as today: one pass over the tables."""
+    """Update the scans of these kinds to the current rules, in one pass over the tables."""
     lows, others, now = kinds.filter(STAYS_LOW), kinds.filter(~STAYS_LOW), datetime.now(UTC)
     if not lows.is_empty():
         rewrite_low_scans(transaction, source.connector_id, source.tenant, lows, now)
@@ -204,7 +202,7 @@ def _remap(transaction: Transaction, source: Source, kinds: pl.DataFrame, option
         {"id": source.connector_id, "tenant": source.tenant},
         kinds=others.select(*KIND, "new_priority", "new_disposition"),
     )
-    for field in ("priority", "disposition"):  # changes of the maps: the records themselves say what they said
+    for field in ("priority", "disposition"):  # only the maps have changed, not the records
         transaction.run(
             f"INSERT INTO internal.scan_changes SELECT tenant, scan_id, '{field}', {field}, new_{field}, $now "
             f"FROM differing WHERE {field} <> new_{field}",

@@ -1,7 +1,7 @@
-"""Retention: what is older than the settings keep is removed in one transaction; coverage is never touched.
+"""Retention: delete what is older than the retention settings allow, in one transaction; coverage is never deleted.
 
-An alert goes only with its whole group, when people have closed all of it for long enough: no other group changes by
-it. Its id stays behind (`removed_alerts`), so that a reading of it does not bring it back.
+An alert is deleted only with its complete group, some time after the group was closed, so no other group changes. Its
+ID is kept in `removed_alerts`, so that fetching the record again does not restore it.
 """
 
 from datetime import UTC, datetime
@@ -28,13 +28,13 @@ REMOVED = {
     "told notices": ("notices",),
     "gone directory rows": DIRECTORY,
 }
-"""Kind of what is removed → its tables."""
+"""Kind of what is deleted → its tables."""
 
 BLANKED = {"raw records of low scans": "raw_of_lows", "raw records of alerts": "raw_of_alerts"}
 
 
 def run_retention(store: Store, *, apply: bool, now: datetime | None = None) -> dict[str, Any]:
-    """Count what is older than the settings keep, and remove it if asked for; rows by kind, as JSON values."""
+    """Count what is older than the settings allow and, with `apply`, delete it; rows by kind, as JSON values."""
     now = now or datetime.now(UTC)
     size = store.size()
     if apply:
@@ -74,7 +74,7 @@ def _remove_expired(store: Store, now: datetime) -> dict[str, int]:
 
 
 def remove_expired(transaction: Transaction, now: datetime) -> None:
-    """Remove what `find_expired` has noted, and all that is known of it alone."""
+    """Delete what `find_expired` has found, and everything that depends on it alone."""
     closed = transaction.frame("SELECT DISTINCT tenant, file_sha256 FROM going_alert_scans")
     exposed = transaction.frame(
         "SELECT DISTINCT tenant, file_sha256 FROM internal.exposed_scans SEMI JOIN going_low_scans USING (scan_id)"
@@ -88,7 +88,7 @@ def remove_expired(transaction: Transaction, now: datetime) -> None:
 
 
 def _remove_unused_recipients(transaction: Transaction) -> None:
-    """What an address meant is of no use when no scan names it any more."""
+    """Delete the matches of recipients that no scan has any more."""
     for table in ("recipients", "recipient_people"):
         transaction.run(
             f"DELETE FROM internal.{table} WHERE (tenant, recipient) NOT IN ("
