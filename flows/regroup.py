@@ -1,4 +1,4 @@
-"""All alerts grouped anew, by another key or other limits."""
+"""Group all stored alerts by another key or other limits."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from flows.runs.maintenance_run import changed
-from tasks.maintenance.regroup import regrouped
+from tasks.maintenance.regroup import run_regroup
 
 GroupBy = Literal["hash", "hash+priority", "hash+response", "hash+priority+response"]
 Hours = Annotated[int, Field(ge=0)]
@@ -22,17 +22,17 @@ def regroup(
 ) -> State[Any]:
     """Show what grouping all alerts by another key or other limits would change, or change it.
 
-    What is left empty is as the settings say. Later runs group by the settings: change those, too.
+    Empty parameters take the value of the settings. Later runs group by the settings, so change those as well.
 
     Args:
-        group_by: What alerts must share, beside the tenant, to be one group.
-        gap_hours: An alert this long after its predecessor still joins; 0 means no limit.
-        span_hours: An alert this long after the group's first still joins; 0 means no limit.
-        apply: Change the groups, in one transaction. Without it nothing is changed.
+        group_by: What alerts of a tenant must have in common to form a group.
+        gap_hours: Longest gap between two consecutive alerts of a group; 0: no limit.
+        span_hours: Longest time between the first and the last alert of a group; 0: no limit.
+        apply: Make the change, in one transaction. Without it, nothing is changed.
     """
     verb = "became" if apply else "would become"
     return changed(
-        lambda store: regrouped(store, group_by, gap_hours, span_hours, apply=apply),
+        lambda store: run_regroup(store, group_by, gap_hours, span_hours, apply=apply),
         lambda n: f"{n['groups_before']} groups {verb} {n['groups_after']}; {n['alerts_moved']} alerts move.",
         apply=apply,
     )

@@ -1,4 +1,4 @@
-"""What is older than the settings keep: told, then removed."""
+"""Delete what is older than the retention settings allow."""
 
 from typing import Any
 
@@ -6,22 +6,22 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.runs.maintenance_run import Counts, changed
-from tasks.maintenance.retention import retained
+from tasks.maintenance.retention import run_retention
 
 
 @flow(name="retention", flow_run_name="retention")
 def retention(apply: bool = False) -> State[Any]:
-    """Remove what is older than the settings keep, and give its room back to the disk.
+    """Delete what is older than the retention settings allow, and compact the store.
 
-    Open alerts stay for ever, and so does the knowledge of what time was fetched.
+    Open alerts and coverage are never deleted.
 
     Args:
-        apply: Remove it, in one transaction. Without it, it is only counted.
+        apply: Delete it, in one transaction. Without it, it is only counted.
     """
-    verb = "Removed" if apply else "Would remove"
+    verb = "Deleted" if apply else "Would delete"
 
-    def says(counts: Counts) -> str:
+    def summary(counts: Counts) -> str:
         some = [f"{count} {kind}" for kind, count in counts["removed"].items() if count]
         return f"{verb} {', '.join(some) or 'nothing'}."
 
-    return changed(lambda store: retained(store, apply=apply), says, apply=apply)
+    return changed(lambda store: run_retention(store, apply=apply), summary, apply=apply)

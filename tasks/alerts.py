@@ -78,7 +78,7 @@ class Distinct:
         places = rows.join(self._values, on="value", how="left", nulls_equal=True, maintain_order="left")
         self._places = places["place"]
 
-    def made(self, make: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+    def map(self, make: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
         """What `make` makes of each value, for every row."""
         return self._values.select(made=make(pl.col("value")))["made"].gather(self._places)
 
@@ -107,10 +107,10 @@ def scan_id(
     parts = rows.with_columns(
         trimmed(pl.col("message_id")),
         trimmed(pl.col("file_name")),
-        sender.made(lowered).alias("sender"),
-        recipient.made(lowered).alias("recipient"),
-        file_hash.made(lowered).alias("file_hash"),
-        date.made(lambda moment: _prefixed(moment.dt.epoch("s"))).alias("date"),
+        sender.map(lowered).alias("sender"),
+        recipient.map(lowered).alias("recipient"),
+        file_hash.map(lowered).alias("file_hash"),
+        date.map(lambda moment: _prefixed(moment.dt.epoch("s"))).alias("date"),
     )
     order = ("message_id", "sender", "recipient", "file_name", "file_hash", "date")
     return parts.select(_digest([_prefixed(pl.lit(connector_id)), *map(pl.col, order)])).to_series()

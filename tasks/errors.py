@@ -1,21 +1,21 @@
 """Every error this project raises, as one tree named by who must act.
 
 AlertsError
-├── OperatorError          you, at the keyboard: a setting, a name, a key
+├── OperatorError          the operator: a setting, a name, a key
 │   ├── SettingsError          a setting or an override file is wrong
 │   ├── UnknownConnector       no connector is saved under that name
-│   ├── ConnectorRefused       a connector cannot be saved or changed like that
-│   ├── TriageRefused          a decision makes no sense, or what it is about does not exist
-│   ├── EntryRefused           an entry of the allow-list cannot be added or removed like that
+│   ├── ConnectorRefused       a connector cannot be saved or changed as requested
+│   ├── TriageRefused          a decision is invalid, or its alert or group does not exist
+│   ├── EntryRefused           an entry of the allow-list cannot be added or removed as requested
 │   ├── NotDeployed            the Prefect server in use does not know the project's deployments yet
 │   ├── ExportRefused          a directory export cannot be read: which file, where in it, what to do
 │   ├── CredentialsRefused     the service does not accept the keys
 │   │   └── KeyExpired             … because they have expired
 │   ├── PermissionMissing      the keys work, but may not read these logs
 │   ├── WrongRegion            the account lives on another host
-│   └── Unreachable            name, route, proxy or certificate: no conversation with the host
+│   └── Unreachable            name, route, proxy or certificate: no connection to the host
 ├── ServiceError           the vendor: wait, or report it
-│   ├── ServiceUnavailable     it failed or throttled for longer than we retry
+│   ├── ServiceUnavailable     errors or throttling for longer than the retries last
 │   ├── AnswerNotUnderstood    not JSON, or not of the agreed shape: the slice stops
 │   ├── PagingBroken           a repeated token, an endless or a cut-short listing
 │   ├── PageTokenRefused       a token was refused in the middle of a slice
@@ -35,7 +35,7 @@ class AlertsError(Exception):
 
 
 class OperatorError(AlertsError):
-    """Whoever runs this has to change something; trying again does not help."""
+    """The operator has to change something; trying again does not help."""
 
 
 class SettingsError(OperatorError):
@@ -47,15 +47,15 @@ class UnknownConnector(OperatorError):
 
 
 class ConnectorRefused(OperatorError):
-    """A connector cannot be saved, renamed or rotated like that."""
+    """A connector cannot be saved, renamed or rotated as requested."""
 
 
 class TriageRefused(OperatorError):
-    """A decision makes no sense, or the alert or group it is about does not exist."""
+    """A decision is invalid, or its alert or group does not exist."""
 
 
 class EntryRefused(OperatorError):
-    """An entry of the allow-list cannot be added or removed like that."""
+    """An entry of the allow-list cannot be added or removed as requested."""
 
 
 class NotDeployed(OperatorError):
@@ -83,15 +83,15 @@ class WrongRegion(OperatorError):
 
 
 class Unreachable(OperatorError):
-    """No conversation with the host: name, route, proxy or certificate."""
+    """No connection to the host: name, route, proxy or certificate."""
 
 
 class ServiceError(AlertsError):
-    """The vendor's service failed us; a later run may succeed by itself."""
+    """The vendor's service failed; a later run may succeed."""
 
 
 class ServiceUnavailable(ServiceError):
-    """Errors or throttling went on for longer than we retry."""
+    """Errors or throttling went on for longer than the retries last."""
 
 
 class AnswerNotUnderstood(ServiceError):
@@ -115,7 +115,7 @@ class StoreError(AlertsError):
 
 
 class StoreBusy(StoreError):
-    """The writer's lock could not be had in time."""
+    """The writer's lock could not be acquired in time."""
 
 
 class StoreTooNew(StoreError):

@@ -1,4 +1,4 @@
-"""What is wrong with values that people gave, in our words and never with the value itself."""
+"""Validation errors in plain words, without the invalid value, which may be a secret."""
 
 from collections.abc import Mapping
 
@@ -7,8 +7,8 @@ from pydantic_core import ErrorDetails
 
 WHOLE_NUMBER = "must be a whole number"
 YES_OR_NO = "must be true or false"
-MOMENT = "is no time; write 2027-03-01 or 2027-03-01T12:00Z"
-SAID = {
+MOMENT = "must be a time such as 2027-03-01 or 2027-03-01T12:00Z"
+MESSAGES = {
     "int_parsing": WHOLE_NUMBER,
     "int_type": WHOLE_NUMBER,
     "int_from_float": WHOLE_NUMBER,
@@ -25,20 +25,19 @@ SAID = {
     "string_type": "must be text",
     "missing": "must be given",
 }
-"""Kind of error, as pydantic calls it → what to say; a number or the choices are filled in."""
+"""Error type of pydantic → message; limits and choices are filled in."""
 
 
-def sentences(wrong: ValidationError, titles: Mapping[str, str], but: str = "") -> str:
-    """What is wrong with which field, by the title it has in the form; errors of the kind `but` are left out."""
+def error_messages(wrong: ValidationError, titles: Mapping[str, str], but: str = "") -> str:
+    """All errors with the titles of their fields, except errors of the type `but`."""
     found = []
     for error in wrong.errors(include_input=False, include_url=False):
         where = ".".join(titles.get(str(part), str(part)) for part in error["loc"])
         if error["type"] != but:
-            found.append(f"{where}: {says(error)}" if where else says(error))
+            found.append(f"{where}: {error_message(error)}" if where else error_message(error))
     return "; ".join(found)
 
 
-def says(error: ErrorDetails) -> str:
-    """One error; a validator of ours speaks for itself."""
-    known = SAID.get(error["type"])
+def error_message(error: ErrorDetails) -> str:
+    known = MESSAGES.get(error["type"])
     return known.format(**error.get("ctx", {})) if known else error["msg"].removeprefix("Value error, ")

@@ -1,4 +1,4 @@
-"""How counts and stretches of time are written, on the terminal, in logs and on pages."""
+"""Formats of counts, periods and durations, in the terminal, in logs and on pages."""
 
 from datetime import datetime, timedelta
 
@@ -7,18 +7,18 @@ MINUTE, HOUR, DAY = 60, 3600, 86400  # seconds
 
 
 def several(count: int, thing: str) -> str:
-    """So many things: 1 alert, 2 alerts."""
+    """1 alert, 2 alerts"""
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {MANY.get(thing, thing + 's')}"
 
 
 def stretch(start: datetime, end: datetime) -> str:
-    """From when to when; the end's day only where it is another, or midnight would look like the start."""
+    """Start and end of a period; the date of the end only if it differs."""
     same = f"{start:%F}" == f"{end:%F}"
     return f"{start:%F %H:%M} to {end.strftime('%H:%M' if same else '%F %H:%M')}"
 
 
 def lasting(span: timedelta) -> str:
-    """How long, in the two largest units: 2 d 3 h, 15 min."""
+    """A duration in its two largest units: 2 d 3 h, 15 min."""
     seconds = max(round(span.total_seconds()), 0)
     if seconds < MINUTE:
         return f"{seconds} s"
@@ -30,5 +30,5 @@ def lasting(span: timedelta) -> str:
 
 
 def duration(length: timedelta) -> str:
-    """A polling frequency in words."""
+    """A polling interval in words."""
     return "day" if length == timedelta(days=1) else f"{length.total_seconds() / 60:.0f} min"

@@ -12,7 +12,7 @@ import polars as pl
 from tasks.errors import SettingsError
 from tasks.settings import Settings
 
-# Lists sort by rank: most urgent first, scans nobody could judge last within medium, low never listed.
+# Lists sort by rank: most urgent first, scans without a verdict last within medium, low never listed.
 RANKS = {"high": 1, "medium": 2, "low": 9}
 RANK_NO_VERDICT = 3
 NO_VERDICT = "No verdict"
@@ -46,7 +46,7 @@ def _read_priorities(path: Path, no_verdict: str) -> pl.DataFrame:
     rows = _read(path, ["verdict", "priority", "sub_classification", "dangerous", "rule_id"])
     _require(path, rows["priority"].is_in(list(RANKS)).all(), f"priority must be one of {', '.join(RANKS)}")
     _require(path, rows["dangerous"].is_in(["true", "false"]).all(), "dangerous must be true or false")
-    _require(path, UNRECOGNISED in rows["verdict"], f"a row for the verdict {UNRECOGNISED} (any other) is missing")
+    _require(path, UNRECOGNISED in rows["verdict"], f"missing row for the verdict {UNRECOGNISED} (all others)")
     undecided = pl.col("sub_classification") == NO_VERDICT
     if no_verdict == "low":  # else the file decides: a site may have made it high
         rows = rows.with_columns(priority=pl.when(undecided).then(pl.lit("low")).otherwise("priority"))
@@ -81,12 +81,12 @@ def _read(path: Path, columns: list[str]) -> pl.DataFrame:
     except (OSError, pl.exceptions.PolarsError) as cause:
         raise SettingsError(f"{path} cannot be read as CSV ({cause}). Correct it or remove it.") from cause
     missing = [name for name in columns if name not in rows.columns]
-    _require(path, not missing, f"the column {', '.join(missing)} is missing")
+    _require(path, not missing, f"missing column {', '.join(missing)}")
     rows = rows.select(pl.col(columns).str.strip_chars())
     rows = rows.with_columns(pl.col(columns[0]).str.to_lowercase())
-    _require(path, rows[columns[0]].is_unique().all(), f"a {columns[0]} stands there twice")
+    _require(path, rows[columns[0]].is_unique().all(), f"duplicate {columns[0]}")
     filled = pl.all().fill_null("") != ""
-    _require(path, rows.select(pl.all_horizontal(filled)).to_series().all(), "a cell is empty")
+    _require(path, rows.select(pl.all_horizontal(filled)).to_series().all(), "empty cell")
     return rows
 
 

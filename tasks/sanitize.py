@@ -10,7 +10,7 @@ CUT = "…"
 
 
 def plain(text: str, limit: int = LIMIT) -> str:
-    r"""The text on one line, without what a terminal would obey or an eye would miss; at most `limit` characters.
+    r"""The text on one line, with control, bidi and invisible characters escaped; at most `limit` characters.
 
     Control characters, escape sequences, line ends, bidirectional overrides, zero-width and other invisible
     characters and odd blanks become visible escapes such as `\x1b`; everything that prints stays as it is.

@@ -1,4 +1,4 @@
-"""Folders for the files that stages hand on: each of one run alone, and gone with it."""
+"""Scratch folders for files that stages pass on: each belongs to one run and is deleted with it."""
 
 import shutil
 import tempfile
@@ -14,12 +14,12 @@ IN_USE = "in-use"
 
 @contextmanager
 def scratch_folder(home: Path) -> Iterator[Path]:
-    """A fresh folder, removed at the end. What runs that were killed have left behind is removed, too."""
+    """A new folder, deleted at the end. Folders left behind by killed runs are deleted as well."""
     root = home / "scratch"
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(root / "lock", mode=0o600):
         for left in root.glob("pull-*"):
-            # A lock is gone with its process: whoever can take it looks at a dead run's folder.
+            # A lock ends with its process, so a folder whose lock is free belongs to a dead run.
             with suppress(Timeout), FileLock(left / IN_USE, timeout=0, mode=0o600):
                 shutil.rmtree(left, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(prefix="pull-", dir=root))
@@ -32,8 +32,8 @@ def scratch_folder(home: Path) -> Iterator[Path]:
         alive.release()
 
 
-class Shelf:
-    """Frames in files of a scratch folder, by name: those of a large directory would fill the memory together."""
+class FrameCache:
+    """Frames in files of a scratch folder, by name: all frames of a large directory would not fit into memory."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -42,5 +42,5 @@ class Shelf:
         frame.write_ipc(self._folder / name, compression="uncompressed")
 
     def get(self, name: str, *columns: str) -> pl.DataFrame:
-        """All of it, or these columns alone."""
+        """All columns, or these."""
         return pl.read_ipc(self._folder / name, columns=list(columns) or None)

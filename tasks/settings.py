@@ -1,5 +1,6 @@
 """Settings of a site: environment variables `ATTACHMENT_ALERTS_…`, typed, with the defaults of a small site."""
 
+import os
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -10,16 +11,27 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.errors import SettingsError
-from tasks.field_errors import says
+from tasks.field_errors import error_message
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 DEFAULTS = CHECKOUT / "data"
 
 
+PREFIX = "ATTACHMENT_ALERTS_"
+REMOVED_SETTINGS = (
+    "NOTIFY_PER_HOUR",
+    "RETENTION_REJECT_DAYS",
+    "RETENTION_WINDOW_DAYS",
+    "RETENTION_NOTICE_DAYS",
+    "RETENTION_GONE_DAYS",
+)
+"""Settings of earlier versions. One that is still set is refused, because it would be ignored without notice."""
+
+
 class Settings(BaseSettings):
     """All settings; the table in data/README.md is generated from the descriptions."""
 
-    model_config = SettingsConfigDict(env_prefix="ATTACHMENT_ALERTS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     home: Path = Field(
         default=DEFAULTS,
@@ -88,11 +100,6 @@ class Settings(BaseSettings):
         description="Prefect notification blocks that receive messages: `slack-webhook/security, …`; "
         "if not set, nothing is sent",
     )
-    notify_per_hour: int = Field(
-        default=20,
-        ge=0,
-        description="maximum number of messages about single groups per hour; further ones go into a digest",
-    )
     remind_hours: int = Field(
         default=4,
         ge=0,
@@ -109,26 +116,10 @@ class Settings(BaseSettings):
     retention_low_days: int = Field(
         default=180, ge=0, description="days that scans without an alert are kept; 0: forever"
     )
-    retention_reject_days: int = Field(
-        default=90, ge=0, description="days that rejects are kept after they were last seen; 0: forever"
-    )
-    retention_window_days: int = Field(
-        default=400,
-        ge=0,
-        description="days that the log of attempted slices is kept; coverage is always kept; 0: forever",
-    )
-    retention_notice_days: int = Field(
-        default=90, ge=0, description="days that the log of sent messages is kept; 0: forever"
-    )
     retention_closed_days: int = Field(
         default=730,
         ge=0,
         description="days that a closed group is kept after its last decision; open groups are always kept; 0: forever",
-    )
-    retention_gone_days: int = Field(
-        default=90,
-        ge=0,
-        description="days that people and devices marked as gone are kept unless an alert concerns them; 0: forever",
     )
     time_zone: str = Field(default="UTC", description="time zone for times shown in the terminal")
 
@@ -143,7 +134,7 @@ class Settings(BaseSettings):
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError) as cause:
-            raise ValueError(f"{value!r} is no time zone; use a name such as Europe/Berlin") from cause
+            raise ValueError(f"unknown time zone {value!r}; use a name such as Europe/Berlin") from cause
         return value
 
     @field_validator("domain_aliases")
@@ -174,7 +165,7 @@ class Settings(BaseSettings):
         return timedelta(hours=self.slice_hours)
 
     def data_file(self, name: str) -> Path:
-        """The site's own `name` if its home has one, else the default that comes with the checkout."""
+        """The file `name` of the site's home if it has one, else the default of the checkout."""
         own = self.home / name
         return own if own.exists() else DEFAULTS / name
 
@@ -182,7 +173,7 @@ class Settings(BaseSettings):
 def _domain_pairs(text: str) -> dict[str, str]:
     pairs = [part.split("=") for part in text.lower().split(",") if part.strip()]
     if any(len(pair) != PAIR or not all(name.strip() for name in pair) for pair in pairs):
-        raise ValueError("write it as old.example=new.example, further pairs after commas")
+        raise ValueError("must be pairs such as old.example=new.example, separated by commas")
     return {alias.strip(): domain.strip() for alias, domain in pairs}
 
 
@@ -190,13 +181,13 @@ PAIR = 2
 
 
 def load_settings(home: Path | None = None) -> Settings:
-    """Settings of the environment, `home` given on the command line winning.
-
-    Raises SettingsError with the variable's name and what it may be.
-    """
+    """Settings from the environment; `home` from the command line takes precedence. Raises SettingsError."""
+    for name in REMOVED_SETTINGS:
+        if PREFIX + name in os.environ:
+            raise SettingsError(f"The setting {PREFIX}{name} no longer exists. Unset it.")
     try:
         return Settings() if home is None else Settings(home=home)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = "ATTACHMENT_ALERTS_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise SettingsError(f"The setting {name} is not usable: {says(first)}. Correct it and try again.") from None
+        name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(f"Invalid setting {name}: {error_message(first)}. Correct it and try again.") from None

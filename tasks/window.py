@@ -104,7 +104,7 @@ def backfill_window(
     return subtract(window, progress.coverage if what == "missing" else [])
 
 
-def cut(windows: Iterable[Interval], trigger: Trigger, settings: Settings) -> list[Slice]:
+def split_into_slices(windows: Iterable[Interval], trigger: Trigger, settings: Settings) -> list[Slice]:
     """Slices of at most `slice_hours`, cut on the same grid in every run, so that a retry meets the same slice."""
     step = settings.slice_length
     epoch = datetime(1970, 1, 1, tzinfo=UTC)

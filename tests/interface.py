@@ -59,8 +59,8 @@ def product() -> SimpleNamespace:
         open_store=open_store,
         Settings=Settings,
         CHECKOUT=CHECKOUT,
-        singly=events.singly,
-        together=events.together,
+        single_events=events.single_events,
+        digest_events=events.digest_events,
         event_prefix=events.PREFIX,
         event_names=events.NAMES,
         health_artifact=dashboard_writer.HEALTH,
@@ -353,12 +353,10 @@ def _events(ours: SimpleNamespace) -> Iterator[str]:
         "first_detected_at": None, "last_detected_at": None, "connector": "NAME", "state": "ok", "last_error": None,
         "watermark": None, "urgent": True,
     }  # fmt: skip
-    released = row | {"kind": "released"}
     made = {
-        "a group": ours.singly(pl.DataFrame([row])),
-        "a connector": ours.singly(pl.DataFrame([row | {"kind": "connector_lost", "group_id": None}])),
-        "several releases": ours.singly(pl.DataFrame([released, released])),
-        "a digest": ours.together(pl.DataFrame([row | {"digest": True}])),
+        "a group": ours.single_events(pl.DataFrame([row])),
+        "a connector": ours.single_events(pl.DataFrame([row | {"kind": "connector_lost", "group_id": None}])),
+        "a digest": ours.digest_events(pl.DataFrame([row | {"digest": True}])),
     }
     for about, [event] in made.items():
         _, _, resource, payload = event

@@ -11,10 +11,10 @@ from tasks.window import (
     Interval,
     Progress,
     backfill_window,
-    cut,
     merge,
     poll_window,
     recheck_window,
+    split_into_slices,
     subtract,
     watermark,
     whole_second,
@@ -79,7 +79,7 @@ def test_a_poll_reaches_every_uncovered_minute_and_the_overlap(some: list[Interv
 @given(intervals, st.integers(1, 30_000))
 def test_slices_are_the_window_cut_on_one_grid(some: list[Interval], hours: int) -> None:
     settings = Settings(slice_hours=hours % 168 + 1)
-    slices = cut(merge(some), "poll", settings)
+    slices = split_into_slices(merge(some), "poll", settings)
     assert points([Interval(each.start, each.end) for each in slices]) == points(some)
     assert all(timedelta(0) < each.end - each.start <= settings.slice_length for each in slices)
     inner = {each.end for each in slices} & {each.start for each in slices}

@@ -29,7 +29,7 @@ from flows.artifacts.run_summary import Outcome, Run
 from tasks.connectors.prefect_client import all_pages, api_location, prefect_client
 from tasks.errors import AlertsError
 from tasks.ingest import registry
-from tasks.queries.run_overview import Listed, healths, urgent, urgent_as_published
+from tasks.queries.run_overview import GroupList, health_by_connector, urgent, urgent_as_published
 from tasks.saved_connectors import saved_names
 from tasks.source import Source
 from tasks.store.store import Store
@@ -57,7 +57,7 @@ def health_after(store: Store, source: Source, began_at: datetime, state: State[
     last = Last(Run(source.name, "poll", began_at), Outcome(state.type.value.lower(), state.message or ""))
     try:
         source = registry.under_its_present_name(store, source)
-        write_health(source, healths(store).get(source.name), last)
+        write_health(source, health_by_connector(store).get(source.name), last)
     except (AlertsError, httpx.HTTPError) as error:
         log.warning("the page of health could not be written (%s); the next run does", type(error).__name__)
 
@@ -68,7 +68,7 @@ def health_anew(store: Store, sources: Collection[Source]) -> None:
     A page of a name that is not saved any more says so. One without a state is left to the next run: it shows why that
     run could not read the tables.
     """
-    rows, now = healths(store), datetime.now(UTC)
+    rows, now = health_by_connector(store), datetime.now(UTC)
     with prefect_client() as client:
         pages = _latest(client, like_=f"{HEALTH}%")  # also those whose key has it somewhere else
         shown = {key: page.partition("\n")[0] for key, page in pages.items() if key.startswith(HEALTH)}
@@ -91,7 +91,7 @@ def health_moved(old: str, new: str) -> None:
             _write_gone(client, old, f"renamed to {new}", f"Its page is `{HEALTH}{new}` now.")
 
 
-def write_urgent(listed: Listed) -> None:
+def write_urgent(listed: GroupList) -> None:
     """Write the page of open groups."""
     page = urgent_page(listed, datetime.now(UTC))
     create_markdown_artifact(key=URGENT, markdown=page, description=OPEN)

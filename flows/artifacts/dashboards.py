@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from flows.artifacts.markdown_format import DASH, code, facts, link, moment, number, sentence, table
 from flows.artifacts.run_summary import Outcome, Run, responses
-from tasks.queries.run_overview import Listed
+from tasks.queries.run_overview import GroupList
 
 GRACE = timedelta(minutes=15)  # for a poll that takes its time
 
@@ -105,7 +105,7 @@ def _named(row: dict[str, Any]) -> str:
     return code(short) if details == DASH else details
 
 
-def _made(urgent: Listed, written_at: datetime) -> str:
+def _made(urgent: GroupList, written_at: datetime) -> str:
     return f"Written {moment(written_at)} from revision {urgent.revision} of the tables"
 
 
@@ -115,7 +115,7 @@ def revision_of(page: str) -> int:
     return int(found[1]) if found else 0
 
 
-def urgent_page(urgent: Listed, written_at: datetime) -> str:
+def urgent_page(urgent: GroupList, written_at: datetime) -> str:
     """The open groups of high priority, latest first."""
     if not urgent.rows:
         return f"## No open group of high priority\n\n{_made(urgent, written_at)}."

@@ -7,7 +7,7 @@ from flows.artifacts.markdown_format import DASH, address, code, facts, moment, 
 from tasks.connectors.names import NAME
 from tasks.formatting import lasting
 from tasks.ingest.run_stats import OLD_DIRECTORY, REMEMBERED, Summary
-from tasks.queries.run_overview import GAPS, Listed, Overview
+from tasks.queries.run_overview import GAPS, GroupList, Overview
 from tasks.window import Interval
 
 REASONS = 20
@@ -59,7 +59,7 @@ def summary_page(run: Run, outcome: Outcome, summary: Summary, after: Overview |
     return "\n\n".join(parts)
 
 
-def group_rows(listed: Listed, opened: set[str]) -> list[dict[str, Any]]:
+def group_rows(listed: GroupList, opened: set[str]) -> list[dict[str, Any]]:
     """Rows of a table artifact. One UI shows its cells as plain text, the other one as Markdown."""
     return [
         {
@@ -77,7 +77,7 @@ def group_rows(listed: Listed, opened: set[str]) -> list[dict[str, Any]]:
     ]
 
 
-def groups_title(listed: Listed, summary: Summary) -> str:
+def groups_title(listed: GroupList, summary: Summary) -> str:
     """What the table of groups is, and what is left out of it."""
     more = listed.found - len(listed.rows)
     counted = f"{'more than ' if len(summary.groups) >= REMEMBERED else ''}{listed.found:,}"

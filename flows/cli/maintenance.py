@@ -60,9 +60,9 @@ def regroup(
     given = (group_by, gap_hours, span_hours)
 
     def plan(store: "Store") -> dict[str, Any]:
-        from tasks.maintenance.regroup import regrouped
+        from tasks.maintenance.regroup import run_regroup
 
-        return regrouped(store, *given, apply=False)
+        return run_regroup(store, *given, apply=False)
 
     def question(counts: dict[str, Any]) -> str | None:
         changes = counts["alerts_moved"] or counts["alerts_rekeyed"]
@@ -91,9 +91,9 @@ def replay(
     chosen: list[Any] = [each.value for each in what or ()]
 
     def plan(store: "Store") -> dict[str, Any]:
-        from flows.replay import replay_now  # connectors say what scans without a verdict count as
+        from flows.runs.replay_run import replay_store  # connectors say what scans without a verdict count as
 
-        return replay_now(store, chosen, apply=False)
+        return replay_store(store, chosen, apply=False)
 
     def question(counts: dict[str, Any]) -> str | None:
         if not counts["changes"]:
@@ -113,9 +113,9 @@ def retention(apply: Apply = False, yes: Yes = False, as_json: Json = False, hom
     from flows.cli.views.maintenance import retention_page
 
     def plan(store: "Store") -> dict[str, Any]:
-        from tasks.maintenance.retention import retained
+        from tasks.maintenance.retention import run_retention
 
-        return retained(store, apply=False)
+        return run_retention(store, apply=False)
 
     def question(counts: dict[str, Any]) -> str | None:
         total = sum(counts["removed"].values())

@@ -16,7 +16,7 @@ from tasks.formatting import several
 from tasks.settings import load_settings
 
 if TYPE_CHECKING:
-    from tasks.triage.suppression import Hidden
+    from tasks.triage.suppression import HiddenCounts
 
 Tenant = Annotated[str, typer.Option(help="The organisation it is for.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -66,7 +66,7 @@ def triage(
     """
     from tasks.store.factory import open_store
     from tasks.triage.decision import Decision
-    from tasks.triage.decisions import decide, find
+    from tasks.triage.decisions import decide, find_alerts
     from tasks.triage.selection import Filter
 
     store = open_store(load_settings())
@@ -75,11 +75,11 @@ def triage(
     chosen = Filter(tenant, priority, file_hash, sender, sender_domain, before)
     what = (f"{status} as {reason}" if reason else status).replace("_", " ")
     if ids or alert:
-        chosen.refuse_any()
+        chosen.refuse_if_set()
         with working("Writing the decision", briefly=True):
             decided = decide(store, decision, groups=ids, alerts=alert)
     else:
-        found = find(store, chosen, decision)
+        found = find_alerts(store, chosen, decision)
         confirmed(f"{_so_many(len(found.alerts), found.groups)} would be {what}. Decide?", yes)
         with working("Writing the decision", briefly=True):
             decided = decide(store, decision, found=found)
@@ -134,7 +134,7 @@ def add(
     store = open_store(load_settings())
     ends = until_of(expires, datetime.now(UTC)) if expires else None
     entry = entries.Entry(kind, value, reason, author or getpass.getuser(), ends, tenant)
-    hidden = entries.would_hide_now(store, entry)
+    hidden = entries.preview_entry(store, entry)
     confirmed(f"It would hide {_hidden(hidden)}. Add it?", yes)
     with working("Hiding them", briefly=True):
         entry_id, hidden = entries.add(store, entry)
@@ -144,7 +144,7 @@ def add(
         say(f"Entry {str(entry_id)[:8]} hides {_hidden(hidden)}.", style="")
 
 
-def _hidden(hidden: "Hidden") -> str:
+def _hidden(hidden: "HiddenCounts") -> str:
     return f"{several(hidden.alerts, 'stored alert')}, and {several(hidden.groups, 'group')} as a whole"
 
 

@@ -16,8 +16,8 @@ from prefect.runtime import flow_run
 
 from tasks.ingest.run_stats import Summary
 from tasks.notifications import changes, connector_changes, outbox
-from tasks.notifications.events import PREFIX, Happening, connector_resource
-from tasks.notifications.outbox import Teller
+from tasks.notifications.events import PREFIX, OutboundEvent, connector_resource
+from tasks.notifications.outbox import NotificationSource
 from tasks.sanitize import plain
 from tasks.source import Source
 from tasks.store.store import Store
@@ -31,8 +31,10 @@ def end_of_run(store: Store, source: Source, trigger: changes.Cause, summary: Su
     """Tell that a run of a connector is done, what it met that nobody knew, and what waits to be told."""
     now = datetime.now(UTC)
     with store.transaction() as transaction:
-        state = connector_changes.note_connector(transaction, source, trigger, now)
-        waiting = outbox.claim(transaction, Teller(source.connector_id, trigger == "backfill"), store.settings, now)
+        state = connector_changes.record_connector_change(transaction, source, trigger, now)
+        waiting = outbox.claim(
+            transaction, NotificationSource(source.connector_id, trigger == "backfill"), store.settings, now
+        )
     about = connector_resource(source.name) | {
         f"{PREFIX}tenant": source.tenant,
         f"{PREFIX}trigger": trigger,
@@ -45,27 +47,27 @@ def end_of_run(store: Store, source: Source, trigger: changes.Cause, summary: Su
 def after_change(store: Store) -> None:
     """Tell what a change by a person or by another flow has left to tell."""
     with store.transaction() as transaction:
-        waiting = outbox.claim(transaction, Teller(), store.settings, datetime.now(UTC))
+        waiting = outbox.claim(transaction, NotificationSource(), store.settings, datetime.now(UTC))
     _send(store, waiting)
 
 
-def _send(store: Store, happenings: Sequence[Happening]) -> None:
+def _send(store: Store, happenings: Sequence[OutboundEvent]) -> None:
     if happenings and _post(happenings):
         with store.transaction() as transaction:
-            outbox.told(transaction, happenings, datetime.now(UTC))
+            outbox.mark_sent(transaction, happenings, datetime.now(UTC))
 
 
-def _of_run(about: dict[str, str], summary: Summary) -> list[Happening]:
+def _of_run(about: dict[str, str], summary: Summary) -> list[OutboundEvent]:
     counts: dict[str, Any] = summary.as_counts()
     words = [plain(word) for word in counts.pop("unseen")[:WORDS]]
     del counts["leftover"], counts["errors"]  # the run's page has them
-    found = [Happening(uuid4(), f"{PREFIX}run.done", about, counts)]
+    found = [OutboundEvent(uuid4(), f"{PREFIX}run.done", about, counts)]
     if words:
-        found.append(Happening(uuid4(), f"{PREFIX}word.unseen", about, {"words": words}))
+        found.append(OutboundEvent(uuid4(), f"{PREFIX}word.unseen", about, {"words": words}))
     return found
 
 
-def _post(happenings: Sequence[Happening]) -> bool:
+def _post(happenings: Sequence[OutboundEvent]) -> bool:
     """Whether the Prefect API in use has taken them. A run does not fail for it."""
     run_id = flow_run.get_id()
     of_run = {"prefect.resource.id": f"prefect.flow-run.{run_id}", "prefect.resource.role": "flow-run"}

@@ -35,9 +35,9 @@ from tasks.window import (
     Trigger,
     What,
     backfill_window,
-    cut,
     poll_window,
     recheck_window,
+    split_into_slices,
     whole_second,
 )
 
@@ -53,10 +53,10 @@ def poll(name: str) -> State[Any]:
         with begun_pull(told, POLL_PATIENCE, Interval(*[told.began_at] * 2)) as begun:
             before, settings = begun.pull.beginning.progress, begun.pull.store.settings
             window = poll_window(before, begun.now, settings)
-            recheck = cut(recheck_window(before, begun.now, settings), "recheck", settings)
+            recheck = split_into_slices(recheck_window(before, begun.now, settings), "recheck", settings)
             _name_run(name, "poll", window)
             told.window = tuple(window)
-            _fetch(begun, [*cut(window, "poll", settings), *recheck], told)
+            _fetch(begun, [*split_into_slices(window, "poll", settings), *recheck], told)
             if recheck:
                 _note_recheck(begun, told.summary)
             _conclude(begun, told)
@@ -85,7 +85,7 @@ def backfill(name: str, start: datetime, end: datetime, what: What) -> State[Any
             told.notes = _skipped(asked, window, begun.now - settings.settle) + _too_old(window, begun.now, settings)
             for note in told.notes:
                 log.info("%s", note)
-            _fetch(begun, cut(window, "backfill", settings), told)
+            _fetch(begun, split_into_slices(window, "backfill", settings), told)
             _conclude(begun, told)
 
     return _state_of(name, "backfill", work)

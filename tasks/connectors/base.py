@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, field_vali
 
 from tasks.connectors.form_schema import KEYS_MISSING, arrange_form
 from tasks.errors import AlertsError, ConnectorRefused, KeyExpired
-from tasks.field_errors import MOMENT, sentences
+from tasks.field_errors import MOMENT, error_messages
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -221,7 +221,7 @@ def build_connector(cls: type[C], values: dict[str, Any]) -> C:
     try:
         return cls.model_validate(values)
     except ValidationError as invalid:
-        raise ConnectorRefused(sentences(invalid, cls.titles())) from None  # the cause would hold the values
+        raise ConnectorRefused(error_messages(invalid, cls.titles())) from None  # the cause would hold the values
 
 
 def refuse_invalid_values(cls: type[Connector], values: dict[str, Any]) -> None:
@@ -229,5 +229,5 @@ def refuse_invalid_values(cls: type[Connector], values: dict[str, Any]) -> None:
     try:
         cls.model_validate(values)
     except ValidationError as invalid:
-        if problems := sentences(invalid, cls.titles(), but=KEYS_MISSING):
+        if problems := error_messages(invalid, cls.titles(), but=KEYS_MISSING):
             raise ConnectorRefused(problems) from None

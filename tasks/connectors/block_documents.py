@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tasks.connectors.base import Connector
 from tasks.connectors.prefect_client import all_pages, api_location
 from tasks.errors import ConnectorRefused
-from tasks.field_errors import sentences
+from tasks.field_errors import error_messages
 from tasks.sanitize import plain
 
 BLOCK_NAME = re.compile(r"[a-z0-9-]+")
@@ -51,7 +51,7 @@ def parse_document(document: Document) -> SavedConnector:
         connector = document.cls.model_validate(document.block.data)
     except ValidationError as invalid:
         raise ConnectorRefused(
-            f"The connector {name!r} cannot be used: {sentences(invalid, document.cls.titles())}. "
+            f"The connector {name!r} cannot be used: {error_messages(invalid, document.cls.titles())}. "
             "Correct it in the Prefect UI (Blocks, its page, Edit)."
         ) from None  # the cause holds the keys
     is_new = connector.connector_id is None

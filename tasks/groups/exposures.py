@@ -1,4 +1,4 @@
-"""Exposures: scans without an alert whose file has turned out to be dangerous elsewhere (design: Exposures)."""
+"""Exposures: scans without an alert whose file is dangerous elsewhere (design: Exposure)."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from tasks.notifications import changes
 from tasks.store.connection import Transaction
 from tasks.store.migrations import statements
 
-# Of these hashes, those that are dangerous now and were not, or were and are not, or since another moment.
+# The hashes that became dangerous, are no longer dangerous, or are so from another time on.
 CHANGED = """
     SELECT t.tenant, t.file_sha256, d.first_alert_at AS before, n.first_alert_at AS now
     FROM touched t
@@ -20,17 +20,17 @@ CHANGED = """
     ) n USING (tenant, file_sha256)
     WHERE d.first_alert_at IS DISTINCT FROM n.first_alert_at
 """
-# A hash in two numbers, its beginning and its end, as the list of hashes has it: 160 bits are as good as all.
+# The first 32 and the last 128 bits of a hash, as low_hashes stores them: 160 bits identify it.
 HASH = "('0x' || left(file_sha256, 8))::UINTEGER AS hash_prefix, unhex(right(file_sha256, 32))::UUID AS hash_end"
-# A table, whose size is known to the plan: it is looked for among all low scans. Most hashes that turn dangerous are in
-# none of them, as the list tells; `alone`: no other hash there begins with the same bits.
+# A table, because the planner knows its size and it is joined with all low scans. Most hashes that become dangerous are
+# in no low scan, which low_hashes tells; `alone`: no other hash of low scans has the same first bits.
 BECAME = f"""
     CREATE OR REPLACE TEMP TABLE became AS
     SELECT b.tenant, b.file_sha256, b.hash_prefix, count(*) = 1 AS alone
     FROM (SELECT tenant, file_sha256, {HASH} FROM began) b JOIN internal.low_hashes l USING (hash_prefix)
     GROUP BY ALL HAVING bool_or(l.hash_end = b.hash_end)
 """
-# The hashes themselves are read only where the bits do not tell: they take sixteen times the room.
+# The full hashes, 16 times as large, are read only if the first bits are ambiguous.
 EXPOSE = """
     INSERT INTO internal.exposed_scans
     SELECT s.tenant, s.scan_id, b.file_sha256, s.recipient
@@ -50,7 +50,7 @@ UNLISTED = f"""
 """
 FORGET = "DELETE FROM internal.{} WHERE (tenant, file_sha256) IN (SELECT (tenant, file_sha256) FROM gone)"
 MARK = "INSERT INTO internal.dangerous_hashes SELECT tenant, file_sha256, now FROM found"
-# For all others nobody is exposed, and no group says so.
+# No other hash has exposures, before or now.
 COUNTED = """
     SELECT * FROM counted SEMI JOIN internal.exposed_scans USING (tenant, file_sha256)
     UNION
@@ -59,22 +59,22 @@ COUNTED = """
 """
 
 
-def remember_low_hashes(transaction: Transaction, hashes: pl.Series) -> None:
-    """Add what low scans brought to the list of hashes that are in any of them."""
+def add_low_hashes(transaction: Transaction, hashes: pl.Series) -> None:
+    """Add the hashes of low scans to low_hashes, the list of all hashes of low scans."""
     seen = hashes.drop_nulls().unique().alias("file_sha256").to_frame()
     if not seen.is_empty():
         transaction.run(LISTED, seen=seen)
 
 
-def forget_low_hashes(transaction: Transaction) -> None:
-    """Take those off the list that were in removed low scans alone."""
+def remove_unused_low_hashes(transaction: Transaction) -> None:
+    """Remove the hashes from low_hashes that no low scan has any more."""
     transaction.run(UNLISTED)
 
 
-def exposed_by_load(
+def find_exposed_by_load(
     transaction: Transaction, tenant: str, first: datetime, last: datetime, now: datetime
 ) -> pl.DataFrame:
-    """The low scans that this load has written between two moments and whose hash is dangerous already.
+    """The low scans of this load, detected between two times, whose hash is already dangerous.
 
     tenant, scan_id (binary), file_sha256, recipient; `new`: read for the first time.
     """
@@ -89,8 +89,8 @@ def exposed_by_load(
     )
 
 
-def expose(transaction: Transaction, exposed: pl.DataFrame, replaced: pl.DataFrame) -> None:
-    """Write down who is exposed by hashes that are dangerous already; replaced scans (scan_id) may no longer be so."""
+def record_exposures(transaction: Transaction, exposed: pl.DataFrame, replaced: pl.DataFrame) -> None:
+    """Store exposures of hashes that are already dangerous; replaced scans (scan_id) may no longer be exposed."""
     if not replaced.is_empty():
         transaction.run(
             "DELETE FROM internal.exposed_scans WHERE scan_id IN (SELECT scan_id::UUID FROM replaced)",
@@ -105,9 +105,9 @@ def expose(transaction: Transaction, exposed: pl.DataFrame, replaced: pl.DataFra
 
 
 def update_exposures(transaction: Transaction, touched: pl.DataFrame, exposed: pl.DataFrame) -> int:
-    """Bring exposures up to date for the hashes of touched alerts, and the counts of those and of `exposed` hashes.
+    """Update the exposures of the hashes of touched alerts, and the exposure counts of those and the `exposed` hashes.
 
-    Both frames: tenant, file_sha256. How many scans are exposed by a hash that has become dangerous.
+    Both frames: tenant, file_sha256. Returns how many scans are exposed by a hash that has become dangerous.
     """
     touched = touched.select("tenant", "file_sha256").drop_nulls().unique()
     counted = pl.concat([touched, exposed.select("tenant", "file_sha256")]).unique()
@@ -116,15 +116,15 @@ def update_exposures(transaction: Transaction, touched: pl.DataFrame, exposed: p
     found = _mark_dangerous(transaction, touched) if not touched.is_empty() else 0
     counted = transaction.frame(COUNTED, counted=counted)
     if not counted.is_empty():
-        changes.remember_hashes(transaction, counted)
+        changes.snapshot_groups_of_hashes(transaction, counted)
         transaction.script(statements("count_exposures"), {}, counted=counted)
     return found
 
 
 def _mark_dangerous(transaction: Transaction, touched: pl.DataFrame) -> int:
-    """Say which of these hashes are dangerous, and who is exposed by them; how many those are that were not so before.
+    """Update which of these hashes are dangerous, and their exposures; returns the number of new exposures.
 
-    An alert that the allow-list hides makes nothing dangerous.
+    A hidden alert does not make its hash dangerous.
     """
     changed = transaction.frame(CHANGED, touched=touched)
     began, ended = (changed.filter(pl.col(name).is_null()) for name in ("before", "now"))

@@ -11,7 +11,7 @@ import polars as pl
 from tasks.alerts import fingerprint
 
 
-class Assigned(NamedTuple):
+class GroupAssignment(NamedTuple):
     """Members with their groups, and what happened to ids."""
 
     members: pl.DataFrame
@@ -61,7 +61,7 @@ def _split_long(rows: pl.DataFrame, span: timedelta) -> pl.DataFrame:
     return rows
 
 
-def assign_ids(members: pl.DataFrame, known: pl.DataFrame, next_no: int) -> Assigned:
+def assign_ids(members: pl.DataFrame, known: pl.DataFrame, next_no: int) -> GroupAssignment:
     """Give each part its group id.
 
     An old id goes to the part that holds the earliest-loaded of its former members; a part that receives several takes
@@ -81,16 +81,16 @@ def assign_ids(members: pl.DataFrame, known: pl.DataFrame, next_no: int) -> Assi
     )
     kept = claims.select("part", "group_id").unique()
     ended = claims.filter(pl.col("old_group_id") != pl.col("group_id"))
-    created = _name(rows.join(kept, on="part", how="anti"), known, next_no)
+    created = _assign_new_ids(rows.join(kept, on="part", how="anti"), known, next_no)
     named = pl.concat([kept, created.select("part", "group_id")])
-    return Assigned(
+    return GroupAssignment(
         rows.join(named, on="part", how="left"),
         created.select("group_id", "created_no"),
         ended.select(pl.col("old_group_id").alias("group_id"), pl.col("group_id").alias("current_group_id")),
     )
 
 
-def _name(rows: pl.DataFrame, known: pl.DataFrame, next_no: int) -> pl.DataFrame:
+def _assign_new_ids(rows: pl.DataFrame, known: pl.DataFrame, next_no: int) -> pl.DataFrame:
     """part, group_id, created_no for parts that received no id. created_no makes a fresh id unique for ever."""
     first = rows.sort("load_no").group_by("part", maintain_order=True).agg(pl.col("alert_id").first())
     first = first.with_row_index("created_no", offset=next_no).with_columns(pl.col("created_no").cast(pl.Int64))

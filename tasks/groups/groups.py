@@ -1,18 +1,18 @@
-"""Stored groups: group the stretches that a load has touched again, keep ids, counts and history."""
+"""Stored groups: regroup the time ranges that a load has touched, and keep IDs, counts and history."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import polars as pl
 
-from tasks.groups.grouping import Assigned, assign_ids, partition
+from tasks.groups.grouping import GroupAssignment, assign_ids, partition
 from tasks.notifications import changes
 from tasks.priority import DISPOSITIONS
 from tasks.settings import Settings
 from tasks.store.connection import Transaction
 from tasks.store.migrations import statements
 
-# What a group keeps of its past may outlive the decisions: they go with the alerts that retention removes.
+# A group's status may outlive its decisions, because retention deletes decisions together with their alerts.
 ANY_DECIDED = """
     SELECT 1 FROM internal.decisions
     UNION ALL SELECT 1 FROM internal.groups WHERE status <> 'new' OR reopened_at IS NOT NULL
@@ -20,8 +20,8 @@ ANY_DECIDED = """
 """
 
 
-class Affected(NamedTuple):
-    """Groups that an update has made anew: their ids as 32 digits."""
+class GroupChanges(NamedTuple):
+    """Groups that an update has rebuilt; IDs as 32 hex digits."""
 
     group_ids: frozenset[str] = frozenset()
     """ended ones among them"""
@@ -29,14 +29,14 @@ class Affected(NamedTuple):
     """… that did not exist before"""
 
 
-def update_groups(transaction: Transaction, touched: pl.DataFrame, settings: Settings, now: datetime) -> Affected:
+def update_groups(transaction: Transaction, touched: pl.DataFrame, settings: Settings, now: datetime) -> GroupChanges:
     """Bring groups up to date after alerts were inserted or replaced.
 
     `touched`: scan_id, tenant, file_sha256, group_key, old_group_key (null unless it changed), detected_at,
     group_id (null: new alert). The cost follows the touched stretches, not the table.
     """
     if touched.is_empty():
-        return Affected()
+        return GroupChanges()
     moved = touched.filter(pl.col("group_id").is_null() | pl.col("old_group_key").is_not_null())
     affected = [touched["group_id"].drop_nulls()]
     opened: frozenset[str] = frozenset()
@@ -48,11 +48,11 @@ def update_groups(transaction: Transaction, touched: pl.DataFrame, settings: Set
         opened = frozenset(assigned.created["group_id"])
     group_ids = pl.concat(affected).unique()
     refresh_groups(transaction, group_ids, touched["detected_at"], now)
-    return Affected(frozenset(group_ids), opened)
+    return GroupChanges(frozenset(group_ids), opened)
 
 
-def _regroup(transaction: Transaction, moved: pl.DataFrame, settings: Settings) -> Assigned:
-    """Partition what follows each key's first touched group; the sweep runs forward, so nothing before it changes."""
+def _regroup(transaction: Transaction, moved: pl.DataFrame, settings: Settings) -> GroupAssignment:
+    """Partition each key from its first touched group on; the sweep runs forward, so nothing before it changes."""
     keys = pl.concat(
         [
             moved.select("group_key", "detected_at"),
@@ -81,9 +81,11 @@ def _regroup(transaction: Transaction, moved: pl.DataFrame, settings: Settings) 
         {"first": starts["start_at"].min()},
         starts=starts,
     )
-    members = _number(members, transaction.rows("SELECT coalesce(max(load_no), 0) FROM internal.alert_scans")[0][0])
+    members = _assign_load_numbers(
+        members, transaction.rows("SELECT coalesce(max(load_no), 0) FROM internal.alert_scans")[0][0]
+    )
     members = partition(members, timedelta(hours=settings.group_gap_hours), timedelta(hours=settings.group_span_hours))
-    # A group without an id is named after the alert of it that was loaded first.
+    # A group without an ID gets the ID of its earliest-loaded alert.
     named_after = members.group_by("part").agg(pl.col("alert_id").sort_by("load_no").first())["alert_id"]
     known = transaction.frame(
         """
@@ -96,15 +98,15 @@ def _regroup(transaction: Transaction, moved: pl.DataFrame, settings: Settings) 
     return assign_ids(members, known, next_no)
 
 
-def _number(members: pl.DataFrame, last: int) -> pl.DataFrame:
+def _assign_load_numbers(members: pl.DataFrame, last: int) -> pl.DataFrame:
     """Give alerts without a load number theirs, in (detected_at, alert_id) order."""
     fresh = members.filter(pl.col("load_no").is_null()).sort("detected_at", "alert_id")
     fresh = fresh.with_columns(load_no=pl.int_range(last + 1, last + 1 + pl.len(), dtype=pl.Int64))
     return pl.concat([members.filter(pl.col("load_no").is_not_null()), fresh])
 
 
-def record_ids(transaction: Transaction, assigned: Assigned, now: datetime) -> None:
-    """Give alerts their groups and numbers, and keep the history of ids."""
+def record_ids(transaction: Transaction, assigned: GroupAssignment, now: datetime) -> None:
+    """Store the groups and load numbers of alerts, and the history of IDs."""
     moved = assigned.members.filter(pl.col("group_id").ne_missing(pl.col("old_group_id")))
     if moved.is_empty():
         return
@@ -117,11 +119,11 @@ def record_ids(transaction: Transaction, assigned: Assigned, now: datetime) -> N
         {"first": moved["detected_at"].min(), "last": moved["detected_at"].max()},
         moved=moved.select("alert_id", "group_id", "load_no"),
     )
-    _keep_history(transaction, assigned, moved.drop_nulls("old_group_id"), now)
+    _record_id_history(transaction, assigned, moved.drop_nulls("old_group_id"), now)
 
 
-def _keep_history(transaction: Transaction, assigned: Assigned, moved: pl.DataFrame, now: datetime) -> None:
-    """What happened to ids; `moved`: alerts that were in another group before. Most loads only create ids."""
+def _record_id_history(transaction: Transaction, assigned: GroupAssignment, moved: pl.DataFrame, now: datetime) -> None:
+    """`moved`: alerts that were in another group before. Most loads only create IDs."""
     if not moved.is_empty():
         transaction.run(
             """
@@ -153,12 +155,12 @@ def _keep_history(transaction: Transaction, assigned: Assigned, moved: pl.DataFr
 
 
 def refresh_groups(transaction: Transaction, group_ids: pl.Series, moments: pl.Series, now: datetime) -> None:
-    """Make all that is stored of these groups anew from their alerts: stored ones, and new ones of these moments."""
+    """Rebuild the stored columns of these groups from their alerts; `moments`: detection times of the new alerts."""
     affected = group_ids.alias("group_id").to_frame()
-    before = changes.remember(transaction, affected, now)
+    before = changes.snapshot_groups(transaction, affected, now)
     firsts, lasts = filter(None, (before.first, moments.min())), filter(None, (before.last, moments.max()))
     facts = {"now": now, "dispositions": list(DISPOSITIONS), "first": min(firsts), "last": max(lasts)}
-    decided = _keep_status(transaction, affected)
+    decided = _snapshot_status(transaction, affected)
     names = ("refresh_groups", "refresh_status") if decided else ("refresh_groups",)
     transaction.script([sql for name in names for sql in statements(name)], facts, affected=affected)
     if transaction.rows("SELECT 1 FROM internal.directory_imports LIMIT 1"):
@@ -166,15 +168,15 @@ def refresh_groups(transaction: Transaction, group_ids: pl.Series, moments: pl.S
 
 
 def refresh_status(transaction: Transaction, group_ids: pl.Series, now: datetime) -> None:
-    """Say of these groups what people have decided by now; nothing else about them has changed."""
+    """Update the triage status of these groups; nothing else about them has changed."""
     affected = group_ids.alias("group_id").to_frame()
-    before = changes.remember(transaction, affected, now)
-    _keep_status(transaction, affected)
+    before = changes.snapshot_groups(transaction, affected, now)
+    _snapshot_status(transaction, affected)
     transaction.script(statements("refresh_status"), {"now": now, **before._asdict()}, affected=affected)
 
 
-def _keep_status(transaction: Transaction, affected: pl.DataFrame) -> bool:
-    """Keep in `before` what is said of these groups now; whether anything is, or could be: somebody has decided."""
+def _snapshot_status(transaction: Transaction, affected: pl.DataFrame) -> bool:
+    """Store the present status of these groups in `before`; returns False if there has never been a decision."""
     if not transaction.rows(ANY_DECIDED):
         return False
     transaction.run(
@@ -186,5 +188,5 @@ def _keep_status(transaction: Transaction, affected: pl.DataFrame) -> bool:
 
 
 def count_people(transaction: Transaction, affected: pl.DataFrame) -> None:
-    """Count the people, devices and unmatched recipients of these groups (group_id) anew."""
+    """Update the counts of people, devices and unmatched recipients of these groups (group_id)."""
     transaction.script(statements("count_people"), {}, affected=affected)

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import polars as pl
 
 from tasks.directory.imports.tables import match_new_recipients
-from tasks.groups.exposures import expose, exposed_by_load, remember_low_hashes, update_exposures
+from tasks.groups.exposures import add_low_hashes, find_exposed_by_load, record_exposures, update_exposures
 from tasks.groups.grouping import group_key
-from tasks.groups.groups import Affected, update_groups
+from tasks.groups.groups import GroupChanges, update_groups
 from tasks.ingest import coverage, scan_rows
 from tasks.ingest.rejects import load_rejects
 from tasks.ingest.retention_limits import kept
@@ -43,7 +43,7 @@ class Loaded(NamedTuple):
     """alerts among these that the allow-list hides"""
     exposures: int = 0
     """scans without alert whose file turned out to be dangerous elsewhere"""
-    affected: Affected = Affected()
+    affected: GroupChanges = GroupChanges()
     reasons: tuple[tuple[str, int], ...] = ()
     """why records were rejected, and how many"""
     expired: int = 0
@@ -72,7 +72,7 @@ class Followed(NamedTuple):
 
     suppressed: int = 0
     exposures: int = 0
-    affected: Affected = Affected()
+    affected: GroupChanges = GroupChanges()
 
 
 def load_slice(
@@ -116,10 +116,10 @@ def _follow(
     match_new_recipients(transaction, source.tenant, pl.concat([each.recipients for each in written]), settings)
     alerts = pl.concat([each.alerts for each in written])  # twice what changed twice: with each key it left
     first, last = min(each.first for each in written), max(each.last for each in written)
-    exposed = exposed_by_load(transaction, source.tenant, first, last, now)
-    changes.remember_known(transaction, _alike(alerts, exposed), first, now)
-    expose(transaction, exposed, pl.concat([each.outcome.replaced for each in written]))
-    remember_low_hashes(transaction, pl.concat([each.low_hashes for each in written]))
+    exposed = find_exposed_by_load(transaction, source.tenant, first, last, now)
+    changes.snapshot_exposures(transaction, _alike(alerts, exposed), first, now)
+    record_exposures(transaction, exposed, pl.concat([each.outcome.replaced for each in written]))
+    add_low_hashes(transaction, pl.concat([each.low_hashes for each in written]))
     suppressed = suppress(transaction, _named(alerts), now)
     affected = update_groups(transaction, alerts, settings, now)
     found = int(exposed["new"].sum()) + update_exposures(transaction, alerts, exposed)
@@ -174,6 +174,6 @@ def close_slice(transaction: Transaction, source: Source, piece: Slice, report: 
     """Record a complete slice, its coverage and what is to be told of it, in the same transaction as its rows."""
     coverage.record(transaction, source, [report])
     coverage.cover(transaction, source, piece)
-    changes.note(
+    changes.record_changes(
         transaction, connector_changes.cause_of(transaction, source, piece), datetime.now(UTC), source.connector_id
     )

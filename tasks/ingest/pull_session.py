@@ -9,7 +9,7 @@ from tasks.ingest.registry import register
 from tasks.source import Source
 from tasks.store.connection import Transaction
 from tasks.store.store import Store
-from tasks.triage.suppression import end_due
+from tasks.triage.suppression import expire_entries
 from tasks.window import Progress
 
 
@@ -37,7 +37,7 @@ def begin(store: Store, source: Source, now: datetime) -> Beginning:
     with store.transaction() as transaction:
         register(transaction, source)
         _begin_at(transaction, source, now, store.settings.settle)
-        shown_again = end_due(transaction, datetime.now(UTC))
+        shown_again = expire_entries(transaction, datetime.now(UTC))
         stored = transaction.rows("SELECT revision FROM internal.store_state")[0][0]
         transaction.publish = transaction.changed or (behind != stored and store.may_publish())
         return Beginning(

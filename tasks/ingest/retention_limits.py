@@ -14,18 +14,18 @@ PERIODS = {
     "raw_low": "retention_low_raw_days",
     "raw_alert": "retention_alert_raw_days",
     "low": "retention_low_days",
-    "reject": "retention_reject_days",
-    "window": "retention_window_days",
-    "notice": "retention_notice_days",
     "closed": "retention_closed_days",
-    "gone": "retention_gone_days",
 }
 """Name of a limit → its setting."""
+
+FIXED_DAYS = {"reject": 90, "window": 400, "notice": 90, "gone": 90}
+"""Limits without a setting: rejects after they were last seen, the log of slices and of sent messages, and people and
+devices that are gone. They take little space, and no site had a reason to change them."""
 
 
 def limits(settings: Settings, now: datetime) -> dict[str, datetime]:
     """What is older than these moments is not kept."""
-    days = {name: getattr(settings, setting) for name, setting in PERIODS.items()}
+    days = {name: getattr(settings, setting) for name, setting in PERIODS.items()} | FIXED_DAYS
     return {name: now - timedelta(days=kept) if kept else BEGINNING for name, kept in days.items()}
 
 

@@ -69,7 +69,7 @@ def remove(transaction: Transaction, replaced: pl.DataFrame, first: datetime, la
     """Remove the stored rows that others replace (scan_id), all detected between two moments."""
     if replaced.is_empty():
         return
-    notices.remember_released(transaction, replaced, first, last, now)
+    notices.snapshot_released(transaction, replaced, first, last, now)
     for table in ("low_scans", "alert_scans"):
         transaction.run(
             f"DELETE FROM internal.{table} WHERE detected_at BETWEEN $first AND $last "

@@ -87,7 +87,7 @@ def _our_words(batch: pl.DataFrame, record_format: RecordFormat, connector_id: U
         identity.alias("scan_id"),
         *(trimmed(pl.col(theirs)).alias(ours) for ours, theirs in record_format.plain.items()),
         *(
-            few[theirs].made(make).alias(ours)
+            few[theirs].map(make).alias(ours)
             for theirs, makes in record_format.repeated.items()
             for ours, make in makes.items()
         ),

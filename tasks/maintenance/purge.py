@@ -1,9 +1,9 @@
-"""Remove everything one connector ever brought, in one transaction; groups it shared with others are made anew."""
+"""Remove everything that one connector has loaded, in one transaction; groups shared with others are rebuilt."""
 
 from datetime import UTC, datetime
 from uuid import UUID
 
-from tasks.groups.exposures import forget_low_hashes, update_exposures
+from tasks.groups.exposures import remove_unused_low_hashes, update_exposures
 from tasks.groups.groups import update_groups
 from tasks.store.connection import Transaction
 from tasks.store.store import Store
@@ -19,7 +19,7 @@ TABLES = {
 
 
 def purge_counts(store: Store, connector_id: UUID) -> dict[str, int]:
-    """What a purge would remove, by kind."""
+    """Number of rows that a purge would remove, by kind."""
     with store.transaction() as transaction:
         return {
             kind: transaction.rows(
@@ -30,11 +30,11 @@ def purge_counts(store: Store, connector_id: UUID) -> dict[str, int]:
 
 
 def purge(store: Store, connector_id: UUID) -> None:
-    """Remove the connector's rows and what was derived from them; publish at once."""
+    """Remove the connector's rows and everything derived from them; publish."""
     now = datetime.now(UTC)
     own = {"id": connector_id}
     with store.transaction() as transaction:
-        # With an old key: what stays of it is partitioned again, for an alert between two others may have joined them.
+        # With an old key, so that the rest is partitioned again: a removed alert may have connected two others.
         alerts = transaction.frame(
             """
             SELECT
@@ -52,7 +52,7 @@ def purge(store: Store, connector_id: UUID) -> None:
         _delete(transaction, own)
         update_groups(transaction, alerts, store.settings, now)
         update_exposures(transaction, alerts, exposed)
-        forget_low_hashes(transaction)
+        remove_unused_low_hashes(transaction)
         transaction.changed = transaction.publish = True
 
 

@@ -1,7 +1,6 @@
-"""All alerts grouped anew by another key or other limits: what that changes, and the change itself (design: Grouping).
+"""Regroup all alerts by another key or other limits (design: Grouping).
 
-The plan is made from the published file, so nobody waits for it; a store that has moved on since is planned again
-inside the transaction.
+The plan is made from the published file, without a lock; if the store has changed since, the transaction plans again.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -10,18 +9,18 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from tasks.groups.exposures import update_exposures
-from tasks.groups.grouping import Assigned, assign_ids, group_key, partition
+from tasks.groups.grouping import GroupAssignment, assign_ids, group_key, partition
 from tasks.groups.groups import record_ids, refresh_groups
 from tasks.notifications import changes
 from tasks.settings import Settings
 from tasks.store.connection import Connection, Transaction
 from tasks.store.store import Store
-from tasks.triage.suppression import end_due
+from tasks.triage.suppression import expire_entries
 
-EXAMPLES = 10  # groups told by name, of those that split and of those that join
-PARTS = 5  # … with so many of their parts
+EXAMPLES = 10  # groups listed, of those that split and of those that merge
+PARTS = 5  # parts listed for each of them
 
-# Texts that the key does not need are left where they are: the alerts of all time are in memory at once.
+# Only the texts that the key needs, because all alerts are in memory at once.
 _ALERTS = """
     SELECT
         replace(scan_id::VARCHAR, '-', '') AS scan_id, tenant, file_sha256, detected_at, priority, response, load_no,
@@ -33,13 +32,13 @@ _ALERTS = """
 
 
 class Plan(NamedTuple):
-    """What grouping all alerts anew makes of one state of the store."""
+    """The new groups of all alerts, for one revision of the store."""
 
     revision: int
-    """the state it was made from"""
-    assigned: Assigned
+    """the revision it was made from"""
+    assigned: GroupAssignment
     names: pl.DataFrame
-    """group_id, file_name of the groups there are"""
+    """group_id, file_name of the present groups"""
 
     @property
     def moved(self) -> pl.DataFrame:
@@ -52,10 +51,10 @@ class Plan(NamedTuple):
         return self.assigned.members.filter(pl.col("group_key") != pl.col("old_group_key"))
 
 
-def regrouped(
+def run_regroup(
     store: Store, group_by: str | None, gap_hours: int | None, span_hours: int | None, *, apply: bool
 ) -> dict[str, Any]:
-    """Plan, and carry the plan out if asked for; what changes, as JSON values. None: as the settings say."""
+    """Plan the change and, with `apply`, make it; returns it as JSON values. None: the value of the settings."""
     given = {"group_by": group_by, "group_gap_hours": gap_hours, "group_span_hours": span_hours}
     rules = {name: getattr(store.settings, name) if value is None else value for name, value in given.items()}
     wanted = store.settings.model_copy(update=rules)
@@ -64,11 +63,11 @@ def regrouped(
     if apply:
         plan = apply_groups(store, wanted, plan)
     unlike = [name for name, value in rules.items() if value != getattr(store.settings, name)]
-    return {"applied": apply, **rules, "unlike_settings": unlike, **compared(plan)}
+    return {"applied": apply, **rules, "unlike_settings": unlike, **compare_groups(plan)}
 
 
 def plan_groups(database: Connection, settings: Settings) -> Plan:
-    """Group all alerts by the key and the limits of `settings`; ids by the rule that loads follow, too."""
+    """Group all alerts by the key and the limits of `settings`; IDs follow the same rule as in loads."""
     alerts = database.frame(_ALERTS).with_columns(group_key=group_key(settings.group_by), alert_id="scan_id")
     members = alerts.select(
         "alert_id", "tenant", "file_sha256", "detected_at", "load_no", "group_id", "group_key", "old_group_key"
@@ -84,8 +83,8 @@ def _revision(database: Connection) -> int:
     return int(database.rows("SELECT revision FROM internal.store_state")[0][0])
 
 
-def compared(plan: Plan) -> dict[str, Any]:
-    """Before and after as counts, which are exact, and examples, which are the largest."""
+def compare_groups(plan: Plan) -> dict[str, Any]:
+    """Exact counts before and after, and the largest groups as examples."""
     pairs = plan.assigned.members.group_by("old_group_id", "group_id").agg(alerts=pl.len())
     split, joined = _several(pairs, "old_group_id", "group_id"), _several(pairs, "group_id", "old_group_id")
     return {
@@ -102,7 +101,7 @@ def compared(plan: Plan) -> dict[str, Any]:
 
 
 def _several(pairs: pl.DataFrame, one: str, other: str) -> pl.DataFrame:
-    """Groups on the side `one` that meet several on the side `other`: group_id, alerts, parts, the largest of them."""
+    """Groups in column `one` that have several in column `other`: group_id, alerts, parts, the largest parts."""
     by_size = pairs.sort("alerts", other, descending=[True, False])
     met = by_size.group_by(one, maintain_order=True).agg(
         alerts=pl.col("alerts").sum(),
@@ -118,25 +117,25 @@ def _examples(groups: pl.DataFrame, names: pl.DataFrame) -> list[dict[str, Any]]
 
 
 def apply_groups(store: Store, settings: Settings, plan: Plan) -> Plan:
-    """Carry the plan out in one transaction, publish, and return what was carried out. Triage is kept by alert."""
+    """Apply the plan in one transaction and publish; returns the plan applied. Triage is stored per alert and stays."""
     with store.transaction() as transaction:
         if _revision(transaction) != plan.revision:
             plan = plan_groups(transaction, settings)
         now = datetime.now(UTC)
-        end_due(transaction, now)
+        expire_entries(transaction, now)
         transaction.changed |= write_groups(transaction, plan, now)
         transaction.publish = transaction.changed
     return plan
 
 
 def write_groups(transaction: Transaction, plan: Plan, now: datetime) -> bool:
-    """Write a plan that was made from this very state; whether that changed anything."""
+    """Write a plan made from this revision; returns whether it changed anything."""
     moved, rekeyed = plan.moved, plan.rekeyed
     if moved.is_empty() and rekeyed.is_empty():
         return False
     touched = pl.concat([moved, rekeyed])
     groups = pl.concat([touched["group_id"], touched["old_group_id"]]).unique()
-    changes.remember_known_of_groups(transaction, groups)
+    changes.snapshot_exposures_of_groups(transaction, groups)
     transaction.run(
         "UPDATE internal.alert_scans a SET group_key = r.group_key::UUID FROM rekeyed r "
         "WHERE a.scan_id = r.alert_id::UUID",
@@ -144,8 +143,8 @@ def write_groups(transaction: Transaction, plan: Plan, now: datetime) -> bool:
     )
     record_ids(transaction, plan.assigned, now)
     refresh_groups(transaction, groups, plan.assigned.members["detected_at"], now)
-    # Groups that were made anew have lost their count of exposures; which hashes are dangerous has not changed.
+    # Rebuilt groups have lost their exposure counts; which hashes are dangerous has not changed.
     hashes = touched.select("tenant", "file_sha256").drop_nulls().unique()
     update_exposures(transaction, hashes.clear(), hashes)
-    changes.note(transaction, "regroup", now)
+    changes.record_changes(transaction, "regroup", now)
     return True

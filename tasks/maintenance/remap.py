@@ -1,7 +1,7 @@
-"""Today's maps over stored scans: which of them would read otherwise, told by kind of scan, not scan by scan.
+"""Apply the current maps to stored scans, by kind of scan rather than scan by scan.
 
-Scans of one kind (same verdict, response and judgement) change in the same way, so each kind is judged once, by the
-rule that a reading of today would meet (`tasks.ingest.upsert`): once an alert, always an alert.
+Scans of one kind (same verdict, response and priority) change in the same way, so each kind is evaluated once, by the
+same rule as a record that is fetched today (`tasks.ingest.upsert`): once an alert, always an alert.
 """
 
 from collections.abc import Callable
@@ -37,40 +37,40 @@ KIND = (
 SAME_KIND = " AND ".join(
     f"s.{name} IS NOT DISTINCT FROM k.{name}" for name in KIND if name not in {"connector_id", "tenant"}
 )
-"""That a scan of a connector and tenant is of a kind."""
+"""Condition that a scan of a connector and tenant is of a kind."""
 STAYS_LOW = ~pl.col("is_alert") & ~pl.col("new_alert")
-THEN = datetime(2000, 1, 1, tzinfo=UTC)  # any moment does where only null or not null counts
+THEN = datetime(2000, 1, 1, tzinfo=UTC)  # any time, because only null or not null matters
 
 
-class Reading(NamedTuple):
-    """How a connector's records are read today."""
+class CurrentRules(NamedTuple):
+    """The rules that apply to a connector's records today."""
 
     maps: Maps
     what: frozenset[Map]
     """the maps that are applied"""
     choice_known: bool
-    """whether it is saved: else what it makes of scans without a verdict is not known, and they stay as they are"""
+    """whether the connector is saved; if not, its scans without a verdict stay unchanged"""
 
 
-ReadingOf = Callable[[str], Reading]
+RulesOf = Callable[[str], CurrentRules]
 """By the connector's id."""
 
 
-def differing_kinds(database: Connection, reading_of: ReadingOf) -> pl.DataFrame:
-    """KIND, scans, example of the kinds that would read otherwise today, and what becomes of them (`new_…`)."""
+def find_changed_kinds(database: Connection, rules_of: RulesOf) -> pl.DataFrame:
+    """KIND, scans and example of the kinds that the current rules change, with the new values (`new_…`)."""
     kinds = database.frame(
         "SELECT * EXCLUDE (scan_id, detected_at) REPLACE (connector_id::VARCHAR AS connector_id), "
         f"count(*) AS scans, min(scan_id)::VARCHAR AS example FROM ({JUDGED_SCANS}) GROUP BY ALL"
     )
     owners = kinds["connector_id"].unique().sort()
-    found = [_differing(kinds.filter(pl.col("connector_id") == each), reading_of(each)) for each in owners]
+    found = [_differing(kinds.filter(pl.col("connector_id") == each), rules_of(each)) for each in owners]
     return pl.concat(found) if found else _differing(kinds, None)
 
 
-def _differing(kinds: pl.DataFrame, reading: Reading | None) -> pl.DataFrame:
+def _differing(kinds: pl.DataFrame, rules: CurrentRules | None) -> pl.DataFrame:
     numbered = kinds.with_columns(scan_id=pl.int_range(pl.len()).cast(pl.String))
     stored = _as_stored(numbered)
-    again = reread(stored, reading) if reading else stored.select(list(SCAN_SCHEMA))
+    again = apply_rules(stored, rules) if rules else stored.select(list(SCAN_SCHEMA))
     outcome = merge_versions(again, stored, keep_low=True, now=THEN)
     became = pl.concat([outcome.lows, outcome.alerts]).select(
         "scan_id",
@@ -97,25 +97,27 @@ def _as_stored(kinds: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(nothing).select(list(STORED_SCHEMA)).cast(STORED_SCHEMA)
 
 
-def reread(stored: pl.DataFrame, reading: Reading) -> pl.DataFrame:
-    """Stored scans (STORED_SCHEMA) as a reading of the same record would bring them today: SCAN_SCHEMA."""
+def apply_rules(stored: pl.DataFrame, rules: CurrentRules) -> pl.DataFrame:
+    """Stored scans (STORED_SCHEMA) as fetching the same record today would return them: SCAN_SCHEMA."""
     # A cleared alert shows what its highest verdict meant; its present one is low.
     present = pl.when(pl.col("cleared_at").is_not_null()).then(pl.lit("low")).otherwise("priority")
     rows = stored.with_columns(priority=present, place=pl.lit(0, pl.Int64))
-    if "responses" in reading.what:
-        rows, _ = respond(rows.drop("disposition"), reading.maps)
-    if "priorities" in reading.what:
+    if "responses" in rules.what:
+        rows, _ = respond(rows.drop("disposition"), rules.maps)
+    if "priorities" in rules.what:
         judgement = (*JUDGED, "dangerous")
-        rows, _ = prioritise(rows.rename({name: f"was_{name}" for name in judgement}), reading.maps)
-        stays = (pl.col("sub_classification") == NO_VERDICT) & (not reading.choice_known)
+        rows, _ = prioritise(rows.rename({name: f"was_{name}" for name in judgement}), rules.maps)
+        stays = (pl.col("sub_classification") == NO_VERDICT) & (not rules.choice_known)
         rows = rows.with_columns(pl.when(stays).then(f"was_{name}").otherwise(name).alias(name) for name in judgement)
     return rows.select(list(SCAN_SCHEMA)).cast(SCAN_SCHEMA)
 
 
-def rewrite_lows(transaction: Transaction, connector_id: UUID, tenant: str, kinds: pl.DataFrame, now: datetime) -> None:
-    """Let scans that stay without alert say what their kinds (`differing_kinds`) read as today.
+def rewrite_low_scans(
+    transaction: Transaction, connector_id: UUID, tenant: str, kinds: pl.DataFrame, now: datetime
+) -> None:
+    """Update scans that stay without an alert to the new values of their kinds (`find_changed_kinds`).
 
-    No group, no exposure and no id depends on it, so that millions of them are two statements.
+    No group, exposure or ID depends on them, so two statements update millions of rows.
     """
     own = {"id": connector_id, "tenant": tenant, "now": now}
     of_kind = (

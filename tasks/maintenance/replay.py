@@ -1,7 +1,6 @@
-"""Replay: the present code and maps over what is stored: rejects that are records now, scans that mean something else.
+"""Replay: apply the current program and maps to stored rejects and scans.
 
-The plan is made from the published file, so nobody waits for it; a store that has moved on since is planned again
-inside the transaction.
+The plan is made from the published file, without a lock; if the store has changed since, the transaction plans again.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,20 +19,20 @@ from tasks.maintenance.remap import (
     KIND,
     SAME_KIND,
     STAYS_LOW,
-    ReadingOf,
-    differing_kinds,
-    reread,
-    rewrite_lows,
+    RulesOf,
+    apply_rules,
+    find_changed_kinds,
+    rewrite_low_scans,
 )
 from tasks.notifications import changes as notices
 from tasks.source import Source
 from tasks.store.connection import Connection, Transaction
 from tasks.store.store import Store
-from tasks.triage.suppression import end_due
+from tasks.triage.suppression import expire_entries
 
 What = Literal["rejects", "priorities", "responses"]
 WHAT: tuple[What, ...] = ("rejects", "priorities", "responses")
-TOLD = 50  # changes told one by one, those of the most scans
+MAX_CHANGES_LISTED = 50  # those of the most scans
 
 CHANGE_SCHEMA = pl.Schema(
     {
@@ -47,20 +46,20 @@ CHANGE_SCHEMA = pl.Schema(
 )
 
 
-ReadAgain = Callable[[str, pl.DataFrame], Again]
-"""What a connector's product makes today of its rejects (REJECT_SCHEMA), by the connector's id."""
+Revalidate = Callable[[str, pl.DataFrame], Again]
+"""Validates a connector's rejects (REJECT_SCHEMA) with its product's current program; takes the connector's ID."""
 
 
-class Means(NamedTuple):
-    """What of the present is applied, and how."""
+class ReplayOptions(NamedTuple):
+    """What is applied, and the functions that apply it."""
 
     what: frozenset[What]
-    reading_of: ReadingOf
-    read_again: ReadAgain
+    rules_of: RulesOf
+    revalidate: Revalidate
 
 
-class Owned(NamedTuple):
-    """Accepted rejects of one connector and tenant."""
+class ConnectorRejects(NamedTuple):
+    """The rejects of one connector and tenant that are valid today."""
 
     connector_id: str
     tenant: str
@@ -68,55 +67,56 @@ class Owned(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a replay makes of one state of the store."""
+    """The changes of a replay, for one revision of the store."""
 
     revision: int
-    """the state it was made from"""
-    accepted: list[Owned]
+    """the revision it was made from"""
+    accepted: list[ConnectorRejects]
     left: int
-    """rejects that are rejected still"""
+    """rejects that are still invalid"""
     kinds: pl.DataFrame
     changes: pl.DataFrame
     """CHANGE_SCHEMA"""
 
 
-def replayed(store: Store, means: Means, *, apply: bool) -> dict[str, Any]:
-    """Plan, and carry the plan out if asked for; what changes, as JSON values."""
+def run_replay(store: Store, options: ReplayOptions, *, apply: bool) -> dict[str, Any]:
+    """Plan the changes and, with `apply`, make them; returns them as JSON values."""
     with store.snapshot() as database:
-        plan = plan_replay(database, means)
+        plan = plan_replay(database, options)
     if apply:
-        plan = apply_replay(store, means, plan)
-    told = plan.changes.sort("count", *CHANGE_SCHEMA, descending=[True, *[False] * len(CHANGE_SCHEMA)]).head(TOLD)
+        plan = apply_replay(store, options, plan)
+    listed = plan.changes.sort("count", *CHANGE_SCHEMA, descending=[True, *[False] * len(CHANGE_SCHEMA)]).head(
+        MAX_CHANGES_LISTED
+    )
     raised = plan.kinds.filter(pl.col("new_alert") & ~pl.col("is_alert"))
     cleared = plan.kinds.filter(pl.col("new_cleared") & ~pl.col("cleared"))
     return {
         "applied": apply,
-        "what": sorted(means.what),
+        "what": sorted(options.what),
         "scans_changed": plan.kinds["scans"].sum(),
         "alerts_raised": raised["scans"].sum(),
         "alerts_cleared": cleared["scans"].sum(),
         "rejects_accepted": sum(len(each.again.reject_ids) for each in plan.accepted),
         "rejects_left": plan.left,
-        "changes": told.to_dicts(),
-        "changes_not_told": len(plan.changes) - len(told),
+        "changes": listed.to_dicts(),
+        "changes_not_told": len(plan.changes) - len(listed),
     }
 
 
-def plan_replay(database: Connection, means: Means) -> Plan:
-    """What the present code and maps make of what is stored."""
-    kinds = differing_kinds(database, means.reading_of)
-    accepted, left, changes = [], 0, [_changes(kinds, what) for what in sorted(means.what - {"rejects"})]
-    for owned, rejects in _rejects(database, means) if "rejects" in means.what else ():
+def plan_replay(database: Connection, options: ReplayOptions) -> Plan:
+    kinds = find_changed_kinds(database, options.rules_of)
+    accepted, left, changes = [], 0, [_changes(kinds, what) for what in sorted(options.what - {"rejects"})]
+    for owned, rejects in _rejects(database, options) if "rejects" in options.what else ():
         left += len(rejects) - len(owned.again.reject_ids)
         accepted += [owned] if len(owned.again.reject_ids) else []
         changes.append(_accepted(owned.again, rejects))
     revision = int(database.rows("SELECT revision FROM internal.store_state")[0][0])
-    told = pl.concat([*changes, pl.DataFrame(schema=CHANGE_SCHEMA)])
-    return Plan(revision, accepted, left, kinds, _summed(told))
+    all_changes = pl.concat([*changes, pl.DataFrame(schema=CHANGE_SCHEMA)])
+    return Plan(revision, accepted, left, kinds, _summed(all_changes))
 
 
-def _rejects(database: Connection, means: Means) -> Iterator[tuple[Owned, pl.DataFrame]]:
-    """Open rejects in batches, with what is made of them today."""
+def _rejects(database: Connection, options: ReplayOptions) -> Iterator[tuple[ConnectorRejects, pl.DataFrame]]:
+    """Unresolved rejects in batches, with the result of validating them today."""
     owners = database.rows(
         "SELECT DISTINCT connector_id::VARCHAR, tenant FROM internal.rejects WHERE resolved_at IS NULL ORDER BY ALL"
     )
@@ -134,7 +134,7 @@ def _rejects(database: Connection, means: Means) -> Iterator[tuple[Owned, pl.Dat
                 "WHERE reject_id IN (SELECT reject_id::UUID FROM part) ORDER BY last_seen_at, reject_id",
                 part=part,
             ).cast(REJECT_SCHEMA)
-            yield Owned(connector_id, tenant, means.read_again(connector_id, rejects)), rejects
+            yield ConnectorRejects(connector_id, tenant, options.revalidate(connector_id, rejects)), rejects
 
 
 def _accepted(again: Again, rejects: pl.DataFrame) -> pl.DataFrame:
@@ -145,7 +145,7 @@ def _accepted(again: Again, rejects: pl.DataFrame) -> pl.DataFrame:
 
 
 def _changes(kinds: pl.DataFrame, what: str) -> pl.DataFrame:
-    """What one map changes, in words."""
+    """The changes of one map: CHANGE_SCHEMA."""
     if what == "responses":
         rows = kinds.filter(pl.col("disposition") != pl.col("new_disposition"))
         rows = rows.with_columns(said="response", old="disposition", new="new_disposition")
@@ -167,32 +167,32 @@ def _summed(changes: pl.DataFrame) -> pl.DataFrame:
     return changes.group_by(keys).agg(pl.col("count").sum(), pl.col("example").min()).select(list(CHANGE_SCHEMA))
 
 
-def apply_replay(store: Store, means: Means, plan: Plan) -> Plan:
-    """Carry the plan out in one transaction, publish, and return what was carried out."""
+def apply_replay(store: Store, options: ReplayOptions, plan: Plan) -> Plan:
+    """Apply the plan in one transaction and publish; returns the plan applied."""
     with store.transaction() as transaction:
         if transaction.rows("SELECT revision FROM internal.store_state")[0][0] != plan.revision:
-            plan = plan_replay(transaction, means)
-        end_due(transaction, datetime.now(UTC))
+            plan = plan_replay(transaction, options)
+        expire_entries(transaction, datetime.now(UTC))
         for connector_id, tenant, again in plan.accepted:
             source = _source(connector_id, tenant)
             load_slice(transaction, source, [again.scans], [], again.reject_ids, store.settings)
         for (connector_id, tenant), kinds in plan.kinds.group_by("connector_id", "tenant"):
-            _remap(transaction, _source(str(connector_id), str(tenant)), kinds, means, store)
-        notices.note(transaction, "replay", datetime.now(UTC))
+            _remap(transaction, _source(str(connector_id), str(tenant)), kinds, options, store)
+        notices.record_changes(transaction, "replay", datetime.now(UTC))
         transaction.publish = transaction.changed
     return plan
 
 
 def _source(connector_id: str, tenant: str) -> Source:
-    """Whose scans these are; the tenant is that of the rows, whatever the connector's is by now."""
+    """The tenant is that of the rows, which the connector may have left since."""
     return Source(UUID(connector_id), "", "", tenant, 0, "", None, timedelta())
 
 
-def _remap(transaction: Transaction, source: Source, kinds: pl.DataFrame, means: Means, store: Store) -> None:
-    """Let the scans of these kinds be what they read as today: one pass over the tables."""
+def _remap(transaction: Transaction, source: Source, kinds: pl.DataFrame, options: ReplayOptions, store: Store) -> None:
+    """Update the scans of these kinds to the current rules, in one pass over the tables."""
     lows, others, now = kinds.filter(STAYS_LOW), kinds.filter(~STAYS_LOW), datetime.now(UTC)
     if not lows.is_empty():
-        rewrite_lows(transaction, source.connector_id, source.tenant, lows, now)
+        rewrite_low_scans(transaction, source.connector_id, source.tenant, lows, now)
     if others.is_empty():
         return
     transaction.run(
@@ -202,7 +202,7 @@ def _remap(transaction: Transaction, source: Source, kinds: pl.DataFrame, means:
         {"id": source.connector_id, "tenant": source.tenant},
         kinds=others.select(*KIND, "new_priority", "new_disposition"),
     )
-    for field in ("priority", "disposition"):  # changes of the maps: the records themselves say what they said
+    for field in ("priority", "disposition"):  # only the maps have changed, not the records
         transaction.run(
             f"INSERT INTO internal.scan_changes SELECT tenant, scan_id, '{field}', {field}, new_{field}, $now "
             f"FROM differing WHERE {field} <> new_{field}",
@@ -212,6 +212,6 @@ def _remap(transaction: Transaction, source: Source, kinds: pl.DataFrame, means:
         "SELECT replace(scan_id::VARCHAR, '-', '') AS scan_id, detected_at FROM differing ORDER BY detected_at"
     )
     transaction.run("DROP TABLE differing")
-    reading = means.reading_of(str(source.connector_id))
-    batches = (reread(stored_scans(transaction, some), reading) for some in ids.iter_slices(BATCH_ROWS))
+    rules = options.rules_of(str(source.connector_id))
+    batches = (apply_rules(stored_scans(transaction, some), rules) for some in ids.iter_slices(BATCH_ROWS))
     load_slice(transaction, source, batches, [], [], store.settings)

@@ -1,7 +1,7 @@
-"""Retention: what is older than the settings keep is removed in one transaction; coverage is never touched.
+"""Retention: delete what is older than the retention settings allow, in one transaction; coverage is never deleted.
 
-An alert goes only with its whole group, when people have closed all of it for long enough: no other group changes by
-it. Its id stays behind (`removed_alerts`), so that a reading of it does not bring it back.
+An alert is deleted only with its complete group, some time after the group was closed, so no other group changes. Its
+ID is kept in `removed_alerts`, so that fetching the record again does not restore it.
 """
 
 from datetime import UTC, datetime
@@ -9,12 +9,12 @@ from typing import Any
 
 import polars as pl
 
-from tasks.groups.exposures import forget_low_hashes, update_exposures
+from tasks.groups.exposures import remove_unused_low_hashes, update_exposures
 from tasks.ingest.retention_limits import limits
 from tasks.store.connection import Connection, Transaction
 from tasks.store.migrations import statements
 from tasks.store.store import Store
-from tasks.triage.suppression import end_due
+from tasks.triage.suppression import expire_entries
 
 DIRECTORY = (
     "people", "addresses", "devices", "device_people", "source_objects", "source_addresses", "source_members",
@@ -28,17 +28,17 @@ REMOVED = {
     "told notices": ("notices",),
     "gone directory rows": DIRECTORY,
 }
-"""Kind of what is removed → its tables."""
+"""Kind of what is deleted → its tables."""
 
 BLANKED = {"raw records of low scans": "raw_of_lows", "raw records of alerts": "raw_of_alerts"}
 
 
-def retained(store: Store, *, apply: bool, now: datetime | None = None) -> dict[str, Any]:
-    """Count what is older than the settings keep, and remove it if asked for; rows by kind, as JSON values."""
+def run_retention(store: Store, *, apply: bool, now: datetime | None = None) -> dict[str, Any]:
+    """Count what is older than the settings allow and, with `apply`, delete it; rows by kind, as JSON values."""
     now = now or datetime.now(UTC)
     size = store.size()
     if apply:
-        counts = _removed(store, now)
+        counts = _remove_expired(store, now)
         if store.compact() or any(counts.values()):
             store.publish()
     else:
@@ -63,18 +63,18 @@ def find_expired(database: Connection, moments: dict[str, datetime]) -> dict[str
     return {kind: sum(counts) for kind, counts in counted.items()}
 
 
-def _removed(store: Store, now: datetime) -> dict[str, int]:
+def _remove_expired(store: Store, now: datetime) -> dict[str, int]:
     with store.transaction() as transaction:
-        end_due(transaction, now)
+        expire_entries(transaction, now)
         counts = find_expired(transaction, limits(store.settings, now))
         if any(counts.values()):
-            remove_found(transaction, now)
+            remove_expired(transaction, now)
             transaction.changed = True
     return counts
 
 
-def remove_found(transaction: Transaction, now: datetime) -> None:
-    """Remove what `find_expired` has noted, and all that is known of it alone."""
+def remove_expired(transaction: Transaction, now: datetime) -> None:
+    """Delete what `find_expired` has found, and everything that depends on it alone."""
     closed = transaction.frame("SELECT DISTINCT tenant, file_sha256 FROM going_alert_scans")
     exposed = transaction.frame(
         "SELECT DISTINCT tenant, file_sha256 FROM internal.exposed_scans SEMI JOIN going_low_scans USING (scan_id)"
@@ -83,12 +83,12 @@ def remove_found(transaction: Transaction, now: datetime) -> None:
     for table in (table for tables in REMOVED.values() for table in tables):
         transaction.run(f"DELETE FROM internal.{table} WHERE rowid IN (SELECT id FROM going_{table})")
     update_exposures(transaction, closed.cast(pl.String), exposed.cast(pl.String))
-    _forget_recipients(transaction)
-    forget_low_hashes(transaction)
+    _remove_unused_recipients(transaction)
+    remove_unused_low_hashes(transaction)
 
 
-def _forget_recipients(transaction: Transaction) -> None:
-    """What an address meant is of no use when no scan names it any more."""
+def _remove_unused_recipients(transaction: Transaction) -> None:
+    """Delete the matches of recipients that no scan has any more."""
     for table in ("recipients", "recipient_people"):
         transaction.run(
             f"DELETE FROM internal.{table} WHERE (tenant, recipient) NOT IN ("

@@ -1,9 +1,9 @@
-"""What is to be told: written in the transaction of the change, told after its commit (an outbox).
+"""The changes of a transaction, stored as notices in the same transaction and sent after its commit (an outbox).
 
-Whatever makes groups anew says first which ones (`remember`), and whoever ends the transaction compares them with what
-they have become (`note`): one notice for each group and change, however many alerts or steps it took. Telling is
-claiming, sending, and `told`. A run that is killed in between leaves the claim behind; it lapses, and the next run
-sends the same events with the same ids.
+Whatever rebuilds groups takes a snapshot of them first (`snapshot_groups`); the end of the transaction compares the
+snapshots with what the groups have become (`record_changes`): one notice for each group and change, however many alerts
+or steps it took. `tasks.notifications.outbox` claims, sends and marks them. The claim of a run that is killed expires,
+and the next run sends the same events with the same IDs.
 """
 
 from datetime import UTC, datetime
@@ -16,8 +16,8 @@ from tasks.store.connection import Transaction
 from tasks.store.migrations import statements
 
 Cause = Literal["poll", "first_look_back", "recheck", "backfill", "regroup", "replay", "expiry", "reminder"]
-LIVE: tuple[Cause, ...] = ("poll", "expiry")
-"""What comes as it happens is told one by one; the rest is a run's digest."""
+LIVE_CAUSES: tuple[Cause, ...] = ("poll", "expiry")
+"""Changes that are sent one by one as they happen; those of the other causes are the digest of their run."""
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 BEFORE = """
@@ -43,14 +43,14 @@ DANGEROUS = f"""
     SELECT g.tenant, {ALIKE} FROM internal.groups g
     WHERE g.dangerous_released_count > 0 AND {ALIKE} IN (SELECT alike FROM touched)
 """
-# What an earlier step of this transaction has touched is no longer as it was before.
+# Without what an earlier step of this transaction has changed: its snapshot exists already.
 UNTOUCHED = f"""
     ({DANGEROUS}) EXCEPT (
         SELECT tenant, alike FROM known_before
         UNION ALL SELECT g.tenant, {ALIKE} FROM internal.groups g SEMI JOIN groups_before USING (group_id)
     )
 """
-# The groups about these that alerts not before $oldest can change: of each key the last that begins before, and later.
+# The groups of these files that alerts from $oldest on can change: of each key the last one before it, and all later.
 CHANGEABLE = f"""
     SELECT group_id::VARCHAR AS group_id, alike, starts_at FROM (
         SELECT
@@ -72,7 +72,7 @@ KNOWN = """
     ANTI JOIN internal.suppressed h ON a.scan_id = h.alert_id AND h.ended_at IS NULL
     WHERE a.detected_at >= $since AND a.disposition = 'released' AND a.last_changed_at <> $now
 """
-# Nothing is known of groups that were not both dangerous and released, nor of those that an earlier step has touched.
+# Only groups that were both dangerous and released, and without those that an earlier step has changed.
 RELEASED = """
     INSERT INTO known_before
     SELECT NULL, NULL, NULL, a.scan_id
@@ -91,79 +91,79 @@ ALIKE_OF = f"SELECT DISTINCT {ALIKE} AS alike FROM internal.groups g WHERE group
 OF_HASHES = "SELECT group_id::VARCHAR AS group_id FROM internal.groups SEMI JOIN counted USING (tenant, file_sha256)"
 
 
-class Stretch(NamedTuple):
-    """When the oldest alert of some groups was detected, and the newest."""
+class TimeRange(NamedTuple):
+    """Detection times of the oldest and the newest alert of some groups."""
 
     first: datetime | None
     last: datetime | None
 
 
-def remember(transaction: Transaction, affected: pl.DataFrame, since: datetime) -> Stretch:
-    """Keep what these groups (group_id) are now; what becomes new in them was raised `since` then. Their stretch."""
-    _begin(transaction)
+def snapshot_groups(transaction: Transaction, affected: pl.DataFrame, since: datetime) -> TimeRange:
+    """Store the state of these groups (group_id); alerts raised from `since` on are new. Returns their time range."""
+    _create_tables(transaction)
     were = transaction.frame(NOW, affected=affected)
     transaction.run(REMEMBER, {"since": since}, were=were)
-    return Stretch(*were.select(pl.col("starts_at").min(), pl.col("ends_at").max()).row(0))
+    return TimeRange(*were.select(pl.col("starts_at").min(), pl.col("ends_at").max()).row(0))
 
 
-def _begin(transaction: Transaction) -> None:
+def _create_tables(transaction: Transaction) -> None:
     if not transaction.remembers:
         transaction.run(BEFORE)
         transaction.remembers = True
 
 
-def remember_hashes(transaction: Transaction, counted: pl.DataFrame) -> None:
-    """The same for all groups of these hashes (tenant, file_sha256), whose exposures are about to be counted."""
-    remember(transaction, transaction.frame(OF_HASHES, counted=counted), NEVER)
+def snapshot_groups_of_hashes(transaction: Transaction, counted: pl.DataFrame) -> None:
+    """Snapshot all groups of these hashes (tenant, file_sha256) before their exposures are counted."""
+    snapshot_groups(transaction, transaction.frame(OF_HASHES, counted=counted), NEVER)
 
 
-def remember_known(
+def snapshot_exposures(
     transaction: Transaction, touched: pl.Series, oldest: datetime | None = None, now: datetime | None = None
 ) -> None:
-    """Keep who is exposed to dangerous files among these and which of their alerts are released, before that changes.
+    """Store who is exposed to the dangerous files among these, and which of their alerts are released.
 
-    `touched`: hashes, and keys (32 digits) of groups without one. `oldest`: when the oldest alert that changes was
-    detected; None: anything may change. `now`: alerts that say they changed then are not as they were before; of those
-    that were replaced, `remember_released` knows. Cheap where none of them is dangerous.
+    `touched`: hashes, and keys (32 digits) of groups without one. `oldest`: detection time of the oldest alert that
+    changes; None: any may change. `now`: alerts changed at that time are skipped, because they have been replaced
+    already; `snapshot_released` covers those. Cheap if no file is dangerous.
     """
     if not transaction.rows(ANY_DANGEROUS):
         return
     sql = UNTOUCHED if transaction.remembers else DANGEROUS
     dangerous = transaction.frame(sql, touched=touched.alias("alike").to_frame())
     if not dangerous.is_empty():
-        _begin(transaction)
+        _create_tables(transaction)
         changeable = transaction.frame(CHANGEABLE, {"oldest": oldest}, dangerous=dangerous)
         moments = {"since": changeable["starts_at"].min() or NEVER, "now": now or NEVER}
         transaction.run(KNOWN, moments, dangerous=dangerous, changeable=changeable)
 
 
-def remember_released(
+def snapshot_released(
     transaction: Transaction, alerts: pl.DataFrame, first: datetime, last: datetime, now: datetime
 ) -> None:
-    """Keep which of these alerts (scan_id), detected between two moments, are released, before they are replaced."""
-    _begin(transaction)
+    """Store which of these alerts (scan_id), detected between two times, are released, before they are replaced."""
+    _create_tables(transaction)
     transaction.run(RELEASED, {"first": first, "last": last, "now": now}, replaced=alerts)
 
 
-def remember_known_of_groups(transaction: Transaction, group_ids: pl.Series) -> None:
-    """Keep the same as `remember_known`, for what these groups are about."""
+def snapshot_exposures_of_groups(transaction: Transaction, group_ids: pl.Series) -> None:
+    """`snapshot_exposures` for the files of these groups."""
     ids = group_ids.alias("group_id").to_frame()
-    remember_known(transaction, transaction.frame(ALIKE_OF, ids=ids).cast(pl.String)["alike"])
+    snapshot_exposures(transaction, transaction.frame(ALIKE_OF, ids=ids).cast(pl.String)["alike"])
 
 
-def note(transaction: Transaction, cause: Cause, now: datetime, connector_id: UUID | None = None) -> None:
-    """Write down what this transaction has changed that somebody may have to be told."""
+def record_changes(transaction: Transaction, cause: Cause, now: datetime, connector_id: UUID | None = None) -> None:
+    """Store a notice for each change of this transaction since its snapshots."""
     if not transaction.remembers:
         return
-    compare, *write = statements("note_changes")
+    compare, *write = statements("record_changes")
     transaction.run(compare)
-    # Of those of which only the exposures were counted, no alert has changed. These moments, known to the plan of what
-    # follows, keep it from reading the alerts of all time.
+    # Groups whose exposures were only counted have no changed alert. The time range lets the planner skip the alerts of
+    # all other times.
     [(present, first, last)] = transaction.rows(
         "SELECT count(*), min(starts_at) FILTER (since <= $now), max(ends_at) FILTER (since <= $now) FROM present",
         {"now": now},
     )
     if present:
-        facts = {"cause": cause, "in_bulk": cause not in LIVE, "now": now, "connector_id": connector_id}
+        facts = {"cause": cause, "in_bulk": cause not in LIVE_CAUSES, "now": now, "connector_id": connector_id}
         transaction.script(write, facts | {"first": first, "last": last})
     transaction.remembers = False

@@ -1,4 +1,4 @@
-"""What is to be told of a connector: lost, back, quiet, a gap in what it brought."""
+"""Notices about a connector: connection lost or restored, no records, a gap in coverage."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from tasks.window import Slice
 
 
 def cause_of(transaction: Transaction, source: Source, piece: Slice) -> Cause:
-    """Why a slice is read. What the connector's first window held is its first look back, also later."""
+    """Why a slice is read. Slices of the first window belong to the first look-back, also in later polls."""
     if piece.trigger != "poll":
         return piece.trigger
     first = transaction.rows(
@@ -18,7 +18,7 @@ def cause_of(transaction: Transaction, source: Source, piece: Slice) -> Cause:
     return "first_look_back" if first and first[0][0] and piece.end <= first[0][0] else "poll"
 
 
-STANDS = """
+CURRENT_STATE = """
     SELECT
         c.told_state, h.state, c.told_gap_at,
         (SELECT max(end_at) FROM internal.holes WHERE connector_id = $connector_id) AS gap_at
@@ -27,23 +27,23 @@ STANDS = """
 """
 
 
-SAID = {"failing": "lost", "auth_failed": "lost", "quiet": "quiet", "ok": "back"}
-"""State of the health → what is said of it; the others say nothing new of the connection."""
+KIND_OF_STATE = {"failing": "lost", "auth_failed": "lost", "quiet": "quiet", "ok": "back"}
+"""Health state → kind of notice. Other states are no change of the connection."""
 
 
-def note_connector(transaction: Transaction, source: Source, cause: Cause, now: datetime) -> str:
-    """Write down how a connector fares at the end of a run, where that is not what was said of it last; its state."""
+def record_connector_change(transaction: Transaction, source: Source, cause: Cause, now: datetime) -> str:
+    """Store notices if the connector's state differs from the one of the last notice; returns the state."""
     known = {"connector_id": source.connector_id}
-    told_state, state, told_gap_at, gap_at = transaction.rows(STANDS, known)[0]
-    says = SAID.get(state, told_state)
-    kinds = [f"connector_{says}"] if says != told_state and (says, told_state) != ("back", None) else []
-    # A gap that became smaller is the same one, and no gap opens before another but by a change of the origin.
+    told_state, state, told_gap_at, gap_at = transaction.rows(CURRENT_STATE, known)[0]
+    kind_now = KIND_OF_STATE.get(state, told_state)
+    kinds = [f"connector_{kind_now}"] if kind_now != told_state and (kind_now, told_state) != ("back", None) else []
+    # A gap that became smaller is not new. A new gap ends later than all others, unless the origin changed.
     kinds += ["gap_found"] if gap_at and (told_gap_at is None or gap_at > told_gap_at) else []
-    if kinds or says != told_state:
+    if kinds or kind_now != told_state:
         transaction.run(
-            "UPDATE internal.connectors SET told_state = $says, told_gap_at = greatest(told_gap_at, $gap_at) "
+            "UPDATE internal.connectors SET told_state = $state, told_gap_at = greatest(told_gap_at, $gap_at) "
             "WHERE connector_id = $connector_id",
-            {"says": says, "gap_at": gap_at, **known},
+            {"state": kind_now, "gap_at": gap_at, **known},
         )
     for kind in kinds:
         transaction.run(

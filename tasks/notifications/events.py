@@ -1,4 +1,4 @@
-"""What an event says about the notices that it tells: of groups, of a connector, of a digest (no mail content)."""
+"""The content of events: of a group, of a connector, of a digest. None of it is the content of a mail."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -21,14 +21,14 @@ NAMES = {
     "connector_quiet": "connector.quiet",
     "gap_found": "gap.found",
 }
-"""Kind of a notice → its event's name after the prefix. Where several met, the first of a group is the message."""
+"""Kind of a notice → the name of its event after the prefix, the most important kind first."""
 PREFIX = "attachment-alerts."
 OF_CONNECTORS = [kind for kind in NAMES if kind.startswith(("connector_", "gap_"))]
-EXAMPLES = 10  # ids of groups that a digest names
+EXAMPLES = 10  # ids of groups in a digest
 
 
-class Happening(NamedTuple):
-    """An event that is to be sent; the id is the same in every attempt."""
+class OutboundEvent(NamedTuple):
+    """An event to send; its id is the same in every attempt."""
 
     event_id: UUID
     name: str
@@ -36,31 +36,14 @@ class Happening(NamedTuple):
     payload: dict[str, Any]
 
 
-def singly(decided: pl.DataFrame) -> list[Happening]:
-    """An event for each notice that is told by itself, and for releases that share one."""
-    events: dict[str, list[dict[str, Any]]] = {}
-    for row in decided.filter(~pl.col("digest")).to_dicts():
-        events.setdefault(row["told_with"], []).append(row)
-    return [_of_several(rows) if len(rows) > 1 else _of_one(rows[0]) for rows in events.values()]
+def single_events(assigned: pl.DataFrame) -> list[OutboundEvent]:
+    """An event for each notice that is not part of a digest."""
+    rows = assigned.filter(~pl.col("digest")).to_dicts()
+    return [_of_connector(row) if row["group_id"] is None else _of_group(row) for row in rows]
 
 
-def _of_one(row: dict[str, Any]) -> Happening:
-    return _of_connector(row) if row["group_id"] is None else _of_group(row)
-
-
-def _of_several(rows: list[dict[str, Any]]) -> Happening:
-    event_id, tenant = rows[0]["told_with"], rows[0]["tenant"]
-    resource = {
-        "prefect.resource.id": f"{PREFIX}released.{event_id}",
-        "prefect.resource.name": f"{len(rows)} groups",
-        **_labels(rows[0]),
-    }
-    payload = {"tenant": tenant, "groups": len(rows), "each": [_group(row) for row in rows]}
-    return Happening(UUID(event_id), PREFIX + NAMES[rows[0]["kind"]], resource, payload)
-
-
-def _group(row: dict[str, Any]) -> dict[str, Any]:
-    names = {
+def _of_group(row: dict[str, Any]) -> OutboundEvent:
+    columns = {
         "tenant": "tenant",
         "group_id": "group_id",
         "priority": "priority",
@@ -73,21 +56,19 @@ def _group(row: dict[str, Any]) -> dict[str, Any]:
         "released": "released_count",
         "first_detected_at": "first_detected_at",
         "last_detected_at": "last_detected_at",
+        "cause": "cause",
     }
-    return {name: _json(row[column]) for name, column in names.items()} | {"cause": row["cause"]}
-
-
-def _of_group(row: dict[str, Any]) -> Happening:
     resource = {
         "prefect.resource.id": f"{PREFIX}group.{row['group_id']}",
         "prefect.resource.name": f"group {row['group_id'][:8]}",
         f"{PREFIX}priority": row["priority"],
-        **_labels(row),
+        **_labels(row["tenant"], urgent=row["urgent"]),
     }
-    return Happening(UUID(row["told_with"]), PREFIX + NAMES[row["kind"]], resource, _group(row))
+    payload = {name: _json(row[column]) for name, column in columns.items()}
+    return OutboundEvent(UUID(row["told_with"]), PREFIX + NAMES[row["kind"]], resource, payload)
 
 
-def _of_connector(row: dict[str, Any]) -> Happening:
+def _of_connector(row: dict[str, Any]) -> OutboundEvent:
     payload = {
         "tenant": row["tenant"],
         "connector": row["connector"],
@@ -95,27 +76,27 @@ def _of_connector(row: dict[str, Any]) -> Happening:
         "error": plain(row["last_error"], 500) if row["last_error"] else None,
         "complete_until": _json(row["watermark"]),
     }
-    resource = connector_resource(row["connector"]) | _labels(row)
-    return Happening(UUID(row["notice_id"]), PREFIX + NAMES[row["kind"]], resource, payload)
+    resource = connector_resource(row["connector"]) | _labels(row["tenant"], urgent=row["urgent"])
+    return OutboundEvent(UUID(row["told_with"]), PREFIX + NAMES[row["kind"]], resource, payload)
 
 
 def connector_resource(name: str) -> dict[str, str]:
-    """The connector as Prefect's events name what they are about."""
+    """The connector as the resource of a Prefect event."""
     return {"prefect.resource.id": f"{PREFIX}connector.{name}", "prefect.resource.name": name}
 
 
-def _labels(row: dict[str, Any]) -> dict[str, str]:
+def _labels(tenant: str, *, urgent: bool) -> dict[str, str]:
     """What a trigger can match: it sees the resource, not the payload."""
-    return {f"{PREFIX}tenant": row["tenant"], f"{PREFIX}urgent": "true" if row["urgent"] else "false"}
+    return {f"{PREFIX}tenant": tenant, f"{PREFIX}urgent": "true" if urgent else "false"}
 
 
-def together(decided: pl.DataFrame) -> list[Happening]:
+def digest_events(assigned: pl.DataFrame) -> list[OutboundEvent]:
     """An event for each digest."""
-    digests = decided.filter("digest").partition_by("told_with", maintain_order=True)
+    digests = assigned.filter("digest").partition_by("told_with", maintain_order=True)
     return [_digest(rows.sort("priority_rank", "at", "notice_id")) for rows in digests]
 
 
-def _digest(rows: pl.DataFrame) -> Happening:
+def _digest(rows: pl.DataFrame) -> OutboundEvent:
     groups = rows.unique("group_id", maintain_order=True)
     digest_id, tenant = rows["told_with"][0], rows["tenant"][0]
     payload = {
@@ -129,9 +110,9 @@ def _digest(rows: pl.DataFrame) -> Happening:
     resource = {
         "prefect.resource.id": f"{PREFIX}digest.{digest_id}",
         "prefect.resource.name": f"{len(groups)} groups",
-        **_labels({"tenant": tenant, "urgent": rows["urgent"].any()}),
+        **_labels(tenant, urgent=bool(rows["urgent"].any())),
     }
-    return Happening(UUID(digest_id), f"{PREFIX}digest", resource, payload)
+    return OutboundEvent(UUID(digest_id), f"{PREFIX}digest", resource, payload)
 
 
 def _counts(rows: pl.DataFrame, column: str) -> dict[str, int]:

@@ -1,6 +1,6 @@
-"""What people read about an event: plain text without anything that a chat or mail program would obey.
+"""The texts of messages: plain text without anything that a chat or mail program would act on.
 
-Ids, hashes, counts, and of a lost connector the error's own sentence: no file name, subject or address of a mail.
+IDs, hashes, counts and, of a lost connection, the error message; no file name, subject or address of a mail.
 """
 
 import re
@@ -10,25 +10,36 @@ from tasks.notifications.events import PREFIX
 from tasks.sanitize import plain
 
 SILENT = "connector.silent"
-"""Told by a trigger that waits for the next run in vain; no run can say it."""
+"""Sent by a trigger, when the next run does not come."""
 TITLES = {
-    "group.opened": "New group of alerts, priority {priority}",
-    "group.reopened": "A closed group has come back, priority {priority}",
-    "group.raised": "A group has risen to priority {priority}",
-    "exposure.found": "A dangerous file reached somebody without an alert",
+    "group.opened": "New alert group, priority {priority}",
+    "group.reopened": "Alert group reopened, priority {priority}",
+    "group.raised": "Alert group raised to priority {priority}",
+    "exposure.found": "A dangerous file also reached a recipient without an alert",
     "attachment.released": "A dangerous attachment was released",
-    "suppression.expired": "An allow-list entry has ended: its alerts are shown again",
-    "group.still-new": "Nobody has looked at a group of priority {priority} yet",
-    "connector.lost": "No connection: {about}",
-    "connector.back": "Connection is back: {about}",
+    "suppression.expired": "An allow-list entry expired; its alerts are visible again",
+    "group.still-new": "Alert group of priority {priority} still waiting for triage",
+    "connector.lost": "Connection lost: {about}",
+    "connector.back": "Connection restored: {about}",
     "connector.quiet": "No records for a day: {about}",
-    SILENT: "No poll has ended in time: {about}",
+    SILENT: "No poll finished in time: {about}",
 }
-NEXT = {
+NEXT_STEPS = {
     "connector.lost": "attachment-alerts test-connection {about}",
-    "connector.quiet": "Weekend, or no policy scans attachments any more? attachment-alerts test-connection {about}",
-    SILENT: "Switched off on purpose? Else see that server and worker run: attachment-alerts health",
+    "connector.quiet": "Unless it is a quiet day, check that a policy still scans attachments: "
+    "attachment-alerts test-connection {about}",
+    SILENT: "Unless polling was switched off, check that the server and a worker are running: attachment-alerts health",
 }
+CHANGES = {
+    "group_opened": "new",
+    "group_reopened": "reopened",
+    "group_raised": "raised in priority",
+    "exposure_found": "with new exposures",
+    "released": "with released attachments",
+    "suppression_expired": "visible again",
+    "reminder": "still waiting for triage",
+}
+CAUSES = {"first_look_back": "first look-back", "expiry": "expired allow-list entry", "reminder": "time without triage"}
 COUNTS = {
     "alerts": ("alert", "alerts"),
     "recipients": ("recipient", "recipients"),
@@ -37,23 +48,16 @@ COUNTS = {
     "exposed": ("recipient without an alert", "recipients without an alert"),
     "released": ("released", "released"),
 }
-"""Fact → what it counts, of one and of many."""
+"""Fact → what it counts, singular and plural."""
 INERT = str.maketrans({"<": "(", ">": ")", "[": "(", "]": ")", "&": "+", "@": "(at)"})
-"""For what calls people or makes links in mails and chats; our ids and hashes have none of it."""
+"""Replaces what mentions people or makes links in mails and chats; our IDs and hashes contain none of it."""
 ADDRESS = re.compile(r"(?<=\w)(:(?=//)|[.\u3002\uff0e\uff61](?=\w*[^\W\d_]))")
-"""Where chats see an address and make a link of it: before `//`, and at the dots of a host, also those of IDNA."""
+"""Where chats recognise an address and link it: before `//`, and at the dots of a host name, also those of IDNA."""
 
 
 class Message(NamedTuple):
-    """Subject and text."""
-
     subject: str
     body: str
-
-
-def messages(event: str, about: str, facts: dict[str, Any]) -> list[Message]:
-    """The messages for an event: more than one where it carries several changes."""
-    return [message(event, about, each) for each in facts.get("each") or [facts]]
 
 
 def message(event: str, about: str, facts: dict[str, Any]) -> Message:
@@ -68,14 +72,14 @@ def message(event: str, about: str, facts: dict[str, Any]) -> Message:
 
 
 def inert(value: Any) -> str:
-    """Any value on one line, without what a chat or mail program would obey: `https(:)//host(.)example (at)all`."""
+    """Any value on one line, without what a chat or mail program acts on: `https(:)//host(.)example (at)all`."""
     return ADDRESS.sub(r"(\1)", plain(str(value), 500).translate(INERT))
 
 
 def _group(facts: dict[str, Any]) -> list[str]:
-    known = {words: facts.get(name) for name, words in COUNTS.items()}
+    counts = {nouns: facts.get(name) for name, nouns in COUNTS.items()}
     return [
-        " · ".join(f"{inert(count)} {words[count != 1]}" for words, count in known.items() if count is not None),
+        " · ".join(f"{inert(count)} {nouns[count != 1]}" for nouns, count in counts.items() if count is not None),
         f"SHA-256: {inert(facts.get('file_sha256') or 'none')}",
         f"detected: {_moment(facts, 'first_detected_at')} to {_moment(facts, 'last_detected_at')}",
         f"tenant: {inert(facts.get('tenant'))}",
@@ -86,19 +90,18 @@ def _group(facts: dict[str, Any]) -> list[str]:
 def _connector(facts: dict[str, Any], words: dict[str, str], name: str) -> list[str]:
     lines = [inert(facts["error"])] if facts.get("error") else []
     lines += [f"complete until {_moment(facts, 'complete_until')}"] if facts.get("complete_until") else []
-    return lines + ([NEXT[name].format(**words)] if name in NEXT else [])
+    return lines + ([NEXT_STEPS[name].format(**words)] if name in NEXT_STEPS else [])
 
 
 def _digest(facts: dict[str, Any]) -> Message:
     groups = facts.get("groups")
-    many = "group" if groups == 1 else "groups"
-    title = f"{inert(groups)} {many} of alerts, {inert(facts.get('high'))} of priority high"
-    changes = facts.get("changes") or {}
-    causes = facts.get("causes") or {}
+    noun = "alert group" if groups == 1 else "alert groups"
+    title = f"{inert(groups)} {noun}, {inert(facts.get('high'))} of them high priority"
+    changes, causes = facts.get("changes") or {}, facts.get("causes") or {}
     lines = [
-        f"{title}, in one message because they came in bulk or were detected more than a day ago.",
-        "changes: " + ", ".join(f"{inert(count)} {_said(kind)}" for kind, count in changes.items()),
-        "brought by: " + ", ".join(_said(cause) for cause in causes),
+        f"{title}; one message because they arrived in bulk or were detected more than a day ago.",
+        "changes: " + ", ".join(f"{inert(count)} {_phrase(CHANGES, kind)}" for kind, count in changes.items()),
+        "cause: " + ", ".join(_phrase(CAUSES, cause) for cause in causes),
         f"tenant: {inert(facts.get('tenant'))}",
         *[f"attachment-alerts group {inert(group_id)}" for group_id in facts.get("group_ids") or []],
         "attachment-alerts alerts --priority high",
@@ -106,8 +109,8 @@ def _digest(facts: dict[str, Any]) -> Message:
     return Message(title, "\n".join(lines))
 
 
-def _said(kind: str) -> str:
-    return inert(kind.replace("_", " "))
+def _phrase(phrases: dict[str, str], name: str) -> str:
+    return phrases.get(name) or inert(name.replace("_", " "))
 
 
 def _moment(facts: dict[str, Any], name: str) -> str:

@@ -1,8 +1,7 @@
-"""Notices become events: which are told one by one, which together; `happenings` knows what each says.
+"""The outbox: stored notices become events, which are sent after the commit and then marked as sent.
 
-One event for each group and change; a digest for what came in bulk and for what is more than an hour may bring;
-several releases share an event, and each stays a message. What is decided is stored before anything is sent, so that a
-repeat after a crash is the same event with the same id.
+One rule: each group and change is an event of its own; what one run brings in bulk is one digest. The id of an event is
+stored before it is sent, so that a repeat after a crash is the same event.
 """
 
 from collections.abc import Iterable
@@ -12,55 +11,22 @@ from uuid import UUID, uuid4
 
 import polars as pl
 
-from tasks.notifications.events import NAMES, OF_CONNECTORS, Happening, singly, together
+from tasks.notifications.events import NAMES, OF_CONNECTORS, OutboundEvent, digest_events, single_events
 from tasks.settings import Settings
 from tasks.store.connection import Transaction
 from tasks.store.migrations import statements
 
-CLAIM_LASTS = timedelta(minutes=10)  # sending takes seconds; a claim of that age was left by a killed run
-ORPHANED = timedelta(hours=6)  # no digest waits longer for the end of the run that began it
+CLAIM_LASTS = timedelta(minutes=10)  # sending takes seconds; an older claim was left behind by a run that was killed
+DIGEST_WAITS = timedelta(hours=6)  # a digest waits for the end of its run, but no longer than this
 
-NEVER_TOGETHER = ["released", *OF_CONNECTORS]
-URGENT = ["exposure_found", "released"]
-"""Told whatever the priority of the group."""
-SHARE = 250
-"""Releases that one event carries. It starts one run, whose parameters may have 512 kB; each takes half a kB."""
-
-
-class Teller(NamedTuple):
-    """Who tells: a run of a connector, or with no id anything else."""
-
-    connector_id: UUID | None = None
-    backfill: bool = False
-
-
-def claim(transaction: Transaction, teller: Teller, settings: Settings, now: datetime) -> list[Happening]:
-    """Take what this run has to tell; for CLAIM_LASTS nobody else takes it."""
-    facts = {
-        "now": now,
-        "remind": settings.remind_hours > 0,
-        "remind_before": now - timedelta(hours=settings.remind_hours),
-        "lapsed": now - CLAIM_LASTS,
-        "orphaned": now - ORPHANED,
-        **teller._asdict(),
-    }
-    remind, choose, *take = statements("claim_notices")
-    transaction.script([remind, choose], facts)
-    if not transaction.rows("SELECT 1 FROM claimed LIMIT 1"):  # as after most runs
-        return []
-    transaction.script(take, facts)
-    waiting = transaction.frame(WAITING)
-    if waiting.is_empty():
-        return []
-    lately = transaction.frame(LATELY, {"hour_ago": now - timedelta(hours=1), "apart": NEVER_TOGETHER})
-    decided = decide(waiting, lately, settings.notify_per_hour)
-    transaction.run(DECIDED, decided=decided.select("notice_id", "digest", "urgent", "told_with"))
-    return [*singly(decided), *together(decided)]
-
+SEPARATE = ["released", *OF_CONNECTORS]
+"""Messages of their own, whatever else happened to the group at the same time."""
+ALWAYS_URGENT = ["exposure_found", "released", *OF_CONNECTORS]
+"""Urgent whatever the priority of the group."""
 
 WAITING = """
     SELECT
-        n.notice_id::VARCHAR AS notice_id, n.tenant, n.kind, n.cause, n.digest, n."at",
+        n.notice_id::VARCHAR AS notice_id, n.tenant, n.kind, n.cause, n.digest, n.urgent, n."at",
         n.told_with::VARCHAR AS told_with, g.group_id::VARCHAR AS group_id, g.priority, g.priority_rank, g.file_sha256,
         g.alert_count, g.recipient_count,
         g.user_count, g.device_count, g.exposure_count, g.dangerous_released_count AS released_count,
@@ -73,51 +39,68 @@ WAITING = """
     WHERE n.told_at IS NULL
     ORDER BY n."at", n.notice_id
 """
-LATELY = """
-    SELECT tenant, urgent, count(*) AS told FROM internal.notices
-    WHERE told_at > $hour_ago AND told_with = notice_id AND NOT digest AND NOT list_contains($apart, kind) GROUP BY ALL
+ASSIGN = """
+    UPDATE internal.notices n SET urgent = a.urgent, told_with = a.told_with::UUID
+    FROM assigned a WHERE n.notice_id = a.notice_id::UUID
 """
-DECIDED = """
-    UPDATE internal.notices n SET digest = d.digest, urgent = d.urgent, told_with = d.told_with::UUID
-    FROM decided d WHERE n.notice_id = d.notice_id::UUID
+MARK_SENT = """
+    UPDATE internal.notices SET told_at = $now
+    WHERE told_at IS NULL AND told_with IN (SELECT event_id::UUID FROM ids)
 """
 
 
-def decide(waiting: pl.DataFrame, lately: pl.DataFrame, per_hour: int) -> pl.DataFrame:
-    """Set `urgent`, `digest` and `told_with`, the id of the event that tells it; what was decided before stays.
+class NotificationSource(NamedTuple):
+    """Whose notices are claimed: a connector's run, or with no id any other change."""
 
-    `lately`: tenant, urgent, told (how many single messages of the last hour).
+    connector_id: UUID | None = None
+    backfill: bool = False
+
+
+def claim(
+    transaction: Transaction, source: NotificationSource, settings: Settings, now: datetime
+) -> list[OutboundEvent]:
+    """Claim the notices that this run has to send; no other run claims them within CLAIM_LASTS."""
+    facts = {
+        "now": now,
+        "remind": settings.remind_hours > 0,
+        "remind_before": now - timedelta(hours=settings.remind_hours),
+        "claim_expired": now - CLAIM_LASTS,
+        "digest_overdue": now - DIGEST_WAITS,
+        **source._asdict(),
+    }
+    remind, choose, *take = statements("claim_notices")
+    transaction.script([remind, choose], facts)
+    if not transaction.rows("SELECT 1 FROM claimed LIMIT 1"):  # as after most runs
+        return []
+    transaction.script(take, facts)
+    waiting = transaction.frame(WAITING)
+    if waiting.is_empty():
+        return []
+    assigned = assign_events(waiting)
+    transaction.run(ASSIGN, assigned=assigned.select("notice_id", "urgent", "told_with"))
+    return [*single_events(assigned), *digest_events(assigned)]
+
+
+def assign_events(waiting: pl.DataFrame) -> pl.DataFrame:
+    """Set `urgent` and `told_with`, the id of the event that a notice is sent with; an earlier attempt's values stay.
+
+    Of a group that changed in several ways at once, only the most important change is urgent: people read one message.
     """
     kind = pl.col("kind")
-    rows = waiting.with_columns(
-        urgent=kind.is_in([*URGENT, *OF_CONNECTORS]) | (pl.col("priority") == "high").fill_null(value=False),
-        order=kind.replace_strict({name: place for place, name in enumerate(NAMES)}, return_dtype=pl.Int32),
-        apart=kind.is_in(NEVER_TOGETHER),
+    urgent = kind.is_in(ALWAYS_URGENT) | (pl.col("priority") == "high").fill_null(value=False)
+    importance = kind.replace_strict({name: rank for rank, name in enumerate(NAMES)}, return_dtype=pl.Int32)
+    message = pl.when(kind.is_in(SEPARATE)).then("notice_id").otherwise("group_id")
+    digest_ids = {tenant: str(uuid4()) for tenant in waiting["tenant"].unique()}
+    digest_id = pl.col("tenant").replace_strict(digest_ids, return_dtype=pl.String)
+    rows = waiting.sort(~urgent, "digest", importance, "at", "notice_id")
+    rows = rows.with_columns(
+        urgent=pl.coalesce("urgent", urgent & pl.struct("tenant", message).is_first_distinct()),
+        told_with=pl.when("digest").then(pl.coalesce("told_with", digest_id)).otherwise("notice_id"),
     )
-    earlier, rows = rows.filter(pl.col("told_with").is_not_null()), rows.filter(pl.col("told_with").is_null())
-    rows = rows.sort(~pl.col("urgent"), "digest", "order", "at", "notice_id")
-    of_one = ["tenant", pl.when(~pl.col("apart")).then("group_id").otherwise("notice_id")]
-    # Of a group that changed in several ways at once, people read one message; what it says is what is true by now.
-    rows = rows.with_columns(urgent=pl.col("urgent") & (pl.int_range(pl.len()).over(of_one) == 0))
-    counted = ~pl.col("digest") & ~pl.col("apart")
-    rows = rows.sort("priority_rank", "at", "notice_id").join(lately, on=["tenant", "urgent"], how="left")
-    place = counted.cum_sum().over("tenant", "urgent") + pl.col("told").fill_null(0)
-    rows = rows.with_columns(digest=pl.col("digest") | (counted & (place > per_hour)))
-    ids = {tenant: str(uuid4()) for tenant in rows["tenant"].unique()}
-    together = pl.col("tenant").replace_strict(ids, return_dtype=pl.String)
-    rows = rows.with_columns(nth=pl.int_range(pl.len()).over("tenant", "kind") // SHARE)
-    shared = pl.when(kind == "released").then(pl.col("notice_id").first().over("tenant", "kind", "nth"))
-    rows = rows.with_columns(told_with=pl.when("digest").then(together).otherwise(pl.coalesce(shared, "notice_id")))
-    columns = [*waiting.columns, "urgent"]
-    return pl.concat([earlier.select(columns), rows.select(columns)])
+    return rows.sort("priority_rank", "at", "notice_id")
 
 
-def told(transaction: Transaction, sent: Iterable[Happening], now: datetime) -> None:
-    """The events were accepted: what they tell is told."""
+def mark_sent(transaction: Transaction, sent: Iterable[OutboundEvent], now: datetime) -> None:
+    """Mark the notices of these events as sent, once the server has accepted them."""
     ids = pl.DataFrame({"event_id": [str(each.event_id) for each in sent]}, schema={"event_id": pl.String})
-    transaction.run(
-        "UPDATE internal.notices SET told_at = $now "
-        "WHERE told_at IS NULL AND told_with IN (SELECT event_id::UUID FROM ids)",
-        {"now": now},
-        ids=ids,
-    )
+    transaction.run(MARK_SENT, {"now": now}, ids=ids)

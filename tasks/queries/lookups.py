@@ -1,4 +1,4 @@
-"""What the commands ask the published file."""
+"""Queries of the commands on the published file."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from tasks.store.connection import Connection
 from tasks.store.store import Store
 from tasks.triage.selection import HIDES
 
-CANDIDATES = 5  # shown where a short id fits several groups
+CANDIDATES = 5  # listed if an ID prefix matches several groups
 
 _GROUPS = """
     SELECT * REPLACE (group_id::VARCHAR AS group_id, previous_group_id::VARCHAR AS previous_group_id)
@@ -17,7 +17,7 @@ _GROUPS = """
 """
 
 
-# With nothing else in it, a group is in no list.
+# A group with hidden alerts only is in no list.
 HIDDEN = """
     SELECT group_id::VARCHAR FROM suppressed_alerts
     WHERE starts_with(replace(group_id::VARCHAR, '-', ''), $digits) ORDER BY 1 LIMIT 1
@@ -34,7 +34,7 @@ class Totals(NamedTuple):
     suppressed: int = 0  # alerts that the allow-list hides
 
 
-class Page(NamedTuple):
+class GroupDetails(NamedTuple):
     """Everything about one group."""
 
     group: dict[str, Any]
@@ -45,7 +45,7 @@ class Page(NamedTuple):
 
 
 def totals(store: Store) -> Totals:
-    """Groups by priority, what is hidden as low, and how old the file is."""
+    """Groups by priority, scans without an alert, and the age of the file."""
     with store.reader() as reader:
         groups = reader.rows(
             "SELECT priority, count(*), count(*) FILTER (status = 'closed') FROM alert_groups "
@@ -81,10 +81,10 @@ def groups(
         ).to_dicts()
 
 
-def group(store: Store, asked_for: str, latest: int) -> Page:
-    """One group by its id or the beginning of it, also by an id that has ended. Raises OperatorError."""
+def group(store: Store, asked_for: str, latest: int) -> GroupDetails:
+    """One group by its ID or ID prefix, also by an ID that has ended. Raises OperatorError."""
     with store.reader() as reader:
-        group_id, ended = resolved(reader, asked_for)
+        group_id, ended = resolve_group(reader, asked_for)
         of_group = {"id": group_id, "latest": latest}
         found = reader.frame(f"{_GROUPS} WHERE group_id = $id::UUID", {"id": group_id}).to_dicts()[0]
         alerts = reader.frame(
@@ -114,7 +114,7 @@ def group(store: Store, asked_for: str, latest: int) -> Page:
             """,
             of_group,
         )
-    return Page(found, ended, alerts.to_dicts(), exposures.to_dicts(), decisions.to_dicts())
+    return GroupDetails(found, ended, alerts.to_dicts(), exposures.to_dicts(), decisions.to_dicts())
 
 
 def allow_list(store: Store, *, ended: bool) -> list[dict[str, Any]]:
@@ -133,8 +133,8 @@ def health(store: Store) -> list[dict[str, Any]]:
         return reader.frame("SELECT * FROM connector_health ORDER BY connector, last_success_at NULLS FIRST").to_dicts()
 
 
-def resolved(reader: Connection, asked_for: str) -> tuple[str, str | None]:
-    """The living group's id, and the ended id if that is what was asked for."""
+def resolve_group(reader: Connection, asked_for: str) -> tuple[str, str | None]:
+    """The present group's ID, and the ended ID if that was asked for."""
     digits = asked_for.strip().lower().replace("-", "")
     found = reader.rows(
         """
@@ -153,12 +153,14 @@ def resolved(reader: Connection, asked_for: str) -> tuple[str, str | None]:
         raise OperatorError(HIDES.format(f"group {hidden[0][0]}"))
     if not digits or not found:
         raise OperatorError(
-            f"No group has an id that begins with '{plain(asked_for)}'. `attachment-alerts alerts` lists them."
+            f"No group has an ID that begins with '{plain(asked_for)}'. See `attachment-alerts alerts`."
         )
     if len({group_id for group_id, _ in found}) > 1:
         some = ", ".join(ended or group_id for group_id, ended in found[:CANDIDATES])
         more = f" and {len(found) - CANDIDATES} more" if len(found) > CANDIDATES else ""
-        raise OperatorError(f"'{plain(asked_for)}' fits {len(found)} groups: {some}{more}. Give more of the id.")
+        raise OperatorError(
+            f"The ID prefix '{plain(asked_for)}' matches {len(found)} groups: {some}{more}. Use more characters."
+        )
     if found[0][0] is None:
         raise OperatorError(_removed(reader, found[0][1]))
     return found[0]
@@ -166,4 +168,4 @@ def resolved(reader: Connection, asked_for: str) -> tuple[str, str | None]:
 
 def _removed(reader: Connection, group_id: str) -> str:
     since = reader.rows("SELECT since FROM group_aliases WHERE old_group_id = $id::UUID", {"id": group_id})[0][0]
-    return f"Group {group_id} was removed on {since:%Y-%m-%d}: it had been closed for longer than such alerts are kept."
+    return f"Group {group_id} was deleted on {since:%Y-%m-%d} after the retention period of closed groups."

@@ -1,4 +1,4 @@
-"""What the pages about a run, a connector's health and the open groups read from the tables."""
+"""Queries of the pages about a run, a connector's health and the open groups."""
 
 from collections.abc import Collection
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ URGENT = "priority = 'high' AND status <> 'closed' AND cleared_at IS NULL"
 ANY_URGENT = f"SELECT 1 FROM internal.groups WHERE alert_count > 0 AND {URGENT} LIMIT 1"
 PLACE = "priority_rank, last_detected_at DESC, group_id"
 
-# Both lists by one question: as a rule, planning it takes longer than answering it.
+# Both lists in one query, because planning it usually takes longer than running it.
 GROUPS = f"""
     WITH asked AS (
         SELECT
@@ -33,38 +33,38 @@ GROUPS = f"""
 """
 
 
-class Listed(NamedTuple):
-    """The first rows of `alert_groups` that fit a question, most urgent first, and how many fit it."""
+class GroupList(NamedTuple):
+    """The first rows of `alert_groups` that match, most urgent first, and how many match."""
 
     rows: list[dict[str, Any]]
     found: int
     revision: int = 0
-    """of the tables, where somebody has to know whether they have changed since"""
+    """revision of the tables, to find out later whether they have changed"""
 
 
 class Overview(NamedTuple):
     """The tables after a run."""
 
     health: dict[str, Any] | None
-    """row of `connector_health`; None of a connector that was removed"""
+    """row of `connector_health`; None if the connector was removed"""
     gaps: list[Interval]
-    changed: Listed
-    """groups that this run made or changed"""
-    urgent: Listed
+    changed: GroupList
+    """groups that this run created or changed"""
+    urgent: GroupList
     """open groups of high priority, of all connectors"""
     complete: int = 0
-    """slices that the run has loaded, where that was asked"""
+    """complete slices of a run that was stopped"""
 
 
 def overview(
     store: Store, connector: str, group_ids: Collection[str], *, published: bool, stopped: str | None = None
 ) -> Overview:
-    """Read all of it; `published`: the copy shows everything that this run has committed.
+    """The overview after a run; `published`: the published file contains everything that this run has committed.
 
-    `stopped`: the run, where it was stopped. How many of its slices are complete it need not know itself any more.
+    `stopped`: ID of the run if it was stopped, to count its complete slices.
 
-    The health is read from the store, because a run that brought nothing need not publish. The groups come from the
-    copy wherever they can: listing them takes longer than anybody should keep the writer's lock.
+    Health is read from the store, because a run without new records does not publish. Groups are read from the
+    published file if possible, because listing them takes too long to hold the writer's lock.
     """
     with store.transaction() as stored:
         health, gaps = _health(stored, connector), _gaps(stored, connector)
@@ -75,21 +75,21 @@ def overview(
         return Overview(health, gaps, *_listed(copy, group_ids), complete)
 
 
-def healths(store: Store) -> dict[str, dict[str, Any]]:
-    """Rows of `connector_health` by name, from the store: the copy may not show the last polls yet."""
+def health_by_connector(store: Store) -> dict[str, dict[str, Any]]:
+    """Rows of `connector_health` by name, from the store: the published file may not contain the last polls yet."""
     with store.transaction() as stored:
         rows = stored.frame("SELECT * FROM connector_health ORDER BY connector, last_success_at NULLS FIRST")
     return {row["connector"]: row for row in rows.iter_rows(named=True)}
 
 
-def urgent(store: Store) -> Listed:
-    """Open groups of high priority, as they are now."""
+def urgent(store: Store) -> GroupList:
+    """Open groups of high priority in the store."""
     with store.snapshot(modest=True) as copy:
         return _listed(copy)[1]
 
 
-def urgent_as_published(store: Store) -> Listed:
-    """Open groups of high priority, as the copy shows them; nobody has to wait for it."""
+def urgent_as_published(store: Store) -> GroupList:
+    """Open groups of high priority in the published file, without waiting for a lock."""
     with store.reader(modest=True) as copy:
         return _listed(copy)[1]
 
@@ -113,17 +113,17 @@ def _gaps(tables: Connection, connector: str) -> list[Interval]:
     return [Interval(*row) for row in rows]
 
 
-def _listed(tables: Connection, group_ids: Collection[str] = ()) -> tuple[Listed, Listed]:
-    """Those of these groups that are listed, and the urgent ones."""
+def _listed(tables: Connection, group_ids: Collection[str] = ()) -> tuple[GroupList, GroupList]:
+    """The visible ones of these groups, and the urgent groups."""
     revision = tables.rows("SELECT revision FROM internal.store_state")[0][0]
     if not group_ids and not tables.rows(ANY_URGENT):
-        return Listed([], 0), Listed([], 0, revision)
+        return GroupList([], 0), GroupList([], 0, revision)
     ids = pl.DataFrame({"group_id": sorted(group_ids)}, schema={"group_id": pl.String})
     rows = tables.frame(GROUPS, {"limit": LISTED}, ids=ids)
     return _first(rows, "changed"), _first(rows, "urgent")._replace(revision=revision)
 
 
-def _first(rows: pl.DataFrame, which: str) -> Listed:
+def _first(rows: pl.DataFrame, which: str) -> GroupList:
     fitting = rows.filter(which)
     found = 0 if fitting.is_empty() else int(fitting[f"{which}_found"][0])
-    return Listed(fitting.head(LISTED).select(pl.exclude("^(changed|urgent).*$")).to_dicts(), found)
+    return GroupList(fitting.head(LISTED).select(pl.exclude("^(changed|urgent).*$")).to_dicts(), found)

@@ -1,4 +1,4 @@
--- A high group that is still new some hours after it was told of is told of once more.
+-- One reminder of a high group that is still new some hours after its message was sent.
 INSERT INTO internal.notices BY NAME
 WITH told AS (
     SELECT i.current_group_id AS group_id, max(n.told_at) AS told_at, arg_max(n.digest, n.told_at) AS digest
@@ -16,19 +16,19 @@ FROM told t JOIN internal.groups g USING (group_id) LEFT JOIN reminded r USING (
 WHERE $remind AND t.told_at <= $remind_before AND (r.reminded_at IS NULL OR r.reminded_at < t.told_at)
     AND g.priority = 'high' AND g.status = 'new' AND g.alert_count > 0 AND g.cleared_at IS NULL;
 
--- What waits to be told and is this run's to tell: single messages of any run, of a digest what its own run brought.
--- What a killed run left comes with a later one. The rest of this file is only for a `claimed` that holds some.
+-- The notices that this run has to send: single messages of any run, and the digest of its own changes. A later run
+-- sends what a killed run left. The remaining statements are only run if `claimed` is not empty.
 CREATE OR REPLACE TEMP TABLE claimed AS
 SELECT * FROM internal.notices
-WHERE told_at IS NULL AND (claimed_at IS NULL OR claimed_at < $lapsed)
+WHERE told_at IS NULL AND (claimed_at IS NULL OR claimed_at < $claim_expired)
     AND (
-        NOT digest OR cause IN ('regroup', 'replay', 'expiry', 'reminder') OR "at" < $orphaned
+        NOT digest OR cause IN ('regroup', 'replay', 'expiry', 'reminder') OR "at" < $digest_overdue
         OR (connector_id = $connector_id AND (cause = 'backfill') = $backfill)
     );
 
 UPDATE internal.notices SET claimed_at = $now WHERE notice_id IN (SELECT notice_id FROM claimed);
 
--- Of a group that is gone or has no alert to show, there is nothing to tell.
+-- Nothing is sent about a group that has been removed or has no visible alert.
 UPDATE internal.notices SET told_at = $now
 WHERE notice_id IN (
     SELECT c.notice_id FROM claimed c LEFT JOIN internal.group_ids i USING (group_id)

@@ -1,5 +1,5 @@
 -- Count, for the hashes in `counted` (tenant, file_sha256), the recipients who got the hash without an alert.
--- A table, whose size is known to the plan: what is thought larger than it is makes the join read all alerts into memory.
+-- A table, because the planner knows its size: with a larger estimate, the join reads all alerts into memory.
 CREATE OR REPLACE TEMP TABLE exposed AS SELECT * FROM internal.exposed_scans SEMI JOIN counted USING (tenant, file_sha256);
 
 UPDATE internal.groups g

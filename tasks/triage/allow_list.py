@@ -11,20 +11,25 @@ from tasks.errors import EntryRefused
 from tasks.sanitize import plain
 from tasks.store.connection import Transaction
 from tasks.store.store import Store, existing
-from tasks.triage.suppression import Hidden, end, end_due, hide, named, would_hide
+from tasks.triage.suppression import (
+    HiddenCounts,
+    count_hidden,
+    end_entries,
+    expire_entries,
+    find_matching,
+    hide_matching,
+)
 
 Kind = Literal["hash", "sender", "sender_domain"]
 
-FORMS = {
+VALUE_FORMATS = {
     "hash": (r"[0-9a-f]{64}", "64 hexadecimal digits, the SHA-256 of a file"),
     "sender": (r"\S+@\S+|<>", "an address such as ann@example.org"),
-    "sender_domain": (r"[^\s@]+\.[^\s@]+", "a domain such as example.org, without @; its subdomains are others"),
+    "sender_domain": (r"[^\s@]+\.[^\s@]+", "a domain such as example.org, without @ (subdomains are not included)"),
 }
 
 
 class Entry(NamedTuple):
-    """What to hide, and why."""
-
     kind: Kind
     value: str
     reason: str
@@ -33,74 +38,74 @@ class Entry(NamedTuple):
     tenant: str = "default"
 
 
-class Ended(NamedTuple):
-    """What removing entries came to."""
-
+class RemovedEntries(NamedTuple):
     entries: list[dict[str, Any]]
     shown_again: int
 
 
-def would_hide_now(store: Store, entry: Entry) -> Hidden:
-    """How many stored alerts an entry would hide. Raises EntryRefused where it cannot be added."""
+def preview_entry(store: Store, entry: Entry) -> HiddenCounts:
+    """How many stored alerts an entry would hide. Raises EntryRefused if it cannot be added."""
     with existing(store) as transaction:
-        entry = _checked(transaction, entry, datetime.now(UTC))
-        return would_hide(transaction, named(transaction, entry.tenant, entry.kind, entry.value))
+        entry = _validated(transaction, entry, datetime.now(UTC))
+        return count_hidden(transaction, find_matching(transaction, entry.tenant, entry.kind, entry.value))
 
 
-def add(store: Store, entry: Entry) -> tuple[UUID, Hidden]:
-    """Add an entry and hide what it names, now and in every later load. Returns when that is published."""
+def add(store: Store, entry: Entry) -> tuple[UUID, HiddenCounts]:
+    """Add an entry, which hides stored and future alerts. Returns when that is published."""
     with existing(store) as transaction:
         now = datetime.now(UTC)
-        end_due(transaction, now)
+        expire_entries(transaction, now)
         added = write_entry(transaction, entry, now)
         transaction.publish = True
     return added
 
 
-def write_entry(transaction: Transaction, entry: Entry, now: datetime) -> tuple[UUID, Hidden]:
-    """What `add` does, inside a transaction that is open already."""
-    entry, entry_id = _checked(transaction, entry, now), uuid4()
-    hidden = would_hide(transaction, named(transaction, entry.tenant, entry.kind, entry.value))
+def write_entry(transaction: Transaction, entry: Entry, now: datetime) -> tuple[UUID, HiddenCounts]:
+    """`add` within an open transaction."""
+    entry, entry_id = _validated(transaction, entry, now), uuid4()
+    hidden = count_hidden(transaction, find_matching(transaction, entry.tenant, entry.kind, entry.value))
     facts = {**entry._asdict(), "entry_id": entry_id, "created_at": now}
     names, values = ", ".join(facts), ", ".join(f"${name}" for name in facts)
     transaction.run(f"INSERT INTO internal.allow_list ({names}) VALUES ({values})", facts)
-    hide(transaction, entry.tenant, entry.kind, entry.value, now)
+    hide_matching(transaction, entry.tenant, entry.kind, entry.value, now)
     transaction.changed = True
     return entry_id, hidden
 
 
-def remove(store: Store, asked: list[str]) -> Ended:
-    """End entries by id or the beginning of it: what they hid is shown again. Returns when that is published."""
+def remove(store: Store, asked: list[str]) -> RemovedEntries:
+    """End entries by ID or ID prefix and show their alerts again. Returns when that is published."""
     with existing(store) as transaction:
         now = datetime.now(UTC)
-        end_due(transaction, now)
-        entries = [_one(transaction, each) for each in asked]
+        expire_entries(transaction, now)
+        entries = [_find_one(transaction, each) for each in asked]
         ids = pl.Series("entry_id", [each["entry_id"] for each in entries], dtype=pl.String).unique()
-        shown_again = end(transaction, ids, now)
+        shown_again = end_entries(transaction, ids, now)
         transaction.publish = True
-    return Ended(entries, shown_again)
+    return RemovedEntries(entries, shown_again)
 
 
-def active_id(store: Store, entry: Entry) -> str:
-    """Id of the active entry with this kind and value. Raises EntryRefused."""
+def find_active_entry(store: Store, entry: Entry) -> str:
+    """ID of the active entry with this kind and value. Raises EntryRefused."""
     with existing(store) as transaction:
         known = _active(transaction, entry._replace(value=_normalised(entry)), datetime(1970, 1, 1, tzinfo=UTC))
     if known is None:
-        raise EntryRefused(f"No active entry hides the {entry.kind} '{plain(entry.value)}'. Nothing was changed.")
+        raise EntryRefused(
+            f"No active entry hides the {entry.kind} '{plain(entry.value)}'. See `attachment-alerts allow-list list`."
+        )
     return known
 
 
 def _normalised(entry: Entry) -> str:
-    """The value as alerts have it. Raises EntryRefused where it can be none."""
-    form, says = FORMS[entry.kind]
+    """The value in the form that alerts have. Raises EntryRefused if it is invalid."""
+    pattern, expected = VALUE_FORMATS[entry.kind]
     value = entry.value.strip().lower().removeprefix("@" if entry.kind == "sender_domain" else "")
-    if not re.fullmatch(form, value):
-        raise EntryRefused(f"'{plain(entry.value)}' is no {entry.kind}: give {says}.")
+    if not re.fullmatch(pattern, value):
+        raise EntryRefused(f"Invalid {entry.kind} '{plain(entry.value)}'. Use {expected}.")
     return value
 
 
 def _active(transaction: Transaction, entry: Entry, now: datetime) -> str | None:
-    """Id of the entry that hides the same, and not only until the next run ends it."""
+    """ID of the entry for the same value that has not expired."""
     found = transaction.rows(
         "SELECT entry_id::VARCHAR FROM internal.allow_list "
         "WHERE ended_at IS NULL AND tenant = $tenant AND kind = $kind AND value = $value "
@@ -110,23 +115,25 @@ def _active(transaction: Transaction, entry: Entry, now: datetime) -> str | None
     return str(found[0][0]) if found else None
 
 
-def _checked(transaction: Transaction, entry: Entry, now: datetime) -> Entry:
-    """The entry as it is stored. Raises EntryRefused."""
+def _validated(transaction: Transaction, entry: Entry, now: datetime) -> Entry:
+    """The normalised entry. Raises EntryRefused."""
     entry = entry._replace(value=_normalised(entry), reason=entry.reason.strip(), author=entry.author.strip())
     if not entry.reason or not entry.author:
-        raise EntryRefused("An entry needs a reason and an author: somebody will ask why these alerts are hidden.")
+        raise EntryRefused(
+            "The entry has no reason or no author. Give both, so that others know why the alerts are hidden."
+        )
     if entry.expires_at is not None and entry.expires_at <= now:
-        raise EntryRefused("The expiry lies in the past. Give a later one, or none.")
+        raise EntryRefused("The expiry is in the past. Use a later time or omit it.")
     same = _active(transaction, entry, now)
     if same is not None:
         raise EntryRefused(
-            f"The entry {same[:8]} hides this {entry.kind} already. Remove it first if reason or expiry have changed."
+            f"The entry {same[:8]} already hides this {entry.kind}. Remove it first to change its reason or expiry."
         )
     return entry
 
 
-def _one(transaction: Transaction, asked: str) -> dict[str, Any]:
-    """The one active entry whose id begins like that. Raises EntryRefused."""
+def _find_one(transaction: Transaction, asked: str) -> dict[str, Any]:
+    """The active entry with this ID prefix. Raises EntryRefused."""
     digits = asked.strip().lower().replace("-", "")
     found = transaction.frame(
         "SELECT entry_id::VARCHAR AS entry_id, tenant, kind, value FROM internal.allow_list "
@@ -135,9 +142,8 @@ def _one(transaction: Transaction, asked: str) -> dict[str, Any]:
     ).to_dicts()
     if not digits or not found:
         raise EntryRefused(
-            f"No active entry has an id that begins with '{plain(asked)}'. `attachment-alerts allow-list list` "
-            "shows them. Nothing was changed."
+            f"No active entry has an ID that begins with '{plain(asked)}'. See `attachment-alerts allow-list list`."
         )
     if len(found) > 1:
-        raise EntryRefused(f"'{plain(asked)}' fits {len(found)} entries. Give more of the id.")
+        raise EntryRefused(f"The ID prefix '{plain(asked)}' matches {len(found)} entries. Use more characters.")
     return found[0]

@@ -1,7 +1,8 @@
-"""Triage (design: Triage): what people decide on alerts, stored beside them for each alert they saw.
+"""Triage (design: Triage): people's decisions, stored per alert.
 
-A decision on a group is one on every alert that the group then shows; what the allow-list hides was not seen. All is
-checked inside the transaction that writes it, so two people who decide at once meet each other's decision.
+A decision on a group applies to every alert that the group shows at that moment, not to those that the allow-list
+hides. It is validated in the transaction that writes it, so people who decide at the same time see each other's
+decision.
 """
 
 from datetime import UTC, datetime
@@ -15,43 +16,40 @@ from tasks.errors import TriageRefused
 from tasks.groups.groups import refresh_status
 from tasks.store.connection import Transaction
 from tasks.store.store import Store, existing
-from tasks.triage.decision import Decision, check
-from tasks.triage.selection import Filter, alerts_named, alerts_that_fit
-from tasks.triage.suppression import end_due
+from tasks.triage.decision import Decision, validate_decision
+from tasks.triage.selection import Filter, find_alerts_by_filter, find_alerts_by_id
+from tasks.triage.suppression import expire_entries
 
 
-class Found(NamedTuple):
-    """What a filter has found: shown to a person before it is decided on."""
+class MatchedAlerts(NamedTuple):
+    """The alerts that a filter has found, to be confirmed by a person."""
 
-    chosen: Filter
+    selected: Filter
     alerts: pl.DataFrame
     """alert_id, group_id"""
 
     @property
     def groups(self) -> int:
-        """How many groups have these alerts."""
         return self.alerts["group_id"].n_unique()
 
 
-class Decided(NamedTuple):
-    """What a decision came to."""
-
+class DecisionResult(NamedTuple):
     decision_id: UUID
     alerts: int
     groups: list[str]
-    """ids of the groups with these alerts"""
+    """IDs of the groups of these alerts"""
 
 
-def find(store: Store, chosen: Filter, decision: Decision) -> Found:
-    """The alerts that a filter finds and that the decision would change. Raises TriageRefused."""
-    check(decision)
-    if all(value is None for value in chosen):
-        raise TriageRefused("Name what to decide on: ids of groups or alerts, or at least one filter.")
+def find_alerts(store: Store, selected: Filter, decision: Decision) -> MatchedAlerts:
+    """The alerts that match the filter and that the decision would change. Raises TriageRefused."""
+    validate_decision(decision)
+    if all(value is None for value in selected):
+        raise TriageRefused("Nothing is selected. Give the IDs of groups or alerts, or at least one filter.")
     with existing(store) as transaction:
-        alerts = alerts_that_fit(transaction, chosen, decision).select("alert_id", "group_id")
+        alerts = find_alerts_by_filter(transaction, selected, decision).select("alert_id", "group_id")
     if alerts.is_empty():
-        raise TriageRefused("No alert that is not closed fits that choice and would change.")
-    return Found(chosen, alerts)
+        raise TriageRefused("No alert that is not closed matches the filters and would change. Check the filters.")
+    return MatchedAlerts(selected, alerts)
 
 
 def decide(
@@ -60,17 +58,17 @@ def decide(
     *,
     groups: list[str] | None = None,
     alerts: list[str] | None = None,
-    found: Found | None = None,
-) -> Decided:
-    """Store a decision on groups and alerts by id or beginning of it, or on alerts that `find` found.
+    found: MatchedAlerts | None = None,
+) -> DecisionResult:
+    """Store a decision on groups and alerts by ID or ID prefix, or on alerts that `find_alerts` found.
 
-    Of what was found, alerts that do not fit the filter any more, or that somebody has decided on like that in the
-    meantime, are left alone. Returns when the decision is published. Raises TriageRefused.
+    Skips found alerts that no longer match the filter or already have this decision. Returns when the decision is
+    published. Raises TriageRefused.
     """
     with existing(store) as transaction:
         now = datetime.now(UTC)
         decided = write_decision(transaction, decision, now, groups=groups, alerts=alerts, found=found)
-        end_due(transaction, now)  # afterwards: nobody has seen yet what is shown again
+        expire_entries(transaction, now)  # afterwards: the person has not seen the alerts that this shows again
         transaction.publish = True
     return decided
 
@@ -82,26 +80,26 @@ def write_decision(
     *,
     groups: list[str] | None = None,
     alerts: list[str] | None = None,
-    found: Found | None = None,
-) -> Decided:
-    """What `decide` does, inside a transaction that is open already."""
-    check(decision)
+    found: MatchedAlerts | None = None,
+) -> DecisionResult:
+    """`decide` within an open transaction."""
+    validate_decision(decision)
     if found is None:
-        seen = alerts_named(transaction, groups or [], alerts or [], decision)
+        seen = find_alerts_by_id(transaction, groups or [], alerts or [], decision)
     else:
         ids = found.alerts.select("alert_id")
-        seen = alerts_that_fit(transaction, found.chosen, decision).join(ids, on="alert_id", how="semi")
+        seen = find_alerts_by_filter(transaction, found.selected, decision).join(ids, on="alert_id", how="semi")
     if seen.is_empty():
-        raise TriageRefused("There is no alert left to decide on: all have changed or been closed in the meantime.")
+        raise TriageRefused("All of these alerts were changed or closed in the meantime. Check them and decide again.")
     decision_id = _write(transaction, seen, decision, now)
     concerned = seen["group_id"].unique(maintain_order=True)
     refresh_status(transaction, concerned, now)
     transaction.changed = True
-    return Decided(decision_id, len(seen), [str(UUID(each)) for each in concerned])
+    return DecisionResult(decision_id, len(seen), [str(UUID(each)) for each in concerned])
 
 
 def _write(transaction: Transaction, seen: pl.DataFrame, decision: Decision, now: datetime) -> UUID:
-    """One row for each alert: in the log for ever, in `decisions` until the next."""
+    """One row for each alert: permanent in the log, replaced by the next decision in `decisions`."""
     decision_id = uuid4()
     kept = pl.lit(None, pl.String) if decision.status == "new" else pl.col("group_assignee")
     rows = seen.select(

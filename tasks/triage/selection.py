@@ -1,4 +1,4 @@
-"""Which alerts a decision is made on: named by ids, or found by a filter."""
+"""The alerts that a decision applies to: by ID, or by a filter."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -9,9 +9,9 @@ from tasks.errors import TriageRefused
 from tasks.sanitize import plain
 from tasks.store.connection import Transaction
 from tasks.store.id_prefix import resolve_alerts, resolve_groups
-from tasks.triage.decision import Decision, changes
+from tasks.triage.decision import Decision, would_change
 
-HIDES = "The allow-list hides the {}. Remove its entry first (`attachment-alerts allow-list list`)."
+HIDES = "The {} is hidden by the allow-list. Remove the entry first (`attachment-alerts allow-list list`)."
 SEEN = """
     SELECT
         replace(a.scan_id::VARCHAR, '-', '') AS alert_id, replace(a.group_id::VARCHAR, '-', '') AS group_id, a.tenant,
@@ -22,7 +22,7 @@ SEEN = """
 
 
 class Filter(NamedTuple):
-    """Which alerts that are not closed, by what they are: all conditions hold."""
+    """Conditions on alerts that are not closed; all of them must hold."""
 
     tenant: str | None = None
     priority: str | None = None
@@ -32,17 +32,19 @@ class Filter(NamedTuple):
     before: datetime | None = None
     """detected before"""
 
-    def refuse_any(self) -> None:
-        """Refuse a filter beside ids: which of the two was meant?"""
+    def refuse_if_set(self) -> None:
+        """Refuse a filter beside IDs: it is unclear which of them is meant."""
         if any(value is not None for value in self):
-            raise TriageRefused("Name ids or choose by a filter, not both. Nothing was changed.")
+            raise TriageRefused("IDs and filters cannot be combined. Use one of them.")
 
 
-def alerts_named(transaction: Transaction, groups: list[str], alerts: list[str], decision: Decision) -> pl.DataFrame:
-    """The alerts (SEEN) of these groups and alerts. Raises TriageRefused where one makes no sense."""
+def find_alerts_by_id(
+    transaction: Transaction, groups: list[str], alerts: list[str], decision: Decision
+) -> pl.DataFrame:
+    """The alerts (SEEN) of these groups and alerts. Raises TriageRefused for an unknown, hidden or unchanged one."""
     whole, single = resolve_groups(transaction, groups), resolve_alerts(transaction, alerts)
     if whole.is_empty() and single.is_empty():
-        raise TriageRefused("Name what to decide on: ids of groups or alerts, or at least one filter.")
+        raise TriageRefused("Nothing is selected. Give the IDs of groups or alerts, or at least one filter.")
     seen = transaction.frame(
         f"""{SEEN} WHERE (a.shown AND a.group_id IN (SELECT id::UUID FROM whole))
             OR a.scan_id IN (SELECT id::UUID FROM single)""",
@@ -50,7 +52,7 @@ def alerts_named(transaction: Transaction, groups: list[str], alerts: list[str],
         single=single,
     )
     _refuse_hidden(seen, whole, single)
-    changing = seen.filter(changes(decision))
+    changing = seen.filter(would_change(decision))
     for kind, asked in (("group", whole), ("alert", single)):
         idle = asked.join(changing, left_on="id", right_on=f"{kind}_id", how="anti")
         if not idle.is_empty():
@@ -60,7 +62,7 @@ def alerts_named(transaction: Transaction, groups: list[str], alerts: list[str],
                 .sort("decided_at", nulls_last=False)
                 .row(-1, named=True)
             )
-            raise TriageRefused(f"The {kind} {first['asked']} {_already(state)}. Nothing was changed.")
+            raise TriageRefused(f"The {kind} {first['asked']} {_describe(state)}. Nothing was changed.")
     return seen
 
 
@@ -74,8 +76,8 @@ def _refuse_hidden(seen: pl.DataFrame, whole: pl.DataFrame, single: pl.DataFrame
         raise TriageRefused(HIDES.format(hidden[0]))
 
 
-def _already(state: dict[str, object]) -> str:
-    text = f"is {str(state['status']).replace('_', ' ')} already"
+def _describe(state: dict[str, object]) -> str:
+    text = f"is already {str(state['status']).replace('_', ' ')}"
     if state["close_reason"]:
         text += f" as {str(state['close_reason']).replace('_', ' ')}"
     if state["assignee"]:
@@ -85,11 +87,11 @@ def _already(state: dict[str, object]) -> str:
     return text
 
 
-def alerts_that_fit(transaction: Transaction, chosen: Filter, decision: Decision) -> pl.DataFrame:
-    """The alerts (SEEN) that fit the filter now and that the decision would change."""
-    wanted = {name: value for name, value in chosen._asdict().items() if value is not None}
+def find_alerts_by_filter(transaction: Transaction, selected: Filter, decision: Decision) -> pl.DataFrame:
+    """The alerts (SEEN) that match the filter now and that the decision would change."""
+    wanted = {name: value for name, value in selected._asdict().items() if value is not None}
     columns = {"before": "a.detected_at < $before", "sender_domain": "domain_of(a.sender) = $sender_domain"}
     conditions = ["a.shown", "a.status <> 'closed'"]
     conditions += [columns.get(name, f"a.{name} = ${name}") for name in wanted]
     values = {name: value.lower() if name.startswith(("file", "sender")) else value for name, value in wanted.items()}
-    return transaction.frame(f"{SEEN} WHERE {' AND '.join(conditions)}", values).filter(changes(decision))
+    return transaction.frame(f"{SEEN} WHERE {' AND '.join(conditions)}", values).filter(would_change(decision))

@@ -1,7 +1,7 @@
-"""Suppression (design: Suppression): what the allow-list hides, from the moment an entry is added until it ends.
+"""Suppression (design: Suppression): the alerts that the allow-list hides while an entry is active.
 
-A hidden alert stays in its group, so membership and ids never change; counts, priority and exposures are made without
-it. Which alerts are hidden is stored, not computed from the clock: adding, removing, expiry are one transaction each.
+A hidden alert stays in its group, so membership and IDs never change; counts, priority and exposures ignore it. Which
+alerts are hidden is stored, not computed from the clock: adding, removing and expiry are one transaction each.
 """
 
 from datetime import datetime
@@ -15,8 +15,8 @@ from tasks.groups.groups import refresh_groups
 from tasks.notifications import changes
 from tasks.store.connection import Transaction
 
-NAMED = {"hash": "file_sha256", "sender": "sender", "sender_domain": "sender_domain"}
-"""Kind of entry → what it names of an alert."""
+COLUMN_OF_KIND = {"hash": "file_sha256", "sender": "sender", "sender_domain": "sender_domain"}
+"""Kind of entry → column of an alert."""
 
 ALERTS = """
     SELECT
@@ -27,16 +27,14 @@ ALERTS = """
 ENTRIES = "SELECT entry_id::VARCHAR AS entry_id, tenant, kind, value, created_at FROM internal.allow_list"
 
 
-class Hidden(NamedTuple):
-    """What an entry hides."""
-
+class HiddenCounts(NamedTuple):
     alerts: int
     groups: int
-    """groups of which nothing else is left"""
+    """groups with no other alert"""
 
 
 def matches(alerts: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
-    """alert_id, entry_id: each alert that an entry of its tenant names, with the oldest such entry.
+    """alert_id, entry_id: each alert that an entry of its tenant matches, with the oldest such entry.
 
     `alerts`: alert_id, tenant, file_sha256, sender, sender_domain; `entries`: entry_id, tenant, kind, value,
     created_at.
@@ -44,14 +42,14 @@ def matches(alerts: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
     parts = [
         alerts.join(entries.filter(pl.col("kind") == kind), left_on=("tenant", column), right_on=("tenant", "value"))
         .select("alert_id", "entry_id", "created_at")
-        for kind, column in NAMED.items()
+        for kind, column in COLUMN_OF_KIND.items()
     ]  # fmt: skip
     found = pl.concat(parts).sort("created_at", "entry_id")
     return found.unique("alert_id", keep="first", maintain_order=True).select("alert_id", "entry_id")
 
 
 def suppress(transaction: Transaction, alerts: pl.DataFrame, now: datetime) -> int:
-    """Hide those of these alerts that an entry names and none hides yet; how many. Frame: as in `matches`."""
+    """Hide the alerts that match an entry and are not hidden yet; returns their number. Frame: as in `matches`."""
     entries = transaction.frame(f"{ENTRIES} WHERE ended_at IS NULL")
     found = matches(alerts, entries) if not entries.is_empty() else pl.DataFrame()
     if found.is_empty():
@@ -70,23 +68,22 @@ def suppress(transaction: Transaction, alerts: pl.DataFrame, now: datetime) -> i
     )
 
 
-def hide(transaction: Transaction, tenant: str, kind: str, value: str, now: datetime) -> None:
-    """Hide the stored alerts that a new entry names."""
-    alerts = named(transaction, tenant, kind, value)
+def hide_matching(transaction: Transaction, tenant: str, kind: str, value: str, now: datetime) -> None:
+    """Hide the stored alerts that a new entry matches."""
+    alerts = find_matching(transaction, tenant, kind, value)
     suppress(transaction, alerts, now)
     _refresh(transaction, alerts, now)
 
 
-def named(transaction: Transaction, tenant: str, kind: str, value: str) -> pl.DataFrame:
-    """Stored alerts (ALERTS) that an entry would name and no other hides."""
-    column = "domain_of(sender)" if kind == "sender_domain" else NAMED[kind]
+def find_matching(transaction: Transaction, tenant: str, kind: str, value: str) -> pl.DataFrame:
+    """Visible stored alerts (ALERTS) that an entry would match."""
+    column = "domain_of(sender)" if kind == "sender_domain" else COLUMN_OF_KIND[kind]
     return transaction.frame(
         f"{ALERTS} WHERE shown AND tenant = $tenant AND {column} = $value", {"tenant": tenant, "value": value}
     )
 
 
-def would_hide(transaction: Transaction, alerts: pl.DataFrame) -> Hidden:
-    """How many alerts these are, and of how many groups nothing else is left."""
+def count_hidden(transaction: Transaction, alerts: pl.DataFrame) -> HiddenCounts:
     left = transaction.rows(
         """
         SELECT count(*) FROM internal.groups g
@@ -95,24 +92,24 @@ def would_hide(transaction: Transaction, alerts: pl.DataFrame) -> Hidden:
         """,
         named=alerts.select("group_id"),
     )[0][0]
-    return Hidden(len(alerts), left)
+    return HiddenCounts(len(alerts), left)
 
 
-def end_due(transaction: Transaction, now: datetime) -> int:
-    """End the entries whose time is over; how many alerts are shown again. Cheap when none is due."""
+def expire_entries(transaction: Transaction, now: datetime) -> int:
+    """End the entries that have expired; returns how many alerts are visible again. Cheap if none has."""
     due = transaction.frame(
         "SELECT entry_id::VARCHAR AS entry_id FROM internal.allow_list WHERE ended_at IS NULL AND expires_at <= $now",
         {"now": now},
     )
     if due.is_empty():
         return 0
-    shown_again = end(transaction, due["entry_id"], now)
-    changes.note(transaction, "expiry", now)
+    shown_again = end_entries(transaction, due["entry_id"], now)
+    changes.record_changes(transaction, "expiry", now)
     return shown_again
 
 
-def end(transaction: Transaction, entry_ids: pl.Series, now: datetime) -> int:
-    """End these entries: what they hid is shown again, unless another entry names it; how many alerts that are."""
+def end_entries(transaction: Transaction, entry_ids: pl.Series, now: datetime) -> int:
+    """End these entries and show their alerts again, unless another entry matches; returns the number of alerts."""
     ended = entry_ids.alias("entry_id").to_frame()
     transaction.run(
         "UPDATE internal.allow_list SET ended_at = $now WHERE entry_id IN (SELECT entry_id::UUID FROM ended)",
@@ -120,7 +117,7 @@ def end(transaction: Transaction, entry_ids: pl.Series, now: datetime) -> int:
         ended=ended,
     )
     freed = transaction.frame(f"{ALERTS} WHERE entry_id IN (SELECT entry_id::UUID FROM ended)", ended=ended)
-    changes.remember_known_of_groups(transaction, freed["group_id"])
+    changes.snapshot_exposures_of_groups(transaction, freed["group_id"])
     transaction.run(
         "UPDATE internal.suppressed SET ended_at = $now "
         "WHERE ended_at IS NULL AND entry_id IN (SELECT entry_id::UUID FROM ended)",
@@ -134,7 +131,7 @@ def end(transaction: Transaction, entry_ids: pl.Series, now: datetime) -> int:
 
 
 def _refresh(transaction: Transaction, alerts: pl.DataFrame, now: datetime) -> None:
-    """Make groups and exposures anew of which alerts were hidden or shown."""
+    """Update the groups and exposures of alerts that were hidden or shown."""
     if alerts.is_empty():
         return
     refresh_groups(transaction, alerts["group_id"].unique(), pl.Series([], dtype=MOMENT), now)

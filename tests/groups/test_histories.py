@@ -23,8 +23,8 @@ from tasks.groups.groups import refresh_status
 from tasks.ingest.load import load_slice
 from tasks.ingest.retention_limits import BEGINNING, PERIODS
 from tasks.maintenance.regroup import plan_groups, write_groups
-from tasks.maintenance.retention import find_expired, remove_found
-from tasks.queries.lookups import resolved
+from tasks.maintenance.retention import find_expired, remove_expired
+from tasks.queries.lookups import resolve_group
 from tasks.settings import Settings
 from tasks.source import Source
 from tasks.store.connection import Transaction
@@ -32,7 +32,7 @@ from tasks.store.store import Store
 from tasks.triage import decisions as triage
 from tasks.triage.decision import Decision
 from tasks.triage.selection import SEEN
-from tasks.triage.suppression import end_due, hide
+from tasks.triage.suppression import expire_entries, hide_matching
 from tests.groups.group_rules import RANKS, Entry, Model, Rules, sender_of
 from tests.scans import HASH, HOUR, START, Reading, begun, frame, scan, source
 
@@ -174,7 +174,7 @@ class Site:
             case Allow(entry):
                 self._allow(entry)
             case Expire():
-                end_due(self.transaction, datetime.now(UTC) + LATER)
+                expire_entries(self.transaction, datetime.now(UTC) + LATER)
                 self.model.entries = [each for each in self.model.entries if not each.expires]
             case Decide(place, status):
                 self._decide(place, status)
@@ -188,7 +188,7 @@ class Site:
             "INSERT INTO internal.allow_list VALUES ($id, $tenant, $kind, $value, 'ours', 'ann', $now, $until, NULL)",
             {"id": uuid4(), "now": now, "until": until, **{k: v for k, v in entry._asdict().items() if k != "expires"}},
         )
-        hide(self.transaction, entry.tenant, entry.kind, entry.value, now)
+        hide_matching(self.transaction, entry.tenant, entry.kind, entry.value, now)
         self.model.entries.append(entry)
 
     def _decide(self, place: int, status: Any) -> None:
@@ -207,7 +207,7 @@ class Site:
     def _retire(self) -> None:
         later = datetime.now(UTC) + timedelta(days=731)
         find_expired(self.transaction, dict.fromkeys(PERIODS, BEGINNING) | {"closed": later})
-        remove_found(self.transaction, later)
+        remove_expired(self.transaction, later)
         self.model.remove_closed()
 
     def _load(self, of: Source, told: list[Told], halves: bool) -> None:
@@ -225,7 +225,7 @@ class Site:
 
 def told_by_command(transaction: Transaction, asked_for: str) -> tuple[str, ...]:
     """What `attachment-alerts group` makes of an id: the living group, and the id if it has ended."""
-    return tuple(found.replace("-", "") for found in resolved(transaction, asked_for) if found)
+    return tuple(found.replace("-", "") for found in resolve_group(transaction, asked_for) if found)
 
 
 FACTS = """

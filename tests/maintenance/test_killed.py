@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from tasks.maintenance.regroup import regrouped
-from tasks.maintenance.replay import replayed
-from tasks.maintenance.retention import retained
+from tasks.maintenance.regroup import run_regroup
+from tasks.maintenance.replay import run_replay
+from tasks.maintenance.retention import run_retention
 from tasks.settings import Settings
 from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tasks.triage.decision import Decision
 from tasks.triage.decisions import decide
-from tests.maintenance.test_replay import means
+from tests.maintenance.test_replay import options
 from tests.processes import line, process
 from tests.scans import begun, content, load, reject, rows, scan
 
@@ -26,9 +26,9 @@ MAPS = {"priorities": "clean,high,Dangerous here,true,own", "responses": "hold,b
 YEARS_LATER = datetime(2036, 1, 1, tzinfo=UTC)
 
 CHANGES: dict[str, Callable[[Store], dict[str, Any]]] = {
-    "regroup": lambda store: regrouped(store, "hash+priority", 10, None, apply=True),
-    "replay": lambda store: replayed(store, means(store, **MAPS), apply=True),
-    "retention": lambda store: retained(store, apply=True, now=YEARS_LATER)["removed"],
+    "regroup": lambda store: run_regroup(store, "hash+priority", 10, None, apply=True),
+    "replay": lambda store: run_replay(store, options(store, **MAPS), apply=True),
+    "retention": lambda store: run_retention(store, apply=True, now=YEARS_LATER)["removed"],
 }
 
 

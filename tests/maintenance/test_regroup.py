@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.maintenance import regroup
-from tasks.maintenance.regroup import apply_groups, plan_groups, regrouped
+from tasks.maintenance.regroup import apply_groups, plan_groups, run_regroup
 from tasks.store.store import Store
 from tasks.triage.allow_list import Entry, add
 from tests.scans import begun, content, load, rows, scan, source
@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> Store:
 
 def test_a_preview_counts_exactly_and_changes_nothing(store: Store) -> None:
     before = content(store)
-    found = regrouped(store, None, 10, None, apply=False)
+    found = run_regroup(store, None, 10, None, apply=False)
     assert (found["groups_before"], found["groups_after"]) == (2, 5)
     assert (found["alerts_moved"], found["groups_split"], found["groups_joined"]) == (3, 1, 0)
     (split,) = found["split"]
@@ -37,7 +37,7 @@ def test_a_preview_counts_exactly_and_changes_nothing(store: Store) -> None:
 
 def test_a_plan_is_carried_out_once_and_back(store: Store) -> None:
     whole = rows(store, "SELECT alert_id, group_id FROM alerts ORDER BY ALL")
-    done = regrouped(store, "hash+priority", None, 30, apply=True)
+    done = run_regroup(store, "hash+priority", None, 30, apply=True)
     assert (done["groups_after"], done["alerts_rekeyed"]) == (4, 5)
     told = "SELECT priority, alert_count, exposure_count FROM alert_groups ORDER BY first_detected_at"
     assert rows(store, told) == [("high", 1, 0), ("medium", 1, 0), ("medium", 1, 0), ("high", 2, 0)]
@@ -45,10 +45,10 @@ def test_a_plan_is_carried_out_once_and_back(store: Store) -> None:
     with store.reader() as reader:
         assert reader.rows("SELECT count(*) FROM alert_groups") == [(4,)]  # published
     revision = store.published_revision()
-    again = regrouped(store, "hash+priority", None, 30, apply=True)
+    again = run_regroup(store, "hash+priority", None, 30, apply=True)
     assert (again["alerts_moved"], again["alerts_rekeyed"], again["groups_joined"]) == (0, 0, 0)
     assert store.published_revision() == revision
-    back = regrouped(store, None, None, None, apply=True)
+    back = run_regroup(store, None, None, None, apply=True)
     assert (back["groups_joined"], back["joined"][0]["parts"], back["unlike_settings"]) == (1, 3, [])
     assert rows(store, "SELECT alert_id, group_id FROM alerts ORDER BY ALL") == whole
     assert {row[0] for row in rows(store, "SELECT group_id FROM group_aliases")} <= {group for _, group in whole}
@@ -58,7 +58,7 @@ def test_counts_of_exposures_survive(store: Store) -> None:
     load(store, [[scan(5, "safe", recipient="bob@contoso.example")]])
     told = "SELECT exposure_count FROM alert_groups WHERE file_sha256 = $hash"
     assert rows(store, told, hash="ab" * 32) == [(1,)]
-    regrouped(store, None, 10, None, apply=True)
+    run_regroup(store, None, 10, None, apply=True)
     assert rows(store, told, hash="ab" * 32) == [(1,)] * 4
 
 
@@ -70,14 +70,14 @@ def test_a_store_that_has_moved_on_is_planned_again(store: Store) -> None:
     done = apply_groups(store, wanted, plan)
     assert done.revision > plan.revision
     assert rows(store, "SELECT count(*) FROM alert_groups") == [(7,)]
-    assert regroup.compared(done)["alerts"] == 7
+    assert regroup.compare_groups(done)["alerts"] == 7
 
 
 def test_an_entry_that_has_expired_ends_also_when_nothing_else_changes(store: Store) -> None:
     add(store, Entry("sender", "eve@evil.example", "known", "ann", datetime.now(UTC) + timedelta(days=1)))
     with store.transaction() as transaction:  # a day passes
         transaction.run("UPDATE internal.allow_list SET expires_at = $now", {"now": datetime.now(UTC)})
-    regrouped(store, None, None, None, apply=True)
+    run_regroup(store, None, None, None, apply=True)
     with store.reader() as reader:
         assert reader.rows("SELECT count(*) FROM suppressed_alerts") == [(0,)]
         assert reader.rows("SELECT count(*) > 0 FROM alerts") == [(True,)]

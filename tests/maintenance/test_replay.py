@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from tasks.ingest.batches import Again
-from tasks.maintenance.remap import Reading
-from tasks.maintenance.replay import WHAT, Means, apply_replay, plan_replay, replayed
+from tasks.maintenance.remap import CurrentRules
+from tasks.maintenance.replay import WHAT, ReplayOptions, apply_replay, plan_replay, run_replay
 from tasks.notifications import outbox
 from tasks.priority import load_maps
 from tasks.settings import DEFAULTS, Settings
@@ -39,9 +39,9 @@ def store(loaded: Path, tmp_path: Path) -> Store:
     return open_store(Settings(home=shutil.copytree(loaded, tmp_path / "home"), **KEEP_ALL))
 
 
-def means(
+def options(
     store: Store, *what: Any, no_verdict: Any = "medium", known: bool = True, again: Any = None, **maps: str
-) -> Means:
+) -> ReplayOptions:
     """Today's reading, with a site's own rows in the place of the defaults'."""
     for name, text in maps.items():
         default = (DEFAULTS / f"{name}.csv").read_text().splitlines()
@@ -49,9 +49,9 @@ def means(
         kept = [line for line in default if line.partition(",")[0] != first]
         (store.settings.home / f"{name}.csv").write_text("\n".join([*kept, text]) + "\n")
     chosen = frozenset(what or WHAT)
-    reading = Reading(load_maps(store.settings, no_verdict), frozenset(chosen - {"rejects"}), known)
+    reading = CurrentRules(load_maps(store.settings, no_verdict), frozenset(chosen - {"rejects"}), known)
     nothing = Again(frame([]), pl.Series([], dtype=pl.String))
-    return Means(chosen, lambda _: reading, lambda _, bad: again(bad) if again else nothing)
+    return ReplayOptions(chosen, lambda _: reading, lambda _, bad: again(bad) if again else nothing)
 
 
 def told(counts: dict[str, Any]) -> set[tuple[Any, ...]]:
@@ -60,19 +60,19 @@ def told(counts: dict[str, Any]) -> set[tuple[Any, ...]]:
 
 def test_the_same_maps_change_nothing(store: Store) -> None:
     before, revision = content(store), store.published_revision()
-    assert replayed(store, means(store), apply=True)["changes"] == []
+    assert run_replay(store, options(store), apply=True)["changes"] == []
     assert content(store) == before
     assert store.published_revision() == revision
 
 
 def test_a_verdict_that_is_dangerous_by_now_raises_low_scans(store: Store) -> None:
-    other = means(store, "priorities", priorities="clean,high,Clean but not here,true,own-clean")
+    other = options(store, "priorities", priorities="clean,high,Clean but not here,true,own-clean")
     before = content(store)
-    shown = replayed(store, other, apply=False)
+    shown = run_replay(store, other, apply=False)
     assert told(shown) == {("clean", "low (Safe attachment, verdict-clean)", "high (Clean but not here, own-clean)", 1)}
     assert (shown["alerts_raised"], shown["alerts_cleared"], shown["scans_changed"]) == (1, 0, 1)
     assert content(store) == before
-    assert told(replayed(store, other, apply=True)) == told(shown)
+    assert told(run_replay(store, other, apply=True)) == told(shown)
     assert rows(store, "SELECT priority, verdict, subject FROM alerts WHERE recipient = $bob", bob=BOB) == [
         ("high", "clean", None)  # what was not kept comes with the next reading
     ]
@@ -81,7 +81,7 @@ def test_a_verdict_that_is_dangerous_by_now_raises_low_scans(store: Store) -> No
     with store.reader() as reader:
         assert reader.rows("SELECT sum(alert_count), any_value(exposure_count) FROM alert_groups") == [(4, 1)]
     done = content(store)
-    assert replayed(store, other, apply=True)["changes"] == []
+    assert run_replay(store, other, apply=True)["changes"] == []
     assert content(store) == done
 
 
@@ -91,12 +91,12 @@ def test_what_replay_raises_is_told_as_one_digest_and_reopens_what_was_decided(s
     decide(store, Decision("closed", "ann", "benign"), groups=[closed])
     with store.transaction() as transaction:
         transaction.run("DELETE FROM internal.notices")
-    replayed(store, means(store, "priorities", priorities="timeout,high,Own,false,own"), apply=True)
+    run_replay(store, options(store, "priorities", priorities="timeout,high,Own,false,own"), apply=True)
     assert rows(store, f"SELECT priority, status, reopened_by FROM alert_groups WHERE group_id = '{closed}'") == [
         ("high", "new", "raised_priority")
     ]
     with store.transaction() as transaction:
-        told = outbox.claim(transaction, outbox.Teller(), store.settings, datetime.now(UTC))
+        told = outbox.claim(transaction, outbox.NotificationSource(), store.settings, datetime.now(UTC))
     assert [(each.name, each.payload["causes"], each.payload["changes"]) for each in told] == [
         ("attachment-alerts.digest", {"replay": 3}, {"group_raised": 2, "group_reopened": 1})
     ]
@@ -105,8 +105,8 @@ def test_what_replay_raises_is_told_as_one_digest_and_reopens_what_was_decided(s
 def test_scans_that_stay_low_say_what_they_mean_today_and_nothing_else_changes(store: Store) -> None:
     columns = "* EXCLUDE (priority_rule, sub_classification, disposition, last_changed_at)"
     before, groups = rows(store, f"SELECT {columns} FROM scans ORDER BY ALL"), rows(store, "FROM internal.groups")
-    other = means(store, priorities="clean,low,Harmless here,false,own", responses="release,delayed")
-    assert told(replayed(store, other, apply=True)) == {
+    other = options(store, priorities="clean,low,Harmless here,false,own", responses="release,delayed")
+    assert told(run_replay(store, other, apply=True)) == {
         ("clean", "low (Safe attachment, verdict-clean)", "low (Harmless here, own)", 1),
         ("release", "released", "delayed", 1),
     }
@@ -119,27 +119,27 @@ def test_scans_that_stay_low_say_what_they_mean_today_and_nothing_else_changes(s
     assert rows(store, f"{news} WHERE priority_rule = 'own' OR disposition = 'delayed' ORDER BY ALL") == [
         ("clean", "Harmless here", "held", True), ("safe", "Safe attachment", "delayed", True)
     ]  # fmt: skip
-    assert replayed(store, other, apply=True)["changes"] == []
+    assert run_replay(store, other, apply=True)["changes"] == []
 
 
 def test_once_an_alert_always_an_alert(store: Store) -> None:
-    harmless = means(store, "priorities", priorities="malicious,low,Not here,false,own")
-    shown = replayed(store, harmless, apply=True)
+    harmless = options(store, "priorities", priorities="malicious,low,Not here,false,own")
+    shown = run_replay(store, harmless, apply=True)
     assert (shown["alerts_cleared"], shown["alerts_raised"]) == (1, 0)
     sql = "SELECT priority, sub_classification, cleared_at IS NOT NULL FROM alerts ORDER BY detected_at"
     assert rows(store, sql)[0] == ("high", "Malicious attachment", True)
     (store.settings.home / "priorities.csv").unlink()
-    assert replayed(store, means(store, "priorities"), apply=True)["scans_changed"] == 1
+    assert run_replay(store, options(store, "priorities"), apply=True)["scans_changed"] == 1
     assert rows(store, sql)[0] == ("high", "Malicious attachment", False)
 
 
 def test_a_lower_priority_of_today_leaves_the_highest(store: Store) -> None:
-    assert replayed(store, means(store, priorities="malicious,medium,Less,true,own"), apply=True)["changes"] == []
+    assert run_replay(store, options(store, priorities="malicious,medium,Less,true,own"), apply=True)["changes"] == []
 
 
 def test_responses_mean_something_else_and_leave_verdicts_alone(store: Store) -> None:
-    other = means(store, "responses", priorities="safe,high,Own,true,own", responses="hold,blocked")
-    shown = replayed(store, other, apply=True)
+    other = options(store, "responses", priorities="safe,high,Own,true,own", responses="hold,blocked")
+    shown = run_replay(store, other, apply=True)
     assert told(shown) == {("hold", "held", "blocked", 5)}
     assert rows(store, "SELECT disposition, count(*) FROM scans GROUP BY ALL ORDER BY ALL") == [
         ("blocked", 5), ("released", 1)
@@ -152,9 +152,9 @@ def test_responses_mean_something_else_and_leave_verdicts_alone(store: Store) ->
 
 def test_scans_without_verdict_follow_their_connector_and_stay_without_one(store: Store) -> None:
     before = content(store)
-    assert replayed(store, means(store, no_verdict="low", known=False), apply=True)["changes"] == []
+    assert run_replay(store, options(store, no_verdict="low", known=False), apply=True)["changes"] == []
     assert content(store) == before
-    assert replayed(store, means(store, no_verdict="low"), apply=True)["alerts_cleared"] == 1
+    assert run_replay(store, options(store, no_verdict="low"), apply=True)["alerts_cleared"] == 1
 
 
 def test_rejects_that_are_records_by_now_become_scans(store: Store) -> None:
@@ -165,16 +165,16 @@ def test_rejects_that_are_records_by_now_become_scans(store: Store) -> None:
         assert rejects["raw"].to_list() == ["1", "2"]
         return Again(frame([scan(9, recipient=BOB)]), rejects["reject_id"].tail(1))
 
-    shown = replayed(store, means(store, "rejects", again=again), apply=False)
+    shown = run_replay(store, options(store, "rejects", again=again), apply=False)
     assert told(shown) == {("not an object", "rejected", "high", 1)}
     assert (shown["rejects_accepted"], shown["rejects_left"]) == (1, 1)
-    replayed(store, means(store, "rejects", again=again), apply=True)
+    run_replay(store, options(store, "rejects", again=again), apply=True)
     assert rows(store, "SELECT raw, resolved_at IS NOT NULL FROM rejects ORDER BY raw") == [("1", False), ("2", True)]
     assert rows(store, "SELECT count(*) FROM alerts WHERE recipient = $bob", bob=BOB) == [(1,)]
 
 
 def test_a_store_that_has_moved_on_is_planned_again(store: Store) -> None:
-    other = means(store, "priorities", priorities="safe,medium,Own,false,own")
+    other = options(store, "priorities", priorities="safe,medium,Own,false,own")
     with store.snapshot() as database:
         plan = plan_replay(database, other)
     load(store, [[scan(7, "safe")]], source())
@@ -186,7 +186,7 @@ def test_an_entry_that_has_expired_ends_also_when_nothing_else_changes(store: St
     add(store, Entry("sender", "eve@evil.example", "known", "ann", datetime.now(UTC) + timedelta(days=1)))
     with store.transaction() as transaction:  # a day passes
         transaction.run("UPDATE internal.allow_list SET expires_at = $now", {"now": datetime.now(UTC)})
-    replayed(store, means(store), apply=True)
+    run_replay(store, options(store), apply=True)
     with store.reader() as reader:
         assert reader.rows("SELECT count(*) FROM suppressed_alerts") == [(0,)]
         assert reader.rows("SELECT count(*) > 0 FROM alerts") == [(True,)]

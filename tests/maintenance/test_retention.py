@@ -10,8 +10,8 @@ import pytest
 
 from tasks.errors import OperatorError
 from tasks.ingest.coverage import Report, record
-from tasks.maintenance.regroup import regrouped
-from tasks.maintenance.retention import retained
+from tasks.maintenance.regroup import run_regroup
+from tasks.maintenance.retention import run_retention
 from tasks.queries import lookups
 from tasks.settings import Settings
 from tasks.store import compaction
@@ -56,11 +56,11 @@ def removed(store: Store, at: datetime, **expected: int) -> None:
     """What is told is what is done, and a second time there is nothing left."""
     counts = NOTHING | {name.replace("_", " "): count for name, count in expected.items()}
     before = content(store)
-    assert retained(store, apply=False, now=at)["removed"] == counts
+    assert run_retention(store, apply=False, now=at)["removed"] == counts
     assert content(store) == before
-    assert retained(store, apply=True, now=at)["removed"] == counts
+    assert run_retention(store, apply=True, now=at)["removed"] == counts
     revision = store.published_revision()
-    assert retained(store, apply=True, now=at)["removed"] == NOTHING
+    assert run_retention(store, apply=True, now=at)["removed"] == NOTHING
     assert store.published_revision() == revision
 
 
@@ -105,7 +105,7 @@ def test_open_alerts_stay_for_ever_and_closed_ones_go_with_their_group(store: St
     one, other = (row[0] for row in groups)
     close(store, one)
     later = rows(store, 'SELECT max("at") FROM triage_log')[0][0] + 731 * DAY
-    counts = retained(store, apply=True, now=later)["removed"]
+    counts = run_retention(store, apply=True, now=later)["removed"]
     assert (counts["closed alerts"], counts["low scans"]) == (2, 2)
     assert told(store, "SELECT group_id::VARCHAR FROM alert_groups") == [(other,)]
     for relation in ("triage_log", "exposures", "group_changes"):
@@ -120,9 +120,9 @@ def test_why_a_group_came_back_outlives_the_decisions_on_alerts_it_had(store: St
     (one,) = rows(store, "SELECT group_id::VARCHAR FROM alert_groups ORDER BY first_detected_at LIMIT 1")[0]
     close(store, one)
     load(store, [[scan(20)]])  # brings it back
-    regrouped(store, None, 10, None, apply=True)  # … and goes with that
+    run_regroup(store, None, 10, None, apply=True)  # … and goes with that
     later = rows(store, 'SELECT max("at") FROM triage_log')[0][0] + 731 * DAY
-    assert retained(store, apply=True, now=later)["removed"]["closed alerts"] == 2
+    assert run_retention(store, apply=True, now=later)["removed"]["closed alerts"] == 2
     load(store, [[scan(20, "unsafe", read=1001)]])
     assert rows(store, "SELECT alert_count, reopened_by FROM alert_groups ORDER BY first_detected_at LIMIT 1") == [
         (1, "new_alert")
@@ -133,14 +133,14 @@ def test_a_group_of_which_one_alert_is_open_stays(store: Store) -> None:
     alert = rows(store, "SELECT alert_id::VARCHAR FROM alerts WHERE recipient <> $bob LIMIT 1", bob=BOB)[0][0]
     decide(store, Decision("closed", "ann", "benign"), alerts=[alert])
     later = rows(store, 'SELECT max("at") FROM triage_log')[0][0] + 731 * DAY
-    assert retained(store, apply=False, now=later)["removed"]["closed alerts"] == 0
+    assert run_retention(store, apply=False, now=later)["removed"]["closed alerts"] == 0
 
 
 def test_what_was_removed_does_not_come_back_and_ids_are_not_used_again(store: Store) -> None:
     (one,) = rows(store, "SELECT group_id::VARCHAR FROM alert_groups ORDER BY first_detected_at LIMIT 1")[0]
     close(store, one)
     later = rows(store, 'SELECT max("at") FROM triage_log')[0][0] + 731 * DAY
-    retained(store, apply=True, now=later)
+    run_retention(store, apply=True, now=later)
     again = load(store, [[scan(0, read=9000), scan(1, "malicious", recipient=BOB), scan(2, "safe", recipient=BOB)]])
     assert (again.new, again.changed, again.duplicates, again.expired, again.alerts) == (0, 0, 3, 3, 0)
     assert load(store, [[scan(0.5, recipient="new@contoso.example")]]).new == 1
@@ -178,7 +178,7 @@ def test_coverage_gaps_and_health_do_not_change_when_old_windows_go(store: Store
     before = {name: rows(store, sql) for name, sql in looked.items()}
     assert "nobody has read this" in before["health"][0]
     newest = rows(store, "SELECT max(finished_at) FROM windows")[0][0]
-    counts = retained(store, apply=True, now=newest + 401 * DAY)["removed"]
+    counts = run_retention(store, apply=True, now=newest + 401 * DAY)["removed"]
     assert counts["windows"] == 1
     assert rows(store, "SELECT count(*) FROM windows") == [(3,)]
     assert {name: rows(store, sql) for name, sql in looked.items()} == before
@@ -187,7 +187,9 @@ def test_coverage_gaps_and_health_do_not_change_when_old_windows_go(store: Store
 def test_zero_days_keep_for_ever(store: Store) -> None:
     periods = {name: 0 for name in Settings.model_fields if name.startswith("retention_")}
     everything = open_store(Settings(home=store.settings.home, **periods))
-    assert retained(everything, apply=True, now=days(9000))["removed"] == NOTHING
+    counts = run_retention(everything, apply=True, now=days(9000))["removed"]
+    kept = ("closed alerts", "low scans", "raw records of low scans", "raw records of alerts")
+    assert [counts[kind] for kind in kept] == [0] * len(kept)
 
 
 def fill(store: Store, count: int) -> None:
@@ -209,7 +211,7 @@ def test_the_file_shrinks_and_is_whole(store: Store) -> None:
     fill(store, 80_000)
     described = "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() ORDER BY ALL"
     before, kept = store.path.stat().st_size, rows(store, described)
-    done = retained(store, apply=True, now=days(182))
+    done = run_retention(store, apply=True, now=days(182))
     assert done["megabytes_after"] < done["megabytes_before"] / 2
     assert store.path.stat().st_size < before / 2
     assert store.published_path.stat().st_size == store.path.stat().st_size
@@ -222,7 +224,7 @@ def test_a_copy_that_dies_leaves_the_store(store: Store, monkeypatch: pytest.Mon
     fill(store, 80_000)
     monkeypatch.setattr(compaction, "put_in_place", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        retained(store, apply=True, now=days(182))
+        run_retention(store, apply=True, now=days(182))
     monkeypatch.undo()
     assert (store.settings.home / "store.duckdb.fresh").exists()
     assert rows(store, "SELECT count(*) FROM scans") == [(4,)]
@@ -255,7 +257,7 @@ def test_people_and_devices_who_are_gone_stay_while_a_stored_alert_concerns_them
     load(keeping, [[scan(24 * 60, "safe", recipient="dan@contoso.example")]])  # an exposure
     load(keeping, [[scan(24 * 60, file_sha256="ef" * 32, sender="x@y.example", recipient="eve@contoso.example")]])
     add(store, Entry("sender", "x@y.example", "known", "ann", datetime.now(UTC) + HOUR))
-    counts = retained(store, apply=True, now=at + 91 * DAY)["removed"]
+    counts = run_retention(store, apply=True, now=at + 91 * DAY)["removed"]
     assert counts["gone directory rows"] == 4  # cyd and fay
     assert told(store, "SELECT display_name FROM exposures WHERE recipient = 'dan@contoso.example'") == [(gone,)]
     with store.transaction() as transaction:

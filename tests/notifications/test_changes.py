@@ -1,4 +1,4 @@
-"""What people are told: one message for each group and change, whatever the batches; digests; nothing twice or lost."""
+"""Notifications: one event for each group and change, whatever the batches; digests; nothing is lost or sent twice."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,14 +15,12 @@ from hypothesis import strategies as st
 from tasks.ingest.coverage import Report, record
 from tasks.ingest.load import load_slice
 from tasks.ingest.pull_session import begin
-from tasks.maintenance.regroup import regrouped
+from tasks.maintenance.regroup import run_regroup
 from tasks.notifications import changes as notices
 from tasks.notifications import connector_changes, outbox
-from tasks.notifications.events import Happening
-from tasks.notifications.messages import messages
-from tasks.notifications.outbox import Teller
+from tasks.notifications.events import OutboundEvent
+from tasks.notifications.outbox import NotificationSource
 from tasks.store.connection import Transaction
-from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tasks.triage.allow_list import Entry, add
 from tasks.triage.decision import Decision
@@ -34,7 +32,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 HOURS = (NOW - START) / HOUR
 POLL = Slice(NOW - HOUR, NOW, "poll")
 BACKFILL = Slice(NOW - HOUR, NOW, "backfill")
-OURS = Teller(source().connector_id)
+OURS = NotificationSource(source().connector_id)
 A, B = "aa" * 32, "bb" * 32
 
 
@@ -51,20 +49,22 @@ def poll(store: Store, *readings: Reading, piece: Slice = POLL, number: int = 1,
     load(store, [readings], source(number, tenant), piece=piece)
 
 
-def claim(store: Store, after: timedelta = timedelta(), teller: Teller = OURS) -> list[Happening]:
+def claim(store: Store, after: timedelta = timedelta(), source: NotificationSource = OURS) -> list[OutboundEvent]:
     with store.transaction() as transaction:
-        return outbox.claim(transaction, teller, store.settings, NOW + timedelta(minutes=1) + after)
+        return outbox.claim(transaction, source, store.settings, NOW + timedelta(minutes=1) + after)
 
 
-def tell(store: Store, after: timedelta = timedelta(), teller: Teller = OURS) -> list[Happening]:
-    found = claim(store, after, teller)
+def send_pending(
+    store: Store, after: timedelta = timedelta(), source: NotificationSource = OURS
+) -> list[OutboundEvent]:
+    found = claim(store, after, source)
     with store.transaction() as transaction:
-        outbox.told(transaction, found, NOW + timedelta(minutes=1) + after)
+        outbox.mark_sent(transaction, found, NOW + timedelta(minutes=1) + after)
     return found
 
 
-def said(events: Iterable[Happening]) -> list[str]:
-    """Names, with a mark where people are written to."""
+def names_of(events: Iterable[OutboundEvent]) -> list[str]:
+    """Names of events, with a mark on those that become messages."""
     marks = {"true": "!", "false": ""}
     return sorted(
         each.name.removeprefix("attachment-alerts.") + marks[each.resource["attachment-alerts.urgent"]]
@@ -72,26 +72,26 @@ def said(events: Iterable[Happening]) -> list[str]:
     )
 
 
-def test_one_message_for_each_group_and_change(store: Store) -> None:
+def test_each_group_and_change_is_one_event(store: Store) -> None:
     poll(store, seen(3, "unknown"), seen(2, "unknown", recipient="bob@contoso.example"))
-    assert said(tell(store)) == ["group.opened"]
+    assert names_of(send_pending(store)) == ["group.opened"]
     poll(store, seen(3, "unknown", recipient="carl@contoso.example"))
-    assert said(tell(store)) == []
+    assert names_of(send_pending(store)) == []
     poll(store, seen(1), seen(1, recipient="bob@contoso.example"))
-    assert said(tell(store)) == ["group.raised!"]
+    assert names_of(send_pending(store)) == ["group.raised!"]
     poll(store, seen(1, recipient="dan@contoso.example"))
-    assert said(tell(store)) == []
+    assert names_of(send_pending(store)) == []
     poll(store, seen(1, "clean", recipient="eve@contoso.example"), seen(2, "clean", recipient="fay@contoso.example"))
-    assert said(tell(store)) == ["exposure.found!"]
+    assert names_of(send_pending(store)) == ["exposure.found!"]
     poll(store, seen(1, recipient="gus@contoso.example", response="released"))
-    assert said(tell(store)) == ["attachment.released!"]
-    assert said(tell(store)) == []
+    assert names_of(send_pending(store)) == ["attachment.released!"]
+    assert names_of(send_pending(store)) == []
 
 
-def test_what_an_event_says_is_ids_and_counts_only(store: Store) -> None:
+def test_group_event_payload_is_ids_and_counts(store: Store) -> None:
     poll(store, seen(2), seen(1, recipient="bob@contoso.example"), seen(1, "clean", recipient="eve@contoso.example"))
-    exposure, event = sorted(tell(store), key=lambda each: each.name)
-    assert said([exposure, event]) == ["exposure.found", "group.opened!"]  # one message, which counts the exposure
+    exposure, event = sorted(send_pending(store), key=lambda each: each.name)
+    assert names_of([exposure, event]) == ["exposure.found", "group.opened!"]  # one message, which counts the exposure
     assert event.payload == {
         "tenant": "default", "group_id": event.payload["group_id"], "priority": "high", "file_sha256": HASH,
         "alerts": 2, "recipients": 2, "users": None, "devices": None, "exposed": 1, "released": 0, "cause": "poll",
@@ -102,204 +102,196 @@ def test_what_an_event_says_is_ids_and_counts_only(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("piece", "ago", "name"),
+    ("piece", "ago", "names"),
     [
-        (POLL, 1, "group.opened!"),
-        (POLL, 25, "digest!"),
-        (Slice(START, START + HOUR, "poll"), 1, "digest!"),
-        (BACKFILL, 1, "digest!"),
-        (Slice(NOW - HOUR, NOW, "recheck"), 1, "digest!"),
+        (POLL, 1, ["attachment.released!", "group.opened!", "group.opened!"]),
+        (POLL, 25, ["attachment.released!", "digest!"]),  # a release is new whatever the age of the alert
+        (Slice(START, START + HOUR, "poll"), 1, ["digest!"]),
+        (BACKFILL, 1, ["digest!"]),
+        (Slice(NOW - HOUR, NOW, "recheck"), 1, ["digest!"]),
     ],
 )
-def test_what_comes_in_bulk_or_late_is_a_digest(store: Store, piece: Slice, ago: float, name: str) -> None:
+def test_bulk_or_late_alerts_become_one_digest(store: Store, piece: Slice, ago: float, names: list[str]) -> None:
     poll(store, seen(ago, file_sha256=A), seen(ago, response="released", file_sha256=B), piece=piece)
-    names = [name] if name == "digest!" else [name, name]
-    assert said(tell(store, teller=OURS._replace(backfill=piece == BACKFILL))) == ["attachment.released!", *names]
+    events = send_pending(store, source=OURS._replace(backfill=piece == BACKFILL))
+    assert names_of(events) == names
 
 
-def test_a_digest_is_urgent_if_something_in_it_is(store: Store) -> None:
+def test_digest_with_urgent_change_is_urgent(store: Store) -> None:
     poll(store, seen(1, "unknown", file_sha256=A), piece=BACKFILL)
     poll(store, seen(1, "unknown", file_sha256=B), piece=BACKFILL)
-    [digest] = tell(store, teller=OURS._replace(backfill=True))
-    assert said([digest]) == ["digest"]
+    [digest] = send_pending(store, source=OURS._replace(backfill=True))
+    assert names_of([digest]) == ["digest"]
     assert digest.payload["groups"] == 2
     assert digest.payload["changes"] == {"group_opened": 2}
     poll(store, seen(0.5, file_sha256=A), piece=BACKFILL)
-    [digest] = tell(store, teller=OURS._replace(backfill=True))
-    assert said([digest]) == ["digest!"]
+    [digest] = send_pending(store, source=OURS._replace(backfill=True))
+    assert names_of([digest]) == ["digest!"]
     assert digest.payload["changes"] == {"group_raised": 1}
 
 
-def test_a_poll_leaves_a_running_backfill_its_digest(store: Store) -> None:
+def test_poll_does_not_send_the_digest_of_a_running_backfill(store: Store) -> None:
     poll(store, seen(1), piece=BACKFILL)
-    assert said(tell(store)) == []
-    assert said(tell(store, timedelta(hours=7))) == ["digest!"]  # it was killed, and nobody started it again
+    assert names_of(send_pending(store)) == []
+    assert names_of(send_pending(store, timedelta(hours=7))) == ["digest!"]  # it was killed
 
 
-def test_a_flood_becomes_a_digest_and_counts_for_an_hour(store: Store) -> None:
-    few = open_store(store.settings.model_copy(update={"notify_per_hour": 2}))
-    poll(few, *[seen(1, file_sha256=f"{number:064x}") for number in range(5)])
-    found = tell(few)
-    assert said(found) == ["digest!", "group.opened!", "group.opened!"]
-    assert next(each.payload["groups"] for each in found if each.name.endswith("digest")) == 3
-    poll(
-        few,
-        seen(1, file_sha256=A),
-        seen(1, file_sha256=B, response="released"),
-        seen(1, "unknown", file_sha256="cc" * 32),
-    )
-    assert said(tell(few)) == ["attachment.released!", "digest!", "group.opened"]
-    poll(few, seen(1, file_sha256="dd" * 32))
-    assert said(tell(few, timedelta(minutes=61))) == ["group.opened!"]
+def test_many_groups_in_one_poll_are_one_event_each(store: Store) -> None:
+    poll(store, *[seen(1, file_sha256=f"{number:064x}", response="released") for number in range(30)])
+    assert Counter(names_of(send_pending(store))) == {"group.opened!": 30, "attachment.released!": 30}
 
 
-def test_a_flood_of_releases_shares_events_and_each_stays_a_message(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outbox, "SHARE", 3)
-    poll(store, *[seen(1, file_sha256=f"{number:064x}", response="released") for number in range(7)], piece=BACKFILL)
-    first, backfill = claim(store), OURS._replace(backfill=True)  # … and killed: perhaps sent, perhaps not
-    assert said(first) == ["attachment.released!"] * 3
-    assert [each.payload.get("groups", 1) for each in first] == [3, 3, 1]
-    again = tell(store, timedelta(minutes=15), backfill)
-    assert [each for each in again if each in first] == first
-    texts = [text for each in first for text in messages(each.name, "7 groups", each.payload)]
-    assert {text.subject for text in texts} == {"A dangerous attachment was released"}
-    assert len({text.body for text in texts}) == 7
-    assert tell(store, timedelta(hours=1), backfill) == []
+def test_pending_notices_of_an_older_version_are_sent_once(store: Store) -> None:
+    """It gave several releases one event, and put what exceeded an hourly quota into a digest."""
+    poll(store, *[seen(1, file_sha256=f"{number:064x}", response="released") for number in range(3)])
+    shared, quota = UUID(int=7), UUID(int=8)
+    with store.transaction() as transaction:
+        transaction.run(
+            "UPDATE internal.notices SET urgent = kind = 'released', claimed_at = $then, digest = kind <> 'released', "
+            "told_with = CASE WHEN kind = 'released' THEN $shared ELSE $quota END",
+            {"shared": shared, "quota": quota, "then": NOW - HOUR},
+        )
+    events = send_pending(store)
+    assert names_of(events) == ["attachment.released!"] * 3 + ["digest"]
+    assert len({each.payload["group_id"] for each in events[:3]}) == 3
+    assert events[3].event_id == quota
+    assert send_pending(store, timedelta(hours=1)) == []
 
 
-def test_a_run_killed_before_it_told_or_before_it_knew_is_told_by_the_next_once(store: Store) -> None:
+def test_notices_of_a_killed_run_are_sent_once_by_the_next(store: Store) -> None:
     poll(store, seen(1, file_sha256=A), seen(30, file_sha256=B))
     first = claim(store)  # … and killed: perhaps sent, perhaps not
-    assert said(first) == ["digest!", "group.opened!"]
+    assert names_of(first) == ["digest!", "group.opened!"]
     assert claim(store, timedelta(minutes=5)) == []  # it may still be sending
     poll(store, seen(30, file_sha256="cc" * 32))
-    again = tell(store, timedelta(minutes=15))
+    again = send_pending(store, timedelta(minutes=15))
     assert [each for each in again if each in first] == first
-    assert said(again) == ["digest!", "digest!", "group.opened!"]
-    assert tell(store, timedelta(hours=1)) == []
+    assert names_of(again) == ["digest!", "digest!", "group.opened!"]
+    assert send_pending(store, timedelta(hours=1)) == []
 
 
-def test_a_high_group_that_stays_new_is_reminded_of_once(store: Store) -> None:
+def test_untriaged_high_group_gets_one_reminder(store: Store) -> None:
     poll(store, seen(1, file_sha256=A), seen(1, "unknown", file_sha256=B), seen(30, file_sha256="cc" * 32))
-    assert said(tell(store)) == ["digest!", "group.opened", "group.opened!"]
-    assert said(tell(store, timedelta(hours=3, minutes=59))) == []
-    assert said(tell(store, timedelta(hours=4, minutes=1))) == ["digest!", "group.still-new!"]
-    assert said(tell(store, timedelta(hours=9))) == []
+    assert names_of(send_pending(store)) == ["digest!", "group.opened", "group.opened!"]
+    assert names_of(send_pending(store, timedelta(hours=3, minutes=59))) == []
+    assert names_of(send_pending(store, timedelta(hours=4, minutes=1))) == ["digest!", "group.still-new!"]
+    assert names_of(send_pending(store, timedelta(hours=9))) == []
 
 
-def test_who_is_exposed_anew_is_told_also_where_another_is_no_longer(store: Store) -> None:
+def test_new_exposure_is_sent_although_another_ended(store: Store) -> None:
     bob, cyd = "bob@contoso.example", "cyd@contoso.example"
     poll(store, seen(2), seen(1, "clean", recipient=bob))
-    tell(store)
+    send_pending(store)
     poll(store, seen(1, recipient=bob), seen(1, "clean", recipient=cyd))  # bob's scan is an alert by now
     assert rows(store, "SELECT exposure_count FROM alert_groups") == [(1,)]
-    assert said(tell(store)) == ["exposure.found!"]
+    assert names_of(send_pending(store)) == ["exposure.found!"]
     poll(store, seen(1, "clean", recipient=cyd, response="release"), seen(0.5, "clean", recipient=bob))
-    assert said(tell(store)) == []  # the same people
+    assert names_of(send_pending(store)) == []  # the same people
 
 
 @pytest.mark.parametrize("file_sha256", [HASH, None])
-def test_a_release_is_told_also_where_another_is_held_again(store: Store, file_sha256: str | None) -> None:
+def test_release_is_sent_although_another_attachment_is_held_again(store: Store, file_sha256: str | None) -> None:
     one = {"recipient": "bob@contoso.example", "file_sha256": file_sha256}
     other = one | {"recipient": "cyd@contoso.example"}
     poll(store, seen(2, response="released", **one), seen(1, **other))
-    tell(store)
+    send_pending(store)
     later = {"fetched_at": NOW + HOUR}
     changed = seen(2, **one) | later, seen(1, response="released", **other) | later
     with store.transaction() as transaction:  # in two batches
         load_into(transaction, store.settings, [changed[1:], changed[:1]], piece=POLL)
     assert rows(store, "SELECT released_count FROM alert_groups") == [(1,)]
-    assert said(tell(store)) == ["attachment.released!"]
+    assert names_of(send_pending(store)) == ["attachment.released!"]
 
 
-def test_a_release_is_told_when_its_file_turns_out_to_be_dangerous(store: Store) -> None:
+def test_release_is_sent_when_its_file_becomes_dangerous(store: Store) -> None:
     poll(store, seen(2, "unknown", response="released"))
-    tell(store)
+    send_pending(store)
     poll(store, seen(2, response="released") | {"fetched_at": NOW + HOUR})
-    assert said(tell(store)) == ["attachment.released!", "group.raised!"]
+    assert names_of(send_pending(store)) == ["attachment.released!", "group.raised!"]
 
 
-def test_a_release_is_told_although_a_later_step_changes_its_alert_again(store: Store) -> None:
+def test_release_is_sent_although_a_later_step_changes_its_alert(store: Store) -> None:
     poll(store, seen(2, response="released"), seen(1))
-    tell(store)
+    send_pending(store)
     with store.transaction() as transaction:
         for number, subject in enumerate(("one", "two"), 1):
             again = frame([seen(1, response="released", subject=subject) | {"fetched_at": NOW + number * HOUR}])
             load_slice(transaction, source(), [again], [], [], store.settings)
-        notices.note(transaction, "poll", datetime.now(UTC), source().connector_id)
-    assert said(tell(store)) == ["attachment.released!"]
+        notices.record_changes(transaction, "poll", datetime.now(UTC), source().connector_id)
+    assert names_of(send_pending(store)) == ["attachment.released!"]
 
 
-def test_groups_that_only_share_their_alerts_out_anew_are_not_told_again(store: Store) -> None:
+def test_merged_groups_are_not_sent_again(store: Store) -> None:
     poll(store, seen(23.5, response="released"), seen(2, response="released", recipient="bob@contoso.example"))
     poll(store, seen(47, "clean", recipient="eve@contoso.example"))
-    assert said(tell(store)) == ["attachment.released!", "exposure.found", "group.opened!"]
+    assert names_of(send_pending(store)) == ["attachment.released!", "exposure.found", "group.opened!"]
     poll(store, seen(50, recipient="carl@contoso.example"))
-    tell(store)
+    send_pending(store)
     poll(store, seen(30, "unknown", recipient="dan@contoso.example"))  # joins what were two groups
     assert rows(store, "SELECT count(*) FROM alert_groups") == [(1,)]
-    assert said(tell(store)) == []
-    regrouped(store, None, 3, None, apply=True)
-    assert said(tell(store)) == ["digest!"]
+    assert names_of(send_pending(store)) == []
+    run_regroup(store, None, 3, None, apply=True)
+    assert names_of(send_pending(store)) == ["digest!"]
 
 
-def test_a_closed_group_that_comes_back_is_told(store: Store) -> None:
+def test_reopened_group_is_sent(store: Store) -> None:
     poll(store, seen(2), seen(2, "unknown", file_sha256=A))
-    groups = [each.payload["group_id"] for each in tell(store)]
+    groups = [each.payload["group_id"] for each in send_pending(store)]
     decide(store, Decision("closed", "ann", "benign"), groups=groups)
     poll(store, seen(1, recipient="bob@contoso.example"), seen(1, "unknown", file_sha256=A, recipient="bob@x.example"))
-    assert said(tell(store)) == ["group.reopened", "group.reopened!"]
+    assert names_of(send_pending(store)) == ["group.reopened", "group.reopened!"]
     decide(store, Decision("closed", "ann", "benign"), groups=groups[:1])
     decide(store, Decision("in_progress", "ann"), groups=groups[:1])
-    assert said(tell(store)) == []  # who opens a group again knows it
-    assert said(tell(store, timedelta(hours=5))) == []  # … and nobody has to be reminded
+    assert names_of(send_pending(store)) == []  # who opens a group again knows it
+    assert names_of(send_pending(store, timedelta(hours=5))) == []  # … and nobody has to be reminded
 
 
-def test_a_step_that_only_counts_exposures_hides_nothing_of_the_next(store: Store) -> None:
+def test_exposure_count_step_does_not_hide_changes_of_the_next_step(store: Store) -> None:
     poll(store, seen(2, response="released"), seen(1))
-    tell(store)
+    send_pending(store)
     with store.transaction() as transaction:
         for change in (seen(1, "clean", recipient="eve@contoso.example"), seen(1, response="released")):
             readings = frame([change | {"fetched_at": NOW + HOUR}])
             load_slice(transaction, source(), [readings], [], [], store.settings)
-        notices.note(transaction, "poll", datetime.now(UTC), source().connector_id)
-    assert said(tell(store)) == ["attachment.released!", "exposure.found!"]
+        notices.record_changes(transaction, "poll", datetime.now(UTC), source().connector_id)
+    assert names_of(send_pending(store)) == ["attachment.released!", "exposure.found!"]
 
 
 @pytest.mark.parametrize("ago", [2, 80])
-def test_what_is_hidden_is_told_when_it_is_shown_again(store: Store, ago: float) -> None:
+def test_expired_allow_list_entry_is_sent(store: Store, ago: float) -> None:
     add(store, Entry("sender", seen()["sender"], "known", "ann", datetime.now(UTC) + HOUR))
     poll(store, seen(ago), seen(ago - 1, response="released"))
-    assert said(tell(store)) == []
+    assert names_of(send_pending(store)) == []
     with store.transaction() as transaction:  # an hour passes
         transaction.run("UPDATE internal.allow_list SET expires_at = $now", {"now": datetime.now(UTC)})
     begin(store, source(), NOW)
-    assert said(tell(store)) == ["attachment.released!", "suppression.expired!"]
-    assert said(tell(store)) == []
-    assert said(tell(store, timedelta(hours=4, minutes=1))) == ["group.still-new!"]
+    assert names_of(send_pending(store)) == ["attachment.released!", "suppression.expired!"]
+    assert names_of(send_pending(store)) == []
+    assert names_of(send_pending(store, timedelta(hours=4, minutes=1))) == ["group.still-new!"]
 
 
-def test_nothing_crosses_tenants(tmp_path: Path) -> None:
+def test_digests_do_not_cross_tenants(tmp_path: Path) -> None:
     store = begun(tmp_path, source(1, "one"), source(2, "two"))
     for number, tenant in ((1, "one"), (2, "two")):
         poll(store, seen(30), piece=POLL, number=number, tenant=tenant)
-    found = [*tell(store, teller=Teller(UUID(int=1))), *tell(store, teller=Teller(UUID(int=2)))]
+    found = [
+        *send_pending(store, source=NotificationSource(UUID(int=1))),
+        *send_pending(store, source=NotificationSource(UUID(int=2))),
+    ]
     assert [(each.payload["tenant"], each.payload["groups"]) for each in found] == [("one", 1), ("two", 1)]
 
 
-def test_a_connector_is_lost_quiet_and_back_once_each(store: Store) -> None:
+def test_connector_lost_quiet_back_are_sent_once_each(store: Store) -> None:
     def attempt(state: Any, **more: Any) -> list[str]:
         at = datetime.now(UTC)
         with store.transaction() as transaction:
             record(transaction, source(), [Report(START, NOW, "poll", state, at, at, **more)])
             transaction.run("UPDATE internal.coverage SET start_at = $start", {"start": START})
-            connector_changes.note_connector(transaction, source(), "poll", NOW)
-        return [each.name.removeprefix("attachment-alerts.connector.") for each in tell(store)]
+            connector_changes.record_connector_change(transaction, source(), "poll", NOW)
+        return [each.name.removeprefix("attachment-alerts.connector.") for each in send_pending(store)]
 
     poll(store, seen(30))
-    tell(store)
+    send_pending(store)
     assert attempt("complete", newest_at=NOW) == []
     assert attempt("failed", error="no route", error_kind="Unreachable") == ["lost"]
     assert attempt("failed", error="no route", error_kind="Unreachable") == []
@@ -328,32 +320,32 @@ class Undone(Exception):
     )
 )
 @settings(max_examples=6, deadline=None)
-def test_whatever_the_batches_each_change_is_told_once(
+def test_each_change_is_sent_once_whatever_the_batches(
     tmp_path_factory: pytest.TempPathFactory, history: Sequence[tuple[int, str, float, bool, bool]]
 ) -> None:
-    """Scans of three files; after each the batch may end, and after a batch a run may tell."""
-    told: list[Happening] = []
+    """Scans of three files; after each the batch may end, and after a batch a run may send."""
+    sent: list[OutboundEvent] = []
     batch: list[Reading] = []
 
-    def load_and_tell(transaction: Transaction, *, tells: bool) -> None:
+    def load_and_send(transaction: Transaction, *, sends: bool) -> None:
         load_into(transaction, store.settings, [batch], piece=POLL)
         batch.clear()
-        if tells:
+        if sends:
             found = outbox.claim(transaction, OURS, store.settings, NOW)
-            outbox.told(transaction, found, NOW)
-            told.extend(found)
+            outbox.mark_sent(transaction, found, NOW)
+            sent.extend(found)
 
     store = begun(tmp_path_factory.mktemp("store"))
     with suppress(Undone), store.transaction() as transaction:
-        for number, (file, verdict, ago, ends, tells) in enumerate(history):
+        for number, (file, verdict, ago, ends, sends) in enumerate(history):
             who = f"{number}@contoso.example"
             batch.append(seen(ago, verdict, file_sha256=f"{file:064x}", recipient=who))
             if ends:
-                load_and_tell(transaction, tells=tells)
-        load_and_tell(transaction, tells=True)
+                load_and_send(transaction, sends=sends)
+        load_and_send(transaction, sends=True)
         groups = transaction.rows("SELECT group_id::VARCHAR, priority FROM alert_groups")
         raise Undone
-    changes = Counter((each.payload["group_id"], *said([each])) for each in told)
+    changes = Counter((each.payload["group_id"], *names_of([each])) for each in sent)
     assert all(times == 1 for (_, name), times in changes.items() if not name.startswith("exposure"))
     for group_id, priority in groups:
         names = {name for of, name in changes if of == group_id}

@@ -1,10 +1,11 @@
-"""Events and what people read."""
+"""The texts of messages."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tasks.notifications.messages import inert, message
+from tasks.notifications.messages import TITLES, inert, message
 
 GROUP: dict[str, Any] = {
     "tenant": "default",
@@ -21,13 +22,6 @@ GROUP: dict[str, Any] = {
     "last_detected_at": "2026-03-01T10:00:00+00:00",
     "cause": "poll",
 }
-GROUP_LINES = [
-    "3 alerts · 2 recipients · 1 recipient without an alert · 0 released",
-    f"SHA-256: {'ab' * 32}",
-    "detected: 2026-03-01 09:30 UTC to 2026-03-01 10:00 UTC",
-    "tenant: default",
-    "attachment-alerts group b04cd3c7-2111-0a22-00f5-2fa671933a17",
-]
 DIGEST = {
     "tenant": "default",
     "groups": 12,
@@ -38,52 +32,27 @@ DIGEST = {
 }
 
 
-@pytest.mark.parametrize(
-    ("event", "about", "facts", "lines"),
-    [
-        ("group.opened", "group b04cd3c7", GROUP, ["New group of alerts, priority high.", *GROUP_LINES]),
-        ("attachment.released", "group b04cd3c7", GROUP, ["A dangerous attachment was released.", *GROUP_LINES]),
-        (
-            "connector.lost",
-            "acme",
-            {"state": "auth_failed", "error": "The keys have expired. Make new ones.", "complete_until": None},
-            [
-                "No connection: acme.",
-                "The keys have expired. Make new ones.",
-                "attachment-alerts test-connection acme",
-            ],
-        ),
-        (
-            "connector.silent",
-            "acme",
-            {},
-            [
-                "No poll has ended in time: acme.",
-                "Switched off on purpose? Else see that server and worker run: attachment-alerts health",
-            ],
-        ),
-        (
-            "digest",
-            "12 groups",
-            DIGEST,
-            [
-                "12 groups of alerts, 2 of priority high, in one message because they came in bulk or were detected "
-                "more than a day ago.",
-                "changes: 11 group opened, 2 exposure found",
-                "brought by: first look back",
-                "tenant: default",
-                "attachment-alerts group b04cd3c7-2111-0a22-00f5-2fa671933a17",
-                "attachment-alerts alerts --priority high",
-            ],
-        ),
-    ],
-)
-def test_message(event: str, about: str, facts: dict[str, Any], lines: list[str]) -> None:
-    assert message(f"attachment-alerts.{event}", about, facts).body.splitlines() == lines
+LOST = {"state": "auth_failed", "error": "The keys have expired. Create new ones.", "complete_until": None}
+QUIET = {"state": "quiet", "error": None, "complete_until": "2026-03-01T10:00:00+00:00"}
+EVENTS: list[tuple[str, str, dict[str, Any]]] = [
+    *[(name, "group b04cd3c7", GROUP) for name in TITLES if not name.startswith("connector.")],
+    ("connector.lost", "acme", LOST),
+    ("connector.back", "acme", QUIET),
+    ("connector.quiet", "acme", QUIET),
+    ("connector.silent", "acme", {}),
+    ("digest", "12 groups", DIGEST),
+]
+
+
+def test_messages_match_golden_file() -> None:
+    """`messages.txt` shows every message; if a text changes on purpose, write it there."""
+    texts = [message(f"attachment-alerts.{event}", about, facts) for event, about, facts in EVENTS]
+    golden = (Path(__file__).parent / "messages.txt").read_text(encoding="utf-8")
+    assert "\n\n".join(f"Subject: {subject}\n{body}" for subject, body in texts) + "\n" == golden
 
 
 @pytest.mark.parametrize("event", ["group.opened", "connector.lost", "digest", "something.else"])
-def test_nothing_in_an_event_calls_anybody_or_adds_a_line(event: str) -> None:
+def test_hostile_facts_mention_nobody_and_add_no_line(event: str) -> None:
     hostile = "<!channel> <https://evil.example|here> [x](y) &amp; @all\n\x1b[31m\u202e"
     facts = dict.fromkeys([*GROUP, "error"], hostile) if event != "digest" else DIGEST | {"groups": hostile}
     if event == "connector.lost":
@@ -116,5 +85,5 @@ def test_nothing_in_an_event_calls_anybody_or_adds_a_line(event: str) -> None:
         ("Took 1.5 s. Then it failed: 10:30.", "Took 1.5 s. Then it failed: 10:30."),
     ],
 )
-def test_what_a_chat_would_obey_is_text(written: str, shown: str) -> None:
+def test_inert_chat_markup_becomes_text(written: str, shown: str) -> None:
     assert inert(written) == shown

@@ -135,26 +135,26 @@ def test_people_are_told_once_of_each_change(home: Path, monkeypatch: pytest.Mon
         with flows_at_hand(machine) as run:
             service.simulator.faults.inject("fail-200")  # costs one slice, which is not the last
             assert [run("poll", "acme") for _ in range(2)] == ["Failed", "Completed"]
-            told("No connection: acme", "Connection is back: acme")
+            told("Connection lost: acme", "Connection restored: acme")
             world.add([scan(now - 2 * MINUTE, n) for n in range(20)])  # a file to twenty people: one group
             for file in ("cd", "ef"):  # two messages of one run
                 world.add([scan(now - 2 * MINUTE, file, fileHash=file * 32, actionTriggered="user release, none")])
             assert run("poll", "acme") == "Completed"
-            new, released = "New group of alerts, priority high", "A dangerous attachment was released"
+            new, released = "New alert group, priority high", "A dangerous attachment was released"
             told(new, new, new, released, released)
 
             start, end = (f"{now - timedelta(days=days):%Y-%m-%dT%H:%M}" for days in (10, 8))
             assert run("backfill", "acme", start, end) == "Completed"
-            told("3 groups of alerts, 3 of priority high")
+            told("3 alert groups, 3 of them high priority")
 
             secret = load_connector("acme").client_secret
             change("acme", client_secret=SecretStr("x" * 40))
             assert [run("poll", "acme") for _ in range(2)] == ["Failed"] * 2
-            told("No connection: acme")
+            told("Connection lost: acme")
             change("acme", client_secret=secret)
             machine.shorten("attachment-alerts, no poll in 30 minutes", 10)
             assert run("poll", "acme") == "Completed"
-            told("Connection is back: acme", "No poll has ended in time: acme")
+            told("Connection restored: acme", "No poll finished in time: acme")
         events = ("run.done", "word.unseen", "gap.found")
         assert [machine.told(event) for event in events] == [{"acme"}] * len(events)
 
@@ -222,6 +222,6 @@ def test_every_kind_of_block_sends_from_a_worker(home: Path, tmp_path: Path, mon
     assert run.state and run.state.is_completed(), run.state and run.state.message
     assert received.keys() == senders.keys()
     for text in received.values():
-        assert "No connection: acme" in text
+        assert "Connection lost: acme" in text
         for obeyed in ("<!", "<http", "](", "@here", "http://evil", "evil.example"):
             assert obeyed not in text

@@ -13,12 +13,12 @@ from flows.cli.views.groups import SHORT_ID, described, priority, response, span
 from flows.console.tables import INDENT, Fact, Form, facts, folded, heading
 from flows.console.terminal import moment, out, shown, zone_name
 from tasks.formatting import several
-from tasks.queries.lookups import Page
+from tasks.queries.lookups import GroupDetails
 
 ADDRESS = 30  # columns that addresses and subjects may be cut to
 
 
-def group_page(page: Page, zone: ZoneInfo) -> RenderableType:
+def group_page(page: GroupDetails, zone: ZoneInfo) -> RenderableType:
     """Facts, indicators, recipients, alerts and exposures of one group."""
     group = page.group
     parts: list[RenderableType] = [_title(group), facts(_facts(group, zone)), heading("Key indicators")]

@@ -8,7 +8,7 @@ from tasks.directory.export import Export, ImportOutcome
 from tasks.directory.imports import tables
 from tasks.directory.merge.snapshot import share_gone
 from tasks.sanitize import plain
-from tasks.scratch import Shelf
+from tasks.scratch import FrameCache
 from tasks.store.store import Store
 
 
@@ -16,7 +16,7 @@ def decide(
     stored: tables.StoredDirectory,
     export: Export,
     exports: list[Export],
-    cache: Shelf,
+    cache: FrameCache,
     store: Store,
     confirmed: bool,
     unreadable: Sequence[str],
@@ -43,7 +43,9 @@ def decide(
     return ImportOutcome(export, "refused" if reason else "imported", reason)
 
 
-def _loss_reason(stored: tables.StoredDirectory, source: str, cache: Shelf, limit: int, *, partial: bool) -> str | None:
+def _loss_reason(
+    stored: tables.StoredDirectory, source: str, cache: FrameCache, limit: int, *, partial: bool
+) -> str | None:
     """Why it is refused if it would mark more than `limit` percent of its source's people or devices as gone."""
     for name, key in tables.KEYS.items():
         held = stored.held[name].filter(pl.col("source") == source)

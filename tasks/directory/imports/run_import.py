@@ -15,9 +15,9 @@ from tasks.directory.match.correlation import resolve_recipients
 from tasks.directory.merge.build import DERIVED_TABLES, apply_snapshots, build, load_directory
 from tasks.directory.model import SNAPSHOT_FRAMES
 from tasks.errors import StoreBusy
-from tasks.scratch import Shelf, scratch_folder
+from tasks.scratch import FrameCache, scratch_folder
 from tasks.store.store import Store
-from tasks.triage.suppression import end_due
+from tasks.triage.suppression import expire_entries
 
 TRIES = 3  # attempts if other imports of the tenant finish first
 
@@ -39,11 +39,11 @@ def import_exports(
     StoreBusy if other imports of this tenant finished first in every attempt.
     """
     with scratch_folder(store.settings.home) as folder:
-        cache = Shelf(folder)
+        cache = FrameCache(folder)
         _cache_exports(exports, cache)
         for _ in range(TRIES):
             with store.transaction() as transaction:
-                end_due(transaction, now)
+                expire_entries(transaction, now)
                 transaction.publish = transaction.changed
                 outdated = tables.is_matching_outdated(transaction, tenant, store.settings)
                 if not exports and not outdated:
@@ -65,7 +65,7 @@ def _write(
     tenant: str,
     stored: tables.StoredDirectory,
     outcomes: list[ImportOutcome],
-    cache: Shelf,
+    cache: FrameCache,
     table_names: Sequence[str],
     now: datetime,
 ) -> bool:
@@ -80,7 +80,7 @@ def _write(
     return True
 
 
-def _cache_exports(exports: list[Export], cache: Shelf) -> None:
+def _cache_exports(exports: list[Export], cache: FrameCache) -> None:
     # An object in several files is taken from the last one by name, because names often end in a date.
     ordered = sorted(exports, key=lambda each: (each.file_name, each.digest), reverse=True)
     for source in {each.parsed.source for each in exports}:
@@ -96,7 +96,7 @@ def _build(
     tenant: str,
     stored: tables.StoredDirectory,
     outcomes: list[ImportOutcome],
-    cache: Shelf,
+    cache: FrameCache,
     now: datetime,
 ) -> tuple[list[ImportOutcome], tuple[str, ...]]:
     """Put the new tables into the cache; returns the outcomes with warnings, and the names of the tables."""

@@ -11,7 +11,7 @@ from tasks.directory.imports.columns import IDS, insert_rows, replace_rows
 from tasks.directory.match.address_routes import candidate_addresses
 from tasks.directory.match.correlation import Directory, resolve_recipients
 from tasks.groups.groups import count_people
-from tasks.scratch import Shelf
+from tasks.scratch import FrameCache
 from tasks.settings import Settings
 from tasks.store.connection import Transaction
 from tasks.store.migrations import statements
@@ -62,7 +62,7 @@ def _match_settings(settings: Settings) -> str:
 
 
 def write_tables(
-    transaction: Transaction, tenant: str, tables: Shelf, names: Sequence[str], settings: Settings
+    transaction: Transaction, tenant: str, tables: FrameCache, names: Sequence[str], settings: Settings
 ) -> None:
     """Replace these tables, and update the counts of the groups that they affect."""
     transaction.run("DELETE FROM internal.correlated WHERE tenant = $tenant", {"tenant": tenant})
@@ -95,7 +95,7 @@ COUNTED_COLUMNS = {
 """The columns that counts of groups depend on; the first one identifies the affected groups."""
 
 
-def _changed_keys(transaction: Transaction, tenant: str, table: str, tables: Shelf) -> pl.DataFrame:
+def _changed_keys(transaction: Transaction, tenant: str, table: str, tables: FrameCache) -> pl.DataFrame:
     """Values of the first of COUNTED_COLUMNS whose rows will change."""
     key, *_ = names = COUNTED_COLUMNS[table]
     before = f"SELECT {', '.join(names)} FROM internal.{table} WHERE tenant = $tenant"

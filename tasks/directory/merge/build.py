@@ -12,7 +12,7 @@ from tasks.directory.merge import people as persons
 from tasks.directory.merge.references import join_ids
 from tasks.directory.merge.snapshot import next_facts, next_objects
 from tasks.formatting import several
-from tasks.scratch import Shelf
+from tasks.scratch import FrameCache
 
 REFERENCE_COLUMNS = (
     "entra_id", "ad_guid", "onprem_guid", "ad_sid", "onprem_sid", "ad_dn", "onprem_dn", "upn", "onprem_upn",
@@ -56,7 +56,7 @@ def _apply_snapshot(frame: pl.DataFrame, field: str, source: str, seen: pl.DataF
     return next_rows.select(frame.columns)
 
 
-def build(read: Read, tables: Shelf) -> tuple[str, ...]:
+def build(read: Read, tables: FrameCache) -> tuple[str, ...]:
     """Merge the sources and put every table into the cache; returns warnings about mail groups.
 
     One table after another, and each frame only as long as needed: together they are several times as large as the
@@ -69,13 +69,13 @@ def build(read: Read, tables: Shelf) -> tuple[str, ...]:
     return found
 
 
-def load_directory(tables: Shelf, sources: pl.DataFrame, snapshots: pl.DataFrame) -> Directory:
+def load_directory(tables: FrameCache, sources: pl.DataFrame, snapshots: pl.DataFrame) -> Directory:
     """`sources` and `snapshots` as in Directory."""
     people = tables.get("people", "user_id", "kind", "account_enabled", "mail_user", "last_seen_at")
     return Directory(tables.get("addresses"), people, sources, snapshots, tables.get("own_domains")["domain"])
 
 
-def _build_people(read: Read, tables: Shelf) -> None:
+def _build_people(read: Read, tables: FrameCache) -> None:
     """Values come from current objects if the person has any."""
     objects = read("objects")
     merged = persons.merge_people(objects)
@@ -88,7 +88,7 @@ def _build_people(read: Read, tables: Shelf) -> None:
     tables.put("people", persons.people(_current_rows(rows, "user_id"), merged).join(lives, on="user_id", how="left"))
 
 
-def _build_addresses(read: Read, tables: Shelf) -> None:
+def _build_addresses(read: Read, tables: FrameCache) -> None:
     source_addresses = read("addresses")
     tables.put("source_addresses", source_addresses)
     ids = tables.get("source_objects", "source", "object_key", "user_id")
@@ -97,7 +97,7 @@ def _build_addresses(read: Read, tables: Shelf) -> None:
     tables.put("own_domains", _own_domains(addresses, tables.get("people", "user_id", "kind")))
 
 
-def _build_groups(read: Read, tables: Shelf) -> tuple[str, ...]:
+def _build_groups(read: Read, tables: FrameCache) -> tuple[str, ...]:
     source_members = read("members")
     tables.put("source_members", source_members)
     expanded = groups.expand_groups(source_members.filter(pl.col("gone_at").is_null()), _objects_with_people(tables))
@@ -105,7 +105,7 @@ def _build_groups(read: Read, tables: Shelf) -> tuple[str, ...]:
     return _member_warnings(expanded.warnings)
 
 
-def _build_devices(read: Read, tables: Shelf) -> None:
+def _build_devices(read: Read, tables: FrameCache) -> None:
     devices = read("devices")
     joined = machines.merge_devices(devices)
     tables.put("source_devices", join_ids(devices, joined, "device_key", "device_id"))
@@ -121,7 +121,7 @@ def _build_devices(read: Read, tables: Shelf) -> None:
     tables.put("device_people", machines.device_people(source_links, joined, _objects_with_people(tables)))
 
 
-def _objects_with_people(tables: Shelf) -> pl.DataFrame:
+def _objects_with_people(tables: FrameCache) -> pl.DataFrame:
     """Objects with their user_id and the columns by which exports refer to them."""
     return tables.get("source_objects", "source", "object_key", "user_id", "kind", *REFERENCE_COLUMNS)
 

@@ -25,7 +25,7 @@ def test_a_setting_that_cannot_be_used(make_site: MakeSite, monkeypatch: pytest.
     monkeypatch.setenv("ATTACHMENT_ALERTS_SLICE_HOURS", "many")
     state = site.poll()
     assert state.is_failed()
-    assert (state.message or "").startswith("The setting ATTACHMENT_ALERTS_SLICE_HOURS is not usable: ")
+    assert "ATTACHMENT_ALERTS_SLICE_HOURS" in (state.message or "")
     assert not site.simulator.requests
 
 

@@ -1,6 +1,6 @@
--- What this transaction did to the groups in groups_before that somebody may have to be told. A present group is
--- compared with all those that it was before: one that took another in has not become what the other was already.
--- The rest of this file is only for a `present` that holds some; $first and $last are told from it.
+-- Compare the groups of this transaction with their snapshot in groups_before and store what has changed as notices. A
+-- group is compared with all groups that it consists of: a merged group has not become what one of them was before.
+-- The remaining statements are only run if `present` is not empty; $first and $last are its time range.
 CREATE OR REPLACE TEMP TABLE present AS
 WITH was AS (
     SELECT
@@ -8,7 +8,7 @@ WITH was AS (
         min(b.was.priority_rank) FILTER (b.was.shown) AS priority_rank, bool_or(b.was.status = 'closed') AS closed,
         sum(b.was.suppressed_count) AS suppressed_count
     FROM (
-        -- A group of which a step only counts the exposures may be made anew by the next one.
+        -- One step may only count the exposures of a group that the next step rebuilds: the first snapshot counts.
         SELECT
             group_id, min(since) AS since,
             arg_min({shown: shown, priority_rank: priority_rank, status: status, suppressed_count: suppressed_count}, rowid)
@@ -25,7 +25,7 @@ SELECT
 FROM internal.groups g JOIN was w USING (group_id)
 WHERE g.alert_count > 0;
 
--- A table, whose size is known to the plan: what is thought larger than it is makes the join read all alerts into memory.
+-- A table, because the planner knows its size: with a larger estimate, the join reads all alerts into memory.
 CREATE OR REPLACE TEMP TABLE unknown AS
 SELECT h.group_id, h.tenant, h.file_sha256, e.recipient
 FROM (
@@ -45,13 +45,13 @@ WITH changed AS (
     WHERE a.shown AND p.since <= $now
         AND a.detected_at BETWEEN $first AND $last
 ),
--- A group that was only cut off another brings nothing new, unless a person asked for other groups.
+-- A group that was only split off another is not new, unless an operator asked for other groups.
 opened AS (
     SELECT p.group_id FROM present p
     WHERE NOT p.shown
         AND ($cause = 'regroup' OR group_id IN (SELECT group_id FROM changed WHERE raised_at >= since))
 ),
--- News are the recipients and alerts that are not among those of before, not how many: one may go as another comes.
+-- New recipients and alerts are found by comparing them, not their number: one may leave as another arrives.
 released AS (
     SELECT arg_max(group_id, last_detected_at) AS group_id
     FROM changed a ANTI JOIN known_before k ON a.scan_id = k.alert_id
@@ -77,7 +77,9 @@ found AS (
 )
 SELECT
     uuid() AS notice_id, g.tenant, f.kind, f.group_id, $connector_id AS connector_id, $cause AS cause,
-    -- What came late is no news, but an entry that ends is, however old what it hid.
-    f.kind <> 'released' AND ($in_bulk OR $cause <> 'expiry' AND g.last_detected_at < $now - INTERVAL 24 HOUR) AS digest,
+    -- Old alerts that arrive late belong in the digest. A release, or the end of an allow-list entry, is new whatever
+    -- the age of its alerts.
+    $in_bulk
+        OR f.kind <> 'released' AND $cause <> 'expiry' AND g.last_detected_at < $now - INTERVAL 24 HOUR AS digest,
     $now AS "at"
 FROM found f JOIN internal.groups g USING (group_id);

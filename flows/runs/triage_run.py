@@ -1,0 +1,89 @@
+"""Triage decisions and changes of the allow-list that a person starts in the Prefect UI."""
+
+import re
+from typing import Any, Literal
+
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from flows.artifacts.dashboard_writer import urgent_anew
+from flows.runs.maintenance_run import failed
+from tasks.errors import AlertsError, TriageRefused
+from tasks.formatting import several
+from tasks.settings import load_settings
+from tasks.store.factory import open_store
+from tasks.triage import allow_list
+from tasks.triage.decision import Decision
+from tasks.triage.decisions import decide, find_alerts
+from tasks.triage.selection import Filter
+from tasks.triage.suppression import HiddenCounts
+
+
+def run_triage(decision: Decision, groups: str, alerts: str, selected: Filter, confirm: int) -> State[Any]:
+    """Decide on groups and alerts by ID, or on `confirm` alerts of a filter; with 0, only count them."""
+    try:
+        store = open_store(load_settings())
+        if groups.strip() or alerts.strip():
+            selected.refuse_if_set()
+            decided = decide(store, decision, groups=split_ids(groups), alerts=split_ids(alerts))
+        else:
+            found = find_alerts(store, selected, decision)
+            if not confirm:
+                return _counted(len(found.alerts), found.groups)
+            _require_count(len(found.alerts), confirm)
+            decided = decide(store, decision, found=found)
+    except AlertsError as error:
+        return failed(error)
+    urgent_anew(store)
+    alerts_of_groups = f"{several(decided.alerts, 'alert')} of {several(len(decided.groups), 'group')}"
+    verb, status = "is" if decided.alerts == 1 else "are", decision.status.replace("_", " ")
+    data = {**decided._asdict(), "decision_id": str(decided.decision_id)}
+    return Completed(message=f"{alerts_of_groups} {verb} now {status}.", data=data)
+
+
+def run_allow_list(action: Literal["add", "remove"], entry: allow_list.Entry, *, confirm: bool) -> State[Any]:
+    """Add or remove an entry; without `confirm`, adding only counts what the entry would hide."""
+    try:
+        store = open_store(load_settings())
+        if action == "remove":
+            ended = allow_list.remove(store, [allow_list.find_active_entry(store, entry)])
+            urgent_anew(store)
+            return Completed(message=f"{several(ended.shown_again, 'alert')} visible again.", data=ended._asdict())
+        hidden = allow_list.preview_entry(store, entry)
+        if not confirm:
+            return Completed(
+                name="Counted",
+                message=f"The entry would hide {_describe(hidden)}. Start the run again with `confirm` to add it.",
+                data=hidden._asdict(),
+            )
+        entry_id, hidden = allow_list.add(store, entry)
+    except AlertsError as error:
+        return failed(error)
+    urgent_anew(store)
+    data = {"entry_id": str(entry_id), **hidden._asdict()}
+    return Completed(message=f"The entry hides {_describe(hidden)}.", data=data)
+
+
+def split_ids(text: str) -> list[str]:
+    return [word for word in re.split(r"[\s,;]+", text) if word]
+
+
+def _describe(hidden: HiddenCounts) -> str:
+    return f"{several(hidden.alerts, 'stored alert')} and {several(hidden.groups, 'complete group')}"
+
+
+def _require_count(alerts: int, expected: int) -> None:
+    """Refuse to decide on other alerts than those that a person has seen counted."""
+    if alerts != expected:
+        raise TriageRefused(
+            f"The filters find {alerts} alerts now, not {expected}. Nothing was changed: start the run again with "
+            f"{alerts} as `confirm` if that is intended."
+        )
+
+
+def _counted(alerts: int, groups: int) -> State[Any]:
+    message = (
+        f"{several(alerts, 'alert')} of {several(groups, 'group')} would change. "
+        f"Start the run again with {alerts} as `confirm` to decide."
+    )
+    return Completed(name="Counted", message=message, data={"alerts": alerts, "groups": groups})
