@@ -56,7 +56,6 @@ ELSEWHERE = re.compile(
 # What is private and is still used; each of them is to go.
 PRIVATE = {
     ("_submit", "tasks/store/arrow.py"),
-    ("_instances", "flows/server/prefect_session.py"),
     ("_from_block_document", "tasks/connectors/block_documents.py"),
     ("_block_document_id", "tasks/connectors/draft.py"),
     ("_block_document_name", "tasks/connectors/draft.py"),

@@ -15,11 +15,10 @@ from rich.text import Text
 
 from flows.console.invocation import as_typed, command_as_typed, from_here
 from flows.console.terminal import out, show_log, working
-from flows.server.demo_server import start
-from flows.server.login import CLIENT
+from flows.server import prefect_session
 from tasks.errors import AlertsError, OperatorError
 from tasks.settings import DEFAULTS, Settings, load_settings
-from tasks.store.files import open_private
+from tasks.store.files import open_private, tighten
 
 if TYPE_CHECKING:
     from tasks.store.store import Store
@@ -36,10 +35,12 @@ def run_demo(home: Path | None) -> None:
     _keep_to(home)
     settings = load_settings()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (home / "prefect").mkdir(exist_ok=True, mode=0o700)
+    tighten(home / "prefect")  # its database holds the saved connector
     with working("Starting a Prefect server of the demo's own (10 to 25 s)") as change:
-        server = start(home / "prefect")
-        os.environ |= {"PREFECT_API_URL": server.url, CLIENT: server.login}
-        counts = _polled(settings, _anchor(home), server.wait, change)
+        server = prefect_session.start_temporary(home / "prefect")
+        prefect_session.use(server)
+        counts = _polled(settings, _anchor(home), server.wait_until_ready, change)
         change("Importing the company's people and devices")
         files = _imported()
     _show(settings, counts, files)
@@ -54,13 +55,10 @@ def _refuse_foreign(home: Path) -> None:
 
 def _keep_to(home: Path) -> None:
     """Nothing of the site's Prefect, whatever is set: neither its server nor its profile nor its database."""
-    from flows.server import prefect_settings
-
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
         del os.environ[name]
-    quiet = {"PREFECT_LOGGING_LEVEL": "WARNING", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}
-    os.environ |= quiet | {"PREFECT_HOME": str(home / "prefect"), "ATTACHMENT_ALERTS_HOME": str(home)}
-    prefect_settings.apply()
+    os.environ |= {"PREFECT_HOME": str(home / "prefect"), "ATTACHMENT_ALERTS_HOME": str(home)}
+    prefect_session.configure()
 
 
 def _anchor(home: Path) -> datetime:

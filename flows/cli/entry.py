@@ -1,6 +1,5 @@
 """Where the command begins and ends: the only place that catches the project's errors."""
 
-import atexit
 import os
 import sys
 from types import TracebackType
@@ -9,7 +8,6 @@ import typer
 
 from flows.console.options import COMMAND
 from flows.console.terminal import fail, say
-from flows.server.prefect_session import end_threads
 from tasks.errors import AlertsError
 from tasks.http.loopback import bypass_proxy_for_loopback
 from tasks.sanitize import plain
@@ -23,7 +21,6 @@ def start(app: typer.Typer, arguments: list[str]) -> None:
     """Run the command and leave by SystemExit: 0 if it did what was asked, 1 if not, 2 if that was not understood."""
     keep_files_private()
     bypass_proxy_for_loopback()
-    atexit.register(end_threads)  # the first, so the last: until then Prefect's own ends need its loops
     explain = "--traceback" in arguments or os.environ.get(TRACEBACK, "") not in ("", "0")
     if not explain:
         sys.excepthook = defect

@@ -1,6 +1,7 @@
 """Addresses of a Prefect server on this machine."""
 
 import os
+import socket
 
 ORIGINS = "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"
 
@@ -22,3 +23,10 @@ def own_origins(host: str, port: int) -> str:
     """The origins whose pages may read what the server answers: its own. (An empty list would be everybody's.)"""
     hosts = dict.fromkeys(["127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host])
     return ",".join(f"http://{each}:{port}" for each in hosts)
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -28,7 +28,7 @@ from websockets.sync.client import connect
 
 from flows.deploy import prefect_yaml as deploying
 from flows.server import login as server_login
-from flows.server.demo_server import free_port
+from flows.server.addresses import free_port
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Running, Simulator, World, serve
 from tasks.saved_connectors import save_connector

@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from flows.deploy import prefect_yaml, triggers
 from flows.server import login as server_login
-from flows.server.demo_server import free_port
+from flows.server.addresses import free_port
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Running, Simulator, World, serve
 from tasks.saved_connectors import save_connector

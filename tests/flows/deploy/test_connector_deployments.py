@@ -17,7 +17,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import ArtifactSort
-from prefect.states import Cancelled, Completed
+from prefect.states import Completed
 
 from flows import connectors, entra, mimecast
 from flows.artifacts import dashboard_writer
@@ -30,7 +30,6 @@ from flows.deploy.connector_deployments import says
 from flows.deploy.connector_status import how_they_fare
 from flows.deploy.product_flows import FLOWS
 from flows.runs import pull
-from flows.server.run_log import RunLines
 from tasks.entra.connector import EntraConnector
 from tasks.errors import NotDeployed
 from tasks.http.check import Check
@@ -151,17 +150,6 @@ def test_a_passed_test_switches_on_once_and_never_again(client: SyncPrefectClien
     change("acme", tested_at=NOW + timedelta(hours=1))
     assert done() == {"mimecast/acme": "unchanged"}
     assert switched_on(client) == [False]
-
-
-def test_a_run_that_never_began_is_told_by_what_it_would_have_polled(client: SyncPrefectClient) -> None:
-    save_connector("acme", mimecast_account())
-    applied()
-    lines = RunLines(NOW)
-    run = client.create_flow_run_from_deployment(deployment(client).id)
-    client.set_flow_run_state(run.id, Cancelled(message="Deployment concurrency limit reached."), force=True)
-    (line,) = lines.new()
-    assert line.endswith("  a run of acme: Cancelled. Deployment concurrency limit reached.")
-    assert lines.new() == []
 
 
 def test_two_applies_at_once(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,7 @@ import pytest
 
 from flows.cli.app import main
 from flows.server import listener as listening
-from flows.server.addresses import own_origins
-from flows.server.demo_server import free_port
+from flows.server.addresses import free_port, own_origins
 from flows.server.login import SERVER, existing, login, place, rotate
 from flows.server.open_api import warn_if_open
 from tasks.errors import OperatorError
