@@ -16,7 +16,7 @@ import pytest
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from flows.cli import app, entry
+from flows.cli import app
 from flows.console.invocation import from_here
 from flows.runs.slice_tasks import Pull, load
 from tasks.connectors.base import made
@@ -345,9 +345,19 @@ def test_interruption_is_one_line_and_130(home: Path, command: Command, monkeypa
     assert (says.status, says.out, says.err) == (130, "", "Stopped.\n")
 
 
-def test_an_error_nobody_foresaw_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
-    entry.defect(ValueError, ValueError("no\x1b[2J"), None)
-    assert capsys.readouterr().err.startswith("✘ Unexpected ValueError: no\\x1b[2J. This is a defect;")
+def test_defect_is_one_line_without_traceback_unless_asked_for(
+    home: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(store: Store) -> None:
+        raise ValueError("no\x1b[2J")
+
+    monkeypatch.setattr(lookups, "health", fail)
+    says = command("health")
+    assert (says.status, says.out, says.err.count("\n")) == (1, "", 1)
+    assert "ValueError" in says.err
+    assert "no\\x1b[2J" in says.err
+    with pytest.raises(ValueError, match="no"):
+        app.main(["health", "--traceback"])
 
 
 LATE = "UPDATE internal.coverage SET end_at = end_at - INTERVAL 1 DAY"
