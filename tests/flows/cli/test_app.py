@@ -227,7 +227,7 @@ def test_times_are_shown_in_the_zone_that_is_set(home: Path, command: Command, m
     there = datetime.fromisoformat(row["first_detected_at"]) + timedelta(hours=5, minutes=45)
     says = command("alerts", "--limit", "1").out
     assert "(Kathmandu)" in says
-    assert f"{there:%Y-%m-%d %H:%M}" in says
+    assert f"{there:%m-%d %H:%M}" in says
 
 
 ON_THE_PAGE = (
