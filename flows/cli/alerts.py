@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from flows.console.datetimes import since_of
+from flows.console.datetimes import parse_since
 from flows.console.options import Home, Json
 from flows.console.terminal import out, print_json, reading, say
 from tasks.settings import load_settings
@@ -42,7 +42,7 @@ def alerts(
 
     store = open_store(load_settings())
     zone = ZoneInfo(store.settings.time_zone)
-    start = since_of(since, datetime.now(UTC)) if since else None
+    start = parse_since(since, datetime.now(UTC)) if since else None
     with reading():
         groups = lookups.groups(store, limit, priority, start, status, tenant)
         totals = lookups.totals(store)

@@ -15,7 +15,7 @@ from flows.cli.serve import serve
 from flows.cli.server_login import server_login
 from flows.cli.simulate import simulate
 from flows.cli.triage import allow_list, triage
-from flows.console.datetimes import moment_of
+from flows.console.datetimes import parse_time
 from flows.console.options import COMMAND, DemoHome, Home, Json, Name, example
 
 app = typer.Typer(
@@ -85,7 +85,7 @@ def backfill(
 
     Can be stopped and started again at no loss.
     """
-    edges = moment_of(start), moment_of(end)
+    edges = parse_time(start), parse_time(end)
     from flows.cli.run import run
 
     run("backfill", name, *edges, what, as_json=as_json)

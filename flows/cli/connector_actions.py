@@ -9,7 +9,7 @@ from uuid import UUID
 from flows.artifacts.dashboard_writer import health_moved
 from flows.console.invocation import command_as_typed
 from flows.console.tables import facts
-from flows.console.terminal import confirmed, number, out, say, working
+from flows.console.terminal import confirm, number, out, say, working
 from flows.deploy import connector_deployments, prefect_yaml
 from flows.deploy.apply import Applied, applied
 from flows.deploy.connector_deployments import says
@@ -98,13 +98,13 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
         _refuse_alive(store, name, stored, purging)
     known = stored.connector_id if stored else connector_id
     if known is None or not store.exists():
-        confirmed(f"Remove the connector {name}?", yes)
+        confirm(f"Remove the connector {name}?", yes)
         with asking():
             saved_connectors.remove(name)
         return
     out.print(facts([(kind, number(count)) for kind, count in purge.purge_counts(store, known).items()]))
     fate = "and purge these rows for ever" if purging else "and keep these rows"
-    confirmed(f"Remove the connector {name} {fate}?", yes)
+    confirm(f"Remove the connector {name} {fate}?", yes)
     with _turn(store, known):
         if purging:
             purge.purge(store, known)

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
-from flows.console.terminal import entered
+from flows.console.terminal import read_line
 from tasks.connectors.base import Connector
 from tasks.connectors.form_schema import KEPT_BY_US
 from tasks.errors import ConnectorRefused, OperatorError
@@ -123,7 +123,7 @@ def _prompt(product: type[Connector], name: str, old: Connector | None) -> str:
             return known
         raise OperatorError(f"{title}: no terminal to ask. Set {ENVIRONMENT}{name.upper()} and try again.")
     offer = f" [{plain(str(known))}]" if known else ""
-    answer = entered(f"{title}{offer}: ", hidden=_is_secret(product, name)) or known
+    answer = read_line(f"{title}{offer}: ", hidden=_is_secret(product, name)) or known
     if not answer:
         raise OperatorError(f"{title}: nothing was entered. Nothing was changed.")
     return answer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 import typer
 
 from flows.console.options import Home, Json
-from flows.console.terminal import confirmed, out, print_json, say, working
+from flows.console.terminal import confirm, out, print_json, say, working
 from flows.server import prefect_session
 from tasks.formatting import several
 from tasks.settings import load_settings
@@ -154,7 +154,7 @@ def _preview_and_apply(
     if apply and asked:
         if not as_json:
             out.print(page(counts))
-        confirmed(asked, yes)
+        confirm(asked, yes)
         with working("Changing the tables"):
             counts = run(store, apply=True)
     if as_json:

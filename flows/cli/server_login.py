@@ -29,13 +29,13 @@ def server_login(
     if rotate:
         logins.rotate(folder)
         say("There is a new login. Restart `serve`, then your own workers; browsers ask again.", style="green")
-    line = own or logins.login(folder).line
+    line = own or logins.get_or_create(folder).line
     if own:
         say(f"This site has set a login of its own, {logins.SERVER}, and uses that.")
     if show:
         typer.echo(line)
         return
-    say(f"The login is the line in {'that variable' if own else logins.place(folder)}.")
+    say(f"The login is the line in {'that variable' if own else logins.login_file(folder)}.")
     say("The UI asks for it once in each browser: paste the whole line.")
     say("Workers, profiles and `prefect` commands of your own need:")
-    say(f"  {logins.how_to_give(folder)}")
+    say(f"  {logins.export_command(folder)}")

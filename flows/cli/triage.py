@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from flows.console.datetimes import since_of, until_of
+from flows.console.datetimes import parse_since, parse_until
 from flows.console.options import Home, Json, example
-from flows.console.terminal import confirmed, out, print_json, say, working
+from flows.console.terminal import confirm, out, print_json, say, working
 from tasks.formatting import several
 from tasks.settings import load_settings
 
@@ -71,7 +71,7 @@ def triage(
 
     store = open_store(load_settings())
     decision = Decision(status, by or getpass.getuser(), reason, assignee, comment)
-    before = since_of(older_than, datetime.now(UTC)) if older_than else None
+    before = parse_since(older_than, datetime.now(UTC)) if older_than else None
     chosen = Filter(tenant, priority, file_hash, sender, sender_domain, before)
     what = (f"{status} as {reason}" if reason else status).replace("_", " ")
     if ids or alert:
@@ -80,7 +80,7 @@ def triage(
             decided = decide(store, decision, groups=ids, alerts=alert)
     else:
         found = find(store, chosen, decision)
-        confirmed(f"{_so_many(len(found.alerts), found.groups)} would be {what}. Decide?", yes)
+        confirm(f"{_so_many(len(found.alerts), found.groups)} would be {what}. Decide?", yes)
         with working("Writing the decision", briefly=True):
             decided = decide(store, decision, found=found)
     if as_json:
@@ -132,10 +132,10 @@ def add(
     from tasks.triage import allow_list as entries
 
     store = open_store(load_settings())
-    ends = until_of(expires, datetime.now(UTC)) if expires else None
+    ends = parse_until(expires, datetime.now(UTC)) if expires else None
     entry = entries.Entry(kind, value, reason, author or getpass.getuser(), ends, tenant)
     hidden = entries.would_hide_now(store, entry)
-    confirmed(f"It would hide {_hidden(hidden)}. Add it?", yes)
+    confirm(f"It would hide {_hidden(hidden)}. Add it?", yes)
     with working("Hiding them", briefly=True):
         entry_id, hidden = entries.add(store, entry)
     if as_json:

@@ -10,7 +10,7 @@ _AGO = re.compile(r"(\d{1,6})\s*(min|h|d|w)")
 _UNIT = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
-def moment_of(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """A time as typed; without a zone it is UTC. Raises OperatorError."""
     try:
         typed = datetime.fromisoformat(text.strip())
@@ -22,17 +22,17 @@ def moment_of(text: str) -> datetime:
     return typed if typed.tzinfo else typed.replace(tzinfo=UTC)
 
 
-def since_of(text: str, now: datetime) -> datetime:
+def parse_since(text: str, now: datetime) -> datetime:
     """A time as typed, or how long ago: 90min, 24h, 7d, 2w. Raises OperatorError."""
     ago = _AGO.fullmatch(text.strip())
     if ago is None:
-        return moment_of(text)
+        return parse_time(text)
     return max(now - int(ago[1]) * _UNIT[ago[2]], datetime(1970, 1, 1, tzinfo=UTC)) if int(ago[1]) < 10**5 else now
 
 
-def until_of(text: str, now: datetime) -> datetime:
+def parse_until(text: str, now: datetime) -> datetime:
     """A time as typed, or in how long: 90min, 24h, 30d, 2w. Raises OperatorError."""
     ahead = _AGO.fullmatch(text.strip())
     if ahead is None:
-        return moment_of(text)
+        return parse_time(text)
     return min(now + min(int(ahead[1]), 10**4) * _UNIT[ahead[2]], datetime(9999, 1, 1, tzinfo=UTC))

@@ -84,17 +84,17 @@ def fail(text: str) -> None:
     err.print(Text.assemble(("✘ ", "bold red"), (text, "default")), soft_wrap=True)
 
 
-def confirmed(question: str, yes: bool) -> None:
+def confirm(question: str, yes: bool) -> None:
     """Ask, unless `yes` answers already. Raises OperatorError on any other answer than yes."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise OperatorError(f"{question} There is no terminal to ask. Say --yes if you mean it.")
-    if entered(f"{question} [y/N] ").lower() not in ("y", "yes"):
+    if read_line(f"{question} [y/N] ").lower() not in ("y", "yes"):
         raise OperatorError("Nothing was changed.")
 
 
-def entered(prompt: str, *, hidden: bool = False) -> str:
+def read_line(prompt: str, *, hidden: bool = False) -> str:
     """The line that a person types, trimmed; Ctrl-C ends it."""
     signal.siginterrupt(signal.SIGINT, True)  # polars lets the system go on with a read that was interrupted
     if hidden:

@@ -7,7 +7,7 @@ import psutil
 
 def is_ours(port: int) -> bool:
     """Whether somebody listens there, on any address, and nobody but processes of this user do."""
-    return _ours(port) is not None
+    return _own_processes(port) is not None
 
 
 def was_started_with(port: int, name: str, value: str) -> bool:
@@ -15,14 +15,14 @@ def was_started_with(port: int, name: str, value: str) -> bool:
 
     What a process has been given already can be sent to it: a tunnel to another machine, for one, was not given it.
     """
-    processes = _ours(port)
+    processes = _own_processes(port)
     try:
         return processes is not None and all(each.environ().get(name) == value for each in processes)
     except psutil.Error:
         return False
 
 
-def _ours(port: int) -> list[psutil.Process] | None:
+def _own_processes(port: int) -> list[psutil.Process] | None:
     """The processes that listen there; None where there is none, or one of them may be somebody else's."""
     try:
         found = [

@@ -30,37 +30,37 @@ def new_line() -> str:
     return f"admin:{secrets.token_urlsafe(32)}"
 
 
-def place(home: Path) -> Path:
+def login_file(home: Path) -> Path:
     return home / "prefect-login"
 
 
-def how_to_give(home: Path) -> str:
+def export_command(home: Path) -> str:
     """The line by which a shell gives this home's login to what it starts; no process list shows it."""
     where = "" if home == DEFAULTS else f" --home {shlex.quote(str(home))}"
     return f'export {CLIENT}="$({command_as_typed()} server-login --show{where})"'
 
 
-def login(home: Path) -> Login:
+def get_or_create(home: Path) -> Login:
     """The login of this home, made where there is none. Raises OperatorError where its file cannot be trusted."""
-    if line := existing(home):
+    if line := read(home):
         return Login(line, made=False)
     home.mkdir(parents=True, exist_ok=True, mode=0o750)
-    temporary, line = _written(home)
+    temporary, line = _write_temporary(home)
     try:
-        os.link(temporary, place(home))
+        os.link(temporary, login_file(home))
     except FileExistsError:  # somebody else's first start came between
-        return Login(existing(home) or line, made=False)
+        return Login(read(home) or line, made=False)
     finally:
         temporary.unlink()
     return Login(line, made=True)
 
 
-def existing(home: Path) -> str | None:
+def read(home: Path) -> str | None:
     """The login of this home, if it has one. Raises OperatorError where its file cannot be trusted.
 
     One that others could have read is replaced, since they may have.
     """
-    file = place(home)
+    file = login_file(home)
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -88,12 +88,12 @@ def existing(home: Path) -> str | None:
 def rotate(home: Path) -> str:
     """Replace the login of this home at once, whatever is in its place."""
     home.mkdir(parents=True, exist_ok=True, mode=0o750)
-    temporary, line = _written(home)
-    temporary.replace(place(home))
+    temporary, line = _write_temporary(home)
+    temporary.replace(login_file(home))
     return line
 
 
-def _written(home: Path) -> tuple[Path, str]:
+def _write_temporary(home: Path) -> tuple[Path, str]:
     """A new login in a file beside its place, complete and readable by its owner only."""
     temporary, line = home / f".prefect-login.{secrets.token_hex(8)}", new_line()
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

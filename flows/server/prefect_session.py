@@ -132,7 +132,7 @@ def _use_login(home: Path) -> None:
     url = importlib.import_module("httpx").URL(api.url)
     if api.auth_string or api.key or not is_loopback(url.host):
         return
-    line = site_login() or login.existing(home)
+    line = site_login() or login.read(home)
     if line is None:
         return
     port = url.port or {"https": 443}.get(url.scheme, 80)

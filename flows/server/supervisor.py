@@ -123,10 +123,10 @@ def _login(home: Path, host: str) -> str:
         )
     if configured := prefect_session.site_login():
         return configured
-    line, made = login.login(home)
+    line, made = login.get_or_create(home)
     if made:
         say("The server requires a login from now on. Your own workers, profiles and `prefect` commands need:")
-        say(login.how_to_give(home))
+        say(login.export_command(home))
     return line
 
 

@@ -120,7 +120,7 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
             assert httpx.get(f"http://127.0.0.1:{port}/ui-settings", trust_env=False).json()["api_url"] == "/api"
             assert answer(url) == answer(url, auth=("somebody", "guesses")) == 401
             assert answer(url, auth=tuple(PASSWORD.split(":"))) == 200
-            assert not server_login.place(tmp_path).exists()  # a site's own login is kept
+            assert not server_login.login_file(tmp_path).exists()  # a site's own login is kept
             off = triggers.Switch(on=False, waits=True)  # nobody is to be told of anything
             assert set(triggers.switches(client, prefect_yaml.declared()).values()) == {off}
             save(service)
