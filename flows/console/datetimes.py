@@ -1,4 +1,4 @@
-"""What people type: times and stretches of time."""
+"""Parse times and durations that people type."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,19 +11,19 @@ _UNIT = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(da
 
 
 def parse_time(text: str) -> datetime:
-    """A time as typed; without a zone it is UTC. Raises OperatorError."""
+    """Times without a zone are UTC. Raises OperatorError."""
     try:
         typed = datetime.fromisoformat(text.strip())
     except ValueError:
         raise OperatorError(
-            f"'{plain(text)}' is no time. Write 2026-03-01, 2026-03-01T10:00 or 2026-03-01T10:00+01:00; "
-            "without a zone it is UTC."
+            f"Not a valid time: '{plain(text)}'. Use 2026-03-01, 2026-03-01T10:00 or 2026-03-01T10:00+01:00; "
+            "times without a zone are UTC."
         ) from None
     return typed if typed.tzinfo else typed.replace(tzinfo=UTC)
 
 
 def parse_since(text: str, now: datetime) -> datetime:
-    """A time as typed, or how long ago: 90min, 24h, 7d, 2w. Raises OperatorError."""
+    """A time, or a duration before now: 90min, 24h, 7d, 2w. Raises OperatorError."""
     ago = _AGO.fullmatch(text.strip())
     if ago is None:
         return parse_time(text)
@@ -31,7 +31,7 @@ def parse_since(text: str, now: datetime) -> datetime:
 
 
 def parse_until(text: str, now: datetime) -> datetime:
-    """A time as typed, or in how long: 90min, 24h, 30d, 2w. Raises OperatorError."""
+    """A time, or a duration from now: 90min, 24h, 30d, 2w. Raises OperatorError."""
     ahead = _AGO.fullmatch(text.strip())
     if ahead is None:
         return parse_time(text)

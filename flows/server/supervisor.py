@@ -123,8 +123,8 @@ def _login(home: Path, host: str) -> str:
         )
     if configured := prefect_session.site_login():
         return configured
-    line, made = login.get_or_create(home)
-    if made:
+    line, created = login.get_or_create(home)
+    if created:
         say("The server requires a login from now on. Your own workers, profiles and `prefect` commands need:")
         say(login.export_command(home))
     return line

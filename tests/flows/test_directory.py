@@ -277,7 +277,7 @@ def test_a_live_pull_that_is_stopped_or_refused_says_so(
             with monkeypatch.context() as patch:
                 patch.setattr(entra.fetch, "fn", interrupted)
                 stopped = command("poll", "corp")
-            assert (stopped.status, "The same command begins again." in stopped.err) == (130, True), stopped.err
+            assert (stopped.status, "The same command starts again." in stopped.err) == (130, True), stopped.err
             assert command("poll", "corp").status == 0
             change("corp", tenant="other")
             refused = command("poll", "corp")

@@ -43,7 +43,7 @@ def any_umask(request: pytest.FixtureRequest) -> Iterator[None]:
 def test_only_its_owner_reads_it_in_a_home_that_is_open_to_all(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     made = get_or_create(tmp_path)
-    assert made.made
+    assert made.created
     assert len(made.line.partition("admin:")[2]) >= 40
     assert rights(login_file(tmp_path)) == 0o600
     assert get_or_create(tmp_path) == (made.line, False)
