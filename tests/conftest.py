@@ -48,6 +48,7 @@ WITHOUT_API = (
     "test_groups_view.py",
     "test_markdown_format.py",
     "test_pages.py",
+    "test_child_process.py",
     "test_supervisor.py",
     "test_login.py",
 )  # of tests/flows

@@ -53,11 +53,7 @@ VENDORS = re.compile(rf"(?<![a-z])({'|'.join(PRODUCTS)})(?![a-z])", re.IGNORECAS
 ELSEWHERE = re.compile(
     r"(?<![\w.{}])/(?:root|home|Users|tmp|opt|work)/\w|\b[A-Z]:\\|pypi\.|pythonhosted|--(?:extra-)?index-url|--find-links"
 )
-# What is private and is still used; each of them is to go.
-PRIVATE = {
-    ("_submit", "tasks/store/arrow.py"),
-    ("_instances", "flows/server/prefect_session.py"),
-}
+
 OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make", "_value_"}
 
 
@@ -168,7 +164,7 @@ def test_only_runs_both_ask_a_vendor_and_write_the_store() -> None:
 
 def test_no_private_name_of_another_package_is_used() -> None:
     found = [(name, name_of(path)) for path in MODULES for name in private_names(path)]
-    assert [each for each in found if each not in PRIVATE] == []
+    assert found == []
 
 
 def private_names(path: Path) -> Iterator[str]:
@@ -243,10 +239,11 @@ def is_in(name: str, folders: list[str]) -> bool:
 
 
 def test_manners() -> None:
-    """No long module, no bare or broad except, no print."""
+    """No long module, no bare or broad except but at the command's end, where a defect becomes one line; no print."""
     long = [name_of(path) for path in MODULES if len(path.read_text(encoding="utf-8").splitlines()) > LINES]
     assert long == []
-    found = [f"{name_of(path)}:{node.lineno}" for path in MODULES for node in nodes(path) if is_bad_manners(node)]
+    inner = [path for path in MODULES if name_of(path) != "flows/cli/entry.py"]
+    found = [f"{name_of(path)}:{node.lineno}" for path in inner for node in nodes(path) if is_bad_manners(node)]
     assert found == []
 
 

@@ -1,6 +1,6 @@
-"""The commands `alerts`, `group` and `health`: what the published tables say."""
+"""The commands `alerts`, `group` and `health`, which read the published tables."""
 
-# ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` shall not wait for it
+# ruff: noqa: PLC0415 - imported where it is used: `--help` should not wait for DuckDB and polars
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -8,24 +8,24 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from flows.console.datetimes import since_of
+from flows.console.datetimes import parse_since
 from flows.console.options import Home, Json
 from flows.console.terminal import out, print_json, reading, say
 from tasks.settings import load_settings
 
-WARNING, CRITICAL = 1, 2  # exit states that monitoring systems understand
+WARNING, CRITICAL = 1, 2  # exit statuses as monitoring systems define them
 GRAVITY = {"ok": 0, "off": 0, "late": WARNING, "quiet": WARNING, "never_run": WARNING}  # other states: CRITICAL
 
 
 def alerts(
-    limit: Annotated[int, typer.Option(min=1, help="How many groups to list at most.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of groups.")] = 50,
     priority: Annotated[
         Literal["high", "medium"] | None, typer.Option(show_default=False, help="Only groups of this priority.")
     ] = None,
     since: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", show_default=False, help="Only groups with an alert since then: 2026-03-01, 24h or 7d."
+            metavar="TIME", show_default=False, help="Only groups with an alert since this time: 2026-03-01, 24h or 7d."
         ),
     ] = None,
     status: Annotated[
@@ -35,14 +35,14 @@ def alerts(
     as_json: Json = False,
     home: Home = None,
 ) -> None:
-    """List the alert groups, most urgent first; closed ones only if asked for."""
+    """List the alert groups, most urgent first; closed ones only with --status."""
     from flows.cli.views.groups import footer, groups_table
     from tasks.queries import lookups
     from tasks.store.factory import open_store
 
     store = open_store(load_settings())
     zone = ZoneInfo(store.settings.time_zone)
-    start = since_of(since, datetime.now(UTC)) if since else None
+    start = parse_since(since, datetime.now(UTC)) if since else None
     with reading():
         groups = lookups.groups(store, limit, priority, start, status, tenant)
         totals = lookups.totals(store)
@@ -56,15 +56,15 @@ def alerts(
 
 def group(
     group_id: Annotated[
-        str, typer.Argument(metavar="ID", show_default=False, help="Id of a group, or the beginning of it.")
+        str, typer.Argument(metavar="ID", show_default=False, help="ID of a group, or its first characters.")
     ],
-    latest: Annotated[int, typer.Option("--alerts", min=1, help="How many alerts and exposures to show.")] = 20,
+    latest: Annotated[int, typer.Option("--alerts", min=1, help="Maximum number of alerts and exposures.")] = 20,
     as_json: Json = False,
     home: Home = None,
 ) -> None:
     """Show one alert group with its alerts.
 
-    The beginning of an id is enough. An id that has ended leads to the group that took its alerts over.
+    The first characters of an ID are enough. If the group has ended, the group that received its alerts is shown.
     """
     from flows.cli.views.group import group_page
     from tasks.queries import lookups
@@ -74,7 +74,7 @@ def group(
     with reading():
         page = lookups.group(store, group_id, latest)
     if page.asked_for:
-        say(f"Group {page.asked_for} has ended; its alerts went to {page.group['group_id']}.")
+        say(f"Group {page.asked_for} has ended; its alerts were moved to {page.group['group_id']}.")
     if as_json:
         print_json(page._asdict())
     else:
@@ -82,13 +82,13 @@ def group(
 
 
 def health(as_json: Json = False, home: Home = None) -> None:
-    """Show how each connector fares; the exit status is for monitoring.
+    """Show the health of each connector; the exit status is for monitoring.
 
     0: all are ok.
 
-    1: one is late, quiet or never ran, or nothing is published yet.
+    1: at least one is late, quiet or has never run, or nothing is published yet.
 
-    2: one is failing, or its keys are refused.
+    2: at least one is failing, or its keys are refused.
     """
     from flows.cli.views.health import health_errors, health_table
     from flows.server.addresses import configured_url

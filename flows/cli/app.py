@@ -1,6 +1,6 @@
-"""The command `attachment-alerts`: thin; every command calls a flow or a query."""
+"""The command `attachment-alerts`: each of its commands calls a flow, a plain function or a query."""
 
-# ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` shall not wait for it
+# ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` should not wait for it
 
 import sys
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ from flows.cli.serve import serve
 from flows.cli.server_login import server_login
 from flows.cli.simulate import simulate
 from flows.cli.triage import allow_list, triage
-from flows.console.datetimes import moment_of
+from flows.console.datetimes import parse_time
 from flows.console.options import COMMAND, DemoHome, Home, Json, Name, example
 
 app = typer.Typer(
@@ -39,9 +39,9 @@ def root(
 
 @app.command(epilog=example("demo"))
 def demo(home: DemoHome = None) -> None:
-    """Show the whole system at work, without an account.
+    """Demonstrate the whole system without an account.
 
-    A simulated account is polled into a home of its own, data/demo-home; nothing else is touched.
+    Polls a simulated account into its own home, data/demo-home, and changes nothing else.
 
     A second run finds nothing new.
     """
@@ -60,7 +60,7 @@ app.command(epilog=example("group d0fb63d8", "group d0fb63d8 --alerts 200"))(gro
 def poll(name: Name, as_json: Json = False, home: Home = None) -> None:
     """Poll one account now.
 
-    Fetches what is new since its last poll, and what failed then, and turns it into alerts.
+    Fetches everything new since the last poll and everything that failed before, and creates alerts.
     """
     from flows.cli.run import run
 
@@ -71,21 +71,21 @@ def poll(name: Name, as_json: Json = False, home: Home = None) -> None:
 def backfill(
     name: Name,
     start: Annotated[
-        str, typer.Option("--from", metavar="TIME", show_default=False, help="Begin. Without a zone it is UTC.")
+        str, typer.Option("--from", metavar="TIME", show_default=False, help="Start. Times without a zone are UTC.")
     ],
-    end: Annotated[str, typer.Option("--to", metavar="TIME", show_default=False, help="End, itself not included.")],
+    end: Annotated[str, typer.Option("--to", metavar="TIME", show_default=False, help="End (exclusive).")],
     what: Annotated[
         Literal["missing", "everything"],
-        typer.Option(help="Only what is not in the tables yet, or all of it again."),
+        typer.Option(help="Fetch only what is not in the tables yet, or everything again."),
     ] = "missing",
     as_json: Json = False,
     home: Home = None,
 ) -> None:
-    """Fetch a stretch of time of one account.
+    """Fetch a time range of one account.
 
-    Can be stopped and started again at no loss.
+    Can be stopped and started again without loss.
     """
-    edges = moment_of(start), moment_of(end)
+    edges = parse_time(start), parse_time(end)
     from flows.cli.run import run
 
     run("backfill", name, *edges, what, as_json=as_json)
@@ -107,19 +107,21 @@ def import_directory(
     paths: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PATH]...", show_default=False, help="Files, folders or zips. Without: the home's drop folder."
+            metavar="[PATH]...",
+            show_default=False,
+            help="Files, folders or zips. Default: the home's drop folder.",
         ),
     ] = None,
     tenant: Annotated[str, typer.Option(help="The organisation the exports belong to.")] = "default",
     confirm_gone: Annotated[
-        bool, typer.Option("--confirm-gone", help="Import also what would mark many of a source's people as gone.")
+        bool, typer.Option("--confirm-gone", help="Import even if many people of a source would be marked as gone.")
     ] = False,
     as_json: Json = False,
     home: Home = None,
 ) -> None:
     """Import exports of people and devices.
 
-    Every file is recognised by its content; all recipients are then looked up again.
+    Recognises files by their content. Afterwards all recipients are matched again.
     """
     from flows.cli.directory import import_directory as imported
 
@@ -148,5 +150,5 @@ app.command(epilog=example("simulate", "simulate --switch rate_limit=5 --fault 5
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command; leaves by SystemExit."""
+    """Run the command; ends with SystemExit."""
     start(app, sys.argv[1:] if arguments is None else arguments)

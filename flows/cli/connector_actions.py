@@ -9,7 +9,7 @@ from uuid import UUID
 from flows.artifacts.dashboard_writer import health_moved
 from flows.console.invocation import command_as_typed
 from flows.console.tables import facts
-from flows.console.terminal import confirmed, number, out, say, working
+from flows.console.terminal import confirm, number, out, say, working
 from flows.deploy import prefect_yaml
 from flows.deploy.apply import ApplyResult, apply_connectors
 from flows.server.prefect_session import asking, server_in_use
@@ -94,13 +94,13 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
         raise UnknownConnector(unknown_connector_message(name) + (hint if stored else ""))
     known = stored.connector_id if stored else connector_id
     if known is None or not store.exists():
-        confirmed(f"Remove the connector {name}?", yes)
+        confirm(f"Remove the connector {name}?", yes)
         with asking():
             saved_connectors.remove(name)
         return
     out.print(facts([(kind, number(count)) for kind, count in purge.purge_counts(store, known).items()]))
-    consequence = "and permanently delete these rows" if purging else "and keep these rows"
-    confirmed(f"Remove the connector {name} {consequence}?", yes)
+    fate = "and purge these rows for ever" if purging else "and keep these rows"
+    confirm(f"Remove the connector {name} {fate}?", yes)
     with _account_locked(store, known):
         if purging:
             purge.purge(store, known)

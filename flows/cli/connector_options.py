@@ -15,7 +15,7 @@ import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from flows.console.terminal import entered
+from flows.console.terminal import read_line
 from tasks.connectors.base import Connector
 from tasks.connectors.form_schema import MANAGED_FIELDS
 from tasks.errors import ConnectorRefused, OperatorError
@@ -121,7 +121,7 @@ def _prompt(product: type[Connector], name: str, old: Connector | None) -> str:
             return known
         raise OperatorError(f"{title} is missing and there is no terminal to ask. Set {ENVIRONMENT}{name.upper()}.")
     offer = f" [{plain(str(known))}]" if known else ""
-    answer = entered(f"{title}{offer}: ", hidden=_is_secret(product, name)) or known
+    answer = read_line(f"{title}{offer}: ", hidden=_is_secret(product, name)) or known
     if not answer:
         raise OperatorError(f"No value was entered for {title}, so nothing was changed. Try again.")
     return answer

@@ -1,4 +1,4 @@
-"""The whole system on a laptop: a simulated account, the real flow, a home of its own."""
+"""The command `demo`: polls a simulated account with the real flows, in a home of its own."""
 
 # ruff: noqa: PLC0415 - the Prefect server starts first; what takes seconds to import is imported meanwhile
 
@@ -15,11 +15,10 @@ from rich.text import Text
 
 from flows.console.invocation import as_typed, command_as_typed, from_here
 from flows.console.terminal import out, show_log, working
-from flows.server.demo_server import start
-from flows.server.login import CLIENT
+from flows.server import prefect_session
 from tasks.errors import AlertsError, OperatorError
 from tasks.settings import DEFAULTS, Settings, load_settings
-from tasks.store.files import open_private
+from tasks.store.files import open_private, tighten
 
 if TYPE_CHECKING:
     from tasks.store.store import Store
@@ -32,39 +31,38 @@ EXPORTS = DEFAULTS / "demo"
 def run_demo(home: Path | None) -> None:
     """Poll the demo account, then show the groups. Raises AlertsError."""
     home = (home or OWN_HOME).expanduser().absolute()
-    _refuse_foreign(home)
-    _keep_to(home)
+    _check_home(home)
+    _isolate(home)
     settings = load_settings()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with working("Starting a Prefect server of the demo's own (10 to 25 s)") as change:
-        server = start(home / "prefect")
-        os.environ |= {"PREFECT_API_URL": server.url, CLIENT: server.login}
-        counts = _polled(settings, _anchor(home), server.wait, change)
+    (home / "prefect").mkdir(exist_ok=True, mode=0o700)
+    tighten(home / "prefect")  # its database holds the saved connector
+    with working("Starting a Prefect server for the demo (10 to 25 s)") as change:
+        server = prefect_session.start_temporary(home / "prefect")
+        prefect_session.use(server)
+        counts = _poll(settings, _anchor(home), server.wait_until_ready, change)
         change("Importing the company's people and devices")
-        files = _imported()
+        files = _import_directory()
     _show(settings, counts, files)
 
 
-def _refuse_foreign(home: Path) -> None:
+def _check_home(home: Path) -> None:
     from tasks.store.factory import open_store
 
     if open_store(Settings(home=home)).exists() and not (home / "demo.json").exists():
-        raise OperatorError(f"{home} holds data that is not the demo's. Give the demo a folder of its own.")
+        raise OperatorError(f"{home} contains data that is not the demo's. Choose an empty folder with --home.")
 
 
-def _keep_to(home: Path) -> None:
-    """Nothing of the site's Prefect, whatever is set: neither its server nor its profile nor its database."""
-    from flows.server import prefect_settings
-
+def _isolate(home: Path) -> None:
+    """Use nothing of the site's Prefect: neither its server nor its profile nor its database."""
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
         del os.environ[name]
-    quiet = {"PREFECT_LOGGING_LEVEL": "WARNING", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}
-    os.environ |= quiet | {"PREFECT_HOME": str(home / "prefect"), "ATTACHMENT_ALERTS_HOME": str(home)}
-    prefect_settings.apply()
+    os.environ |= {"PREFECT_HOME": str(home / "prefect"), "ATTACHMENT_ALERTS_HOME": str(home)}
+    prefect_session.configure()
 
 
 def _anchor(home: Path) -> datetime:
-    """The hour before which the story happens: kept from the first run, so that a second one finds the same."""
+    """End of the account's history, saved by the first run so that a second one finds the same records."""
     from tasks.store.factory import open_store
 
     file = home / "demo.json"
@@ -76,7 +74,7 @@ def _anchor(home: Path) -> datetime:
     return anchor
 
 
-def _polled(
+def _poll(
     settings: Settings, anchor: datetime, wait: Callable[[], None], change: Callable[[str], None]
 ) -> dict[str, Any]:
     from flows.mimecast import mimecast as poll
@@ -98,7 +96,7 @@ def _polled(
 
 
 def _save(url: str) -> None:
-    """The connector of the first run, with the address the simulator has this time."""
+    """Save the connector, or give the one of the first run the simulator's present address."""
     from tasks.connectors.base import build_connector
     from tasks.mimecast.connector import MimecastConnector
     from tasks.mimecast.simulator import V2_KEYS
@@ -111,8 +109,8 @@ def _save(url: str) -> None:
     save_connector(NAME, connector.model_copy(update={"base_url": url}))
 
 
-def _imported() -> list[dict[str, Any]]:
-    """Exports as administrators make them, of the company whose mail the simulator scans."""
+def _import_directory() -> list[dict[str, Any]]:
+    """Import directory exports of the company whose mail the simulator scans."""
     from flows.directory import directory_import
 
     state = directory_import([str(EXPORTS)], return_state=True)
@@ -132,7 +130,7 @@ def _show(settings: Settings, counts: dict[str, Any], files: list[dict[str, Any]
 
     store, zone = open_store(settings), ZoneInfo(settings.time_zone)
     groups, totals = lookups.groups(store), lookups.totals(store)
-    note = "" if counts["new"] or counts["changed"] else "nothing new: the account was polled before"
+    note = "" if counts["new"] or counts["changed"] else "nothing new since the last run"
     out.print(heading("The poll", note), summary(counts, totals.groups), sep="\n")
     out.print(heading("The directory", "exports in data/demo"))
     show_files(files)
@@ -153,7 +151,7 @@ def _next_steps(store: "Store", group_id: str) -> list[str]:
     return [
         f"{command} alerts --home {place}  # this table again",
         f"{command} group {group_id[:8]} --home {place}  # one group, with its alerts and recipients",
-        f'{python} -c "{script}"  # the tables, for queries of your own',
+        f'{python} -c "{script}"  # query the tables',
         f"PREFECT_HOME={place}/prefect {command} serve --home {place}  # the web UI, with the runs of the demo",
-        f"{command} connectors add NAME  # an account of your own",
+        f"{command} connectors add NAME  # connect your own account",
     ]

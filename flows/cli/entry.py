@@ -1,15 +1,11 @@
 """Where the command begins and ends: the only place that catches the project's errors."""
 
-import atexit
 import os
-import sys
-from types import TracebackType
 
 import typer
 
 from flows.console.options import COMMAND
 from flows.console.terminal import fail, say
-from flows.server.prefect_session import end_threads
 from tasks.errors import AlertsError
 from tasks.http.loopback import bypass_proxy_for_loopback
 from tasks.sanitize import plain
@@ -20,18 +16,16 @@ STOPPED = 130  # what a shell expects of a command that Ctrl-C has ended
 
 
 def start(app: typer.Typer, arguments: list[str]) -> None:
-    """Run the command and leave by SystemExit: 0 if it did what was asked, 1 if not, 2 if that was not understood."""
+    """Run the command and leave by SystemExit: 0 if it succeeded, 1 if not, 2 if the arguments are invalid."""
     keep_files_private()
     bypass_proxy_for_loopback()
-    atexit.register(end_threads)  # the first, so the last: until then Prefect's own ends need its loops
-    explain = "--traceback" in arguments or os.environ.get(TRACEBACK, "") not in ("", "0")
-    if not explain:
-        sys.excepthook = defect
-    command = typer.main.get_command(app)  # calling `app` itself would put another excepthook in place of ours
+    show_traceback = "--traceback" in arguments or os.environ.get(TRACEBACK, "") not in ("", "0")
+    # The option is accepted anywhere; Typer itself would take it before the name of the command only.
+    arguments = [argument for argument in arguments if argument != "--traceback"]
     try:
-        command(sorted(arguments, key=lambda argument: argument != "--traceback"), prog_name=COMMAND)
+        typer.main.get_command(app)(arguments, prog_name=COMMAND)
     except AlertsError as error:
-        if explain:
+        if show_traceback:
             raise
         fail(str(error))
         raise SystemExit(1) from None
@@ -39,9 +33,9 @@ def start(app: typer.Typer, arguments: list[str]) -> None:
         if end.code == STOPPED:
             say("Stopped.")
         raise
-
-
-def defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """An error nobody foresaw: one line too, unless more is asked for."""
-    says = plain(str(error))
-    fail(f"Unexpected {kind.__name__}: {says}. This is a defect; `--traceback` shows where. Please report it.")
+    except Exception as error:  # the end of the process: a defect, too, is one line unless more is asked for
+        if show_traceback:
+            raise
+        message = f"Unexpected error ({type(error).__name__}): {plain(str(error))}. "
+        fail(f"{message}This is a defect. Please report it with the output of `{COMMAND} --traceback …`.")
+        raise SystemExit(1) from None

@@ -1,6 +1,6 @@
-"""Poll and backfill started by hand: run the flow in this process, then say what came of it."""
+"""The commands `poll` and `backfill`: run the flow in this process, then print its summary."""
 
-# ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` shall not wait for it
+# ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` should not wait for it
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from rich.text import Text
 from flows.cli.views.directory import show_files
 from flows.cli.views.health import old_directory
 from flows.console.tables import facts
-from flows.console.terminal import PRIORITY, out, print_json, say, shown
+from flows.console.terminal import PRIORITY, out, print_json, say, shown, working
 from flows.server import prefect_session
 from tasks.errors import AlertsError, ConnectorRefused
 from tasks.formatting import several
@@ -22,11 +22,11 @@ from tasks.store.factory import open_store
 from tasks.store.store import Store
 
 
-def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
-    """Run the product's flow `poll` or `backfill` and print its summary. Raises AlertsError where it failed."""
+def run(kind: str, name: str, *arguments: Any, as_json: bool = False) -> None:
+    """Run the product's flow `poll` or `backfill` and print its summary. Raises AlertsError if it failed."""
     store = open_store(load_settings())
     prefect_session.load(store.settings.home)
-    with prefect_session.asking() as change:
+    with working("Reading the connector") as change:
         from flows.artifacts.publish import WATCH
         from flows.deploy.product_flows import backfill_flow, poll_flow
         from tasks.saved_connectors import load_connector
@@ -36,14 +36,13 @@ def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
         flow: Any = poll_flow(product) if kind == "poll" else backfill
         if flow is None:
             raise ConnectorRefused(f"{name} is a connector of {product}, which has no {kind}. Use `poll {name}`.")
-        doing = f"{kind.capitalize()} of {name}"
-        change(doing)
-        WATCH.set(lambda done, total: change(f"{doing}: {done} of {total} slices, {100 * done // total} %"))
-        # What is read whole, or again, has no rest.
-        with _going_on(backfill is not None and "everything" not in given):
-            state = flow(name, *given, return_state=True)
+        description = f"{kind.capitalize()} of {name}"
+        change(description)
+        WATCH.set(lambda done, total: change(f"{description}: {done} of {total} slices, {100 * done // total} %"))
+        with _explain_restart(continues=backfill is not None and "everything" not in arguments):
+            state = flow(name, *arguments, return_state=True)
         result = state.result(raise_on_failure=False)
-    counts = getattr(result, "counts", result)  # of a failed run they come with its error
+    counts = getattr(result, "counts", result)  # the error of a failed run has them as an attribute
     if isinstance(counts, BaseException):
         raise counts
     if as_json:
@@ -53,7 +52,7 @@ def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
     elif counts["slices"]:
         out.print(summary(counts, groups_of(store)))
     elif state.is_completed() and not counts["skipped"]:
-        say("Nothing to fetch: all of it is in the tables already.")
+        say("Nothing to fetch: everything is in the tables already.")
     if counts.get("skipped"):
         raise AlertsError(f"Skipped: {counts['skipped']}")
     if not state.is_completed():
@@ -61,35 +60,35 @@ def run(kind: str, name: str, *given: Any, as_json: bool = False) -> None:
 
 
 @contextmanager
-def _going_on(with_the_rest: bool) -> Iterator[None]:
-    """Where Ctrl-C ends the run: what the same command does then."""
+def _explain_restart(*, continues: bool) -> Iterator[None]:
+    """When Ctrl-C stops the run: whether the same command continues with what is missing, or starts again."""
     try:
         yield
     except KeyboardInterrupt:
-        say(f"The same command {'goes on with the rest' if with_the_rest else 'begins again'}.")
+        say(f"The same command {'continues with the rest' if continues else 'starts again'}.")
         raise
 
 
 def groups_of(store: Store) -> dict[str, int] | None:
-    """Groups by priority in the published file, if there is one."""
+    """Number of groups by priority, if anything is published."""
     return lookups.totals(store).groups if store.is_published() else None
 
 
 def summary(counts: dict[str, Any], groups: dict[str, int] | None) -> Table:
-    """The figures of one run: received = accepted + rejected; accepted = new + changed + duplicates."""
+    """The counts of a run: received = accepted + rejected; accepted = new + changed + duplicates."""
     detail = f"{counts['new']:,} new · {counts['changed']:,} changed · {several(counts['duplicates'], 'duplicate')}"
     rows = [
         ("received", Text(f"{counts['received']:,}").append(f"   in {_slices(counts)}", style="dim")),
         ("accepted", Text(f"{counts['accepted']:,}").append(f"   {detail}", style="dim")),
         ("rejected", Text(f"{counts['rejected']:,}", style="yellow" if counts["rejected"] else "dim")),
         ("hidden as low", Text(f"{counts['low']:,}").append("   duplicates included", style="dim")),
-        ("alerts", Text(f"{counts['alerts']:,}").append(f"   {_of_alerts(counts)}", style="dim")),
+        ("alerts", Text(f"{counts['alerts']:,}").append(f"   {_alert_details(counts)}", style="dim")),
     ]
     for name, title in (("exposures", "exposed"), ("shown_again", "shown again")):
         if counts[name]:
             rows.append((title, Text(f"{counts[name]:,}").append(f"   {EXPLAINED[name]}", style="dim")))
     if groups is not None:
-        rows.append(("groups", _by_priority(groups).append("   in all", style="dim")))
+        rows.append(("groups", _by_priority(groups).append("   in total", style="dim")))
     for name, title in (("late", "came late"), ("refusals", "throttled"), ("outside", "outside")):
         if counts[name]:
             rows.append((title, Text(f"{counts[name]:,}")))
@@ -102,12 +101,12 @@ def summary(counts: dict[str, Any], groups: dict[str, int] | None) -> Table:
 
 
 EXPLAINED = {
-    "exposures": "scans without alert whose file turned out to be dangerous",
-    "shown_again": "alerts whose entry of the allow-list has expired",
+    "exposures": "scans without an alert whose file is now known to be dangerous",
+    "shown_again": "alerts whose allow-list entry has expired",
 }
 
 
-def _of_alerts(counts: dict[str, Any]) -> str:
+def _alert_details(counts: dict[str, Any]) -> str:
     hidden = f" · {counts['suppressed']:,} hidden by the allow-list" if counts["suppressed"] else ""
     return f"{counts['high']:,} high{hidden}"
 

@@ -1,6 +1,7 @@
-"""Everything a small site needs on one machine, in one command."""
+"""The command `serve`: everything a small site needs on one machine."""
 
 import importlib
+import os
 from typing import Annotated
 
 import typer
@@ -12,17 +13,20 @@ from tasks.settings import load_settings
 Port = Annotated[int, typer.Option(min=1, max=65535, envvar="PREFECT_SERVER_API_PORT", help="Port of API and UI.")]
 Host = Annotated[
     str,
-    typer.Option(envvar="PREFECT_SERVER_API_HOST", help="Address to listen on. Others than this machine's own need "
-                 "a proxy with TLS before them."),
-]  # fmt: skip
+    typer.Option(
+        envvar="PREFECT_SERVER_API_HOST",
+        help="Address to listen on. Any address that other machines reach needs a reverse proxy with TLS.",
+    ),
+]
 
 
 def serve(port: Port = 4200, host: Host = "127.0.0.1", home: Home = None) -> None:
-    """Run everything on this machine: Prefect's server and UI, all deployments, the polls of the saved connectors.
+    """Run everything on this machine: Prefect server and UI, all deployments, scheduled polls of saved connectors.
 
-    Uses the server of PREFECT_API_URL, or one that answers on the port; else it starts its own. Saved, changed and
-    removed connectors are noticed by themselves. Ctrl-C ends it; schedules stay as they are.
+    Uses the server of PREFECT_API_URL, or one that already answers on the port; otherwise starts its own. Connectors
+    that are added, changed or removed take effect within half a minute. Ctrl-C stops it; schedules are kept.
     """
     settings = load_settings()
-    prefect_session.load(settings.home, server=(host, port))
+    os.environ |= {"PREFECT_SERVER_API_HOST": host, "PREFECT_SERVER_API_PORT": str(port)}
+    prefect_session.load(settings.home, start_server=False)
     importlib.import_module("flows.server.supervisor").run(settings.home, host, port)

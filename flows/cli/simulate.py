@@ -19,39 +19,39 @@ KEY_VARIABLES = "ATTACHMENT_ALERTS_"
 
 def simulate(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on loopback; 0 takes a free one.")] = 8900,
-    seed: Annotated[int, typer.Option(help="The same seed, the same records.")] = 7,
-    per_day: Annotated[int, typer.Option(min=0, help="Records of a day.")] = 2_000,
-    days: Annotated[int, typer.Option(min=1, help="How many days back the records begin.")] = 30,
+    seed: Annotated[int, typer.Option(help="Seed of the records: the same seed gives the same records.")] = 7,
+    per_day: Annotated[int, typer.Option(min=0, help="Records per day.")] = 2_000,
+    days: Annotated[int, typer.Option(min=1, help="How many days ago the records begin.")] = 30,
     switch: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", show_default=False, help="Turn a switch; may be repeated. See --list."),
+        typer.Option(metavar="NAME=VALUE", show_default=False, help="Set a switch; can be repeated. See --list."),
     ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[,times=N][,after=N]",
             show_default=False,
-            help="Plan a fault; may be repeated; times=all never ends. See --list.",
+            help="Plan a fault; can be repeated; times=all is permanent. See --list.",
         ),
     ] = None,
-    fault_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of calls that meet a random fault.")] = 0.0,
+    fault_rate: Annotated[float, typer.Option(min=0, max=1, help="Fraction of calls that fail at random.")] = 0.0,
     fault_name: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
             show_default=False,
-            help="A fault that comes at random; may be repeated. Without it: those that pass when one tries again.",
+            help="A random fault; can be repeated. Default: those that pass when retried.",
         ),
     ] = None,
-    fault_seed: Annotated[int, typer.Option(help="The same seed, the same random faults.")] = 0,
-    listing: Annotated[bool, typer.Option("--list", help="List all switches and faults, and end.")] = False,
+    fault_seed: Annotated[int, typer.Option(help="Seed of the random faults.")] = 0,
+    listing: Annotated[bool, typer.Option("--list", help="List all switches and faults, then exit.")] = False,
     home: Home = None,
 ) -> None:
-    """Imitate the Mimecast API on this machine.
+    """Simulate the Mimecast API on this machine.
 
-    Serves both API generations on loopback until Ctrl-C, with the keys that are printed.
+    Serves both API versions on loopback until Ctrl-C, and prints the keys that it accepts.
 
-    Switches decide what is not known for certain about the real service; faults are what can go wrong with it.
+    Switches select behaviour that is not known for certain of the real service; faults make calls fail.
     """
     from tasks.mimecast import simulator as sim  # noqa: PLC0415 - a web server that no other command needs
 

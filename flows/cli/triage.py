@@ -1,6 +1,6 @@
-"""`triage` and `allow-list …`: what people decide, from the terminal. No Prefect needed: it is done in a moment."""
+"""The commands `triage` and `allow-list`, which call plain functions."""
 
-# ruff: noqa: PLC0415 - imported where it is used: `--help` shall not wait for the tables
+# ruff: noqa: PLC0415 - imported where it is used: `--help` should not wait for DuckDB and polars
 
 import getpass
 from datetime import UTC, datetime
@@ -9,40 +9,40 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from flows.console.datetimes import since_of, until_of
+from flows.console.datetimes import parse_since, parse_until
 from flows.console.options import Home, Json, example
-from flows.console.terminal import confirmed, out, print_json, say, working
+from flows.console.terminal import confirm, out, print_json, say, working
 from tasks.formatting import several
 from tasks.settings import load_settings
 
 if TYPE_CHECKING:
     from tasks.triage.suppression import HiddenCounts
 
-Tenant = Annotated[str, typer.Option(help="The organisation it is for.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Tenant = Annotated[str, typer.Option(help="The organisation it applies to.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
-def _text(name: str, says: str, metavar: str = "TEXT") -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(name, metavar=metavar, show_default=False, help=says)
+def _text(name: str, description: str, metavar: str = "TEXT") -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(name, metavar=metavar, show_default=False, help=description)
     return option
 
 
 def triage(
     status: Annotated[
-        Literal["new", "in_progress", "closed"], typer.Option(show_default=False, help="What is decided.")
+        Literal["new", "in_progress", "closed"], typer.Option(show_default=False, help="The new status.")
     ],
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[GROUP]...", show_default=False, help="Ids of groups, or the beginnings of them."),
+        typer.Argument(metavar="[GROUP]...", show_default=False, help="IDs of groups, or their first characters."),
     ] = None,
     reason: Annotated[
         Literal["true_positive", "false_positive", "benign", "duplicate"] | None,
-        typer.Option(show_default=False, help="Why it is closed."),
+        typer.Option(show_default=False, help="Why the alerts are closed."),
     ] = None,
-    assignee: Annotated[str | None, _text("--assignee", "Who works on it. Without: who it was.")] = None,
-    comment: Annotated[str | None, _text("--comment", "What others should know.")] = None,
-    by: Annotated[str | None, _text("--by", "Who decides. Without: the user of this machine.")] = None,
-    alert: Annotated[list[str] | None, _text("--alert", "Id of a single alert; may be given again.", "ID")] = None,
+    assignee: Annotated[str | None, _text("--assignee", "Who works on it. Default: unchanged.")] = None,
+    comment: Annotated[str | None, _text("--comment", "Comment on the decision.")] = None,
+    by: Annotated[str | None, _text("--by", "Who decides. Default: the current user.")] = None,
+    alert: Annotated[list[str] | None, _text("--alert", "ID of a single alert; can be repeated.", "ID")] = None,
     priority: Annotated[
         Literal["high", "medium"] | None, typer.Option(show_default=False, help="Alerts of this priority.")
     ] = None,
@@ -50,19 +50,19 @@ def triage(
     sender: Annotated[str | None, _text("--sender", "Alerts of mail from this address.")] = None,
     sender_domain: Annotated[str | None, _text("--sender-domain", "Alerts of mail from this domain.")] = None,
     older_than: Annotated[
-        str | None, _text("--older-than", "Alerts detected before then: 2026-03-01, 24h or 7d.", "TIME")
+        str | None, _text("--older-than", "Alerts detected before this time: 2026-03-01, 24h or 7d.", "TIME")
     ] = None,
     tenant: Annotated[str | None, _text("--tenant", "Alerts of this organisation.")] = None,
     yes: Yes = False,
     as_json: Json = False,
     home: Home = None,
 ) -> None:
-    """Decide on alert groups or single alerts.
+    """Set the status of alert groups or single alerts.
 
-    Take them into work, close them with a reason, or put them back to new. Name them by id, or choose alerts that are
-    not closed by what they are: then their number is shown, and you are asked.
+    Start work on them, close them with a reason, or reset them to new. Give IDs, or select open alerts with options:
+    then their number is shown, and you are asked for confirmation.
 
-    Nothing is changed unless all of it makes sense.
+    If any part of the request is invalid, nothing is changed.
     """
     from tasks.store.factory import open_store
     from tasks.triage.decision import Decision
@@ -71,32 +71,32 @@ def triage(
 
     store = open_store(load_settings())
     decision = Decision(status, by or getpass.getuser(), reason, assignee, comment)
-    before = since_of(older_than, datetime.now(UTC)) if older_than else None
+    before = parse_since(older_than, datetime.now(UTC)) if older_than else None
     chosen = Filter(tenant, priority, file_hash, sender, sender_domain, before)
     what = (f"{status} as {reason}" if reason else status).replace("_", " ")
     if ids or alert:
         chosen.refuse_if_set()
-        with working("Writing the decision", briefly=True):
+        with working("Saving the decision", briefly=True):
             decided = decide(store, decision, groups=ids, alerts=alert)
     else:
         found = find_alerts(store, chosen, decision)
-        confirmed(f"{_so_many(len(found.alerts), found.groups)} would be {what}. Decide?", yes)
-        with working("Writing the decision", briefly=True):
+        confirm(f"Set {_counts(len(found.alerts), found.groups)} to {what}?", yes)
+        with working("Saving the decision", briefly=True):
             decided = decide(store, decision, found=found)
     if as_json:
         print_json(decided._asdict())
         return
-    say(f"{_so_many(decided.alerts, len(decided.groups))}: {what}.", style="")
+    say(f"{_counts(decided.alerts, len(decided.groups))}: {what}.", style="")
 
 
-def _so_many(alerts: int, groups: int) -> str:
+def _counts(alerts: int, groups: int) -> str:
     return f"{several(alerts, 'alert')} of {several(groups, 'group')}"
 
 
 allow_list = typer.Typer(
     name="allow-list",
     no_args_is_help=True,
-    help="Hide alerts of files, senders and sender domains that are known to be harmless.",
+    help="Hide alerts of files, senders and sender domains known to be harmless.",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=example("allow-list add sender_domain news.example --reason 'our newsletter'", "allow-list list"),
 )
@@ -111,14 +111,12 @@ KIND = typer.Argument(metavar="KIND", show_default=False, help="hash, sender or 
 )
 def add(
     kind: Annotated[Literal["hash", "sender", "sender_domain"], KIND],
-    value: Annotated[
-        str, typer.Argument(metavar="VALUE", show_default=False, help="The hash, the address or the domain.")
-    ],
-    reason: Annotated[str, _text("--reason", "Why these alerts need not be seen.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", show_default=False, help="The hash, address or domain.")],
+    reason: Annotated[str, _text("--reason", "Why these alerts are harmless.")],
     expires: Annotated[
-        str | None, _text("--expires", "When it ends by itself: 30d, 12h or a date. Without: never.", "TIME")
+        str | None, _text("--expires", "When the entry expires: 30d, 12h or a date. Default: never.", "TIME")
     ] = None,
-    author: Annotated[str | None, _text("--author", "Who answers for it. Without: the user of this machine.")] = None,
+    author: Annotated[str | None, _text("--author", "Who is responsible for it. Default: the current user.")] = None,
     tenant: Tenant = "default",
     yes: Yes = False,
     as_json: Json = False,
@@ -126,17 +124,17 @@ def add(
 ) -> None:
     """Hide the alerts of a file, a sender or a sender domain.
 
-    Says how many stored alerts that hides, and asks. Later ones are hidden as they come.
+    Shows how many stored alerts this hides, and asks for confirmation. Later alerts are hidden when they arrive.
     """
     from tasks.store.factory import open_store
     from tasks.triage import allow_list as entries
 
     store = open_store(load_settings())
-    ends = until_of(expires, datetime.now(UTC)) if expires else None
+    ends = parse_until(expires, datetime.now(UTC)) if expires else None
     entry = entries.Entry(kind, value, reason, author or getpass.getuser(), ends, tenant)
     hidden = entries.preview_entry(store, entry)
-    confirmed(f"It would hide {_hidden(hidden)}. Add it?", yes)
-    with working("Hiding them", briefly=True):
+    confirm(f"The entry hides {_hidden(hidden)}. Add it?", yes)
+    with working("Hiding the alerts", briefly=True):
         entry_id, hidden = entries.add(store, entry)
     if as_json:
         print_json({"entry_id": entry_id, **hidden._asdict()})
@@ -145,16 +143,16 @@ def add(
 
 
 def _hidden(hidden: "HiddenCounts") -> str:
-    return f"{several(hidden.alerts, 'stored alert')}, and {several(hidden.groups, 'group')} as a whole"
+    return f"{several(hidden.alerts, 'stored alert')} and {several(hidden.groups, 'whole group')}"
 
 
 @allow_list.command("list", epilog=example("allow-list list", "allow-list list --all --json"))
 def list_all(
-    everything: Annotated[bool, typer.Option("--all", help="Also entries that have ended.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Include entries that have ended.")] = False,
     as_json: Json = False,
     home: Home = None,
 ) -> None:
-    """List the entries and how many alerts each hides."""
+    """List the entries and the number of alerts each hides."""
     from flows.cli.views.allow_list import entries_table
     from tasks.queries import lookups
     from tasks.store.factory import open_store
@@ -172,12 +170,13 @@ def list_all(
 @allow_list.command(epilog=example("allow-list remove 3f2a81c0"))
 def remove(
     ids: Annotated[
-        list[str], typer.Argument(metavar="ID...", show_default=False, help="Ids of entries, or their beginnings.")
+        list[str],
+        typer.Argument(metavar="ID...", show_default=False, help="IDs of entries, or first characters."),
     ],
     as_json: Json = False,
     home: Home = None,
 ) -> None:
-    """End entries: what they hid is shown again, unless another entry names it."""
+    """Remove entries: their alerts are shown again, unless another entry hides them."""
     from tasks.store.factory import open_store
     from tasks.triage import allow_list as entries
 

@@ -9,7 +9,7 @@ from flows.console.options import COMMAND
 
 
 def command_as_typed() -> str:
-    """The command as whoever called it can call it again."""
+    """The command as it can be typed again in the same shell."""
     called = Path(sys.argv[0])
     if called.name == COMMAND:
         return as_typed(COMMAND, called.absolute())
@@ -17,11 +17,11 @@ def command_as_typed() -> str:
 
 
 def as_typed(name: str, program: Path) -> str:
-    """The name alone where the shell finds the program by it, else the way there."""
+    """The name alone if the shell finds the program by it, otherwise its path."""
     return name if shutil.which(name) == str(program) else from_here(program)
 
 
 def from_here(path: Path) -> str:
-    """Relative to the working directory where it lies below it; everything lies below the root."""
+    """Relative to the working directory if it is below it, unless that is the root."""
     here = Path.cwd()
     return os.path.relpath(path) if path.is_relative_to(here) and here != here.parent else str(path)

@@ -10,7 +10,7 @@ COMMAND = "attachment-alerts"
 
 
 def example(*calls: str) -> str:
-    """What stands below a command's help."""
+    """The examples below the help of a command."""
     title = "Example" if len(calls) == 1 else "Examples"
     return f"{title}:\n\n" + "\n\n".join(f"  {COMMAND} {call}" for call in calls)
 
@@ -32,10 +32,10 @@ Home = Annotated[
         help="Folder of the database files. Default: data/ of the checkout.",
     ),
 ]
-# Without the variable of the site's home: the demo must never run there because somebody has set it.
+# Ignores ATTACHMENT_ALERTS_HOME: the demo must never run in the home of a site.
 DemoHome = Annotated[
     Path | None,
     typer.Option("--home", metavar="FOLDER", show_default=False, help="The demo's home. Default: data/demo-home."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs instead of a table.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="Name of a saved connector.")]

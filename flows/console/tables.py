@@ -1,126 +1,56 @@
-"""Tables that fold with the width: the same facts in a line, or in stacks below each other, never cut where it matters.
+"""Tables and lists as this project prints them; Rich decides the widths.
 
-A form says which facts stand where. The first form that has room for everything is taken; what may be cut then shares
-what is left. Left to Rich, a table that is too wide would lose a piece of every column.
+A table has two column sets: one from 100 columns on, and one for narrower terminals, which leaves columns out or puts
+several facts into one column, below each other.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import zip_longest
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from rich import box
-from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-GAP = 2  # blanks between two columns
+WIDE = 100
+INDENT = " "  # under a heading; beside a kind of indicator a SHA-256 just fits into 80 columns
 
 
 class Fact(NamedTuple):
-    """One thing that a table says about each of its rows."""
+    """One thing that a table shows of each of its rows."""
 
     title: str
-    says: Callable[[Any], Text]
+    cell: Callable[[Any], Text]
     right: bool = False
     """whether it is a number"""
-    least: int | None = None
-    """columns that it may be cut to, or more where even the last form is too wide; None: it is never cut"""
+    wraps: bool = False
+    """whether it may be broken into several lines where the table is too wide"""
 
 
-Form = Sequence[tuple[Fact, ...]]
-"""Its columns; the facts of a column stand below each other."""
+ColumnSet = Sequence[tuple[Fact, ...]]
+"""The facts of one column stand below each other; a column without facts is left out."""
 
 
-class _Column(NamedTuple):
-    right: bool
-    title: Text
-    cells: list[Text]
-    wanted: int
-    least: int
-    """below what any of its facts may be cut to, another form is tried"""
-    whole: int
-    """what its title and the facts that are never cut take"""
-
-
-def folded(rows: Sequence[Any], forms: Sequence[Form], width: int) -> Table:
-    """The rows in the first of these forms that fits; where none does, in the last, cut where it may be."""
-    for form in forms:
-        columns = _columns(rows, form)
-        left = width - GAP * (len(columns) - 1) - sum(column.least for column in columns)
-        if left >= 0:
-            break
+def responsive_table(rows: Sequence[Any], wide: ColumnSet, narrow: ColumnSet, width: int) -> Table:
+    """A line for each row, or several where a column has several facts."""
+    columns = [column for column in (wide if width >= WIDE else narrow) if column]
     table = plain_table(expand=False)
     table.pad_edge = False
-    for column, wide in zip(columns, _shared(columns, left), strict=True):
-        justify: JustifyMethod = "right" if column.right else "left"
-        table.add_column(column.title, width=wide, justify=justify, overflow="ellipsis", no_wrap=True)
-    for cells in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(*cells)
+    for column in columns:
+        table.add_column(
+            "\n".join(fact.title for fact in column if fact.title),
+            justify="right" if column[0].right else "left",
+            overflow="fold",
+            no_wrap=not any(fact.wraps for fact in column),
+        )
+    for row in rows:
+        table.add_row(*(_stack([fact.cell(row) for fact in column]) for column in columns))
     return table
 
 
-def _shared(columns: list[_Column], left: int) -> list[int]:
-    """The columns' widths: what is left goes to the narrowest that wants more, what is missing comes off the widest."""
-    widths = [column.least for column in columns]
-    if left >= 0:
-        _step(widths, [column.wanted for column in columns], left, 1)
-    else:
-        missing = _step(widths, [column.whole for column in columns], -left, -1)
-        _step(widths, [1 for _ in columns], missing, -1)
-    return widths
-
-
-def _step(widths: list[int], ends: list[int], steps: int, by: int) -> int:
-    """Move the widths to their ends, the one that is furthest behind first; answers how many steps remain."""
-    while steps and (moving := [place for place, end in enumerate(ends) if (end - widths[place]) * by > 0]):
-        widths[min(moving, key=lambda place: widths[place] * by)] += by
-        steps -= 1
-    return steps
-
-
-def _columns(rows: Sequence[Any], form: Form) -> list[_Column]:
-    stacks = [facts for facts in form if facts]
-    titles = zip_longest(*("\n".join(fact.title for fact in facts if fact.title).split("\n") for facts in stacks))
-    whole = ["\n".join(line or "" for line in lines) for lines in zip(*titles, strict=True)]
-    return [_column(rows, facts, Text(title)) for facts, title in zip(stacks, whole, strict=True)]
-
-
-def _column(rows: Sequence[Any], facts: tuple[Fact, ...], title: Text) -> _Column:
-    said = [[fact.says(row) for row in rows] for fact in facts]
-    cells = [Text("\n").join(lines) for lines in zip(*said, strict=True)]
-    for cell in cells:
-        cell.rstrip()  # a last fact that says nothing takes no line
-    wanted = _width([title, *cells])
-    uncut = zip(facts, said, strict=True)
-    whole = _width([title, *(text for fact, texts in uncut if fact.least is None for text in texts)])
-    least = min(wanted, max([whole, *(fact.least for fact in facts if fact.least is not None)]))
-    return _Column(facts[0].right, title, cells, wanted, least, whole)
-
-
-def _width(texts: list[Text]) -> int:
-    return max(line.cell_len for text in texts for line in text.split("\n", allow_blank=True))
-
-
-def broken(fact: Fact, width: int) -> Fact:
-    """The same in as many lines as it takes, broken between words, and so its title."""
-    title = "\n".join(line.plain for line in _lines(Text(fact.title), width))
-    return fact._replace(title=title, says=lambda row: Text("\n").join(_lines(fact.says(row), width)))
-
-
-def _lines(text: Text, width: int) -> Iterator[Text]:
-    for whole in text.split("\n"):
-        line, *more = whole.split(" ")
-        for word in more:
-            longer = Text(" ").join([line, word])
-            if longer.cell_len > width:
-                yield line
-                line = word
-            else:
-                line = longer
-        yield line
-
-
-INDENT = " "  # under a heading; beside a kind of indicator a SHA-256 just fits into 80 columns
+def _stack(cells: list[Text]) -> Text:
+    text = Text("\n").join(cells)
+    text.rstrip()  # an empty last cell takes no line
+    return text
 
 
 def plain_table(*, expand: bool = True) -> Table:

@@ -1,6 +1,6 @@
-"""What the terminal shows: data on stdout, everything about the work on stderr.
+"""Terminal output: data on stdout, progress and errors on stderr.
 
-Text that strangers wrote reaches a console only through `shown`; the consoles read no markup, so a file name cannot
+Text from outside reaches a console only through `shown`, and the consoles interpret no markup, so a file name cannot
 style, link or erase anything.
 """
 
@@ -24,8 +24,8 @@ from rich.text import Text
 from tasks.errors import OperatorError
 from tasks.sanitize import plain
 
-NOT_A_TERMINAL = 160  # columns where nobody can say how many there are: a pipe, a job's log
-SIGN_OF_LIFE = 5.0  # seconds between two lines where no spinner can turn
+NOT_A_TERMINAL = 160  # columns in a pipe or the log of a job
+PROGRESS_EVERY = 5.0  # seconds between two lines where there is no terminal for a spinner
 
 PRIORITY = {"high": "bold red", "medium": "yellow", "low": "dim"}
 SYMBOL = {"ok": ("✔", "green"), "warning": ("▲", "yellow"), "failed": ("✘", "bold red"), "skipped": ("-", "dim")}
@@ -45,58 +45,58 @@ err = _console(stderr=True)
 
 
 def shown(text: object, style: str = "", limit: int = 200) -> Text:
-    """Anybody's text as one harmless line; nothing is shown as a dash."""
+    """Untrusted text as one harmless line; a dash if it is empty."""
     if text is None or text == "":
         return Text("-", style="dim")
     return Text(plain(str(text), limit), style=style)
 
 
 def number(value: int | None, style: str = "") -> Text:
-    """A count with thousands separated; zero steps back, unknown is a dash."""
+    """A count with separators; zero is dimmed, unknown is a dash."""
     if value is None:
         return Text("-", style="dim")
     return Text(f"{value:,}", style=style if value else "dim")
 
 
 def moment(value: datetime | None, zone: ZoneInfo, form: str = "%Y-%m-%d %H:%M") -> Text:
-    """A point in time as a clock in `zone` shows it."""
+    """Local time in `zone`; a dash if there is none."""
     return Text("-", style="dim") if value is None else Text(value.astimezone(zone).strftime(form))
 
 
 def short_moment(value: datetime | None, zone: ZoneInfo) -> Text:
-    """The same without its year, where that is this one."""
+    """The same, without the current year."""
     this = value is not None and value.astimezone(zone).year == datetime.now(zone).year
     return moment(value, zone, "%m-%d %H:%M" if this else "%Y-%m-%d %H:%M")
 
 
 def zone_name(zone: ZoneInfo) -> str:
-    """Short enough for a header: Berlin, not Europe/Berlin."""
+    """Short form for a header: Berlin, not Europe/Berlin."""
     return zone.key.rpartition("/")[2].replace("_", " ")
 
 
 def say(text: str, style: str = "dim") -> None:
-    """One line about the work, on stderr."""
+    """Print one line of progress on stderr."""
     err.print(Text(text, style=style), soft_wrap=True)
 
 
 def fail(text: str) -> None:
-    """The line on stderr that says why the command did not do what was asked."""
+    """Print the error that ended the command on stderr."""
     err.print(Text.assemble(("✘ ", "bold red"), (text, "default")), soft_wrap=True)
 
 
-def confirmed(question: str, yes: bool) -> None:
-    """Ask, unless `yes` answers already. Raises OperatorError on any other answer than yes."""
+def confirm(question: str, yes: bool) -> None:
+    """Ask, unless `yes` is set. Raises OperatorError if the answer is not yes."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise OperatorError(f"{question} There is no terminal to ask. Say --yes if you mean it.")
-    if entered(f"{question} [y/N] ").lower() not in ("y", "yes"):
+        raise OperatorError(f"{question} There is no terminal to ask for confirmation. Use --yes to confirm.")
+    if read_line(f"{question} [y/N] ").lower() not in ("y", "yes"):
         raise OperatorError("Nothing was changed.")
 
 
-def entered(prompt: str, *, hidden: bool = False) -> str:
-    """The line that a person types, trimmed; Ctrl-C ends it."""
-    signal.siginterrupt(signal.SIGINT, True)  # polars lets the system go on with a read that was interrupted
+def read_line(prompt: str, *, hidden: bool = False) -> str:
+    """A line of input, trimmed; Ctrl-C interrupts it."""
+    signal.siginterrupt(signal.SIGINT, True)  # polars makes the system restart an interrupted read
     if hidden:
         return getpass(prompt).strip()
     err.print(Text(prompt), end="")
@@ -104,7 +104,7 @@ def entered(prompt: str, *, hidden: bool = False) -> str:
 
 
 def print_json(data: Any) -> None:
-    """Data for other programs on stdout: times in ISO 8601, everything but ASCII escaped."""
+    """Print data on stdout: times in ISO 8601, non-ASCII characters escaped."""
     sys.stdout.write(json.dumps(data, indent=2, default=_value) + "\n")
 
 
@@ -113,58 +113,58 @@ def _value(value: object) -> str:
 
 
 @contextmanager
-def working(says: str, *, briefly: bool = False) -> Iterator[Callable[[str], None]]:
-    """A sign of life while the block runs; call what it yields to say something else.
+def working(description: str, *, briefly: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show progress while the block runs; call the yielded function to change the description.
 
-    `briefly`: it is over in a moment as a rule; a job's log need not know.
+    `briefly`: it usually takes a moment only, so outside of a terminal it is not mentioned at once.
     """
     if err.is_terminal:
-        with _spinner(says) as change:
+        with _spinner(description) as change:
             yield change
     else:
-        with _lines(says, silent=briefly) as change:
+        with _lines(description, silent=briefly) as change:
             yield change
 
 
 def reading() -> AbstractContextManager[Callable[[str], None]]:
-    """A sign of life while the published file is asked."""
+    """Show progress while the published tables are read."""
     return working("Reading the tables", briefly=True)
 
 
 @contextmanager
-def _spinner(says: str) -> Iterator[Callable[[str], None]]:
+def _spinner(description: str) -> Iterator[Callable[[str], None]]:
     columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
     with Progress(*columns, console=err, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
-        task = progress.add_task(says, total=None)
+        task = progress.add_task(description, total=None)
         yield lambda text: progress.update(task, description=text)
 
 
 @contextmanager
-def _lines(says: str, *, silent: bool) -> Iterator[Callable[[str], None]]:
-    now, over, seconds = [says], threading.Event(), [0.0]
+def _lines(description: str, *, silent: bool) -> Iterator[Callable[[str], None]]:
+    current, ended, seconds = [description], threading.Event(), [0.0]
 
     def change(text: str) -> None:
-        now[0] = text
+        current[0] = text
         say(f"{text} …")
 
-    def live() -> None:
-        while not over.wait(SIGN_OF_LIFE):
-            seconds[0] += SIGN_OF_LIFE
-            say(f"{now[0]} … {seconds[0]:.0f} s")
+    def repeat() -> None:
+        while not ended.wait(PROGRESS_EVERY):
+            seconds[0] += PROGRESS_EVERY
+            say(f"{current[0]} … {seconds[0]:.0f} s")
 
     if not silent:
-        change(says)
-    thread = threading.Thread(target=live, daemon=True)
+        change(description)
+    thread = threading.Thread(target=repeat, daemon=True)
     thread.start()
     try:
         yield change
     finally:
-        over.set()
+        ended.set()
         thread.join()
 
 
 class LogLines(logging.Handler):
-    """The project's own log as lines above the spinner."""
+    """Prints the project's log above the spinner."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = plain(record.getMessage(), 1000)

@@ -1,4 +1,4 @@
-"""The way to the Prefect API in use, and the files of one of our own: what they carry and hold includes secrets."""
+"""Protect the connection to the Prefect API and the files of our own server: both contain secrets."""
 
 from functools import cache
 from importlib import import_module
@@ -11,14 +11,14 @@ from tasks.store.files import tighten
 
 
 def secure() -> None:
-    """Keep requests to loopback from proxies, files of our own server from others; warn of what goes in clear.
+    """Bypass proxies for loopback, restrict the files of our own server, and warn if secrets are sent in plain text.
 
-    Prefect is imported by now: a profile may name the API, too.
+    Call it after Prefect is imported: a profile may set the API as well.
     """
     settings = import_module("prefect.settings").get_current_settings()
     api = urlsplit(settings.api.url or "")
     bypass_proxy_for_loopback(api.hostname or "", settings.server.api.host)
-    if not settings.api.url:  # a server is started here, and its database holds the saved connectors
+    if not settings.api.url:  # a server is started here, and its database contains the saved connectors
         tighten(settings.home)
     elif api.scheme == "http" and not is_loopback(api.hostname or ""):
         warn_of_clear_text(api.netloc.rpartition("@")[2])
@@ -26,9 +26,9 @@ def secure() -> None:
 
 @cache  # once in a process
 def warn_of_clear_text(host: str) -> None:
-    """Say that what goes to this API can be read on its way."""
+    """Warn that others can read what is sent to this API."""
     say(
-        f"The Prefect API at {plain(host)} is used without TLS: the login, saved secrets and names from records go "
-        "over the network in clear. Use https.",
+        f"The Prefect API at {plain(host)} is used without TLS: the login, saved secrets and names from records are "
+        "sent in plain text. Use https.",
         style="yellow",
     )

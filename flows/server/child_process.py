@@ -1,86 +1,63 @@
-"""Processes that belong to a command: gone when it ends, however it ends, and started again when they end before."""
+"""Python programs that a command starts: each with a log file of its own, and gone when the command ends."""
 
 import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from flows.server import parent_watch
 from tasks.store.files import open_private
 
-SHORTEST, LONGEST = 1.0, 60.0  # seconds between two starts
-HEALTHY = 120.0  # seconds after which an end is not the same trouble again
+OLD_LOGS = 5
+CONSOLE_LEVEL = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
 
 
-class Child:
-    """One program of Prefect, with a log file of its own."""
+class ChildProcess:
+    """Python with these arguments, which writes to `<name>.log` in the given folder."""
 
-    def __init__(self, name: str, arguments: list[str], folder: Path, environment: dict[str, str]) -> None:
-        self.name, self.log = name, folder / f"{name.replace(' ', '-')}.log"
-        self._call = [sys.executable, "-E", "-S", parent_watch.__file__, sys.executable, "-m", "prefect", *arguments]
-        self._environment = environment
-        self._wait = SHORTEST
-        self._process: subprocess.Popen[bytes] | None = None
-        self._started_at = self._starts_at = 0.0
-
-    def start(self, *, again: bool = False) -> None:
-        """Start it in a session of its own: Ctrl-C is for us, who stop it in good order.
-
-        `again`: after what it wrote before it ended, which is where the reason stands.
-        """
-        with open_private(self.log, "ab" if again else "wb") as lines:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, nothing typed by anybody
-                self._call,
-                env=os.environ | self._environment,
+    def __init__(self, name: str, arguments: list[str], log_folder: Path, environment: dict[str, str]) -> None:
+        self.name, self.log = name, log_folder / f"{name.replace(' ', '-')}.log"
+        _rotate(self.log)
+        # The watch ends the program even where this process is killed.
+        call = [sys.executable, "-E", "-S", parent_watch.__file__, sys.executable, *arguments]
+        with open_private(self.log, "wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+                call,
+                env=os.environ | {CONSOLE_LEVEL: "NOTSET"} | environment,
                 stdin=subprocess.PIPE,
-                stdout=lines,
-                stderr=lines,
-                start_new_session=True,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C reaches this process only, which stops its children in order
             )
-        self._started_at = time.monotonic()
 
     @property
-    def pid(self) -> int | None:
-        """The process that all of its processes come from."""
-        return self._process.pid if self._process else None
+    def pid(self) -> int:
+        """The ancestor of everything the program starts."""
+        return self._process.pid
 
     @property
-    def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+    def exit_status(self) -> int | None:
+        """None while it is running."""
+        return self._process.poll()
 
-    def revive(self) -> str | None:
-        """Start it again where it has ended, waiting longer each time; a line to say when that is first seen."""
-        now = time.monotonic()
-        if self._process is None:
-            if now >= self._starts_at:
-                self.start(again=True)
-            return None
-        if self.alive:
-            return None
-        self._wait = SHORTEST if now - self._started_at > HEALTHY else min(2 * self._wait, LONGEST)
-        self._starts_at = now + self._wait
-        status = self._process.returncode
-        _close(self._process)
-        self._process = None
-        return f"The {self.name} has ended (status {status}; {self.log} may say why). It starts again."
-
-    def stop(self, patience: float) -> None:
-        """Ask it to end; kill what is left of it then."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
+    def stop(self, timeout: float) -> None:
+        """Terminate it, and kill what is left after so many seconds."""
+        self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
+            self._process.wait(timeout)
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        _close(process)
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
 
 
-def _close(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin:
-        process.stdin.close()
+def _rotate(log: Path) -> None:
+    """Keep the logs of earlier starts as `.1` (the latest) to `.5`."""
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+    handler = RotatingFileHandler(log, backupCount=OLD_LOGS, delay=True)
+    handler.doRollover()
+    handler.close()

@@ -1,7 +1,7 @@
-"""Runs a command for as long as whoever started it lives; of that, its stdin is the sign.
+"""Run a command for as long as the process that started it lives, which holds the other end of stdin.
 
-A parent that is killed cannot end its children. A server that it leaves behind would keep the port and the database,
-and a worker would go on as a second one. Started as a script, so it loads nothing of the project.
+A parent that is killed cannot end its children. A server that it left behind would keep the port and the database, and
+a worker would go on as a second one. Started as a script, so it loads nothing of the project.
 """
 
 import os
@@ -14,14 +14,14 @@ from types import FrameType
 GRACE = 10.0  # seconds
 
 
-def main(call: list[str]) -> int:
-    """Run it; its exit status."""
-    child = subprocess.Popen(call, stdin=subprocess.DEVNULL)  # noqa: S603 - what our own parent asks for
+def main(command: list[str]) -> int:
+    """Run the command; returns its exit status."""
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - given by our own parent process
 
     def stop(number: int, frame: FrameType | None) -> None:
         child.terminate()
 
-    def follow() -> None:
+    def stop_with_parent() -> None:
         os.read(0, 1)  # ends with the parent; not by sys.stdin, whose lock would be held when we leave
         child.terminate()
         try:
@@ -30,7 +30,7 @@ def main(call: list[str]) -> int:
             child.kill()
 
     signal.signal(signal.SIGTERM, stop)
-    threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=stop_with_parent, daemon=True).start()
     status = child.wait()
     return status if status >= 0 else 128 - status
 

@@ -1,52 +1,81 @@
-"""A Prefect server of a site's own: which one is used, and how one is started."""
+"""Start a Prefect server as a child process: for `serve`, for the demo, and for a command that finds none."""
 
 import socket
 import time
 from pathlib import Path
-
-import httpx
+from typing import NamedTuple
 
 from flows.server import login as server_login
-from flows.server.addresses import ORIGINS, own_origins
-from flows.server.child_process import Child
+from flows.server.addresses import ORIGINS, address, free_port, own_origins
+from flows.server.child_process import ChildProcess
 from tasks.errors import OperatorError, Unreachable
 
-PATIENCE = 180.0  # seconds for a first start on a small machine
+START_TIMEOUT = 180.0  # seconds; a first start on a small machine creates the database
+STOP_TIMEOUT = 5.0
+# Nobody looks at a server that ends with its command, and it must not schedule runs that no worker will take.
+TEMPORARY = {
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",  # forms of every integration there is: seconds
+}
 
 
-def child(host: str, port: int, folder: Path, login: str) -> Child:
-    """A server to be started, which asks for this login. Raises OperatorError where it cannot listen there."""
-    _refuse_taken(host, port)
-    call = ["server", "start", "--host", host, "--port", str(port)]
-    environment = {"PREFECT_LOGGING_LEVEL": "WARNING", server_login.SERVER: login, ORIGINS: own_origins(host, port)}
-    return Child("Prefect server", call, folder, environment)
+class PrefectServer(NamedTuple):
+    """A server that may still be starting."""
+
+    url: str
+    login: str
+    process: ChildProcess
+
+    def wait_until_ready(self) -> None:
+        """Raises Unreachable, naming the log, if it does not answer."""
+        wait_until_ready(self.url, self.process)
+
+    def stop(self) -> None:
+        self.process.stop(STOP_TIMEOUT)
 
 
-def wait(url: str, server: Child | None) -> None:
-    """Until it answers. Raises Unreachable where it does not, or has ended."""
-    until = time.monotonic() + PATIENCE
-    while not _answers(url, through_proxy=server is None):
-        if server and not server.alive:
-            raise Unreachable(f"The Prefect server did not start; {server.log} says why.")
-        if time.monotonic() > until:
-            raise Unreachable(f"No answer from the Prefect server at {url}. Start it, or correct PREFECT_API_URL.")
-        time.sleep(0.25)
+def start(host: str, port: int, login: str, log_folder: Path, **settings: str) -> PrefectServer:
+    """Start a server that requires this login. Raises OperatorError if the port is not free."""
+    _check_port(host, port)
+    arguments = ["-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
+    environment = {"PREFECT_LOGGING_LEVEL": "WARNING", ORIGINS: own_origins(host, port), **settings}
+    environment[server_login.SERVER] = login
+    return PrefectServer(address(host, port), login, ChildProcess("Prefect server", arguments, log_folder, environment))
 
 
-def _answers(url: str, *, through_proxy: bool) -> bool:
-    try:
-        return httpx.get(f"{url.rstrip('/')}/health", timeout=5.0, trust_env=through_proxy).is_success
-    except httpx.TransportError:
-        return False
+def start_temporary(log_folder: Path) -> PrefectServer:
+    """Start a server for this process only: on a free loopback port, with a login that is never written down."""
+    return start("127.0.0.1", free_port(), server_login.new_line(), log_folder, **TEMPORARY)
 
 
-def _refuse_taken(host: str, port: int) -> None:
+def wait_until_ready(url: str, process: ChildProcess | None = None) -> None:
+    """Wait for the server at this address. Raises Unreachable if it does not answer in time, or its process ended."""
+    import httpx  # noqa: PLC0415 - takes half a second to load, while the server is starting already
+
+    deadline = time.monotonic() + START_TIMEOUT
+    with httpx.Client(timeout=5.0, trust_env=process is None) as client:
+        while True:
+            try:
+                if client.get(f"{url.rstrip('/')}/health").is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            if process and process.exit_status is not None:
+                raise Unreachable(f"The Prefect server did not start. See {process.log}.")
+            if time.monotonic() > deadline:
+                raise Unreachable(f"The Prefect server at {url} does not answer. Start it, or correct PREFECT_API_URL.")
+            time.sleep(0.25)
+
+
+def _check_port(host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
-        except OSError as refused:
+        except OSError as error:
             raise OperatorError(
-                f"Nothing can listen on {host} port {port} ({refused.strerror}). Choose another with --port."
+                f"Cannot listen on {host} port {port} ({error.strerror}). Choose another port with --port."
             ) from None

@@ -1,6 +1,6 @@
-"""Prefect's settings of this project, from `[tool.prefect]` of pyproject.toml, whatever folder we are called from.
+"""This project's settings of Prefect, from `[tool.prefect]` in pyproject.toml, whatever the working directory.
 
-Imported before anything of Prefect. The environment wins, as it does in Prefect itself.
+Apply them before Prefect is imported. The environment has precedence, as in Prefect itself.
 """
 
 import os
@@ -12,11 +12,11 @@ from tasks.settings import CHECKOUT
 
 
 def apply() -> None:
-    """Set each value as `PREFECT_…` in the environment, where it is not set yet."""
+    """Set each value as `PREFECT_…` in the environment unless it is set already."""
     table = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["prefect"]
     for name, value in _flat(table):
         os.environ.setdefault(f"PREFECT_{name}", str(value).lower() if isinstance(value, bool) else str(value))
-    os.environ.setdefault("DO_NOT_TRACK", "1")  # the same choice for the part of Prefect that runs in our process
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # no telemetry from the part of Prefect in our own process either
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,8 @@
-"""The site at work: a server if there is none, a worker, and connectors that are applied again and again."""
+"""The work of `serve`: a server if none answers, a worker, and connectors that are applied every half minute.
+
+It restarts nothing: where the server or the worker ends, `serve` ends with an error, and systemd or compose starts it
+again.
+"""
 
 import os
 import signal
@@ -6,74 +10,69 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 from prefect.client.schemas.objects import FlowRun
-from prefect.context import refresh_global_settings_context
 from prefect.settings import get_current_settings
 
 from flows.console.invocation import command_as_typed
 from flows.console.terminal import say, working
 from flows.deploy import prefect_yaml
-from flows.deploy.apply import apply_connectors
+from flows.deploy.apply import ApplyResult, apply_connectors
 from flows.server import login, prefect_server, prefect_session
-from flows.server.addresses import address
-from flows.server.child_process import Child
-from flows.server.login import CLIENT
-from flows.server.run_log import RunLines, cancel, settle, under_way
-from tasks.errors import AlertsError, OperatorError
+from flows.server.child_process import ChildProcess
+from flows.server.prefect_server import PrefectServer
+from flows.server.run_cancellation import cancel, mark_cancelled, runs_of
+from tasks.errors import AlertsError, OperatorError, Unreachable
 from tasks.http.loopback import is_loopback
 from tasks.settings import load_settings
 
-STEP = 1.0  # seconds
-LOOK_AT_RUNS, APPLY = 3.0, 30.0
-STOPS_WITHIN = 20.0
+LOOK_EVERY, APPLY_EVERY = 1.0, 30.0  # seconds
+STOP_TIMEOUT = 20.0
 
 
-class Stop(BaseException):
-    """Somebody asked us to end; no error."""
+class StopRequested(BaseException):
+    """Ctrl-C or SIGTERM; no error."""
 
 
 def run(home: Path, host: str, port: int) -> None:
-    """Serve until asked to end. Raises AlertsError where that cannot begin."""
-    folder = home / "serve"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-    troubles = Troubles()
+    """Serve until stopped. Raises AlertsError if it cannot start, or if the server or the worker ends."""
+    log_folder = home / "serve"
+    log_folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    report = Report()
     try:
-        with _stoppable(), _alone(home), ExitStack() as stack:
+        with _stop_on_signals(), _lock(home), ExitStack() as stack:
             server = _server(stack, home, host, port)
-            with working("Deploying what prefect.yaml declares"):
-                # Of a server of others nobody knows whether their workers are to tell anybody.
+            with working("Deploying prefect.yaml"):
+                # Whether the workers of somebody else's server may send notifications is not ours to decide.
                 prefect_yaml.deploy(notify=bool(load_settings().notify) if server else None)
-                done = apply_connectors()
+                result = apply_connectors()
             for pool in prefect_yaml.unrestricted_pools():
                 say(
-                    f"Whoever may start a run of the work pool {pool} chooses its command or its environment: the "
-                    "pool's template is this site's own and offers that. flows/server/README.md says how to close it.",
+                    f"Whoever may start a run in the work pool {pool} chooses its command or its environment, because "
+                    "this site's own job template offers that. flows/server/README.md says how to close it.",
                     style="yellow",
                 )
-            for poll in done.polls:
+            for poll in result.polls:
                 say(poll.summary())
-            troubles.tell_new(done.unusable)
-            workers = [_worker(stack, pool, folder) for pool in prefect_yaml.process_pools()]
-            _say_where(own=server is not None)
-            _watch([*filter(None, [server]), *workers], troubles)
-    except Stop:
-        say("Stopped. Schedules stay as they are.")
+            report.unusable_connectors(result.unusable)
+            workers = [_worker(stack, pool, log_folder) for pool in prefect_yaml.process_pools()]
+            _announce(own_server=server is not None)
+            _supervise([*([server.process] if server else []), *workers], report)
+    except StopRequested:
+        say("Stopped. Schedules are kept.")
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the block once; while it is left, neither does anything."""
+def _stop_on_signals() -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM ends the block; further ones are ignored while it is left."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_IGN)
-        raise Stop
+        raise StopRequested
 
     before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -84,136 +83,124 @@ def _stoppable() -> Iterator[None]:
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def _lock(home: Path) -> Iterator[None]:
     lock = FileLock(home / "serve.lock", mode=0o600)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise OperatorError(f"Another `serve` is running for {home}. Stop it first, or name another --home.") from None
+        raise OperatorError(
+            f"Another `serve` is running for {home}. Stop it first, or choose another --home."
+        ) from None
     try:
         yield
     finally:
         lock.release()
 
 
-def _server(stack: ExitStack, home: Path, host: str, port: int) -> Child | None:
-    """The server to use answers now; a process only if it is our own."""
-    server = None
-    if not prefect_session.server_in_use():
-        own_login = _login(home, host)
-        server = prefect_server.child(host, port, home / "serve", own_login)
-        server.start()
-        stack.callback(server.stop, STOPS_WITHIN)
-        os.environ |= {"PREFECT_API_URL": address(host, port), CLIENT: own_login}
-        refresh_global_settings_context()
-    else:
+def _server(stack: ExitStack, home: Path, host: str, port: int) -> PrefectServer | None:
+    """Our own server if none is configured or answers; it is ready when this returns."""
+    if prefect_session.server_in_use():
         prefect_session.warn_of_open_api()
-    url = str(get_current_settings().api.url)
-    with working("Starting the Prefect server (the first time up to a minute)" if server else f"Waiting for {url}"):
-        prefect_server.wait(url, server)
+        url = str(get_current_settings().api.url)
+        with working(f"Waiting for {url}"):
+            prefect_server.wait_until_ready(url)
+        return None
+    server = prefect_server.start(host, port, _login(home, host), home / "serve")
+    stack.callback(server.stop)
+    prefect_session.use(server)
+    with working("Starting the Prefect server (up to a minute the first time)"):
+        server.wait_until_ready()
     return server
 
 
 def _login(home: Path, host: str) -> str:
-    """What our server asks for: what the site has set, or else the home's own login."""
+    """The login that our server requires: the one the site has configured, or else the home's own."""
     if not is_loopback(host) or host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-        say(f"Others reach {host}, and a login sent there by http can be read on its way: put TLS before it.")
-    if own := prefect_session.site_login():
-        return own
-    line, made = login.login(home)
-    if made:
-        say("The server asks for a login from now on. Workers, profiles and `prefect` commands of your own need:")
-        say(login.how_to_give(home))
+        say(
+            f"The server listens on {host}, and over plain HTTP others can read the login. "
+            "Put a reverse proxy with TLS in front of it."
+        )
+    if configured := prefect_session.site_login():
+        return configured
+    line, created = login.get_or_create(home)
+    if created:
+        say("The server requires a login from now on. Your own workers, profiles and `prefect` commands need:")
+        say(login.export_command(home))
     return line
 
 
-def _worker(stack: ExitStack, pool: str, folder: Path) -> Child:
+def _worker(stack: ExitStack, pool: str, log_folder: Path) -> ChildProcess:
     name = f"serve-{socket.gethostname()}"
     # Each run is a process of 100 MB that imports for seconds: many at once starve the server, which then answers 503.
     limit = str(max(4, os.cpu_count() or 1))
-    call = ["worker", "start", "--pool", pool, "--type", "process", "--name", name, "--limit", limit]
-    worker = Child("worker", call, folder, {"PREFECT_LOGGING_LEVEL": "INFO"})  # that of its runs, too
-    worker.start()
+    arguments = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
+    arguments += ["--name", name, "--limit", limit]
+    worker = ChildProcess("worker", arguments, log_folder, {"PREFECT_LOGGING_LEVEL": "INFO"})  # also that of its runs
     stack.callback(_stop_worker, worker)
     return worker
 
 
-def _stop_worker(worker: Child) -> None:
-    """Runs under way get their cancel first, so that they end in order: complete slices stay, slots are given back."""
+def _stop_worker(worker: ChildProcess) -> None:
+    """Cancel running runs first, so that they end in order: complete slices are kept, concurrency slots released."""
     say("Stopping …")
     runs: list[FlowRun] = []
     try:
-        if worker.pid:
-            runs = under_way(worker.pid)
-            cancel(runs, STOPS_WITHIN)
-            runs += under_way(worker.pid)  # it took on work until now
+        runs = runs_of(worker.pid)
+        cancel(runs, STOP_TIMEOUT)
+        runs += runs_of(worker.pid)  # it accepted work until now
     except AlertsError as error:
         say(str(error))
-    worker.stop(STOPS_WITHIN)
+    worker.stop(STOP_TIMEOUT)
     with suppress(AlertsError):  # said above
-        settle(runs)
+        mark_cancelled(runs)
 
 
-def _say_where(*, own: bool) -> None:
+def _announce(*, own_server: bool) -> None:
     url = str(get_current_settings().api.url)
-    say(f"Serving. The UI is at {url.removesuffix('/api')}  (Ctrl-C ends it)", style="green")
-    if own and url != "http://127.0.0.1:4200/api":
+    say(f"Serving. The UI is at {url.removesuffix('/api')}  (Ctrl-C stops it)", style="green")
+    if own_server and url != "http://127.0.0.1:4200/api":
         say(f"For other commands: export PREFECT_API_URL={url}")
-    if own:
-        say(f"It asks for a login; `{command_as_typed()} server-login` says where that is.")
+    if own_server:
+        say(f"It requires a login: see `{command_as_typed()} server-login`.")
 
 
-class Due(NamedTuple):
-    """When the next of each is due."""
-
-    runs: float
-    apply: float
-
-
-def _watch(children: list[Child], troubles: "Troubles") -> None:
-    """Until we are stopped: children live, ended runs get their line, connectors are applied."""
-    lines, due = RunLines(datetime.now(UTC)), Due(0.0, time.monotonic() + APPLY)
+def _supervise(children: list[ChildProcess], report: "Report") -> None:
+    """Apply connectors at intervals until stopped. Raises Unreachable if a child ends."""
+    next_apply = time.monotonic() + APPLY_EVERY
     while True:
+        time.sleep(LOOK_EVERY)
         for child in children:
-            if line := child.revive():
-                say(line, style="yellow")
-        now = time.monotonic()
-        if now >= due.runs:
-            with troubles.told_once():
-                for line in lines.new():
-                    say(line)
-            due = due._replace(runs=now + LOOK_AT_RUNS)
-        if now >= due.apply:
-            with troubles.told_once():
-                done = apply_connectors()
-                for poll in (each for each in done.polls if each.done != "unchanged"):
-                    say(poll.summary())
-                troubles.tell_new(done.unusable)
-            due = due._replace(apply=now + APPLY)
-        time.sleep(STEP)
+            if child.exit_status is not None:
+                raise Unreachable(f"The {child.name} ended with status {child.exit_status}. See {child.log}.")
+        if time.monotonic() >= next_apply:
+            report.apply_connectors()
+            next_apply = time.monotonic() + APPLY_EVERY
 
 
-class Troubles:
-    """What goes wrong again and again is said once, until something else happens."""
+class Report:
+    """What applying the connectors changed; the same problem is reported once."""
 
     def __init__(self) -> None:
-        self._last = ""
+        self._last_error = ""
         self._unusable: dict[str, str] = {}
 
-    def tell_new(self, unusable: dict[str, str]) -> None:
-        """Say of connectors what was not said when this was last asked."""
-        for name, wrong in unusable.items():
-            if self._unusable.get(name) != wrong:
-                say(wrong, style="yellow")
-        self._unusable = unusable
-
-    @contextmanager
-    def told_once(self) -> Iterator[None]:
+    def apply_connectors(self) -> None:
+        """Apply the connectors, and report changes and new problems."""
         try:
-            yield
+            result: ApplyResult = apply_connectors()
         except AlertsError as error:
-            if str(error) != self._last:
-                self._last = str(error)
-                say(self._last, style="yellow")
-        else:
-            self._last = ""
+            if str(error) != self._last_error:
+                self._last_error = str(error)
+                say(self._last_error, style="yellow")
+            return
+        self._last_error = ""
+        for poll in (each for each in result.polls if each.done != "unchanged"):
+            say(poll.summary())
+        self.unusable_connectors(result.unusable)
+
+    def unusable_connectors(self, unusable: dict[str, str]) -> None:
+        """Report connectors whose problem was not there at the last call."""
+        for name, problem in unusable.items():
+            if self._unusable.get(name) != problem:
+                say(problem, style="yellow")
+        self._unusable = unusable

@@ -32,7 +32,7 @@ from prefect.events.schemas.automations import Automation, AutomationCore, Event
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.server.demo_server import free_port
+from flows.server.addresses import free_port
 from tasks.notifications.events import PREFIX
 from tasks.settings import CHECKOUT, Settings
 from tasks.store.factory import open_store

@@ -20,7 +20,7 @@ import httpx
 
 from flows.deploy.schedules import EPOCH
 from flows.server import prefect_settings
-from flows.server.demo_server import SERVER, free_port
+from flows.server.addresses import free_port
 from tasks.settings import CHECKOUT
 
 Found = TypeVar("Found")
@@ -38,12 +38,12 @@ def api(environment: dict[str, str]) -> Iterator[str]:
     What runs tell of their tasks it takes and does not keep, which would be more than half of all its work.
     """
     port = free_port()
-    call = ["-c", SERVER, "--factory", "prefect.server.api.server:create_app", "--port", str(port)]
+    call = ["-m", "prefect", "server", "start", "--port", str(port)]
     services = {"SCHEDULER", "LATE_RUNS", "FOREMAN", "TRIGGERS", "CANCELLATION_CLEANUP", "PAUSE_EXPIRATIONS"}
     services |= {"TASK_RUN_RECORDER", "EVENT_PERSISTER", "REPOSSESSOR", "CLEANUP_RECONCILER", "DB_VACUUM"}
     off = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in services}
     off["PREFECT_SERVER_REGISTER_BLOCKS_ON_START"] = "false"  # those of all products there are: seconds, for nobody
-    with started("api", [*call, "--log-level", "error"], environment | off) as process:
+    with started("api", call, environment | off) as process:
         url = f"http://127.0.0.1:{port}/api"
         wait_for(lambda: answers(url), process)
         yield url

@@ -28,7 +28,7 @@ from websockets.sync.client import connect
 
 from flows.deploy import prefect_yaml as deploying
 from flows.server import login as server_login
-from flows.server.demo_server import free_port
+from flows.server.addresses import free_port
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Running, Simulator, World, serve
 from tasks.saved_connectors import save_connector
@@ -108,9 +108,9 @@ def of_before(site: Site, service: Running) -> None:
 def test_the_doors_are_closed(home: Path, service: Running, tmp_path: Path) -> None:
     site = Site(home)
     of_before(site, service)
-    assert server_login.existing(home) is None
+    assert server_login.read(home) is None
     with site.serving("first") as said:
-        line = server_login.existing(home)
+        line = server_login.read(home)
         assert line
         assert said.count("export PREFECT_API_AUTH_STRING") == 1
         with site.client(line) as client:
@@ -121,7 +121,7 @@ def test_the_doors_are_closed(home: Path, service: Running, tmp_path: Path) -> N
         listed = site.command("connectors", "list", "--json")
         assert [each["name"] for each in json.loads(listed.stdout)] == ["acme"]
         new = site.command("server-login", "--rotate", "--show").stdout.strip()
-        assert new == server_login.existing(home) != line
+        assert new == server_login.read(home) != line
         refused = site.command("connectors", "list", "--json")  # the server has the old one still
         assert (refused.returncode, "HTTP 401" in refused.stderr) == (1, True)
         assert site.status("/api/version", auth=tuple(line.split(":"))) == 200
@@ -135,7 +135,7 @@ def test_the_doors_are_closed(home: Path, service: Running, tmp_path: Path) -> N
         assert site.status("/api/version", auth=tuple(line.split(":"))) == 401
         with site.client(new) as client:
             assert client.read_work_pool(POOL).base_job_template == template
-    written = [file for file in home.rglob("*") if file.is_file() and file != server_login.place(home)]
+    written = [file for file in home.rglob("*") if file.is_file() and file != server_login.login_file(home)]
     assert len(written) > 5
     secrets = [each.partition(":")[2].encode() for each in (line, new)]
     assert [file for file in written if any(secret in file.read_bytes() for secret in secrets)] == []
@@ -167,9 +167,9 @@ def nobody_gets_in_without_it(site: Site, line: str) -> None:
     assert lets_in(f"ws://127.0.0.1:{site.port}/api/events/in", line)
     curl = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*", f"{site.root}/api/version"]
     assert subprocess.run(curl, **NOBODY, cwd="/", capture_output=True, check=True).stdout == b"401"
-    assert server_login.place(site.home).stat().st_mode & 0o077 == 0
+    assert server_login.login_file(site.home).stat().st_mode & 0o077 == 0
     if NOBODY:
-        read = ["cat", str(server_login.place(site.home))]
+        read = ["cat", str(server_login.login_file(site.home))]
         assert subprocess.run(read, **NOBODY, cwd="/", capture_output=True, check=False).returncode == 1
 
 

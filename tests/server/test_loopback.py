@@ -10,7 +10,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from flows.server.demo_server import free_port
+from flows.server.addresses import free_port
 from tasks.mimecast.simulator import V2_KEYS, Running, Simulator, World, serve
 from tasks.settings import CHECKOUT
 from tests.proxy import LoggingProxy, logging_proxy

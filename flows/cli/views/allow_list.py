@@ -1,4 +1,4 @@
-"""What people decided, on the terminal: the allow-list, and the decisions on a group."""
+"""Tables of analysts' decisions: the allow-list, and the triage history of a group."""
 
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from rich.table import Table
 from rich.text import Text
 
-from flows.console.tables import Fact, Form, folded
+from flows.console.tables import Fact, responsive_table
 from flows.console.terminal import moment, number, out, shown, zone_name
 
 SHORT_ID = 8
@@ -14,20 +14,18 @@ STATUS = {"new": "bold", "in_progress": "cyan", "closed": "dim"}
 
 
 def entries_table(entries: list[dict[str, Any]], zone: ZoneInfo) -> Table:
-    """One line per entry of the allow-list, as given, or two; fits the console in use."""
+    """One line for each entry of the allow-list, two or three on a narrow terminal."""
     entry = Fact("Entry", _short_id)
     kind = Fact("Kind", lambda each: Text(each["kind"].replace("_", " ")))
-    value = Fact("Value", lambda each: shown(each["value"]), least=24)
+    value = Fact("Value", lambda each: shown(each["value"]), wraps=True)
     hides = Fact("Hides", lambda each: number(each["hidden_count"]), right=True)
     until = Fact(f"Until ({zone_name(zone)})", lambda each: _until(each, zone))
-    reason = Fact("Reason", lambda each: shown(each["reason"]), least=24)
-    author = Fact("Author", lambda each: shown(each["author"]), least=12)
-    tenant = Fact("Tenant", lambda each: shown(each["tenant"]), least=8)
-    forms: list[Form] = [
-        [(fact,) for fact in (entry, kind, value, hides, until, reason, author, tenant)],
-        [(entry, kind), (value, reason), (hides,), (until, author, tenant)],
-    ]
-    return folded(entries, forms, out.width)
+    reason = Fact("Reason", lambda each: shown(each["reason"]), wraps=True)
+    author = Fact("Author", lambda each: shown(each["author"]), wraps=True)
+    tenant = Fact("Tenant", lambda each: shown(each["tenant"]), wraps=True)
+    wide = [(fact,) for fact in (entry, kind, value, hides, until, reason, author, tenant)]
+    narrow = [(entry, kind), (value, reason), (hides,), (until, author, tenant)]
+    return responsive_table(entries, wide, narrow, out.width)
 
 
 def _short_id(entry: dict[str, Any]) -> Text:
@@ -61,21 +59,13 @@ def reopened_text(group: dict[str, Any], zone: ZoneInfo) -> Text:
 
 
 def decisions_table(decisions: list[dict[str, Any]], zone: ZoneInfo) -> Table:
-    """One line per decision, latest first as given, or more; comments are whole. Fits the console in use."""
+    """One line for each decision, two on a narrow terminal; comments are never cut."""
     decided = Fact(f"Decided ({zone_name(zone)})", lambda each: moment(each["at"], zone))
-    by = Fact("By", lambda each: shown(each["by"]), least=12)
+    by = Fact("By", lambda each: shown(each["by"]), wraps=True)
     decision = Fact("Decision", _decision)
-    assignee = Fact("Assignee", lambda each: shown(each["assignee"]), least=12)
+    assignee = Fact("Assignee", lambda each: shown(each["assignee"]), wraps=True)
     alerts = Fact("Alerts", lambda each: number(each["alerts"]), right=True)
-    forms: list[Form] = [
-        [(decided,), (by,), (decision,), (assignee,), (alerts,), (_comment(40),)],
-        [(decided, by), (decision, assignee), (alerts,), (_comment(24),)],
-    ]
-    return folded(decisions, forms, out.width)
-
-
-def _comment(width: int) -> Fact:
-    def wrapped(decision: dict[str, Any]) -> Text:
-        return Text("\n").join(shown(decision["comment"], limit=4000).wrap(out, width, overflow="fold"))
-
-    return Fact("Comment", wrapped)
+    comment = Fact("Comment", lambda each: shown(each["comment"], limit=4000), wraps=True)
+    wide = [(fact,) for fact in (decided, by, decision, assignee, alerts, comment)]
+    narrow = [(decided, by), (decision, assignee), (alerts,), (comment,)]
+    return responsive_table(decisions, wide, narrow, out.width)

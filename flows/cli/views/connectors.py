@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.cli.views.health import behind, state_text
-from flows.console.tables import Fact, Form, folded, plain_table
+from flows.console.tables import Fact, plain_table, responsive_table
 from flows.console.terminal import SYMBOL, moment, out, short_moment, shown, zone_name
 from flows.deploy.connector_deployments import Poll
 from flows.deploy.connector_status import ConnectorStatus
@@ -19,8 +19,6 @@ from tasks.formatting import duration
 from tasks.http.check import Check
 
 HIDDEN = "********"
-NAME = 40  # narrowest width of connector names, in characters
-NAMES = 8  # narrowest width of regions, accounts and tenants
 
 
 def masked_values(connector: Connector) -> dict[str, Any]:
@@ -66,12 +64,12 @@ def list_values(
 
 
 def connectors_table(found: dict[str, Connector], statuses: dict[str, ConnectorStatus], zone: ZoneInfo) -> Table:
-    """One line per saved connector, or two on a narrow console."""
-    name = Fact("Name", lambda row: shown(row[0], "bold"), least=NAME)
+    """A line per saved connector, or two; fits the console in use."""
+    name = Fact("Name", lambda row: shown(row[0], "bold"), wraps=True)
     product = Fact("Product", lambda row: shown(row[1].product))
-    place = Fact("Region", lambda row: shown(row[1].place), least=NAMES)
-    account = Fact("Account", lambda row: shown(row[1].account_code), least=NAMES)
-    tenant = Fact("Tenant", lambda row: shown(row[1].tenant), least=NAMES)
+    place = Fact("Region", lambda row: shown(row[1].place), wraps=True)
+    account = Fact("Account", lambda row: shown(row[1].account_code), wraps=True)
+    tenant = Fact("Tenant", lambda row: shown(row[1].tenant), wraps=True)
     every = Fact("Every", lambda row: Text(duration(row[1].every)))
     polling = Fact("Polling", lambda row: switch(row[2].polling))
     success = Fact(f"Last success ({zone_name(zone)})", lambda row: moment(row[2].last_success_at, zone))
@@ -79,11 +77,9 @@ def connectors_table(found: dict[str, Connector], statuses: dict[str, ConnectorS
     lag = Fact("Lag", lambda row: behind(row[2].lag_seconds))
     state = Fact("State", lambda row: state_text(row[2].state))
     expiry = Fact("Keys expire", lambda row: _day(row[1].key_expires_at))
-    forms: list[Form] = [
-        [(fact,) for fact in (name, product, place, account, tenant, every, polling, success, lag, state, expiry)],
-        [(name, state), (product, place), (account, tenant), (every, polling), (shortly,), (lag, expiry)],
-    ]
-    return folded([(name, each, statuses[name]) for name, each in found.items()], forms, out.width)
+    wide = [(fact,) for fact in (name, product, place, account, tenant, every, polling, success, lag, state, expiry)]
+    narrow = [(name, state), (product, place), (account, tenant), (every, polling), (shortly,), (lag, expiry)]
+    return responsive_table([(name, each, statuses[name]) for name, each in found.items()], wide, narrow, out.width)
 
 
 def _day(moment: datetime | None) -> Text:

@@ -1,4 +1,4 @@
-"""One alert group on the terminal."""
+"""The page of `group`."""
 
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,12 +10,10 @@ from rich.text import Text
 
 from flows.cli.views.allow_list import decisions_table, reopened_text, status_text
 from flows.cli.views.groups import SHORT_ID, described, priority, response, span
-from flows.console.tables import INDENT, Fact, Form, facts, folded, heading
+from flows.console.tables import INDENT, Fact, facts, heading, responsive_table
 from flows.console.terminal import moment, out, shown, zone_name
 from tasks.formatting import several
 from tasks.queries.lookups import GroupDetails
-
-ADDRESS = 30  # columns that addresses and subjects may be cut to
 
 
 def group_page(page: GroupDetails, zone: ZoneInfo) -> RenderableType:
@@ -47,20 +45,20 @@ def _title(group: dict[str, Any]) -> Text:
 
 
 def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
-    said = " · ".join(f"{_quoted(each['response'])} ({each['count']:,})" for each in group["responses"])
+    responses = " · ".join(f"{_quoted(each['response'])} ({each['count']:,})" for each in group["responses"])
     counts = [several(group[f"{what}_count"], what) for what in ("alert", "recipient")]
     if group["user_count"] is not None:
         unmatched = group["unmatched_count"]
         counts += [several(group["user_count"], "person"), several(group["device_count"], "device")]
-        counts += [f"{several(unmatched, 'recipient')} nobody knows"] if unmatched else []
+        counts += [f"{several(unmatched, 'recipient')} not in the directory"] if unmatched else []
     rows = [
         ("group", Text(group["group_id"], style="cyan")),
         ("tenant", shown(group["tenant"])),
         ("detected", span(group, zone).append(f" {zone_name(zone)}")),
-        ("response", Text.assemble(response(group), ("   ", ""), shown(said, "dim"))),
+        ("response", Text.assemble(response(group), ("   ", ""), shown(responses, "dim"))),
         ("verdicts", shown(", ".join(group["verdicts"] or []))),
         ("counts", Text(" · ".join([*counts, f"{group['exposure_count']:,} exposed"]))),
-        *_said(group, zone),
+        *_triage(group, zone),
         ("seen before", _before(group)),
         ("connectors", shown(f"{', '.join(group['connectors'] or [])} ({group['product']})")),
         ("link", shown(group["detection_details_url"], limit=1000)),
@@ -71,12 +69,12 @@ def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
 
 
 def _quoted(response: str | None) -> str:
-    """A response has commas of its own."""
+    """Quoted, because a response may contain commas."""
     return f'"{response}"' if response else "nothing"
 
 
-def _said(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
-    """What people decided, where they did."""
+def _triage(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
+    """Assignee, re-opening and suppression, where there are any."""
     rows = []
     if group["assignee"]:
         rows.append(("assignee", shown(group["assignee"])))
@@ -105,32 +103,27 @@ def _listed(rows: list[Any], count: int) -> str:
 
 
 def alerts_table(alerts: list[dict[str, Any]], zone: ZoneInfo) -> Table:
-    """A line per alert, or two, where the subject still has room; fits the console in use."""
+    """One line for each alert, two on a narrow terminal."""
     detected = Fact(f"Detected ({zone_name(zone)})", lambda each: moment(each["detected_at"], zone))
-    verdict = Fact("Verdict", lambda each: shown(each["verdict"], "strike" if each["cleared_at"] else ""), least=12)
-    recipient, sender = _text("Recipient", "recipient", ADDRESS), _text("Sender", "sender", ADDRESS)
-    said, subject = _text("Response", "response", 16), _text("Subject", "subject", ADDRESS)
-    forms: list[Form] = [
-        [(fact,) for fact in (detected, verdict, said, recipient, sender, subject)],
-        [(fact,) for fact in (detected, verdict, said, recipient, sender)],
-        [(detected, verdict), (recipient, sender), (said, subject)],
-    ]
-    return folded(alerts, forms, out.width)
+    verdict = Fact("Verdict", lambda each: shown(each["verdict"], "strike" if each["cleared_at"] else ""), wraps=True)
+    recipient, sender = _text("Recipient", "recipient"), _text("Sender", "sender")
+    response, subject = _text("Response", "response"), _text("Subject", "subject")
+    wide = [(fact,) for fact in (detected, verdict, response, recipient, sender, subject)]
+    narrow = [(detected, verdict), (recipient, sender), (response, subject)]
+    return responsive_table(alerts, wide, narrow, out.width)
 
 
 def exposures_table(exposures: list[dict[str, Any]], zone: ZoneInfo) -> Table:
-    """A line per exposure, or two; fits the console in use."""
+    """One line for each exposure, two on a narrow terminal."""
     scanned = Fact(f"Scanned ({zone_name(zone)})", lambda each: moment(each["detected_at"], zone))
-    verdict, recipient = _text("Verdict then", "verdict", 12), _text("Recipient", "recipient", ADDRESS)
+    verdict, recipient = _text("Verdict then", "verdict"), _text("Recipient", "recipient")
     done = Fact("Response", lambda each: Text(each["disposition"].replace("_", " ")))
-    devices = Fact("Devices", lambda each: shown(", ".join(each["devices"])), least=12)
+    devices = Fact("Devices", lambda each: shown(", ".join(each["devices"])), wraps=True)
     machines = (devices,) if any(each["devices"] for each in exposures) else ()
     when = Fact("Scanned when", _when)
-    forms: list[Form] = [
-        [(fact,) for fact in (scanned, verdict, done, recipient, *machines, when)],
-        [(scanned, verdict), (recipient, *machines), (done, when)],
-    ]
-    return folded(exposures, forms, out.width)
+    wide = [(fact,) for fact in (scanned, verdict, done, recipient, *machines, when)]
+    narrow = [(scanned, verdict), (recipient, *machines), (done, when)]
+    return responsive_table(exposures, wide, narrow, out.width)
 
 
 def _when(exposure: dict[str, Any]) -> Text:
@@ -138,5 +131,5 @@ def _when(exposure: dict[str, Any]) -> Text:
     return Text(f"{exposure['direction']} the first alert{also}")
 
 
-def _text(title: str, name: str, least: int) -> Fact:
-    return Fact(title, lambda each: shown(each[name]), least=least)
+def _text(title: str, name: str) -> Fact:
+    return Fact(title, lambda each: shown(each[name]), wraps=True)

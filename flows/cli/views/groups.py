@@ -1,4 +1,4 @@
-"""Alert groups as a terminal table that folds with the width."""
+"""The page of `alerts`."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -8,15 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.cli.views.allow_list import STATUS
-from flows.console.tables import Fact, Form, broken, folded
+from flows.console.tables import ColumnSet, Fact, responsive_table
 from flows.console.terminal import PRIORITY, moment, number, out, short_moment, shown, zone_name
 from tasks.formatting import several
 from tasks.queries.lookups import Totals
 
 SHORT_ID = 8
-FILE, NARROW = 24, 20  # columns that a name may be cut to
-KIND = 30  # columns that a description may be cut to: with the file type, unless a sender made up a long one
-ASSIGNEE = 10
 DISPOSITION = {"released": "bold red", "no_action": "red", "unknown": "yellow", "delayed": "yellow"}
 
 COUNTS = {
@@ -48,7 +45,7 @@ class Described(NamedTuple):
 
 
 def described(group: dict[str, Any]) -> Described:
-    """The description taken apart: it is sub-classification, file type and file name, as far as they are known."""
+    """The parts of the description, which is sub-classification, file type and file name as far as they are known."""
     kind = group["sub_classification"] or ""
     rest = group["description"].removeprefix(kind).removeprefix(" · ")
     file_type, dot, file_name = rest.partition(" · ")
@@ -58,9 +55,35 @@ def described(group: dict[str, Any]) -> Described:
 
 
 def groups_table(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
-    """Most urgent first, as given; fits the console in use."""
-    several_tenants = len({each["tenant"] for each in groups}) > 1
-    return folded(groups, _forms(zone, people=knows_people(groups), tenants=several_tenants), out.width)
+    """Two lines for each group; on a narrow terminal one, with what matters most."""
+    tenant = Fact("Tenant", lambda each: shown(each["tenant"], "dim"), wraps=True)
+    whose = (tenant,) if len({each["tenant"] for each in groups}) > 1 else ()
+    people, devices = ((_count("People"),), (_count("Devices"),)) if knows_people(groups) else ((), ())
+    name, urgency, file = Fact("Group", _id), Fact("Priority", priority), Fact("File", _file, wraps=True)
+    alerts, recipients = _count("Alerts"), _count("Recipients")
+    status = Fact("Status", _status)
+    wide: ColumnSet = [
+        (name, urgency, *whose),
+        (file, Fact("Description", _kind, wraps=True)),
+        (Fact("Response", response_lines),),
+        (alerts, _count("Exposed")),
+        (recipients, *people),
+        devices,
+        (Fact("First", lambda each: short_moment(each["first_detected_at"], zone)), _last(zone)),
+        (status, Fact("", _assignee, wraps=True)),
+    ]
+    narrow: ColumnSet = [(name, *whose), (urgency,), (file,), (Fact("Response", response_lines),), (alerts,), (status,)]
+    return responsive_table(groups, wide, narrow, out.width)
+
+
+def _last(zone: ZoneInfo) -> Fact:
+    """Empty where it would repeat the first detection."""
+
+    def cell(group: dict[str, Any]) -> Text:
+        first, last = (short_moment(group[f"{edge}_detected_at"], zone) for edge in ("first", "last"))
+        return Text() if last == first else last
+
+    return Fact(f"Last ({zone_name(zone)})", cell)
 
 
 def knows_people(groups: list[dict[str, Any]]) -> bool:
@@ -68,48 +91,15 @@ def knows_people(groups: list[dict[str, Any]]) -> bool:
     return any(each["user_count"] is not None for each in groups)
 
 
-def _forms(zone: ZoneInfo, *, people: bool, tenants: bool) -> list[Form]:
-    """A line for each group; two lines; two or three narrow ones, which tell when it was last detected, not first."""
-    name, urgency = Fact("Group", _id), Fact("Priority", priority)
-    whose = (Fact("Tenant", lambda each: shown(each["tenant"], "dim"), least=ASSIGNEE),) if tenants else ()
-    status = Fact("Status", _status), Fact("", _standing, least=ASSIGNEE)
-    file, kind = Fact("File", _file, least=FILE), Fact("Description", _kind, least=KIND)
-    said, said_below = Fact("Response", response), Fact("Response", lambda each: response(each, below=True))
-    alerts, recipients, exposed = (_count(title) for title in ("Alerts", "Recipients", "Exposed"))
-    persons, devices = (((_count(title),) if people else ()) for title in ("People", "Devices"))
-    detected = Fact(f"First → last ({zone_name(zone)})", lambda each: span(each, zone))
-    first = Fact("First", lambda each: short_moment(each["first_detected_at"], zone))
-    last = Fact(f"Last ({zone_name(zone)})", lambda each: short_moment(each["last_detected_at"], zone))
-    later = last._replace(says=lambda each: Text() if last.says(each) == first.says(each) else last.says(each))
-    counts = alerts, recipients, *persons, *devices, exposed
-    below, alone = kind._replace(says=lambda each: _kind(each, "\n"), least=NARROW), broken(last, 11)
-
-    def narrow(kind: Fact, last: Fact) -> Form:
-        return [
-            (name, broken(urgency, 9), *whose), (file._replace(least=NARROW), kind), (broken(said_below, 9),),
-            (alerts,), (recipients._replace(title="Recip."), *persons), (exposed, *devices), (last, *status),
-        ]  # fmt: skip
-
-    return [
-        [*((each,) for each in (name, *whose, urgency, file, kind, said, *counts, detected)), status],
-        [
-            (name, broken(urgency, 9), *whose), (file, kind), (broken(said_below, 15),), (alerts, exposed),
-            (recipients, *persons), devices, (first, later), status,
-        ],
-        narrow(kind, last),
-        narrow(below, alone),
-    ]  # fmt: skip
-
-
 def _count(title: str) -> Fact:
     return Fact(title, lambda each: number(each[COUNTS[title]]), right=True)
 
 
 def footer(totals: Totals, groups: list[dict[str, Any]], zone: ZoneInfo, *, chosen: bool) -> Text:
-    """How much there is beside the groups that the table shows, and how fresh it is."""
+    """Totals of all groups, listed or not, and when the tables were published."""
     everything, listed = sum(totals.groups.values()), len(groups)
-    says = several(everything, "group")
-    line = Text.assemble("\n", (f"{listed:,} of {says}" if chosen or listed < everything else says, "bold"))
+    total = several(everything, "group")
+    line = Text.assemble("\n", (f"{listed:,} of {total}" if chosen or listed < everything else total, "bold"))
     for name, count in totals.groups.items():
         line.append(" · ", "dim").append(f"{count:,} {name}", PRIORITY.get(name, ""))
     if totals.closed:
@@ -126,7 +116,7 @@ def _clock(value: datetime | None, zone: ZoneInfo) -> str:
 
 
 def span(group: dict[str, Any], zone: ZoneInfo) -> Text:
-    """First and last detection, without saying the same twice."""
+    """First and last detection; what both have in common is not repeated."""
     first, last = (group[f"{edge}_detected_at"].astimezone(zone) for edge in ("first", "last"))
     text = moment(first, zone)
     if f"{first:%F %H:%M}" == f"{last:%F %H:%M}":
@@ -148,30 +138,37 @@ def _file(group: dict[str, Any]) -> Text:
     return shown(described(group).file_name)
 
 
-def _kind(group: dict[str, Any], between: str = " · ") -> Text:
+def _kind(group: dict[str, Any]) -> Text:
     parts = described(group)
     kind = shown(parts.kind, "dim")
-    return Text(between, style="dim").join([kind, shown(parts.file_type, "dim")]) if parts.file_type else kind
+    return Text(" · ", style="dim").join([kind, shown(parts.file_type, "dim")]) if parts.file_type else kind
 
 
-def response(group: dict[str, Any], *, below: bool = False) -> Text:
-    """The worst disposition, and how many were released: in one line, or in a second one below."""
+def response(group: dict[str, Any]) -> Text:
+    """The worst disposition and how many were released, in one line."""
+    return Text(" " if group["worst_disposition"] == "released" else " · ").join(_responses(group))
+
+
+def response_lines(group: dict[str, Any]) -> Text:
+    """The same, with the number in a line of its own."""
+    return Text("\n").join(_responses(group))
+
+
+def _responses(group: dict[str, Any]) -> list[Text]:
     worst, released, alerts = group["worst_disposition"], group["released_count"], group["alert_count"]
-    gap, between = ("\n", "\n") if below else (" ", " · ")
-    if worst == "released" and released < alerts:
-        return Text(f"released{gap}{released:,} of {alerts:,}", style=DISPOSITION[worst])
-    text = Text(worst.replace("_", " "), style=DISPOSITION.get(worst, "green"))
-    if released and worst != "released":
-        text.append(f"{between}{released:,} released", style=DISPOSITION["released"])
-    return text
+    parts = [Text(worst.replace("_", " "), style=DISPOSITION.get(worst, "green"))]
+    if released and released < alerts:
+        number_released = f"{released:,} of {alerts:,}" if worst == "released" else f"{released:,} released"
+        parts.append(Text(number_released, style=DISPOSITION["released"]))
+    return parts
 
 
 def _status(group: dict[str, Any]) -> Text:
     return Text(group["status"].replace("_", " "), style=STATUS[group["status"]])
 
 
-def _standing(group: dict[str, Any]) -> Text:
-    """Who works on it, or that it has come back and nobody does."""
+def _assignee(group: dict[str, Any]) -> Text:
+    """Who works on it, or that it was re-opened and nobody does."""
     if group["status"] == "new" and group["reopened_at"]:
         return Text("re-opened", style="yellow")
     return shown(group["assignee"], "dim") if group["assignee"] else Text()

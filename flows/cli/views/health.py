@@ -1,4 +1,4 @@
-"""The health of the connectors on the terminal."""
+"""The page of `health`."""
 
 from datetime import timedelta
 from typing import Any
@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from rich.table import Table
 from rich.text import Text
 
-from flows.console.tables import Fact, Form, folded
+from flows.console.tables import Fact, responsive_table
 from flows.console.terminal import moment, number, out, short_moment, shown, zone_name
 from tasks.formatting import lasting
 from tasks.ingest.run_stats import OLD_DIRECTORY
@@ -16,8 +16,8 @@ STATE = {"ok": "green", "off": "dim", "late": "yellow", "quiet": "yellow", "neve
 
 
 def health_table(rows: list[dict[str, Any]], zone: ZoneInfo) -> Table:
-    """A line per connector, or two; fits the console in use."""
-    name = Fact("Connector", lambda row: shown(row["connector"]))
+    """One line for each connector, two on a narrow terminal."""
+    name = Fact("Connector", lambda row: shown(row["connector"]), wraps=True)
     state = Fact("State", lambda row: state_text(row["state"]))
     lag = Fact("Behind", lambda row: behind(row["lag_seconds"]), right=True)
     success = Fact(f"Last success\n({zone_name(zone)})", lambda row: moment(row["last_success_at"], zone))
@@ -27,14 +27,12 @@ def health_table(rows: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     alerts, rejects = _count("Alerts\n24 h", "alerts_24h"), _count("Rejects\n24 h", "rejects_24h")
     gaps, failures = _count("Gaps", "gaps"), _count("Failures\nin a row", "consecutive_failures")
     expiry = Fact("Keys expire", lambda row: moment(row["key_expires_at"], zone, "%Y-%m-%d"))
-    forms: list[Form] = [
-        [(fact,) for fact in (name, state, lag, success, record, alerts, rejects, gaps, failures, expiry)],
-        [
-            (name, state), (lag, gaps), (shortly, newest), (alerts._replace(title="Alerts 24 h"),
-            rejects._replace(title="Rejects 24 h")), (expiry, failures._replace(title="Failures", right=False)),
-        ],
+    wide = [(fact,) for fact in (name, state, lag, success, record, alerts, rejects, gaps, failures, expiry)]
+    narrow = [
+        (name, state), (lag, gaps), (shortly, newest), (alerts._replace(title="Alerts 24 h"),
+        rejects._replace(title="Rejects 24 h")), (expiry, failures._replace(title="Failures", right=False)),
     ]  # fmt: skip
-    return folded(rows, forms, out.width)
+    return responsive_table(rows, wide, narrow, out.width)
 
 
 def _count(title: str, name: str) -> Fact:
@@ -47,11 +45,11 @@ def state_text(state: str | None) -> Text:
 
 
 def health_errors(rows: list[dict[str, Any]]) -> list[Text]:
-    """What the failing connectors say, a line each; then the tenants whose directory is too old."""
-    said = [(each["connector"], each["last_error"]) for each in rows if each["last_error"]]
+    """A line for each failing connector with its error, and for each tenant whose directory is out of date."""
+    errors = [(each["connector"], each["last_error"]) for each in rows if each["last_error"]]
     ages = {each["tenant"]: each["directory_age_hours"] or 0 for each in rows}
     return [
-        Text.assemble(("✘ ", "bold red"), shown(name, "bold"), "  ", shown(error, limit=1000)) for name, error in said
+        Text.assemble(("✘ ", "bold red"), shown(name, "bold"), "  ", shown(error, limit=1000)) for name, error in errors
     ] + [
         Text.assemble(("! ", "bold yellow"), "directory of ", shown(tenant, "bold"), "  ", old_directory(hours // 24))
         for tenant, hours in ages.items()
@@ -60,8 +58,8 @@ def health_errors(rows: list[dict[str, Any]]) -> list[Text]:
 
 
 def old_directory(days: int) -> Text:
-    """What a directory that nobody has imported for long means."""
-    return Text(f"{days} days old: people and devices that came since are not known. Import it again.", "yellow")
+    """The consequence of a directory that was not imported for long."""
+    return Text(f"{days} days old: people and devices added since are missing. Import it again.", "yellow")
 
 
 def behind(seconds: int | None) -> Text:

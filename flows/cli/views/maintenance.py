@@ -1,4 +1,4 @@
-"""What regroup, replay and retention found, on the terminal."""
+"""The pages of `regroup`, `replay` and `retention`."""
 
 from typing import Any
 
@@ -6,14 +6,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flows.cli.views.groups import FILE, SHORT_ID
-from flows.console.tables import Fact, Form, broken, facts, folded, heading
+from flows.cli.views.groups import SHORT_ID
+from flows.console.tables import Fact, facts, heading, responsive_table
 from flows.console.terminal import number, out, shown
 
 VARIABLE = "ATTACHMENT_ALERTS_"
-JOINT = "\N{NO-BREAK SPACE}"  # an id and its count stay in one line
-TWO_PARTS = 36  # columns for two ids with counts of four digits
-WORDS = 20  # columns that what a map says may take
 
 
 def regroup_page(counts: dict[str, Any]) -> RenderableType:
@@ -25,7 +22,7 @@ def regroup_page(counts: dict[str, Any]) -> RenderableType:
             [
                 ("rules", Text(rules)),
                 ("groups", change.append(f"   of {counts['alerts']:,} alerts", style="dim")),
-                ("alerts that move", number(counts["alerts_moved"])),
+                ("alerts moved", number(counts["alerts_moved"])),
             ]
         )
     ]
@@ -35,26 +32,23 @@ def regroup_page(counts: dict[str, Any]) -> RenderableType:
             parts += [heading(title, note), _examples(counts[kind], column)]
     if counts["unlike_settings"]:
         names = ", ".join(f"{VARIABLE}{name.upper()}={counts[name]}" for name in counts["unlike_settings"])
-        parts.append(Text(f"\nThese are not the settings. Later runs group by the settings: set {names}.", "yellow"))
+        parts.append(Text(f"\nThese rules differ from the settings, which later runs use. Set {names}.", "yellow"))
     return Group(*parts)
 
 
 def _examples(groups: list[dict[str, Any]], column: str) -> Table:
-    """A line per group, or as many as its parts take; fits the console in use."""
-    name, file = _id("Group", "group_id"), Fact("File", lambda each: shown(each["file_name"]), least=FILE)
+    """One row for each group, with the groups it splits into or comes from."""
+    name, file = _id("Group", "group_id"), Fact("File", lambda each: shown(each["file_name"]), wraps=True)
     alerts = Fact("Alerts", lambda each: number(each["alerts"]), right=True)
     parts = Fact(f"{column} (alerts)", _parts)
-    forms: list[Form] = [
-        [(name,), (file,), (alerts,), (parts,)],
-        [(name,), (file,), (alerts,), (broken(parts, TWO_PARTS),)],
-    ]
-    return folded(groups, forms, out.width)
+    columns = [(name,), (file,), (alerts,), (parts,)]
+    return responsive_table(groups, columns, columns, out.width)
 
 
 def _parts(group: dict[str, Any]) -> Text:
-    more = group["parts"] - len(group["largest"])
-    largest = [f"{part['group_id'][:SHORT_ID]}{JOINT}({part['alerts']:,})" for part in group["largest"]]
-    return Text(", ".join(largest) + (f" and {more:,} more" if more else ""))
+    lines = [f"{part['group_id'][:SHORT_ID]} ({part['alerts']:,})" for part in group["largest"]]
+    more = group["parts"] - len(lines)
+    return Text("\n".join([*lines, f"and {more:,} more"] if more else lines))
 
 
 def _id(title: str, name: str) -> Fact:
@@ -62,16 +56,18 @@ def _id(title: str, name: str) -> Fact:
 
 
 def replay_page(counts: dict[str, Any]) -> RenderableType:
-    """What changes in all, then change by change, those of the most scans first."""
-    kept = Text(f"{counts['rejects_accepted']:,}").append(f"   {counts['rejects_left']:,} stay rejected", style="dim")
+    """Totals, then each kind of change, those of the most scans first."""
+    accepted = Text(f"{counts['rejects_accepted']:,}").append(
+        f"   {counts['rejects_left']:,} stay rejected", style="dim"
+    )
     parts: list[RenderableType] = [
         facts(
             [
                 ("applied", Text(", ".join(counts["what"]))),
-                ("scans that change", number(counts["scans_changed"])),
+                ("scans changed", number(counts["scans_changed"])),
                 ("alerts raised", number(counts["alerts_raised"], "yellow")),
                 ("alerts cleared", number(counts["alerts_cleared"])),
-                ("rejects accepted", kept),
+                ("rejects accepted", accepted),
             ]
         )
     ]
@@ -82,18 +78,18 @@ def replay_page(counts: dict[str, Any]) -> RenderableType:
 
 
 def _changes(changes: list[dict[str, Any]]) -> Table:
-    """A line per change, or as many as its words take; fits the console in use."""
-    kind, said = Fact("Map", lambda each: Text(each["what"])), Fact("Said", lambda each: shown(each["said"]), least=12)
-    was, becomes = Fact("Was", lambda each: shown(each["old"])), Fact("Becomes", lambda each: shown(each["new"]))
+    """One row for each kind of change."""
+    kind = Fact("Map", lambda each: Text(each["what"]))
+    value = Fact("Value", lambda each: shown(each["said"]), wraps=True)
+    before = Fact("Before", lambda each: shown(each["old"]), wraps=True)
+    after = Fact("After", lambda each: shown(each["new"]), wraps=True)
     count = Fact("Count", lambda each: number(each["count"]), right=True)
-    example = _id("For example", "example")
-    forms: list[Form] = [
-        [(fact,) for fact in (kind, said, was, becomes, count, example)],
-        [(kind, said), (broken(was, WORDS),), (broken(becomes, WORDS),), (count,), (example,)],
-    ]
-    return folded(changes, forms, out.width)
+    example = _id("Example", "example")
+    wide = [(fact,) for fact in (kind, value, before, after, count, example)]
+    narrow = [(kind, value), (before,), (after,), (count,), (example,)]
+    return responsive_table(changes, wide, narrow, out.width)
 
 
 def retention_page(counts: dict[str, Any]) -> RenderableType:
-    """How much of each kind is too old."""
+    """How much of each kind of data is older than the settings keep."""
     return facts([(kind, number(count)) for kind, count in counts["removed"].items()])

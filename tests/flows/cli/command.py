@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -50,10 +49,9 @@ def _status(arguments: Sequence[str]) -> int:
 
 @contextmanager
 def _as_before() -> Iterator[None]:
-    """Environment, umask, logging and excepthook as they were."""
-    log, root, hook = logging.getLogger("attachment_alerts"), logging.getLogger(), sys.excepthook
+    """Environment, umask and logging as they were."""
+    log = logging.getLogger("attachment_alerts")
     handlers, level, propagate = list(log.handlers), log.level, log.propagate
-    filters = [(handler, list(handler.filters)) for handler in root.handlers]
     umask = os.umask(0o022)
     os.umask(umask)
     with mock.patch.dict(os.environ):
@@ -61,7 +59,5 @@ def _as_before() -> Iterator[None]:
             yield
         finally:
             os.umask(umask)
-            log.handlers[:], log.propagate, sys.excepthook = handlers, propagate, hook
+            log.handlers[:], log.propagate = handlers, propagate
             log.setLevel(level)
-            for handler, before in filters:
-                handler.filters[:] = before

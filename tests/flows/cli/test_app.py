@@ -16,7 +16,7 @@ import pytest
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from flows.cli import app, entry
+from flows.cli import app
 from flows.console.invocation import from_here
 from flows.runs.slice_tasks import Pull, load
 from tasks.connectors.base import build_connector
@@ -122,16 +122,43 @@ def test_help_of_all_names_every_command(command: Command) -> None:
     assert command("connectors", "--help").out.count("connectors") > 2
 
 
-def test_nothing_that_reads_waits_for_prefect(home: Path) -> None:
-    script = (
-        "import sys; from flows.cli.app import main\n"
-        "try: main(sys.argv[1:])\n"
-        "except SystemExit as end: assert not end.code, end.code\n"
-        "slow = {'prefect', 'starlette', 'pandera'} & set(sys.modules); assert not slow, slow"
-    )
-    for call in (["--help"], ["alerts"]):
-        subprocess.run([sys.executable, "-c", script, *call], check=True, capture_output=True)
-    quick = "import sys, flows.cli.app; assert not {'duckdb', 'polars'} & set(sys.modules)"
+WITHOUT_PREFECT = """
+    --help
+    connectors --help
+    poll --help
+    serve --help
+    alerts
+    group 0
+    health
+    triage --priority medium --status in_progress --yes
+    triage ffff --status in_progress
+    allow-list add sender a@b.example --reason x --yes
+    allow-list list
+    allow-list remove ffff
+    regroup --gap-hours 1 --apply --yes
+    retention --apply --yes
+"""
+CALLS = """
+import shlex, sys
+from flows.cli.app import main
+for call in sys.stdin.read().strip().splitlines():
+    try:
+        main(shlex.split(call))
+    except SystemExit as end:
+        assert end.code in (0, 1), (call, end.code)
+    loaded = {"prefect", "starlette", "pandera"} & set(sys.modules)
+    assert not loaded, (call, loaded)
+"""
+
+
+def test_commands_without_connector_do_not_load_prefect(own_copy: Store) -> None:
+    call = [sys.executable, "-c", CALLS]
+    done = subprocess.run(call, input=WITHOUT_PREFECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_import_of_the_command_loads_no_tables() -> None:
+    quick = "import sys, flows.cli.app; assert not {'duckdb', 'polars', 'prefect'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", quick], check=True)
 
 
@@ -200,7 +227,7 @@ def test_times_are_shown_in_the_zone_that_is_set(home: Path, command: Command, m
     there = datetime.fromisoformat(row["first_detected_at"]) + timedelta(hours=5, minutes=45)
     says = command("alerts", "--limit", "1").out
     assert "(Kathmandu)" in says
-    assert f"{there:%Y-%m-%d %H:%M}" in says
+    assert f"{there:%m-%d %H:%M}" in says
 
 
 ON_THE_PAGE = (
@@ -251,7 +278,7 @@ def test_an_ended_id_leads_to_the_group_that_took_over(own_copy: Store, command:
     )
     says = command("group", "ffffffff-0000")
     assert says.status == 0
-    assert f"Group {ended} has ended; its alerts went to {row['group_id']}." in says.err
+    assert ended in says.err and row["group_id"] in says.err
     assert json.loads(command("group", ended, "--json").out)["asked_for"] == ended
 
 
@@ -260,9 +287,9 @@ def test_an_ended_id_leads_to_the_group_that_took_over(own_copy: Store, command:
     [
         (["group", "zz\x1b[2J"], r"No group has an id that begins with 'zz\\x1b[2J'"),
         (["group", ""], "No group has an id"),
-        (["alerts", "--since", "yesterday"], "'yesterday' is no time. Write 2026-03-01,"),
-        (["alerts", "--since", "7x"], "'7x' is no time"),
-        (["backfill", "acme", "--from", "soon", "--to", "2026-03-01"], "'soon' is no time"),
+        (["alerts", "--since", "yesterday"], "'yesterday'"),
+        (["alerts", "--since", "7x"], "'7x'"),
+        (["backfill", "acme", "--from", "soon", "--to", "2026-03-01"], "'soon'"),
         (["simulate", "--switch", "nothing=1"], "There is no switch called 'nothing'"),
         (["simulate", "--fault", "flood"], "There is no fault called 'flood'"),
         (["simulate", "--fault-name", "flood"], "There is no fault called 'flood'"),
@@ -318,9 +345,19 @@ def test_interruption_is_one_line_and_130(home: Path, command: Command, monkeypa
     assert (says.status, says.out, says.err) == (130, "", "Stopped.\n")
 
 
-def test_an_error_nobody_foresaw_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
-    entry.defect(ValueError, ValueError("no\x1b[2J"), None)
-    assert capsys.readouterr().err.startswith("✘ Unexpected ValueError: no\\x1b[2J. This is a defect;")
+def test_defect_is_one_line_without_traceback_unless_asked_for(
+    home: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(store: Store) -> None:
+        raise ValueError("no\x1b[2J")
+
+    monkeypatch.setattr(lookups, "health", fail)
+    says = command("health")
+    assert (says.status, says.out, says.err.count("\n")) == (1, "", 1)
+    assert "ValueError" in says.err
+    assert "no\\x1b[2J" in says.err
+    with pytest.raises(ValueError, match="no"):
+        app.main(["health", "--traceback"])
 
 
 LATE = "UPDATE internal.coverage SET end_at = end_at - INTERVAL 1 DAY"

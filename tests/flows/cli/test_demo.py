@@ -201,7 +201,7 @@ def test_the_anchor_is_kept_as_long_as_there_is_a_store(tmp_path: Path) -> None:
 
 def test_it_refuses_a_home_that_is_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "store.duckdb").touch()
-    with pytest.raises(OperatorError, match="holds data that is not the demo's"):
+    with pytest.raises(OperatorError, match="not the demo's"):
         demo.run_demo(tmp_path)
 
 

@@ -13,10 +13,10 @@ from tasks.settings import CHECKOUT
 PATIENCE = 20.0
 ASKS = """
 import polars  # its handler of signals lets an interrupted read go on
-from flows.console.terminal import entered
+from flows.console.terminal import read_line
 for hidden in (False, True):
     try:
-        print(f"typed {entered('Word: ', hidden=hidden)!r}")
+        print(f"typed {read_line('Word: ', hidden=hidden)!r}")
     except KeyboardInterrupt:
         print("stopped")
 """

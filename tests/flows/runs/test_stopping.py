@@ -82,7 +82,7 @@ def test_in_the_middle_of_an_answer(site: Site, capsys: pytest.CaptureFixture[st
     lines = [line.strip() for line in says.err.splitlines() if "…" not in line]  # without signs of life
     assert lines[-3:] == [
         f"stopped; slices of this run that are complete and kept: {kept}",
-        "The same command goes on with the rest.",
+        "The same command continues with the rest.",
         "Stopped.",
     ]
     assert "trying again" not in says.err, "the cut was our own"

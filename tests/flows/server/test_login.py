@@ -12,9 +12,8 @@ import pytest
 
 from flows.cli.app import main
 from flows.server import listener as listening
-from flows.server.addresses import own_origins
-from flows.server.demo_server import free_port
-from flows.server.login import SERVER, existing, login, place, rotate
+from flows.server.addresses import free_port, own_origins
+from flows.server.login import SERVER, get_or_create, login_file, read, rotate
 from flows.server.open_api import warn_if_open
 from tasks.errors import OperatorError
 from tests.processes import line, process
@@ -43,19 +42,19 @@ def any_umask(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.usefixtures("any_umask")
 def test_only_its_owner_reads_it_in_a_home_that_is_open_to_all(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    made = login(tmp_path)
-    assert made.made
+    made = get_or_create(tmp_path)
+    assert made.created
     assert len(made.line.partition("admin:")[2]) >= 40
-    assert rights(place(tmp_path)) == 0o600
-    assert login(tmp_path) == (made.line, False)
-    assert [each.name for each in tmp_path.iterdir()] == [place(tmp_path).name]
+    assert rights(login_file(tmp_path)) == 0o600
+    assert get_or_create(tmp_path) == (made.line, False)
+    assert [each.name for each in tmp_path.iterdir()] == [login_file(tmp_path).name]
     assert rotate(tmp_path) != made.line
-    assert rights(place(tmp_path)) == 0o600
-    assert existing(tmp_path) == login(tmp_path).line != made.line
+    assert rights(login_file(tmp_path)) == 0o600
+    assert read(tmp_path) == get_or_create(tmp_path).line != made.line
 
 
 def test_a_home_without_one_is_only_looked_at(tmp_path: Path) -> None:
-    assert existing(tmp_path / "home") is None
+    assert read(tmp_path / "home") is None
     assert not (tmp_path / "home").exists()
 
 
@@ -63,10 +62,10 @@ def test_first_starts_at_once_agree(tmp_path: Path) -> None:
     script = f"""
         import sys
         from pathlib import Path
-        from flows.server.login import login
+        from flows.server.login import get_or_create
         print("ready", flush=True)
         sys.stdin.read(1)
-        print(*login(Path({str(tmp_path)!r})), flush=True)
+        print(*get_or_create(Path({str(tmp_path)!r})), flush=True)
     """
     starts = [process(script, stdin=subprocess.PIPE) for _ in range(3)]
     assert [line(each) for each in starts] == ["ready"] * 3
@@ -75,17 +74,17 @@ def test_first_starts_at_once_agree(tmp_path: Path) -> None:
         each.stdin.write("\n")
         each.stdin.flush()
     said = [each.communicate()[0].split() for each in starts]
-    assert {got for got, _ in said} == {existing(tmp_path)}
+    assert {got for got, _ in said} == {read(tmp_path)}
     assert sorted(made for _, made in said) == ["False", "False", "True"]
 
 
 def test_one_that_others_could_read_is_replaced(tmp_path: Path) -> None:
-    before = login(tmp_path).line
-    place(tmp_path).chmod(0o640)
-    after = existing(tmp_path)
+    before = get_or_create(tmp_path).line
+    login_file(tmp_path).chmod(0o640)
+    after = read(tmp_path)
     assert after not in (None, before)
-    assert rights(place(tmp_path)) == 0o600
-    assert existing(tmp_path) == after
+    assert rights(login_file(tmp_path)) == 0o600
+    assert read(tmp_path) == after
 
 
 def linked(file: Path) -> None:
@@ -103,9 +102,9 @@ def emptied(file: Path) -> None:
 
 
 def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    login(tmp_path)
+    get_or_create(tmp_path)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    for use in (existing, login):
+    for use in (read, get_or_create):
         with pytest.raises(OperatorError):
             use(tmp_path)
 
@@ -114,12 +113,12 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.M
 def test_what_others_may_have_put_there_is_refused_until_it_is_replaced(
     put: Callable[[Path], None], tmp_path: Path
 ) -> None:
-    put(place(tmp_path))
-    for use in (existing, login):
+    put(login_file(tmp_path))
+    for use in (read, get_or_create):
         with pytest.raises(OperatorError) as refused:
             use(tmp_path)
         assert "known-to-others" not in str(refused.value)
-    assert rotate(tmp_path) == existing(tmp_path)
+    assert rotate(tmp_path) == read(tmp_path)
 
 
 def test_the_command_shows_it_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,12 +130,12 @@ def test_the_command_shows_it_only_when_asked(tmp_path: Path, capsys: pytest.Cap
         return out, err
 
     out, err = said()
-    first = login(tmp_path).line
+    first = get_or_create(tmp_path).line
     assert first.partition(":")[2] not in out + err
-    assert str(place(tmp_path)) in err
+    assert str(login_file(tmp_path)) in err
     assert said("--show")[0] == f"{first}\n"
     second = said("--rotate", "--show")[0].strip()
-    assert second == login(tmp_path).line != first
+    assert second == get_or_create(tmp_path).line != first
     with pytest.raises(SystemExit) as end:
         main(["server-login", "--home", str(tmp_path / "mistyped")])
     assert end.value.code == 1
