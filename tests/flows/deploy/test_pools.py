@@ -28,7 +28,7 @@ def set_up(client: SyncPrefectClient, name: str) -> dict[str, Any]:
 def test_ensure_pool_replaces_only_default_and_own_templates(
     client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deploying, "pools", lambda: ["new", "old", "moved", "own", "other"])
+    monkeypatch.setattr(deploying, "pool_names", lambda: ["new", "old", "moved", "own", "other"])
     prefects, own = ProcessWorker.get_default_base_job_template(), deploying.pool_template(None)
     own["variables"]["properties"]["env"] = {"type": "object"}
     given = {"old": prefects, "moved": deploying.pool_template("/srv/old/python -m prefect.engine"), "own": own}

@@ -39,11 +39,11 @@ def test_unusable_connector_is_reported_once_and_again_when_its_problem_changes(
 def test_triggers_are_off_while_nobody_is_notified_and_a_persons_switch_stays() -> None:
     new, waiting, by_person = Switch(), Switch(on=False, waits=True), Switch(on=False)
     in_spite_of_all = Switch(on=True, waits=True)
-    assert [desired_switch(new, told) for told in (True, False, None)] == [new, waiting, new]
-    assert [desired_switch(waiting, told) for told in (True, False, None)] == [new, waiting, waiting]
+    assert [desired_switch(new, notify) for notify in (True, False, None)] == [new, waiting, new]
+    assert [desired_switch(waiting, notify) for notify in (True, False, None)] == [new, waiting, waiting]
     for person in (by_person, in_spite_of_all):
-        assert [desired_switch(person, told) for told in (True, False, None)] == [person] * 3
+        assert [desired_switch(person, notify) for notify in (True, False, None)] == [person] * 3
     declared = [{"name": "notify", "triggers": [{"name": name, "description": "A change."} for name in "abc"]}]
-    made = with_switches(declared, {"a": new, "b": waiting, "c": by_person}, told=None)[0]["triggers"]
+    made = with_switches(declared, {"a": new, "b": waiting, "c": by_person}, notify=None)[0]["triggers"]
     assert [each["enabled"] for each in made] == [True, False, False]
     assert [each["description"] for each in made] == ["A change.", f"A change. {DISABLED_NOTE}", "A change."]
