@@ -123,7 +123,7 @@ def test_people_are_told_once_of_each_change(home: Path, monkeypatch: pytest.Mon
         for trigger in triggers.read_switches(machine.client, prefect_yaml.declared_deployments()):
             machine.client.resume_automation(machine.automation(trigger).id)
         block = CustomWebhookNotificationBlock(name="x", url=url, json_data=TEXT)
-        block.save("security", _sync=True)
+        block.save("security")
         save("acme", connector(service, 2, connector_id=UUID(int=7), polling_minutes=5))
 
         def told(*titles: str) -> None:
@@ -213,7 +213,7 @@ def test_every_kind_of_block_sends_from_a_worker(home: Path, tmp_path: Path, mon
         ):
             machine.boots()
             for block in senders.values():
-                block.save("security", _sync=True)
+                block.save("security")
             facts = {"error": "It said: <!channel> <http://evil.example|here> [here](http://evil.example) @here"}
             run = machine.ended(
                 machine.start("notify/notify", event=f"{PREFIX}connector.lost", about="acme", facts=facts)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from rich.console import Console, Group, RenderableType
 
 from flows.cli.views import allow_list, group, groups, health, maintenance
-from tasks.queries.lookups import Page, Totals
+from tasks.queries.lookups import GroupDetails, Totals
 from tests.flows.cli.printing import console_of, printed
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -89,7 +89,7 @@ def _alerts_without_directory() -> RenderableType:
 
 
 def _group() -> RenderableType:
-    return group.group_page(Page(LONG, None, [ALERT], [EXPOSURE], [DECISION]), ZONE)
+    return group.group_page(GroupDetails(LONG, None, [ALERT], [EXPOSURE], [DECISION]), ZONE)
 
 
 PAGES: dict[str, Callable[[], RenderableType]] = {

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from flows.artifacts import publish
 from flows.mimecast import mimecast_backfill as backfill
-from tasks.store import store
+from tasks.store import embedded
 from tests.flows.artifacts.test_run_summary import artifacts as left_by
 from tests.flows.artifacts.test_run_summary import latest, text
 from tests.flows.conftest import MakeSite
@@ -42,7 +42,7 @@ def test_a_home_that_cannot_be_written(make_site: MakeSite, monkeypatch: pytest.
 def test_a_store_that_another_process_keeps(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     site = make_site(hours(noon(), 2))
     assert site.poll().is_completed()
-    monkeypatch.setattr(store, "LOCK_PATIENCE", 2.5)
+    monkeypatch.setattr(embedded, "LOCK_PATIENCE", 2.5)
     with FileLock(site.home / "store.lock"):
         state = site.poll()
     assert "has been writing to" in (state.message or "")
