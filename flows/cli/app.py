@@ -17,6 +17,7 @@ from flows.cli.simulate import simulate
 from flows.cli.triage import allow_list, triage
 from flows.console.datetimes import parse_time
 from flows.console.options import COMMAND, DemoHome, Home, Json, Name, example
+from flows.server.prefect_session import exit_at_once_with
 
 app = typer.Typer(
     name=COMMAND,
@@ -151,4 +152,9 @@ app.command(epilog=example("simulate", "simulate --switch rate_limit=5 --fault 5
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; ends with SystemExit."""
-    start(app, sys.argv[1:] if arguments is None else arguments)
+    try:
+        start(app, sys.argv[1:] if arguments is None else arguments)
+    except SystemExit as end:
+        if arguments is None and isinstance(end.code, int):
+            exit_at_once_with(end.code)
+        raise
