@@ -9,7 +9,7 @@ from tasks.window import Slice
 
 
 def cause_of(transaction: Transaction, source: Source, piece: Slice) -> Cause:
-    """Why a slice is read. Slices of the connector's first window belong to the first look-back, also in later polls."""
+    """Why a slice is read. Slices of a connector's first window belong to the first look-back, also in later polls."""
     if piece.trigger != "poll":
         return piece.trigger
     first = transaction.rows(
