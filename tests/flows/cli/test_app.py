@@ -285,8 +285,8 @@ def test_an_ended_id_leads_to_the_group_that_took_over(own_copy: Store, command:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (["group", "zz\x1b[2J"], r"No group has an id that begins with 'zz\\x1b[2J'"),
-        (["group", ""], "No group has an id"),
+        (["group", "zz\x1b[2J"], r"No group has an ID that begins with 'zz\\x1b[2J'"),
+        (["group", ""], "No group has an ID"),
         (["alerts", "--since", "yesterday"], "'yesterday'"),
         (["alerts", "--since", "7x"], "'7x'"),
         (["backfill", "acme", "--from", "soon", "--to", "2026-03-01"], "'soon'"),
@@ -306,7 +306,7 @@ def test_a_beginning_that_fits_several(own_copy: Store, command: Command) -> Non
     change(own_copy, "UPDATE internal.groups SET group_id = ('abcd' || substr(group_id::VARCHAR, 5))::UUID")
     says = command("group", "abcd")
     assert says.status == 1
-    assert re.search(r"'abcd' fits 19 groups: (abcd[0-9a-f-]+, ){4}abcd[0-9a-f-]+ and 14 more", says.err)
+    assert re.search(r"'abcd' matches 19 groups: (abcd[0-9a-f-]+, ){4}abcd[0-9a-f-]+ and 14 more", says.err)
 
 
 def test_a_home_where_nothing_was_ever_published(tmp_path: Path, command: Command) -> None:
