@@ -9,10 +9,10 @@ import polars as pl
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.runs.maintenance_run import changed
+from flows.runs.maintenance_run import run_maintenance
 from tasks.connectors.polled import PolledConnector
 from tasks.errors import SettingsError
-from tasks.ingest.batches import Again
+from tasks.ingest.batches import Revalidated
 from tasks.maintenance.remap import Reading
 from tasks.maintenance.replay import WHAT, Means, What, replayed
 from tasks.priority import load_maps
@@ -31,7 +31,7 @@ def replay(what: list[What] | None = None, apply: bool = False) -> State[Any]:
         apply: Change what is stored, in one transaction. Without it nothing is changed.
     """
     verb = "changed" if apply else "would change"
-    return changed(
+    return run_maintenance(
         lambda store: replay_now(store, what, apply=apply),
         lambda n: f"{n['scans_changed']} scans {verb}; {n['rejects_accepted']} rejects are accepted.",
         apply=apply,
@@ -58,7 +58,7 @@ def replay_now(store: Store, what: list[What] | None, *, apply: bool) -> dict[st
         applied = frozenset(each for each in chosen if each != "rejects")
         return Reading(maps(connector.no_verdict), applied, connector.saved)
 
-    def read_again(connector_id: str, rejects: pl.DataFrame) -> Again:
+    def read_again(connector_id: str, rejects: pl.DataFrame) -> Revalidated:
         connector = known[connector_id]
         revalidate = product_named(connector.product).revalidate
         if revalidate is None:

@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.artifacts.dashboard_writer import urgent_anew
+from flows.artifacts.dashboard_writer import refresh_urgent
 from flows.runs.maintenance_run import failed
 from tasks.errors import AlertsError, TriageRefused
 from tasks.formatting import several
@@ -78,7 +78,7 @@ def triage(
             decided = decide(store, decision, found=found)
     except AlertsError as error:
         return failed(error)
-    urgent_anew(store)
+    refresh_urgent(store)
     of = f"{several(decided.alerts, 'alert')} of {several(len(decided.groups), 'group')}"
     says = f"{of} {'is' if decided.alerts == 1 else 'are'} {status.replace('_', ' ')}."
     return Completed(message=says, data={**decided._asdict(), "decision_id": str(decided.decision_id)})
@@ -114,7 +114,7 @@ def allow_list_flow(
         store = open_store(load_settings())
         if action == "remove":
             ended = allow_list.remove(store, [allow_list.active_id(store, entry)])
-            urgent_anew(store)
+            refresh_urgent(store)
             return Completed(message=f"{several(ended.shown_again, 'alert')} shown again.", data=ended._asdict())
         hidden = allow_list.would_hide_now(store, entry)
         if not confirm:
@@ -126,7 +126,7 @@ def allow_list_flow(
         entry_id, hidden = allow_list.add(store, entry)
     except AlertsError as error:
         return failed(error)
-    urgent_anew(store)
+    refresh_urgent(store)
     return Completed(message=f"It hides {words_of(hidden)}.", data={"entry_id": str(entry_id), **hidden._asdict()})
 
 

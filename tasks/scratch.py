@@ -32,7 +32,7 @@ def scratch_folder(home: Path) -> Iterator[Path]:
         alive.release()
 
 
-class Shelf:
+class FrameCache:
     """Frames in files of a scratch folder, by name: those of a large directory would fill the memory together."""
 
     def __init__(self, folder: Path) -> None:

@@ -26,7 +26,7 @@ from flows.artifacts.dashboards import Last
 from flows.artifacts.run_summary import Outcome, Run, group_rows, groups_title, summary_page
 from tasks.errors import AlertsError
 from tasks.ingest import registry
-from tasks.ingest.run_stats import Summary
+from tasks.ingest.run_stats import RunStats
 from tasks.queries.run_overview import Overview, overview
 from tasks.source import Source
 from tasks.store.publish_policy import Publisher
@@ -41,7 +41,7 @@ STOPPED = Outcome("stopped", "Stopped before its end. Complete slices are kept; 
 
 
 @dataclass
-class Told:
+class RunContext:
     """What a run knows about itself so far; filled in as it goes on."""
 
     connector: str
@@ -53,14 +53,14 @@ class Told:
     window: tuple[Interval, ...] = ()
     notes: list[str] = field(default_factory=list)
     """what of the time asked for is not fetched"""
-    summary: Summary = field(default_factory=Summary)
+    summary: RunStats = field(default_factory=RunStats)
     outcome: Outcome = STOPPED
 
 
 @contextmanager
-def telling(connector: str, trigger: Trigger) -> Iterator[Told]:
+def run_context(connector: str, trigger: Trigger) -> Iterator[RunContext]:
     """Write the pages of a run when it ends, however it ends."""
-    told = Told(connector, trigger)
+    told = RunContext(connector, trigger)
     try:
         yield told
     finally:
@@ -71,7 +71,7 @@ def telling(connector: str, trigger: Trigger) -> Iterator[Told]:
             log.warning("Prefect did not take the pages about this run (%s)", type(refused).__name__)
 
 
-def _write(told: Told, after: Overview | None) -> None:
+def _write(told: RunContext, after: Overview | None) -> None:
     run = Run(told.connector, told.trigger, told.began_at, told.window, tuple(told.notes))
     if after and after.changed.rows:
         rows = group_rows(after.changed, told.summary.opened)
@@ -87,14 +87,14 @@ def _write(told: Told, after: Overview | None) -> None:
         dashboard_writer.write_urgent(after.urgent)
 
 
-def _read(told: Told) -> Overview | None:
+def _read(told: RunContext) -> Overview | None:
     """The tables after the run; None where they cannot be read, which the run has met itself as a rule."""
     if told.store is None or told.source is None:
         return None
     published = told.publisher is not None and told.publisher.shows_all
     stopped = flow_run.get_id() if told.outcome is STOPPED else None
     try:
-        told.source = registry.under_its_present_name(told.store, told.source)
+        told.source = registry.with_current_name(told.store, told.source)
         after = overview(told.store, told.source.name, told.summary.groups, published=published, stopped=stopped)
     except AlertsError as error:
         log.warning("the tables could not be read for the pages about this run: %s", error)

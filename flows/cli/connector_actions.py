@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
-from flows.artifacts.dashboard_writer import health_moved
+from flows.artifacts.dashboard_writer import mark_health_page_renamed
 from flows.console.invocation import command_as_typed
 from flows.console.tables import facts
 from flows.console.terminal import confirmed, number, out, say, working
@@ -79,10 +79,10 @@ def rename(old: str, new: str) -> None:
         renamed = saved_connectors.load_connector(new)
     store = open_store(load_settings())
     if renamed.connector_id and store.exists():
-        registry.renamed(store, renamed.connector_id, new)
+        registry.rename_connector(store, renamed.connector_id, new)
     try:
         with asking():
-            health_moved(old, new)
+            mark_health_page_renamed(old, new)
     except AlertsError as error:  # the rest is done
         say(f"The page of its old name in the Prefect UI does not say so yet: {error}", style="yellow")
 
@@ -93,7 +93,7 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
     with asking():
         is_saved = name in saved_names()
         connector_id = _id_of(name) if is_saved else None
-    stored = registry.named(store, name) if connector_id is None else None
+    stored = registry.find_connector_by_name(store, name) if connector_id is None else None
     if not is_saved:
         _refuse_alive(store, name, stored, purging)
     known = stored.connector_id if stored else connector_id
@@ -112,10 +112,10 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
             with asking():
                 saved_connectors.remove(name)
         if not purging:
-            registry.removed(store, known, datetime.now(UTC))
+            registry.mark_removed(store, known, datetime.now(UTC))
 
 
-def _refuse_alive(store: Store, name: str, stored: registry.Named | None, purging: bool) -> None:
+def _refuse_alive(store: Store, name: str, stored: registry.KnownConnector | None, purging: bool) -> None:
     """Of a name that is not saved only the data of a connector that is removed can be taken away."""
     if stored and not stored.removed and _may_be_elsewhere(store, stored.connector_id):
         raise OperatorError(

@@ -133,7 +133,7 @@ def tested(connector: Connector) -> Account | None:
 
 def _enrol(name: str, connector: Connector) -> None:
     """Let the tables know it as it is now."""
-    registry.enrol(open_store(load_settings()), [source_of(name, connector)])
+    registry.upsert_connectors(open_store(load_settings()), [source_of(name, connector)])
 
 
 def _code_of(connector: Connector) -> str | None:

@@ -11,7 +11,7 @@ from prefect.states import Completed, Failed
 
 from tasks.errors import AlertsError
 from tasks.formatting import several
-from tasks.ingest.run_stats import Summary
+from tasks.ingest.run_stats import RunStats
 
 # Prefect shows the lines of extra loggers from their own level on, and without one only warnings.
 logging.getLogger("attachment_alerts").setLevel(logging.INFO)
@@ -27,7 +27,7 @@ class RunFailed(AlertsError):
         self.counts = counts
 
 
-def completed(summary: Summary) -> State[Any]:
+def completed(summary: RunStats) -> State[Any]:
     """The counts are the result, of a failed run as well."""
     alerts = several(summary.alerts, "alert")
     says = f"{summary.received:,} received, {summary.new:,} new, {alerts}, {summary.rejected:,} rejected."
@@ -36,7 +36,7 @@ def completed(summary: Summary) -> State[Any]:
     return Completed(message=says, data=summary.as_counts())
 
 
-def failed_slices(summary: Summary) -> State[Any]:
+def failed_slices(summary: RunStats) -> State[Any]:
     """In the errors' own sentences."""
     says = " ".join(summary.errors[:SENTENCES])
     if len(summary.errors) > SENTENCES:
@@ -51,7 +51,7 @@ def failed(says: str, counts: dict[str, Any]) -> State[Any]:
     return Failed(message=says, data=RunFailed(says, counts))
 
 
-def begun_although_cancelled() -> bool:
+def started_after_cancel() -> bool:
     """Whether the state before the present one was the end that a person wished for.
 
     Between the moment when a worker takes a run and the start of its process, Prefect 3.8 knows no process to end. It

@@ -14,17 +14,17 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 
-from flows.artifacts.publish import Told, progress_artifact, telling
+from flows.artifacts.publish import RunContext, progress_artifact, run_context
 from flows.artifacts.run_summary import Outcome
 from flows.runs import events
-from flows.runs.final_states import begun_although_cancelled, completed, failed_slices
-from flows.runs.session import Begun, begun_pull
+from flows.runs.final_states import completed, failed_slices, started_after_cancel
+from flows.runs.session import PullSession, open_pull_session
 from flows.runs.slice_runner import pull_slices
 from tasks.errors import AlertsError, SettingsError, StoreError
 from tasks.formatting import lasting, stretch
 from tasks.ingest import coverage
 from tasks.ingest.retention_limits import PERIODS, limits
-from tasks.ingest.run_stats import Summary
+from tasks.ingest.run_stats import RunStats
 from tasks.sanitize import plain
 from tasks.settings import Settings
 from tasks.store.store import AccountBusy
@@ -49,8 +49,8 @@ POLL_PATIENCE = 30.0  # seconds a poll waits for another run of its account
 def poll(name: str) -> State[Any]:
     """Fetch what is new, what failed earlier, and once a day the last hours again. The state of the flow run."""
 
-    def work(told: Told) -> None:
-        with begun_pull(told, POLL_PATIENCE, Interval(*[told.began_at] * 2)) as begun:
+    def work(told: RunContext) -> None:
+        with open_pull_session(told, POLL_PATIENCE, Interval(*[told.began_at] * 2)) as begun:
             before, settings = begun.pull.beginning.progress, begun.pull.store.settings
             window = poll_window(before, begun.now, settings)
             recheck = cut(recheck_window(before, begun.now, settings), "recheck", settings)
@@ -67,13 +67,13 @@ def poll(name: str) -> State[Any]:
 def backfill(name: str, start: datetime, end: datetime, what: What) -> State[Any]:
     """Fetch a stretch of time by hand: all of it, or only what is not covered yet. The state of the flow run."""
 
-    def work(told: Told) -> None:
+    def work(told: RunContext) -> None:
         asked = Interval(whole_second(start), whole_second(end))
         if asked.start >= asked.end:
             raise SettingsError(
                 "The end of a backfill must be later than its start. Correct the times and start it again."
             )
-        with begun_pull(told, None, asked) as begun:
+        with open_pull_session(told, None, asked) as begun:
             settings = begun.pull.store.settings
             if asked.start >= begun.now - settings.settle:
                 raise SettingsError(
@@ -91,11 +91,11 @@ def backfill(name: str, start: datetime, end: datetime, what: What) -> State[Any
     return _state_of(name, "backfill", work)
 
 
-def _state_of(name: str, trigger: Trigger, work: Callable[[Told], None]) -> State[Any]:
+def _state_of(name: str, trigger: Trigger, work: Callable[[RunContext], None]) -> State[Any]:
     """Do the work, turn what it raises into a state with the error's own sentence, and write the run's pages."""
-    if begun_although_cancelled():
+    if started_after_cancel():
         return Cancelled(message="Cancelled before it began.")
-    with telling(name, trigger) as told:
+    with run_context(name, trigger) as told:
         summary = told.summary
         try:
             work(told)
@@ -109,7 +109,7 @@ def _state_of(name: str, trigger: Trigger, work: Callable[[Told], None]) -> Stat
     return state
 
 
-def _ended_by(error: AlertsError | OSError, told: Told) -> State[Any]:
+def _ended_by(error: AlertsError | OSError, told: RunContext) -> State[Any]:
     """The state of a run that an error has ended; nothing but the home's files raises an OSError here."""
     says = f"Files cannot be used: {error}. Check the disk and the rights of its folder."
     told.summary.failed += 1
@@ -119,17 +119,17 @@ def _ended_by(error: AlertsError | OSError, told: Told) -> State[Any]:
     return failed_slices(told.summary)
 
 
-def _fetch(begun: Begun, slices: list[Slice], told: Told) -> None:
+def _fetch(begun: PullSession, slices: list[Slice], told: RunContext) -> None:
     with progress_artifact(f"{told.connector} {told.trigger}", len(slices)) as progress:
         pull_slices(begun.pull._replace(progress=progress), slices, told.summary)
 
 
-def _conclude(begun: Begun, told: Told) -> None:
+def _conclude(begun: PullSession, told: RunContext) -> None:
     begun.pull.publisher.at_end(turned=bool(told.summary.failed) != begun.pull.beginning.failing)
-    events.end_of_run(begun.pull.store, begun.pull.source, told.trigger, told.summary)
+    events.send_run_events(begun.pull.store, begun.pull.source, told.trigger, told.summary)
 
 
-def _note_recheck(begun: Begun, summary: Summary) -> None:
+def _note_recheck(begun: PullSession, summary: RunStats) -> None:
     """A re-check that failed is tried again in an hour, not at every poll: it reads a lot."""
     log.info(
         "re-check of the last %d h: %d records came late, by up to %s",
@@ -139,7 +139,7 @@ def _note_recheck(begun: Begun, summary: Summary) -> None:
     )
     began = begun.now if not summary.failed_rechecks else begun.now - RECHECK_EVERY + timedelta(hours=1)
     with begun.pull.store.transaction() as transaction:
-        coverage.rechecked(transaction, begun.pull.source, began)
+        coverage.mark_rechecked(transaction, begun.pull.source, began)
 
 
 def _skipped(asked: Interval, window: list[Interval], newest: datetime) -> list[str]:

@@ -19,7 +19,7 @@ from tasks.store.store import Store
 from tasks.window import Slice
 
 
-class UnderWay(NamedTuple):
+class RunningSlice(NamedTuple):
     """A slice whose stages run in threads."""
 
     piece: Slice
@@ -33,7 +33,7 @@ class UnderWay(NamedTuple):
     """no stage is at work any more, whether all went well or not"""
 
 
-def start(pull: Pull, piece: Slice, folder: Path) -> UnderWay:
+def start(pull: Pull, piece: Slice, folder: Path) -> RunningSlice:
     """Hand its stages to the threads; each asks the one before it for its result."""
     scratch = folder / f"{piece.start:%Y%m%dT%H%M%S}-{piece.trigger}"
     extracted = extract.submit(pull.stages, piece, scratch)
@@ -47,17 +47,19 @@ def start(pull: Pull, piece: Slice, folder: Path) -> UnderWay:
     fetched, settled = threading.Event(), threading.Event()
     extracted.add_done_callback(lambda _: fetched.set())
     transformed.add_done_callback(lambda _: settled.set())
-    return UnderWay(piece, datetime.now(UTC), scratch, extracted, validated, transformed, fetched, settled)
+    return RunningSlice(piece, datetime.now(UTC), scratch, extracted, validated, transformed, fetched, settled)
 
 
-def record_failure(store: Store, source: Source, piece: Slice, error: Exception, one: UnderWay | None = None) -> None:
+def record_failure(
+    store: Store, source: Source, piece: Slice, error: Exception, one: RunningSlice | None = None
+) -> None:
     """Add a failed attempt to `windows`; it covers nothing."""
     report = _unfinished(piece, "failed", one)._replace(error_kind=type(error).__name__, error=str(error))
     with store.transaction() as transaction:
         coverage.record(transaction, source, [report])
 
 
-def _unfinished(piece: Slice, state: coverage.State, one: UnderWay | None) -> coverage.Report:
+def _unfinished(piece: Slice, state: coverage.State, one: RunningSlice | None) -> coverage.Report:
     """What is known of an attempt that covered nothing."""
     now = datetime.now(UTC)
     report = coverage.Report(*piece, state, one.started_at if one else now, now, flow_run_id=flow_run.get_id())
@@ -67,7 +69,7 @@ def _unfinished(piece: Slice, state: coverage.State, one: UnderWay | None) -> co
     return report._replace(pages=extracted.pages, received=extracted.received, vendor_total=extracted.vendor_total)
 
 
-def record_left(pull: Pull, under_way: Iterable[UnderWay]) -> None:
+def record_unfinished(pull: Pull, under_way: Iterable[RunningSlice]) -> None:
     """Add what a run leaves to `windows` when an exception ends it, which is being handled: failed, or cancelled."""
     error = sys.exc_info()[1]
     state: coverage.State = "failed" if isinstance(error, Exception) else "cancelled"

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
-from flows.artifacts.publish import Told
+from flows.artifacts.publish import RunContext
 from flows.runs import events
 from flows.runs.running_slice import record_failure
 from flows.runs.slice_tasks import Pull
@@ -15,7 +15,7 @@ from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError
 from tasks.ingest import pull_session, registry
 from tasks.ingest.connector_source import source_of
 from tasks.ingest.pull_session import Beginning
-from tasks.ingest.run_stats import Summary
+from tasks.ingest.run_stats import RunStats
 from tasks.ingest.stages import Stages
 from tasks.products import product_named
 from tasks.saved_connectors import load_connector
@@ -31,7 +31,7 @@ log = logging.getLogger("attachment_alerts.pull")
 CLOCK_TOLERANCE = timedelta(seconds=5)
 
 
-class Begun(NamedTuple):
+class PullSession(NamedTuple):
     """A run that has registered itself and may ask its account."""
 
     pull: Pull
@@ -40,7 +40,7 @@ class Begun(NamedTuple):
 
 
 @contextmanager
-def begun_pull(told: Told, patience: float | None, asked: Interval) -> Iterator[Begun]:
+def open_pull_session(told: RunContext, patience: float | None, asked: Interval) -> Iterator[PullSession]:
     """Register the connector, wait for its account, open the connection, correct the clock."""
     connector = load_connector(told.connector)
     make_stages = product_named(connector.product).stages
@@ -63,7 +63,7 @@ def begun_pull(told: Told, patience: float | None, asked: Interval) -> Iterator[
         except (OperatorError, ServiceError) as error:
             _note_refusal(store, source, trigger, asked, error, publisher)
             raise
-        yield Begun(Pull(stages, source, store, beginning, publisher, account, stop), now)
+        yield PullSession(Pull(stages, source, store, beginning, publisher, account, stop), now)
 
 
 def _note_refusal(
@@ -75,16 +75,16 @@ def _note_refusal(
     publisher: Publisher,
 ) -> None:
     """Nothing was asked for yet: the attempt is on record with the stretch it would have begun with."""
-    source, beginning = begin_where_its_rows_are(store, source, datetime.now(UTC))
+    source, beginning = begin_for_existing_tenant(store, source, datetime.now(UTC))
     begin = watermark(beginning.progress.origin, beginning.progress.coverage) if trigger == "poll" else asked.start
     record_failure(store, source, Slice(begin, max(begin, asked.end), trigger), error)
     publisher.at_end(turned=not beginning.failing)
-    events.end_of_run(store, source, trigger, Summary(failed=1))
+    events.send_run_events(store, source, trigger, RunStats(failed=1))
 
 
-def begin_where_its_rows_are(store: Store, source: Source, now: datetime) -> tuple[Source, Beginning]:
+def begin_for_existing_tenant(store: Store, source: Source, now: datetime) -> tuple[Source, Beginning]:
     """Begin a refused pull: that of a connector whose tenant was changed is on record where its rows are."""
-    source = registry.where_its_rows_are(store, source)
+    source = registry.source_for_existing_tenant(store, source)
     return source, pull_session.begin(store, source, now)
 
 

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from flows.runs.final_states import SENTENCES
-from flows.runs.running_slice import UnderWay, record_failure, record_left, start
+from flows.runs.running_slice import RunningSlice, record_failure, record_unfinished, start
 from flows.runs.slice_tasks import Pull, load
 from tasks.errors import AlertsError, OperatorError, StoreError
 from tasks.formatting import several, stretch
 from tasks.ingest.batches import BATCH_ROWS
 from tasks.ingest.gil_tuning import brisk
-from tasks.ingest.run_stats import Summary
+from tasks.ingest.run_stats import RunStats
 from tasks.sanitize import plain
 from tasks.scratch import scratch_folder
 from tasks.window import Slice
@@ -32,7 +32,7 @@ STOPPING = 10.0  # seconds for threads to end; Prefect kills a cancelled run aft
 LOOK = 0.5
 
 
-def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
+def pull_slices(pull: Pull, slices: Sequence[Slice], summary: RunStats) -> None:
     """Fetch and load all slices, concurrently within the account's limit; one that fails does not stop the others.
 
     `summary` is counted up on the way, so that it tells of a run that is stopped, too.
@@ -40,7 +40,7 @@ def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
     summary.shown_again = pull.beginning.shown_again
     summary.directory_days = pull.beginning.directory_days
     waiting, collected = deque(slices), 0
-    under_way: deque[UnderWay] = deque()
+    under_way: deque[RunningSlice] = deque()
     with scratch_folder(pull.store.settings.home) as folder, brisk():
         try:
             while waiting or under_way:
@@ -61,14 +61,14 @@ def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
             # a defect of this program, which must not look like somebody's wish.
             pull.stop.set()
             pull.stages.cut()
-            record_left(pull, under_way)
+            record_unfinished(pull, under_way)
             _wait_briefly(under_way)
             summary.refusals = pull.stages.refusals
     _mention_once(summary)
 
 
 def _start_more(
-    pull: Pull, slices: Sequence[Slice], waiting: deque[Slice], under_way: deque[UnderWay], folder: Path
+    pull: Pull, slices: Sequence[Slice], waiting: deque[Slice], under_way: deque[RunningSlice], folder: Path
 ) -> None:
     """Start as many as may run at once; none while another run waits for its account, which it is given."""
     wanted = _is_wanted(pull, slices)
@@ -85,14 +85,14 @@ def _is_wanted(pull: Pull, slices: Sequence[Slice]) -> bool:
     return slices[0].trigger == "backfill" and pull.account.is_wanted()
 
 
-def _wait_briefly(under_way: Iterable[UnderWay]) -> None:
+def _wait_briefly(under_way: Iterable[RunningSlice]) -> None:
     """Until the threads have seen the stop signal: none may write any more where the scratch folder is removed."""
     until = time.monotonic() + STOPPING
     for each in under_way:
         each.settled.wait(max(0.0, until - time.monotonic()))
 
 
-def _ended(pull: Pull, one: UnderWay, summary: Summary) -> bool:
+def _ended(pull: Pull, one: RunningSlice, summary: RunStats) -> bool:
     """Load the slice, or report why it failed; False where every further one would fail, too."""
     try:
         _finish(pull, one, summary)
@@ -102,7 +102,7 @@ def _ended(pull: Pull, one: UnderWay, summary: Summary) -> bool:
     return True
 
 
-def _finish(pull: Pull, one: UnderWay, summary: Summary) -> None:
+def _finish(pull: Pull, one: RunningSlice, summary: RunStats) -> None:
     while not one.settled.wait(LOOK):
         pass
     try:
@@ -125,7 +125,7 @@ def _finish(pull: Pull, one: UnderWay, summary: Summary) -> None:
     )
 
 
-def _report_failure(pull: Pull, one: UnderWay, error: AlertsError, summary: Summary) -> None:
+def _report_failure(pull: Pull, one: RunningSlice, error: AlertsError, summary: RunStats) -> None:
     piece = one.piece
     summary.failed += 1
     summary.failed_rechecks += piece.trigger == "recheck"
@@ -137,7 +137,7 @@ def _report_failure(pull: Pull, one: UnderWay, error: AlertsError, summary: Summ
     record_failure(pull.store, pull.source, piece, error, one)
 
 
-def _mention_once(summary: Summary) -> None:
+def _mention_once(summary: RunStats) -> None:
     for word in sorted(summary.unseen):
         log.warning("never seen before, kept and treated as unrecognised: %s", plain(word))
     for name in sorted(summary.leftover):

@@ -44,12 +44,12 @@ class Batches:
     def _rest(self, place: int, part: Path | pl.DataFrame) -> Iterator[pl.DataFrame]:
         frame = pl.read_ipc(part) if isinstance(part, Path) else part
         numbers = self.left_out[place] if self.left_out else None
-        rest = frame if frame.is_empty() or numbers is None or numbers.is_empty() else without(frame, numbers)
+        rest = frame if frame.is_empty() or numbers is None or numbers.is_empty() else drop_rows(frame, numbers)
         if not rest.is_empty():
             yield rest
 
 
-def without(frame: pl.DataFrame, numbers: pl.Series) -> pl.DataFrame:
+def drop_rows(frame: pl.DataFrame, numbers: pl.Series) -> pl.DataFrame:
     """The other rows."""
     return frame.filter(~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(numbers.implode()))
 
@@ -90,7 +90,7 @@ class Transformed(NamedTuple):
     """verdicts, actions and routes never seen, as `kind: word`"""
 
 
-class Again(NamedTuple):
+class Revalidated(NamedTuple):
     """Rejects that are records by now."""
 
     scans: pl.DataFrame

@@ -55,7 +55,7 @@ def _coverage(transaction: Transaction, connector_id: UUID) -> list[Interval]:
     return [Interval(*row) for row in rows]
 
 
-def cover(transaction: Transaction, source: Source, piece: Slice) -> None:
+def add_coverage(transaction: Transaction, source: Source, piece: Slice) -> None:
     """Add a completed slice to the coverage. A re-check reads covered time again and adds nothing."""
     if piece.trigger == "recheck":
         return
@@ -80,7 +80,7 @@ def record(transaction: Transaction, source: Source, reports: Iterable[Report]) 
         transaction.run(f"INSERT INTO internal.windows ({names}) VALUES ({values})", facts)
 
 
-def whole(store: Store, source: Source, began: datetime, failure: Exception | None, run: str | None) -> None:
+def record_full_pull(store: Store, source: Source, began: datetime, failure: Exception | None, run: str | None) -> None:
     """Record a pull that reads all there is, whenever it is from: complete, it covers everything since the origin.
 
     What it brought has relations of its own.
@@ -93,12 +93,12 @@ def whole(store: Store, source: Source, began: datetime, failure: Exception | No
             report = report._replace(error_kind=type(failure).__name__, error=str(failure))
         else:
             report = report._replace(newest_at=began)
-            cover(transaction, source, piece)
+            add_coverage(transaction, source, piece)
         record(transaction, source, [report])
         transaction.changed = transaction.publish = True
 
 
-def rechecked(transaction: Transaction, source: Source, began: datetime) -> None:
+def mark_rechecked(transaction: Transaction, source: Source, began: datetime) -> None:
     """Remember that a complete re-check began at `began`."""
     transaction.run(
         "UPDATE internal.connectors SET rechecked_at = $began WHERE connector_id = $id",

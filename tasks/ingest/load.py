@@ -16,7 +16,7 @@ from tasks.groups.grouping import group_key
 from tasks.groups.groups import Affected, update_groups
 from tasks.ingest import coverage, scan_rows
 from tasks.ingest.rejects import load_rejects
-from tasks.ingest.retention_limits import kept
+from tasks.ingest.retention_limits import drop_expired
 from tasks.ingest.upsert import Outcome, merge_versions
 from tasks.notifications import changes, connector_changes
 from tasks.settings import Settings
@@ -50,7 +50,7 @@ class Loaded(NamedTuple):
     """of the duplicates: older than what is kept, and so not stored"""
 
 
-class Written(NamedTuple):
+class BatchResult(NamedTuple):
     """What a batch has written, as far as the rest of the transaction needs it."""
 
     outcome: Outcome
@@ -67,7 +67,7 @@ class Written(NamedTuple):
     late_by: timedelta
 
 
-class Followed(NamedTuple):
+class DerivedChanges(NamedTuple):
     """What the scans of a slice have changed besides themselves."""
 
     suppressed: int = 0
@@ -89,7 +89,7 @@ def load_slice(
     """
     now = datetime.now(UTC)
     written = [_load_batch(transaction, source, batch, settings, now) for batch in scans if not batch.is_empty()]
-    followed = _follow(transaction, source, written, settings, now) if written else Followed()
+    followed = _update_derived(transaction, source, written, settings, now) if written else DerivedChanges()
     reasons, fresh_rejects = load_rejects(transaction, source, rejects, resolved)
     outcomes = [each.outcome for each in written]
     new, changed = sum(each.new for each in outcomes), sum(each.changed for each in outcomes)
@@ -109,9 +109,9 @@ def load_slice(
     )
 
 
-def _follow(
-    transaction: Transaction, source: Source, written: list[Written], settings: Settings, now: datetime
-) -> Followed:
+def _update_derived(
+    transaction: Transaction, source: Source, written: list[BatchResult], settings: Settings, now: datetime
+) -> DerivedChanges:
     """Bring people, exposures, suppression and groups up to date with the scans of all batches."""
     correlate(transaction, source.tenant, pl.concat([each.recipients for each in written]), settings)
     alerts = pl.concat([each.alerts for each in written])  # twice what changed twice: with each key it left
@@ -123,7 +123,7 @@ def _follow(
     suppressed = suppress(transaction, _named(alerts), now)
     affected = update_groups(transaction, alerts, settings, now)
     found = int(exposed["new"].sum()) + update_exposures(transaction, alerts, exposed)
-    return Followed(suppressed, found, affected)
+    return DerivedChanges(suppressed, found, affected)
 
 
 def _alike(alerts: pl.DataFrame, exposed: pl.DataFrame) -> pl.Series:
@@ -146,9 +146,9 @@ def _lateness(scans: pl.DataFrame, now: datetime) -> timedelta:
 
 def _load_batch(
     transaction: Transaction, source: Source, batch: pl.DataFrame, settings: Settings, now: datetime
-) -> Written:
+) -> BatchResult:
     stored = scan_rows.stored_scans(transaction, batch)
-    rows = kept(transaction, batch, stored, settings, now)
+    rows = drop_expired(transaction, batch, stored, settings, now)
     outcome = merge_versions(rows, stored, settings.keep_low == "full", now)
     lows, alerts = outcome.lows, outcome.alerts
     alerts, key = alerts.with_columns(was="group_key", tenant=pl.lit(source.tenant)), group_key(settings.group_by)
@@ -158,7 +158,7 @@ def _load_batch(
     scan_rows.insert_lows(transaction, source, lows)
     scan_rows.insert_alerts(transaction, source, alerts)
     scan_rows.insert_changes(transaction, source, outcome.changes)
-    return Written(
+    return BatchResult(
         outcome._replace(lows=lows.clear(), alerts=alerts.clear(), changes=outcome.changes.clear()),
         len(batch),
         alerts.select(TOUCHED),
@@ -173,7 +173,7 @@ def _load_batch(
 def close_slice(transaction: Transaction, source: Source, piece: Slice, report: coverage.Report) -> None:
     """Record a complete slice, its coverage and what is to be told of it, in the same transaction as its rows."""
     coverage.record(transaction, source, [report])
-    coverage.cover(transaction, source, piece)
+    coverage.add_coverage(transaction, source, piece)
     changes.note(
         transaction, connector_changes.cause_of(transaction, source, piece), datetime.now(UTC), source.connector_id
     )

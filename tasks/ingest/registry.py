@@ -20,7 +20,7 @@ Known = dict[UUID, dict[str, Any]]
 """Rows of `internal.connectors` by id"""
 
 
-class Named(NamedTuple):
+class KnownConnector(NamedTuple):
     """A connector that the tables know by its name."""
 
     connector_id: UUID
@@ -28,7 +28,7 @@ class Named(NamedTuple):
     """whether it is known as one that is saved no more"""
 
 
-def enrol(store: Store, sources: Collection[Source]) -> None:
+def upsert_connectors(store: Store, sources: Collection[Source]) -> None:
     """Make saved connectors known before their first poll (their health is `never_run`), and their switches.
 
     Asked again and again: the writer's turn is taken only if the published copy does not say all that already.
@@ -44,7 +44,7 @@ def enrol(store: Store, sources: Collection[Source]) -> None:
         transaction.publish = transaction.changed or published  # also a copy that is behind
 
 
-def missing(store: Store, sources: Iterable[Source], undeployed: Collection[UUID] = ()) -> dict[UUID, str]:
+def find_missing(store: Store, sources: Iterable[Source], undeployed: Collection[UUID] = ()) -> dict[UUID, str]:
     """Those that the copy shows as saved, that are not among these, and are saved no more; their names by id.
 
     A home may be served by two Prefect APIs, each of which knows its own connectors only. The `undeployed` were saved
@@ -58,7 +58,7 @@ def missing(store: Store, sources: Iterable[Source], undeployed: Collection[UUID
         return {each: others[each]["name"] for each in {*_unpolled(copy, others), *(others.keys() & {*undeployed})}}
 
 
-def retire(store: Store, connector_ids: Collection[UUID], undeployed: Collection[UUID] = ()) -> None:
+def mark_missing_removed(store: Store, connector_ids: Collection[UUID], undeployed: Collection[UUID] = ()) -> None:
     """Take connectors out of the health that are saved no more; others than `undeployed` unless somebody polls them."""
     if not connector_ids:
         return
@@ -114,7 +114,7 @@ def has_brought(store: Store, connector_id: UUID | None) -> bool:
         return _has_rows(transaction, connector_id)
 
 
-def where_its_rows_are(store: Store, source: Source) -> Source:
+def source_for_existing_tenant(store: Store, source: Source) -> Source:
     """The same connector under the tenant that it has brought something for: a refusal is on record there."""
     with store.transaction() as transaction:
         known = _known(transaction)
@@ -122,7 +122,7 @@ def where_its_rows_are(store: Store, source: Source) -> Source:
     return source._replace(tenant=known[source.connector_id]["tenant"]) if refused else source
 
 
-def named(store: Store, name: str) -> Named | None:
+def find_connector_by_name(store: Store, name: str) -> KnownConnector | None:
     """The connector that has, or last had, this name; one that is not removed comes first."""
     if not store.exists():
         return None
@@ -132,24 +132,24 @@ def named(store: Store, name: str) -> Named | None:
             "ORDER BY removed_at DESC NULLS FIRST, origin DESC NULLS LAST LIMIT 1",
             {"name": name},
         )
-    return Named(*found[0]) if found else None
+    return KnownConnector(*found[0]) if found else None
 
 
-def renamed(store: Store, connector_id: UUID, name: str) -> None:
+def rename_connector(store: Store, connector_id: UUID, name: str) -> None:
     """Show a connector's data under its new name at once."""
     with store.transaction() as transaction:
         _set(transaction, connector_id, "name", name)
         transaction.publish = True
 
 
-def under_its_present_name(store: Store, source: Source) -> Source:
+def with_current_name(store: Store, source: Source) -> Source:
     """The same connector after a while, in which it may have been renamed."""
     with store.transaction() as transaction:
         row = _known(transaction).get(source.connector_id)
     return source._replace(name=row["name"]) if row else source
 
 
-def removed(store: Store, connector_id: UUID, at: datetime) -> None:
+def mark_removed(store: Store, connector_id: UUID, at: datetime) -> None:
     """Take a removed connector out of the health; its data stays."""
     with store.transaction() as transaction:
         _set(transaction, connector_id, "removed_at", at)

@@ -26,10 +26,10 @@ PERIODS = {
 def limits(settings: Settings, now: datetime) -> dict[str, datetime]:
     """What is older than these moments is not kept."""
     days = {name: getattr(settings, setting) for name, setting in PERIODS.items()}
-    return {name: now - timedelta(days=kept) if kept else BEGINNING for name, kept in days.items()}
+    return {name: now - timedelta(days=number) if number else BEGINNING for name, number in days.items()}
 
 
-def kept(
+def drop_expired(
     transaction: Transaction, batch: pl.DataFrame, stored: pl.DataFrame, settings: Settings, now: datetime
 ) -> pl.DataFrame:
     """The rows of a batch (SCAN_SCHEMA) that are stored, old ones without `raw`.

@@ -17,7 +17,7 @@ OLD_DIRECTORY = 7 * 24
 
 
 @dataclass
-class Summary:
+class RunStats:
     """Totals of a run. received = accepted + rejected; accepted = new + changed + duplicates."""
 
     slices: int = 0

@@ -12,7 +12,7 @@ from uuid import UUID
 import polars as pl
 
 from tasks.alerts import REJECT_SCHEMA
-from tasks.ingest.batches import BATCH_ROWS, Again
+from tasks.ingest.batches import BATCH_ROWS, Revalidated
 from tasks.ingest.load import load_slice
 from tasks.ingest.scan_rows import stored_scans
 from tasks.maintenance.remap import (
@@ -47,7 +47,7 @@ CHANGE_SCHEMA = pl.Schema(
 )
 
 
-ReadAgain = Callable[[str, pl.DataFrame], Again]
+ReadAgain = Callable[[str, pl.DataFrame], Revalidated]
 """What a connector's product makes today of its rejects (REJECT_SCHEMA), by the connector's id."""
 
 
@@ -64,7 +64,7 @@ class Owned(NamedTuple):
 
     connector_id: str
     tenant: str
-    again: Again
+    again: Revalidated
 
 
 class Plan(NamedTuple):
@@ -137,7 +137,7 @@ def _rejects(database: Connection, means: Means) -> Iterator[tuple[Owned, pl.Dat
             yield Owned(connector_id, tenant, means.read_again(connector_id, rejects)), rejects
 
 
-def _accepted(again: Again, rejects: pl.DataFrame) -> pl.DataFrame:
+def _accepted(again: Revalidated, rejects: pl.DataFrame) -> pl.DataFrame:
     became = again.scans.select(new="priority").hstack([again.reject_ids.alias("reject_id")])
     rows = became.join(rejects.select("reject_id", said="reason"), on="reject_id", how="left")
     rows = rows.with_columns(what=pl.lit("rejects"), old=pl.lit("rejected"), count=pl.lit(1, pl.Int64))

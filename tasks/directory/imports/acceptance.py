@@ -8,7 +8,7 @@ from tasks.directory.export import Export, Imported
 from tasks.directory.imports import tables
 from tasks.directory.merge.snapshot import share_gone
 from tasks.sanitize import plain
-from tasks.scratch import Shelf
+from tasks.scratch import FrameCache
 from tasks.store.store import Store
 
 
@@ -16,7 +16,7 @@ def judged(
     stored: tables.Stored,
     export: Export,
     exports: list[Export],
-    shelf: Shelf,
+    shelf: FrameCache,
     store: Store,
     confirmed: bool,
     unread: Sequence[str],
@@ -43,7 +43,7 @@ def judged(
     return Imported(export, "refused" if why else "imported", why)
 
 
-def _gone(stored: tables.Stored, source: str, shelf: Shelf, limit: int, *, part: bool) -> str | None:
+def _gone(stored: tables.Stored, source: str, shelf: FrameCache, limit: int, *, part: bool) -> str | None:
     """That it would mark more than this share of the people or devices of its source as gone; None if it would not."""
     for name, key in tables.KEYS.items():
         held = stored.held[name].filter(pl.col("source") == source)

@@ -15,7 +15,7 @@ from tasks.directory.match.correlation import resolve
 from tasks.directory.merge.build import MADE, build, lookup, renewed
 from tasks.directory.model import SOURCES
 from tasks.errors import StoreBusy
-from tasks.scratch import Shelf, scratch_folder
+from tasks.scratch import FrameCache, scratch_folder
 from tasks.store.store import Store
 from tasks.triage.suppression import end_due
 
@@ -39,7 +39,7 @@ def import_exports(
     raises StoreBusy if other imports of this tenant were faster three times.
     """
     with scratch_folder(store.settings.home) as folder:
-        shelf = Shelf(folder)
+        shelf = FrameCache(folder)
         _put_aside(exports, shelf)
         for _ in range(TRIES):
             with store.transaction() as transaction:
@@ -65,7 +65,7 @@ def _written(
     tenant: str,
     stored: tables.Stored,
     outcomes: list[Imported],
-    shelf: Shelf,
+    shelf: FrameCache,
     made: Sequence[str],
     now: datetime,
 ) -> bool:
@@ -80,7 +80,7 @@ def _written(
     return True
 
 
-def _put_aside(exports: list[Export], shelf: Shelf) -> None:
+def _put_aside(exports: list[Export], shelf: FrameCache) -> None:
     """What each source says, on the shelf."""
     # Who is in several files is as the last name says: names often end in a date, and the order given says nothing.
     ordered = sorted(exports, key=lambda each: (each.file_name, each.digest), reverse=True)
@@ -93,7 +93,7 @@ def _put_aside(exports: list[Export], shelf: Shelf) -> None:
 
 
 def _made(
-    store: Store, tenant: str, stored: tables.Stored, outcomes: list[Imported], shelf: Shelf, now: datetime
+    store: Store, tenant: str, stored: tables.Stored, outcomes: list[Imported], shelf: FrameCache, now: datetime
 ) -> tuple[list[Imported], tuple[str, ...]]:
     """Put on the shelf what is to be written; the outcomes with what was found out, and the names of the tables."""
     names = sorted({each.export.parsed.source for each in outcomes if each.state == "imported"})

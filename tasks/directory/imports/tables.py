@@ -11,7 +11,7 @@ from tasks.directory.imports.columns import IDS, insert, replace
 from tasks.directory.match.address_routes import routes
 from tasks.directory.match.correlation import Directory, resolve
 from tasks.groups.groups import count_people
-from tasks.scratch import Shelf
+from tasks.scratch import FrameCache
 from tasks.settings import Settings
 from tasks.store.connection import Transaction
 from tasks.store.migrations import statements
@@ -62,7 +62,7 @@ def _looking_up(settings: Settings) -> str:
     return json.dumps([sorted(settings.domain_alias_map.items()), settings.plus_addressing])
 
 
-def write(transaction: Transaction, tenant: str, made: Shelf, names: Sequence[str], settings: Settings) -> None:
+def write(transaction: Transaction, tenant: str, made: FrameCache, names: Sequence[str], settings: Settings) -> None:
     """Put these tables in the place of what was there, and count the groups anew that they say something else about."""
     transaction.run("DELETE FROM internal.correlated WHERE tenant = $tenant", {"tenant": tenant})
     transaction.run(
@@ -92,7 +92,7 @@ COUNTED = {
 """What the counts of a group depend on; the first column names whose groups these are."""
 
 
-def _changed(transaction: Transaction, tenant: str, table: str, made: Shelf) -> pl.DataFrame:
+def _changed(transaction: Transaction, tenant: str, table: str, made: FrameCache) -> pl.DataFrame:
     """Whose rows in this table differ from those that are to take their place."""
     key, *_ = names = COUNTED[table]
     before = f"SELECT {', '.join(names)} FROM internal.{table} WHERE tenant = $tenant"

@@ -11,7 +11,7 @@ from tasks.directory.merge import members as groups
 from tasks.directory.merge import people as persons
 from tasks.directory.merge.references import with_ids
 from tasks.directory.merge.snapshot import next_facts, next_objects
-from tasks.scratch import Shelf
+from tasks.scratch import FrameCache
 
 REFERRED = (
     "entra_id", "ad_guid", "onprem_guid", "ad_sid", "onprem_sid", "ad_dn", "onprem_dn", "upn", "onprem_upn",
@@ -53,7 +53,7 @@ def _renewed(frame: pl.DataFrame, field: str, source: str, seen: pl.DataFrame, a
     return following.select(frame.columns)
 
 
-def build(read: Read, made: Shelf) -> tuple[str, ...]:
+def build(read: Read, made: FrameCache) -> tuple[str, ...]:
     """Merge what the sources say and put every table on the shelf; what was found out about mail groups.
 
     One kind of thing after the other, and each frame only as long as it is needed: all of them together are several
@@ -66,13 +66,13 @@ def build(read: Read, made: Shelf) -> tuple[str, ...]:
     return found
 
 
-def lookup(made: Shelf, sources: pl.DataFrame, snapshots: pl.DataFrame) -> Directory:
+def lookup(made: FrameCache, sources: pl.DataFrame, snapshots: pl.DataFrame) -> Directory:
     """What recipients are looked up in; `sources` and `snapshots` as in Directory."""
     people = made.get("people", "user_id", "kind", "account_enabled", "mail_user", "last_seen_at")
     return Directory(made.get("addresses"), people, sources, snapshots, made.get("own_domains")["domain"])
 
 
-def _people(read: Read, made: Shelf) -> None:
+def _people(read: Read, made: FrameCache) -> None:
     """Who is still there is described by what is still there."""
     objects = read("objects")
     merged = persons.merge_people(objects)
@@ -85,7 +85,7 @@ def _people(read: Read, made: Shelf) -> None:
     made.put("people", persons.people(_current(rows, "user_id"), merged).join(lives, on="user_id", how="left"))
 
 
-def _addresses(read: Read, made: Shelf) -> None:
+def _addresses(read: Read, made: FrameCache) -> None:
     told = read("addresses")
     made.put("source_addresses", told)
     ids = made.get("source_objects", "source", "object_key", "user_id")
@@ -94,7 +94,7 @@ def _addresses(read: Read, made: Shelf) -> None:
     made.put("own_domains", _own_domains(addresses, made.get("people", "user_id", "kind")))
 
 
-def _groups(read: Read, made: Shelf) -> tuple[str, ...]:
+def _groups(read: Read, made: FrameCache) -> tuple[str, ...]:
     told = read("members")
     made.put("source_members", told)
     expanded = groups.expand_groups(told.filter(pl.col("gone_at").is_null()), _placed(made))
@@ -102,7 +102,7 @@ def _groups(read: Read, made: Shelf) -> tuple[str, ...]:
     return _warnings(expanded.warnings)
 
 
-def _devices(read: Read, made: Shelf) -> None:
+def _devices(read: Read, made: FrameCache) -> None:
     devices = read("devices")
     joined = machines.merge_devices(devices)
     made.put("source_devices", with_ids(devices, joined, "device_key", "device_id"))
@@ -116,7 +116,7 @@ def _devices(read: Read, made: Shelf) -> None:
     made.put("device_people", machines.device_people(told, joined, _placed(made)))
 
 
-def _placed(made: Shelf) -> pl.DataFrame:
+def _placed(made: FrameCache) -> pl.DataFrame:
     """Objects with the person that each is, by all that exports call people."""
     return made.get("source_objects", "source", "object_key", "user_id", "kind", *REFERRED)
 

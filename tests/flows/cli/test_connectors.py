@@ -377,7 +377,7 @@ def test_names_nobody_knows(command: Command) -> None:
 
 def test_renamed_in_the_tables_too(saved: Ran, command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as unreachable:
-        unreachable.setattr(connector_actions, "health_moved", Mock(side_effect=Unreachable("No answer.")))
+        unreachable.setattr(connector_actions, "mark_health_page_renamed", Mock(side_effect=Unreachable("No answer.")))
         renamed = command("connectors", "rename", "acme", "acme-emea")
     assert (renamed.status, "does not say so yet: No answer." in renamed.err) == (0, True), renamed.err
     health = command("health")
@@ -525,7 +525,7 @@ def test_purged_where_nothing_usable_is_saved_any_more(
         with store.transaction() as transaction:  # not polled for a day
             transaction.run("UPDATE internal.windows SET finished_at = finished_at - INTERVAL 1 DAY")
             transaction.publish = True
-        registry.retire(store, registry.missing(store, []).keys())  # as `connectors apply` does
+        registry.mark_missing_removed(store, registry.find_missing(store, []).keys())  # as `connectors apply` does
     kept_rows = command("connectors", "remove", "acme", *(["--yes"] if how != spoil else []))
     assert kept_rows.status == 1
     asked = "Say --yes if you mean it" if how == spoil else "connectors remove acme --purge` removes it."

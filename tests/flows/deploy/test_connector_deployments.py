@@ -430,7 +430,7 @@ def test_a_run_during_which_its_connector_was_renamed_writes_the_page_of_the_new
 
     @flow
     def directory_pull_ends() -> None:
-        dashboard_writer.health_after(store, source, NOW, Completed())
+        dashboard_writer.write_health_after_run(store, source, NOW, Completed())
 
     with serve(Simulator(World.of_records([scan(NOW - timedelta(hours=1))]))) as running:
         save_connector("slow", simulated(running, 2, tested_at=NOW))
@@ -477,11 +477,11 @@ def test_the_page_of_open_groups_follows_what_commands_change(
     assert latest(client, key) == "## No open group of high priority"
     with monkeypatch.context() as unasked:
         unasked.setattr(dashboard_writer, "prefect_client", None)
-        dashboard_writer.urgent_followed(store)
+        dashboard_writer.refresh_urgent_if_stale(store)
         with store.transaction() as transaction:
             transaction.changed = transaction.publish = True
         with pytest.raises(TypeError, match="not callable"):
-            dashboard_writer.urgent_followed(store)
+            dashboard_writer.refresh_urgent_if_stale(store)
 
 
 def test_what_a_service_says_is_no_markdown() -> None:
