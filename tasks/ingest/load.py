@@ -170,10 +170,10 @@ def _load_batch(
     )
 
 
-def close_slice(transaction: Transaction, source: Source, piece: Slice, report: coverage.Report) -> None:
+def close_slice(transaction: Transaction, source: Source, slice_: Slice, report: coverage.Report) -> None:
     """Record a complete slice, its coverage and what is to be told of it, in the same transaction as its rows."""
     coverage.record(transaction, source, [report])
-    coverage.add_coverage(transaction, source, piece)
+    coverage.add_coverage(transaction, source, slice_)
     changes.note(
-        transaction, connector_changes.cause_of(transaction, source, piece), datetime.now(UTC), source.connector_id
+        transaction, connector_changes.cause_of(transaction, source, slice_), datetime.now(UTC), source.connector_id
     )

@@ -29,7 +29,7 @@ from flows.deploy.apply import applied
 from flows.deploy.connector_deployments import says
 from flows.deploy.connector_status import how_they_fare
 from flows.deploy.product_flows import FLOWS
-from flows.runs import pull
+from flows.runs import events
 from flows.server.run_log import RunLines
 from tasks.entra.connector import EntraConnector
 from tasks.errors import NotDeployed
@@ -422,10 +422,10 @@ def test_the_page_of_a_name_that_is_used_no_more_says_so(client: SyncPrefectClie
 def test_a_run_during_which_its_connector_was_renamed_writes_the_page_of_the_new_name(
     client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conclude, store = pull._conclude, open_store(Settings(home=home))
+    send, store = events.send_run_events, open_store(Settings(home=home))
 
     def renamed_meanwhile(*given: Any) -> None:
-        conclude(*given)
+        send(*given)
         connector_actions.rename("slow", "slower")
 
     @flow
@@ -436,7 +436,7 @@ def test_a_run_during_which_its_connector_was_renamed_writes_the_page_of_the_new
         save_connector("slow", simulated(running, 2, tested_at=NOW))
         applied()
         source = source_of("slow", load_connector("slow"))
-        monkeypatch.setattr(pull, "_conclude", renamed_meanwhile)
+        monkeypatch.setattr(events, "send_run_events", renamed_meanwhile)
         assert mimecast.mimecast("slow", return_state=True).is_completed()
     for _ in range(2):
         applied()
