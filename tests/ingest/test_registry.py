@@ -68,7 +68,7 @@ def test_what_another_prefect_api_polls_is_not_missing(store: Store) -> None:
 def test_the_writer_is_not_asked_where_the_copy_says_it_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     told = ONE._replace(polling=True, key_expires_at=NOW)
     upsert_connectors(store, [told])
-    monkeypatch.setattr(Store, "transaction", None)
+    monkeypatch.setattr(type(store), "transaction", None)
     upsert_connectors(store, [told])
     upsert_connectors(store, [told._replace(polling=None)])
     mark_missing_removed(store, find_missing(store, [ONE, TWO, THREE]))
