@@ -202,7 +202,7 @@ def _has_rows(transaction: Transaction, connector_id: UUID) -> bool:
 def _other_tenant(known: Known, source: Source) -> str:
     tenant = plain(known[source.connector_id]["tenant"])
     return (
-        f"The connector {source.name!r} has records of the tenant {tenant!r}, so its tenant cannot be changed to "
+        f"The connector {source.name!r} belongs to the tenant {tenant!r}, whose records it has; it cannot be moved to "
         f"{source.tenant!r}. Set the tenant back, in the Prefect UI or with `attachment-alerts connectors set "
         f"{source.name} --tenant {tenant}`. If its account belongs to {source.tenant!r}, remove the connector (--purge "
         "also deletes its records) and add a new one."
