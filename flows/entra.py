@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from flows.artifacts import dashboard_writer, import_report
 from flows.directory import final_state, load
 from flows.runs import events, final_states
-from flows.runs.session import begin_where_its_rows_are
+from flows.runs.session import begin_for_existing_tenant
 from tasks.directory.export import Export
 from tasks.directory.model import Parsed
 from tasks.entra.connector import EntraConnector
@@ -21,7 +21,7 @@ from tasks.entra.pull import pull
 from tasks.errors import AlertsError, ExportRefused, SettingsError
 from tasks.ingest import coverage, pull_session
 from tasks.ingest.connector_source import source_of
-from tasks.ingest.run_stats import Summary
+from tasks.ingest.run_stats import RunStats
 from tasks.saved_connectors import load_connector
 from tasks.settings import load_settings
 from tasks.source import Source
@@ -57,11 +57,11 @@ def entra(connector: str, confirm_gone: bool = False) -> State[Any]:
         source, store = source_of(connector, saved(connector)), open_store(load_settings())
         source, refused = _begun(store, source, now)
         state, failure = (_failed(refused), refused) if refused else _pulled(source, now, confirmed=confirm_gone)
-        coverage.whole(store, source, now, failure, flow_run.get_id())
-        events.end_of_run(store, source, "poll", Summary(failed=1) if failure else Summary(slices=1))
+        coverage.record_full_pull(store, source, now, failure, flow_run.get_id())
+        events.send_run_events(store, source, "poll", RunStats(failed=1) if failure else RunStats(slices=1))
     except AlertsError as error:
         return _failed(error)
-    dashboard_writer.health_after(store, source, now, state)
+    dashboard_writer.write_health_after_run(store, source, now, state)
     return state
 
 
@@ -70,7 +70,7 @@ def _begun(store: Store, source: Source, now: datetime) -> tuple[Source, Setting
     try:
         pull_session.begin(store, source, now)
     except SettingsError as refused:
-        return begin_where_its_rows_are(store, source, now)[0], refused
+        return begin_for_existing_tenant(store, source, now)[0], refused
     return source, None
 
 

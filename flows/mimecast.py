@@ -1,19 +1,15 @@
 """Poll and backfill of a Mimecast account, started by the name under which its connector is saved."""
 
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.runs import pull
+from flows.runs import pull_flow
 from tasks.formatting import stretch
 from tasks.window import whole_second
-
-# Three stages for each of at most 16 slices. The cast: Prefect's own runner does not fit its own type.
-RUNNER = cast(Any, ThreadPoolTaskRunner(max_workers=48))
 
 
 def _name_of_backfill() -> str:
@@ -23,7 +19,7 @@ def _name_of_backfill() -> str:
     return f"{given['connector']} backfill {stretch(start, end)}{again}"
 
 
-@flow(name="mimecast", flow_run_name="{connector} poll", task_runner=RUNNER)
+@flow(name="mimecast", flow_run_name="{connector} poll")
 def mimecast(connector: str) -> State[Any]:
     """Fetch the new attachment scans of one Mimecast account, turn them into alerts, publish the tables.
 
@@ -34,10 +30,10 @@ def mimecast(connector: str) -> State[Any]:
     Args:
         connector: Which account: the name under which its connector is saved.
     """
-    return pull.poll(connector)
+    return pull_flow.poll(connector)
 
 
-@flow(name="mimecast-backfill", flow_run_name=_name_of_backfill, task_runner=RUNNER)
+@flow(name="mimecast-backfill", flow_run_name=_name_of_backfill)
 def mimecast_backfill(
     connector: str, start: datetime, end: datetime, what: Literal["missing", "everything"] = "missing"
 ) -> State[Any]:
@@ -53,4 +49,4 @@ def mimecast_backfill(
         what: missing fetches only what is not in the tables yet, everything reads all of it again, for example
             after a change of priorities.csv.
     """
-    return pull.backfill(connector, start, end, what)
+    return pull_flow.backfill(connector, start, end, what)

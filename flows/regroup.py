@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
-from flows.runs.maintenance_run import changed
+from flows.runs.maintenance_run import run_maintenance
 from tasks.maintenance.regroup import run_regroup
 
 GroupBy = Literal["hash", "hash+priority", "hash+response", "hash+priority+response"]
@@ -31,7 +31,7 @@ def regroup(
         apply: Make the change, in one transaction. Without it, nothing is changed.
     """
     verb = "became" if apply else "would become"
-    return changed(
+    return run_maintenance(
         lambda store: run_regroup(store, group_by, gap_hours, span_hours, apply=apply),
         lambda n: f"{n['groups_before']} groups {verb} {n['groups_after']}; {n['alerts_moved']} alerts move.",
         apply=apply,

@@ -5,7 +5,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.runs.maintenance_run import changed
+from flows.runs.maintenance_run import run_maintenance
 from flows.runs.replay_run import replay_store
 from tasks.maintenance.replay import What
 
@@ -20,7 +20,7 @@ def replay(what: list[What] | None = None, apply: bool = False) -> State[Any]:
         apply: Make the change, in one transaction. Without it, nothing is changed.
     """
     verb = "changed" if apply else "would change"
-    return changed(
+    return run_maintenance(
         lambda store: replay_store(store, what, apply=apply),
         lambda n: f"{n['scans_changed']} scans {verb}; {n['rejects_accepted']} rejects are accepted.",
         apply=apply,

@@ -5,7 +5,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.runs.maintenance_run import Counts, changed
+from flows.runs.maintenance_run import Counts, run_maintenance
 from tasks.maintenance.retention import run_retention
 
 
@@ -24,4 +24,4 @@ def retention(apply: bool = False) -> State[Any]:
         some = [f"{count} {kind}" for kind, count in counts["removed"].items() if count]
         return f"{verb} {', '.join(some) or 'nothing'}."
 
-    return changed(lambda store: run_retention(store, apply=apply), summary, apply=apply)
+    return run_maintenance(lambda store: run_retention(store, apply=apply), summary, apply=apply)

@@ -19,7 +19,7 @@ from tasks.connectors.base import Connector
 from tasks.entra.connector import EntraConnector
 from tasks.errors import SettingsError
 from tasks.http.check import Account, Check
-from tasks.ingest.batches import Again
+from tasks.ingest.batches import Revalidated
 from tasks.ingest.stages import Stages
 from tasks.mimecast.connector import MimecastConnector
 from tasks.priority import Maps
@@ -35,7 +35,7 @@ class Revalidate(Protocol):
 
     def __call__(
         self, rejects: pl.DataFrame, connector_id: UUID, maps: Maps, now: datetime, *, keep_low: bool
-    ) -> Again: ...
+    ) -> Revalidated: ...
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,11 @@ def _mimecast_stages(
 
 def _revalidate_mimecast(
     rejects: pl.DataFrame, connector_id: UUID, maps: Maps, now: datetime, *, keep_low: bool
-) -> Again:
-    from tasks.ingest.revalidate import read_again
+) -> Revalidated:
+    from tasks.ingest.revalidate import revalidate
     from tasks.mimecast.record import RECORDS
 
-    return read_again(rejects, RECORDS, connector_id, maps, now, keep_low=keep_low)
+    return revalidate(rejects, RECORDS, connector_id, maps, now, keep_low=keep_low)
 
 
 PRODUCTS = {

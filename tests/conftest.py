@@ -45,6 +45,7 @@ settings.load_profile("usual")
 WITHOUT_API = (
     "test_app.py",
     "test_demo.py",
+    "test_faults.py",
     "test_groups_view.py",
     "test_markdown_format.py",
     "test_pages.py",

@@ -21,7 +21,8 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from flows.cli import app as cli
-from flows.runs.slice_tasks import Pull, load
+from flows.runs.running_slice import RunningSlice
+from flows.runs.slice_stages import Pull, process_slice
 from tasks.entra import check as entra_check
 from tasks.http.tls_check import REACHED
 from tasks.ingest.pull_session import begin
@@ -223,20 +224,15 @@ def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """The demo's account, loaded and published without Prefect."""
     store = open_store(Settings(home=tmp_path_factory.mktemp("home")))
     now = datetime.now(UTC).replace(microsecond=0)
-    piece = Slice(now - timedelta(days=7), now, "poll")
+    slice_ = Slice(now - timedelta(days=7), now, "poll")
     source = Source(UUID(int=1), "demo", "mimecast", "default", 15, "", None, timedelta(days=7))
     begun, stop, scratch = begin(store, source, now), threading.Event(), store.settings.home / "scratch"
     with serve(Simulator(World.demo(now))) as running:
         connector = MimecastConnector(base_url=running.url, allow_other_host=True, **V2_KEYS)
         with open_stages(connector, source, store.settings, stop) as stages:
-            extracted = stages.extract(piece, scratch)
-            validated = stages.validate(extracted, scratch, begun.open_rejects)
-            transformed = stages.transform(validated, scratch, piece)
             account = store.account(source.connector_id, stop)
-            pull = Pull(
-                stages, source, store, begun, Publisher(store, "poll"), account, stop, lambda _done, _total: None
-            )
-            load.fn(pull, piece, extracted, validated, transformed)
+            pull = Pull(stages, source, store, begun, Publisher(store, "poll"), account, stop)
+            process_slice(pull, RunningSlice(slice_, scratch))
     store.publish()
     return store
 

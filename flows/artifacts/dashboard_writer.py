@@ -52,17 +52,17 @@ def write_health(source: Source, health: dict[str, Any] | None, last: Last) -> N
     )
 
 
-def health_after(store: Store, source: Source, began_at: datetime, state: State[Any]) -> None:
+def write_health_after_run(store: Store, source: Source, began_at: datetime, state: State[Any]) -> None:
     """Write the health of a connector that brings no scans, after its run that has come to this state."""
     last = Last(Run(source.name, "poll", began_at), Outcome(state.type.value.lower(), state.message or ""))
     try:
-        source = registry.under_its_present_name(store, source)
+        source = registry.with_current_name(store, source)
         write_health(source, health_by_connector(store).get(source.name), last)
     except (AlertsError, httpx.HTTPError) as error:
         log.warning("the page of health could not be written (%s); the next run does", type(error).__name__)
 
 
-def health_anew(store: Store, sources: Collection[Source]) -> None:
+def refresh_health(store: Store, sources: Collection[Source]) -> None:
     """Write the health of connectors whose state is no longer what their page shows: no run tells of its absence.
 
     A page of a name that is not saved any more says so. One without a state is left to the next run: it shows why that
@@ -84,7 +84,7 @@ def health_anew(store: Store, sources: Collection[Source]) -> None:
             _write_gone(client, name, "removed", "It is polled no more. What it brought is kept unless purged.")
 
 
-def health_moved(old: str, new: str) -> None:
+def mark_health_page_renamed(old: str, new: str) -> None:
     """Let the page of a connector's old name say which name it has now."""
     with prefect_client() as client:
         if _latest(client, any_=[HEALTH + old]):
@@ -97,7 +97,7 @@ def write_urgent(listed: GroupList) -> None:
     create_markdown_artifact(key=URGENT, markdown=page, description=OPEN)
 
 
-def urgent_anew(store: Store) -> None:
+def refresh_urgent(store: Store) -> None:
     """Write the page of open groups after a change that no run of a connector has made; within a flow run."""
     try:
         write_urgent(urgent(store))
@@ -105,7 +105,7 @@ def urgent_anew(store: Store) -> None:
         log.warning("the page of open groups could not be written (%s); the next run does", type(error).__name__)
 
 
-def urgent_followed(store: Store) -> None:
+def refresh_urgent_if_stale(store: Store) -> None:
     """Write the page of open groups where the published copy is newer than what it was made from.
 
     What commands change no run tells. Asked again and again: nothing is asked of Prefect while nothing is published.

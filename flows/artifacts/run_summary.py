@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from flows.artifacts.markdown_format import DASH, address, code, facts, moment, number, sentence, table
 from tasks.connectors.names import NAME
 from tasks.formatting import lasting
-from tasks.ingest.run_stats import OLD_DIRECTORY, REMEMBERED, Summary
+from tasks.ingest.run_stats import OLD_DIRECTORY, REMEMBERED, RunStats
 from tasks.queries.run_overview import GAPS, GroupList, Overview
 from tasks.window import Interval
 
@@ -37,7 +37,7 @@ class Run(NamedTuple):
         return self.connector if NAME.fullmatch(self.connector) else code(self.connector)
 
 
-def summary_page(run: Run, outcome: Outcome, summary: Summary, after: Overview | None) -> str:
+def summary_page(run: Run, outcome: Outcome, summary: RunStats, after: Overview | None) -> str:
     """Everything in figures; `after` is None where the tables could not be read."""
     parts = [
         f"## {run.name}: {run.trigger} {outcome.word}",
@@ -77,7 +77,7 @@ def group_rows(listed: GroupList, opened: set[str]) -> list[dict[str, Any]]:
     ]
 
 
-def groups_title(listed: GroupList, summary: Summary) -> str:
+def groups_title(listed: GroupList, summary: RunStats) -> str:
     """What the table of groups is, and what is left out of it."""
     more = listed.found - len(listed.rows)
     counted = f"{'more than ' if len(summary.groups) >= REMEMBERED else ''}{listed.found:,}"
@@ -101,7 +101,7 @@ def _when(run: Run) -> str:
     )
 
 
-def _counts(summary: Summary) -> list[tuple[str, str]]:
+def _counts(summary: RunStats) -> list[tuple[str, str]]:
     slices = f"{number(summary.slices)} loaded, {number(summary.failed)} failed, {number(summary.pages)} pages"
     rows = [
         ("Received", number(summary.received)),
@@ -132,7 +132,7 @@ def _by(longest: timedelta) -> str:
     return f", by up to {lasting(longest)}"
 
 
-def _reasons(summary: Summary) -> str:
+def _reasons(summary: RunStats) -> str:
     rows = [(code(reason, 200), number(count)) for reason, count in summary.reasons.most_common(REASONS)]
     return table(("Reason", "Records:"), rows) + _below(len(summary.reasons), REASONS)
 

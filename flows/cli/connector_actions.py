@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
-from flows.artifacts.dashboard_writer import health_moved
+from flows.artifacts.dashboard_writer import mark_health_page_renamed
 from flows.console.invocation import command_as_typed
 from flows.console.tables import facts
 from flows.console.terminal import confirm, number, out, say, working
@@ -74,10 +74,10 @@ def rename(old: str, new: str) -> None:
         renamed = saved_connectors.load_connector(new)
     store = open_store(load_settings())
     if renamed.connector_id and store.exists():
-        registry.renamed(store, renamed.connector_id, new)
+        registry.rename_connector(store, renamed.connector_id, new)
     try:
         with asking():
-            health_moved(old, new)
+            mark_health_page_renamed(old, new)
     except AlertsError as error:  # the rest is done
         say(f"The health page of {old} in the Prefect UI was not updated: {error}", style="yellow")
 
@@ -88,7 +88,7 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
     with asking():
         is_saved = name in saved_names()
         connector_id = _id_of(name) if is_saved else None
-    stored = registry.named(store, name) if connector_id is None else None
+    stored = registry.find_connector_by_name(store, name) if connector_id is None else None
     if not is_saved and not (stored and purging):
         hint = f" Its data is kept. Run `{command_as_typed()} connectors remove {name} --purge` to delete it."
         raise UnknownConnector(unknown_connector_message(name) + (hint if stored else ""))
@@ -108,7 +108,7 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
             with asking():
                 saved_connectors.remove(name)
         if not purging:
-            registry.removed(store, known, datetime.now(UTC))
+            registry.mark_removed(store, known, datetime.now(UTC))
 
 
 def _id_of(name: str) -> UUID | None:

@@ -109,7 +109,7 @@ def _product_class(product: str) -> type[Connector]:
 
 def _register(name: str, connector: Connector) -> None:
     """Update the store's row of the connector."""
-    registry.enrol(open_store(load_settings()), [source_of(name, connector)])
+    registry.upsert_connectors(open_store(load_settings()), [source_of(name, connector)])
 
 
 def _old_account_code(connector: Connector) -> str | None:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from flows.artifacts.dashboard_writer import health_anew, urgent_followed
+from flows.artifacts.dashboard_writer import refresh_health, refresh_urgent_if_stale
 from flows.deploy import connector_deployments, zombie_runs
 from flows.deploy.parameter_choices import update_choices
 from tasks.connectors.base import Connector
@@ -38,14 +38,14 @@ def apply_connectors() -> ApplyResult:
     update_choices(connectors, unusable)
     switches = {poll.connector: poll.polling for poll in done}
     sources = [source_of(name, each)._replace(polling=switches.get(name)) for name, each in connectors.items()]
-    registry.enrol(store, sources)
+    registry.upsert_connectors(store, sources)
     undeployed = {poll.connector_id for poll in done if poll.done == "removed"}
-    if gone := registry.missing(store, sources, undeployed):
+    if gone := registry.find_missing(store, sources, undeployed):
         listed = {source.name for source in sources}
         kept = saved_names().keys() - listed  # read again: one may have been saved since these were listed
-        registry.retire(store, [each for each, name in gone.items() if name not in kept], undeployed)
-    health_anew(store, sources)
-    urgent_followed(store)
+        registry.mark_missing_removed(store, [each for each, name in gone.items() if name not in kept], undeployed)
+    refresh_health(store, sources)
+    refresh_urgent_if_stale(store)
     reserved = connectors.keys() - {poll.connector for poll in done}
     return ApplyResult(done, unusable | {name: _reserved_name_message(name) for name in sorted(reserved)})
 

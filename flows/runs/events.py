@@ -14,7 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.events import Event, RelatedResource, Resource
 from prefect.runtime import flow_run
 
-from tasks.ingest.run_stats import Summary
+from tasks.ingest.run_stats import RunStats
 from tasks.notifications import changes, connector_changes, outbox
 from tasks.notifications.events import PREFIX, OutboundEvent, connector_resource
 from tasks.notifications.outbox import NotificationSource
@@ -27,7 +27,7 @@ log = logging.getLogger("attachment_alerts.telling")
 WORDS = 20  # unseen ones in an event
 
 
-def end_of_run(store: Store, source: Source, trigger: changes.Cause, summary: Summary) -> None:
+def send_run_events(store: Store, source: Source, trigger: changes.Cause, summary: RunStats) -> None:
     """Tell that a run of a connector is done, what it met that nobody knew, and what waits to be told."""
     now = datetime.now(UTC)
     with store.transaction() as transaction:
@@ -44,7 +44,7 @@ def end_of_run(store: Store, source: Source, trigger: changes.Cause, summary: Su
     _send(store, [*_of_run(about, summary), *waiting])
 
 
-def after_change(store: Store) -> None:
+def send_pending_events(store: Store) -> None:
     """Tell what a change by a person or by another flow has left to tell."""
     with store.transaction() as transaction:
         waiting = outbox.claim(transaction, NotificationSource(), store.settings, datetime.now(UTC))
@@ -57,7 +57,7 @@ def _send(store: Store, happenings: Sequence[OutboundEvent]) -> None:
             outbox.mark_sent(transaction, happenings, datetime.now(UTC))
 
 
-def _of_run(about: dict[str, str], summary: Summary) -> list[OutboundEvent]:
+def _of_run(about: dict[str, str], summary: RunStats) -> list[OutboundEvent]:
     counts: dict[str, Any] = summary.as_counts()
     words = [plain(word) for word in counts.pop("unseen")[:WORDS]]
     del counts["leftover"], counts["errors"]  # the run's page has them

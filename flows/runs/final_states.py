@@ -11,12 +11,10 @@ from prefect.states import Completed, Failed
 
 from tasks.errors import AlertsError
 from tasks.formatting import several
-from tasks.ingest.run_stats import Summary
+from tasks.ingest.run_stats import SENTENCES, RunStats
 
 # Prefect shows the lines of extra loggers from their own level on, and without one only warnings.
 logging.getLogger("attachment_alerts").setLevel(logging.INFO)
-
-SENTENCES = 3  # errors told in the state of a run; `windows` has them all
 
 
 class RunFailed(AlertsError):
@@ -27,23 +25,23 @@ class RunFailed(AlertsError):
         self.counts = counts
 
 
-def completed(summary: Summary) -> State[Any]:
+def completed(stats: RunStats) -> State[Any]:
     """The counts are the result, of a failed run as well."""
-    alerts = several(summary.alerts, "alert")
-    says = f"{summary.received:,} received, {summary.new:,} new, {alerts}, {summary.rejected:,} rejected."
-    if summary.directory_days:
-        says += f" The directory is {summary.directory_days} days old: import it again."
-    return Completed(message=says, data=summary.as_counts())
+    alerts = several(stats.alerts, "alert")
+    says = f"{stats.received:,} received, {stats.new:,} new, {alerts}, {stats.rejected:,} rejected."
+    if stats.directory_days:
+        says += f" The directory is {stats.directory_days} days old: import it again."
+    return Completed(message=says, data=stats.as_counts())
 
 
-def failed_slices(summary: Summary) -> State[Any]:
+def failed_slices(stats: RunStats) -> State[Any]:
     """In the errors' own sentences."""
-    says = " ".join(summary.errors[:SENTENCES])
-    if len(summary.errors) > SENTENCES:
-        says += f" There were {len(summary.errors) - SENTENCES} more errors: see the relation windows."
-    if summary.slices:
-        says += f" {summary.slices} other slices are loaded."
-    return failed(says, summary.as_counts())
+    says = " ".join(stats.errors[:SENTENCES])
+    if len(stats.errors) > SENTENCES:
+        says += f" There were {len(stats.errors) - SENTENCES} more errors: see the relation windows."
+    if stats.slices:
+        says += f" {stats.slices} other slices are loaded."
+    return failed(says, stats.as_counts())
 
 
 def failed(says: str, counts: dict[str, Any]) -> State[Any]:
@@ -51,7 +49,7 @@ def failed(says: str, counts: dict[str, Any]) -> State[Any]:
     return Failed(message=says, data=RunFailed(says, counts))
 
 
-def begun_although_cancelled() -> bool:
+def started_after_cancel() -> bool:
     """Whether the state before the present one was the end that a person wished for.
 
     Between the moment when a worker takes a run and the start of its process, Prefect 3.8 knows no process to end. It

@@ -16,14 +16,14 @@ from tasks.store.store import Store
 Counts = dict[str, Any]
 
 
-def changed(work: Callable[[Store], Counts], says: Callable[[Counts], str], *, apply: bool) -> State[Any]:
+def run_maintenance(work: Callable[[Store], Counts], says: Callable[[Counts], str], *, apply: bool) -> State[Any]:
     """Do the work on this site's store; after a change, tell at once what of it is to be told."""
     try:
         store = open_store(load_settings())
         counts = work(store)
         if apply:
-            events.after_change(store)
-            dashboard_writer.urgent_anew(store)
+            events.send_pending_events(store)
+            dashboard_writer.refresh_urgent(store)
     except AlertsError as error:
         return failed(error)
     return Completed(message=says(counts), data=counts)

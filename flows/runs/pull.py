@@ -1,38 +1,27 @@
-"""Poll and backfill of any connector: which time, whose turn, what came of it.
+"""Poll and backfill of any connector, without Prefect: chooses the window, takes the account lock, fetches and loads.
 
-A product's flow module names its flows and hands its stages in; everything else is the same for all.
+`flows/runs/pull_flow.py` runs them in Prefect.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
 
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed
-
-from flows.artifacts.publish import Told, progress_artifact, telling
-from flows.artifacts.run_summary import Outcome
-from flows.runs import events
-from flows.runs.final_states import begun_although_cancelled, completed, failed_slices
-from flows.runs.session import Begun, begun_pull
-from flows.runs.slice_runner import pull_slices
-from tasks.errors import AlertsError, SettingsError, StoreError
-from tasks.formatting import lasting, stretch
+from flows.artifacts.run_context import RunContext
+from flows.runs.engine import Engine
+from flows.runs.session import PullSession, open_pull_session
+from flows.runs.slice_runner import run_slices
+from tasks.connectors.base import Connector
+from tasks.errors import SettingsError
+from tasks.formatting import lasting
 from tasks.ingest import coverage
 from tasks.ingest.retention_limits import PERIODS, limits
-from tasks.ingest.run_stats import Summary
-from tasks.sanitize import plain
+from tasks.ingest.run_stats import RunStats
 from tasks.settings import Settings
-from tasks.store.store import AccountBusy
 from tasks.window import (
     RECHECK_EVERY,
     Interval,
     Slice,
-    Trigger,
     What,
     backfill_window,
     poll_window,
@@ -46,112 +35,83 @@ log = logging.getLogger("attachment_alerts.pull")
 POLL_PATIENCE = 30.0  # seconds a poll waits for another run of its account
 
 
-def poll(name: str) -> State[Any]:
-    """Fetch what is new, what failed earlier, and once a day the last hours again. The state of the flow run."""
+def poll(context: RunContext, connector: Connector, engine: Engine) -> RunStats:
+    """Fetch what is new, what failed earlier, and once a day the last hours again.
 
-    def work(told: Told) -> None:
-        with begun_pull(told, POLL_PATIENCE, Interval(*[told.began_at] * 2)) as begun:
-            before, settings = begun.pull.beginning.progress, begun.pull.store.settings
-            window = poll_window(before, begun.now, settings)
-            recheck = split_into_slices(recheck_window(before, begun.now, settings), "recheck", settings)
-            _name_run(name, "poll", window)
-            told.window = tuple(window)
-            _fetch(begun, [*split_into_slices(window, "poll", settings), *recheck], told)
-            if recheck:
-                _note_recheck(begun, told.summary)
-            _conclude(begun, told)
-
-    return _state_of(name, "poll", work)
+    Slices that failed are counted and recorded. Raises AccountBusy, and AlertsError where no slice could begin.
+    """
+    with open_pull_session(context, connector, engine, POLL_PATIENCE, Interval(*[context.began_at] * 2)) as session:
+        before, settings = session.pull.beginning.progress, session.pull.store.settings
+        window = poll_window(before, session.now, settings)
+        recheck = split_into_slices(recheck_window(before, session.now, settings), "recheck", settings)
+        _run(session, context, engine, window, [*split_into_slices(window, "poll", settings), *recheck])
+        if recheck:
+            _record_recheck(session, context.stats)
+        _finish(session, context, engine)
+    return context.stats
 
 
-def backfill(name: str, start: datetime, end: datetime, what: What) -> State[Any]:
-    """Fetch a stretch of time by hand: all of it, or only what is not covered yet. The state of the flow run."""
-
-    def work(told: Told) -> None:
-        asked = Interval(whole_second(start), whole_second(end))
-        if asked.start >= asked.end:
+def backfill(
+    context: RunContext, connector: Connector, engine: Engine, start: datetime, end: datetime, what: What
+) -> RunStats:
+    """Fetch a given time: all of it, or only what is not covered yet. Raises as `poll` does."""
+    asked = Interval(whole_second(start), whole_second(end))
+    if asked.start >= asked.end:
+        raise SettingsError("The end of a backfill must be later than its start. Correct the times and start it again.")
+    with open_pull_session(context, connector, engine, None, asked) as session:
+        settings = session.pull.store.settings
+        newest = session.now - settings.settle
+        if asked.start >= newest:
             raise SettingsError(
-                "The end of a backfill must be later than its start. Correct the times and start it again."
+                f"The time from {asked.start:%Y-%m-%d %H:%M} UTC on is not over yet; polls will fetch it. "
+                "Choose an earlier start."
             )
-        with begun_pull(told, None, asked) as begun:
-            settings = begun.pull.store.settings
-            if asked.start >= begun.now - settings.settle:
-                raise SettingsError(
-                    f"The time from {asked.start:%Y-%m-%d %H:%M} UTC on is not over yet, and polls will fetch it. "
-                    "Begin a backfill earlier."
-                )
-            window = backfill_window(begun.pull.beginning.progress, asked, what, begun.now, settings)
-            told.window = tuple(window)
-            told.notes = _skipped(asked, window, begun.now - settings.settle) + _too_old(window, begun.now, settings)
-            for note in told.notes:
-                log.info("%s", note)
-            _fetch(begun, split_into_slices(window, "backfill", settings), told)
-            _conclude(begun, told)
-
-    return _state_of(name, "backfill", work)
+        window = backfill_window(session.pull.beginning.progress, asked, what, session.now, settings)
+        context.notes = _skipped(asked, window, newest) + _too_old(window, session.now, settings)
+        for note in context.notes:
+            log.info("%s", note)
+        _run(session, context, engine, window, split_into_slices(window, "backfill", settings))
+        _finish(session, context, engine)
+    return context.stats
 
 
-def _state_of(name: str, trigger: Trigger, work: Callable[[Told], None]) -> State[Any]:
-    """Do the work, turn what it raises into a state with the error's own sentence, and write the run's pages."""
-    if begun_although_cancelled():
-        return Cancelled(message="Cancelled before it began.")
-    with telling(name, trigger) as told:
-        summary = told.summary
-        try:
-            work(told)
-            state = failed_slices(summary) if summary.failed else completed(summary)
-        except AccountBusy as taken:
-            summary.skipped = str(taken)
-            state = Completed(name="Skipped", message=str(taken), data=summary.as_counts())
-        except (AlertsError, OSError) as error:
-            state = _ended_by(error, told)
-        told.outcome = Outcome("skipped" if summary.skipped else state.type.value.lower(), state.message or "")
-    return state
+def _run(
+    session: PullSession, context: RunContext, engine: Engine, window: list[Interval], slices: Sequence[Slice]
+) -> None:
+    context.window = tuple(window)
+    engine.on_window(window)
+    run_slices(session.pull, slices, context.stats, engine)
 
 
-def _ended_by(error: AlertsError | OSError, told: Told) -> State[Any]:
-    """The state of a run that an error has ended; nothing but the home's files raises an OSError here."""
-    says = f"Files cannot be used: {error}. Check the disk and the rights of its folder."
-    told.summary.failed += 1
-    told.summary.errors.append(plain(says, 500) if isinstance(error, OSError) else str(error))
-    if isinstance(error, OSError | StoreError):
-        told.store = None  # waiting for it once more would tell nothing new
-    return failed_slices(told.summary)
+def _finish(session: PullSession, context: RunContext, engine: Engine) -> None:
+    pull = session.pull
+    pull.publisher.at_end(turned=bool(context.stats.failed) != pull.beginning.failing)
+    engine.on_end(pull.store, pull.source, context.trigger, context.stats)
 
 
-def _fetch(begun: Begun, slices: list[Slice], told: Told) -> None:
-    with progress_artifact(f"{told.connector} {told.trigger}", len(slices)) as progress:
-        pull_slices(begun.pull._replace(progress=progress), slices, told.summary)
-
-
-def _conclude(begun: Begun, told: Told) -> None:
-    begun.pull.publisher.at_end(turned=bool(told.summary.failed) != begun.pull.beginning.failing)
-    events.end_of_run(begun.pull.store, begun.pull.source, told.trigger, told.summary)
-
-
-def _note_recheck(begun: Begun, summary: Summary) -> None:
-    """A re-check that failed is tried again in an hour, not at every poll: it reads a lot."""
+def _record_recheck(session: PullSession, stats: RunStats) -> None:
+    """A re-check that failed is repeated in an hour, not at every poll: it reads a lot."""
     log.info(
         "re-check of the last %d h: %d records came late, by up to %s",
-        begun.pull.store.settings.recheck_hours,
-        summary.late,
-        lasting(summary.late_by),
+        session.pull.store.settings.recheck_hours,
+        stats.late,
+        lasting(stats.late_by),
     )
-    began = begun.now if not summary.failed_rechecks else begun.now - RECHECK_EVERY + timedelta(hours=1)
-    with begun.pull.store.transaction() as transaction:
-        coverage.rechecked(transaction, begun.pull.source, began)
+    began = session.now if not stats.failed_rechecks else session.now - RECHECK_EVERY + timedelta(hours=1)
+    with session.pull.store.transaction() as transaction:
+        coverage.mark_rechecked(transaction, session.pull.source, began)
 
 
 def _skipped(asked: Interval, window: list[Interval], newest: datetime) -> list[str]:
-    """What of the time asked for is not fetched, in sentences."""
+    """What of the requested time is not fetched, and why."""
     notes = []
     if asked.end > newest:
-        notes.append(f"the window ends at {newest:%Y-%m-%d %H:%M:%S} UTC: younger records may still be on their way")
+        notes.append(f"the window ends at {newest:%Y-%m-%d %H:%M:%S} UTC: later records may not be available yet")
     fetched = sum((each.end - each.start for each in window), timedelta())
     skipped = min(asked.end, newest) - asked.start - fetched
     if skipped > timedelta():
         notes.append(
-            f"{lasting(skipped)} of the window are covered already and skipped; choose `everything` to read them again"
+            f"{lasting(skipped)} of the window are covered already and skipped; choose `everything` to fetch them again"
         )
     return notes
 
@@ -160,13 +120,13 @@ DROPPED = {
     "raw_low": "scans without alert are stored without their raw record",
     "raw_alert": "alerts are stored without their raw record",
     "low": "only alerts are stored",
-    "closed": "alerts that were closed and removed do not come back",
+    "closed": "closed alerts that retention has removed are not restored",
 }
 """Limit of what is kept → what a backfill of older time leaves out."""
 
 
 def _too_old(window: list[Interval], now: datetime, settings: Settings) -> list[str]:
-    """What of the window retention has passed, in a sentence."""
+    """What of the window is older than retention keeps."""
     moments = limits(settings, now)
     passed = {name: moments[name] for name in DROPPED if window and window[0].start < moments[name]}
     if settings.keep_low != "full" or moments["raw_low"] <= moments["low"]:
@@ -177,12 +137,3 @@ def _too_old(window: list[Interval], now: datetime, settings: Settings) -> list[
         for name, moment in passed.items()
     ]
     return ["; ".join(parts)] if parts else []
-
-
-def _name_run(name: str, trigger: str, window: list[Interval]) -> None:
-    """Put the window into the run's name; it is known only after the store was read."""
-    run_id = flow_run.get_id()
-    if run_id and window:
-        text = f"{name} {trigger} {stretch(window[0].start, window[-1].end)}"
-        with get_client(sync_client=True) as client:
-            client.update_flow_run(UUID(run_id), name=text)

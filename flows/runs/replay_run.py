@@ -9,7 +9,7 @@ import polars as pl
 
 from tasks.connectors.polled import PolledConnector
 from tasks.errors import SettingsError
-from tasks.ingest.batches import Again
+from tasks.ingest.batches import Revalidated
 from tasks.maintenance.remap import CurrentRules
 from tasks.maintenance.replay import WHAT, ReplayOptions, What, run_replay
 from tasks.priority import load_maps
@@ -38,7 +38,7 @@ def replay_store(store: Store, what: list[What] | None, *, apply: bool) -> dict[
         applied = frozenset(each for each in chosen if each != "rejects")
         return CurrentRules(maps(connector.no_verdict), applied, connector.saved)
 
-    def revalidate_rejects(connector_id: str, rejects: pl.DataFrame) -> Again:
+    def revalidate_rejects(connector_id: str, rejects: pl.DataFrame) -> Revalidated:
         connector = known[connector_id]
         revalidate = get_product(connector.product).revalidate
         if revalidate is None:

@@ -1,24 +1,24 @@
-"""The beginning of a connector's pull: registered, its account taken, its connection open, its clock corrected."""
+"""Opens the pull of a connector: registers it, takes its account lock, opens its connection, corrects the clock."""
 
 import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from flows.artifacts.publish import Told
-from flows.runs import events
-from flows.runs.running_slice import record_failure
-from flows.runs.slice_tasks import Pull
+from flows.artifacts.run_context import RunContext
+from flows.runs.engine import Engine
+from flows.runs.running_slice import RunningSlice, record_failure
+from flows.runs.slice_stages import Pull
+from tasks.connectors.base import Connector
 from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError
 from tasks.ingest import pull_session, registry
 from tasks.ingest.connector_source import source_of
 from tasks.ingest.pull_session import Beginning
-from tasks.ingest.run_stats import Summary
+from tasks.ingest.run_stats import RunStats
 from tasks.ingest.stages import Stages
 from tasks.products import get_product
-from tasks.saved_connectors import load_connector
 from tasks.settings import load_settings
 from tasks.source import Source
 from tasks.store.factory import open_store
@@ -31,8 +31,8 @@ log = logging.getLogger("attachment_alerts.pull")
 CLOCK_TOLERANCE = timedelta(seconds=5)
 
 
-class Begun(NamedTuple):
-    """A run that has registered itself and may ask its account."""
+class PullSession(NamedTuple):
+    """A run that is registered and may send requests to its account."""
 
     pull: Pull
     now: datetime
@@ -40,51 +40,60 @@ class Begun(NamedTuple):
 
 
 @contextmanager
-def begun_pull(told: Told, patience: float | None, asked: Interval) -> Iterator[Begun]:
-    """Register the connector, wait for its account, open the connection, correct the clock."""
-    connector = load_connector(told.connector)
+def open_pull_session(
+    context: RunContext, connector: Connector, engine: Engine, patience: float | None, asked: Interval
+) -> Iterator[PullSession]:
+    """Wait for the account at most `patience` seconds (None: no limit). Raises AccountBusy.
+
+    `asked`: what a refused connection is recorded for, in a poll its end only.
+    """
     make_stages = get_product(connector.product).stages
     if make_stages is None:
-        raise SettingsError(f"{told.connector!r} brings no scans: it is pulled by the flow of its own product.")
-    store = open_store(load_settings())
-    source = source_of(told.connector, connector)
-    told.store, told.source = store, source
+        raise SettingsError(
+            f"The connector {context.connector!r} ({connector.product}) delivers no scans. "
+            f"Start the flow of its own product, `{connector.product}`."
+        )
+    store, source = open_store(load_settings()), source_of(context.connector, connector)
+    context.store, context.source = store, source
     stop = threading.Event()
-    trigger: Literal["poll", "backfill"] = "poll" if patience is not None else "backfill"
     account = store.account(source.connector_id, stop)
     account.acquire(patience)
     with ExitStack() as stack:
         stack.callback(account.release)
-        publisher = told.publisher = Publisher(store, trigger)
+        publisher = context.publisher = Publisher(store, "poll" if context.trigger == "poll" else "backfill")
         try:
             stages = stack.enter_context(make_stages(connector, source, store.settings, stop))
             now = corrected_now(stages)
             beginning = pull_session.begin(store, source, now)
         except (OperatorError, ServiceError) as error:
-            _note_refusal(store, source, trigger, asked, error, publisher)
+            _record_refusal(context, store, source, asked, error, engine, publisher)
             raise
-        yield Begun(Pull(stages, source, store, beginning, publisher, account, stop), now)
+        yield PullSession(Pull(stages, source, store, beginning, publisher, account, stop), now)
 
 
-def _note_refusal(
+def _record_refusal(
+    context: RunContext,
     store: Store,
     source: Source,
-    trigger: Literal["poll", "backfill"],
     asked: Interval,
     error: AlertsError,
+    engine: Engine,
     publisher: Publisher,
 ) -> None:
-    """Nothing was asked for yet: the attempt is on record with the stretch it would have begun with."""
-    source, beginning = begin_where_its_rows_are(store, source, datetime.now(UTC))
-    begin = watermark(beginning.progress.origin, beginning.progress.coverage) if trigger == "poll" else asked.start
-    record_failure(store, source, Slice(begin, max(begin, asked.end), trigger), error)
+    """Record the attempt with the time that it would have begun with; no request for records was sent."""
+    source, beginning = begin_for_existing_tenant(store, source, datetime.now(UTC))
+    polled = context.trigger == "poll"
+    begin = watermark(beginning.progress.origin, beginning.progress.coverage) if polled else asked.start
+    slice_ = Slice(begin, max(begin, asked.end), context.trigger)
+    attempt = RunningSlice(slice_, store.settings.home, engine.flow_run_id).unfinished("failed")
+    record_failure(store, source, attempt, error)
     publisher.at_end(turned=not beginning.failing)
-    events.end_of_run(store, source, trigger, Summary(failed=1))
+    engine.on_end(store, source, context.trigger, RunStats(failed=1))
 
 
-def begin_where_its_rows_are(store: Store, source: Source, now: datetime) -> tuple[Source, Beginning]:
-    """Begin a refused pull: that of a connector whose tenant was changed is on record where its rows are."""
-    source = registry.where_its_rows_are(store, source)
+def begin_for_existing_tenant(store: Store, source: Source, now: datetime) -> tuple[Source, Beginning]:
+    """Begin a refused pull under the tenant that the connector's records belong to, although it was changed."""
+    source = registry.source_for_existing_tenant(store, source)
     return source, pull_session.begin(store, source, now)
 
 

@@ -1,25 +1,25 @@
-"""The slices of a pull, whichever product: run concurrently, loaded one after the other, on record however they end.
+"""Runs the slices of a pull concurrently and records each of them, however it ends.
 
-A slice that fails is reported and leaves the others alone; an error that a person must mend ends the run, for every
-further slice would meet it too.
+A slice that fails leaves the others alone. An OperatorError ends the run: every further slice would meet it, too.
 """
 
-import gc
 import logging
 import shutil
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
-from flows.runs.final_states import SENTENCES
-from flows.runs.running_slice import UnderWay, record_failure, record_left, start
-from flows.runs.slice_tasks import Pull, load
-from tasks.errors import AlertsError, OperatorError, StoreError
+from flows.runs.engine import Engine, SliceFuture, SliceResult
+from flows.runs.running_slice import RunningSlice, record_failure, record_unfinished
+from flows.runs.slice_stages import Pull, process_slice
+from tasks.errors import AlertsError, OperatorError
 from tasks.formatting import several, stretch
-from tasks.ingest.batches import BATCH_ROWS
-from tasks.ingest.gil_tuning import brisk
-from tasks.ingest.run_stats import Summary
+from tasks.ingest.run_stats import SENTENCES, RunStats
 from tasks.sanitize import plain
 from tasks.scratch import scratch_folder
 from tasks.window import Slice
@@ -27,93 +27,127 @@ from tasks.window import Slice
 log = logging.getLogger("attachment_alerts.pull")
 
 STOPPING = 10.0  # seconds for threads to end; Prefect kills a cancelled run after 30
-# Seconds between two looks at what is asked of this run: a signal that the system hands to another thread is only acted
-# on when the main one wakes up, and a future's result may be a quarter of an hour away.
-LOOK = 0.5
+# Python handles a signal when the main thread runs, and the system may deliver it to another one; so the main thread
+# never waits for longer than this many seconds at a time.
+STEP = 0.5
 
 
-def pull_slices(pull: Pull, slices: Sequence[Slice], summary: Summary) -> None:
-    """Fetch and load all slices, concurrently within the account's limit; one that fails does not stop the others.
+class _Started(NamedTuple):
+    running: RunningSlice
+    future: SliceFuture
+    ended: threading.Event
 
-    `summary` is counted up on the way, so that it tells of a run that is stopped, too.
+
+def run_slices(pull: Pull, slices: Sequence[Slice], stats: RunStats, engine: Engine) -> None:
+    """Process all slices, at most `fetch_concurrency` at a time.
+
+    `stats` is counted up on the way, so that it is right for a run that is stopped, too.
     """
-    summary.shown_again = pull.beginning.shown_again
-    summary.directory_days = pull.beginning.directory_days
-    waiting, collected = deque(slices), 0
-    under_way: deque[UnderWay] = deque()
-    with scratch_folder(pull.store.settings.home) as folder, brisk():
+    stats.shown_again = pull.beginning.shown_again
+    stats.directory_days = pull.beginning.directory_days
+    with scratch_folder(pull.store.settings.home) as folder:
+        runner = _Runner(pull, slices, stats, engine, folder)
         try:
-            while waiting or under_way:
-                _start_more(pull, slices, waiting, under_way, folder)
-                if not under_way:
-                    continue
-                if not _ended(pull, under_way[0], summary):
-                    waiting.clear()
-                shutil.rmtree(under_way.popleft().scratch, ignore_errors=True)
-                pull.progress(summary.slices + summary.failed, len(slices))
-                if summary.received - collected >= BATCH_ROWS:
-                    # What Prefect keeps of a task refers to itself, and the collector counts objects, not the size of
-                    # the frames among them: left to itself, it lets a long backfill grow beyond a gigabyte.
-                    gc.collect()
-                    collected = summary.received
+            engine.on_progress(0, len(slices))
+            for done in runner.ended_slices():
+                engine.on_progress(done, len(slices))
+        except BaseException as cause:
+            # Ctrl-C, a cancellation or a termination signal; or a defect of this program.
+            runner.stop(cause)
+            raise
         finally:
-            # What is left under way here was stopped from outside (Ctrl-C, a cancellation, a termination signal), or by
-            # a defect of this program, which must not look like somebody's wish.
-            pull.stop.set()
-            pull.stages.cut()
-            record_left(pull, under_way)
-            _wait_briefly(under_way)
-            summary.refusals = pull.stages.refusals
-    _mention_once(summary)
+            stats.refusals = pull.stages.refusals
+    _log_unknown_words(stats)
 
 
-def _start_more(
-    pull: Pull, slices: Sequence[Slice], waiting: deque[Slice], under_way: deque[UnderWay], folder: Path
-) -> None:
-    """Start as many as may run at once; none while another run waits for its account, which it is given."""
-    wanted = _is_wanted(pull, slices)
-    # What is fetched already asks nobody any more, so it need not be loaded before another run's account.
-    if wanted and all(each.fetched.is_set() for each in under_way):
-        pull.account.give_way()
-    while waiting and len(under_way) < pull.store.settings.fetch_concurrency and not wanted:
-        under_way.append(start(pull, waiting.popleft(), folder))
-        wanted = _is_wanted(pull, slices)
+class _Runner:
+    def __init__(self, pull: Pull, slices: Sequence[Slice], stats: RunStats, engine: Engine, folder: Path) -> None:
+        self._pull, self._stats, self._engine, self._folder = pull, stats, engine, folder
+        self._gives_way = any(each.trigger == "backfill" for each in slices)  # a poll is short
+        self._waiting = deque(slices)
+        self._started: list[_Started] = []
+        self._ended: SimpleQueue[_Started] = SimpleQueue()
+
+    def ended_slices(self) -> Iterable[int]:
+        """Yield the number of slices that have ended, after each of them."""
+        while self._waiting or self._started:
+            self._start_more()
+            try:
+                started = self._ended.get(timeout=STEP)
+            except Empty:
+                continue
+            self._finish(started)
+            self._started.remove(started)
+            yield self._stats.slices + self._stats.failed
+
+    def stop(self, cause: BaseException) -> None:
+        """End what still runs and record it. No thread may write any more when the scratch folder is removed."""
+        self._pull.stop.set()
+        self._pull.stages.cut()
+        until = time.monotonic() + STOPPING
+        for started in self._started:
+            started.ended.wait(max(0.0, until - time.monotonic()))
+        left = [each.running for each in self._started if not each.running.complete]
+        record_unfinished(self._pull.store, self._pull.source, left, cause)
+
+    def _start_more(self) -> None:
+        """Start as many slices as may run; none while another run waits for the account, which it is given."""
+        wanted = self._is_wanted()
+        # A slice that is fetched sends no requests, so another run may use the account while it is loaded.
+        if wanted and all(each.running.fetched.is_set() for each in self._started):
+            self._pull.account.give_way()
+            wanted = self._is_wanted()
+        while self._waiting and len(self._started) < self._pull.store.settings.fetch_concurrency and not wanted:
+            self._start(self._waiting.popleft())
+            wanted = self._is_wanted()
+
+    def _is_wanted(self) -> bool:
+        return self._gives_way and bool(self._waiting) and self._pull.account.is_wanted()
+
+    def _start(self, slice_: Slice) -> None:
+        scratch = self._folder / f"{slice_.start:%Y%m%dT%H%M%S}-{slice_.trigger}"
+        running = RunningSlice(slice_, scratch, self._engine.flow_run_id)
+        future = self._engine.submit(slice_, partial(process_slice, self._pull, running))
+        started = _Started(running, future, threading.Event())
+        self._started.append(started)
+
+        def note_end(_: object) -> None:
+            started.ended.set()
+            self._ended.put(started)
+
+        future.add_done_callback(note_end)
+
+    def _finish(self, started: _Started) -> None:
+        """Count the slice, or record why it failed; no further one starts after an error of the operator's."""
+        try:
+            result = started.future.result()
+        except AlertsError as error:
+            self._record_failure(started.running, error)
+            if isinstance(error, OperatorError):
+                self._waiting.clear()
+        else:
+            self._stats.add(
+                result.report, result.loaded, low=result.low, unseen=result.unseen, leftover=result.leftover
+            )
+            _log_slice(result)
+        shutil.rmtree(started.running.scratch, ignore_errors=True)
+
+    def _record_failure(self, running: RunningSlice, error: AlertsError) -> None:
+        slice_, stats = running.slice_, self._stats
+        stats.failed += 1
+        stats.failed_rechecks += slice_.trigger == "recheck"
+        if str(error) not in stats.errors:
+            stats.errors.append(str(error))
+        # What an operator has to correct ends the run, and the run's own state shows it at once.
+        shown = isinstance(error, OperatorError) and str(error) in stats.errors[:SENTENCES]
+        log.error("%s %s failed%s", slice_.trigger, stretch(slice_.start, slice_.end), "" if shown else f": {error}")
+        record_failure(self._pull.store, self._pull.source, running.unfinished("failed"), error)
 
 
-def _is_wanted(pull: Pull, slices: Sequence[Slice]) -> bool:
-    """Whether to let another run go first. A poll is short and is not interrupted."""
-    return slices[0].trigger == "backfill" and pull.account.is_wanted()
-
-
-def _wait_briefly(under_way: Iterable[UnderWay]) -> None:
-    """Until the threads have seen the stop signal: none may write any more where the scratch folder is removed."""
-    until = time.monotonic() + STOPPING
-    for each in under_way:
-        each.settled.wait(max(0.0, until - time.monotonic()))
-
-
-def _ended(pull: Pull, one: UnderWay, summary: Summary) -> bool:
-    """Load the slice, or report why it failed; False where every further one would fail, too."""
-    try:
-        _finish(pull, one, summary)
-    except AlertsError as error:
-        _report_failure(pull, one, error, summary)
-        return not isinstance(error, OperatorError)
-    return True
-
-
-def _finish(pull: Pull, one: UnderWay, summary: Summary) -> None:
-    while not one.settled.wait(LOOK):
-        pass
-    try:
-        # In this order: of a chain that broke, the first broken stage holds the error.
-        extracted, validated, transformed = one.extracted.result(), one.validated.result(), one.transformed.result()
-    except OSError as cause:
-        raise StoreError(f"Scratch files in {one.scratch.parent} cannot be used: {cause}. Check the disk.") from cause
-    report, loaded = load(pull, one.piece, extracted, validated, transformed)
-    summary.add(report, validated, transformed, loaded)
+def _log_slice(result: SliceResult) -> None:
+    report = result.report
     log.info(
-        "%s %s: %d received, %d new, %d changed, %d known already, %d rejected, %s",
+        "%s %s: %d received, %d new, %d changed, %d known already, %d rejected, %s (%s)",
         report.trigger,
         stretch(report.start_at, report.end_at),
         report.received,
@@ -121,24 +155,13 @@ def _finish(pull: Pull, one: UnderWay, summary: Summary) -> None:
         report.changed,
         report.duplicates,
         report.rejected,
-        several(loaded.alerts, "alert"),
+        several(result.loaded.alerts, "alert"),
+        ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in result.seconds.items()),
     )
 
 
-def _report_failure(pull: Pull, one: UnderWay, error: AlertsError, summary: Summary) -> None:
-    piece = one.piece
-    summary.failed += 1
-    summary.failed_rechecks += piece.trigger == "recheck"
-    if str(error) not in summary.errors:
-        summary.errors.append(str(error))
-    # What a person has to mend ends the run, and the run's own state says it at once.
-    told = isinstance(error, OperatorError) and str(error) in summary.errors[:SENTENCES]
-    log.error("%s %s failed%s", piece.trigger, stretch(piece.start, piece.end), "" if told else f": {error}")
-    record_failure(pull.store, pull.source, piece, error, one)
-
-
-def _mention_once(summary: Summary) -> None:
-    for word in sorted(summary.unseen):
-        log.warning("never seen before, kept and treated as unrecognised: %s", plain(word))
-    for name in sorted(summary.leftover):
-        log.warning("the service sends a field that is not known here: %s", plain(name))
+def _log_unknown_words(stats: RunStats) -> None:
+    for word in sorted(stats.unseen):
+        log.warning("unknown word, stored and treated as unrecognised: %s", plain(word))
+    for name in sorted(stats.leftover):
+        log.warning("the service sends an unknown field: %s", plain(name))

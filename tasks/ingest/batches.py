@@ -27,29 +27,15 @@ class Batches:
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         """The frames, one at a time."""
-        for place in range(len(self.parts)):
-            yield from self._rest(place, self.parts[place])
-
-    def taken(self) -> Iterator[pl.DataFrame]:
-        """The frames, each for the last time: it gives up its memory or file as soon as the taker does.
-
-        A run's engine keeps what a stage returned to the end of the run.
-        """
         for place, part in enumerate(self.parts):
-            self.parts[place] = pl.DataFrame()
-            yield from self._rest(place, part)
-            if isinstance(part, Path):
-                part.unlink()
-
-    def _rest(self, place: int, part: Path | pl.DataFrame) -> Iterator[pl.DataFrame]:
-        frame = pl.read_ipc(part) if isinstance(part, Path) else part
-        numbers = self.left_out[place] if self.left_out else None
-        rest = frame if frame.is_empty() or numbers is None or numbers.is_empty() else without(frame, numbers)
-        if not rest.is_empty():
-            yield rest
+            frame = pl.read_ipc(part) if isinstance(part, Path) else part
+            if self.left_out and not self.left_out[place].is_empty():
+                frame = drop_rows(frame, self.left_out[place])
+            if not frame.is_empty():
+                yield frame
 
 
-def without(frame: pl.DataFrame, numbers: pl.Series) -> pl.DataFrame:
+def drop_rows(frame: pl.DataFrame, numbers: pl.Series) -> pl.DataFrame:
     """The other rows."""
     return frame.filter(~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(numbers.implode()))
 
@@ -90,7 +76,7 @@ class Transformed(NamedTuple):
     """verdicts, actions and routes never seen, as `kind: word`"""
 
 
-class Again(NamedTuple):
+class Revalidated(NamedTuple):
     """Rejects that are records by now."""
 
     scans: pl.DataFrame

@@ -55,12 +55,12 @@ def _coverage(transaction: Transaction, connector_id: UUID) -> list[Interval]:
     return [Interval(*row) for row in rows]
 
 
-def cover(transaction: Transaction, source: Source, piece: Slice) -> None:
+def add_coverage(transaction: Transaction, source: Source, slice_: Slice) -> None:
     """Add a completed slice to the coverage. A re-check reads covered time again and adds nothing."""
-    if piece.trigger == "recheck":
+    if slice_.trigger == "recheck":
         return
     before = _coverage(transaction, source.connector_id)
-    after = merge([*before, Interval(piece.start, piece.end)])
+    after = merge([*before, Interval(slice_.start, slice_.end)])
     if after == before:
         return
     transaction.run("DELETE FROM internal.coverage WHERE connector_id = $id", {"id": source.connector_id})
@@ -80,25 +80,25 @@ def record(transaction: Transaction, source: Source, reports: Iterable[Report]) 
         transaction.run(f"INSERT INTO internal.windows ({names}) VALUES ({values})", facts)
 
 
-def whole(store: Store, source: Source, began: datetime, failure: Exception | None, run: str | None) -> None:
+def record_full_pull(store: Store, source: Source, began: datetime, failure: Exception | None, run: str | None) -> None:
     """Record a pull that reads all there is, whenever it is from: complete, it covers everything since the origin.
 
     What it brought has relations of its own.
     """
     with store.transaction() as transaction:
         origin = read_progress(transaction, source.connector_id).origin
-        piece = Slice(origin, max(origin, began.replace(microsecond=0)), "poll")
-        report = Report(*piece, "failed" if failure else "complete", began, datetime.now(UTC), flow_run_id=run)
+        slice_ = Slice(origin, max(origin, began.replace(microsecond=0)), "poll")
+        report = Report(*slice_, "failed" if failure else "complete", began, datetime.now(UTC), flow_run_id=run)
         if failure:
             report = report._replace(error_kind=type(failure).__name__, error=str(failure))
         else:
             report = report._replace(newest_at=began)
-            cover(transaction, source, piece)
+            add_coverage(transaction, source, slice_)
         record(transaction, source, [report])
         transaction.changed = transaction.publish = True
 
 
-def rechecked(transaction: Transaction, source: Source, began: datetime) -> None:
+def mark_rechecked(transaction: Transaction, source: Source, began: datetime) -> None:
     """Remember that a complete re-check began at `began`."""
     transaction.run(
         "UPDATE internal.connectors SET rechecked_at = $began WHERE connector_id = $id",

@@ -1,4 +1,4 @@
-"""Frames into tables: one transaction for each slice, with its rows, changes, rejects, groups, report and coverage.
+"""Loads a slice into the tables in one transaction: rows, changes, rejects, groups, report and coverage.
 
 What a load costs follows what is new: scans are looked up only in the time of the batch (`tasks.ingest.scan_rows`),
 groups only where they are touched.
@@ -16,7 +16,7 @@ from tasks.groups.grouping import group_key
 from tasks.groups.groups import GroupChanges, update_groups
 from tasks.ingest import coverage, scan_rows
 from tasks.ingest.rejects import load_rejects
-from tasks.ingest.retention_limits import kept
+from tasks.ingest.retention_limits import drop_expired
 from tasks.ingest.upsert import Outcome, merge_versions
 from tasks.notifications import changes, connector_changes
 from tasks.settings import Settings
@@ -45,13 +45,13 @@ class Loaded(NamedTuple):
     """scans without alert whose file turned out to be dangerous elsewhere"""
     affected: GroupChanges = GroupChanges()
     reasons: tuple[tuple[str, int], ...] = ()
-    """why records were rejected, and how many"""
+    """reasons of rejects with the number of records"""
     expired: int = 0
-    """of the duplicates: older than what is kept, and so not stored"""
+    """among the duplicates: older than retention keeps, so not stored"""
 
 
-class Written(NamedTuple):
-    """What a batch has written, as far as the rest of the transaction needs it."""
+class BatchResult(NamedTuple):
+    """What the rest of the transaction needs to know of a loaded batch."""
 
     outcome: Outcome
     """without its rows"""
@@ -67,8 +67,8 @@ class Written(NamedTuple):
     late_by: timedelta
 
 
-class Followed(NamedTuple):
-    """What the scans of a slice have changed besides themselves."""
+class DerivedChanges(NamedTuple):
+    """Changes to groups, suppression and exposures that follow from a slice."""
 
     suppressed: int = 0
     exposures: int = 0
@@ -89,7 +89,7 @@ def load_slice(
     """
     now = datetime.now(UTC)
     written = [_load_batch(transaction, source, batch, settings, now) for batch in scans if not batch.is_empty()]
-    followed = _follow(transaction, source, written, settings, now) if written else Followed()
+    derived = _update_derived(transaction, source, written, settings, now) if written else DerivedChanges()
     reasons, fresh_rejects = load_rejects(transaction, source, rejects, resolved)
     outcomes = [each.outcome for each in written]
     new, changed = sum(each.new for each in outcomes), sum(each.changed for each in outcomes)
@@ -103,38 +103,38 @@ def load_slice(
         sum(each.raised for each in outcomes),
         sum(each.high for each in outcomes),
         max((each.late_by for each in written), default=timedelta()),
-        **followed._asdict(),
+        **derived._asdict(),
         reasons=tuple(reasons.most_common()),
         expired=duplicates - sum(each.duplicates for each in outcomes),
     )
 
 
-def _follow(
-    transaction: Transaction, source: Source, written: list[Written], settings: Settings, now: datetime
-) -> Followed:
+def _update_derived(
+    transaction: Transaction, source: Source, written: list[BatchResult], settings: Settings, now: datetime
+) -> DerivedChanges:
     """Bring people, exposures, suppression and groups up to date with the scans of all batches."""
     match_new_recipients(transaction, source.tenant, pl.concat([each.recipients for each in written]), settings)
     alerts = pl.concat([each.alerts for each in written])  # twice what changed twice: with each key it left
     first, last = min(each.first for each in written), max(each.last for each in written)
     exposed = find_exposed_by_load(transaction, source.tenant, first, last, now)
-    changes.snapshot_exposures(transaction, _alike(alerts, exposed), first, now)
+    changes.snapshot_exposures(transaction, _hashes_and_keys(alerts, exposed), first, now)
     record_exposures(transaction, exposed, pl.concat([each.outcome.replaced for each in written]))
     add_low_hashes(transaction, pl.concat([each.low_hashes for each in written]))
-    suppressed = suppress(transaction, _named(alerts), now)
+    suppressed = suppress(transaction, _allow_list_values(alerts), now)
     affected = update_groups(transaction, alerts, settings, now)
     found = int(exposed["new"].sum()) + update_exposures(transaction, alerts, exposed)
-    return Followed(suppressed, found, affected)
+    return DerivedChanges(suppressed, found, affected)
 
 
-def _alike(alerts: pl.DataFrame, exposed: pl.DataFrame) -> pl.Series:
+def _hashes_and_keys(alerts: pl.DataFrame, exposed: pl.DataFrame) -> pl.Series:
     """Hashes of both, and the keys of alerts (TOUCHED) without one."""
     keys = alerts.filter(pl.col("file_sha256").is_null())
     parts = [alerts["file_sha256"], keys["group_key"], keys["old_group_key"], exposed["file_sha256"].cast(pl.String)]
     return pl.concat(parts).drop_nulls().unique()
 
 
-def _named(alerts: pl.DataFrame) -> pl.DataFrame:
-    """What an entry of the allow-list may name of these alerts."""
+def _allow_list_values(alerts: pl.DataFrame) -> pl.DataFrame:
+    """The values of these alerts that an allow-list entry can match."""
     domain = pl.col("sender").str.extract("@([^@]*)$")  # as the tables say it
     return alerts.select("tenant", "file_sha256", "sender", alert_id="scan_id", sender_domain=domain)
 
@@ -146,9 +146,9 @@ def _lateness(scans: pl.DataFrame, now: datetime) -> timedelta:
 
 def _load_batch(
     transaction: Transaction, source: Source, batch: pl.DataFrame, settings: Settings, now: datetime
-) -> Written:
+) -> BatchResult:
     stored = scan_rows.stored_scans(transaction, batch)
-    rows = kept(transaction, batch, stored, settings, now)
+    rows = drop_expired(transaction, batch, stored, settings, now)
     outcome = merge_versions(rows, stored, settings.keep_low == "full", now)
     lows, alerts = outcome.lows, outcome.alerts
     alerts, key = alerts.with_columns(was="group_key", tenant=pl.lit(source.tenant)), group_key(settings.group_by)
@@ -158,7 +158,7 @@ def _load_batch(
     scan_rows.insert_lows(transaction, source, lows)
     scan_rows.insert_alerts(transaction, source, alerts)
     scan_rows.insert_changes(transaction, source, outcome.changes)
-    return Written(
+    return BatchResult(
         outcome._replace(lows=lows.clear(), alerts=alerts.clear(), changes=outcome.changes.clear()),
         len(batch),
         alerts.select(TOUCHED),
@@ -170,10 +170,10 @@ def _load_batch(
     )
 
 
-def close_slice(transaction: Transaction, source: Source, piece: Slice, report: coverage.Report) -> None:
-    """Record a complete slice, its coverage and what is to be told of it, in the same transaction as its rows."""
+def close_slice(transaction: Transaction, source: Source, slice_: Slice, report: coverage.Report) -> None:
+    """Record a complete slice, its coverage and its notifications in the same transaction as its rows."""
     coverage.record(transaction, source, [report])
-    coverage.cover(transaction, source, piece)
+    coverage.add_coverage(transaction, source, slice_)
     changes.record_changes(
-        transaction, connector_changes.cause_of(transaction, source, piece), datetime.now(UTC), source.connector_id
+        transaction, connector_changes.cause_of(transaction, source, slice_), datetime.now(UTC), source.connector_id
     )

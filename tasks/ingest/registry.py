@@ -1,4 +1,4 @@
-"""Which connectors the store knows: what is saved of them, under which name, and whether they are saved still."""
+"""The store's table of connectors: their settings, their name, and whether they are still saved."""
 
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
@@ -20,18 +20,18 @@ Known = dict[UUID, dict[str, Any]]
 """Rows of `internal.connectors` by id"""
 
 
-class Named(NamedTuple):
-    """A connector that the tables know by its name."""
+class KnownConnector(NamedTuple):
+    """A connector found by its name."""
 
     connector_id: UUID
     removed: bool
-    """whether it is known as one that is saved no more"""
+    """no longer saved"""
 
 
-def enrol(store: Store, sources: Collection[Source]) -> None:
-    """Make saved connectors known before their first poll (their health is `never_run`), and their switches.
+def upsert_connectors(store: Store, sources: Collection[Source]) -> None:
+    """Register saved connectors before their first poll (health `never_run`), and the state of their schedules.
 
-    Asked again and again: the writer's turn is taken only if the published copy does not say all that already.
+    Called periodically: the store is opened for writing only if the published copy is not up to date.
     """
     if published := store.is_published():
         with store.reader(modest=True) as copy:
@@ -41,10 +41,10 @@ def enrol(store: Store, sources: Collection[Source]) -> None:
     with store.transaction() as transaction:
         for source in sources:
             register(transaction, source)
-        transaction.publish = transaction.changed or published  # also a copy that is behind
+        transaction.publish = transaction.changed or published  # also if the copy is outdated
 
 
-def missing(store: Store, sources: Iterable[Source], undeployed: Collection[UUID] = ()) -> dict[UUID, str]:
+def find_missing(store: Store, sources: Iterable[Source], undeployed: Collection[UUID] = ()) -> dict[UUID, str]:
     """Those that the copy shows as saved, that are not among these, and are saved no more; their names by id.
 
     A home may be served by two Prefect APIs, each of which knows its own connectors only. The `undeployed` were saved
@@ -58,8 +58,8 @@ def missing(store: Store, sources: Iterable[Source], undeployed: Collection[UUID
         return {each: others[each]["name"] for each in {*_unpolled(copy, others), *(others.keys() & {*undeployed})}}
 
 
-def retire(store: Store, connector_ids: Collection[UUID], undeployed: Collection[UUID] = ()) -> None:
-    """Take connectors out of the health that are saved no more; others than `undeployed` unless somebody polls them."""
+def mark_missing_removed(store: Store, connector_ids: Collection[UUID], undeployed: Collection[UUID] = ()) -> None:
+    """Remove connectors that are no longer saved from the health; outside `undeployed` only if they are not polled."""
     if not connector_ids:
         return
     with store.transaction() as transaction:
@@ -67,13 +67,13 @@ def retire(store: Store, connector_ids: Collection[UUID], undeployed: Collection
         found = {each: known[each] for each in connector_ids if each in known}
         for each in {*_unpolled(transaction, found), *(found.keys() & {*undeployed})}:
             _set(transaction, each, "removed_at", datetime.now(UTC))
-        transaction.publish = True  # also a copy that is behind
+        transaction.publish = True  # also if the copy is outdated
 
 
 def register(transaction: Transaction, source: Source) -> None:
-    """Keep what is saved of a connector; it is no longer a removed one.
+    """Insert or update the row of a connector and clear its `removed_at`.
 
-    Raises SettingsError where it has brought something for another tenant.
+    Raises SettingsError if it has records of another tenant.
     """
     known, facts = _known(transaction), _facts(source)
     if source.connector_id not in known:
@@ -94,7 +94,7 @@ def register(transaction: Transaction, source: Source) -> None:
 
 
 def other_tenants(store: Store, sources: Collection[Source]) -> dict[str, str]:
-    """Those that have brought something for another tenant than they are saved for, by name: what to do about it."""
+    """Connectors that have records of another tenant than they are saved for: an error message by name."""
     if store.is_published():
         with store.reader(modest=True) as copy:
             known = _known(copy)
@@ -107,23 +107,23 @@ def other_tenants(store: Store, sources: Collection[Source]) -> dict[str, str]:
 
 
 def has_brought(store: Store, connector_id: UUID | None) -> bool:
-    """Whether the tables have anything of a connector, be it only an attempt."""
+    """Whether the tables have records or attempts of a connector."""
     if connector_id is None or not store.exists():
         return False
     with store.transaction() as transaction:
         return _has_rows(transaction, connector_id)
 
 
-def where_its_rows_are(store: Store, source: Source) -> Source:
-    """The same connector under the tenant that it has brought something for: a refusal is on record there."""
+def source_for_existing_tenant(store: Store, source: Source) -> Source:
+    """The same connector with the tenant that its records belong to: a refused pull is recorded there."""
     with store.transaction() as transaction:
         known = _known(transaction)
         refused = _leaves_rows(transaction, known, source)
     return source._replace(tenant=known[source.connector_id]["tenant"]) if refused else source
 
 
-def named(store: Store, name: str) -> Named | None:
-    """The connector that has, or last had, this name; one that is not removed comes first."""
+def find_connector_by_name(store: Store, name: str) -> KnownConnector | None:
+    """The connector that has, or last had, this name; a saved one is preferred to a removed one."""
     if not store.exists():
         return None
     with store.transaction() as transaction:
@@ -132,25 +132,25 @@ def named(store: Store, name: str) -> Named | None:
             "ORDER BY removed_at DESC NULLS FIRST, origin DESC NULLS LAST LIMIT 1",
             {"name": name},
         )
-    return Named(*found[0]) if found else None
+    return KnownConnector(*found[0]) if found else None
 
 
-def renamed(store: Store, connector_id: UUID, name: str) -> None:
-    """Show a connector's data under its new name at once."""
+def rename_connector(store: Store, connector_id: UUID, name: str) -> None:
+    """Rename and publish."""
     with store.transaction() as transaction:
         _set(transaction, connector_id, "name", name)
         transaction.publish = True
 
 
-def under_its_present_name(store: Store, source: Source) -> Source:
-    """The same connector after a while, in which it may have been renamed."""
+def with_current_name(store: Store, source: Source) -> Source:
+    """The same connector with its current name: it may have been renamed during the run."""
     with store.transaction() as transaction:
         row = _known(transaction).get(source.connector_id)
     return source._replace(name=row["name"]) if row else source
 
 
-def removed(store: Store, connector_id: UUID, at: datetime) -> None:
-    """Take a removed connector out of the health; its data stays."""
+def mark_removed(store: Store, connector_id: UUID, at: datetime) -> None:
+    """Remove a connector from the health; its data stays."""
     with store.transaction() as transaction:
         _set(transaction, connector_id, "removed_at", at)
         transaction.publish = True
@@ -188,7 +188,7 @@ def _moves(known: Known, source: Source) -> bool:
 
 
 def _leaves_rows(transaction: Transaction, known: Known, source: Source) -> bool:
-    """Whether another tenant has rows of it."""
+    """Whether its rows belong to another tenant."""
     return _moves(known, source) and _has_rows(transaction, source.connector_id)
 
 
@@ -202,10 +202,10 @@ def _has_rows(transaction: Transaction, connector_id: UUID) -> bool:
 def _other_tenant(known: Known, source: Source) -> str:
     tenant = plain(known[source.connector_id]["tenant"])
     return (
-        f"The connector {source.name!r} belongs to the tenant {tenant!r}, for which it has brought records, and "
-        f"nothing crosses tenants. Put its tenant back, in the Prefect UI or with `attachment-alerts connectors set "
-        f"{source.name} --tenant {tenant}`. If its account belongs to {source.tenant!r}, remove the connector (with "
-        "--purge its records go, too) and save one of its own for it."
+        f"The connector {source.name!r} belongs to the tenant {tenant!r}, whose records it has; it cannot be moved to "
+        f"{source.tenant!r}. Set the tenant back, in the Prefect UI or with `attachment-alerts connectors set "
+        f"{source.name} --tenant {tenant}`. If its account belongs to {source.tenant!r}, remove the connector (--purge "
+        "also deletes its records) and add a new one."
     )
 
 

@@ -1,4 +1,4 @@
-"""What of a batch is kept: a backfill of old time loads only what retention would leave (design: retention)."""
+"""Applies retention limits to a batch before it is stored: a backfill of old time loads only what retention keeps."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +8,7 @@ from tasks.settings import Settings
 from tasks.store.connection import Transaction
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-"""Nothing is older: the limit of what is kept for ever."""
+"""Nothing is older: the limit of data that is kept forever."""
 
 PERIODS = {
     "raw_low": "retention_low_raw_days",
@@ -24,12 +24,12 @@ devices that are gone. They take little space, and no site had a reason to chang
 
 
 def limits(settings: Settings, now: datetime) -> dict[str, datetime]:
-    """What is older than these moments is not kept."""
+    """The oldest moment of each kind of data that is kept."""
     days = {name: getattr(settings, setting) for name, setting in PERIODS.items()} | FIXED_DAYS
-    return {name: now - timedelta(days=kept) if kept else BEGINNING for name, kept in days.items()}
+    return {name: now - timedelta(days=number) if number else BEGINNING for name, number in days.items()}
 
 
-def kept(
+def drop_expired(
     transaction: Transaction, batch: pl.DataFrame, stored: pl.DataFrame, settings: Settings, now: datetime
 ) -> pl.DataFrame:
     """The rows of a batch (SCAN_SCHEMA) that are stored, old ones without `raw`.
@@ -50,7 +50,7 @@ def kept(
 
 
 def _without_removed(transaction: Transaction, batch: pl.DataFrame) -> pl.DataFrame:
-    """Without those that were alerts and have been removed."""
+    """Leave out alerts that retention has removed."""
     span = {"first": batch["detected_at"].min(), "last": batch["detected_at"].max()}
     of_span = "FROM internal.removed_alerts WHERE detected_at BETWEEN $first AND $last"
     if not transaction.rows(f"SELECT 1 {of_span} LIMIT 1", span):

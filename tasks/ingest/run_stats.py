@@ -1,23 +1,23 @@
-"""What a run has done, as plain counts."""
+"""Counters of a run."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tasks.ingest.batches import Transformed, Validated
 from tasks.ingest.coverage import Report
 from tasks.ingest.load import Loaded
 
-REMEMBERED = 100_000  # groups: what a run may tell about, within 20 MB; more of them are no longer told apart
-
+REMEMBERED = 100_000  # ids of groups that a run keeps, within 20 MB; of more it only knows that there were more
+SENTENCES = 3  # errors in the state of a run; the relation `windows` has them all
 
 OLD_DIRECTORY = 7 * 24
 """hours; as in the view `internal.directory_age`"""
 
 
 @dataclass
-class Summary:
+class RunStats:
     """Totals of a run. received = accepted + rejected; accepted = new + changed + duplicates."""
 
     slices: int = 0
@@ -55,20 +55,20 @@ class Summary:
     reasons: Counter[str] = field(default_factory=Counter)
     """why records were rejected"""
     groups: set[str] = field(default_factory=set)
-    """ids of the groups that were made or changed, at most about `REMEMBERED` of them"""
+    """ids of created and changed groups, at most about `REMEMBERED` of them"""
     opened: set[str] = field(default_factory=set)
-    """… that did not exist before"""
+    """… those created"""
     directory_days: int = 0
-    """age of the directory where it is older than a week: people who came since are not known"""
+    """age of the directory if it is older than a week, else 0: people added since then are missing"""
     newest_at: datetime | None = None
     errors: list[str] = field(default_factory=list)
 
-    def add(self, report: Report, validated: Validated, transformed: Transformed, loaded: Loaded) -> None:
-        """Count a loaded slice."""
+    def add(self, report: Report, loaded: Loaded, *, low: int, unseen: Iterable[str], leftover: Iterable[str]) -> None:
+        """Count a loaded slice. `unseen`: unknown words; `leftover`: names of unknown fields."""
         self.slices += 1
         for name in ("pages", "received", "accepted", "rejected", "new", "changed", "duplicates", "outside"):
             setattr(self, name, getattr(self, name) + getattr(report, name))
-        self.low += transformed.low
+        self.low += low
         self.alerts += loaded.alerts
         self.high += loaded.high
         self.suppressed += loaded.suppressed
@@ -80,8 +80,8 @@ class Summary:
         if len(self.groups) < REMEMBERED:
             self.groups |= loaded.affected.group_ids
             self.opened |= loaded.affected.opened
-        self.unseen |= set(transformed.unseen)
-        self.leftover |= set(validated.leftover)
+        self.unseen |= set(unseen)
+        self.leftover |= set(leftover)
         self.newest_at = max(filter(None, (self.newest_at, report.newest_at)), default=None)
 
     def as_counts(self) -> dict[str, Any]:

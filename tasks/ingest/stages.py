@@ -66,9 +66,9 @@ class Stages:
         """From now on, tell the time by the service's clock."""
         self._client.clock_correction = offset
 
-    def extract(self, piece: Slice, scratch: Path) -> Extracted:
+    def extract(self, slice_: Slice, scratch: Path) -> Extracted:
         return extract(
-            lambda: self._client.pages(piece.start, piece.end), self._record_format.reader, scratch / "extracted"
+            lambda: self._client.pages(slice_.start, slice_.end), self._record_format.reader, scratch / "extracted"
         )
 
     def validate(self, extracted: Extracted, scratch: Path, open_rejects: frozenset[str]) -> Validated:
@@ -77,8 +77,8 @@ class Stages:
         now = self._client.now()
         return validate(extracted.records, self._record_format, scratch, connector_id, dangerous, open_rejects, now)
 
-    def transform(self, validated: Validated, scratch: Path, piece: Slice) -> Transformed:
+    def transform(self, validated: Validated, scratch: Path, slice_: Slice) -> Transformed:
         connector_id = self._source.connector_id
         return transform(
-            validated.records, self._record_format, scratch / "scans", piece, connector_id, self._maps, self._settings
+            validated.records, self._record_format, scratch / "scans", slice_, connector_id, self._maps, self._settings
         )

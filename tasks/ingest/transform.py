@@ -22,12 +22,12 @@ def transform(
     records: Batches,
     record_format: RecordFormat,
     scratch: Path,
-    piece: Slice,
+    slice_: Slice,
     connector_id: UUID,
     maps: Maps,
     settings: Settings,
 ) -> Transformed:
-    """Turn accepted records into scans; takes the records.
+    """Turn accepted records into scans.
 
     Raises DatesIgnored when rows came and every one of them lies outside the slice. No row is dropped for its date.
     """
@@ -37,20 +37,20 @@ def transform(
 
     def scans() -> Iterator[pl.DataFrame]:
         nonlocal accepted, low, outside, newest
-        for batch in records.taken():
+        for batch in records:
             rows, words = to_scans(batch, record_format, connector_id, maps, keep_low=settings.keep_low == "full")
             unseen.update(words)
             accepted += len(rows)
             low += int((rows["priority"] == "low").sum())
             # The service may read `to` as inclusive: a row exactly at the end is not outside.
-            outside += len(rows) - int(rows["detected_at"].is_between(piece.start, piece.end).sum())
+            outside += len(rows) - int(rows["detected_at"].is_between(slice_.start, slice_.end).sum())
             newest = max(filter(None, (newest, rows["detected_at"].max())), default=None)
             yield rows
 
     written = write_batches(scans(), scratch)
     if accepted and outside == accepted:
         raise DatesIgnored(
-            f"All {accepted} records of {stretch(piece.start, piece.end)} UTC are dated outside of it: "
+            f"All {accepted} records of {stretch(slice_.start, slice_.end)} UTC are dated outside of it: "
             "the service ignored the dates asked for. The slice does not count as fetched; the next run tries again."
         )
     return Transformed(written, accepted, low, outside, newest, tuple(sorted(unseen)))

@@ -14,7 +14,7 @@ from pandera.errors import SchemaErrors
 
 from tasks.alerts import MOMENT, REJECT_SCHEMA, fingerprint
 from tasks.errors import AnswerNotUnderstood
-from tasks.ingest.batches import Batches, Validated, without, write_batches
+from tasks.ingest.batches import Batches, Validated, drop_rows, write_batches
 from tasks.ingest.record_format import RecordFormat
 
 AHEAD = timedelta(days=1)
@@ -65,21 +65,21 @@ def validate(
 
     def rejected() -> Iterator[pl.DataFrame]:
         for batch in records:
-            bad = faults(batch, record_format, now)
+            bad = find_faults(batch, record_format, now)
             left_out.append(bad["index"])
             if open_rejects:
-                good = without(batch, bad["index"])
+                good = drop_rows(batch, bad["index"])
                 resolved.update(open_rejects & set(good.select(_record_id(record_format, connector_id)).to_series()))
             names = batch["leftover"].drop_nulls().unique()
             leftover.update(name for text in names for name in text.split(","))
-            yield as_rejects(batch[bad["index"]].hstack([bad["reason"]]), record_format, connector_id, dangerous)
+            yield to_rejects(batch[bad["index"]].hstack([bad["reason"]]), record_format, connector_id, dangerous)
 
     rejects = write_batches(rejected(), scratch / "rejects")
     accepted = Batches(records.parts, tuple(left_out))
     return Validated(accepted, rejects, tuple(sorted(resolved)), tuple(sorted(leftover)))
 
 
-def faults(batch: pl.DataFrame, record_format: RecordFormat, now: datetime) -> pl.DataFrame:
+def find_faults(batch: pl.DataFrame, record_format: RecordFormat, now: datetime) -> pl.DataFrame:
     """The rows that can be no scans: index (row number), reason.
 
     Raises AnswerNotUnderstood when the frame itself is not what pages become: a fault of the program, not of a record.
@@ -130,7 +130,7 @@ def read_dates(batch: pl.DataFrame, record_format: RecordFormat) -> pl.DataFrame
     return rows.with_columns(detected_at=pl.coalesce("detected_at", pl.when(odd).then(whole)))
 
 
-def as_rejects(
+def to_rejects(
     bad: pl.DataFrame, record_format: RecordFormat, connector_id: UUID, dangerous: list[str]
 ) -> pl.DataFrame:
     """REJECT_SCHEMA: the record kept whole, with an id that is the same whenever it comes."""

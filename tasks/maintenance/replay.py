@@ -11,7 +11,7 @@ from uuid import UUID
 import polars as pl
 
 from tasks.alerts import REJECT_SCHEMA
-from tasks.ingest.batches import BATCH_ROWS, Again
+from tasks.ingest.batches import BATCH_ROWS, Revalidated
 from tasks.ingest.load import load_slice
 from tasks.ingest.scan_rows import stored_scans
 from tasks.maintenance.remap import (
@@ -46,7 +46,7 @@ CHANGE_SCHEMA = pl.Schema(
 )
 
 
-Revalidate = Callable[[str, pl.DataFrame], Again]
+Revalidate = Callable[[str, pl.DataFrame], Revalidated]
 """Validates a connector's rejects (REJECT_SCHEMA) with its product's current program; takes the connector's ID."""
 
 
@@ -63,7 +63,7 @@ class ConnectorRejects(NamedTuple):
 
     connector_id: str
     tenant: str
-    again: Again
+    again: Revalidated
 
 
 class Plan(NamedTuple):
@@ -137,7 +137,7 @@ def _rejects(database: Connection, options: ReplayOptions) -> Iterator[tuple[Con
             yield ConnectorRejects(connector_id, tenant, options.revalidate(connector_id, rejects)), rejects
 
 
-def _accepted(again: Again, rejects: pl.DataFrame) -> pl.DataFrame:
+def _accepted(again: Revalidated, rejects: pl.DataFrame) -> pl.DataFrame:
     became = again.scans.select(new="priority").hstack([again.reject_ids.alias("reject_id")])
     rows = became.join(rejects.select("reject_id", said="reason"), on="reject_id", how="left")
     rows = rows.with_columns(what=pl.lit("rejects"), old=pl.lit("rejected"), count=pl.lit(1, pl.Int64))

@@ -18,7 +18,6 @@ from tasks.http.paging import Page
 from tasks.ingest import coverage, pull_session
 from tasks.ingest.batches import Extracted, Transformed, Validated
 from tasks.ingest.extract import extract
-from tasks.ingest.gil_tuning import brisk
 from tasks.ingest.load import close_slice, load_slice
 from tasks.ingest.transform import transform
 from tasks.ingest.validate import validate
@@ -74,7 +73,7 @@ class SavedClient:
 
 
 class Prepared(NamedTuple):
-    piece: Slice
+    slice_: Slice
     scratch: Path
     extracted: Extracted
     validated: Validated
@@ -93,7 +92,7 @@ class Chain:
     def run(self, folder: Path, slices: int) -> float:
         """Seconds from the first page to the last commit, preparing slices while others are loaded."""
         begin = time.perf_counter()
-        with brisk(), ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(1) as pool:
             waiting: deque[Future[Prepared]] = deque()
             for number in range(slices):
                 waiting.append(pool.submit(self.prepare, path_of(folder, number), slice_of(number)))
@@ -103,11 +102,11 @@ class Chain:
                 self.load(future.result())
         return time.perf_counter() - begin
 
-    def prepare(self, path: Path, piece: Slice) -> Prepared:
+    def prepare(self, path: Path, slice_: Slice) -> Prepared:
         scratch = self.store.settings.home / "scratch" / path.stem
         with self._timed("extract"):
             client = SavedClient(path)
-            extracted = extract(lambda: client.pages(piece.start, piece.end), RECORDS.reader, scratch / "extracted")
+            extracted = extract(lambda: client.pages(slice_.start, slice_.end), RECORDS.reader, scratch / "extracted")
         with self._timed("validate"):
             words = ["malicious", "unsafe"]
             now = datetime.now(UTC)
@@ -115,20 +114,20 @@ class Chain:
         with self._timed("transform"):
             settings = self.store.settings
             transformed = transform(
-                validated.records, RECORDS, scratch / "scans", piece, SOURCE.connector_id, self._maps, settings
+                validated.records, RECORDS, scratch / "scans", slice_, SOURCE.connector_id, self._maps, settings
             )
-        return Prepared(piece, scratch, extracted, validated, transformed)
+        return Prepared(slice_, scratch, extracted, validated, transformed)
 
     def load(self, one: Prepared, *, publish: bool = False) -> None:
         with self._timed("load and commit"), self.store.transaction() as transaction:
-            scans, rejects = one.transformed.scans.taken(), one.validated.rejects.taken()
+            scans, rejects = one.transformed.scans, one.validated.rejects
             load_slice(transaction, SOURCE, scans, rejects, (), self.store.settings)
             now = datetime.now(UTC)
             close_slice(
                 transaction,
                 SOURCE,
-                one.piece,
-                coverage.Report(one.piece.start, one.piece.end, "poll", "complete", now, now),
+                one.slice_,
+                coverage.Report(one.slice_.start, one.slice_.end, "poll", "complete", now, now),
             )
             transaction.publish = publish
         shutil.rmtree(one.scratch, ignore_errors=True)

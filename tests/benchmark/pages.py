@@ -46,9 +46,9 @@ def save_slice(folder: Path, number: int, rows_per_slice: int, again: int = 0) -
 
 def _records(number: int, rows: int) -> list[Any]:
     """One service for all slices: the same files come again."""
-    piece = slice_of(number)
+    slice_ = slice_of(number)
     world = World(seed=3, per_day=4 * rows)
-    query = Query(epoch(piece.start), epoch(piece.end) - 1, as_of=2**40)
+    query = Query(epoch(slice_.start), epoch(slice_.end) - 1, as_of=2**40)
     records = [row.seen_at(query.as_of) for bucket in world.stock.buckets(query) for row in world.stock.rows(bucket)]
     return records[:rows]
 

@@ -24,10 +24,10 @@ def prefect_part() -> tuple[float, float]:
 
 def _measure(url: str) -> tuple[float, float]:
     from flows import mimecast  # noqa: PLC0415
-    from flows.runs import slice_tasks  # noqa: PLC0415
+    from flows.runs import slice_stages  # noqa: PLC0415
     from tasks.ingest import pull_session  # noqa: PLC0415
+    from tasks.ingest.stages import Stages  # noqa: PLC0415
     from tasks.mimecast.connector import MimecastConnector  # noqa: PLC0415
-    from tasks.mimecast.stages import Stages  # noqa: PLC0415
     from tasks.saved_connectors import save_connector  # noqa: PLC0415
 
     connector = MimecastConnector(base_url=url, allow_other_host=True, first_look_back_days=1, **V2_KEYS)
@@ -46,7 +46,7 @@ def _measure(url: str) -> tuple[float, float]:
 
     for stage in ("extract", "validate", "transform", "clock_offset"):
         setattr(Stages, stage, counted(getattr(Stages, stage)))
-    slice_tasks.load.fn = counted(slice_tasks.load.fn)
+    slice_stages.load = counted(slice_stages.load)
     pull_session.begin = counted(pull_session.begin)
     mimecast.mimecast("benchmark", return_state=True)  # the first flow of a process pays imports
     spent.clear()

@@ -16,7 +16,7 @@ from tasks.directory.imports.run_import import import_exports
 from tasks.directory.sources.read_files import read_files
 from tasks.groups.groups import count_people
 from tasks.ingest.pull_session import begin
-from tasks.ingest.run_stats import Summary
+from tasks.ingest.run_stats import RunStats
 from tasks.queries.lookups import health
 from tasks.settings import DEFAULTS, Settings
 from tasks.store.factory import open_store
@@ -357,7 +357,7 @@ def test_age_of_directory_in_health_and_summary(staffed: Store) -> None:
     assert ask(staffed, "SELECT directory_age_hours FROM connector_health") == [(hours,)]
     old = f"the directory is {hours // 24} days old"
     assert all(old in reason for (reason,) in ask(staffed, "SELECT reason FROM unmatched_recipients"))
-    summary = Summary(directory_days=begin(staffed, source(), datetime.now(UTC)).directory_days)
+    summary = RunStats(directory_days=begin(staffed, source(), datetime.now(UTC)).directory_days)
     assert f"The directory is {hours // 24} days old" in (completed(summary).message or "")
     assert f"{hours // 24} days old" in "".join(map(str, health_errors(health(staffed))))
     seen = read_files([DEFAULTS / "demo" / "intune-devices.csv"], staffed.settings)[0]

@@ -1,6 +1,7 @@
 """A site as a flow test needs one: a home, a simulated account with a clock of its own, a saved connector."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,8 +11,12 @@ from uuid import UUID
 import polars as pl
 from prefect.client.schemas.objects import State
 
+from flows.artifacts.run_context import RunContext
 from flows.mimecast import mimecast as poll
 from flows.mimecast import mimecast_backfill as backfill
+from flows.runs.engine import Engine
+from flows.runs.pull import poll as plain_poll
+from tasks.ingest.run_stats import RunStats
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import Account, Faults, Running, Simulator, World
 from tasks.saved_connectors import load_connector, save_connector
@@ -79,6 +84,12 @@ class Site:
         self, start: datetime, end: datetime, what: Literal["missing", "everything"] = "missing"
     ) -> State[Any]:
         return backfill(self.name, start, end, what, return_state=True)
+
+    def pull(self, connector: MimecastConnector) -> RunStats:
+        """A poll without Prefect, of a connector that need not be saved. Raises AlertsError."""
+        with ThreadPoolExecutor() as threads:
+            engine = Engine(lambda _, work: threads.submit(work))
+            return plain_poll(RunContext(self.name, "poll"), connector, engine)
 
     def at(self, moment: datetime) -> None:
         """Set the service's clock; a run follows it where it differs from ours."""

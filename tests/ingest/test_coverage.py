@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import KeyExpired
-from tasks.ingest.coverage import Report, cover, rechecked, record, whole
+from tasks.ingest.coverage import Report, add_coverage, mark_rechecked, record, record_full_pull
 from tasks.ingest.pull_session import begin
-from tasks.ingest.registry import enrol, removed, renamed
+from tasks.ingest.registry import mark_removed, rename_connector, upsert_connectors
 from tasks.settings import Settings
 from tasks.store.factory import open_store
 from tasks.store.store import Store
@@ -53,8 +53,8 @@ def test_what_is_edited_of_a_connector_shows_at_its_next_run(store: Store) -> No
     begin(store, source(1)._replace(name="renamed", polling_minutes=5), NOW)
     assert rows(store, "SELECT revision FROM published")[0][0] == before + 1
     assert sorted(rows(store, "SELECT connector FROM connector_health")) == [("connector-2",), ("renamed",)]
-    renamed(store, source(1).connector_id, "again")
-    removed(store, source(2).connector_id, NOW)
+    rename_connector(store, source(1).connector_id, "again")
+    mark_removed(store, source(2).connector_id, NOW)
     assert rows(store, "SELECT connector FROM connector_health") == [("again",)]
     begin(store, source(2), NOW)
     assert len(rows(store, "SELECT connector FROM connector_health")) == 2
@@ -80,9 +80,9 @@ def test_coverage_is_the_union_of_what_polls_and_backfills_completed(shared: Sto
     slices = [hours(start, start + length, trigger) for start, length, trigger in done]
     expected = merge(Interval(each.start, each.end) for each in slices if each.trigger != "recheck")
     with pytest.raises(Undo), shared.transaction() as transaction:
-        cover(transaction, source(2), hours(0, 1))
+        add_coverage(transaction, source(2), hours(0, 1))
         for each in slices:
-            cover(transaction, source(1), each)
+            add_coverage(transaction, source(1), each)
         found = transaction.rows("SELECT start_at, end_at FROM coverage WHERE connector = 'connector-1' ORDER BY 1")
         assert found == expected
         gaps = transaction.rows("SELECT start_at, end_at FROM coverage_gaps WHERE connector = 'connector-1' ORDER BY 1")
@@ -112,7 +112,7 @@ def test_a_run_knows_the_open_rejects_of_its_connector(store: Store) -> None:
 
 def test_the_recheck_is_remembered_per_connector(store: Store) -> None:
     with store.transaction() as transaction:
-        rechecked(transaction, source(1), NOW + HOUR)
+        mark_rechecked(transaction, source(1), NOW + HOUR)
     assert begin(store, source(1), NOW).progress.rechecked_at == NOW + HOUR
     assert begin(store, source(2), NOW).progress.rechecked_at == NOW
 
@@ -156,14 +156,14 @@ def test_what_is_read_whole_once_a_day_is_well_for_three_days(store: Store) -> N
     begin(store, daily, NOW)
     pulls = ((100, None, "late"), (71, None, "ok"), (50, KeyExpired("Renew the key."), "auth_failed"), (1, None, "ok"))
     for hours_ago, failure, state in pulls:
-        whole(store, daily, now - hours_ago * HOUR, failure, None)
+        record_full_pull(store, daily, now - hours_ago * HOUR, failure, None)
         assert health(store, "state") == state
     assert health(store, "gaps", "consecutive_failures", "lag_seconds // 3600") == (0, 0, 1)
 
 
 def test_a_saved_connector_is_seen_before_its_first_poll_which_gives_it_its_origin(tmp_path: Path) -> None:
     store = open_store(Settings(home=tmp_path))
-    enrol(store, [source(7)])
+    upsert_connectors(store, [source(7)])
     assert rows(store, "SELECT state, watermark FROM connector_health") == [("never_run", None)]
     assert begin(store, source(7), NOW).progress.origin == NOW - source(7).first_look_back
     assert begin(store, source(7), NOW + HOUR).progress.origin == NOW - source(7).first_look_back
@@ -187,5 +187,5 @@ def test_a_switch_is_kept_where_nobody_has_looked(store: Store) -> None:
             return transaction.rows("SELECT polling FROM internal.connectors WHERE connector_id = $id", asked)
 
     for told, kept in ((None, None), (False, False), (None, False), (True, True), (None, True)):
-        enrol(store, [source(7)._replace(polling=told)])
+        upsert_connectors(store, [source(7)._replace(polling=told)])
         assert polling() == [(kept,)]

@@ -7,7 +7,13 @@ import pytest
 
 from tasks.errors import SettingsError
 from tasks.ingest.pull_session import begin
-from tasks.ingest.registry import enrol, missing, named, other_tenants, retire
+from tasks.ingest.registry import (
+    find_connector_by_name,
+    find_missing,
+    mark_missing_removed,
+    other_tenants,
+    upsert_connectors,
+)
 from tasks.store.store import Store
 from tests.scans import START, begun, content, load, rows, scan, source
 
@@ -25,20 +31,20 @@ def healthy(store: Store) -> list[str]:
 
 
 def test_what_is_saved_no_more_is_removed_and_comes_back_by_its_poll(store: Store) -> None:
-    enrol(store, [ONE])  # as one more, not as all there are
+    upsert_connectors(store, [ONE])  # as one more, not as all there are
     assert healthy(store) == [ONE.name, TWO.name, THREE.name]
     undeployed = [TWO.connector_id]
-    assert missing(store, [ONE, THREE], undeployed) == {TWO.connector_id: TWO.name}
-    retire(store, undeployed, undeployed)
-    assert missing(store, [ONE, THREE], undeployed) == {}
+    assert find_missing(store, [ONE, THREE], undeployed) == {TWO.connector_id: TWO.name}
+    mark_missing_removed(store, undeployed, undeployed)
+    assert find_missing(store, [ONE, THREE], undeployed) == {}
     assert healthy(store) == [ONE.name, THREE.name]
     begin(store, TWO, NOW)
     assert healthy(store) == [ONE.name, TWO.name, THREE.name]
 
 
 def test_what_another_prefect_api_has_and_never_polled_is_not_missing(store: Store) -> None:
-    assert missing(store, [ONE]) == {}
-    retire(store, [TWO.connector_id])
+    assert find_missing(store, [ONE]) == {}
+    mark_missing_removed(store, [TWO.connector_id])
     assert healthy(store) == [ONE.name, TWO.name, THREE.name]
 
 
@@ -52,23 +58,23 @@ def test_what_another_prefect_api_polls_is_not_missing(store: Store) -> None:
 
     load(store, [[scan()]], TWO)
     attempted(59)  # polled every 15 minutes
-    assert missing(store, [ONE, THREE]) == {}
-    retire(store, [TWO.connector_id])  # as if the copy had not known
+    assert find_missing(store, [ONE, THREE]) == {}
+    mark_missing_removed(store, [TWO.connector_id])  # as if the copy had not known
     assert healthy(store) == [ONE.name, TWO.name, THREE.name]
     attempted(61)
-    assert missing(store, [ONE, THREE]) == {TWO.connector_id: TWO.name}
+    assert find_missing(store, [ONE, THREE]) == {TWO.connector_id: TWO.name}
 
 
 def test_the_writer_is_not_asked_where_the_copy_says_it_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     told = ONE._replace(polling=True, key_expires_at=NOW)
-    enrol(store, [told])
-    monkeypatch.setattr(Store, "transaction", None)
-    enrol(store, [told])
-    enrol(store, [told._replace(polling=None)])
-    retire(store, missing(store, [ONE, TWO, THREE]))
+    upsert_connectors(store, [told])
+    monkeypatch.setattr(type(store), "transaction", None)
+    upsert_connectors(store, [told])
+    upsert_connectors(store, [told._replace(polling=None)])
+    mark_missing_removed(store, find_missing(store, [ONE, TWO, THREE]))
     for different in ([told._replace(polling=False)], [told, source(4)]):
         with pytest.raises(TypeError, match="not callable"):
-            enrol(store, different)
+            upsert_connectors(store, different)
 
 
 def test_what_was_brought_for_one_tenant_keeps_the_connector_there(store: Store) -> None:
@@ -76,8 +82,8 @@ def test_what_was_brought_for_one_tenant_keeps_the_connector_there(store: Store)
     moved = [each._replace(tenant="other") for each in (ONE, TWO)]
     before = content(store)
     assert list(other_tenants(store, moved)) == [ONE.name]
-    for call in (lambda: enrol(store, moved), lambda: begin(store, moved[0], NOW)):
-        with pytest.raises(SettingsError, match=r"'connector-1' belongs to the tenant 'default'.* save one of its own"):
+    for call in (lambda: upsert_connectors(store, moved), lambda: begin(store, moved[0], NOW)):
+        with pytest.raises(SettingsError, match=r"'connector-1'.*'default'.*'other'"):
             call()
     assert content(store) == before
     begin(store, moved[1], NOW)  # it has brought nothing yet
@@ -90,9 +96,9 @@ def test_a_name_belongs_to_who_got_it_last(store: Store) -> None:
     again = source(9)._replace(name=ONE.name)
     begin(store, again, NOW)
     assert healthy(store) == [ONE.name, TWO.name, THREE.name]
-    assert named(store, ONE.name) == (again.connector_id, False)
-    retire(store, [again.connector_id], [again.connector_id])
-    assert named(store, ONE.name) == (again.connector_id, True)  # removed last
+    assert find_connector_by_name(store, ONE.name) == (again.connector_id, False)
+    mark_missing_removed(store, [again.connector_id], [again.connector_id])
+    assert find_connector_by_name(store, ONE.name) == (again.connector_id, True)  # removed last
     begin(store, ONE, NOW)
-    assert named(store, ONE.name) == (ONE.connector_id, False)
-    assert named(store, "nobody") is None
+    assert find_connector_by_name(store, ONE.name) == (ONE.connector_id, False)
+    assert find_connector_by_name(store, "nobody") is None

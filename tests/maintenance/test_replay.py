@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tasks.ingest.batches import Again
+from tasks.ingest.batches import Revalidated
 from tasks.maintenance.remap import CurrentRules
 from tasks.maintenance.replay import WHAT, ReplayOptions, apply_replay, plan_replay, run_replay
 from tasks.notifications import outbox
@@ -50,7 +50,7 @@ def options(
         (store.settings.home / f"{name}.csv").write_text("\n".join([*kept, text]) + "\n")
     chosen = frozenset(what or WHAT)
     reading = CurrentRules(load_maps(store.settings, no_verdict), frozenset(chosen - {"rejects"}), known)
-    nothing = Again(frame([]), pl.Series([], dtype=pl.String))
+    nothing = Revalidated(frame([]), pl.Series([], dtype=pl.String))
     return ReplayOptions(chosen, lambda _: reading, lambda _, bad: again(bad) if again else nothing)
 
 
@@ -161,9 +161,9 @@ def test_rejects_that_are_records_by_now_become_scans(store: Store) -> None:
     bad = [reject("1"), reject("2", dangerous=True)]
     load(store, [], rejects=bad)
 
-    def again(rejects: pl.DataFrame) -> Again:
+    def again(rejects: pl.DataFrame) -> Revalidated:
         assert rejects["raw"].to_list() == ["1", "2"]
-        return Again(frame([scan(9, recipient=BOB)]), rejects["reject_id"].tail(1))
+        return Revalidated(frame([scan(9, recipient=BOB)]), rejects["reject_id"].tail(1))
 
     shown = run_replay(store, options(store, "rejects", again=again), apply=False)
     assert told(shown) == {("not an object", "rejected", "high", 1)}

@@ -8,7 +8,7 @@ from uuid import UUID
 import polars as pl
 
 from tasks.alerts import REJECT_SCHEMA, SCAN_SCHEMA
-from tasks.ingest.revalidate import read_again
+from tasks.ingest.revalidate import revalidate
 from tasks.mimecast.record import RECORDS
 from tasks.priority import load_maps
 from tasks.settings import DEFAULTS, Settings
@@ -44,7 +44,7 @@ def test_records_that_are_accepted_today_become_scans_of_the_time_they_were_read
     bad = rejects(
         "5", RECORD, RECORD | {"date": "soon"}, RECORD | {"subject": ["x"]}, "1e999", RECORD | {"new": "field"}
     )
-    again = read_again(bad, RECORDS, UUID(int=1), MAPS, READ, keep_low=False)
+    again = revalidate(bad, RECORDS, UUID(int=1), MAPS, READ, keep_low=False)
     assert again.reject_ids.to_list() == [f"{number:032x}" for number in (1, 5)]
     assert again.scans.schema == SCAN_SCHEMA
     assert again.scans["fetched_at"].to_list() == [READ] * 2
@@ -54,5 +54,5 @@ def test_records_that_are_accepted_today_become_scans_of_the_time_they_were_read
 
 
 def test_nothing_to_read_is_no_scan() -> None:
-    again = read_again(rejects(), RECORDS, UUID(int=1), MAPS, READ, keep_low=False)
+    again = revalidate(rejects(), RECORDS, UUID(int=1), MAPS, READ, keep_low=False)
     assert (again.scans.height, len(again.reject_ids)) == (0, 0)

@@ -146,7 +146,9 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
         somebody = {"ATTACHMENT_ALERTS_NOTIFY": "slack-webhook/security"}
         with running.started("serve", call, environment | somebody) as process:
             said(process, environment, "Serving.")
-            assert set(triggers.read_switches(client, prefect_yaml.declared_deployments()).values()) == {triggers.Switch()}
+            assert set(triggers.read_switches(client, prefect_yaml.declared_deployments()).values()) == {
+                triggers.Switch()
+            }
             assert ended(client, poll(client), process) == "Completed"
             server_of(process).kill()
             assert process.wait(timeout=90) == 1  # systemd or compose starts it again

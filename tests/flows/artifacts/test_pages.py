@@ -4,7 +4,7 @@ from pathlib import Path
 
 from flows.artifacts.dashboards import urgent_page
 from flows.artifacts.run_summary import Outcome, Run, group_rows, groups_title, summary_page
-from tasks.ingest.run_stats import OLD_DIRECTORY, Summary
+from tasks.ingest.run_stats import OLD_DIRECTORY, RunStats
 from tasks.queries.run_overview import GAPS, LISTED, Overview, overview
 from tasks.store.store import Store
 from tasks.window import Slice
@@ -14,12 +14,14 @@ RUN = Run("connector-1", "poll", START)
 MANY = LISTED + 7
 
 
-def after(store: Store) -> tuple[Overview, Summary]:
+def after(store: Store) -> tuple[Overview, RunStats]:
     groups = {group for (group,) in rows(store, "SELECT group_id::VARCHAR FROM alert_groups")}
-    return overview(store, source().name, groups, published=False), Summary(groups=groups, opened=set(list(groups)[:1]))
+    return overview(store, source().name, groups, published=False), RunStats(
+        groups=groups, opened=set(list(groups)[:1])
+    )
 
 
-def page(found: Overview, summary: Summary) -> str:
+def page(found: Overview, summary: RunStats) -> str:
     return summary_page(RUN, Outcome("completed", ""), summary, found)
 
 

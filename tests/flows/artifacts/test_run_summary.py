@@ -17,7 +17,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 from flows.artifacts.dashboard_writer import URGENT
 from flows.artifacts.markdown_format import sentence
 from flows.artifacts.publish import WATCH
-from flows.runs import slice_tasks
+from flows.runs import slice_stages
 from tests.flows.conftest import MakeSite
 from tests.flows.site import CONNECTOR_ID, hours, noon, scan
 
@@ -96,7 +96,7 @@ def test_a_poll_tells_its_story(make_site: MakeSite) -> None:
         assert "Secret" not in shown
         assert "contoso.example" not in shown
 
-    # Again, with nothing new: no table; one more alert of the first group: it has changed.
+    # Revalidated, with nothing new: no table; one more alert of the first group: it has changed.
     assert "table" not in artifacts(site.poll())
     site.world.add([scan(noon() - HOUR / 2, 9)])
     (changed,) = json.loads(text(artifacts(site.poll())["table"]))
@@ -126,7 +126,7 @@ def test_runs_that_bring_nothing_keep_the_health_up_to_date(
     assert "❌" in latest(key)
 
     with monkeypatch.context() as patch:
-        patch.setattr(slice_tasks.load, "fn", interrupted(slice_tasks.load.fn))
+        patch.setattr(slice_stages, "load", interrupted(slice_stages.load))
         with pytest.raises(KeyboardInterrupt):
             site.poll()
     assert row(latest(key), "Last run").startswith("poll, stopped, ")
@@ -139,7 +139,7 @@ def test_runs_that_bring_nothing_keep_the_health_up_to_date(
 def interrupted(stage: Any) -> Any:
     """Ctrl-C in the place of a stage."""
 
-    @wraps(stage)  # Prefect reads the signature
+    @wraps(stage)
     def interrupt(*given: Any) -> None:
         raise KeyboardInterrupt
 

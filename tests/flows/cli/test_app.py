@@ -18,7 +18,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from flows.cli import app
 from flows.console.invocation import from_here
-from flows.runs.slice_tasks import Pull, load
+from flows.runs.running_slice import RunningSlice
+from flows.runs.slice_stages import Pull, process_slice
 from tasks.connectors.base import build_connector
 from tasks.errors import OperatorError
 from tasks.ingest import pull_session
@@ -49,16 +50,13 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("filled")
     store, now = open_store(Settings(home=home)), datetime.now(UTC).replace(microsecond=0)
     begun, stop, scratch = pull_session.begin(store, SOURCE, now), threading.Event(), home / "scratch"
-    piece = Slice(now - timedelta(days=7), now, "poll")
+    slice_ = Slice(now - timedelta(days=7), now, "poll")
     with serve(Simulator(World.demo(now))) as running:
         connector = build_connector(MimecastConnector, {"base_url": running.url, "allow_other_host": True, **V2_KEYS})
         with open_stages(connector, SOURCE, store.settings, stop) as stages:
-            extracted = stages.extract(piece, scratch)
-            validated = stages.validate(extracted, scratch, begun.open_rejects)
-            transformed = stages.transform(validated, scratch, piece)
-            turn, publisher = store.account(SOURCE.connector_id, stop), Publisher(store, "poll")
-            pull = Pull(stages, SOURCE, store, begun, publisher, turn, stop, lambda _done, _total: None)
-            load.fn(pull, piece, extracted, validated, transformed)
+            account, publisher = store.account(SOURCE.connector_id, stop), Publisher(store, "poll")
+            pull = Pull(stages, SOURCE, store, begun, publisher, account, stop)
+            process_slice(pull, RunningSlice(slice_, scratch))
     store.publish()
     return home
 
@@ -285,8 +283,8 @@ def test_an_ended_id_leads_to_the_group_that_took_over(own_copy: Store, command:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (["group", "zz\x1b[2J"], r"No group has an ID that begins with 'zz\\x1b[2J'"),
-        (["group", ""], "No group has an ID"),
+        (["group", "zz\x1b[2J"], r"No group has an id that begins with 'zz\\x1b[2J'"),
+        (["group", ""], "No group has an id"),
         (["alerts", "--since", "yesterday"], "'yesterday'"),
         (["alerts", "--since", "7x"], "'7x'"),
         (["backfill", "acme", "--from", "soon", "--to", "2026-03-01"], "'soon'"),

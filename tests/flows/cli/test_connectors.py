@@ -371,7 +371,7 @@ def test_unknown_name_exits_with_1(command: Command) -> None:
 
 def test_rename_changes_the_tables(saved: Ran, command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as unreachable:
-        unreachable.setattr(connector_actions, "health_moved", Mock(side_effect=Unreachable("No answer.")))
+        unreachable.setattr(connector_actions, "mark_health_page_renamed", Mock(side_effect=Unreachable("No answer.")))
         renamed = command("connectors", "rename", "acme", "acme-emea")
     assert (renamed.status, "No answer." in renamed.err) == (0, True), renamed.err
     health = command("health")

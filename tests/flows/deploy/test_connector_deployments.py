@@ -28,7 +28,7 @@ from flows.deploy import apply, connector_deployments
 from flows.deploy.apply import apply_connectors
 from flows.deploy.connector_status import connector_statuses
 from flows.deploy.product_flows import FLOWS
-from flows.runs import pull
+from flows.runs import events
 from tasks.entra.connector import EntraConnector
 from tasks.errors import NotDeployed
 from tasks.http.check import Check
@@ -409,21 +409,21 @@ def test_health_page_of_an_unused_name_is_closed(client: SyncPrefectClient) -> N
 def test_run_of_a_connector_renamed_meanwhile_writes_the_page_of_the_new_name(
     client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conclude, store = pull._conclude, open_store(Settings(home=home))
+    send, store = events.send_run_events, open_store(Settings(home=home))
 
     def renamed_meanwhile(*given: Any) -> None:
-        conclude(*given)
+        send(*given)
         connector_actions.rename("slow", "slower")
 
     @flow
     def directory_pull_ends() -> None:
-        dashboard_writer.health_after(store, source, NOW, Completed())
+        dashboard_writer.write_health_after_run(store, source, NOW, Completed())
 
     with serve(Simulator(World.of_records([scan(NOW - timedelta(hours=1))]))) as running:
         save_connector("slow", simulated(running, 2, tested_at=NOW))
         apply_connectors()
         source = source_of("slow", load_connector("slow"))
-        monkeypatch.setattr(pull, "_conclude", renamed_meanwhile)
+        monkeypatch.setattr(events, "send_run_events", renamed_meanwhile)
         assert mimecast.mimecast("slow", return_state=True).is_completed()
     for _ in range(2):
         apply_connectors()
@@ -464,11 +464,11 @@ def test_apply_updates_the_page_of_open_groups(
     assert latest(client, key) == "## No open group of high priority"
     with monkeypatch.context() as unasked:
         unasked.setattr(dashboard_writer, "prefect_client", None)
-        dashboard_writer.urgent_followed(store)
+        dashboard_writer.refresh_urgent_if_stale(store)
         with store.transaction() as transaction:
             transaction.changed = transaction.publish = True
         with pytest.raises(TypeError, match="not callable"):
-            dashboard_writer.urgent_followed(store)
+            dashboard_writer.refresh_urgent_if_stale(store)
 
 
 def test_check_row_escapes_markdown_of_the_service() -> None:

@@ -200,10 +200,10 @@ def test_words_never_seen_are_told_once_per_run(make_site: MakeSite, caplog: pyt
         each.message for each in caplog.records if each.name == "attachment_alerts.pull" and each.levelname == "WARNING"
     ]
     assert [message for message in told if "clock" not in message] == [
-        "never seen before, kept and treated as unrecognised: action: beam up",
-        "never seen before, kept and treated as unrecognised: route: sideways",
-        r"never seen before, kept and treated as unrecognised: verdict: teleported\x1b[31m",
-        "the service sends a field that is not known here: newField",
+        "unknown word, stored and treated as unrecognised: action: beam up",
+        "unknown word, stored and treated as unrecognised: route: sideways",
+        r"unknown word, stored and treated as unrecognised: verdict: teleported\x1b[31m",
+        "the service sends an unknown field: newField",
     ]
     assert site.query("SELECT DISTINCT priority, sub_classification FROM alerts") == [
         ("medium", "Unrecognised verdict")

@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 
 import pytest
 
-from flows.runs import slice_tasks
+from flows.runs import slice_stages
 from tasks.http import rate_limit, retry
 from tests.flows.cli.command import Command
 from tests.flows.conftest import MakeSite
@@ -99,7 +99,7 @@ def test_while_the_service_asks_to_wait(site: Site, monkeypatch: pytest.MonkeyPa
 
 
 def test_while_a_slice_is_loaded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    loading, load = threading.Event(), slice_tasks.load_slice
+    loading, load = threading.Event(), slice_stages.load_slice
     done: list[Any] = []
 
     @wraps(load)
@@ -112,6 +112,6 @@ def test_while_a_slice_is_loaded(site: Site, monkeypatch: pytest.MonkeyPatch) ->
         return result
 
     with monkeypatch.context() as patch:
-        patch.setattr(slice_tasks, "load_slice", slow)
+        patch.setattr(slice_stages, "load_slice", slow)
         assert stopped(site, loading.is_set) < SOON
     goes_on(site)

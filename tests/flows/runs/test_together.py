@@ -17,7 +17,7 @@ from uuid import UUID
 import pytest
 from prefect.client.schemas.objects import State
 
-from flows.cli.run import pull
+from flows.runs import pull
 from tasks.mimecast.simulator import Simulator
 from tasks.mimecast.simulator.answers import Answer
 from tasks.mimecast.simulator.incoming import Incoming

@@ -1,0 +1,106 @@
+"""Poll and backfill as Prefect flow runs: a task for each slice, the final state, the run's name, events and pages.
+
+A product's flow module names its flows and calls these two; everything else is the same for all products.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed
+
+from flows.artifacts.publish import ProgressBar, run_context
+from flows.artifacts.run_context import RunContext
+from flows.artifacts.run_summary import Outcome
+from flows.runs import events, pull
+from flows.runs.engine import Engine, SliceFuture, SliceResult
+from flows.runs.final_states import completed, failed_slices, started_after_cancel
+from tasks.connectors.base import Connector
+from tasks.errors import AlertsError, StoreError
+from tasks.formatting import stretch
+from tasks.ingest.run_stats import RunStats
+from tasks.sanitize import plain
+from tasks.saved_connectors import load_connector
+from tasks.store.store import AccountBusy
+from tasks.window import Interval, Slice, Trigger, What
+
+Work = Callable[[RunContext, Connector, Engine], RunStats]
+
+
+def poll(name: str) -> State[Any]:
+    """Run `pull.poll` for the saved connector of that name; the state of the flow run."""
+    return _run(name, "poll", pull.poll)
+
+
+def backfill(name: str, start: datetime, end: datetime, what: What) -> State[Any]:
+    """Run `pull.backfill` for the saved connector of that name; the state of the flow run."""
+
+    def work(context: RunContext, connector: Connector, engine: Engine) -> RunStats:
+        return pull.backfill(context, connector, engine, start, end, what)
+
+    return _run(name, "backfill", work)
+
+
+@task(name="slice", task_run_name="{slice_.trigger} {slice_.start:%Y-%m-%d %H:%M}", cache_policy=NO_CACHE)
+def run_slice(slice_: Slice, work: Callable[[], SliceResult]) -> SliceResult:
+    """Extract, validate, transform and load one slice; the log has the time of each stage."""
+    return work()
+
+
+def _submit(slice_: Slice, work: Callable[[], SliceResult]) -> SliceFuture:
+    return run_slice.submit(slice_, work)
+
+
+def _run(name: str, trigger: Trigger, work: Work) -> State[Any]:
+    if started_after_cancel():
+        return Cancelled(message="Cancelled before it began.")
+    with run_context(name, trigger) as context:
+        engine = Engine(
+            _submit,
+            flow_run.get_id(),
+            on_window=lambda window: _name_run(context, window),
+            on_progress=ProgressBar(f"{name} {trigger}"),
+            on_end=events.send_run_events,
+        )
+        state = _state_of(context, lambda: work(context, load_connector(name), engine))
+        word = "skipped" if context.stats.skipped else state.type.value.lower()
+        context.outcome = Outcome(word, state.message or "")
+    return state
+
+
+def _state_of(context: RunContext, work: Callable[[], RunStats]) -> State[Any]:
+    """Do the work; what it raises becomes a state with the error's own sentence."""
+    try:
+        stats = work()
+    except AccountBusy as busy:
+        context.stats.skipped = str(busy)
+        return Completed(name="Skipped", message=str(busy), data=context.stats.as_counts())
+    except (AlertsError, OSError) as error:
+        return _failed_by(error, context)
+    return failed_slices(stats) if stats.failed else completed(stats)
+
+
+def _failed_by(error: AlertsError | OSError, context: RunContext) -> State[Any]:
+    text = str(error)
+    if isinstance(error, OSError):  # only the files of the home raise one here
+        text = plain(f"Files cannot be used: {error}. Check the disk and the rights of its folder.", 500)
+    context.stats.failed += 1
+    context.stats.errors.append(text)
+    if isinstance(error, OSError | StoreError):
+        context.store = None  # the pages need not wait for it once more
+    return failed_slices(context.stats)
+
+
+def _name_run(context: RunContext, window: Sequence[Interval]) -> None:
+    """Put the window of a poll into the run's name; it is known only after the store was read."""
+    run_id = flow_run.get_id()
+    if run_id and window and context.trigger == "poll":
+        text = f"{context.connector} poll {stretch(window[0].start, window[-1].end)}"
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(UUID(run_id), name=text)
