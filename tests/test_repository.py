@@ -62,7 +62,7 @@ PRIVATE = {
     ("_block_document_id", "tasks/saved_connectors.py"),
     ("_block_document_name", "tasks/saved_connectors.py"),
 }
-OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make", "_value_"}
+DOCUMENTED = {"_replace", "_asdict", "_fields", "_make", "_value_", "_exit"}  # of named tuples, enums and `os`
 
 
 def name_of(path: Path) -> str:
@@ -193,7 +193,7 @@ def private_names(path: Path) -> Iterator[str]:
 
 
 def is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__") and name not in OF_NAMED_TUPLES
+    return name.startswith("_") and not name.startswith("__") and name not in DOCUMENTED
 
 
 def is_self(node: ast.expr) -> bool:
