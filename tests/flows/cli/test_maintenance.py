@@ -35,7 +35,7 @@ def test_regroup_shows_then_does_and_a_second_time_finds_nothing(command: Comman
     assert "ATTACHMENT_ALERTS_GROUP_GAP_HOURS=10" in shown.out
     assert "Nothing was changed" in shown.err
     refused = command(*asked, "--apply")
-    assert (refused.status, "Say --yes" in refused.err) == (1, True)
+    assert (refused.status, "--yes" in refused.err) == (1, True)
     done = json.loads(command(*asked, "--apply", "--yes", "--json").out)
     assert (done["applied"], done["groups_after"]) == (True, 3)
     assert "nothing to change" in command(*asked, "--apply").err
