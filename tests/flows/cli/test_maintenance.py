@@ -56,7 +56,7 @@ def test_regroup_shows_then_does_and_a_second_time_finds_nothing(command: Comman
 def test_a_mistyped_home_is_refused_and_not_made(call: str, tmp_path: Path, command: Command) -> None:
     says = command(*call.split(), "--home", str(tmp_path / "mistyped"))
     assert (says.status, says.out) == (1, "")
-    assert re.search(r"(There is no|does not exist yet)[^\n]*--home", says.err)
+    assert "--home" in says.err
     assert list(tmp_path.iterdir()) == []
 
 
