@@ -53,8 +53,7 @@ VENDORS = re.compile(rf"(?<![a-z])({'|'.join(PRODUCTS)})(?![a-z])", re.IGNORECAS
 ELSEWHERE = re.compile(
     r"(?<![\w.{}])/(?:root|home|Users|tmp|opt|work)/\w|\b[A-Z]:\\|pypi\.|pythonhosted|--(?:extra-)?index-url|--find-links"
 )
-
-OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make", "_value_"}
+DOCUMENTED = {"_replace", "_asdict", "_fields", "_make", "_value_", "_exit"}  # of named tuples, enums and `os`
 
 
 def name_of(path: Path) -> str:
@@ -185,7 +184,7 @@ def private_names(path: Path) -> Iterator[str]:
 
 
 def is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__") and name not in OF_NAMED_TUPLES
+    return name.startswith("_") and not name.startswith("__") and name not in DOCUMENTED
 
 
 def is_self(node: ast.expr) -> bool:

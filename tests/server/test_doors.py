@@ -64,7 +64,7 @@ class Site:
         """What `serve` had said when it began to serve."""
         with running.started(name, ["-m", "flows", "serve"], self.environment) as process:
             log = self.home / f"{name}.log"
-            running.wait_for(lambda: "server-login` says" in log.read_text(encoding="utf-8"), process)
+            running.wait_for(lambda: "It requires a login" in log.read_text(encoding="utf-8"), process)
             yield log.read_text(encoding="utf-8")
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=90) == 0
