@@ -283,8 +283,8 @@ def test_an_ended_id_leads_to_the_group_that_took_over(own_copy: Store, command:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (["group", "zz\x1b[2J"], r"No group has an id that begins with 'zz\\x1b[2J'"),
-        (["group", ""], "No group has an id"),
+        (["group", "zz\x1b[2J"], r"No group has an ID that begins with 'zz\\x1b[2J'"),
+        (["group", ""], "No group has an ID"),
         (["alerts", "--since", "yesterday"], "'yesterday'"),
         (["alerts", "--since", "7x"], "'7x'"),
         (["backfill", "acme", "--from", "soon", "--to", "2026-03-01"], "'soon'"),

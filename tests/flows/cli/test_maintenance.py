@@ -94,7 +94,7 @@ def test_retention_shows_then_removes_and_a_backfill_of_older_time_says_what_it_
     done = json.loads(command("retention", "--apply", "--yes", "--json").out)
     assert done["removed"]["low scans"] == 1
     assert "nothing to change" in command("retention", "--apply").err
-    for name, days in (("LOW_RAW", 1), ("ALERT_RAW", 3), ("CLOSED", 3), ("REJECT", 1)):
+    for name, days in (("LOW_RAW", 1), ("ALERT_RAW", 3), ("CLOSED", 3)):
         monkeypatch.setenv(f"ATTACHMENT_ALERTS_RETENTION_{name}_DAYS", str(days))
     with caplog.at_level("INFO", "attachment_alerts.pull"):
         assert site.backfill(at - HOUR, at + HOUR, "everything").is_completed()
