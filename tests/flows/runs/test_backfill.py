@@ -214,12 +214,12 @@ def four(monkeypatch: pytest.MonkeyPatch) -> Open:
 
 def test_a_killed_run_loses_and_doubles_nothing(four: Open, by_the_hour: Site) -> None:
     site, window = by_the_hour, (noon() - HOURS * HOUR, noon())
-    site.faults.inject("slow", times=None, seconds=0.3)
+    site.faults.inject("slow", times=None, seconds=1.5)
     call = [sys.executable, "-c", KILLED, site.name, *map(datetime.isoformat, window)]
     api = {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
     with subprocess.Popen(call, env=os.environ | api, stderr=subprocess.DEVNULL) as process:
         # The store is not asked before two slices can be there: each look takes time and the writer's lock.
-        wait_until(lambda: len(site.simulator.requests) > 7 and len(site.windows()) >= 2, process)
+        wait_until(lambda: len(site.simulator.requests) > 4 and len(site.windows()) >= 2, process)
         process.kill()
     assert process.returncode == -signal.SIGKILL
     assert four.most == 4, "as many slices are fetched at once as the setting says, and no more"
