@@ -5,6 +5,7 @@ A slice that fails leaves the others alone. An OperatorError ends the run: every
 
 import logging
 import shutil
+import sys
 import threading
 import time
 from collections import deque
@@ -51,11 +52,10 @@ def run_slices(pull: Pull, slices: Sequence[Slice], stats: RunStats, engine: Eng
             engine.on_progress(0, len(slices))
             for done in runner.ended_slices():
                 engine.on_progress(done, len(slices))
-        except BaseException as cause:
-            # Ctrl-C, a cancellation or a termination signal; or a defect of this program.
-            runner.stop(cause)
-            raise
         finally:
+            # Ctrl-C, a cancellation or a termination signal; or a defect of this program.
+            if cause := sys.exc_info()[1]:
+                runner.stop(cause)
             stats.refusals = pull.stages.refusals
     _log_unknown_words(stats)
 

@@ -112,7 +112,7 @@ def test_open_alerts_stay_for_ever_and_closed_ones_go_with_their_group(store: St
         assert told(store, f"SELECT count(*) FROM {relation}") == [(0,)], relation
     assert told(store, "SELECT count(*) FROM internal.decisions") == [(0,)]
     assert told(store, "SELECT old_group_id::VARCHAR, group_id FROM group_aliases") == [(one, None)]
-    with pytest.raises(OperatorError, match=r"was removed on .* closed"):
+    with pytest.raises(OperatorError, match=r"was deleted on .* closed"):
         lookups.group(store, one[:8], 5)
 
 

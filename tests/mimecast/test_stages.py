@@ -172,9 +172,6 @@ def test_batches_stay_small_and_keep_the_order(tmp_path: Path, monkeypatch: pyte
     starts = [sum(sizes[:number]) for number in range(len(sizes))]
     pages = [page_of(records[start : start + size]) for start, size in zip(starts, sizes, strict=True)]
     chain = run(pages, tmp_path)
-    taken = (chain.extracted.records, chain.validated.records)
-    assert [list(batches) for batches in taken] == [[], []]
-    assert list((tmp_path / "extracted").iterdir()) == []
     left = (chain.validated.rejects, chain.transformed.scans)
     assert all(0 < len(batch) <= 3 for batches in left for batch in batches)
     assert [sum(isinstance(part, pl.DataFrame) for part in batches.parts) for batches in left] == [2, 2]

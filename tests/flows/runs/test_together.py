@@ -166,7 +166,7 @@ def analyst(site: Site, habit: str) -> Iterator[list[tuple[int, ...]]]:
 
 
 def test_analysts_see_whole_states_only_and_no_error(busy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publish_policy, "RESTFUL", timedelta())
+    monkeypatch.setattr(publish_policy, "PUBLISH_INTERVAL", timedelta())
     monkeypatch.setattr(type(busy.store), "may_publish", lambda store: True)
     with analyst(busy, "keeps") as kept, analyst(busy, "reopens") as reopened, running(backfill_of(busy)) as runs:
         assert busy.poll().is_completed()
