@@ -50,7 +50,8 @@ import json, sys
 from flows import mimecast
 for line in sys.stdin:
     kind, *given = json.loads(line)
-    print(getattr(mimecast, kind)(*given, return_state=True).name, flush=True)
+    flow = {"poll": mimecast.mimecast, "backfill": mimecast.mimecast_backfill}[kind]
+    print(flow(*given, return_state=True).name, flush=True)
 """
 
 
