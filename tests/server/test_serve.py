@@ -125,7 +125,7 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
             assert set(triggers.read_switches(client, prefect_yaml.declared_deployments()).values()) == {off}
             save(service)
             cut = backfill(client)
-            assert "polled every 60 min" in said(process, environment, "mimecast/acme made")
+            assert "polled every 60 min" in said(process, environment, "mimecast/acme created")
             running.wait_for(lambda: slices(store) >= 1, process)
             assert ended(client, poll(client), process) == "Completed"  # the backfill has given way
             process.send_signal(signal.SIGTERM)

@@ -1,5 +1,6 @@
 """Commands that only read, help, errors and exit statuses."""
 
+import errno
 import json
 import re
 import shlex
@@ -17,11 +18,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from flows.cli import app
-from flows.console.invocation import from_here
+from flows.console.invocation import relative_to_cwd
 from flows.runs.running_slice import RunningSlice
 from flows.runs.slice_stages import Pull, process_slice
 from tasks.connectors.base import build_connector
-from tasks.errors import OperatorError
 from tasks.ingest import pull_session
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
@@ -163,11 +163,11 @@ def test_import_of_the_command_loads_no_tables() -> None:
 def test_programs_are_named_by_the_way_from_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "bin" / "program"
     monkeypatch.chdir(tmp_path)
-    assert from_here(program) == "bin/program"
+    assert relative_to_cwd(program) == "bin/program"
     for elsewhere in (tmp_path.parent / "other", Path("/")):
         elsewhere.mkdir(exist_ok=True)
         monkeypatch.chdir(elsewhere)
-        assert from_here(program) == str(program)
+        assert relative_to_cwd(program) == str(program)
 
 
 @pytest.mark.parametrize("width", [NARROWEST, NARROW, WIDE])
@@ -327,11 +327,11 @@ def test_settings_that_are_wrong(home: Path, command: Command, monkeypatch: pyte
     assert (says.status, "ATTACHMENT_ALERTS_TIME_ZONE" in says.err) == (1, True)
 
 
-def test_traceback_only_if_asked_for(home: Path, command: Command) -> None:
+def test_traceback_only_with_its_option(home: Path, command: Command) -> None:
     assert "Traceback" not in command("group", "zz").err
-    for asked in (["--traceback", "group", "zz"], ["group", "zz", "--traceback"]):
-        with pytest.raises(OperatorError):
-            app.main(asked)
+    for call in (["--traceback", "group", "zz"], ["group", "zz", "--traceback"]):
+        ran = command(*call)
+        assert (ran.status, "Traceback" in ran.err, "OperatorError" in ran.err) == (1, True, True)
 
 
 def test_interruption_is_one_line_and_130(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,19 +343,40 @@ def test_interruption_is_one_line_and_130(home: Path, command: Command, monkeypa
     assert (says.status, says.out, says.err) == (130, "", "Stopped.\n")
 
 
-def test_defect_is_one_line_without_traceback_unless_asked_for(
-    home: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_defect_keeps_its_traceback_escaped(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(store: Store) -> None:
         raise ValueError("no\x1b[2J")
 
     monkeypatch.setattr(lookups, "health", fail)
-    says = command("health")
-    assert (says.status, says.out, says.err.count("\n")) == (1, "", 1)
-    assert "ValueError" in says.err
-    assert "no\\x1b[2J" in says.err
-    with pytest.raises(ValueError, match="no"):
-        app.main(["health", "--traceback"])
+    ran = command("health")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith("Traceback")
+    assert "ValueError: no\\x1b[2J" in ran.err
+    assert "defect" in ran.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, "Permission denied", "/srv/x\x1b[2J"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EROFS, "Read-only file system", "/srv/x"),
+    ],
+    ids=lambda error: errno.errorcode[error.errno],
+)
+def test_system_error_is_one_line_with_reason_and_path(
+    error: OSError, home: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(store: Store) -> None:
+        raise error
+
+    monkeypatch.setattr(lookups, "health", fail)
+    ran = command("health")
+    assert (ran.status, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert error.strerror in ran.err
+    assert error.filename is None or "/srv/x" in ran.err
+    assert "\x1b" not in ran.err
+    assert "defect" not in ran.err
 
 
 LATE = "UPDATE internal.coverage SET end_at = end_at - INTERVAL 1 DAY"
