@@ -66,7 +66,7 @@ def dead_links(page: Path) -> Iterator[str]:
             yield f"{name_of(page)}: {link}"
 
 
-def test_links_lead_to_files_and_headings_that_exist() -> None:
+def test_links_lead_to_existing_files_and_headings() -> None:
     assert [link for page in PAGES for link in dead_links(page)] == []
 
 
@@ -85,7 +85,7 @@ def test_headings_of_a_page_have_distinct_anchors() -> None:
     assert [name_of(page) for page in PAGES if len(anchors(page)) != len(headings(page))] == []
 
 
-def test_readme_is_short() -> None:
+def test_readme_has_at_most_250_lines() -> None:
     assert len(TEXTS[README].splitlines()) <= 250
 
 
@@ -157,7 +157,7 @@ def test_ci_finds_its_commands_in_the_readme(marker: str) -> None:
     assert re.search(rf"^<!-- {marker} -->\n```bash\n.+\n```$", TEXTS[README], re.MULTILINE)
 
 
-def test_required_python_is_the_one_of_the_project() -> None:
+def test_readme_names_the_required_python() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     least = project["requires-python"].removeprefix(">=")
     assert re.search(rf"Python\s+{re.escape(least)}", TEXTS[README])
@@ -241,7 +241,7 @@ EMPTY_IN_THE_DEMO = {"changed_verdicts", "file_history", "time_to_close", "allow
 
 
 @pytest.mark.parametrize("file", sorted(QUESTIONS.glob("*.sql")), ids=lambda file: file.stem)
-def test_questions_are_answered(file: Path, demo_store: Store) -> None:
+def test_question_has_rows_in_the_demo(file: Path, demo_store: Store) -> None:
     with demo_store.reader() as reader:
         answer = reader.rows(file.read_text(encoding="utf-8"))
     assert bool(answer) == (file.stem not in EMPTY_IN_THE_DEMO)

@@ -81,12 +81,12 @@ def declared() -> list[Requirement]:
     return [Requirement(text) for text in [*project["dependencies"], *project["optional-dependencies"]["test"]]]
 
 
-def test_only_what_is_fixed_stands_at_the_top() -> None:
+def test_top_level_has_only_the_agreed_entries() -> None:
     tops = {path.relative_to(CHECKOUT).parts[0] for path in tracked()}
     assert {top for top in tops if not top.startswith(".")} <= TOP_LEVEL
 
 
-def test_no_product_is_named_in_what_all_share() -> None:
+def test_shared_code_names_no_product() -> None:
     shared = [*MODULES, *CHECKOUT.glob("tasks/sql/**/*.*")]
     found = {name_of(path): hits for path in shared if (hits := VENDORS.findall(path.read_text(encoding="utf-8")))}
     assert [name for name in found if not name.removesuffix(".py").startswith(tuple(map(stem, OF_PRODUCTS)))] == []
@@ -132,7 +132,7 @@ def test_duckdb_is_imported_by_the_store_only() -> None:
     assert [door for door in doors if not door.startswith("tasks/store/")] == []
 
 
-def test_nothing_is_imported_by_a_composed_name() -> None:
+def test_no_module_is_imported_by_a_composed_name() -> None:
     """No tool, and no reader, could follow it; products are in `tasks/products.py`."""
     found = [
         f"{name_of(path)}:{node.lineno}"
@@ -151,7 +151,7 @@ def called(call: ast.Call) -> str | None:
     return None
 
 
-def test_only_runs_both_ask_a_vendor_and_write_the_store() -> None:
+def test_only_runs_import_both_a_vendor_client_and_the_store() -> None:
     clients = {f"tasks.{product}.client" for product in PRODUCTS}
     both = [
         name_of(path)
@@ -161,7 +161,7 @@ def test_only_runs_both_ask_a_vendor_and_write_the_store() -> None:
     assert [name for name in both if not name.startswith("flows/runs/")] == []
 
 
-def test_no_private_name_of_another_package_is_used() -> None:
+def test_no_private_name_of_another_package() -> None:
     found = [(name, name_of(path)) for path in MODULES for name in private_names(path)]
     assert found == []
 
@@ -237,7 +237,7 @@ def is_in(name: str, folders: list[str]) -> bool:
     return PathFinder.find_spec(name, folders) is not None
 
 
-def test_manners() -> None:
+def test_no_long_module_broad_except_or_print() -> None:
     """No long module, no bare or broad except, no print."""
     long = [name_of(path) for path in MODULES if len(path.read_text(encoding="utf-8").splitlines()) > LINES]
     assert long == []
@@ -265,7 +265,7 @@ def text_of(path: Path) -> str:
         return ""
 
 
-def test_nothing_of_one_machine_is_in_the_files() -> None:
+def test_no_file_names_a_path_of_one_machine_or_a_package_index() -> None:
     others = [path for path in tracked() if path != Path(__file__)]
     found = {name_of(path): hits for path in others if (hits := ELSEWHERE.findall(text_of(path)))}
     assert found == {}
@@ -315,7 +315,7 @@ def is_flow(decorator: ast.expr) -> bool:
     return isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "flow"
 
 
-def test_triggers_wait_for_events_that_are_sent() -> None:
+def test_triggers_expect_the_events_that_are_sent() -> None:
     notify = next(each for each in DEPLOYMENTS if each["name"] == "notify")
     triggers = {each["name"].removeprefix("attachment-alerts, "): set(each["expect"]) for each in notify["triggers"]}
     sent = {kind: events.PREFIX + name for kind, name in events.NAMES.items() if kind != "gap_found"}
@@ -328,7 +328,7 @@ def test_no_secret_is_resolved_into_a_deployment() -> None:
     assert "prefect.blocks" not in (CHECKOUT / "prefect.yaml").read_text(encoding="utf-8")
 
 
-def test_every_table_and_column_says_what_it_is(tmp_path: Path) -> None:
+def test_every_table_and_column_has_a_comment(tmp_path: Path) -> None:
     store = open_store(Settings(home=tmp_path))
     store.publish()
     with store.reader() as reader:
@@ -368,7 +368,7 @@ def test_constraints_satisfy_every_dependency() -> None:
         assert all(version in wanted.specifier for version in versions), wanted
 
 
-def test_constraints_leave_nothing_open() -> None:
+def test_constraints_pin_every_transitive_dependency() -> None:
     pinned = constraints()
     waiting = [(canonicalize_name(wanted.name), frozenset(wanted.extras)) for wanted in declared()]
     seen = set()

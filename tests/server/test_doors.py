@@ -105,7 +105,7 @@ def of_before(site: Site, service: Running) -> None:
         save_connector("acme", MimecastConnector.model_validate(V2_KEYS | fields))
 
 
-def test_the_doors_are_closed(home: Path, service: Running, tmp_path: Path) -> None:
+def test_serve_is_closed_to_web_pages_and_other_users(home: Path, service: Running, tmp_path: Path) -> None:
     site = Site(home)
     of_before(site, service)
     assert server_login.read(home) is None

@@ -42,7 +42,7 @@ BACKFILL = {
 }  # fmt: skip
 
 
-def test_everything_once_through_a_rough_day(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_site_recovers_from_outages_and_power_loss(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         serve(Simulator(World.of_records(ACME))) as acme,
         serve(Simulator(World.of_records(LEGACY))) as legacy,

@@ -52,13 +52,15 @@ def add(environment: dict[str, str], service: Running) -> None:
     command(environment, "connectors", "add", "acme", *address, "--first-look-back-days", "1")
 
 
-def test_commands_with_a_temporary_server(environment: dict[str, str], service: Running, proxy: LoggingProxy) -> None:
+def test_commands_with_a_proxy_send_no_loopback_request_to_it(
+    environment: dict[str, str], service: Running, proxy: LoggingProxy
+) -> None:
     add(environment, service)
     command(environment, "poll", "acme")
     assert proxy.seen == []
 
 
-def test_serve_its_worker_its_runs_and_commands_beside_it(
+def test_serve_with_a_proxy_sends_no_loopback_request_to_it(
     environment: dict[str, str], service: Running, proxy: LoggingProxy, home: Path
 ) -> None:
     port = free_port()

@@ -104,7 +104,7 @@ def flows_at_hand(machine: Machine) -> Iterator[Callable[..., str]]:
         asked.close()
 
 
-def test_people_are_told_once_of_each_change(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_change_is_notified_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     world = World.of_records([scan(now - timedelta(days=9), n, fileHash=f"{n:064x}") for n in range(1, 4)])
     world.add(
@@ -194,7 +194,9 @@ def kinds() -> set[type[NotificationBlock]]:
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")  # apprise tries it
-def test_every_kind_of_block_sends_from_a_worker(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_kind_of_notification_block_sends_from_a_worker(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Their hosts are reached through a proxy that answers for all of them. No message calls anybody or has a link."""
     received: dict[str, str] = {}
     authority = Authority(tmp_path, "Test authority")

@@ -24,7 +24,7 @@ from tests.server.machine import Machine
 pytestmark = pytest.mark.server
 
 
-def test_what_is_deployed_runs_by_its_schedule_and_from_the_ui(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deployments_run_on_schedule_and_from_the_ui(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     long_ago = now - timedelta(days=9)
     world = World.of_records([*hours(now, 5), scan(long_ago, 99)])

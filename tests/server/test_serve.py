@@ -107,7 +107,9 @@ def gone(port: int) -> bool:
         return asking.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: dict[str, str], tmp_path: Path) -> None:
+def test_serve_stops_in_order_and_recovers_after_a_kill(
+    service: Running, environment: dict[str, str], tmp_path: Path
+) -> None:
     port, store = int(environment["PREFECT_SERVER_API_PORT"]), open_store(Settings(home=tmp_path))
     url, call = f"http://127.0.0.1:{port}/api", ["-m", "flows", "serve"]
     with (

@@ -22,7 +22,7 @@ PER_DAY = 60
 WITH_PAGES = {"PREFECT_UI_ENABLED": "true", "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "true"}
 
 
-def test_from_an_empty_server_to_a_backfill(
+def test_ui_saves_a_connector_and_starts_a_backfill(
     home: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
 ) -> None:
     assert pytestconfig.cache

@@ -90,7 +90,7 @@ def test_the_installed_command_starts(tmp_path: Path) -> None:
     assert subprocess.run([COMMAND, "--help"], cwd=tmp_path, capture_output=True, check=False).returncode == 0
 
 
-def test_a_site_is_taken_over_as_it_was(upgraded: Upgraded, world: Outside) -> None:
+def test_site_of_an_earlier_version_is_migrated_unchanged(upgraded: Upgraded, world: Outside) -> None:
     upgraded.command("retention")  # opens the store, which is brought up to date then
     rows_are_kept(upgraded.home)
     with upgraded.serving() as process:

@@ -99,7 +99,7 @@ FROM_FIELDS = {("connectors", name) for name in ("add", "set", "rotate")}  # the
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_every_help_has_an_example_that_would_be_understood(words: tuple[str, ...], command: Command) -> None:
+def test_help_of_every_command_has_a_valid_example(words: tuple[str, ...], command: Command) -> None:
     epilog = COMMANDS[words].epilog or ""
     calls = [shlex.split(line)[1:] for line in epilog.splitlines() if line.strip().startswith("attachment-alerts")]
     assert calls
@@ -114,7 +114,7 @@ def test_every_help_has_an_example_that_would_be_understood(words: tuple[str, ..
         COMMANDS[words].make_context(" ".join(words), call[len(words) :])
 
 
-def test_help_of_all_names_every_command(command: Command) -> None:
+def test_help_lists_every_command(command: Command) -> None:
     says = command("--help")
     assert [words[0] for words in COMMANDS if words[0] not in says.out] == []
     assert command("connectors", "--help").out.count("connectors") > 2
@@ -155,12 +155,12 @@ def test_commands_without_connector_do_not_load_prefect(own_copy: Store) -> None
     assert done.returncode == 0, done.stderr
 
 
-def test_import_of_the_command_loads_no_tables() -> None:
+def test_import_of_the_command_does_not_load_duckdb_polars_or_prefect() -> None:
     quick = "import sys, flows.cli.app; assert not {'duckdb', 'polars', 'prefect'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", quick], check=True)
 
 
-def test_programs_are_named_by_the_way_from_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_path_is_relative_only_below_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "bin" / "program"
     monkeypatch.chdir(tmp_path)
     assert relative_to_cwd(program) == "bin/program"
@@ -171,7 +171,7 @@ def test_programs_are_named_by_the_way_from_where_one_stands(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("width", [NARROWEST, NARROW, WIDE])
-def test_alerts_shows_what_is_most_urgent_first(home: Path, command: Command, width: int) -> None:
+def test_alerts_lists_the_most_urgent_groups_first(home: Path, command: Command, width: int) -> None:
     command.width = width
     says = command("alerts")
     assert says.status == 0
@@ -183,7 +183,7 @@ def test_alerts_shows_what_is_most_urgent_first(home: Path, command: Command, wi
     assert re.search(r"[\d,]+ scans hidden as low · published\s+\d{4}-\d\d-\d\d \d\d:\d\d UTC", says.out)
 
 
-def test_what_attackers_wrote_does_nothing_to_a_terminal(home: Path, command: Command) -> None:
+def test_hostile_text_is_escaped_in_the_terminal(home: Path, command: Command) -> None:
     groups = json.loads(command("alerts", "--json", "--priority", "high").out)
     pages = [command("group", each["group_id"]).out for each in groups]
     for command.width in (60, NARROW, WIDE):
@@ -195,7 +195,7 @@ def test_what_attackers_wrote_does_nothing_to_a_terminal(home: Path, command: Co
     assert "[reset your password](https://phish.test) | x | .md" in text
 
 
-def test_json_carries_the_whole_row_and_nothing_a_terminal_obeys(home: Path, command: Command) -> None:
+def test_json_has_full_rows_without_control_characters(home: Path, command: Command) -> None:
     says = command("alerts", "--json")
     assert {character for character in says.out if not 32 <= ord(character) < 127} == {"\n"}
     rows = json.loads(says.out)
@@ -205,7 +205,7 @@ def test_json_carries_the_whole_row_and_nothing_a_terminal_obeys(home: Path, com
     assert any(row["file_names"] == ["\x1b[2J\x1b[31mAll clear.pdf"] for row in rows)
 
 
-def test_alerts_can_be_narrowed(home: Path, command: Command) -> None:
+def test_alerts_with_filters_lists_matching_groups_only(home: Path, command: Command) -> None:
     medium = command("alerts", "--priority", "medium")
     assert "8 of 19 groups" in medium.out
     assert len(json.loads(command("alerts", "--limit", "3", "--json").out)) == 3
@@ -219,7 +219,7 @@ def test_alerts_can_be_narrowed(home: Path, command: Command) -> None:
     assert (none.status, none.out.strip()[:14]) == (0, "0 of 19 groups")
 
 
-def test_times_are_shown_in_the_zone_that_is_set(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_are_shown_in_the_configured_zone(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATTACHMENT_ALERTS_TIME_ZONE", "Asia/Kathmandu")  # five hours and three quarters ahead
     row = json.loads(command("alerts", "--limit", "1", "--json").out)[0]
     there = datetime.fromisoformat(row["first_detected_at"]) + timedelta(hours=5, minutes=45)
@@ -239,7 +239,7 @@ ON_THE_PAGE = (
 )
 
 
-def test_group_shows_everything_about_it(home: Path, command: Command) -> None:
+def test_group_shows_all_its_facts(home: Path, command: Command) -> None:
     campaign = next(row for row in json.loads(command("alerts", "--json").out) if row["alert_count"] == 25)
     for asked in (campaign["group_id"], campaign["group_id"][:8].upper(), campaign["group_id"].replace("-", "")[:12]):
         says = command("group", asked, "--alerts", "7")
@@ -257,14 +257,14 @@ def test_group_shows_everything_about_it(home: Path, command: Command) -> None:
     assert [each for each in (*addresses, "after the first alert") if each not in tables] == []
 
 
-def test_group_without_a_hash(home: Path, command: Command) -> None:
+def test_group_without_hash_has_no_exposures(home: Path, command: Command) -> None:
     bare = next(row for row in json.loads(command("alerts", "--json").out) if row["file_sha256"] is None)
     says = command("group", bare["group_id"])
     assert (says.status, "scan0001.pdf" in says.out, "Exposures" in says.out) == (0, True, False)
     assert "1 alert · 1 recipient · " in says.out
 
 
-def test_an_ended_id_leads_to_the_group_that_took_over(own_copy: Store, command: Command) -> None:
+def test_ended_id_leads_to_the_group_that_received_its_alerts(own_copy: Store, command: Command) -> None:
     row = json.loads(command("alerts", "--limit", "1", "--json").out)[0]
     ended = "ffffffff-0000-4000-8000-000000000001"
     change(
@@ -293,21 +293,21 @@ def test_an_ended_id_leads_to_the_group_that_took_over(own_copy: Store, command:
         (["simulate", "--fault-name", "flood"], "There is no fault called 'flood'"),
     ],
 )
-def test_what_cannot_be_done_is_one_clear_line(call: list[str], sentence: str, home: Path, command: Command) -> None:
+def test_invalid_value_is_one_line_that_quotes_it(call: list[str], sentence: str, home: Path, command: Command) -> None:
     says = command(*call)
     assert (says.status, says.out) == (1, "")
     assert sentence.replace("\\\\", "\\") in says.err
     assert says.err.count("\n") == 1
 
 
-def test_a_beginning_that_fits_several(own_copy: Store, command: Command) -> None:
+def test_ambiguous_id_prefix_lists_the_candidates(own_copy: Store, command: Command) -> None:
     change(own_copy, "UPDATE internal.groups SET group_id = ('abcd' || substr(group_id::VARCHAR, 5))::UUID")
     says = command("group", "abcd")
     assert says.status == 1
     assert re.search(r"'abcd' matches 19 groups: (abcd[0-9a-f-]+, ){4}abcd[0-9a-f-]+ and 14 more", says.err)
 
 
-def test_a_home_where_nothing_was_ever_published(tmp_path: Path, command: Command) -> None:
+def test_home_without_tables_is_reported_and_not_created(tmp_path: Path, command: Command) -> None:
     for call in (["alerts"], ["group", "ab"], ["health"]):
         says = command(*call, "--home", str(tmp_path / "empty"))
         assert (says.status, says.out) == (1, "")
@@ -315,13 +315,15 @@ def test_a_home_where_nothing_was_ever_published(tmp_path: Path, command: Comman
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wrong_usage_is_told_apart_from_failure(command: Command) -> None:
+def test_invalid_arguments_exit_with_2(command: Command) -> None:
     for call in (["poll"], ["alerts", "--priority", "low"], ["nothing"], ["alerts", "--limit", "0"]):
         assert command(*call).status == 2
     assert command("backfill", "acme", "--from", "2026-03-01").status == 2
 
 
-def test_settings_that_are_wrong(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_setting_exits_with_1_and_its_name(
+    home: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ATTACHMENT_ALERTS_TIME_ZONE", "Mars")
     says = command("alerts")
     assert (says.status, "ATTACHMENT_ALERTS_TIME_ZONE" in says.err) == (1, True)
@@ -403,7 +405,9 @@ REFUSED = FAILING.replace("ServiceUnavailable", "KeyExpired")
         (REFUSED, "auth failed", 2),
     ],
 )
-def test_health_speaks_to_monitoring(sql: str, state: str, status: int, own_copy: Store, command: Command) -> None:
+def test_health_exits_with_the_status_of_the_state(
+    sql: str, state: str, status: int, own_copy: Store, command: Command
+) -> None:
     change(own_copy, sql)
     says = command("health")
     assert (says.status, state in says.out) == (status, True)
@@ -416,7 +420,7 @@ def test_health_speaks_to_monitoring(sql: str, state: str, status: int, own_copy
     assert [(row["connector"], row["state"].replace("_", " ")) for row in rows] == [("demo", state)]
 
 
-def test_health_of_several_is_that_of_the_worst(own_copy: Store, command: Command) -> None:
+def test_health_of_two_connectors_exits_with_the_worse_status(own_copy: Store, command: Command) -> None:
     never = """
         INSERT INTO internal.connectors BY NAME (
             SELECT * REPLACE (uuid() AS connector_id, 'other' AS name) FROM internal.connectors

@@ -145,7 +145,7 @@ def test_add_tests_the_connection_and_show_hides_secrets(saved: Ran, command: Co
         assert whole in narrow
 
 
-def test_add_of_a_taken_name_or_account_is_refused(
+def test_add_of_an_existing_name_or_account_is_refused(
     saved: Ran, command: Command, service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = len(service.simulator.requests)
@@ -190,7 +190,7 @@ def test_add_with_failed_test_or_invalid_value_saves_nothing(
         (("acme", "--product", "entra", "--directory-id", "x", "--client-id", "y"), "Directory (tenant) id"),
     ],
 )
-def test_add_with_invalid_option_fails_before_keys_are_asked_for(
+def test_add_with_invalid_option_fails_before_it_prompts_for_keys(
     given: tuple[str, ...], named: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_keys(monkeypatch, {})
@@ -216,7 +216,7 @@ def test_set_changes_fields_without_a_request(saved: Ran, command: Command, serv
     assert len(service.simulator.requests) == asked
 
 
-def test_set_of_an_address_is_saved_after_its_test_passed(saved: Ran, command: Command, service: Running) -> None:
+def test_set_of_an_address_is_saved_after_a_successful_test(saved: Ran, command: Command, service: Running) -> None:
     nowhere = command("connectors", "set", "acme", "--base-url", "http://127.0.0.1:9")
     assert nowhere.status == 1
     assert kept("acme").url == service.url
@@ -382,7 +382,7 @@ def test_rename_changes_the_tables(saved: Ran, command: Command, home: Path, mon
     assert kept("acme").account_code == "CSIM1A1"
 
 
-def test_remove_asks_first_and_keeps_the_data(saved: Ran, command: Command, home: Path) -> None:
+def test_remove_prompts_and_keeps_the_data(saved: Ran, command: Command, home: Path) -> None:
     assert command("poll", "acme").status == 0
     asked = command("connectors", "remove", "acme")
     assert (asked.status, "--yes" in asked.err) == (1, True)
@@ -440,7 +440,7 @@ def spoil(name: str) -> None:
     save(name, connector)
 
 
-def test_connector_that_was_spoilt_in_the_ui_is_reported_by_every_command(saved: Ran, command: Command) -> None:
+def test_connector_made_invalid_in_the_ui_is_reported_by_every_command(saved: Ran, command: Command) -> None:
     spoil("acme")
     named = "Client secret (API 2.0)"
     assert named in command("connectors", "list").out

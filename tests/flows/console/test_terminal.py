@@ -30,7 +30,7 @@ def until(terminal: int, said: str, word: str, times: int) -> str:
     return said
 
 
-def test_ctrl_c_ends_a_question() -> None:
+def test_ctrl_c_interrupts_a_prompt() -> None:
     ours, theirs = pty.openpty()
     call = [sys.executable, "-c", ASKS]
     with subprocess.Popen(call, cwd=CHECKOUT, stdin=theirs, stdout=theirs, stderr=theirs) as child:

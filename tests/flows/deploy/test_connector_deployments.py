@@ -140,7 +140,7 @@ def test_apply_again_changes_nothing(client: SyncPrefectClient) -> None:
     assert deployment(client) == before
 
 
-def test_passed_connection_test_switches_on_once(client: SyncPrefectClient) -> None:
+def test_successful_connection_test_switches_on_once(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
     apply_connectors()
     change("acme", tested_at=NOW)
@@ -152,7 +152,9 @@ def test_passed_connection_test_switches_on_once(client: SyncPrefectClient) -> N
     assert switched_on(client) == [False]
 
 
-def test_two_applies_at_once(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_apply_with_outdated_deployments_changes_nothing(
+    client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_connector("acme", mimecast_account())
     apply_connectors()
     before = connector_deployments.read_deployments(client, "mimecast")
@@ -231,7 +233,7 @@ def healthy(home: Path) -> list[str]:
         return [name for (name,) in reader.rows("SELECT connector FROM connector_health")]
 
 
-def test_connector_deleted_in_the_ui_leaves_the_health(client: SyncPrefectClient, home: Path) -> None:
+def test_connector_deleted_in_the_ui_disappears_from_health(client: SyncPrefectClient, home: Path) -> None:
     for _ in range(2):  # the second one of that name is another connector
         save_connector("acme", mimecast_account())
         apply_connectors()
@@ -432,7 +434,7 @@ def test_run_of_a_connector_renamed_meanwhile_writes_the_page_of_the_new_name(
         directory_pull_ends()
 
 
-def test_health_pages_of_others_are_left_alone(client: SyncPrefectClient, home: Path) -> None:
+def test_artifacts_with_similar_keys_are_not_changed(client: SyncPrefectClient, home: Path) -> None:
     pages = {"health-database": "## Database: ok", "test-health-mail": "## ✅ mail: ok"}
     for key, page in pages.items():
         client.create_artifact(ArtifactCreate(key=key, type="markdown", data=page))

@@ -33,7 +33,7 @@ def test_child_that_ends_keeps_exit_status_and_output(tmp_path: Path) -> None:
     assert child.log.read_text() == "value\n"
 
 
-def test_logs_of_earlier_starts_are_kept_up_to_a_number_and_only_for_the_owner(tmp_path: Path) -> None:
+def test_logs_are_rotated_at_start_and_private(tmp_path: Path) -> None:
     (tmp_path / "worker.log").write_text("0\n")
     (tmp_path / "worker.log").chmod(0o644)  # as an earlier version left it
     for number in range(1, 8):
@@ -54,7 +54,7 @@ def test_settings_of_history_cleanup_reach_the_server(tmp_path: Path) -> None:
     assert (vacuum.enabled, vacuum.retention_period) == ({"events", "flow_runs"}, timedelta(days=1))
 
 
-def test_child_whose_parent_is_gone_is_terminated() -> None:
+def test_child_of_a_killed_parent_is_terminated() -> None:
     child = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
     watch = subprocess.Popen(
         [sys.executable, parent_watch.__file__, *child], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -74,6 +74,6 @@ def in_own_session() -> Iterator["subprocess.Popen[bytes]"]:
     child.communicate()
 
 
-def test_run_in_a_session_of_its_own_is_a_descendant_of_its_worker(in_own_session: "subprocess.Popen[bytes]") -> None:
+def test_process_in_another_session_is_a_descendant(in_own_session: "subprocess.Popen[bytes]") -> None:
     assert str(in_own_session.pid) in descendants(os.getpid())
     assert str(os.getpid()) not in descendants(in_own_session.pid)
