@@ -1,4 +1,4 @@
-"""What people and their automations rely on changes by intention only."""
+"""What people and their automations rely on changes only intentionally."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The pages keep their word: what they name exists, what they quote works."""
+"""What the pages name exists, and what they quote works."""
 
 import re
 import shlex
@@ -106,14 +106,14 @@ COMMANDS = dict(commands(ROOT))
 
 @cache
 def options(path: tuple[str, ...]) -> set[str]:
-    """What the help of a command offers: connectors build their options only when they are called."""
+    """The options of a command; those of connectors are built at the call."""
     shown = CliRunner().invoke(cli.app, [*path, "--help"], env={"COLUMNS": "200"}, color=False)
     assert shown.exit_code == 0, shown.output
     return set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", shown.output))
 
 
 def quoted_calls(page: Path) -> Iterator[list[str]]:
-    """The words after the program's name, wherever a page shows a call of it."""
+    """The arguments of every call of the program in a page."""
     shell = "\n".join(fenced(page, "bash")).replace("\\\n", " ").splitlines()
     calls = [call for line in shell for call in re.split(r" && | \| ", line)]
     for call in [*calls, *re.findall(r"`([^`\n]+)`", TEXTS[page])]:
@@ -124,7 +124,7 @@ def quoted_calls(page: Path) -> Iterator[list[str]]:
 
 
 def unknown(words: list[str]) -> str | None:
-    """What of a call does not exist; None if all of it does."""
+    """The part of a call that does not exist; None if all of it does."""
     path: tuple[str, ...] = ()
     given = {"--traceback"} & set(words)
     for word in words:

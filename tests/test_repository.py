@@ -1,4 +1,4 @@
-"""Rules of the house: what holds for the repository as a whole, whoever changes it."""
+"""Rules of the house: what holds for the whole repository."""
 
 import ast
 import csv
@@ -49,7 +49,7 @@ TOP_LEVEL = {
 }
 LINES = 300
 VENDORS = re.compile(rf"(?<![a-z])({'|'.join(PRODUCTS)})(?![a-z])", re.IGNORECASE)
-# A path of somebody's machine, or the address of an index that packages come from.
+# A path of one machine, or the address of a package index.
 ELSEWHERE = re.compile(
     r"(?<![\w.{}])/(?:root|home|Users|tmp|opt|work)/\w|\b[A-Z]:\\|pypi\.|pythonhosted|--(?:extra-)?index-url|--find-links"
 )
@@ -65,7 +65,7 @@ def nodes(path: Path) -> Iterator[ast.AST]:
 
 
 def tracked() -> list[Path]:
-    """Files that are in the repository, or would be with the next commit."""
+    """Files in the repository or its next commit."""
     asked = ["git", "-C", str(CHECKOUT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         answer = subprocess.run(asked, capture_output=True, check=True)
@@ -76,7 +76,7 @@ def tracked() -> list[Path]:
 
 
 def declared() -> list[Requirement]:
-    """Every dependency, those of the test extra included."""
+    """Every dependency, including the test extra."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return [Requirement(text) for text in [*project["dependencies"], *project["optional-dependencies"]["test"]]]
 
@@ -97,7 +97,7 @@ def stem(place: str) -> str:
 
 
 def test_imports_run_down() -> None:
-    """The contracts are in pyproject.toml; what breaks one is in the output."""
+    """The contracts are in pyproject.toml; the output names violations."""
     call = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"]
     found = subprocess.run(call, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout
@@ -133,7 +133,7 @@ def test_duckdb_is_imported_by_the_store_only() -> None:
 
 
 def test_no_module_is_imported_by_a_composed_name() -> None:
-    """No tool, and no reader, could follow it; products are in `tasks/products.py`."""
+    """Neither tools nor readers could follow it; products are in `tasks/products.py`."""
     found = [
         f"{name_of(path)}:{node.lineno}"
         for path in MODULES
@@ -167,7 +167,7 @@ def test_no_private_name_of_another_package() -> None:
 
 
 def private_names(path: Path) -> Iterator[str]:
-    """Names with one underscore in front that it imports, or asks of what it does not define itself."""
+    """Private names that it imports, or uses without defining them itself."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     own = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_self(node.value)}
     own |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
@@ -192,7 +192,7 @@ def is_self(node: ast.expr) -> bool:
 
 
 def test_no_frame_has_the_name_of_a_relation(tmp_path: Path) -> None:
-    """DuckDB would read the relation: it looks for a frame only where it knows no table of that name."""
+    """DuckDB would read the relation: it looks for a frame only if there is no table of that name."""
     store = open_store(Settings(home=tmp_path))
     store.publish()
     with store.reader() as reader:
@@ -258,7 +258,7 @@ def is_bad_manners(node: ast.AST) -> TypeGuard[ast.ExceptHandler | ast.Call]:
 
 
 def text_of(path: Path) -> str:
-    """The file's text; none where it is no text."""
+    """The file's text; empty for a binary file."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What works without a server: commands that start one for their own time; and the simulator as a command."""
+"""Commands that start a temporary server, and the simulator as a command."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""With a proxy in the environment, nothing meant for this machine reaches it: commands, server, worker, runs."""
+"""With a proxy in the environment, no loopback request reaches it: commands, server, worker, runs."""
 
 import subprocess
 import sys
@@ -78,7 +78,7 @@ def test_serve_with_a_proxy_sends_no_loopback_request_to_it(
             get_client(sync_client=True) as client,
         ):
             named = lambda: [each for each in client.read_deployments() if each.name == "acme"]  # noqa: E731
-            (deployment,) = running.wait_for(named, process)  # made by the command, or by `serve` a little later
+            (deployment,) = running.wait_for(named, process)  # created by the command, or a little later by `serve`
             started = client.create_flow_run_from_deployment(deployment.id)
             ended = running.wait_for(
                 lambda: run if (run := client.read_flow_run(started.id)).state.is_final() else None,  # type: ignore[union-attr]

@@ -46,7 +46,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the demo's story, loaded and published as a run does it, without Prefect."""
+    """A home with the demo's records, loaded and published as by a run, without Prefect."""
     home = tmp_path_factory.mktemp("filled")
     store, now = open_store(Settings(home=home)), datetime.now(UTC).replace(microsecond=0)
     begun, stop, scratch = pull_session.begin(store, SOURCE, now), threading.Event(), home / "scratch"
@@ -63,7 +63,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(filled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The filled home as the one in use."""
+    """The filled home, selected by the environment."""
     monkeypatch.setenv("ATTACHMENT_ALERTS_HOME", str(filled))
     return filled
 
@@ -95,7 +95,7 @@ def every_command(group: TyperGroup, words: tuple[str, ...] = ()) -> Iterator[tu
 ROOT = typer.main.get_command(app.app)
 assert isinstance(ROOT, TyperGroup)
 COMMANDS = dict(every_command(ROOT))
-FROM_FIELDS = {("connectors", name) for name in ("add", "set", "rotate")}  # they need Prefect: see test_connectors.py
+FROM_FIELDS = {("connectors", name) for name in ("add", "set", "rotate")}  # these load Prefect: see test_connectors.py
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -220,7 +220,7 @@ def test_alerts_with_filters_lists_matching_groups_only(home: Path, command: Com
 
 
 def test_times_are_shown_in_the_configured_zone(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ATTACHMENT_ALERTS_TIME_ZONE", "Asia/Kathmandu")  # five hours and three quarters ahead
+    monkeypatch.setenv("ATTACHMENT_ALERTS_TIME_ZONE", "Asia/Kathmandu")  # UTC+05:45
     row = json.loads(command("alerts", "--limit", "1", "--json").out)[0]
     there = datetime.fromisoformat(row["first_detected_at"]) + timedelta(hours=5, minutes=45)
     says = command("alerts", "--limit", "1").out

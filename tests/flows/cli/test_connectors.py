@@ -38,7 +38,7 @@ SECRETS = [secret for number in (1, 2, 3) for secret in (
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Running]:
-    """Three accounts; the third may not ask which account it is."""
+    """Three accounts; the third has no permission to read its account code."""
     accounts = tuple(Account.numbered(n, may_read_account=n != HIDDEN_FROM_GET_ACCOUNT) for n in (1, 2, 3))
     with serve(Simulator(World.of_records(RECORDS), accounts=accounts)) as running:
         yield running
@@ -48,7 +48,7 @@ def service() -> Iterator[Running]:
 def command(
     prefect_api: None, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Command]:
-    """The command with a home and a Prefect API of its own, and nothing on its stdin."""
+    """The command with its own home and Prefect API, and an empty stdin."""
     monkeypatch.setattr("sys.stdin", io.StringIO())
     yield Command(capsys)
     for name in saved_names():
@@ -56,7 +56,7 @@ def command(
 
 
 def with_keys(monkeypatch: pytest.MonkeyPatch, keys: dict[str, str]) -> None:
-    """Secrets in the environment, and no others."""
+    """These secrets, and no others, in the environment."""
     for name in (*v1_keys(1), *v2_keys(1)):
         monkeypatch.delenv(f"ATTACHMENT_ALERTS_{name.upper()}", raising=False)
     for name, value in keys.items():
@@ -73,7 +73,7 @@ def saved(command: Command, service: Running, monkeypatch: pytest.MonkeyPatch) -
 
 
 def by_itself(*arguments: str) -> Ran:
-    """The command in a process of its own: with all that Python says when it ends."""
+    """The command in its own process: with the output of Python at its end."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     own["PREFECT_API_URL"] = str(PREFECT_API_URL.value())
     call = [sys.executable, "-m", "flows", *arguments]
@@ -93,7 +93,7 @@ def kept(name: str) -> MimecastConnector:
 
 @pytest.fixture(autouse=True)
 def tells_no_secret(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No call of any test here shows a secret."""
+    """No output of any test here shows a secret."""
     plain_call = Command.__call__
 
     def watched(self: Command, *arguments: str) -> Ran:
@@ -405,7 +405,7 @@ def test_remove_with_purge_deletes_the_data(saved: Ran, command: Command, home: 
 def test_connector_with_data_cannot_change_its_tenant(
     saved: Ran, command: Command, service: Running, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert command("connectors", "set", "acme", "--tenant", "other").status == 0  # nothing was brought yet
+    assert command("connectors", "set", "acme", "--tenant", "other").status == 0  # nothing is stored yet
     store = open_store(Settings(home=home))
     load(store, [[stored_scan()]], source_of("acme", kept("acme")))
     before, asked = content(store), len(service.simulator.requests)
@@ -413,7 +413,7 @@ def test_connector_with_data_cannot_change_its_tenant(
     says = command("connectors", "set", "acme", "--tenant", "default")
     assert (says.status, sentence in says.err, kept("acme").tenant) == (1, True, "other")
     assert "`attachment-alerts connectors set acme --tenant other`" in says.err
-    change("acme", tenant="default")  # in the UI, which asks nobody
+    change("acme", tenant="default")  # in the UI, which does not check it
     with_keys(monkeypatch, v2_keys(1))
     for call in (["connectors", "rotate", "acme"], ["test-connection", "acme"]):
         says = command(*call)

@@ -1,4 +1,4 @@
-"""Deployments that poll the saved connectors: created, changed, switched on once, renamed and removed with them."""
+"""Deployments that poll the saved connectors: created, changed, switched on once, renamed and removed."""
 
 import json
 import logging
@@ -60,7 +60,7 @@ def mimecast_account(**fields: Any) -> MimecastConnector:
 
 @pytest.fixture(scope="module")
 def originals(prefect_api: None) -> Iterator[SyncPrefectClient]:
-    """What `prefect deploy --all` leaves on a server, as far as it is copied."""
+    """Create what `prefect deploy --all` creates, as far as it is copied."""
     one = ConcurrencyLimitConfig(limit=1, collision_strategy="CANCEL_NEW")
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
@@ -160,7 +160,7 @@ def test_apply_with_outdated_deployments_changes_nothing(
     before = connector_deployments.read_deployments(client, "mimecast")
     change("acme", tested_at=NOW)
     assert done() == {"mimecast/acme": "switched on"}
-    with monkeypatch.context() as late:  # the other one has read the deployments before that
+    with monkeypatch.context() as late:  # the other apply has read the deployments before
         late.setattr(connector_deployments, "read_deployments", lambda _client, _product: before)
         late.setattr(connector_deployments, "FLOWS", {"mimecast": FLOWS["mimecast"]})
         assert done() == {"mimecast/acme": "unchanged"}
@@ -228,13 +228,13 @@ def test_new_connector_of_a_removed_name_starts_switched_off(client: SyncPrefect
 
 
 def healthy(home: Path) -> list[str]:
-    """Names of those whose health the tables show."""
+    """Names of the connectors in the health table."""
     with open_store(Settings(home=home)).reader() as reader:
         return [name for (name,) in reader.rows("SELECT connector FROM connector_health")]
 
 
 def test_connector_deleted_in_the_ui_disappears_from_health(client: SyncPrefectClient, home: Path) -> None:
-    for _ in range(2):  # the second one of that name is another connector
+    for _ in range(2):  # the second one is another connector with the same name
         save_connector("acme", mimecast_account())
         apply_connectors()
         load(open_store(Settings(home=home)), [[stored_scan()]], source_of("acme", load_connector("acme")))
@@ -264,7 +264,7 @@ def test_connector_saved_during_an_apply_keeps_its_deployment(
 ) -> None:
     save_connector("acme", mimecast_account())
     apply_connectors()
-    with monkeypatch.context() as stale:  # listed before it was saved
+    with monkeypatch.context() as stale:  # listed before the connector was saved
         stale.setattr(apply, "load_all", lambda: ({}, {}))
         assert apply_connectors().polls == []
     assert deployment(client).name == "acme"
@@ -313,7 +313,7 @@ def test_change_of_the_template_changes_the_deployment(client: SyncPrefectClient
 
 
 def test_connector_with_a_reserved_name_does_not_stop_the_others(client: SyncPrefectClient) -> None:
-    mimecast_account().save("poll")  # in the UI; we would refuse the name
+    mimecast_account().save("poll")  # in the UI; the command would refuse the name
     save_connector("acme", mimecast_account())
     assert done() == {"mimecast/acme": "created"}
     assert list(apply_connectors().unusable) == ["poll"]
@@ -342,7 +342,7 @@ def test_health_shows_the_switch(client: SyncPrefectClient, home: Path) -> None:
         assert states() == [("acme", "quiet")]
         assert fare() == (True, "quiet", True, True)
         switch(client, "mimecast/acme", on=False)
-        assert states() == [("acme", "quiet")]  # the tables learn it from the next apply, the list at once
+        assert states() == [("acme", "quiet")]  # the next apply updates the tables; the list is current
         assert fare() == (False, "off", True, True)
 
 
@@ -361,7 +361,7 @@ def test_connection_test_passes_while_the_store_is_locked(
 
 def test_apply_updates_the_health_page_without_a_poll(client: SyncPrefectClient, home: Path) -> None:
     def pages() -> list[str]:
-        """What its versions say, latest first; applying once more adds none."""
+        """Its versions, latest first; another apply adds none."""
         of_health = ArtifactFilter(key=ArtifactFilterKey(any_=["health-paged"]))
         apply_connectors()
         found = client.read_artifacts(artifact_filter=of_health, sort=ArtifactSort.CREATED_DESC)
@@ -378,13 +378,13 @@ def test_apply_updates_the_health_page_without_a_poll(client: SyncPrefectClient,
     assert pages() == ["off", "ok", "never run"]
     switch(client, "mimecast/paged", on=True)
     assert pages() == ["ok", "off", "ok", "never run"]
-    with open_store(Settings(home=home)).transaction() as transaction:  # polling has died
+    with open_store(Settings(home=home)).transaction() as transaction:  # polling has stopped
         transaction.run("UPDATE internal.coverage SET end_at = end_at - INTERVAL 3 HOUR")
     assert pages() == ["late", "ok", "off", "ok", "never run"]
 
 
 def latest(client: SyncPrefectClient, key: str) -> str:
-    """The first line of a page, behind its connector."""
+    """The first line of a page, without its connector."""
     page = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
     found = client.read_artifacts(artifact_filter=page, sort=ArtifactSort.CREATED_DESC, limit=1)
     return str(found[0].data).partition("\n")[0].rpartition(": ")[2]
@@ -448,12 +448,12 @@ def test_artifacts_with_similar_keys_are_not_changed(client: SyncPrefectClient, 
 def test_apply_updates_the_page_of_open_groups(
     client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = "open-groups-of-this-home"  # the API has a page of other tests' homes
+    key = "open-groups-of-this-home"  # other tests of this API have their own page
     monkeypatch.setattr(dashboard_writer, "URGENT", key)
     page = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
     save_connector("acme", mimecast_account())
     apply_connectors()
-    assert client.read_artifacts(artifact_filter=page) == []  # there is nothing to tell
+    assert client.read_artifacts(artifact_filter=page) == []  # there is nothing to show
     store = open_store(Settings(home=home))
     load(store, [[stored_scan()]], source_of("acme", load_connector("acme")))
     store.publish()

@@ -1,4 +1,4 @@
-"""Children of a command: what they are given, what is kept of their output, and that none outlives its parent."""
+"""Child processes: their environment and logs, and that none outlives its parent."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def test_child_that_ends_keeps_exit_status_and_output(tmp_path: Path) -> None:
 
 def test_logs_are_rotated_at_start_and_private(tmp_path: Path) -> None:
     (tmp_path / "worker.log").write_text("0\n")
-    (tmp_path / "worker.log").chmod(0o644)  # as an earlier version left it
+    (tmp_path / "worker.log").chmod(0o644)  # as written by an earlier version
     for number in range(1, 8):
         run_to_end(tmp_path, f"print({number})")
     kept = {each.name: each.read_text().strip() for each in tmp_path.iterdir()}
@@ -62,8 +62,8 @@ def test_child_of_a_killed_parent_is_terminated() -> None:
     assert watch.stdin
     assert watch.stdout
     assert watch.stdout.readline() == "up\n"
-    watch.stdin.close()  # what the system does when the one that holds it is killed
-    assert watch.wait(timeout=50) == 128 + signal.SIGTERM  # a shell's way of saying so
+    watch.stdin.close()  # as the system does when the parent is killed
+    assert watch.wait(timeout=50) == 128 + signal.SIGTERM  # as a shell reports it
     watch.stdout.close()
 
 

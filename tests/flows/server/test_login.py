@@ -1,4 +1,4 @@
-"""The login of a site's own server: who can read it, who is given it, and how an API without one is told."""
+"""The login of a site's own server: who can read it, who is sent it, and the warning of an API without one."""
 
 import os
 import stat
@@ -42,15 +42,15 @@ def any_umask(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.usefixtures("any_umask")
 def test_login_file_in_a_public_home_is_private(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    made = get_or_create(tmp_path)
-    assert made.created
-    assert len(made.line.partition("admin:")[2]) >= 40
+    login = get_or_create(tmp_path)
+    assert login.created
+    assert len(login.line.partition("admin:")[2]) >= 40
     assert rights(login_file(tmp_path)) == 0o600
-    assert get_or_create(tmp_path) == (made.line, False)
+    assert get_or_create(tmp_path) == (login.line, False)
     assert [each.name for each in tmp_path.iterdir()] == [login_file(tmp_path).name]
-    assert rotate(tmp_path) != made.line
+    assert rotate(tmp_path) != login.line
     assert rights(login_file(tmp_path)) == 0o600
-    assert read(tmp_path) == get_or_create(tmp_path).line != made.line
+    assert read(tmp_path) == get_or_create(tmp_path).line != login.line
 
 
 def test_read_without_a_login_creates_nothing(tmp_path: Path) -> None:
@@ -73,9 +73,9 @@ def test_concurrent_first_starts_get_the_same_login(tmp_path: Path) -> None:
         assert each.stdin
         each.stdin.write("\n")
         each.stdin.flush()
-    said = [each.communicate()[0].split() for each in starts]
-    assert {got for got, _ in said} == {read(tmp_path)}
-    assert sorted(made for _, made in said) == ["False", "False", "True"]
+    results = [start.communicate()[0].split() for start in starts]
+    assert {got for got, _ in results} == {read(tmp_path)}
+    assert sorted(created for _, created in results) == ["False", "False", "True"]
 
 
 def test_login_readable_by_others_is_replaced(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_server_login_prints_the_login_only_with_show(tmp_path: Path, capsys: py
 
 @pytest.fixture
 def started() -> Iterator[Callable[..., int]]:
-    """Starts a process that listens; gives its port."""
+    """Start a process that listens, and return its port."""
     running = []
 
     def start(environment: dict[str, str]) -> int:
@@ -174,7 +174,7 @@ def test_process_of_another_user_is_not_ours(started: Callable[..., int], monkey
 
 
 class Api(BaseHTTPRequestHandler):
-    """Answers as a server with or without a login does, or as a page of another product does."""
+    """Answers like a server with or without a login, or like another product."""
 
     answer: tuple[int, str] = (200, "application/json")
 
