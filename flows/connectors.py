@@ -1,4 +1,4 @@
-"""Flows about saved connectors: apply them, test one."""
+"""Flows for saved connectors: apply them, test one."""
 
 import logging
 from typing import Any
@@ -18,7 +18,7 @@ from tasks.sanitize import plain
 from tasks.saved_connectors import load_connector, test_connector
 
 log = logging.getLogger("attachment_alerts.connectors")
-log.setLevel(logging.INFO)  # Prefect sends the lines of an extra logger from its own level on
+log.setLevel(logging.INFO)  # Prefect takes the level of an extra logger from the logger itself
 
 
 @flow(name="connectors-apply", flow_run_name="apply connectors")
@@ -43,15 +43,16 @@ def check(connector: str) -> list[Check]:
     """Run the connection test, log its checks and show them as a table on the page of the run."""
     refuse_other_tenant(connector, load_connector(connector))
     checks = test_connector(connector)[0]
-    rows = [check_row(each) for each in checks]
+    rows = [check_row(result) for result in checks]
     create_table_artifact(rows, key=f"test-{connector}", description=f"Connection test of {connector}")
-    for each in checks:
-        log.log(LEVELS[each.state], "%s: %s", each.name, plain(f"{each.says} {each.next_step or ''}".strip(), 1000))
+    for result in checks:
+        text = plain(f"{result.says} {result.next_step or ''}".strip(), 1000)
+        log.log(LEVELS[result.state], "%s: %s", result.name, text)
     return checks
 
 
 def check_row(check: Check) -> dict[str, str]:
-    """One check in the table. Escaped, since a UI shows cells as Markdown and the result may quote the service."""
+    """One row of the table. Escaped, since the UI shows cells as Markdown and a result may quote the service."""
     state = "not tested" if check.state == "skipped" else check.state
     result, next_step = sentence(check.says), sentence(check.next_step or "")
     return {"check": check.name, "state": state, "what was found": result, "what to do": next_step}
@@ -59,9 +60,9 @@ def check_row(check: Check) -> dict[str, str]:
 
 @flow(name="test-connection", flow_run_name="{connector} connection test")
 def test_connection(connector: str) -> State[Any]:
-    """Test the connection check by check, and say what to do about each that fails.
+    """Test the connection check by check, and show what to do about each failed check.
 
-    Polling begins after the first test that passes.
+    Polling begins after the first successful test.
 
     Args:
         connector: Which account: the name of its saved connector.
@@ -79,9 +80,9 @@ def _apply_after_test(connector: str) -> str:
     """Switch the schedule on at once; the result, for the state message."""
     try:
         polls = apply_connectors().polls
-    except NotDeployed:  # run by hand on a server without deployments: there is nothing to switch
+    except NotDeployed:  # started by hand on a server without deployments
         return ""
-    except AlertsError as error:  # the test has passed all the same
+    except AlertsError as error:  # the test itself has passed
         return f" {error}"
     return "".join(
         f" {poll.deployment} {poll.done}." for poll in polls if poll.connector == connector and poll.done != "unchanged"

@@ -34,7 +34,7 @@ from tests.upgrade.site import unpack
 
 
 def product() -> SimpleNamespace:
-    """Everything that is imported of the program, here only: these places move, and what is found in them does not."""
+    """Everything that is imported from the program, in one place: modules move, their interface does not."""
     from flows.artifacts import dashboard_writer  # noqa: PLC0415
     from flows.cli import alerts, app, entry  # noqa: PLC0415
     from flows.cli.connector_options import ENVIRONMENT  # noqa: PLC0415
@@ -91,7 +91,7 @@ def product() -> SimpleNamespace:
 
 
 def interface() -> str:
-    """All of it, a section after the other."""
+    """All sections, one after the other."""
     with TemporaryDirectory() as folder, mock.patch.dict(os.environ):
         for name in [name for name in os.environ if name.startswith(("ATTACHMENT_ALERTS_", "PREFECT_"))]:
             del os.environ[name]
@@ -179,7 +179,7 @@ def _default(value: Any, ours: SimpleNamespace) -> str:
 
 
 def _kind(annotation: Any) -> str:
-    """A type as people meet it."""
+    """A type as it is documented."""
     if annotation is None or annotation is type(None):
         return "none"
     if choices := _choices(annotation):

@@ -1,4 +1,4 @@
-"""The pages of the repository: what is quoted in them, and the blocks in them that are generated.
+"""The pages of the repository: their quotations and generated blocks.
 
 `python -m tests.pages` writes the generated blocks again, after a change of a setting or of a query.
 """
@@ -73,7 +73,7 @@ GENERATORS: dict[str, Callable[[str], str]] = {"settings": settings_table, "ques
 
 
 def generated(text: str) -> str:
-    """The page's text with its generated blocks as they must be."""
+    """The page's text with current generated blocks."""
     return BLOCK.sub(
         lambda found: f"{found['begin']}\n{GENERATORS[found['name']](found['words'])}\n{found['end']}", text
     )

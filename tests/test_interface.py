@@ -1,4 +1,4 @@
-"""What people and their automations rely on changes by intention only."""
+"""What people and their automations rely on changes only intentionally."""
 
 from pathlib import Path
 
@@ -7,6 +7,6 @@ from tests.interface import interface
 GOLDEN = Path(__file__).with_name("interface.txt")
 
 
-def test_nothing_that_people_rely_on_has_changed() -> None:
+def test_public_interface_is_unchanged() -> None:
     """After an intended change: `python -m tests.interface > tests/interface.txt`."""
     assert interface().splitlines() == GOLDEN.read_text(encoding="utf-8").splitlines()

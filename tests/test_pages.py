@@ -1,4 +1,4 @@
-"""The pages keep their word: what they name exists, what they quote works."""
+"""What the pages name exists, and what they quote works."""
 
 import re
 import shlex
@@ -66,7 +66,7 @@ def dead_links(page: Path) -> Iterator[str]:
             yield f"{name_of(page)}: {link}"
 
 
-def test_links_lead_to_files_and_headings_that_exist() -> None:
+def test_links_lead_to_existing_files_and_headings() -> None:
     assert [link for page in PAGES for link in dead_links(page)] == []
 
 
@@ -85,7 +85,7 @@ def test_headings_of_a_page_have_distinct_anchors() -> None:
     assert [name_of(page) for page in PAGES if len(anchors(page)) != len(headings(page))] == []
 
 
-def test_readme_is_short() -> None:
+def test_readme_has_at_most_250_lines() -> None:
     assert len(TEXTS[README].splitlines()) <= 250
 
 
@@ -106,14 +106,14 @@ COMMANDS = dict(commands(ROOT))
 
 @cache
 def options(path: tuple[str, ...]) -> set[str]:
-    """What the help of a command offers: connectors build their options only when they are called."""
+    """The options of a command; those of connectors are built at the call."""
     shown = CliRunner().invoke(cli.app, [*path, "--help"], env={"COLUMNS": "200"}, color=False)
     assert shown.exit_code == 0, shown.output
     return set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", shown.output))
 
 
 def quoted_calls(page: Path) -> Iterator[list[str]]:
-    """The words after the program's name, wherever a page shows a call of it."""
+    """The arguments of every call of the program in a page."""
     shell = "\n".join(fenced(page, "bash")).replace("\\\n", " ").splitlines()
     calls = [call for line in shell for call in re.split(r" && | \| ", line)]
     for call in [*calls, *re.findall(r"`([^`\n]+)`", TEXTS[page])]:
@@ -124,7 +124,7 @@ def quoted_calls(page: Path) -> Iterator[list[str]]:
 
 
 def unknown(words: list[str]) -> str | None:
-    """What of a call does not exist; None if all of it does."""
+    """The part of a call that does not exist; None if all of it does."""
     path: tuple[str, ...] = ()
     given = {"--traceback"} & set(words)
     for word in words:
@@ -157,7 +157,7 @@ def test_ci_finds_its_commands_in_the_readme(marker: str) -> None:
     assert re.search(rf"^<!-- {marker} -->\n```bash\n.+\n```$", TEXTS[README], re.MULTILINE)
 
 
-def test_required_python_is_the_one_of_the_project() -> None:
+def test_readme_names_the_required_python() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     least = project["requires-python"].removeprefix(">=")
     assert re.search(rf"Python\s+{re.escape(least)}", TEXTS[README])
@@ -241,7 +241,7 @@ EMPTY_IN_THE_DEMO = {"changed_verdicts", "file_history", "time_to_close", "allow
 
 
 @pytest.mark.parametrize("file", sorted(QUESTIONS.glob("*.sql")), ids=lambda file: file.stem)
-def test_questions_are_answered(file: Path, demo_store: Store) -> None:
+def test_question_has_rows_in_the_demo(file: Path, demo_store: Store) -> None:
     with demo_store.reader() as reader:
         answer = reader.rows(file.read_text(encoding="utf-8"))
     assert bool(answer) == (file.stem not in EMPTY_IN_THE_DEMO)

@@ -1,4 +1,4 @@
-"""Rules of the house: what holds for the repository as a whole, whoever changes it."""
+"""Rules of the house: what holds for the whole repository."""
 
 import ast
 import csv
@@ -49,7 +49,7 @@ TOP_LEVEL = {
 }
 LINES = 300
 VENDORS = re.compile(rf"(?<![a-z])({'|'.join(PRODUCTS)})(?![a-z])", re.IGNORECASE)
-# A path of somebody's machine, or the address of an index that packages come from.
+# A path of one machine, or the address of a package index.
 ELSEWHERE = re.compile(
     r"(?<![\w.{}])/(?:root|home|Users|tmp|opt|work)/\w|\b[A-Z]:\\|pypi\.|pythonhosted|--(?:extra-)?index-url|--find-links"
 )
@@ -65,7 +65,7 @@ def nodes(path: Path) -> Iterator[ast.AST]:
 
 
 def tracked() -> list[Path]:
-    """Files that are in the repository, or would be with the next commit."""
+    """Files in the repository or its next commit."""
     asked = ["git", "-C", str(CHECKOUT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         answer = subprocess.run(asked, capture_output=True, check=True)
@@ -76,17 +76,17 @@ def tracked() -> list[Path]:
 
 
 def declared() -> list[Requirement]:
-    """Every dependency, those of the test extra included."""
+    """Every dependency, including the test extra."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return [Requirement(text) for text in [*project["dependencies"], *project["optional-dependencies"]["test"]]]
 
 
-def test_only_what_is_fixed_stands_at_the_top() -> None:
+def test_top_level_has_only_the_agreed_entries() -> None:
     tops = {path.relative_to(CHECKOUT).parts[0] for path in tracked()}
     assert {top for top in tops if not top.startswith(".")} <= TOP_LEVEL
 
 
-def test_no_product_is_named_in_what_all_share() -> None:
+def test_shared_code_names_no_product() -> None:
     shared = [*MODULES, *CHECKOUT.glob("tasks/sql/**/*.*")]
     found = {name_of(path): hits for path in shared if (hits := VENDORS.findall(path.read_text(encoding="utf-8")))}
     assert [name for name in found if not name.removesuffix(".py").startswith(tuple(map(stem, OF_PRODUCTS)))] == []
@@ -97,7 +97,7 @@ def stem(place: str) -> str:
 
 
 def test_imports_run_down() -> None:
-    """The contracts are in pyproject.toml; what breaks one is in the output."""
+    """The contracts are in pyproject.toml; the output names violations."""
     call = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"]
     found = subprocess.run(call, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout
@@ -132,8 +132,8 @@ def test_duckdb_is_imported_by_the_store_only() -> None:
     assert [door for door in doors if not door.startswith("tasks/store/")] == []
 
 
-def test_nothing_is_imported_by_a_composed_name() -> None:
-    """No tool, and no reader, could follow it; products are in `tasks/products.py`."""
+def test_no_module_is_imported_by_a_composed_name() -> None:
+    """Neither tools nor readers could follow it; products are in `tasks/products.py`."""
     found = [
         f"{name_of(path)}:{node.lineno}"
         for path in MODULES
@@ -151,7 +151,7 @@ def called(call: ast.Call) -> str | None:
     return None
 
 
-def test_only_runs_both_ask_a_vendor_and_write_the_store() -> None:
+def test_only_runs_import_both_a_vendor_client_and_the_store() -> None:
     clients = {f"tasks.{product}.client" for product in PRODUCTS}
     both = [
         name_of(path)
@@ -161,13 +161,13 @@ def test_only_runs_both_ask_a_vendor_and_write_the_store() -> None:
     assert [name for name in both if not name.startswith("flows/runs/")] == []
 
 
-def test_no_private_name_of_another_package_is_used() -> None:
+def test_no_private_name_of_another_package() -> None:
     found = [(name, name_of(path)) for path in MODULES for name in private_names(path)]
     assert found == []
 
 
 def private_names(path: Path) -> Iterator[str]:
-    """Names with one underscore in front that it imports, or asks of what it does not define itself."""
+    """Private names that it imports, or uses without defining them itself."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     own = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_self(node.value)}
     own |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
@@ -192,7 +192,7 @@ def is_self(node: ast.expr) -> bool:
 
 
 def test_no_frame_has_the_name_of_a_relation(tmp_path: Path) -> None:
-    """DuckDB would read the relation: it looks for a frame only where it knows no table of that name."""
+    """DuckDB would read the relation: it looks for a frame only if there is no table of that name."""
     store = open_store(Settings(home=tmp_path))
     store.publish()
     with store.reader() as reader:
@@ -237,12 +237,11 @@ def is_in(name: str, folders: list[str]) -> bool:
     return PathFinder.find_spec(name, folders) is not None
 
 
-def test_manners() -> None:
-    """No long module, no bare or broad except but at the command's end, where a defect becomes one line; no print."""
+def test_no_long_module_broad_except_or_print() -> None:
+    """No long module, no bare or broad except, no print."""
     long = [name_of(path) for path in MODULES if len(path.read_text(encoding="utf-8").splitlines()) > LINES]
     assert long == []
-    inner = [path for path in MODULES if name_of(path) != "flows/cli/entry.py"]
-    found = [f"{name_of(path)}:{node.lineno}" for path in inner for node in nodes(path) if is_bad_manners(node)]
+    found = [f"{name_of(path)}:{node.lineno}" for path in MODULES for node in nodes(path) if is_bad_manners(node)]
     assert found == []
 
 
@@ -259,14 +258,14 @@ def is_bad_manners(node: ast.AST) -> TypeGuard[ast.ExceptHandler | ast.Call]:
 
 
 def text_of(path: Path) -> str:
-    """The file's text; none where it is no text."""
+    """The file's text; empty for a binary file."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         return ""
 
 
-def test_nothing_of_one_machine_is_in_the_files() -> None:
+def test_no_file_names_a_path_of_one_machine_or_a_package_index() -> None:
     others = [path for path in tracked() if path != Path(__file__)]
     found = {name_of(path): hits for path in others if (hits := ELSEWHERE.findall(text_of(path)))}
     assert found == {}
@@ -316,7 +315,7 @@ def is_flow(decorator: ast.expr) -> bool:
     return isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "flow"
 
 
-def test_triggers_wait_for_events_that_are_sent() -> None:
+def test_triggers_expect_the_events_that_are_sent() -> None:
     notify = next(each for each in DEPLOYMENTS if each["name"] == "notify")
     triggers = {each["name"].removeprefix("attachment-alerts, "): set(each["expect"]) for each in notify["triggers"]}
     sent = {kind: events.PREFIX + name for kind, name in events.NAMES.items() if kind != "gap_found"}
@@ -329,7 +328,7 @@ def test_no_secret_is_resolved_into_a_deployment() -> None:
     assert "prefect.blocks" not in (CHECKOUT / "prefect.yaml").read_text(encoding="utf-8")
 
 
-def test_every_table_and_column_says_what_it_is(tmp_path: Path) -> None:
+def test_every_table_and_column_has_a_comment(tmp_path: Path) -> None:
     store = open_store(Settings(home=tmp_path))
     store.publish()
     with store.reader() as reader:
@@ -369,7 +368,7 @@ def test_constraints_satisfy_every_dependency() -> None:
         assert all(version in wanted.specifier for version in versions), wanted
 
 
-def test_constraints_leave_nothing_open() -> None:
+def test_constraints_pin_every_transitive_dependency() -> None:
     pinned = constraints()
     waiting = [(canonicalize_name(wanted.name), frozenset(wanted.extras)) for wanted in declared()]
     seen = set()

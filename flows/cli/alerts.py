@@ -10,7 +10,7 @@ import typer
 
 from flows.console.datetimes import parse_since
 from flows.console.options import Home, Json
-from flows.console.terminal import out, print_json, reading, say
+from flows.console.terminal import out, print_json, print_message, show_reading_progress
 from tasks.settings import load_settings
 
 WARNING, CRITICAL = 1, 2  # exit statuses as monitoring systems define them
@@ -43,7 +43,7 @@ def alerts(
     store = open_store(load_settings())
     zone = ZoneInfo(store.settings.time_zone)
     start = parse_since(since, datetime.now(UTC)) if since else None
-    with reading():
+    with show_reading_progress():
         groups = lookups.groups(store, limit, priority, start, status, tenant)
         totals = lookups.totals(store)
     if as_json:
@@ -71,10 +71,10 @@ def group(
     from tasks.store.factory import open_store
 
     store = open_store(load_settings())
-    with reading():
+    with show_reading_progress():
         page = lookups.group(store, group_id, latest)
     if page.asked_for:
-        say(f"Group {page.asked_for} has ended; its alerts were moved to {page.group['group_id']}.")
+        print_message(f"Group {page.asked_for} has ended; its alerts were moved to {page.group['group_id']}.")
     if as_json:
         print_json(page._asdict())
     else:
@@ -97,7 +97,7 @@ def health(as_json: Json = False, home: Home = None) -> None:
     from tasks.store.factory import open_store
 
     store = open_store(load_settings())
-    with reading():
+    with show_reading_progress():
         rows = lookups.health(store)
         warn_if_open(configured_url())
     if as_json:
@@ -105,5 +105,5 @@ def health(as_json: Json = False, home: Home = None) -> None:
     elif rows:
         out.print(health_table(rows, ZoneInfo(store.settings.time_zone)), *health_errors(rows), sep="\n")
     else:
-        say("No connector has been polled in this home yet.")
+        print_message("No connector has been polled in this home yet.")
     raise typer.Exit(max((GRAVITY.get(row["state"], CRITICAL) for row in rows), default=WARNING))

@@ -1,4 +1,4 @@
-"""What the commands about saved connectors do, once Prefect is loaded; `connector_saving` has those that save one."""
+"""What the commands for saved connectors do once Prefect is loaded; those that save one are in `connector_saving`."""
 
 import threading
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from flows.artifacts.dashboard_writer import mark_health_page_renamed
-from flows.console.invocation import command_as_typed
+from flows.console.invocation import shell_command
 from flows.console.tables import facts
-from flows.console.terminal import confirm, number, out, say, working
+from flows.console.terminal import confirm, number, out, print_message, show_progress
 from flows.deploy import prefect_yaml
 from flows.deploy.apply import ApplyResult, apply_connectors
-from flows.server.prefect_session import asking, server_in_use
+from flows.server.prefect_session import calling_prefect, has_permanent_server
 from tasks import saved_connectors
 from tasks.connectors.block_documents import unknown_connector_message
 from tasks.errors import AlertsError, ConnectorRefused, NotDeployed, OperatorError, UnknownConnector
@@ -27,20 +27,20 @@ from tasks.store.store import AccountBusy, Store
 
 
 def test(name: str) -> tuple[list[Check], Account | None]:
-    with asking():  # loading also starts the temporary server, which has its own progress line
+    with calling_prefect():  # loading also starts the temporary server, which has its own progress line
         refuse_other_tenant(name, saved_connectors.load_connector(name))
-    with working("Testing the connection"):
+    with show_progress("Testing the connection"):
         return saved_connectors.test_connector(name)
 
 
 def apply_with_deploy() -> ApplyResult:
     """Apply the saved connectors; deploy prefect.yaml first if the server does not have it. Raises NotDeployed."""
-    if not server_in_use():
+    if not has_permanent_server():
         raise NotDeployed(
             "No Prefect server is in use that could run schedules. Start one with "
-            f"`{command_as_typed()} serve`, which also applies the connectors."
+            f"`{shell_command()} serve`, which also applies the connectors."
         )
-    with asking("Applying the connectors") as change:
+    with calling_prefect("Applying the connectors") as change:
         try:
             return apply_connectors()
         except NotDeployed:
@@ -52,63 +52,63 @@ def apply_with_deploy() -> ApplyResult:
 
 def update_deployment(name: str, *, removed: bool = False) -> None:
     """Update the deployment of a connector after a change, and print whether it is polled automatically."""
-    missing = f"It is polled automatically while a server runs. Start one with `{command_as_typed()} serve`."
+    missing = f"It is polled automatically while a server runs. Start one with `{shell_command()} serve`."
     done = ApplyResult([], {})
-    if server_in_use():
-        missing = f"It is polled automatically once it has a schedule. Run `{command_as_typed()} connectors apply`."
-        with suppress(NotDeployed), asking("Applying the connectors"):
+    if has_permanent_server():
+        missing = f"It is polled automatically once it has a schedule. Run `{shell_command()} connectors apply`."
+        with suppress(NotDeployed), calling_prefect("Applying the connectors"):
             done, missing = apply_connectors(), ""
     if missing and not removed:
-        say(missing)
+        print_message(missing)
     for poll in done.polls:
         if poll.connector == name and poll.done != "unchanged":
-            say(poll.summary())
+            print_message(poll.summary())
     if problem := done.unusable.get(name):
-        say(problem, style="yellow")
+        print_message(problem, style="yellow")
 
 
 def rename(old: str, new: str) -> None:
     """Rename a connector, in the tables too."""
-    with asking():
+    with calling_prefect():
         saved_connectors.rename(old, new)
         renamed = saved_connectors.load_connector(new)
     store = open_store(load_settings())
     if renamed.connector_id and store.exists():
         registry.rename_connector(store, renamed.connector_id, new)
     try:
-        with asking():
+        with calling_prefect():
             mark_health_page_renamed(old, new)
-    except AlertsError as error:  # the rest is done
-        say(f"The health page of {old} in the Prefect UI was not updated: {error}", style="yellow")
+    except AlertsError as error:  # everything else has succeeded
+        print_message(f"The health page of {old} in the Prefect UI was not updated: {error}", style="yellow")
 
 
 def remove(name: str, *, purging: bool, yes: bool) -> None:
     """Remove a connector; keep or purge its data, also the data of a connector that was removed before."""
     store = open_store(load_settings())
-    with asking():
+    with calling_prefect():
         is_saved = name in saved_names()
         connector_id = _id_of(name) if is_saved else None
     stored = registry.find_connector_by_name(store, name) if connector_id is None else None
     if not is_saved and not (stored and purging):
-        hint = f" Its data is kept. Run `{command_as_typed()} connectors remove {name} --purge` to delete it."
+        hint = f" Its data is kept. Run `{shell_command()} connectors remove {name} --purge` to delete it."
         raise UnknownConnector(unknown_connector_message(name) + (hint if stored else ""))
-    known = stored.connector_id if stored else connector_id
-    if known is None or not store.exists():
+    id_in_store = stored.connector_id if stored else connector_id
+    if id_in_store is None or not store.exists():
         confirm(f"Remove the connector {name}?", yes)
-        with asking():
+        with calling_prefect():
             saved_connectors.remove(name)
         return
-    out.print(facts([(kind, number(count)) for kind, count in purge.purge_counts(store, known).items()]))
-    fate = "and purge these rows for ever" if purging else "and keep these rows"
-    confirm(f"Remove the connector {name} {fate}?", yes)
-    with _account_locked(store, known):
+    out.print(facts([(kind, number(count)) for kind, count in purge.purge_counts(store, id_in_store).items()]))
+    what_happens = "and delete these rows for ever" if purging else "and keep these rows"
+    confirm(f"Remove the connector {name} {what_happens}?", yes)
+    with _account_locked(store, id_in_store):
         if purging:
-            purge.purge(store, known)
+            purge.purge(store, id_in_store)
         if is_saved:
-            with asking():
+            with calling_prefect():
                 saved_connectors.remove(name)
         if not purging:
-            registry.mark_removed(store, known, datetime.now(UTC))
+            registry.mark_removed(store, id_in_store, datetime.now(UTC))
 
 
 def _id_of(name: str) -> UUID | None:
@@ -121,13 +121,13 @@ def _id_of(name: str) -> UUID | None:
 
 @contextmanager
 def _account_locked(store: Store, connector_id: UUID) -> Iterator[None]:
-    """Keeps runs of the connector from loading rows while it is removed."""
+    """Prevent runs of the connector from loading rows while it is removed."""
     account = store.account(connector_id, threading.Event())
     try:
         account.acquire(patience=5)
     except AccountBusy:
         raise OperatorError(
-            "This connector has an active run. Wait until it ends or cancel it, then try again."
+            "This connector has an active run. Cancel it or wait until it ends, then try again."
         ) from None
     try:
         yield

@@ -24,7 +24,7 @@ from tasks.sanitize import plain
 
 ENVIRONMENT = "ATTACHMENT_ALERTS_"
 OPTION_PANEL = "Connector"
-OFF = "not_"  # prefix of the parameter whose option turns a switch off
+OFF_PREFIX = "not_"  # prefix of the parameter whose option turns a switch off
 
 Fields = Callable[[type[Connector]], Iterable[str]]
 
@@ -62,14 +62,16 @@ def field_options(fields: Fields) -> list[Any]:
 
 def given_fields(parameters: dict[str, Any]) -> dict[str, Any]:
     """The fields that were given, from the values of `field_options`."""
-    given = {name: value for name, value in parameters.items() if value is not None and not name.startswith(OFF)}
-    return given | {name.removeprefix(OFF): False for name, off in parameters.items() if name.startswith(OFF) and off}
+    given = {name: value for name, value in parameters.items() if value is not None and not name.startswith(OFF_PREFIX)}
+    return given | {
+        name.removeprefix(OFF_PREFIX): False for name, off in parameters.items() if name.startswith(OFF_PREFIX) and off
+    }
 
 
-def credentials_to_ask(
+def credentials_to_prompt(
     product: type[Connector], values: dict[str, Any], otherwise: str | None = None
 ) -> tuple[str, ...]:
-    """The credentials of the API generation that was named, or else of the first one that any value was given for."""
+    """The credentials of the API generation in `values`, or else of the first one with any value given."""
     generations = product.credentials
     given = (
         api for api, names in generations.items() if any(values.get(name) or _from_environment(name) for name in names)
@@ -78,7 +80,7 @@ def credentials_to_ask(
     return generations.get(named, ())
 
 
-def ask_for(
+def prompt_for(
     product: type[Connector], names: Iterable[str], values: dict[str, Any], old: Connector | None = None
 ) -> dict[str, Any]:
     """These fields from the options, the environment or a prompt, which suggests the value of `old` unless secret.
@@ -115,13 +117,13 @@ def _from_environment(name: str) -> str | None:
 
 def _prompt(product: type[Connector], name: str, old: Connector | None) -> str:
     title = product.model_fields[name].title or name
-    known = "" if _is_secret(product, name) else getattr(old, name, "")
+    default = "" if _is_secret(product, name) else getattr(old, name, "")
     if not sys.stdin.isatty():
-        if known:
-            return known
-        raise OperatorError(f"{title} is missing and there is no terminal to ask. Set {ENVIRONMENT}{name.upper()}.")
-    offer = f" [{plain(str(known))}]" if known else ""
-    answer = read_line(f"{title}{offer}: ", hidden=_is_secret(product, name)) or known
+        if default:
+            return default
+        raise OperatorError(f"{title} is missing, and no terminal can prompt for it. Set {ENVIRONMENT}{name.upper()}.")
+    suggestion = f" [{plain(str(default))}]" if default else ""
+    answer = read_line(f"{title}{suggestion}: ", hidden=_is_secret(product, name)) or default
     if not answer:
         raise OperatorError(f"No value was entered for {title}, so nothing was changed. Try again.")
     return answer
@@ -134,11 +136,12 @@ def _is_secret(product: type[Connector], name: str) -> bool:
 def _option_fields(fields: Fields) -> dict[str, dict[str, FieldInfo]]:
     """Every field that is not a secret, with its definition in each product that has it."""
     found: dict[str, dict[str, FieldInfo]] = {}
-    for product in (each.connector for each in PRODUCTS.values()):
-        own = inspect.get_annotations(product)
-        for name in sorted(fields(product), key=lambda field: field not in own):
-            if not _is_secret(product, name):
-                found.setdefault(name, {})[product.product] = product.model_fields[name]
+    for product in PRODUCTS.values():
+        connector = product.connector
+        own = inspect.get_annotations(connector)
+        for name in sorted(fields(connector), key=lambda field: field not in own):
+            if not _is_secret(connector, name):
+                found.setdefault(name, {})[connector.product] = connector.model_fields[name]
     return found
 
 
@@ -148,9 +151,9 @@ def _options(name: str, infos: dict[str, FieldInfo]) -> Iterator[tuple[str, Any,
     if kind is bool:
         on = typer.Option(flag, rich_help_panel=OPTION_PANEL, help=help_text)
         no_flag = _flag(f"no_{name}")
-        off = typer.Option(no_flag, rich_help_panel=OPTION_PANEL, help=f"Takes back {flag}.", show_default=False)
+        off = typer.Option(no_flag, rich_help_panel=OPTION_PANEL, help=f"Undo {flag}.", show_default=False)
         yield name, Annotated[bool | None, on], None
-        yield OFF + name, Annotated[bool, off], False
+        yield OFF_PREFIX + name, Annotated[bool, off], False
     else:
         metavar = "NUMBER" if kind is int else "TEXT"
         option = typer.Option(flag, rich_help_panel=OPTION_PANEL, help=help_text, metavar=metavar)

@@ -1,14 +1,14 @@
-"""What `connectors add`, `set` and `rotate` do: save a connector with the given fields once its test has passed."""
+"""What `connectors add`, `set` and `rotate` do: save a connector once its connection test has passed."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 from flows.cli.connector_actions import update_deployment
-from flows.cli.connector_options import ask_for, credentials_to_ask, parse_values
+from flows.cli.connector_options import credentials_to_prompt, parse_values, prompt_for
 from flows.cli.views.connectors import checks_table
-from flows.console.invocation import command_as_typed
-from flows.console.terminal import out, say, working
-from flows.server.prefect_session import asking, warn_of_open_api
+from flows.console.invocation import shell_command
+from flows.console.terminal import out, print_message, show_progress
+from flows.server.prefect_session import calling_prefect, warn_of_open_api
 from tasks import saved_connectors
 from tasks.connectors.base import Connector, build_connector, refuse_invalid_values
 from tasks.connectors.polled import PolledConnector
@@ -22,27 +22,27 @@ from tasks.store.factory import open_store
 
 
 def add(name: str, product: str, fields: dict[str, Any], *, no_test: bool) -> None:
-    """`product`: without one, the product that is polled for scans."""
+    """`product`: empty for the product that is polled for scans."""
     cls = _product_class(product)
     warn_of_open_api()
-    with asking():
+    with calling_prefect():
         saved_connectors.refuse_new_name(name)
     values = parse_values(cls, fields)
     refuse_invalid_values(cls, values)
-    connector = build_connector(cls, values | ask_for(cls, credentials_to_ask(cls, values), values))
+    connector = build_connector(cls, values | prompt_for(cls, credentials_to_prompt(cls, values), values))
     if not no_test:
         account = test_before_saving(connector)
         connector.account_code = account.code if account else None
         connector.tested_at = datetime.now(UTC)
-    with asking():
+    with calling_prefect():
         saved_connectors.save_connector(name, connector)
     _register(name, connector)
-    say(f"Saved as {name}. Next: {command_as_typed()} poll {name}", style="green")
+    print_message(f"Saved as {name}. Next: {shell_command()} poll {name}", style="green")
     update_deployment(name)
 
 
 def set_fields(name: str, fields: dict[str, Any]) -> None:
-    with asking():
+    with calling_prefect():
         old = saved_connectors.load_connector(name)
     present = {field: getattr(old, field) for field in type(old).model_fields}
     # An empty value restores the default, as the form in the UI does for a cleared field.
@@ -51,26 +51,26 @@ def set_fields(name: str, fields: dict[str, Any]) -> None:
     changed = [field for field, value in present.items() if getattr(new, field) != value]
     if not changed:
         raise ConnectorRefused(
-            f"{name!r} has these values already. Run `{command_as_typed()} connectors set --help` to see the fields."
+            f"{name!r} already has these values. Run `{shell_command()} connectors set --help` to see the fields."
         )
     refuse_other_tenant(name, new)
     if not set(changed).isdisjoint(type(old).address_fields):
         test_before_saving(new)
-    with asking():
+    with calling_prefect():
         saved_connectors.save_connector(name, new)
     _register(name, new)
-    say(f"{name} is changed.", style="green")
+    print_message(f"{name} was changed.", style="green")
     update_deployment(name)
 
 
 def rotate(name: str, fields: dict[str, Any], *, force: bool) -> None:
-    """`force`: also where nothing shows that the new keys belong to the same account."""
-    with asking():
+    """`force`: even if nothing shows that the new keys belong to the same account."""
+    with calling_prefect():
         old = saved_connectors.load_connector(name)
     cls = type(old)
     values = parse_values(cls, fields)
-    names = credentials_to_ask(cls, values, getattr(old, "api", None))
-    new = old.rotated(**values | ask_for(cls, names, values, old))
+    names = credentials_to_prompt(cls, values, getattr(old, "api", None))
+    new = old.rotated(**values | prompt_for(cls, names, values, old))
     refuse_other_tenant(name, new)
     account = test_before_saving(new)
     code = account.code if account else None
@@ -80,15 +80,15 @@ def rotate(name: str, fields: dict[str, Any], *, force: bool) -> None:
         _refuse_other_account(old, code)
     new.account_code = code or old.account_code
     new.tested_at = datetime.now(UTC)
-    with asking():
+    with calling_prefect():
         saved_connectors.save_connector(name, new)
-    say(f"{name} has new keys. Its data, coverage and schedule are unchanged.", style="green")
+    print_message(f"{name} has new keys. Its data, coverage and schedule are unchanged.", style="green")
     update_deployment(name)
 
 
 def test_before_saving(connector: Connector) -> Account | None:
     """Print the connection test; the account, if the keys may read it. Raises ConnectorRefused for a failed test."""
-    with working("Testing the connection"):
+    with show_progress("Testing the connection"):
         checks, account = check_connector(connector)
     out.print(checks_table(checks))
     if not passed(checks):
@@ -99,11 +99,11 @@ def test_before_saving(connector: Connector) -> Account | None:
 
 
 def _product_class(product: str) -> type[Connector]:
-    classes = {name: each.connector for name, each in PRODUCTS.items()}
+    classes = {name: entry.connector for name, entry in PRODUCTS.items()}
     if not product:
-        return next(each for each in classes.values() if issubclass(each, PolledConnector))
+        return next(cls for cls in classes.values() if issubclass(cls, PolledConnector))
     if product not in classes:
-        raise ConnectorRefused(f"There is no product called {product!r}. Use one of {', '.join(classes)}.")
+        raise ConnectorRefused(f"Unknown product {product!r}. Use one of {', '.join(classes)}.")
     return classes[product]
 
 
@@ -113,8 +113,8 @@ def _register(name: str, connector: Connector) -> None:
 
 
 def _old_account_code(connector: Connector) -> str | None:
-    """The account the old keys belong to, if they still work."""
-    with working("Reading which account the old keys belong to"):
+    """The account of the old keys, if they still work."""
+    with show_progress("Reading the account of the old keys"):
         _, account = check_connector(connector)
     return account.code if account else None
 
@@ -124,7 +124,7 @@ def _refuse_other_account(old: Connector, code: str | None) -> None:
         which = "old" if old.account_code is None else "new"
         raise ConnectorRefused(
             f"The {which} keys may not read the account code, so nothing shows that the new keys belong to the same "
-            "account. Nothing was changed. If you are sure that they do, add --force."
+            "account. Nothing was changed. If you are sure that they do, use --force."
         )
     if old.account_code != code:
-        raise ConnectorRefused("The new keys belong to another account. Save a separate connector for it.")
+        raise ConnectorRefused("The new keys belong to another account. Save another connector for it.")

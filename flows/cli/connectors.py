@@ -1,6 +1,6 @@
 """`connectors …` and `test-connection`: saved connectors from the terminal."""
 
-# ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` shall not wait for it
+# ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` should not wait for it
 
 from functools import cached_property
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from flows.console.options import Home, Json, Name, example
-from flows.console.terminal import out, print_json, say, shown
+from flows.console.terminal import out, print_json, print_message, shown
 from flows.server import prefect_session
 from tasks.settings import load_settings
 
@@ -26,10 +26,10 @@ KEYS = """
 Keys are never arguments: they are read from a hidden prompt or from the environment, for example from
 ATTACHMENT_ALERTS_CLIENT_SECRET, or ATTACHMENT_ALERTS_APPLICATION_KEY, _ACCESS_KEY and _SECRET_KEY."""
 
-NONE_SAVED = "No connector is saved yet. Save one with `attachment-alerts connectors add NAME`."
+NONE_SAVED = "No connector is saved yet. Save one: `attachment-alerts connectors add NAME`."
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
-Force = Annotated[bool, typer.Option("--force", help="Also if nothing shows that the keys belong to the same account.")]
+Force = Annotated[bool, typer.Option("--force", help="Even if nothing shows that the keys belong to the same account.")]
 NewName = Annotated[
     str, typer.Argument(metavar="NAME", help="Name to save it under: lower-case letters, digits, single dashes.")
 ]
@@ -37,11 +37,11 @@ NoTest = Annotated[bool, typer.Option("--no-test", help="Save without testing th
 Product = Annotated[str, typer.Option(help="Product of the account. Default: the one that is polled for scans.")]
 
 
-class FieldsCommand(TyperCommand):
-    """A command with an option for each field of the connectors. Its function gets the given ones as `ctx.obj`."""
+class ConnectorFieldsCommand(TyperCommand):
+    """A command with an option for each field of the connectors. Its function gets the given fields as `ctx.obj`."""
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
-        _load()  # also for its --help: the connectors are classes of Prefect's
+        _load_prefect()  # also for its --help: connectors are subclasses of a Prefect class
         return super().make_context(*arguments, **more)
 
     @cached_property
@@ -61,7 +61,7 @@ class FieldsCommand(TyperCommand):
 
 
 @app.command(
-    cls=FieldsCommand,
+    cls=ConnectorFieldsCommand,
     help="Save a new connector; its connection is tested first." + KEYS,
     epilog=example("connectors add acme --client-id 0oa8f2", "connectors add acme --api 1.0 --region eu"),
 )
@@ -74,7 +74,7 @@ def add(ctx: typer.Context, name: NewName, product: Product = "", no_test: NoTes
 @app.command("list", epilog=example("connectors list", "connectors list --json"))
 def list_all(as_json: Json = False, home: Home = None) -> None:
     """List the saved connectors with polling interval, schedule status and health."""
-    _load()
+    _load_prefect()
     from zoneinfo import ZoneInfo
 
     from flows.cli.views.connectors import connectors_table, list_values
@@ -82,17 +82,17 @@ def list_all(as_json: Json = False, home: Home = None) -> None:
     from tasks.saved_connectors import load_all
 
     settings = load_settings()
-    with prefect_session.asking():
-        found, unusable = load_all()
-        statuses, wrong_tenant = connector_statuses(found), wrong_tenants(found)
+    with prefect_session.calling_prefect():
+        connectors, unusable = load_all()
+        statuses, wrong_tenant = connector_statuses(connectors), wrong_tenants(connectors)
     if as_json:
-        print_json(list_values(found, statuses, wrong_tenant, unusable))
+        print_json(list_values(connectors, statuses, wrong_tenant, unusable))
         return
-    if found:
-        out.print(connectors_table(found, statuses, ZoneInfo(settings.time_zone)))
+    if connectors:
+        out.print(connectors_table(connectors, statuses, ZoneInfo(settings.time_zone)))
     _print_problems(*(wrong_tenant | unusable).values())
-    if not found and not unusable:
-        say(NONE_SAVED)
+    if not connectors and not unusable:
+        print_message(NONE_SAVED)
 
 
 @app.command(epilog=example("connectors apply", "connectors apply --json"))
@@ -103,25 +103,25 @@ def apply(as_json: Json = False, home: Home = None) -> None:
 
     Polling is switched on once the connection test has passed. After that the switch is yours.
     """
-    _load()
+    _load_prefect()
     from flows.cli.connector_actions import apply_with_deploy
     from flows.cli.views.connectors import poll_values, polls_table
 
-    done, unusable = apply_with_deploy()
+    polls, unusable = apply_with_deploy()
     if as_json:
-        print_json(poll_values(done, unusable))
+        print_json(poll_values(polls, unusable))
         return
-    if done:
-        out.print(polls_table(done))
+    if polls:
+        out.print(polls_table(polls))
     _print_problems(*unusable.values())
-    if not done and not unusable:
-        say(NONE_SAVED)
+    if not polls and not unusable:
+        print_message(NONE_SAVED)
 
 
 @app.command(epilog=example("connectors show acme"))
 def show(name: Name, as_json: Json = False, home: Home = None) -> None:
     """Show one connector, without its secrets."""
-    _load()
+    _load_prefect()
     from zoneinfo import ZoneInfo
 
     from flows.cli.views.connectors import connector_facts, masked_values
@@ -129,7 +129,7 @@ def show(name: Name, as_json: Json = False, home: Home = None) -> None:
     from flows.deploy.connector_status import wrong_tenants
     from tasks.saved_connectors import load_connector
 
-    with prefect_session.asking():
+    with prefect_session.calling_prefect():
         connector = load_connector(name)
     wrong_tenant = wrong_tenants({name: connector}).get(name)
     if as_json:
@@ -147,17 +147,17 @@ def rename(
     home: Home = None,
 ) -> None:
     """Rename a connector. Its data and coverage are kept."""
-    _load()
+    _load_prefect()
     from flows.cli import connector_actions
 
     connector_actions.rename(name, new_name)
-    say(f"{name} is renamed to {new_name}.", style="green")
+    print_message(f"{name} was renamed to {new_name}.", style="green")
     connector_actions.update_deployment(new_name)
 
 
 @app.command(
     "set",
-    cls=FieldsCommand,
+    cls=ConnectorFieldsCommand,
     help="Change a saved connector; if its address changes, the connection is tested first.\n\n"
     "An empty value restores a field's default. To replace the keys, use `connectors rotate`.",
     epilog=example("connectors set acme --polling-minutes 30", "connectors set acme --detection-details-url ''"),
@@ -169,7 +169,7 @@ def set_fields(ctx: typer.Context, name: Name, home: Home = None) -> None:
 
 
 @app.command(
-    cls=FieldsCommand,
+    cls=ConnectorFieldsCommand,
     help="Replace the keys of a connector; the new ones are tested first." + KEYS,
     epilog=example("connectors rotate acme", "connectors rotate acme --client-id 0oa9c1 --key-expires-at 2027-03-01"),
 )
@@ -187,17 +187,17 @@ def remove(
     home: Home = None,
 ) -> None:
     """Remove a connector and its keys. The data it fetched is kept unless purged."""
-    _load()
+    _load_prefect()
     from flows.cli import connector_actions
 
     connector_actions.remove(name, purging=purge, yes=yes)
-    say(f"{name} is removed.", style="green")
+    print_message(f"{name} is removed.", style="green")
     connector_actions.update_deployment(name, removed=True)
 
 
 def test(name: str, *, as_json: bool) -> None:
     """Print the connection test; exits with 1 if it failed."""
-    _load()
+    _load_prefect()
     from dataclasses import asdict
 
     from flows.cli import connector_actions
@@ -219,12 +219,12 @@ def test(name: str, *, as_json: bool) -> None:
 
 
 def _print_problems(*problems: str) -> None:
-    for each in problems:
-        out.print(shown(each, "red", limit=1000))
+    for problem in problems:
+        out.print(shown(problem, "red", limit=1000))
 
 
-def _load() -> None:
+def _load_prefect() -> None:
     prefect_session.load(load_settings().home)
     from tasks.connectors.prefect_client import api_location
 
-    say(f"Connectors are saved in {api_location()}.")
+    print_message(f"Connectors are saved in {api_location()}.")

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 from rich.text import Text
 
-from flows.console.invocation import as_typed, command_as_typed, from_here
-from flows.console.terminal import out, show_log, working
+from flows.console.invocation import relative_to_cwd, shell_command, shell_program
+from flows.console.terminal import out, show_log, show_progress
 from flows.server import prefect_session
 from tasks.errors import AlertsError, OperatorError
 from tasks.settings import DEFAULTS, Settings, load_settings
@@ -37,7 +37,7 @@ def run_demo(home: Path | None) -> None:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     (home / "prefect").mkdir(exist_ok=True, mode=0o700)
     tighten(home / "prefect")  # its database holds the saved connector
-    with working("Starting a Prefect server for the demo (10 to 25 s)") as change:
+    with show_progress("Starting a Prefect server for the demo (10 to 25 s)") as change:
         server = prefect_session.start_temporary(home / "prefect")
         prefect_session.use(server)
         counts = _poll(settings, _anchor(home), server.wait_until_ready, change)
@@ -144,9 +144,9 @@ def _show(settings: Settings, counts: dict[str, Any], files: list[dict[str, Any]
 
 
 def _next_steps(store: "Store", group_id: str) -> list[str]:
-    place, published = from_here(store.settings.home), from_here(Path(store.published_location))
+    place, published = relative_to_cwd(store.settings.home), relative_to_cwd(Path(store.published_location))
     query = "SELECT priority, description, alert_count FROM alert_groups ORDER BY priority_rank"
-    python, command = as_typed("python", Path(sys.executable)), command_as_typed()
+    python, command = shell_program("python", Path(sys.executable)), shell_command()
     script = f"import duckdb; print(duckdb.connect('{published}', read_only=True).sql('{query}'))"
     return [
         f"{command} alerts --home {place}  # this table again",

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from flows.cli.views.directory import show_files
-from flows.console.terminal import print_json, working
+from flows.console.terminal import print_json, show_progress
 from tasks.directory.formats.archive import refuse_missing
 from tasks.directory.imports.import_files import import_files
 from tasks.errors import AlertsError
@@ -13,7 +13,7 @@ def import_directory(paths: list[str] | None, tenant: str, *, confirm_gone: bool
     """Raises AlertsError if the import failed or a file was refused."""
     for path in paths or ():
         refuse_missing(Path(path))
-    with working("Importing"):
+    with show_progress("Importing"):
         report = import_files(paths or (), tenant, confirm_gone=confirm_gone)
     if as_json:
         print_json({"tenant": tenant, "state": "Failed" if report.error else "Completed", "files": report.files})

@@ -1,11 +1,12 @@
 """Where the command begins and ends: the only place that catches the project's errors."""
 
 import os
+import sys
 
 import typer
 
 from flows.console.options import COMMAND
-from flows.console.terminal import fail, say
+from flows.console.terminal import print_error, print_message, print_traceback
 from tasks.errors import AlertsError
 from tasks.http.loopback import bypass_proxy_for_loopback
 from tasks.sanitize import plain
@@ -16,7 +17,10 @@ STOPPED = 130  # what a shell expects of a command that Ctrl-C has ended
 
 
 def start(app: typer.Typer, arguments: list[str]) -> None:
-    """Run the command and leave by SystemExit: 0 if it succeeded, 1 if not, 2 if the arguments are invalid."""
+    """Run the command and leave by SystemExit: 0 if it succeeded, 1 if not, 2 if the arguments are invalid.
+
+    An error of the project or of the system is one line. Any other exception is a defect and keeps its traceback.
+    """
     keep_files_private()
     bypass_proxy_for_loopback()
     show_traceback = "--traceback" in arguments or os.environ.get(TRACEBACK, "") not in ("", "0")
@@ -24,18 +28,23 @@ def start(app: typer.Typer, arguments: list[str]) -> None:
     arguments = [argument for argument in arguments if argument != "--traceback"]
     try:
         typer.main.get_command(app)(arguments, prog_name=COMMAND)
-    except AlertsError as error:
+    except (AlertsError, OSError) as error:
         if show_traceback:
-            raise
-        fail(str(error))
+            print_traceback(error)
+        print_error(str(error) if isinstance(error, AlertsError) else _system_error_message(error))
         raise SystemExit(1) from None
     except SystemExit as end:
         if end.code == STOPPED:
-            say("Stopped.")
+            print_message("Stopped.")
         raise
-    except Exception as error:  # the end of the process: a defect, too, is one line unless more is asked for
-        if show_traceback:
-            raise
-        message = f"Unexpected error ({type(error).__name__}): {plain(str(error))}. "
-        fail(f"{message}This is a defect. Please report it with the output of `{COMMAND} --traceback …`.")
-        raise SystemExit(1) from None
+    finally:
+        if isinstance(defect := sys.exception(), Exception):
+            print_traceback(defect)  # Python itself would print it unescaped
+            print_error(f"This is a defect of {COMMAND}. Please report it with the lines above.")
+            raise SystemExit(1) from None
+
+
+def _system_error_message(error: OSError) -> str:
+    """For example `No space left on device: '/data/store.duckdb'.` and what to do."""
+    reason = f"{error.strerror}: {plain(repr(error.filename))}" if error.filename else plain(str(error))
+    return f"{reason}. Check the path, its permissions and the free disk space, then try again."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 import typer
 
 from flows.console.options import Home, Json
-from flows.console.terminal import confirm, out, print_json, say, working
+from flows.console.terminal import confirm, out, print_json, print_message, show_progress
 from flows.server import prefect_session
 from tasks.formatting import several
 from tasks.settings import load_settings
@@ -148,19 +148,23 @@ def _preview_and_apply(
     must_exist(store)
     if needs_connectors:  # what they make of scans without a verdict is in their forms, which Prefect holds
         prefect_session.load(store.settings.home)
-    with working("Reading the tables"):
+    with show_progress("Reading the tables"):
         counts = run(store, apply=False)
     asked = question(counts)
     if apply and asked:
         if not as_json:
             out.print(page(counts))
         confirm(asked, yes)
-        with working("Changing the tables"):
+        with show_progress("Changing the tables"):
             counts = run(store, apply=True)
     if as_json:
         print_json(counts)
     elif not apply:
         out.print(page(counts))
-        say("Nothing was changed. Use --apply to make this change." if asked else "There is nothing to change.")
+        print_message(
+            "Nothing was changed. Use --apply to make this change." if asked else "There is nothing to change."
+        )
     else:
-        say("Changed and published." if asked else "There is nothing to change.", style="green" if asked else "dim")
+        print_message(
+            "Changed and published." if asked else "There is nothing to change.", style="green" if asked else "dim"
+        )

@@ -12,7 +12,7 @@ from rich.text import Text
 from flows.cli.views.directory import show_files
 from flows.cli.views.health import old_directory
 from flows.console.tables import facts
-from flows.console.terminal import PRIORITY, out, print_json, say, shown, working
+from flows.console.terminal import PRIORITY, out, print_json, print_message, show_progress, shown
 from flows.server import prefect_session
 from tasks.errors import AlertsError, ConnectorRefused
 from tasks.formatting import several
@@ -26,7 +26,7 @@ def run(kind: str, name: str, *arguments: Any, as_json: bool = False) -> None:
     """Run the product's flow `poll` or `backfill` and print its summary. Raises AlertsError if it failed."""
     store = open_store(load_settings())
     prefect_session.load(store.settings.home)
-    with working("Reading the connector") as change:
+    with show_progress("Reading the connector") as change:
         from flows.artifacts.publish import WATCH
         from flows.deploy.product_flows import backfill_flow, poll_flow
         from tasks.saved_connectors import load_connector
@@ -42,7 +42,7 @@ def run(kind: str, name: str, *arguments: Any, as_json: bool = False) -> None:
         with _explain_restart(continues=backfill is not None and "everything" not in arguments):
             state = flow(name, *arguments, return_state=True)
         result = state.result(raise_on_failure=False)
-    counts = getattr(result, "counts", result)  # the error of a failed run has them as an attribute
+    counts = getattr(result, "counts", result)  # the exception of a failed run carries them
     if isinstance(counts, BaseException):
         raise counts
     if as_json:
@@ -52,7 +52,7 @@ def run(kind: str, name: str, *arguments: Any, as_json: bool = False) -> None:
     elif counts["slices"]:
         out.print(summary(counts, groups_of(store)))
     elif state.is_completed() and not counts["skipped"]:
-        say("Nothing to fetch: everything is in the tables already.")
+        print_message("Nothing to fetch: everything is already in the tables.")
     if counts.get("skipped"):
         raise AlertsError(f"Skipped: {counts['skipped']}")
     if not state.is_completed():
@@ -61,16 +61,16 @@ def run(kind: str, name: str, *arguments: Any, as_json: bool = False) -> None:
 
 @contextmanager
 def _explain_restart(*, continues: bool) -> Iterator[None]:
-    """When Ctrl-C stops the run: whether the same command continues with what is missing, or starts again."""
+    """After Ctrl-C, print whether the same command continues or starts again."""
     try:
         yield
     except KeyboardInterrupt:
-        say(f"The same command {'continues with the rest' if continues else 'starts again'}.")
+        print_message(f"The same command {'continues with the rest' if continues else 'starts again'}.")
         raise
 
 
 def groups_of(store: Store) -> dict[str, int] | None:
-    """Number of groups by priority, if anything is published."""
+    """Number of groups by priority; None if nothing is published."""
     return lookups.totals(store).groups if store.is_published() else None
 
 
@@ -89,10 +89,10 @@ def summary(counts: dict[str, Any], groups: dict[str, int] | None) -> Table:
             rows.append((title, Text(f"{counts[name]:,}").append(f"   {EXPLAINED[name]}", style="dim")))
     if groups is not None:
         rows.append(("groups", _by_priority(groups).append("   in total", style="dim")))
-    for name, title in (("late", "came late"), ("refusals", "throttled"), ("outside", "outside")):
+    for name, title in (("late", "arrived late"), ("refusals", "throttled"), ("outside", "outside")):
         if counts[name]:
             rows.append((title, Text(f"{counts[name]:,}")))
-    for name, title in (("unseen", "never seen"), ("leftover", "unknown fields")):
+    for name, title in (("unseen", "unknown values"), ("leftover", "unknown fields")):
         if counts[name]:
             rows.append((title, shown(", ".join(counts[name]), "yellow", limit=1000)))
     if counts["directory_days"]:
@@ -101,7 +101,7 @@ def summary(counts: dict[str, Any], groups: dict[str, int] | None) -> Table:
 
 
 EXPLAINED = {
-    "exposures": "scans without an alert whose file is now known to be dangerous",
+    "exposures": "scans without an alert whose file has proved dangerous",
     "shown_again": "alerts whose allow-list entry has expired",
 }
 

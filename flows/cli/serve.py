@@ -15,7 +15,7 @@ Host = Annotated[
     str,
     typer.Option(
         envvar="PREFECT_SERVER_API_HOST",
-        help="Address to listen on. Any address that other machines reach needs a reverse proxy with TLS.",
+        help="Address to listen on. An address that other machines can reach needs a reverse proxy with TLS.",
     ),
 ]
 

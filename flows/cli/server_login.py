@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.console.options import Home
-from flows.console.terminal import say
+from flows.console.terminal import print_message
 from tasks.errors import OperatorError
 from tasks.settings import load_settings
 
@@ -16,7 +16,7 @@ def server_login(
     rotate: Annotated[bool, typer.Option("--rotate", help="Create a new login. Restart `serve` afterwards.")] = False,
     home: Home = None,
 ) -> None:
-    """Show where the login of this home's Prefect server is, and how to use it.
+    """Show where the login of this home's Prefect server is stored, and how to use it.
 
     The UI asks for it once in each browser: paste the full line, user and password.
     """
@@ -24,18 +24,20 @@ def server_login(
 
     folder = load_settings().home
     if not folder.is_dir():
-        raise OperatorError(f"There is no home at {folder}. Choose another --home, or start `serve` there first.")
+        raise OperatorError(f"The home {folder} does not exist. Choose another --home, or start `serve` there first.")
     own = os.environ.get(logins.SERVER)
     if rotate:
         logins.rotate(folder)
-        say("New login created. Restart `serve`, then your own workers; browsers will ask for it again.", style="green")
+        print_message(
+            "New login created. Restart `serve`, then your own workers; browsers will ask for it again.", style="green"
+        )
     line = own or logins.get_or_create(folder).line
     if own:
-        say(f"The login is set by {logins.SERVER}, which overrides the file.")
+        print_message(f"The login is set by {logins.SERVER}, which overrides the file.")
     if show:
         typer.echo(line)
         return
-    say(f"The login is the line in {'that variable' if own else logins.login_file(folder)}.")
-    say("The UI asks for it once in each browser: paste the full line.")
-    say("Your own workers, profiles and `prefect` commands need:")
-    say(f"  {logins.export_command(folder)}")
+    print_message(f"The login is the line in {'that variable' if own else logins.login_file(folder)}.")
+    print_message("The UI asks for it once in each browser: paste the full line.")
+    print_message("Your own workers, profiles and `prefect` commands need:")
+    print_message(f"  {logins.export_command(folder)}")

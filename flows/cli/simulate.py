@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from flows.console.invocation import command_as_typed
+from flows.console.invocation import shell_command
 from flows.console.options import Home
 from flows.console.tables import facts, heading
-from flows.console.terminal import out, say
+from flows.console.terminal import out, print_message
 
 if TYPE_CHECKING:
     from tasks.mimecast.simulator.options import Line
@@ -63,7 +63,7 @@ def simulate(
     faults = sim.faults_from(fault or [], fault_rate, fault_seed, fault_name or sim.PASSING)
     simulator = sim.Simulator(world, switches=sim.switches_from(switch or []), faults=faults)
     sim.run(simulator, port, ready=lambda url: _print_keys(url, sim.V1_KEYS, sim.V2_KEYS))
-    say("The simulator has ended.")
+    print_message("The simulator has ended.")
 
 
 def _print_keys(url: str, v1: dict[str, str], v2: dict[str, str]) -> None:
@@ -73,7 +73,7 @@ def _print_keys(url: str, v1: dict[str, str], v2: dict[str, str]) -> None:
     out.print(heading("In another terminal"))
     secret = f"{KEY_VARIABLES}CLIENT_SECRET={v2['client_secret']}"
     address = f"--client-id {v2['client_id']} --base-url {url} --allow-other-host"
-    command = command_as_typed()
+    command = shell_command()
     for line in (f"{secret} \\\n    {command} connectors add simulated {address}", f"{command} poll simulated"):
         out.print(Text(f"  {line}"), soft_wrap=True)
 

@@ -11,7 +11,7 @@ import typer
 
 from flows.console.datetimes import parse_since, parse_until
 from flows.console.options import Home, Json, example
-from flows.console.terminal import confirm, out, print_json, say, working
+from flows.console.terminal import confirm, out, print_json, print_message, show_progress
 from tasks.formatting import several
 from tasks.settings import load_settings
 
@@ -76,17 +76,17 @@ def triage(
     what = (f"{status} as {reason}" if reason else status).replace("_", " ")
     if ids or alert:
         chosen.refuse_if_set()
-        with working("Saving the decision", briefly=True):
+        with show_progress("Saving the decision", briefly=True):
             decided = decide(store, decision, groups=ids, alerts=alert)
     else:
         found = find_alerts(store, chosen, decision)
         confirm(f"Set {_counts(len(found.alerts), found.groups)} to {what}?", yes)
-        with working("Saving the decision", briefly=True):
+        with show_progress("Saving the decision", briefly=True):
             decided = decide(store, decision, found=found)
     if as_json:
         print_json(decided._asdict())
         return
-    say(f"{_counts(decided.alerts, len(decided.groups))}: {what}.", style="")
+    print_message(f"{_counts(decided.alerts, len(decided.groups))}: {what}.", style="")
 
 
 def _counts(alerts: int, groups: int) -> str:
@@ -134,12 +134,12 @@ def add(
     entry = entries.Entry(kind, value, reason, author or getpass.getuser(), ends, tenant)
     hidden = entries.preview_entry(store, entry)
     confirm(f"The entry hides {_hidden(hidden)}. Add it?", yes)
-    with working("Hiding the alerts", briefly=True):
+    with show_progress("Hiding the alerts", briefly=True):
         entry_id, hidden = entries.add(store, entry)
     if as_json:
         print_json({"entry_id": entry_id, **hidden._asdict()})
     else:
-        say(f"Entry {str(entry_id)[:8]} hides {_hidden(hidden)}.", style="")
+        print_message(f"Entry {str(entry_id)[:8]} hides {_hidden(hidden)}.", style="")
 
 
 def _hidden(hidden: "HiddenCounts") -> str:
@@ -164,7 +164,7 @@ def list_all(
     elif found:
         out.print(entries_table(found, ZoneInfo(store.settings.time_zone)))
     else:
-        say("The allow-list is empty.")
+        print_message("The allow-list is empty.")
 
 
 @allow_list.command(epilog=example("allow-list remove 3f2a81c0"))
@@ -180,10 +180,10 @@ def remove(
     from tasks.store.factory import open_store
     from tasks.triage import allow_list as entries
 
-    with working("Showing the alerts again", briefly=True):
+    with show_progress("Showing the alerts again", briefly=True):
         ended = entries.remove(open_store(load_settings()), ids)
     if as_json:
         print_json(ended._asdict())
     else:
         removed = f"{several(len(ended.entries), 'entry')} removed"
-        say(f"{removed}; {several(ended.shown_again, 'alert')} shown again.", style="")
+        print_message(f"{removed}; {several(ended.shown_again, 'alert')} shown again.", style="")

@@ -16,8 +16,8 @@ def parse_time(text: str) -> datetime:
         typed = datetime.fromisoformat(text.strip())
     except ValueError:
         raise OperatorError(
-            f"Not a valid time: '{plain(text)}'. Use 2026-03-01, 2026-03-01T10:00 or 2026-03-01T10:00+01:00; "
-            "times without a zone are UTC."
+            f"Invalid time '{plain(text)}'. Use 2026-03-01, 2026-03-01T10:00 or 2026-03-01T10:00+01:00; times "
+            "without a zone are UTC."
         ) from None
     return typed if typed.tzinfo else typed.replace(tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that commands share."""
 
 import os
 from pathlib import Path

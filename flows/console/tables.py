@@ -1,7 +1,7 @@
 """Tables and lists as this project prints them; Rich decides the widths.
 
-A table has two column sets: one from 100 columns on, and one for narrower terminals, which leaves columns out or puts
-several facts into one column, below each other.
+A table has two column sets: one for terminals of 100 columns or more, and one for narrower terminals, which leaves
+columns out or stacks facts in one column.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,22 +16,22 @@ INDENT = " "  # under a heading; beside a kind of indicator a SHA-256 just fits 
 
 
 class Fact(NamedTuple):
-    """One thing that a table shows of each of its rows."""
+    """One value that a table shows for each row."""
 
     title: str
     cell: Callable[[Any], Text]
     right: bool = False
     """whether it is a number"""
     wraps: bool = False
-    """whether it may be broken into several lines where the table is too wide"""
+    """whether it may be broken into lines if the table is too wide"""
 
 
 ColumnSet = Sequence[tuple[Fact, ...]]
-"""The facts of one column stand below each other; a column without facts is left out."""
+"""The facts of one column are stacked; a column without facts is left out."""
 
 
 def responsive_table(rows: Sequence[Any], wide: ColumnSet, narrow: ColumnSet, width: int) -> Table:
-    """A line for each row, or several where a column has several facts."""
+    """One line for each row, or more if a column has more than one fact."""
     columns = [column for column in (wide if width >= WIDE else narrow) if column]
     table = plain_table(expand=False)
     table.pad_edge = False
@@ -49,12 +49,12 @@ def responsive_table(rows: Sequence[Any], wide: ColumnSet, narrow: ColumnSet, wi
 
 def _stack(cells: list[Text]) -> Text:
     text = Text("\n").join(cells)
-    text.rstrip()  # an empty last cell takes no line
+    text.rstrip()  # an empty last cell needs no line
     return text
 
 
 def plain_table(*, expand: bool = True) -> Table:
-    """A table as this project draws them: a line under the header, two blanks between columns."""
+    """A table with a line under the header and two blanks between columns."""
     return Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), show_edge=False, expand=expand)
 
 
@@ -69,5 +69,5 @@ def facts(rows: list[tuple[str, Text]]) -> Table:
 
 
 def heading(text: str, note: str = "") -> Text:
-    """A line above a part of a page."""
+    """A line above a section of a page."""
     return Text.assemble("\n", (text, "bold"), (f"  {note}" if note else "", "dim"))

@@ -1,6 +1,6 @@
 """Terminal output: data on stdout, progress and errors on stderr.
 
-Text from outside reaches a console only through `shown`, and the consoles interpret no markup, so a file name cannot
+Untrusted text reaches a console only through `shown`, and the consoles interpret no markup, so a file name cannot
 style, link or erase anything.
 """
 
@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -25,15 +26,15 @@ from tasks.errors import OperatorError
 from tasks.sanitize import plain
 
 NOT_A_TERMINAL = 160  # columns in a pipe or the log of a job
-PROGRESS_EVERY = 5.0  # seconds between two lines where there is no terminal for a spinner
+PROGRESS_INTERVAL = 5.0  # seconds between two lines if there is no terminal for a spinner
 
 PRIORITY = {"high": "bold red", "medium": "yellow", "low": "dim"}
 SYMBOL = {"ok": ("✔", "green"), "warning": ("▲", "yellow"), "failed": ("✘", "bold red"), "skipped": ("-", "dim")}
 
 
 def _width() -> int | None:
-    known = "COLUMNS" in os.environ or any(os.isatty(number) for number in (0, 1, 2))
-    return None if known else NOT_A_TERMINAL
+    has_width = "COLUMNS" in os.environ or any(os.isatty(descriptor) for descriptor in (0, 1, 2))
+    return None if has_width else NOT_A_TERMINAL
 
 
 def _console(*, stderr: bool) -> Console:
@@ -45,28 +46,28 @@ err = _console(stderr=True)
 
 
 def shown(text: object, style: str = "", limit: int = 200) -> Text:
-    """Untrusted text as one harmless line; a dash if it is empty."""
+    """Untrusted text, escaped, on one line; a dash if it is empty."""
     if text is None or text == "":
         return Text("-", style="dim")
     return Text(plain(str(text), limit), style=style)
 
 
 def number(value: int | None, style: str = "") -> Text:
-    """A count with separators; zero is dimmed, unknown is a dash."""
+    """A count with thousands separators; zero is dimmed, None is a dash."""
     if value is None:
         return Text("-", style="dim")
     return Text(f"{value:,}", style=style if value else "dim")
 
 
 def moment(value: datetime | None, zone: ZoneInfo, form: str = "%Y-%m-%d %H:%M") -> Text:
-    """Local time in `zone`; a dash if there is none."""
+    """The time in `zone`; a dash for None."""
     return Text("-", style="dim") if value is None else Text(value.astimezone(zone).strftime(form))
 
 
 def short_moment(value: datetime | None, zone: ZoneInfo) -> Text:
-    """The same, without the current year."""
-    this = value is not None and value.astimezone(zone).year == datetime.now(zone).year
-    return moment(value, zone, "%m-%d %H:%M" if this else "%Y-%m-%d %H:%M")
+    """The time in `zone` without the year if that is the current one."""
+    this_year = value is not None and value.astimezone(zone).year == datetime.now(zone).year
+    return moment(value, zone, "%m-%d %H:%M" if this_year else "%Y-%m-%d %H:%M")
 
 
 def zone_name(zone: ZoneInfo) -> str:
@@ -74,29 +75,35 @@ def zone_name(zone: ZoneInfo) -> str:
     return zone.key.rpartition("/")[2].replace("_", " ")
 
 
-def say(text: str, style: str = "dim") -> None:
-    """Print one line of progress on stderr."""
+def print_message(text: str, style: str = "dim") -> None:
+    """Print one line on stderr."""
     err.print(Text(text, style=style), soft_wrap=True)
 
 
-def fail(text: str) -> None:
+def print_error(text: str) -> None:
     """Print the error that ended the command on stderr."""
     err.print(Text.assemble(("✘ ", "bold red"), (text, "default")), soft_wrap=True)
 
 
+def print_traceback(error: BaseException) -> None:
+    """Print where an error came from on stderr; its text may quote a record, so control characters are escaped."""
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        err.print(Text(plain(line, 1000)), soft_wrap=True)
+
+
 def confirm(question: str, yes: bool) -> None:
-    """Ask, unless `yes` is set. Raises OperatorError if the answer is not yes."""
+    """Prompt for confirmation unless `yes` is set. Raises OperatorError if the answer is not yes."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise OperatorError(f"{question} There is no terminal to ask for confirmation. Use --yes to confirm.")
+        raise OperatorError(f"{question} No terminal can prompt for confirmation. Use --yes to confirm.")
     if read_line(f"{question} [y/N] ").lower() not in ("y", "yes"):
         raise OperatorError("Nothing was changed.")
 
 
 def read_line(prompt: str, *, hidden: bool = False) -> str:
-    """A line of input, trimmed; Ctrl-C interrupts it."""
-    signal.siginterrupt(signal.SIGINT, True)  # polars makes the system restart an interrupted read
+    """Read a line of input, trimmed; Ctrl-C interrupts it."""
+    signal.siginterrupt(signal.SIGINT, True)  # with the handler of polars, the system restarts an interrupted read
     if hidden:
         return getpass(prompt).strip()
     err.print(Text(prompt), end="")
@@ -113,10 +120,10 @@ def _value(value: object) -> str:
 
 
 @contextmanager
-def working(description: str, *, briefly: bool = False) -> Iterator[Callable[[str], None]]:
+def show_progress(description: str, *, briefly: bool = False) -> Iterator[Callable[[str], None]]:
     """Show progress while the block runs; call the yielded function to change the description.
 
-    `briefly`: it usually takes a moment only, so outside of a terminal it is not mentioned at once.
+    `briefly`: it usually takes a moment, so without a terminal its first line is printed after some seconds.
     """
     if err.is_terminal:
         with _spinner(description) as change:
@@ -126,9 +133,9 @@ def working(description: str, *, briefly: bool = False) -> Iterator[Callable[[st
             yield change
 
 
-def reading() -> AbstractContextManager[Callable[[str], None]]:
+def show_reading_progress() -> AbstractContextManager[Callable[[str], None]]:
     """Show progress while the published tables are read."""
-    return working("Reading the tables", briefly=True)
+    return show_progress("Reading the tables", briefly=True)
 
 
 @contextmanager
@@ -145,12 +152,12 @@ def _lines(description: str, *, silent: bool) -> Iterator[Callable[[str], None]]
 
     def change(text: str) -> None:
         current[0] = text
-        say(f"{text} …")
+        print_message(f"{text} …")
 
     def repeat() -> None:
-        while not ended.wait(PROGRESS_EVERY):
-            seconds[0] += PROGRESS_EVERY
-            say(f"{current[0]} … {seconds[0]:.0f} s")
+        while not ended.wait(PROGRESS_INTERVAL):
+            seconds[0] += PROGRESS_INTERVAL
+            print_message(f"{current[0]} … {seconds[0]:.0f} s")
 
     if not silent:
         change(description)
@@ -177,7 +184,7 @@ class LogLines(logging.Handler):
 
 
 def show_log() -> None:
-    """Show the project's log on stderr from now on."""
+    """Print the project's log on stderr from now on."""
     log = logging.getLogger("attachment_alerts")
     log.setLevel(logging.INFO)
     log.propagate = False

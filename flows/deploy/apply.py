@@ -1,4 +1,4 @@
-"""Applies the saved connectors: deployments, forms and pages on the Prefect server, and the rows in the store."""
+"""Apply the saved connectors: deployments, forms and pages on the Prefect server, and rows in the store."""
 
 from typing import NamedTuple
 
@@ -16,11 +16,11 @@ from tasks.store.store import Store
 
 
 class ApplyResult(NamedTuple):
-    """The deployments of the saved connectors, and the connectors that have none."""
+    """The deployments of the saved connectors, and the connectors without one."""
 
     polls: list[connector_deployments.Poll]
     unusable: dict[str, str]
-    """why each cannot be polled and what to do, by name"""
+    """by name: why it cannot be polled, and what to do"""
 
 
 def apply_connectors() -> ApplyResult:
@@ -34,38 +34,42 @@ def apply_connectors() -> ApplyResult:
         zombie_runs.ensure_zombie_automation(client)
     store = open_store(load_settings())
     connectors, unusable = _usable(store)
-    done = connector_deployments.apply_deployments(connectors, unusable)
+    polls = connector_deployments.apply_deployments(connectors, unusable)
     update_choices(connectors, unusable)
-    switches = {poll.connector: poll.polling for poll in done}
-    sources = [source_of(name, each)._replace(polling=switches.get(name)) for name, each in connectors.items()]
+    switches = {poll.connector: poll.polling for poll in polls}
+    sources = [
+        source_of(name, connector)._replace(polling=switches.get(name)) for name, connector in connectors.items()
+    ]
     registry.upsert_connectors(store, sources)
-    undeployed = {poll.connector_id for poll in done if poll.done == "removed"}
-    if gone := registry.find_missing(store, sources, undeployed):
+    undeployed = {poll.connector_id for poll in polls if poll.done == "removed"}
+    if missing := registry.find_missing(store, sources, undeployed):
         listed = {source.name for source in sources}
-        kept = saved_names().keys() - listed  # read again: one may have been saved since these were listed
-        registry.mark_missing_removed(store, [each for each, name in gone.items() if name not in kept], undeployed)
+        new = saved_names().keys() - listed  # read again: one may have been saved since these were listed
+        removed = [connector_id for connector_id, name in missing.items() if name not in new]
+        registry.mark_missing_removed(store, removed, undeployed)
     refresh_health(store, sources)
     refresh_urgent_if_stale(store)
-    reserved = connectors.keys() - {poll.connector for poll in done}
-    return ApplyResult(done, unusable | {name: _reserved_name_message(name) for name in sorted(reserved)})
+    reserved = connectors.keys() - {poll.connector for poll in polls}
+    return ApplyResult(polls, unusable | {name: _reserved_name_message(name) for name in sorted(reserved)})
 
 
 def _usable(store: Store) -> tuple[dict[str, Connector], dict[str, str]]:
-    """The usable connectors by name, and what is wrong with each other one."""
+    """The usable connectors, and the problem of each other one, by name."""
     connectors, unusable = load_all()
-    refused = registry.other_tenants(store, [source_of(name, each) for name, each in connectors.items()])
-    return {name: each for name, each in connectors.items() if name not in refused}, unusable | refused
+    refused = registry.other_tenants(store, [source_of(name, connector) for name, connector in connectors.items()])
+    usable = {name: connector for name, connector in connectors.items() if name not in refused}
+    return usable, unusable | refused
 
 
 def _reserved_name_message(name: str) -> str:
     return (
-        f"The connector {name!r} is not polled, because a deployment in prefect.yaml has that name. Rename it with "
+        f"The connector {name!r} is not polled, because a deployment in prefect.yaml has the same name. Rename it: "
         f"`attachment-alerts connectors rename {name} NEW`."
     )
 
 
 def summarize(polls: list[connector_deployments.Poll]) -> str:
-    """The changes and the number of polled connectors, as a message."""
+    """The changes and the number of polled connectors, as text."""
     changes = [f"{poll.deployment} {poll.done}" for poll in polls if poll.done != "unchanged"]
     polled = sum(poll.polling for poll in polls)
     count = sum(poll.done != "removed" for poll in polls)

@@ -1,7 +1,7 @@
-"""One deployment per saved connector, with a schedule that polls it: created, updated and deleted with the connector.
+"""One deployment for each saved connector, with the schedule that polls it.
 
-Its template is the product's own deployment of prefect.yaml (work pool, pull steps, limit), plus the connector's name
-as parameter. So every deployment is declared once, and whatever runs those of prefect.yaml runs these as well.
+It is a copy of the product's deployment in prefect.yaml (work pool, pull steps, limit) with the connector's name as a
+parameter. So each flow is declared once, and the workers of prefect.yaml's deployments run these as well.
 """
 
 from collections.abc import Collection
@@ -29,11 +29,11 @@ TEMPLATE_FIELDS = (
     "path", "entrypoint", "pull_steps", "work_pool_name", "work_queue_name", "job_variables", "concurrency_options",
 )  # fmt: skip
 
-Done = Literal["made", "renamed", "switched on", "changed", "unchanged", "removed"]
+Done = Literal["created", "renamed", "switched on", "changed", "unchanged", "removed"]
 
 
 class Poll(NamedTuple):
-    """The deployment of one connector, and what was done to it."""
+    """The deployment of one connector, and how it was changed."""
 
     connector: str
     connector_id: UUID
@@ -43,10 +43,10 @@ class Poll(NamedTuple):
     """whether its schedule is switched on"""
     done: Done
     untested: bool = False
-    """whether it waits for the first connection test that passes"""
+    """whether it waits for the first successful connection test"""
 
     def summary(self) -> str:
-        """What was done, and whether the connector is polled, as a sentence."""
+        """The change, and whether the connector is polled, as a sentence."""
         if self.done == "removed":
             return f"Deployment {self.deployment} removed."
         polled = f"every {duration(self.every)}"
@@ -65,67 +65,73 @@ class ProductDeployments(NamedTuple):
 
 
 def apply_deployments(connectors: dict[str, Connector], unusable: Collection[str]) -> list[Poll]:
-    """Create, update and delete deployments to match these connectors, which are all that are saved.
+    """Create, update and delete deployments to match all saved connectors.
 
-    The deployments of `unusable` connectors are left alone. A schedule is switched on once, after the first connection
-    test that passes; from then on its switch belongs to people. Raises NotDeployed if the server lacks prefect.yaml.
+    The deployments of `unusable` connectors are not changed. A schedule is switched on once, after the first successful
+    connection test; from then on only people switch it. Raises NotDeployed if prefect.yaml has not been deployed.
     """
     with prefect_client() as client:
         deployed = {product: read_deployments(client, product) for product in FLOWS}
         usable = _without_reserved_names(connectors, deployed)
-        polls = [_apply_one(client, name, each, deployed[each.product]) for name, each in usable.items()]
+        polls = [
+            _apply_connector(client, name, connector, deployed[connector.product]) for name, connector in usable.items()
+        ]
         return polls + _delete_orphans(client, deployed, polls, unusable)
 
 
 def schedule_switches() -> dict[UUID, bool]:
     """Whether the schedule is switched on, for each connector that has a deployment."""
     with prefect_client() as client:
-        found = [each for product in FLOWS for each in read_deployments(client, product).of_connectors]
-    return {_connector_id(each): _is_switched_on(each) for each in found}
+        deployments = [found for product in FLOWS for found in read_deployments(client, product).of_connectors]
+    return {_connector_id(deployment): _is_switched_on(deployment) for deployment in deployments}
 
 
 def _without_reserved_names(
     connectors: dict[str, Connector], deployed: dict[str, ProductDeployments]
 ) -> dict[str, Connector]:
-    """Without those whose deployment would replace one that prefect.yaml declares."""
-    reserved = {each.template.name for each in deployed.values() if each.template}
-    return {name: each for name, each in connectors.items() if name not in reserved}
+    """Without those whose deployment would replace one of prefect.yaml."""
+    reserved = {found.template.name for found in deployed.values() if found.template}
+    return {name: connector for name, connector in connectors.items() if name not in reserved}
 
 
 def _delete_orphans(
     client: SyncPrefectClient, deployed: dict[str, ProductDeployments], polls: list[Poll], unusable: Collection[str]
 ) -> list[Poll]:
-    """Delete deployments without a connector of that name; only those of removed connectors are reported."""
-    kept, alive = {poll.deployment for poll in polls}, {poll.connector_id for poll in polls}
+    """Delete deployments without a connector of that name; returns those of removed connectors.
+
+    The others belong to a renamed connector.
+    """
+    current, saved_ids = {poll.deployment for poll in polls}, {poll.connector_id for poll in polls}
     removed = []
-    for product, orphan in _find_orphans(deployed, kept, unusable):
+    for product, orphan in _find_orphans(deployed, current, unusable):
         client.delete_deployment(orphan.id)
-        if (connector_id := _connector_id(orphan)) not in alive:
+        if (connector_id := _connector_id(orphan)) not in saved_ids:
             full_name = f"{deployed[product].flow.name}/{orphan.name}"
             removed.append(Poll(orphan.name, connector_id, full_name, timedelta(), False, "removed"))
     return removed
 
 
 def _find_orphans(
-    deployed: dict[str, ProductDeployments], kept: set[str], unusable: Collection[str]
+    deployed: dict[str, ProductDeployments], current: set[str], unusable: Collection[str]
 ) -> list[tuple[str, DeploymentResponse]]:
     """By product. The names are read again, since a connector may have been saved after the others were listed."""
-    found = [
-        (product, each)
+    orphans = [
+        (product, deployment)
         for product, (flow, _, of_connectors) in deployed.items()
-        for each in of_connectors
-        if f"{flow.name}/{each.name}" not in kept and each.name not in unusable
+        for deployment in of_connectors
+        if f"{flow.name}/{deployment.name}" not in current and deployment.name not in unusable
     ]
-    saved = {(cls.product, name) for name, cls in saved_names().items()} if found else set()
-    return [(product, each) for product, each in found if (product, each.name) not in saved]
+    saved = {(cls.product, name) for name, cls in saved_names().items()} if orphans else set()
+    return [(product, deployment) for product, deployment in orphans if (product, deployment.name) not in saved]
 
 
 def read_deployments(client: SyncPrefectClient, product: str) -> ProductDeployments:
     flow = poll_flow(product)
     found = deployments_of(client, flow.name)
-    of_connectors = [each for each in found if CONNECTOR_TAG in each.tags]
-    others = (each for each in found if CONNECTOR_TAG not in each.tags and not each.parameters.get("connector"))
-    return ProductDeployments(flow, next(others, None), of_connectors)
+    of_connectors = [deployment for deployment in found if CONNECTOR_TAG in deployment.tags]
+    others = [deployment for deployment in found if CONNECTOR_TAG not in deployment.tags]
+    templates = (deployment for deployment in others if not deployment.parameters.get("connector"))
+    return ProductDeployments(flow, next(templates, None), of_connectors)
 
 
 def _connector_id(deployment: DeploymentResponse) -> UUID:
@@ -136,26 +142,26 @@ def _is_switched_on(deployment: DeploymentResponse) -> bool:
     return not deployment.paused and any(schedule.active for schedule in deployment.schedules)
 
 
-def _apply_one(client: SyncPrefectClient, name: str, connector: Connector, deployed: ProductDeployments) -> Poll:
+def _apply_connector(client: SyncPrefectClient, name: str, connector: Connector, deployed: ProductDeployments) -> Poll:
     flow, template, of_connectors = deployed
     if template is None:
         raise NotDeployed(
-            f"{api_location().capitalize()} does not have the flows of this project yet. Run "
+            f"{api_location().capitalize()} does not have this project's deployments yet. Run "
             "`attachment-alerts serve`, or `prefect deploy --all` in the checkout."
         )
     assert connector.connector_id is not None  # noqa: S101 - every loaded connector has one
-    own = [each for each in of_connectors if _connector_id(each) == connector.connector_id]
-    present = next((each for each in own if each.name == name), None)
+    own = [deployment for deployment in of_connectors if _connector_id(deployment) == connector.connector_id]
+    present = next((deployment for deployment in own if deployment.name == name), None)
     fields = _desired_fields(name, connector, template)
     done: Done
     if present:
         done = _update(client, present, fields, connector)
     else:
-        before = next(iter(own), None)  # under the name that the connector had
+        before = next(iter(own), None)  # under the connector's former name
         schedules = copy_schedules(before, connector) if before else [new_schedule(connector)]
         paused = bool(before and before.paused)
         client.create_deployment(template.flow_id, name, schedules=schedules, paused=paused, **fields)
-        done = "renamed" if before else "made"
+        done = "renamed" if before else "created"
     full_name = f"{flow.name}/{name}"
     if present is None or done != "unchanged":
         present = client.read_deployment_by_name(full_name)
@@ -180,13 +186,13 @@ def _desired_fields(name: str, connector: Connector, template: DeploymentRespons
 def _update(
     client: SyncPrefectClient, deployment: DeploymentResponse, fields: dict[str, Any], connector: Connector
 ) -> Done:
-    """Send only what differs: what is not sent stays as it is, above all the switch."""
+    """Send only fields that differ, so that the others stay unchanged, above all the switch."""
     limit = deployment.global_concurrency_limit
     present = {field: getattr(deployment, field) for field in fields if field != "concurrency_limit"}
     present |= {"tags": sorted(deployment.tags), "concurrency_limit": limit.limit if limit else None}
     changes = {field: value for field, value in fields.items() if present[field] != value}
     # A schedule that a person has deleted stays deleted.
-    schedule = next((each for each in deployment.schedules if each.slug in (POLL, UNTESTED)), None)
+    schedule = next((schedule for schedule in deployment.schedules if schedule.slug in (POLL, UNTESTED)), None)
     patch = schedule_change(schedule, connector) if schedule else None
     if patch:
         changes["schedules"] = [patch]
@@ -195,7 +201,7 @@ def _update(
     try:
         client.update_deployment(deployment.id, DeploymentUpdate(**changes))
     except httpx.HTTPStatusError as refused:
-        # A concurrent apply has replaced the schedule since it was read here. Update what is still different.
+        # A concurrent apply has replaced the schedule since it was read here. Update what still differs.
         now = client.read_deployment(deployment.id)
         if refused.response.status_code != httpx.codes.UNPROCESSABLE_ENTITY or now.schedules == deployment.schedules:
             raise

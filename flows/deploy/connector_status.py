@@ -13,7 +13,7 @@ from tasks.store.factory import open_store
 
 
 class ConnectorStatus(NamedTuple):
-    """None: unknown to the server or the tables."""
+    """None where the server or the tables have no value."""
 
     polling: bool | None = None
     state: str | None = None
@@ -37,6 +37,6 @@ def connector_statuses(connectors: dict[str, Connector]) -> dict[str, ConnectorS
 
 
 def wrong_tenants(connectors: dict[str, Connector]) -> dict[str, str]:
-    """For each connector that has data of another tenant than it is saved for: what to do, by name."""
-    sources = [source_of(name, each) for name, each in connectors.items()]
+    """For each connector whose stored data belongs to another tenant: what to do, by name."""
+    sources = [source_of(name, connector) for name, connector in connectors.items()]
     return registry.other_tenants(open_store(load_settings()), sources)

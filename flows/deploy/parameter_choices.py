@@ -1,7 +1,7 @@
-"""Lets the forms of the Prefect UI offer the saved connectors by name.
+"""Offer the saved connectors by name in the forms of the Prefect UI.
 
-The names are written into the stored schema of the deployments, as choices of the parameter `connector`. Another name
-is accepted as well, for a connector that was saved a moment ago: the flow reports a name that does not exist.
+The names are stored in the parameter schema of the deployments, as choices of the parameter `connector`. Other names
+are accepted as well, for a connector that was saved a moment ago: the flow itself reports an unknown name.
 """
 
 from collections.abc import Collection
@@ -22,8 +22,8 @@ CONNECTION_TEST = "test-connection"
 def update_choices(connectors: dict[str, Connector], unusable: Collection[str] = ()) -> None:
     """Offer these connectors in the forms of polls, backfills and connection tests.
 
-    Connection tests offer `unusable` ones too, and report what is wrong. The deployments of single connectors keep
-    their one choice.
+    Connection tests also offer `unusable` ones, and report their problem. The deployment of a single connector is not
+    changed.
     """
     choices = _choices_by_flow(connectors, unusable)
     with prefect_client() as client:
@@ -57,9 +57,9 @@ def _update(client: SyncPrefectClient, deployment: DeploymentResponse, names: li
 
 
 def _choices_by_flow(connectors: dict[str, Connector], unusable: Collection[str]) -> dict[str, list[str]]:
-    """Polls and backfills offer the connectors of their product, connection tests all."""
+    """Polls and backfills offer the connectors of their product, connection tests offer all."""
     choices = {CONNECTION_TEST: sorted({*connectors, *unusable})}
     for product in FLOWS:
-        names = sorted(name for name, each in connectors.items() if each.product == product)
+        names = sorted(name for name, connector in connectors.items() if connector.product == product)
         choices |= {flow.name: names for flow in (poll_flow(product), backfill_flow(product)) if flow}
     return choices

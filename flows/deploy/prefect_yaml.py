@@ -1,4 +1,4 @@
-"""Deploys what prefect.yaml declares to the server in use: work pools, deployments and triggers."""
+"""Deploy prefect.yaml to the server in use: work pools, deployments and triggers."""
 
 import os
 import shlex
@@ -27,8 +27,8 @@ FILE = CHECKOUT / "prefect.yaml"
 
 def declared_deployments() -> list[dict[str, Any]]:
     """The deployments of prefect.yaml."""
-    found: list[dict[str, Any]] = _file()["deployments"]
-    return found
+    deployments: list[dict[str, Any]] = _file()["deployments"]
+    return deployments
 
 
 def _file() -> dict[str, Any]:
@@ -37,49 +37,50 @@ def _file() -> dict[str, Any]:
 
 def pool_names() -> list[str]:
     """The work pools that prefect.yaml names."""
-    return sorted({each["work_pool"]["name"] for each in declared_deployments()})
+    return sorted({deployment["work_pool"]["name"] for deployment in declared_deployments()})
 
 
 def process_pools() -> list[str]:
-    """The process work pools among them, whose workers we start; other types have their workers elsewhere."""
+    """The process work pools among them: `serve` starts workers for these only."""
     with prefect_client() as client:
         return [pool for pool in pool_names() if client.read_work_pool(pool).type == "process"]
 
 
 def unrestricted_pools() -> list[str]:
-    """Those whose template lets whoever starts a run choose the command or its environment."""
+    """The process work pools whose template lets whoever starts a run choose its command or environment."""
     with prefect_client() as client:
-        found = [client.read_work_pool(pool) for pool in pool_names()]
-    process = [each for each in found if each.type == "process"]
-    return [each.name for each in process if UNSAFE_VARIABLES & _variables(each.base_job_template).keys()]
+        pools = [client.read_work_pool(name) for name in pool_names()]
+    return [
+        pool.name
+        for pool in pools
+        if pool.type == "process" and UNSAFE_VARIABLES & _variables(pool.base_job_template).keys()
+    ]
 
 
 def deploy(*, notify: bool | None = None) -> None:
-    """Run `prefect deploy --all`; switches of schedules and of triggers stay as they are.
+    """Create or update the work pools and run `prefect deploy --all`; switches of schedules and triggers are kept.
 
-    Creates a missing work pool, and updates the template of one unless the site has changed it.
-    `notify`: whether notifications are configured; None if the workers' settings are unknown.
-    Raises NotDeployed.
+    `notify`: whether notifications are configured; None if the workers' settings are unknown. Raises NotDeployed.
     """
-    given = _file()
+    declared = _file()
     with prefect_client() as client:
-        # A site with `pull` steps has the checkout, and so the interpreter, at another place.
-        template = pool_template(None if "pull" in given else shlex.join([sys.executable, "-m", "prefect.engine"]))
+        # With `pull` steps, the checkout of the worker, and so its interpreter, is at another path.
+        template = pool_template(None if "pull" in declared else shlex.join([sys.executable, "-m", "prefect.engine"]))
         for pool in pool_names():
             ensure_pool(client, pool, template)
-        before = triggers.read_switches(client, given["deployments"])
-    deployments = triggers.with_switches(given["deployments"], before, notify)
+        before = triggers.read_switches(client, declared["deployments"])
+    deployments = triggers.with_switches(declared["deployments"], before, notify)
     with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
-        yaml.safe_dump(given | {"deployments": deployments}, file)
+        yaml.safe_dump(declared | {"deployments": deployments}, file)
         file.flush()
         _run_prefect_deploy(file.name)
 
 
 def pool_template(command: str | None) -> dict[str, Any]:
-    """The job template of our pools: it offers nothing but whether the worker prints the output of a run.
+    """The job template of our pools; its only variable is whether the worker prints the output of a run.
 
-    `command`: starts a run. Without one, Prefect first starts a process that may fetch code, which takes as long to
-    load as the run itself, and again when a run is cancelled.
+    `command` starts a run. Without one, Prefect first starts another process that may fetch code, which takes as long
+    to load as the run itself, and again when a run is cancelled.
     """
     stream_output = ProcessWorker.get_default_base_job_template()["variables"]["properties"][OFFERED_VARIABLE]
     return {
@@ -89,24 +90,24 @@ def pool_template(command: str | None) -> dict[str, Any]:
 
 
 def ensure_pool(client: SyncPrefectClient, pool: str, template: dict[str, Any]) -> None:
-    """Create the work pool, or update the template of one that has Prefect's default or ours of another checkout."""
+    """Create the work pool, or update its template unless the site has changed it."""
     try:
         present = client.read_work_pool(pool)
     except ObjectNotFound:
         client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
         return
-    replaceable = [_identity(each) for each in (template, ProcessWorker.get_default_base_job_template())]
+    replaceable = [_identity(known) for known in (template, ProcessWorker.get_default_base_job_template())]
     is_replaceable = present.type == "process" and _identity(present.base_job_template) in replaceable
     if is_replaceable and present.base_job_template != template:
         client.update_work_pool(pool, WorkPoolUpdate(base_job_template=template))
 
 
 def _identity(template: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What makes a template the site's own: not the interpreter of a checkout or the wording of a version."""
+    """What distinguishes a site's own template: not the path of the interpreter, nor the wording of a version."""
     configuration = dict(template.get("job_configuration", {}))
     if not str(configuration.get("command")).startswith("{{"):  # a placeholder would offer the command
         configuration.pop("command", None)
-    return configuration, {name: each.get("default") for name, each in _variables(template).items()}
+    return configuration, {name: variable.get("default") for name, variable in _variables(template).items()}
 
 
 def _variables(template: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from prefect.flows import load_flow_from_entrypoint
 
 
 class ProductFlows(NamedTuple):
-    """Entrypoints of the flows of one product; a product without a history has no backfill."""
+    """Entrypoints of the flows of one product."""
 
     poll: str
     backfill: str | None = None
@@ -25,6 +25,6 @@ def poll_flow(product: str) -> Flow[Any, Any]:
 
 
 def backfill_flow(product: str) -> Flow[Any, Any] | None:
-    """The flow that fetches a window of past time; None for a product without one."""
+    """The flow that fetches a window of past time; None for a product without backfills."""
     entrypoint = FLOWS[product].backfill
     return load_flow_from_entrypoint(entrypoint) if entrypoint else None

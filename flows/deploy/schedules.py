@@ -1,4 +1,4 @@
-"""The schedule of a connector's deployment: its interval, and the one time it is switched on automatically."""
+"""The schedule of a connector's deployment: its interval, and how it is switched on once."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,13 +10,13 @@ from prefect.client.schemas.schedules import IntervalSchedule
 
 from tasks.connectors.base import Connector
 
-POLL = "poll"  # slug of a schedule, once a connection test has passed or a person has switched it on
-UNTESTED = "poll-once-tested"  # slug until then
+POLL = "poll"  # slug after a successful connection test, or after a person has switched the schedule on
+UNTESTED = "poll-once-tested"  # slug before that
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def schedule_change(present: DeploymentSchedule, connector: Connector) -> DeploymentScheduleUpdate | None:
-    """A new interval, or the one time a schedule is switched on; None without a change."""
+    """A new interval, or switching the schedule on for the first time; None if nothing changes."""
     change: dict[str, Any] = {}
     if present.slug == UNTESTED and (connector.tested_at or present.active):
         change = {"slug": POLL, "replaces": UNTESTED, "active": True}
@@ -39,12 +39,12 @@ def new_schedule(connector: Connector) -> DeploymentScheduleCreate:
 
 
 def copy_schedules(before: DeploymentResponse, connector: Connector) -> list[DeploymentScheduleCreate]:
-    """The schedules for the deployment that replaces `before`, with the same switches."""
+    """The schedules of a deployment that replaces `before`, with the same switches."""
     return [
         DeploymentScheduleCreate(
-            schedule=_schedule(connector) if each.slug in (POLL, UNTESTED) else each.schedule,
-            active=each.active,
-            slug=each.slug,
+            schedule=_schedule(connector) if schedule.slug in (POLL, UNTESTED) else schedule.schedule,
+            active=schedule.active,
+            slug=schedule.slug,
         )
-        for each in before.schedules
+        for schedule in before.schedules
     ]

@@ -1,7 +1,7 @@
-"""Switches of the automations that prefect.yaml declares as triggers: Prefect creates them again at every deploy.
+"""Switches of the automations that prefect.yaml declares as triggers, which Prefect recreates at every deploy.
 
-What a person has switched off stays off. While no notification is configured they are off too, so that no run starts
-only to be skipped. Their description says so, which distinguishes them from those that a person has switched off.
+What a person has switched off stays off. Without configured notifications they are off too, so that no run starts
+only to be skipped. A note in their description distinguishes these from those that a person has switched off.
 """
 
 from typing import Any, NamedTuple
@@ -16,14 +16,17 @@ class Switch(NamedTuple):
 
     on: bool = True
     waits: bool = False
-    """whether it was switched off here; a person may have switched it on since"""
+    """whether a deploy has switched it off; a person may have switched it on since"""
 
 
 def read_switches(client: SyncPrefectClient, deployments: list[dict[str, Any]]) -> dict[str, Switch]:
     """The present switches of the automations that prefect.yaml declares, by name."""
-    names = [trigger["name"] for each in deployments for trigger in each.get("triggers", [])]
-    found = [each for name in names for each in client.read_automations_by_name(name)]
-    return {each.name: Switch(each.enabled, each.description.endswith(DISABLED_NOTE)) for each in found}
+    names = [trigger["name"] for deployment in deployments for trigger in deployment.get("triggers", [])]
+    found = [automation for name in names for automation in client.read_automations_by_name(name)]
+    return {
+        automation.name: Switch(automation.enabled, automation.description.endswith(DISABLED_NOTE))
+        for automation in found
+    }
 
 
 def with_switches(
@@ -31,7 +34,7 @@ def with_switches(
 ) -> list[dict[str, Any]]:
     """These deployments with the switches of their triggers set. `notify`: see `desired_switch`.
 
-    They are created with the right switch, since a deploy may be interrupted before it could be corrected.
+    A deploy creates them with the right switch, since it may be interrupted before a later correction.
     """
 
     def with_switch(trigger: dict[str, Any]) -> dict[str, Any]:
@@ -39,11 +42,14 @@ def with_switches(
         note = f" {DISABLED_NOTE}" if waits else ""
         return trigger | {"enabled": on, "description": f"{trigger['description']}{note}"}
 
-    return [each | {"triggers": [with_switch(trigger) for trigger in each.get("triggers", [])]} for each in deployments]
+    return [
+        deployment | {"triggers": [with_switch(trigger) for trigger in deployment.get("triggers", [])]}
+        for deployment in deployments
+    ]
 
 
 def desired_switch(before: Switch, notify: bool | None) -> Switch:
-    """As it was if a person has set it, or if it is unknown whether notifications are configured (`notify` None)."""
+    """Unchanged if a person has set it, or if it is unknown whether notifications are configured (`notify` is None)."""
     if notify is None or before.on == before.waits:
         return before
     return Switch(on=notify, waits=not notify)

@@ -1,4 +1,4 @@
-"""Zombie runs: a run whose process died with its worker would be shown as running for ever.
+"""Zombie runs: a run whose process was killed with its worker would be shown as running for ever.
 
 Prefect's remedy is an automation that fires when heartbeats stop. It is created here, because prefect.yaml can only
 declare automations that start a flow. (The run's concurrency slot is freed within five minutes, when its lease ends.)
@@ -25,7 +25,7 @@ def ensure_zombie_automation(client: SyncPrefectClient) -> None:
         after={HEARTBEAT},
         expect={HEARTBEAT, *FINAL_EVENTS},
         match={"prefect.resource.id": "prefect.flow-run.*"},
-        match_related={"prefect.resource.id": "prefect.tag.attachment-alerts"},  # another project's are not ours
+        match_related={"prefect.resource.id": "prefect.tag.attachment-alerts"},  # not the runs of other projects
         for_each={"prefect.resource.id"},
         posture=Posture.Proactive,
         threshold=1,

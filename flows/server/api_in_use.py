@@ -1,19 +1,19 @@
-"""Protect the connection to the Prefect API and the files of our own server: both contain secrets."""
+"""Protect the connection to the Prefect API and the files of our own server: both carry secrets."""
 
 from functools import cache
 from importlib import import_module
 from urllib.parse import urlsplit
 
-from flows.console.terminal import say
+from flows.console.terminal import print_message
 from tasks.http.loopback import bypass_proxy_for_loopback, is_loopback
 from tasks.sanitize import plain
 from tasks.store.files import tighten
 
 
 def secure() -> None:
-    """Bypass proxies for loopback, restrict the files of our own server, and warn if secrets are sent in plain text.
+    """Bypass proxies for loopback, restrict the files of our own server, and warn of secrets sent in plain text.
 
-    Call it after Prefect is imported: a profile may set the API as well.
+    Call it after Prefect is imported, since a profile may set the API as well.
     """
     settings = import_module("prefect.settings").get_current_settings()
     api = urlsplit(settings.api.url or "")
@@ -27,7 +27,7 @@ def secure() -> None:
 @cache  # once in a process
 def warn_of_clear_text(host: str) -> None:
     """Warn that others can read what is sent to this API."""
-    say(
+    print_message(
         f"The Prefect API at {plain(host)} is used without TLS: the login, saved secrets and names from records are "
         "sent in plain text. Use https.",
         style="yellow",

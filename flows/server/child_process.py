@@ -1,4 +1,4 @@
-"""Python programs that a command starts: each with a log file of its own, and gone when the command ends."""
+"""Python programs that a command starts: each has its own log file and ends with the command."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ class ChildProcess:
     def __init__(self, name: str, arguments: list[str], log_folder: Path, environment: dict[str, str]) -> None:
         self.name, self.log = name, log_folder / f"{name.replace(' ', '-')}.log"
         _rotate(self.log)
-        # The watch ends the program even where this process is killed.
+        # The watch ends the program even if this process is killed.
         call = [sys.executable, "-E", "-S", parent_watch.__file__, sys.executable, *arguments]
         with open_private(self.log, "wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
@@ -30,7 +30,7 @@ class ChildProcess:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C reaches this process only, which stops its children in order
+                start_new_session=True,  # Ctrl-C reaches this process only, which then stops its children
             )
 
     @property
@@ -44,7 +44,7 @@ class ChildProcess:
         return self._process.poll()
 
     def stop(self, timeout: float) -> None:
-        """Terminate it, and kill what is left after so many seconds."""
+        """Terminate it; kill what is still running after `timeout` seconds."""
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout)

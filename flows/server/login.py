@@ -8,25 +8,25 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from flows.console.invocation import command_as_typed
-from flows.console.terminal import say
+from flows.console.invocation import shell_command
+from flows.console.terminal import print_message
 from tasks.errors import OperatorError
 from tasks.settings import DEFAULTS
 
 SERVER, CLIENT = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
 PATTERN = re.compile(r"[^\s:]+:\S+")
-OTHERS = stat.S_IRWXG | stat.S_IRWXO
+GROUP_AND_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class Login(NamedTuple):
-    """The login line, and whether it was created just now."""
+    """The login line, and whether this call created it."""
 
     line: str
     created: bool
 
 
-def new_line() -> str:
-    """A new random login. That of a temporary server is never written to a file."""
+def generate_login() -> str:
+    """A random login. That of a temporary server is never written to a file."""
     return f"admin:{secrets.token_urlsafe(32)}"
 
 
@@ -35,9 +35,9 @@ def login_file(home: Path) -> Path:
 
 
 def export_command(home: Path) -> str:
-    """The shell command that passes this home's login to programs without showing it in a process list."""
+    """The shell command that passes this home's login to programs without showing it in the process list."""
     where = "" if home == DEFAULTS else f" --home {shlex.quote(str(home))}"
-    return f'export {CLIENT}="$({command_as_typed()} server-login --show{where})"'
+    return f'export {CLIENT}="$({shell_command()} server-login --show{where})"'
 
 
 def get_or_create(home: Path) -> Login:
@@ -77,8 +77,8 @@ def read(home: Path) -> str | None:
                 "Run the command as the owner of the file, or remove it."
             )
         line = opened.read(4096).strip()
-    if status.st_mode & OTHERS:
-        say(
+    if status.st_mode & GROUP_AND_OTHERS:
+        print_message(
             f"Other users could read {file}, so the login was replaced. Restart `serve` if it is running.",
             style="yellow",
         )
@@ -98,11 +98,11 @@ def rotate(home: Path) -> str:
 
 def _write_temporary(home: Path) -> tuple[Path, str]:
     """Write a new login to a temporary file that only its owner can read."""
-    temporary, line = home / f".prefect-login.{secrets.token_hex(8)}", new_line()
+    temporary, line = home / f".prefect-login.{secrets.token_hex(8)}", generate_login()
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(descriptor, 0o600)  # whatever the umask is
-        if os.fstat(descriptor).st_mode & OTHERS:
+        if os.fstat(descriptor).st_mode & GROUP_AND_OTHERS:
             temporary.unlink()
             raise OperatorError(
                 f"The file system of {home} does not support file permissions. Choose a home on another one."

@@ -1,7 +1,7 @@
-"""Run a command for as long as the process that started it lives, which holds the other end of stdin.
+"""Run a command for as long as its parent process lives, which holds the other end of stdin.
 
-A parent that is killed cannot end its children. A server that it left behind would keep the port and the database, and
-a worker would go on as a second one. Started as a script, so it loads nothing of the project.
+A parent that is killed cannot end its children. An orphaned server would keep the port and the database, and an
+orphaned worker would run beside the next one. This is started as a script, so it loads nothing of the project.
 """
 
 import os
@@ -16,13 +16,13 @@ GRACE = 10.0  # seconds
 
 def main(command: list[str]) -> int:
     """Run the command; returns its exit status."""
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - given by our own parent process
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - from our own parent process
 
     def stop(number: int, frame: FrameType | None) -> None:
         child.terminate()
 
     def stop_with_parent() -> None:
-        os.read(0, 1)  # ends with the parent; not by sys.stdin, whose lock would be held when we leave
+        os.read(0, 1)  # returns when the parent ends; the lock of sys.stdin would still be held at our own end
         child.terminate()
         try:
             child.wait(GRACE)

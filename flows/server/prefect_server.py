@@ -12,12 +12,12 @@ from tasks.errors import OperatorError, Unreachable
 
 START_TIMEOUT = 180.0  # seconds; a first start on a small machine creates the database
 STOP_TIMEOUT = 5.0
-# Nobody looks at a server that ends with its command, and it must not schedule runs that no worker will take.
+# Nobody opens the UI of a server that ends with its command, and it must not schedule runs without a worker.
 TEMPORARY = {
     "PREFECT_SERVER_UI_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
-    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",  # forms of every integration there is: seconds
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",  # the forms of all integrations take seconds
 }
 
 
@@ -46,13 +46,13 @@ def start(host: str, port: int, login: str, log_folder: Path, **settings: str) -
 
 
 def start_temporary(log_folder: Path) -> PrefectServer:
-    """Start a server for this process only: on a free loopback port, with a login that is never written down."""
-    return start("127.0.0.1", free_port(), server_login.new_line(), log_folder, **TEMPORARY)
+    """Start a server for this process only: on a free loopback port, with a login that is not stored."""
+    return start("127.0.0.1", free_port(), server_login.generate_login(), log_folder, **TEMPORARY)
 
 
 def wait_until_ready(url: str, process: ChildProcess | None = None) -> None:
     """Wait for the server at this address. Raises Unreachable if it does not answer in time, or its process ended."""
-    import httpx  # noqa: PLC0415 - takes half a second to load, while the server is starting already
+    import httpx  # noqa: PLC0415 - takes half a second to load, during which the server already starts
 
     deadline = time.monotonic() + START_TIMEOUT
     with httpx.Client(timeout=5.0, trust_env=process is None) as client:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
-from flows.console.terminal import say, show_log, working
+from flows.console.terminal import print_message, show_log, show_progress
 from flows.server import api_in_use, login, open_api, prefect_server, prefect_settings
 from flows.server.addresses import address
 from flows.server.child_process import CONSOLE_LEVEL
@@ -17,8 +17,6 @@ from tasks.http.loopback import is_loopback
 
 _temporary_servers = ExitStack()
 _server_is_temporary = False
-
-
 _exit_status: int | None = None
 
 
@@ -47,7 +45,7 @@ def load(home: Path, *, start_server: bool = True) -> None:
     Raises Unreachable if that server does not start.
     """
     configure()
-    with working("Loading Prefect"):
+    with show_progress("Loading Prefect"):
         importlib.import_module("prefect.flows")
         importlib.import_module("tasks.saved_connectors")
     show_log()
@@ -57,7 +55,9 @@ def load(home: Path, *, start_server: bool = True) -> None:
     if _api_url():
         _use_login(home)
     elif start_server:
-        with working("Starting a temporary Prefect server (10 to 25 s; `attachment-alerts serve` keeps one running)"):
+        with show_progress(
+            "Starting a temporary Prefect server (10 to 25 s; `attachment-alerts serve` keeps one running)"
+        ):
             server = start_temporary(home)
             use(server)
             server.wait_until_ready()
@@ -86,19 +86,19 @@ def use(server: prefect_server.PrefectServer) -> None:
     _reload_settings()
 
 
-def asking(description: str = "Asking Prefect") -> AbstractContextManager[Callable[[str], None]]:
-    """Show progress around calls of Prefect's API."""
-    return working(description)
+def calling_prefect(description: str = "Calling Prefect") -> AbstractContextManager[Callable[[str], None]]:
+    """Show progress during calls of Prefect's API."""
+    return show_progress(description)
 
 
-def server_in_use() -> bool:
-    """Whether there is a server that stays, and so runs schedules; a temporary one does not."""
+def has_permanent_server() -> bool:
+    """Whether the server in use outlives this command, and so runs schedules."""
     return bool(_api_url()) and not _server_is_temporary
 
 
 def warn_of_open_api() -> None:
-    """Warn if the server that stays, where there is one, requires no login."""
-    if server_in_use():
+    """Warn if the permanent server, if there is one, requires no login."""
+    if has_permanent_server():
         open_api.warn_if_open(_api_url())
 
 
@@ -113,7 +113,7 @@ def _settings() -> Any:
 
 
 def _reload_settings() -> None:
-    """Let Prefect see what has been put into the environment."""
+    """Make Prefect read the environment again."""
     importlib.import_module("prefect.context").refresh_global_settings_context()
 
 
@@ -122,8 +122,8 @@ def _api_url() -> str:
 
 
 def _use_local_server() -> None:
-    """Set PREFECT_API_URL for this process if a server answers where one would be started."""
-    from flows.server import listener  # noqa: PLC0415 - what it needs is not for `--help`
+    """Set PREFECT_API_URL for this process if a server of this user answers at the configured address."""
+    from flows.server import listener  # noqa: PLC0415 - loads psutil, which `--help` does not need
 
     httpx = importlib.import_module("httpx")
     server = _settings().server.api
@@ -135,17 +135,19 @@ def _use_local_server() -> None:
     if not response.is_success or response.text.strip() != "true":
         return
     if not listener.is_ours(server.port):  # whoever opens the port first would be given the keys of all accounts
-        say(f"The Prefect server at {url} may be another user's and is not used. If you trust it, set PREFECT_API_URL.")
+        print_message(
+            f"The Prefect server at {url} may be another user's and is not used. If you trust it, set PREFECT_API_URL."
+        )
         return
     os.environ["PREFECT_API_URL"] = url
     _reload_settings()
-    say(f"Using the Prefect server at {url}. Set PREFECT_API_URL to use another.")
+    print_message(f"Using the Prefect server at {url}. Set PREFECT_API_URL to use another.")
 
 
 def _use_login(home: Path) -> None:
-    """If no login is set, use the home's for the server of this machine that was started with it.
+    """Unless a login is set, use the home's, but only for a server of this machine that was started with it.
 
-    It is sent to nobody else: another user may have opened the port, or a tunnel may lead to another machine.
+    Another user may have opened the port, or a tunnel may lead to another machine.
     """
     from flows.server import listener  # noqa: PLC0415 - as above
 
@@ -161,7 +163,7 @@ def _use_login(home: Path) -> None:
         os.environ[login.CLIENT] = line
         _reload_settings()
     elif not listener.is_ours(port):
-        say(
-            f"The login of this home is not sent to {url}: that server may be another user's, or may have stopped.",
+        print_message(
+            f"The login of this home is not sent to {url}: its server may be another user's, or may have stopped.",
             style="yellow",
         )

@@ -16,7 +16,7 @@ def apply() -> None:
     table = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["prefect"]
     for name, value in _flat(table):
         os.environ.setdefault(f"PREFECT_{name}", str(value).lower() if isinstance(value, bool) else str(value))
-    os.environ.setdefault("DO_NOT_TRACK", "1")  # no telemetry from the part of Prefect in our own process either
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # no telemetry from Prefect's code in this process either
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""Cancel the runs of this machine's worker when `serve` stops, so that they end in order."""
+"""Cancel the runs of this machine's worker when `serve` stops."""
 
 import time
 
@@ -22,7 +22,7 @@ UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 
 def runs_of(worker: int) -> list[FlowRun]:
-    """The runs whose processes descend from this process."""
+    """The unfinished runs whose processes descend from this process."""
     states = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED)))
     pools = WorkPoolFilter(name=WorkPoolFilterName(any_=prefect_yaml.pool_names()))
     with prefect_client() as client:
@@ -42,7 +42,7 @@ def cancel(runs: list[FlowRun], timeout: float) -> None:
 
 
 def mark_cancelled(runs: list[FlowRun]) -> None:
-    """Set the final state of runs that were killed with their worker; otherwise they would be shown as running."""
+    """Set the final state of runs that were killed with their worker and would be shown as running."""
     with prefect_client() as client:
         for run in runs:
             if not _has_ended(client.read_flow_run(run.id)):
@@ -50,9 +50,9 @@ def mark_cancelled(runs: list[FlowRun]) -> None:
 
 
 def descendants(pid: int) -> set[str]:
-    """The processes that this one started, and those that they started."""
+    """The IDs of all processes below this one."""
     try:
-        return {str(each.pid) for each in psutil.Process(pid).children(recursive=True)}
+        return {str(child.pid) for child in psutil.Process(pid).children(recursive=True)}
     except psutil.Error:
         return set()
 

@@ -1,7 +1,6 @@
-"""The work of `serve`: a server if none answers, a worker, and connectors that are applied every half minute.
+"""What `serve` does: start a server if none answers, start workers, and apply the connectors every half minute.
 
-It restarts nothing: where the server or the worker ends, `serve` ends with an error, and systemd or compose starts it
-again.
+It restarts nothing: if the server or a worker ends, `serve` ends with an error, and systemd or compose restarts it.
 """
 
 import os
@@ -17,8 +16,8 @@ from filelock import FileLock, Timeout
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import get_current_settings
 
-from flows.console.invocation import command_as_typed
-from flows.console.terminal import say, working
+from flows.console.invocation import shell_command
+from flows.console.terminal import print_message, show_progress
 from flows.deploy import prefect_yaml
 from flows.deploy.apply import ApplyResult, apply_connectors
 from flows.server import login, prefect_server, prefect_session
@@ -29,12 +28,13 @@ from tasks.errors import AlertsError, OperatorError, Unreachable
 from tasks.http.loopback import is_loopback
 from tasks.settings import load_settings
 
-LOOK_EVERY, APPLY_EVERY = 1.0, 30.0  # seconds
+CHECK_INTERVAL, APPLY_INTERVAL = 1.0, 30.0  # seconds
 STOP_TIMEOUT = 20.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequested(BaseException):
-    """Ctrl-C or SIGTERM; no error."""
+    """Ctrl-C or SIGTERM; not an error."""
 
 
 def run(home: Path, host: str, port: int) -> None:
@@ -45,41 +45,41 @@ def run(home: Path, host: str, port: int) -> None:
     try:
         with _stop_on_signals(), _lock(home), ExitStack() as stack:
             server = _server(stack, home, host, port)
-            with working("Deploying prefect.yaml"):
-                # Whether the workers of somebody else's server may send notifications is not ours to decide.
+            with show_progress("Deploying prefect.yaml"):
+                # With another server, its operator decides whether notifications are sent.
                 prefect_yaml.deploy(notify=bool(load_settings().notify) if server else None)
                 result = apply_connectors()
             for pool in prefect_yaml.unrestricted_pools():
-                say(
+                print_message(
                     f"Whoever may start a run in the work pool {pool} chooses its command or its environment, because "
-                    "this site's own job template offers that. flows/server/README.md says how to close it.",
+                    "this site's own job template offers that. flows/server/README.md explains how to close it.",
                     style="yellow",
                 )
             for poll in result.polls:
-                say(poll.summary())
+                print_message(poll.summary())
             report.unusable_connectors(result.unusable)
             workers = [_worker(stack, pool, log_folder) for pool in prefect_yaml.process_pools()]
             _announce(own_server=server is not None)
             _supervise([*([server.process] if server else []), *workers], report)
     except StopRequested:
-        say("Stopped. Schedules are kept.")
+        print_message("Stopped. Schedules are kept.")
 
 
 @contextmanager
 def _stop_on_signals() -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the block; further ones are ignored while it is left."""
+    """The first Ctrl-C or SIGTERM ends the block; further ones are ignored during the cleanup."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)
+        for stop_signal in STOP_SIGNALS:
+            signal.signal(stop_signal, signal.SIG_IGN)
         raise StopRequested
 
-    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    previous = {stop_signal: signal.signal(stop_signal, stop) for stop_signal in STOP_SIGNALS}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for stop_signal, handler in previous.items():
+            signal.signal(stop_signal, handler)
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def _lock(home: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise OperatorError(
-            f"Another `serve` is running for {home}. Stop it first, or choose another --home."
+            f"Another `serve` is already running for {home}. Stop it, or choose another --home."
         ) from None
     try:
         yield
@@ -98,17 +98,17 @@ def _lock(home: Path) -> Iterator[None]:
 
 
 def _server(stack: ExitStack, home: Path, host: str, port: int) -> PrefectServer | None:
-    """Our own server if none is configured or answers; it is ready when this returns."""
-    if prefect_session.server_in_use():
+    """Start our own server unless one is in use; it is ready when this returns."""
+    if prefect_session.has_permanent_server():
         prefect_session.warn_of_open_api()
         url = str(get_current_settings().api.url)
-        with working(f"Waiting for {url}"):
+        with show_progress(f"Waiting for {url}"):
             prefect_server.wait_until_ready(url)
         return None
     server = prefect_server.start(host, port, _login(home, host), home / "serve")
     stack.callback(server.stop)
     prefect_session.use(server)
-    with working("Starting the Prefect server (up to a minute the first time)"):
+    with show_progress("Starting the Prefect server (up to a minute the first time)"):
         server.wait_until_ready()
     return server
 
@@ -116,7 +116,7 @@ def _server(stack: ExitStack, home: Path, host: str, port: int) -> PrefectServer
 def _login(home: Path, host: str) -> str:
     """The login that our server requires: the one the site has configured, or else the home's own."""
     if not is_loopback(host) or host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-        say(
+        print_message(
             f"The server listens on {host}, and over plain HTTP others can read the login. "
             "Put a reverse proxy with TLS in front of it."
         )
@@ -124,14 +124,14 @@ def _login(home: Path, host: str) -> str:
         return configured
     line, created = login.get_or_create(home)
     if created:
-        say("The server requires a login from now on. Your own workers, profiles and `prefect` commands need:")
-        say(login.export_command(home))
+        print_message("The server now requires a login. Your own workers, profiles and `prefect` commands need:")
+        print_message(login.export_command(home))
     return line
 
 
 def _worker(stack: ExitStack, pool: str, log_folder: Path) -> ChildProcess:
     name = f"serve-{socket.gethostname()}"
-    # Each run is a process of 100 MB that imports for seconds: many at once starve the server, which then answers 503.
+    # Each run is a process of 100 MB that imports for seconds: too many starve the server, which then answers 503.
     limit = str(max(4, os.cpu_count() or 1))
     arguments = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
     arguments += ["--name", name, "--limit", limit]
@@ -141,44 +141,44 @@ def _worker(stack: ExitStack, pool: str, log_folder: Path) -> ChildProcess:
 
 
 def _stop_worker(worker: ChildProcess) -> None:
-    """Cancel running runs first, so that they end in order: complete slices are kept, concurrency slots released."""
-    say("Stopping …")
+    """Cancel running runs first, so that complete slices are stored and concurrency slots are released."""
+    print_message("Stopping …")
     runs: list[FlowRun] = []
     try:
         runs = runs_of(worker.pid)
         cancel(runs, STOP_TIMEOUT)
         runs += runs_of(worker.pid)  # it accepted work until now
     except AlertsError as error:
-        say(str(error))
+        print_message(str(error))
     worker.stop(STOP_TIMEOUT)
-    with suppress(AlertsError):  # said above
+    with suppress(AlertsError):  # reported above
         mark_cancelled(runs)
 
 
 def _announce(*, own_server: bool) -> None:
     url = str(get_current_settings().api.url)
-    say(f"Serving. The UI is at {url.removesuffix('/api')}  (Ctrl-C stops it)", style="green")
+    print_message(f"Serving. The UI is at {url.removesuffix('/api')}  (Ctrl-C stops it)", style="green")
     if own_server and url != "http://127.0.0.1:4200/api":
-        say(f"For other commands: export PREFECT_API_URL={url}")
+        print_message(f"For other commands: export PREFECT_API_URL={url}")
     if own_server:
-        say(f"It requires a login: see `{command_as_typed()} server-login`.")
+        print_message(f"It requires a login: see `{shell_command()} server-login`.")
 
 
 def _supervise(children: list[ChildProcess], report: "Report") -> None:
     """Apply connectors at intervals until stopped. Raises Unreachable if a child ends."""
-    next_apply = time.monotonic() + APPLY_EVERY
+    next_apply = time.monotonic() + APPLY_INTERVAL
     while True:
-        time.sleep(LOOK_EVERY)
+        time.sleep(CHECK_INTERVAL)
         for child in children:
             if child.exit_status is not None:
                 raise Unreachable(f"The {child.name} ended with status {child.exit_status}. See {child.log}.")
         if time.monotonic() >= next_apply:
             report.apply_connectors()
-            next_apply = time.monotonic() + APPLY_EVERY
+            next_apply = time.monotonic() + APPLY_INTERVAL
 
 
 class Report:
-    """What applying the connectors changed; the same problem is reported once."""
+    """Reports what applying the connectors changed; the same problem is reported once."""
 
     def __init__(self) -> None:
         self._last_error = ""
@@ -191,16 +191,17 @@ class Report:
         except AlertsError as error:
             if str(error) != self._last_error:
                 self._last_error = str(error)
-                say(self._last_error, style="yellow")
+                print_message(self._last_error, style="yellow")
             return
         self._last_error = ""
-        for poll in (each for each in result.polls if each.done != "unchanged"):
-            say(poll.summary())
+        for poll in result.polls:
+            if poll.done != "unchanged":
+                print_message(poll.summary())
         self.unusable_connectors(result.unusable)
 
     def unusable_connectors(self, unusable: dict[str, str]) -> None:
         """Report connectors whose problem was not there at the last call."""
         for name, problem in unusable.items():
             if self._unusable.get(name) != problem:
-                say(problem, style="yellow")
+                print_message(problem, style="yellow")
         self._unusable = unusable

@@ -14,21 +14,21 @@ LONGEST_FIRST = ("test_end_to_end.py", "test_ui.py", "test_serve.py", "test_noti
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take longest begin first, so that two processes end at about the same time."""
+    """Start the longest files first, so that two processes end at about the same time."""
     longest = {Path(__file__).with_name(name): place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: longest.get(item.path, len(longest)))
 
 
 @pytest.fixture(autouse=True)
 def first_come_first_served(request: pytest.FixtureRequest) -> None:
-    """The first file has seconds that count: what runs beside it gets less of the machine, from here on."""
+    """The first file is sensitive to delays: tests that run beside it get a lower CPU priority."""
     if request.path.name != LONGEST_FIRST[0]:
         os.nice(max(0, 5 - os.nice(0)))
 
 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """Prefect's database once prefect.yaml is deployed and nobody is to be told: made by whoever needs it first."""
+    """Prefect's database after a deploy of prefect.yaml without notifications; the first test creates it."""
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "deployed"
     with FileLock(f"{folder}.lock"):
@@ -47,7 +47,7 @@ def _deploy(folder: Path, database: Path) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path, deployed: Path) -> Path:
-    """A site's folder, whose server has its tables and knows what prefect.yaml declares."""
+    """A home with a Prefect database in which prefect.yaml is deployed."""
     (tmp_path / "prefect").mkdir()
     shutil.copyfile(deployed, tmp_path / "prefect" / deployed.name)
     return tmp_path

@@ -1,4 +1,4 @@
-"""A site's machine as the long tests need it: a Prefect server, a worker, a home. It can lose its power."""
+"""The machine of a site: Prefect server, worker and home. A test can cut its power."""
 
 import json
 import os
@@ -40,11 +40,11 @@ from tests.server import running
 from tests.server.running import Found
 
 AS_SERVED = dict.fromkeys(running.CSRF, "true")
-AT_ONCE = {"PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false"}  # forms of all products there are: seconds, for nobody
+AT_ONCE = {"PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false"}  # the forms of all integrations take seconds
 
 
 class Machine:
-    """What is started here is gone in the end, or at once by `loses_power`."""
+    """Its processes end with the block, or at once by `lose_power`."""
 
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
         self.store = open_store(Settings(home=home))
@@ -54,23 +54,23 @@ class Machine:
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)
         self._processes = ExitStack()
-        self._lasting = ExitStack()
+        self._stack = ExitStack()
         self.server: running.Process
         self.worker: running.Process
         self.client: SyncPrefectClient
 
     def __enter__(self) -> Self:
-        self._lasting.callback(_print_logs, self.store.settings.home)
-        self._lasting.enter_context(temporary_settings({PREFECT_API_URL: self.url}))
-        self.client = self._lasting.enter_context(get_client(sync_client=True))
+        self._stack.callback(_print_logs, self.store.settings.home)
+        self._stack.enter_context(temporary_settings({PREFECT_API_URL: self.url}))
+        self.client = self._stack.enter_context(get_client(sync_client=True))
         return self
 
     def __exit__(self, *failure: object) -> None:
-        EventsWorker.drain_all(timeout=10)  # those of this process would look for the server after its end
-        with self._lasting, self._processes:
+        EventsWorker.drain_all(timeout=10)  # this process would otherwise look for the stopped server
+        with self._stack, self._processes:
             pass
 
-    def boots(self) -> None:
+    def boot(self) -> None:
         """Start the server and, once it answers, a worker."""
         self._boots += 1
         call = ["-m", "prefect", "server", "start", "--port", str(self.port)]
@@ -80,13 +80,13 @@ class Machine:
             f"worker-{self._boots}", ["-m", "prefect", "worker", "start", "-p", "attachment-alerts"]
         )
 
-    def at_work(self) -> list[FlowRun]:
-        """Runs that have been taken on and have not ended."""
+    def unfinished_runs(self) -> list[FlowRun]:
+        """Pending and running runs."""
         at_work = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING"]}}})
         return self.client.read_flow_runs(flow_run_filter=at_work)
 
-    def loses_power(self, *runs: UUID) -> None:
-        """Nothing is told to end, nothing gets to clean up: server, worker, and these runs."""
+    def lose_power(self, *runs: UUID) -> None:
+        """Kill server, worker and these runs without any cleanup."""
         processes = [self.process_of(run) for run in runs]
         for process in (self.server, self.worker):
             os.killpg(process.pid, signal.SIGKILL)
@@ -96,8 +96,8 @@ class Machine:
                 os.kill(number, signal.SIGKILL)
         self._processes.close()
 
-    def five_minutes_pass(self) -> None:
-        """For the leases of slots, whose files Prefect keeps: nobody has asked to prolong them."""
+    def expire_leases(self) -> None:
+        """Expire the leases of concurrency slots in Prefect's files, as if nothing had renewed them."""
         over = datetime.now(UTC).isoformat()
         leases = self.store.settings.home / "prefect" / "concurrency_leases"
         index = leases / "expirations.json"
@@ -115,14 +115,14 @@ class Machine:
         return running.wait_for(find, self.server, self.worker)
 
     def command(self, *arguments: str) -> Any:
-        """What a command prints as JSON."""
+        """The JSON output of a command."""
         call = [sys.executable, "-m", "flows", *arguments, "--json"]
         done = subprocess.run(call, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def stored(self, sql: str) -> list[tuple[Any, ...]]:
-        """Ask the program's own file: also what is not published yet."""
+        """Query the store itself, which also has unpublished rows."""
         with self.store.transaction() as transaction:
             return transaction.rows(sql)
 
@@ -130,18 +130,18 @@ class Machine:
         return self.client.read_deployment_by_name(name)
 
     def start(self, deployment: str, **parameters: Any) -> UUID:
-        """A run as the UI starts it."""
+        """Start a run as the UI does."""
         found = self.deployment(deployment)
         return self.client.create_flow_run_from_deployment(found.id, parameters=parameters).id
 
     def process_of(self, run_id: UUID) -> int:
-        """The number of the process that works on a run."""
+        """The process ID of a run."""
         run = self.client.read_flow_run(run_id)
         assert run.infrastructure_pid
         return int(run.infrastructure_pid.rpartition(":")[2])
 
-    def ended(self, run_id: UUID) -> FlowRun:
-        """The run once it is over, however it ended."""
+    def wait_for_end(self, run_id: UUID) -> FlowRun:
+        """Wait for the run's final state, whatever it is."""
 
         def over() -> FlowRun | None:
             run = self.client.read_flow_run(run_id)
@@ -150,7 +150,7 @@ class Machine:
         return self.wait_for(over)
 
     def runs(self, deployment: str) -> list[FlowRun]:
-        """Runs of a deployment, the latest first; without those that are still to come."""
+        """Started runs of a deployment, the latest first."""
         of_it = DeploymentFilter(name=DeploymentFilterName(any_=[deployment.rpartition("/")[2]]))
         begun = FlowRunFilter.model_validate({"start_time": {"is_null_": False}})
         return self.client.read_flow_runs(
@@ -158,17 +158,17 @@ class Machine:
         )
 
     def switch(self, deployment: str, *, on: bool) -> None:
-        """What a person does with the schedule's switch in the UI."""
+        """Switch the schedule as a person does in the UI."""
         found = self.deployment(deployment)
         self.client.update_deployment_schedule(found.id, found.schedules[0].id, active=on)
 
-    def hurry(self, deployment: str, every: timedelta) -> None:
-        """A schedule of seconds, which no connector offers; again where the server was making runs of the old one."""
+    def set_interval(self, deployment: str, every: timedelta) -> None:
+        """Set a schedule of seconds, which no connector offers; repeated while the server creates runs of the old."""
         found = self.deployment(deployment)
         schedule = IntervalSchedule(interval=every)
         for _ in range(20):
             self.client.update_deployment_schedule(found.id, found.schedules[0].id, schedule=schedule)
-            # A deployment that has just changed gets its runs within seconds; its schedule alone does not count.
+            # The server creates runs within seconds of a change to the deployment, not to its schedule.
             self.client.update_deployment(found.id, DeploymentUpdate(tags=found.tags))
             for _ in range(20):
                 if every in self._between_runs(found.id):
@@ -177,12 +177,12 @@ class Machine:
         raise AssertionError(f"{deployment} got no runs of its new schedule")
 
     def _between_runs(self, deployment: UUID) -> set[timedelta]:
-        """How far runs that are to come lie apart."""
+        """The intervals between scheduled runs."""
         of_it = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
         to_come = FlowRunFilter.model_validate({"state": {"type": {"any_": ["SCHEDULED"]}}})
         runs = self.client.read_flow_runs(deployment_filter=of_it, flow_run_filter=to_come, limit=200)
         times = sorted(run.expected_start_time for run in runs if run.expected_start_time)
-        # Their difference is no timedelta, but equal to one.
+        # Their difference has another type than timedelta.
         return {timedelta(seconds=(later - earlier).total_seconds()) for earlier, later in pairwise(times)}
 
     def automation(self, name: str) -> Automation:
@@ -190,7 +190,7 @@ class Machine:
         return found
 
     def shorten(self, name: str, seconds: int) -> None:
-        """Let an automation wait for so long only."""
+        """Shorten the time-out of an automation."""
         changed = self.automation(name)
         assert isinstance(changed.trigger, EventTrigger)
         changed.trigger.within = timedelta(seconds=seconds)
@@ -198,19 +198,19 @@ class Machine:
             changed.id, AutomationCore(**changed.model_dump(exclude={"id", "owner_resource"}))
         )
 
-    def told(self, event: str) -> set[str]:
-        """About whom such events were told, by name."""
+    def resources_of_events(self, event: str) -> set[str]:
+        """The names of the resources of such events."""
         about = EventFilter(event=EventNameFilter(name=[f"{PREFIX}{event}"]))
         return {each.resource.name or "" for each in self.client.read_events(about, limit=50).events}
 
-    def slots_taken(self) -> dict[str, int]:
-        """Concurrency limits of which a slot is in use."""
+    def used_slots(self) -> dict[str, int]:
+        """Concurrency limits with a slot in use."""
         limits = self.client.read_global_concurrency_limits(limit=100)
         return {limit.name: limit.active_slots for limit in limits if limit.active_slots}
 
 
 def _print_logs(home: Path) -> None:
-    """The ends of what the processes wrote: pytest shows it where a test has failed."""
+    """Print the end of each log: pytest shows it if a test fails."""
     for log in sorted(home.glob("*.log")):
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         print(f"--- {log.name}", *lines[-60:], sep="\n")  # noqa: T201

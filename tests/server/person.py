@@ -8,19 +8,19 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, TimeoutError, expect, sync_playwright
 
-CHROMIUM = "/usr/bin/chromium"  # see the README; Playwright's own browsers come from elsewhere
-ALONE = (  # no sandbox, because tests may be run by root; and no calls to anybody's servers
+CHROMIUM = "/usr/bin/chromium"  # see the README; not one of Playwright's downloads
+ALONE = (  # no sandbox, because root may run the tests; no requests to other servers
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-PATIENCE = 60_000.0  # milliseconds, on a machine that is busy with other things
+PATIENCE = 60_000.0  # milliseconds, on a busy machine
 LONGEST_RUN = 240_000.0
 WIDTH, HEIGHT = 1100, 900
 
 
 @contextmanager
 def at_the_ui(url: str, pictures: Path) -> Iterator["Person"]:
-    """A browser that sees nothing but this server. In the end, also of a failed test, there is a last picture."""
+    """A browser for this server only. It ends with a screenshot, also if the test fails."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ALONE)
         page = browser.new_page(base_url=url, viewport={"width": WIDTH, "height": HEIGHT})
@@ -36,13 +36,13 @@ def at_the_ui(url: str, pictures: Path) -> Iterator["Person"]:
 
 
 class Person:
-    """Sees labels, buttons and texts; knows nothing of how a page is made."""
+    """Uses labels, buttons and texts only, not the structure of a page."""
 
     def __init__(self, page: Page, pictures: Path) -> None:
         self.page, self._pictures = page, pictures
 
     def opens(self, *names: str) -> None:
-        """Follow links and buttons, from the menu that is on every page on."""
+        """Click links and buttons, starting with the menu."""
         for name in names:
             self.presses(name)
 
@@ -73,7 +73,7 @@ class Person:
         option.wait_for(state="hidden")
 
     def fills_or_chooses(self, label: str, value: str) -> None:
-        """A list of what is there already, or a text field as long as nothing is."""
+        """A list of existing values, or a text field if there are none."""
         field = self._field(label)
         expect(field).to_be_visible()
         if field.evaluate("field => field.matches('input, textarea')"):
@@ -82,7 +82,7 @@ class Person:
             self.chooses(label, value)
 
     def clicks(self, button: Locator, until: Locator) -> None:
-        """A person clicks again where nothing happens.
+        """Click again if nothing happens, as a person does.
 
         Prefect's pages now and then let the first click pass, while something else closes; and on SQLite its server
         now and then refuses a change (503), which they do not tell.
@@ -98,7 +98,7 @@ class Person:
         self._field(label).click()
 
     def picks(self, label: str, day: date) -> None:
-        """The beginning of a day, in the calendar that opens at a field of time."""
+        """Choose the start of a day in the calendar of a time field."""
         calendar = self.page.get_by_role("dialog").last
         self.clicks(self._field(label), calendar)
         calendar.get_by_label("Choose the Year").select_option(str(day.year))
@@ -112,23 +112,23 @@ class Person:
         expect(self.page.get_by_text(text).first).to_be_visible()
 
     def starts(self, button: Locator) -> None:
-        """Start a run by the button of its form, and follow the link that appears then."""
+        """Start a run with the button of its form, and follow the link that appears."""
         link = (
             self.page.get_by_role("button", name="View run").or_(self.page.get_by_role("link", name="View run")).first
         )
-        expect(link).to_be_hidden()  # the message about the run before, which stays for some seconds
+        expect(link).to_be_hidden()  # the message about the previous run, which is shown for some seconds
         self.clicks(button, link)
         link.click()
         self.page.get_by_role("tab", name="Job Variables").wait_for()  # the run's page; its address comes earlier
 
     def waits_for_the_end(self) -> str:
-        """The state in which the run of this page ended."""
+        """The final state of the run of this page."""
         badge = self.page.get_by_text(re.compile("^(Completed|Failed|Crashed|Cancelled)$")).first
         badge.wait_for(timeout=LONGEST_RUN)
         return badge.inner_text()
 
     def takes_a_picture(self, name: str, *, whole: bool = False) -> None:
-        """Of what the window shows, or of the whole page however long."""
+        """A screenshot of the window, or of the full page."""
         if not whole:
             self.page.screenshot(path=self._pictures / f"{name}.png", animations="disabled")
             return

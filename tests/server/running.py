@@ -1,4 +1,4 @@
-"""Processes of Prefect as a test needs them: the project's settings, an environment of their own, gone in the end."""
+"""Prefect processes for tests: with the project's settings and their own environment; they end with their block."""
 
 import os
 import signal
@@ -26,9 +26,9 @@ from tasks.settings import CHECKOUT
 Found = TypeVar("Found")
 Process = subprocess.Popen[bytes]
 
-PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the authorities, which take 20 ms to read
+PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without certificate authorities, which take 20 ms to read
 CSRF = ("PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED", "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED")
-PATIENCE = 240.0  # seconds, on a machine that is busy with other things
+PATIENCE = 240.0  # seconds, on a busy machine
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def api(environment: dict[str, str]) -> Iterator[str]:
     services = {"SCHEDULER", "LATE_RUNS", "FOREMAN", "TRIGGERS", "CANCELLATION_CLEANUP", "PAUSE_EXPIRATIONS"}
     services |= {"TASK_RUN_RECORDER", "EVENT_PERSISTER", "REPOSSESSOR", "CLEANUP_RECONCILER", "DB_VACUUM"}
     off = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in services}
-    off["PREFECT_SERVER_REGISTER_BLOCKS_ON_START"] = "false"  # those of all products there are: seconds, for nobody
+    off["PREFECT_SERVER_REGISTER_BLOCKS_ON_START"] = "false"  # the forms of all integrations take seconds
     with started("api", call, environment | off) as process:
         url = f"http://127.0.0.1:{port}/api"
         wait_for(lambda: answers(url), process)
@@ -50,19 +50,19 @@ def api(environment: dict[str, str]) -> Iterator[str]:
 
 
 def due_in(seconds: int, *, minutes: int) -> UUID:
-    """An id for a connector whose schedule is due then: when a schedule begins follows from the connector's id."""
+    """A connector ID whose schedule is due then: the start of a schedule follows from the connector's ID."""
     return UUID(int=int((datetime.now(UTC) - EPOCH).total_seconds() + seconds) % (60 * minutes))
 
 
 def own_environment(folder: Path) -> dict[str, str]:
-    """The project's settings of Prefect and nothing of the session's."""
+    """The project's settings of Prefect, without those of the test session."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     with mock.patch.dict(os.environ, inherited, clear=True):
         prefect_settings.apply()
         quicker = {"PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_UI_ENABLED": "false"}
-        # A busy machine may need longer than a minute from taking a run to beginning it, which would cost it its slot.
+        # A busy machine may need more than a minute to start a run, which would otherwise lose its slot.
         quicker["PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION"] = "240"
-        # Each client would ask for a token of its own first; what stands for a whole site has it on.
+        # Saves each client a request for a token; tests of a complete site switch it on.
         quicker |= dict.fromkeys(CSRF, "false")
         quicker |= {"PREFECT_API_SSL_CERT_FILE": _authority(folder)}
         return os.environ | quicker | {
@@ -71,7 +71,7 @@ def own_environment(folder: Path) -> dict[str, str]:
 
 
 def keep_tables(folder: Path, tables: Path) -> None:
-    """Copy the database of the Prefect in `folder`, with what is still in its log; the copy is there at once."""
+    """Copy Prefect's database in `folder`, with its write-ahead log, atomically."""
     live = folder / "prefect" / "prefect.db"
     fresh = live.with_suffix(".fresh")
     with closing(sqlite3.connect(live)) as source, closing(sqlite3.connect(fresh)) as copy:
@@ -80,7 +80,7 @@ def keep_tables(folder: Path, tables: Path) -> None:
 
 
 def _authority(folder: Path) -> str:
-    """One certificate for the sake of having one: each client of Prefect's reads all the world's, in 25 ms."""
+    """A file with one certificate: each Prefect client would need 25 ms to read all of them."""
     file = folder / "authority.pem"
     if not file.exists():
         file.write_text(Path(certifi.where()).read_text(encoding="utf-8").partition("-\n\n")[0] + "-\n")
@@ -89,12 +89,12 @@ def _authority(folder: Path) -> str:
 
 @contextmanager
 def started(name: str, arguments: list[str], environment: dict[str, str]) -> Iterator[Process]:
-    """A process of Python in a group of its own, which is gone in the end."""
+    """A Python process in its own process group, which ends with the block."""
     log = Path(environment["ATTACHMENT_ALERTS_HOME"]) / f"{name}.log"
     with log.open("wb") as lines:
         process = subprocess.Popen(
             [sys.executable, *arguments],
-            cwd=CHECKOUT,  # where the runner finds the flows' code again
+            cwd=CHECKOUT,  # where the runner finds the code of the flows
             env=environment,
             stdout=lines,
             stderr=lines,
@@ -112,12 +112,12 @@ def started(name: str, arguments: list[str], environment: dict[str, str]) -> Ite
 
 
 def wait_for(find: Callable[[], Found | None], *processes: Process) -> Found:
-    """What is found in the end; fails where a process has ended before."""
+    """Poll until `find` returns something; fails if one of the processes ends."""
     until = time.monotonic() + PATIENCE
     while not (found := find()):
         assert [process.poll() for process in processes] == [None] * len(processes)
         assert time.monotonic() < until
-        time.sleep(0.5)  # each look costs the server as much as a run's own requests
+        time.sleep(0.5)  # each poll costs the server as much as a request of a run
     return found
 
 

@@ -1,4 +1,4 @@
-"""What works without a server: commands that start one for their own time; and the simulator as a command."""
+"""Commands that start a temporary server, and the simulator as a command."""
 
 import json
 import os
@@ -22,7 +22,7 @@ NOW = datetime.now(UTC)
 PER_DAY = 24
 
 
-def test_a_connector_is_saved_polled_and_backfilled_without_a_server(home: Path) -> None:
+def test_add_poll_and_backfill_work_without_a_server(home: Path) -> None:
     environment = running.own_environment(home) | {"ATTACHMENT_ALERTS_CLIENT_SECRET": V2_KEYS["client_secret"]}
 
     def command(*arguments: str) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def test_a_connector_is_saved_polled_and_backfilled_without_a_server(home: Path)
     assert (home / "alerts.duckdb").exists()
 
 
-def test_the_simulator_meets_random_faults_by_name_until_it_is_ended(tmp_path: Path) -> None:
+def test_simulate_produces_random_faults_until_interrupted(tmp_path: Path) -> None:
     port = running.free_port()
     call = [sys.executable, "-m", "flows", "simulate", "--port", str(port), "--per-day", "10"]
     call += ["--fault-rate", "1", "--fault-name", "html-200"]

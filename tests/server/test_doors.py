@@ -1,4 +1,4 @@
-"""Who gets into the server that `serve` starts: no web page, no other user of the machine, no stranger."""
+"""Access to the server that `serve` starts: no web page and no other user gets in."""
 
 import json
 import os
@@ -49,7 +49,7 @@ NOBODY: dict[str, Any] = {"user": 65534, "group": 65534, "extra_groups": []} if 
 
 
 class Site:
-    """A home with the server of its `serve`, seen from outside."""
+    """A home with its `serve`, seen from outside."""
 
     def __init__(self, home: Path) -> None:
         self.home, self.port = home, free_port()
@@ -61,7 +61,7 @@ class Site:
 
     @contextmanager
     def serving(self, name: str) -> Iterator[str]:
-        """What `serve` had said when it began to serve."""
+        """The output of `serve` up to its readiness."""
         with running.started(name, ["-m", "flows", "serve"], self.environment) as process:
             log = self.home / f"{name}.log"
             running.wait_for(lambda: "It requires a login" in log.read_text(encoding="utf-8"), process)
@@ -91,8 +91,8 @@ def service() -> Iterator[Running]:
         yield started
 
 
-def of_before(site: Site, service: Running) -> None:
-    """What a site has from a time when no server asked for a login: a connector, and Prefect's own template."""
+def create_old_site(site: Site, service: Running) -> None:
+    """Create what a site had before servers required a login: a connector, and Prefect's default template."""
     with (
         running.api(site.environment | dict.fromkeys(running.CSRF, "false")) as url,
         temporary_settings({PREFECT_API_URL: url}),
@@ -105,24 +105,24 @@ def of_before(site: Site, service: Running) -> None:
         save_connector("acme", MimecastConnector.model_validate(V2_KEYS | fields))
 
 
-def test_the_doors_are_closed(home: Path, service: Running, tmp_path: Path) -> None:
+def test_serve_is_closed_to_web_pages_and_other_users(home: Path, service: Running, tmp_path: Path) -> None:
     site = Site(home)
-    of_before(site, service)
+    create_old_site(site, service)
     assert server_login.read(home) is None
     with site.serving("first") as said:
         line = server_login.read(home)
         assert line
         assert said.count("export PREFECT_API_AUTH_STRING") == 1
         with site.client(line) as client:
-            nobody_gets_in_without_it(site, line)
-            no_page_from_elsewhere_does_anything(site, line, client)
-            a_run_cannot_choose_what_is_executed(site, client, tmp_path / "elsewhere")
-            assert shown_by_no_process(line)
+            check_that_everything_requires_the_login(site, line)
+            check_that_other_origins_are_refused(site, line, client)
+            check_that_a_run_cannot_choose_its_command(site, client, tmp_path / "elsewhere")
+            assert is_in_no_process_list(line)
         listed = site.command("connectors", "list", "--json")
         assert [each["name"] for each in json.loads(listed.stdout)] == ["acme"]
         new = site.command("server-login", "--rotate", "--show").stdout.strip()
         assert new == server_login.read(home) != line
-        refused = site.command("connectors", "list", "--json")  # the server has the old one still
+        refused = site.command("connectors", "list", "--json")  # the server still requires the old one
         assert (refused.returncode, "HTTP 401" in refused.stderr) == (1, True)
         assert site.status("/api/version", auth=tuple(line.split(":"))) == 200
         template = deploying.pool_template(None)
@@ -141,8 +141,8 @@ def test_the_doors_are_closed(home: Path, service: Running, tmp_path: Path) -> N
     assert [file for file in written if any(secret in file.read_bytes() for secret in secrets)] == []
 
 
-def nobody_gets_in_without_it(site: Site, line: str) -> None:
-    """Every route, also of the websockets, from a foreign host's name and for another user of the machine."""
+def check_that_everything_requires_the_login(site: Site, line: str) -> None:
+    """Every route and websocket, with a foreign host name, and for another user of the machine."""
     known = {"auth": tuple(line.split(":"))}
     described = httpx.get(f"{site.root}/api/openapi.json", timeout=60, trust_env=False, auth=known["auth"]).json()
     token = httpx.get(f"{site.root}/api/csrf-token", params={"client": "me"}, trust_env=False, auth=known["auth"])
@@ -152,7 +152,7 @@ def nobody_gets_in_without_it(site: Site, line: str) -> None:
     with httpx.Client(base_url=f"{site.root}/api", trust_env=False, timeout=60) as client:
         got = {route: client.request(route[1], route[0], headers=csrf) for route in routes if route[0] not in OPEN}
         assert {answer.status_code for answer in got.values()} == {401}
-        assert [each for each in got.values() if "WWW-Authenticate" in each.headers] == []  # a browser would keep it
+        assert [each for each in got.values() if "WWW-Authenticate" in each.headers] == []  # browsers would store it
         filters = "/block_documents/filter"
         assert client.post(filters, json={}, headers=csrf | {"Host": "evil.example"}).status_code == 401
         assert client.post(filters, json={}, auth=known["auth"]).status_code == 403  # without the token
@@ -162,9 +162,9 @@ def nobody_gets_in_without_it(site: Site, line: str) -> None:
         "api_url", "csrf_enabled", "auth", "flags", "default_ui", "available_uis", "v1_base_url", "v2_base_url",
     }  # fmt: skip
     for path in SOCKETS:
-        assert not lets_in(f"ws://127.0.0.1:{site.port}/api/{path}", None)
-        assert not lets_in(f"ws://127.0.0.1:{site.port}/api/{path}", "admin:guessed")
-    assert lets_in(f"ws://127.0.0.1:{site.port}/api/events/in", line)
+        assert not accepts(f"ws://127.0.0.1:{site.port}/api/{path}", None)
+        assert not accepts(f"ws://127.0.0.1:{site.port}/api/{path}", "admin:guessed")
+    assert accepts(f"ws://127.0.0.1:{site.port}/api/events/in", line)
     curl = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*", f"{site.root}/api/version"]
     assert subprocess.run(curl, **NOBODY, cwd="/", capture_output=True, check=True).stdout == b"401"
     assert server_login.login_file(site.home).stat().st_mode & 0o077 == 0
@@ -173,8 +173,8 @@ def nobody_gets_in_without_it(site: Site, line: str) -> None:
         assert subprocess.run(read, **NOBODY, cwd="/", capture_output=True, check=False).returncode == 1
 
 
-def lets_in(url: str, token: str | None) -> bool:
-    """Whether a websocket goes on after its first message."""
+def accepts(url: str, token: str | None) -> bool:
+    """Whether a websocket accepts this token."""
     try:
         with connect(url, subprotocols=[websockets.Subprotocol("prefect")], proxy=None, open_timeout=60) as socket:
             socket.send(json.dumps({"type": "auth", "token": token}))
@@ -227,8 +227,8 @@ async ([root, deployment]) => {
 """
 
 
-def no_page_from_elsewhere_does_anything(site: Site, line: str, client: SyncPrefectClient) -> None:
-    """In the browser of somebody who is logged in; also under a name that leads to this machine (DNS rebinding)."""
+def check_that_other_origins_are_refused(site: Site, line: str, client: SyncPrefectClient) -> None:
+    """In the browser of a logged-in user; also under a name that resolves to this machine (DNS rebinding)."""
     deployment = str(client.read_deployment_by_name("connectors-apply/connectors-apply").id)
     of_it = DeploymentFilter(id=DeploymentFilterId(any_=[UUID(deployment)]))
     before = {each.id for each in client.read_flow_runs(deployment_filter=of_it, limit=200) if not each.auto_scheduled}
@@ -238,7 +238,7 @@ def no_page_from_elsewhere_does_anything(site: Site, line: str, client: SyncPref
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ALONE, *rebound])
         context = browser.new_context()
         context.set_default_timeout(PATIENCE)
-        logged_in(context, site, line)
+        log_in(context, site, line)
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{elsewhere.server_port}/")
         assert page.evaluate(ATTACK, [site.root, deployment]) == []
@@ -251,8 +251,8 @@ def no_page_from_elsewhere_does_anything(site: Site, line: str, client: SyncPref
     assert after == before
 
 
-def logged_in(context: BrowserContext, site: Site, line: str) -> None:
-    """As a person does it: the whole line in the one field; the pages show what is stored then."""
+def log_in(context: BrowserContext, site: Site, line: str) -> None:
+    """Log in as a person does: paste the full line; the pages then show data."""
     page = context.new_page()
     page.goto(f"{site.root}/v2/deployments")
     page.locator("input[type=password]").fill(line)
@@ -261,8 +261,8 @@ def logged_in(context: BrowserContext, site: Site, line: str) -> None:
     page.close()
 
 
-def a_run_cannot_choose_what_is_executed(site: Site, client: SyncPrefectClient, elsewhere: Path) -> None:
-    """A poll by the worker, in the site's home, whatever command, environment and folder it was started with."""
+def check_that_a_run_cannot_choose_its_command(site: Site, client: SyncPrefectClient, elsewhere: Path) -> None:
+    """A run with its own command, environment and folder still polls in the site's home."""
     chosen = {
         "command": f"touch {elsewhere}", "working_dir": str(site.home),
         "env": {"ATTACHMENT_ALERTS_HOME": str(elsewhere)},
@@ -284,7 +284,7 @@ def a_run_cannot_choose_what_is_executed(site: Site, client: SyncPrefectClient, 
     assert template["job_configuration"]["command"].endswith(" -m prefect.engine")
 
 
-def shown_by_no_process(line: str) -> bool:
-    """Whether no process has it among its arguments."""
+def is_in_no_process_list(line: str) -> bool:
+    """Whether no process has it in its arguments."""
     secret = line.partition(":")[2]
     return not [each for each in psutil.process_iter(["cmdline"]) if secret in " ".join(each.info["cmdline"] or [])]

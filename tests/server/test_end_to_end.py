@@ -42,13 +42,13 @@ BACKFILL = {
 }  # fmt: skip
 
 
-def test_everything_once_through_a_rough_day(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_site_recovers_from_outages_and_power_loss(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         serve(Simulator(World.of_records(ACME))) as acme,
         serve(Simulator(World.of_records(LEGACY))) as legacy,
         Machine(home, monkeypatch, **QUICKER) as machine,
     ):
-        machine.boots()
+        machine.boot()
         machine.switch("connectors-apply/connectors-apply", on=False)  # it would take schedules of seconds back
         saved_and_tested(machine, acme, legacy)
         schedules_fire(machine)
@@ -64,16 +64,16 @@ def test_everything_once_through_a_rough_day(home: Path, monkeypatch: pytest.Mon
 def saved_and_tested(machine: Machine, acme: Running, legacy: Running) -> None:
     save_connector("acme", connector(acme, 2, connector_id=UUID(int=1)))
     save_connector("legacy", connector(legacy, 1, connector_id=UUID(int=2)))
-    assert {each.done for each in apply_connectors().polls} == {"made"}
+    assert {each.done for each in apply_connectors().polls} == {"created"}
     assert switches(machine) == {False}
     tests = [machine.start("test-connection/test-connection", connector=name) for name in ("acme", "legacy")]
-    assert [machine.ended(test).state_name for test in tests] == ["Completed"] * 2
+    assert [machine.wait_for_end(test).state_name for test in tests] == ["Completed"] * 2
     assert switches(machine) == {True}
 
 
 def schedules_fire(machine: Machine) -> None:
     for name in ("mimecast/acme", "mimecast/legacy"):
-        machine.hurry(name, OFTEN)
+        machine.set_interval(name, OFTEN)
     for name in ("mimecast/acme", "mimecast/legacy"):
         run = machine.wait_for(lambda: newest(machine, name))  # noqa: B023 - asked at once
         assert (run.auto_scheduled, run.state_name) == (True, "Completed")
@@ -89,13 +89,13 @@ def switched_off_it_stays_off(machine: Machine) -> None:
 
 def keys_expire(machine: Machine, legacy: Running) -> None:
     legacy.simulator.faults.inject("418", times=None)
-    machine.hurry("mimecast/legacy", OFTEN)  # applying has set it back to what the connector says
+    machine.set_interval("mimecast/legacy", OFTEN)  # applying has set it back to what the connector says
     failed = machine.wait_for(lambda: newest(machine, "mimecast/legacy", "Failed"))
     assert failed.auto_scheduled
     assert failed.state
     assert "expired" in (failed.state.message or "")
     assert health(machine, "legacy") == "auth_failed"
-    assert machine.wait_for(lambda: machine.told("connector.lost")) == {"legacy"}
+    assert machine.wait_for(lambda: machine.resources_of_events("connector.lost")) == {"legacy"}
     apply_connectors()  # polled no more than the connector says: what is to come has the machine for itself
 
 
@@ -106,7 +106,7 @@ def cancelled_run_is_continued(machine: Machine, acme: Running) -> None:
     machine.wait_for(lambda: backfilled(machine) >= 2)
     asked = datetime.now(UTC)
     machine.client.set_flow_run_state(backfill, Cancelling())  # the UI's button
-    assert machine.ended(backfill).state_name == "Cancelled"
+    assert machine.wait_for_end(backfill).state_name == "Cancelled"
     [(stopped,)] = machine.stored("SELECT max(finished_at) FROM windows WHERE state = 'cancelled'")
     assert stopped - asked < timedelta(seconds=10)
     assert 2 <= backfilled(machine) < DAYS // 2
@@ -117,7 +117,7 @@ def killed_run_is_continued(machine: Machine) -> None:
     backfill = machine.start("mimecast-backfill/backfill", **BACKFILL)
     machine.wait_for(lambda: backfilled(machine) > before)
     os.kill(machine.process_of(backfill), signal.SIGKILL)
-    assert machine.ended(backfill).state_name == "Crashed"
+    assert machine.wait_for_end(backfill).state_name == "Crashed"
     assert before < backfilled(machine) < DAYS
 
 
@@ -127,32 +127,32 @@ def power_is_lost(machine: Machine, acme: Running) -> None:
     cut_off = machine.start("mimecast-backfill/backfill", **BACKFILL)
     machine.wait_for(lambda: backfilled(machine) > before)
     machine.client.pause_automation(watch.id)  # what it does gives the slot back, too
-    machine.loses_power(cut_off)
-    machine.boots()
+    machine.lose_power(cut_off)
+    machine.boot()
     acme.simulator.faults.clear()
     again = machine.start("mimecast-backfill/backfill", **BACKFILL)
     machine.wait_for(lambda: machine.client.read_flow_run(again).state_name == "AwaitingConcurrencySlot")
-    machine.five_minutes_pass()
-    assert machine.ended(again).state_name == "Completed"
+    machine.expire_leases()
+    assert machine.wait_for_end(again).state_name == "Completed"
     assert stored_of(machine, "acme") == len(ACME)
     assert machine.client.read_flow_run(cut_off).state_name == "Running"
     machine.client.resume_automation(watch.id)
-    died = machine.ended(cut_off).state
+    died = machine.wait_for_end(cut_off).state
     assert died and died.name == "Crashed"
 
 
 def keys_are_renewed(machine: Machine, legacy: Running) -> None:
     legacy.simulator.faults.clear()
-    machine.hurry("mimecast/legacy", OFTEN)
+    machine.set_interval("mimecast/legacy", OFTEN)
     run = machine.wait_for(lambda: newest(machine, "mimecast/legacy", "Completed"))  # the schedule goes on by itself
     assert run.auto_scheduled
     assert health(machine, "legacy") == "ok"
-    assert machine.wait_for(lambda: machine.told("connector.back")) == {"legacy"}
+    assert machine.wait_for(lambda: machine.resources_of_events("connector.back")) == {"legacy"}
 
 
 def nothing_is_lost_or_blocked(machine: Machine) -> None:
     machine.switch("mimecast/legacy", on=False)
-    assert machine.wait_for(lambda: not machine.slots_taken())
+    assert machine.wait_for(lambda: not machine.used_slots())
     assert (stored_of(machine, "acme"), stored_of(machine, "legacy")) == (len(ACME), len(LEGACY))
     assert machine.stored("SELECT count(*) = count(DISTINCT scan_id) FROM scans") == [(True,)]
     assert machine.stored("SELECT count(*) FROM coverage_gaps") == [(0,)]

@@ -1,4 +1,4 @@
-"""With a proxy in the environment, nothing meant for this machine reaches it: commands, server, worker, runs."""
+"""With a proxy in the environment, no loopback request reaches it: commands, server, worker, runs."""
 
 import subprocess
 import sys
@@ -52,13 +52,15 @@ def add(environment: dict[str, str], service: Running) -> None:
     command(environment, "connectors", "add", "acme", *address, "--first-look-back-days", "1")
 
 
-def test_commands_with_a_temporary_server(environment: dict[str, str], service: Running, proxy: LoggingProxy) -> None:
+def test_commands_with_a_proxy_send_no_loopback_request_to_it(
+    environment: dict[str, str], service: Running, proxy: LoggingProxy
+) -> None:
     add(environment, service)
     command(environment, "poll", "acme")
     assert proxy.seen == []
 
 
-def test_serve_its_worker_its_runs_and_commands_beside_it(
+def test_serve_with_a_proxy_sends_no_loopback_request_to_it(
     environment: dict[str, str], service: Running, proxy: LoggingProxy, home: Path
 ) -> None:
     port = free_port()
@@ -76,7 +78,7 @@ def test_serve_its_worker_its_runs_and_commands_beside_it(
             get_client(sync_client=True) as client,
         ):
             named = lambda: [each for each in client.read_deployments() if each.name == "acme"]  # noqa: E731
-            (deployment,) = running.wait_for(named, process)  # made by the command, or by `serve` a little later
+            (deployment,) = running.wait_for(named, process)  # created by the command, or a little later by `serve`
             started = client.create_flow_run_from_deployment(deployment.id)
             ended = running.wait_for(
                 lambda: run if (run := client.read_flow_run(started.id)).state.is_final() else None,  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""What happens to groups and connectors reaches a webhook: real server, worker, triggers of prefect.yaml, blocks."""
+"""Events of groups and connectors reach a webhook, by real server, worker, triggers and blocks."""
 
 import json
 import subprocess
@@ -79,7 +79,7 @@ def listener(receive: Callable[[str, str], None]) -> Iterator[str]:
 
 @contextmanager
 def webhook() -> Iterator[tuple[str, list[str]]]:
-    """An address that understands what Slack does, and the texts it was sent."""
+    """A webhook like that of Slack, and the texts it received."""
     texts: list[str] = []
     with listener(lambda _, body: texts.append(json.loads(body)["text"])) as address:
         yield f"http://{address}/services/T/B/x", texts
@@ -87,7 +87,7 @@ def webhook() -> Iterator[tuple[str, list[str]]]:
 
 @contextmanager
 def flows_at_hand(machine: Machine) -> Iterator[Callable[..., str]]:
-    """Flows called one after the other in one process beside this one, which loads all of Prefect only once."""
+    """Runs flows in another process, one after the other, which loads Prefect only once."""
     call = [sys.executable, "-c", CALLS]
     with subprocess.Popen(
         call, cwd=CHECKOUT, env=machine.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -96,7 +96,7 @@ def flows_at_hand(machine: Machine) -> Iterator[Callable[..., str]]:
         asked, answers = process.stdin, process.stdout
 
         def run(*flow: str) -> str:
-            """The name of the state in which it ended."""
+            """The name of its final state."""
             print(json.dumps(flow), file=asked, flush=True)
             return answers.readline().strip()
 
@@ -104,7 +104,7 @@ def flows_at_hand(machine: Machine) -> Iterator[Callable[..., str]]:
         asked.close()
 
 
-def test_people_are_told_once_of_each_change(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_change_is_notified_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     world = World.of_records([scan(now - timedelta(days=9), n, fileHash=f"{n:064x}") for n in range(1, 4)])
     world.add(
@@ -120,7 +120,7 @@ def test_people_are_told_once_of_each_change(home: Path, monkeypatch: pytest.Mon
             home, monkeypatch, ATTACHMENT_ALERTS_NOTIFY="custom-webhook/security", ATTACHMENT_ALERTS_SLICE_HOURS="6"
         ) as machine,
     ):
-        machine.boots()
+        machine.boot()
         for trigger in triggers.read_switches(machine.client, prefect_yaml.declared_deployments()):
             machine.client.resume_automation(machine.automation(trigger).id)
         block = CustomWebhookNotificationBlock(name="x", url=url, json_data=TEXT)
@@ -128,7 +128,7 @@ def test_people_are_told_once_of_each_change(home: Path, monkeypatch: pytest.Mon
         save("acme", connector(service, 2, connector_id=UUID(int=7), polling_minutes=5))
 
         def told(*titles: str) -> None:
-            """Wait until exactly this was told."""
+            """Wait until exactly these messages were sent."""
             machine.wait_for(lambda: len(texts) >= len(titles))
             assert sorted(text.splitlines()[0] for text in texts) == sorted(titles)
             texts.clear()
@@ -157,11 +157,11 @@ def test_people_are_told_once_of_each_change(home: Path, monkeypatch: pytest.Mon
             assert run("poll", "acme") == "Completed"
             told("Connection restored: acme", "No poll finished in time: acme")
         events = ("run.done", "word.unseen", "gap.found")
-        assert [machine.told(event) for event in events] == [{"acme"}] * len(events)
+        assert [machine.resources_of_events(event) for event in events] == [{"acme"}] * len(events)
 
 
 def blocks(local: str) -> dict[str, NotificationBlock]:
-    """A block of each kind by the host that it sends to; where the kind leaves the host open, that is `local`."""
+    """A block of each kind by its host, which is `local` if the kind has no fixed host."""
     port = int(local.partition(":")[2])
     custom_host, chat_host = "127.0.0.1", "localhost"
     teams = "prod-1.westeurope.logic.azure.com"
@@ -188,14 +188,16 @@ def blocks(local: str) -> dict[str, NotificationBlock]:
 
 
 def kinds() -> set[type[NotificationBlock]]:
-    """Every kind of notification block that a person can make in the UI."""
+    """Every kind of notification block that the UI offers."""
     classes = [each for each in vars(notifications).values() if isinstance(each, type)]
     return {each for each in classes if issubclass(each, NotificationBlock) and ABC not in each.__bases__}
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")  # apprise tries it
-def test_every_kind_of_block_sends_from_a_worker(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their hosts are reached through a proxy that answers for all of them. No message calls anybody or has a link."""
+def test_every_kind_of_notification_block_sends_from_a_worker(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy answers for all their hosts. No message mentions a group of people or contains a link."""
     received: dict[str, str] = {}
     authority = Authority(tmp_path, "Test authority")
     with listener(lambda host, body: received.update({host: unquote_plus(body)})) as local:
@@ -212,11 +214,11 @@ def test_every_kind_of_block_sends_from_a_worker(home: Path, tmp_path: Path, mon
                 no_proxy="127.0.0.1,localhost",
             ) as machine,
         ):
-            machine.boots()
+            machine.boot()
             for block in senders.values():
                 block.save("security")
             facts = {"error": "It said: <!channel> <http://evil.example|here> [here](http://evil.example) @here"}
-            run = machine.ended(
+            run = machine.wait_for_end(
                 machine.start("notify/notify", event=f"{PREFIX}connector.lost", about="acme", facts=facts)
             )
     assert {type(block) for block in senders.values()} == kinds()

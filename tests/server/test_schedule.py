@@ -24,16 +24,16 @@ from tests.server.machine import Machine
 pytestmark = pytest.mark.server
 
 
-def test_what_is_deployed_runs_by_its_schedule_and_from_the_ui(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deployments_run_on_schedule_and_from_the_ui(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     long_ago = now - timedelta(days=9)
     world = World.of_records([*hours(now, 5), scan(long_ago, 99)])
     with serve(Simulator(world)) as service, Machine(home, monkeypatch) as machine:
-        machine.boots()
+        machine.boot()
         fields = {"base_url": service.url, "allow_other_host": True, "first_look_back_days": 1, "polling_minutes": 5}
         fields |= {"connector_id": running.due_in(20, minutes=5), "tested_at": now}
         save_connector("acme", MimecastConnector.model_validate(V2_KEYS | fields))
-        assert [(poll.deployment, poll.done) for poll in apply_connectors().polls] == [("mimecast/acme", "made")]
+        assert [(poll.deployment, poll.done) for poll in apply_connectors().polls] == [("mimecast/acme", "created")]
         everything_is_deployed_and_a_switch_stays_as_it_is(machine)
         run = machine.wait_for(lambda: next(filter(ended, of_the_schedule(machine.client)), None))
         assert run.auto_scheduled
@@ -44,7 +44,7 @@ def test_what_is_deployed_runs_by_its_schedule_and_from_the_ui(home: Path, monke
 
         given = {"connector": "acme", "what": "missing"}
         given |= {"start": f"{long_ago - timedelta(hours=1):%FT%TZ}", "end": f"{long_ago + timedelta(hours=1):%FT%TZ}"}
-        run = machine.ended(machine.start("mimecast-backfill/backfill", **given))
+        run = machine.wait_for_end(machine.start("mimecast-backfill/backfill", **given))
         assert run.state_name == "Completed"
         with machine.store.reader() as tables:
             assert tables.rows("SELECT detected_at FROM scans ORDER BY ALL LIMIT 1") == [(long_ago,)]
@@ -65,10 +65,10 @@ def everything_is_deployed_and_a_switch_stays_as_it_is(machine: Machine) -> None
 
 
 def of_the_schedule(client: SyncPrefectClient) -> list[FlowRun]:
-    """All runs of the connector's deployment: nobody but its schedule makes any."""
+    """All runs of the connector's deployment, which only its schedule creates."""
     return client.read_flow_runs(deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=["acme"])))
 
 
 def ended(run: FlowRun) -> bool:
-    # One that is due while another runs is cancelled and shows nothing.
+    # A run that is due during another one is cancelled and has no artifacts.
     return run.state is not None and run.state.is_final() and not run.state.is_cancelled()

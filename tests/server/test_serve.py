@@ -1,4 +1,4 @@
-"""`attachment-alerts serve`: one command is the whole site; it stops in order, and comes back however it ended."""
+"""`attachment-alerts serve`: it runs a complete site, stops in order, and recovers from a kill."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ PASSWORD = "somebody:lets-me-in"
 
 @pytest.fixture
 def service() -> Iterator[Running]:
-    """So slow that a backfill of a month is not over before all that is done meanwhile."""
+    """A service so slow that a backfill of a month outlasts the test."""
     with serve(Simulator(World(seed=7, per_day=600, start=NOW - timedelta(days=30)))) as started:
         started.simulator.faults.inject("slow", times=None, seconds=1.0)
         yield started
@@ -51,7 +51,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def said(process: running.Process, environment: dict[str, str], words: str) -> str:
-    """The line of `serve` that has these words, when it has come."""
+    """Wait for the line of `serve` with these words."""
     log = Path(environment["ATTACHMENT_ALERTS_HOME"]) / "serve.log"
     return running.wait_for(
         lambda: next((line for line in log.read_text(encoding="utf-8").splitlines() if words in line), None), process
@@ -60,7 +60,7 @@ def said(process: running.Process, environment: dict[str, str], words: str) -> s
 
 def save(service: Running) -> None:
     fields = {"base_url": service.url, "allow_other_host": True, "first_look_back_days": 1, "polling_minutes": 60}
-    fields |= {"connector_id": running.due_in(3000, minutes=60), "tested_at": NOW}  # not in the middle of all this
+    fields |= {"connector_id": running.due_in(3000, minutes=60), "tested_at": NOW}  # after the end of this test
     save_connector("acme", MimecastConnector.model_validate(V2_KEYS | fields))
 
 
@@ -69,7 +69,7 @@ def poll(client: SyncPrefectClient) -> FlowRun:
 
 
 def backfill(client: SyncPrefectClient) -> FlowRun:
-    """Start one of a month, as the UI does."""
+    """Start a backfill of a month as the UI does."""
     given = {"connector": "acme", "start": f"{NOW - timedelta(days=29):%FT%TZ}", "end": f"{NOW:%FT%TZ}"}
     deployment = client.read_deployment_by_name("mimecast-backfill/backfill")
     return client.create_flow_run_from_deployment(deployment.id, parameters=given | {"what": "everything"})
@@ -86,19 +86,19 @@ def ended(client: SyncPrefectClient, run: FlowRun, process: running.Process) -> 
 
 
 def server_of(process: running.Process) -> psutil.Process:
-    """The Prefect server that `serve` has started; the innermost of its processes."""
+    """The Prefect server that `serve` has started: the innermost of its processes."""
     children = psutil.Process(process.pid).children(recursive=True)
     return [each for each in children if {"server", "start"} <= set(each.cmdline())][-1]
 
 
 def slices(store: Store) -> int:
-    with store.transaction() as transaction:  # also what is not published yet
+    with store.transaction() as transaction:  # it also has unpublished rows
         sql = "SELECT count(*) FROM windows WHERE trigger = 'backfill' AND state = 'complete'"
         return int(transaction.rows(sql)[0][0])
 
 
 def answer(url: str, **given: Any) -> int:
-    """Status of an answer that shows what is stored."""
+    """HTTP status of a request for stored data."""
     return httpx.get(f"{url}/work_pools/attachment-alerts", trust_env=False, **given).status_code
 
 
@@ -107,7 +107,9 @@ def gone(port: int) -> bool:
         return asking.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: dict[str, str], tmp_path: Path) -> None:
+def test_serve_stops_in_order_and_recovers_after_a_kill(
+    service: Running, environment: dict[str, str], tmp_path: Path
+) -> None:
     port, store = int(environment["PREFECT_SERVER_API_PORT"]), open_store(Settings(home=tmp_path))
     url, call = f"http://127.0.0.1:{port}/api", ["-m", "flows", "serve"]
     with (
@@ -116,18 +118,18 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
     ):
         with running.started("serve", call, environment) as process:
             assert f"The UI is at http://127.0.0.1:{port} " in said(process, environment, "Serving.")
-            # The pages ask the server they came from, whatever its name and port.
+            # The pages call the server they came from, whatever its name and port.
             assert httpx.get(f"http://127.0.0.1:{port}/ui-settings", trust_env=False).json()["api_url"] == "/api"
             assert answer(url) == answer(url, auth=("somebody", "guesses")) == 401
             assert answer(url, auth=tuple(PASSWORD.split(":"))) == 200
-            assert not server_login.login_file(tmp_path).exists()  # a site's own login is kept
-            off = triggers.Switch(on=False, waits=True)  # nobody is to be told of anything
+            assert not server_login.login_file(tmp_path).exists()  # the site's own login is used
+            off = triggers.Switch(on=False, waits=True)  # no notifications are configured
             assert set(triggers.read_switches(client, prefect_yaml.declared_deployments()).values()) == {off}
             save(service)
             cut = backfill(client)
-            assert "polled every 60 min" in said(process, environment, "mimecast/acme made")
+            assert "polled every 60 min" in said(process, environment, "mimecast/acme created")
             running.wait_for(lambda: slices(store) >= 1, process)
-            assert ended(client, poll(client), process) == "Completed"  # the backfill has given way
+            assert ended(client, poll(client), process) == "Completed"  # the backfill has yielded
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=90) == 0  # TimeoutStopSec of data/attachment-alerts.service
         assert gone(port)
@@ -151,7 +153,7 @@ def test_it_serves_stops_in_order_and_comes_back(service: Running, environment: 
             }
             assert ended(client, poll(client), process) == "Completed"
             server_of(process).kill()
-            assert process.wait(timeout=90) == 1  # systemd or compose starts it again
+            assert process.wait(timeout=90) == 1  # systemd or compose restarts it
             assert "Traceback" not in (tmp_path / "serve.log").read_text(encoding="utf-8")
         assert gone(port)
         assert {"worker.log", "worker.log.1", "worker.log.2"} <= {each.name for each in (tmp_path / "serve").iterdir()}

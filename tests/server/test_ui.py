@@ -1,4 +1,4 @@
-"""The Prefect UI as a person uses it: a connector is filled in, saved, tested and polled, and the past is fetched."""
+"""The Prefect UI as a person uses it: save, test and poll a connector, then backfill."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,15 +22,15 @@ PER_DAY = 60
 WITH_PAGES = {"PREFECT_UI_ENABLED": "true", "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "true"}
 
 
-def test_from_an_empty_server_to_a_backfill(
+def test_ui_saves_a_connector_and_starts_a_backfill(
     home: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
 ) -> None:
     assert pytestconfig.cache
     pictures = pytestconfig.cache.mkdir("pictures")
     world = World(seed=7, per_day=PER_DAY, start=TODAY - timedelta(days=30))
     with serve(Simulator(world)) as service, Machine(home, monkeypatch, **WITH_PAGES) as machine:
-        machine.boots()
-        assert machine.command("connectors", "apply") == []  # the server knows the forms now
+        machine.boot()
+        assert machine.command("connectors", "apply") == []  # registers the forms
         with at_the_ui(machine.url.removesuffix("/api"), pictures) as person:
             connector_is_saved(person, service.url)
             saved = load_connector("acme")
@@ -41,10 +41,10 @@ def test_from_an_empty_server_to_a_backfill(
             assert [schedule.active for schedule in machine.deployment("mimecast/acme").schedules] == [True]
             polling_is_switched_off(person)
             assert [schedule.active for schedule in machine.deployment("mimecast/acme").schedules] == [False]
-            machine.wait_for(lambda: not machine.at_work())  # one that was due a moment ago
+            machine.wait_for(lambda: not machine.unfinished_runs())  # a run that was just due
             imported = machine.start("directory-import/directory-import", paths=exports(home))
             news_is_fetched(person)
-            files_are_listed(person, machine.ended(imported))
+            files_are_listed(person, machine.wait_for_end(imported))
             polled = machine.stored("SELECT count(DISTINCT flow_run_id) FROM windows WHERE trigger = 'poll'")
             assert polled == [(2,)]
             past_is_fetched(person)
@@ -88,7 +88,7 @@ def polling_is_switched_off(person: Person) -> None:
 
 
 def news_is_fetched(person: Person) -> None:
-    """By the connector's own deployment, and by the one that polls any."""
+    """Poll by the connector's own deployment, and by the general one."""
     for deployment in ("acme", "poll"):
         person.runs(deployment, "Quick run")
         if deployment == "poll":
@@ -104,7 +104,7 @@ def news_is_fetched(person: Person) -> None:
 
 
 def exports(home: Path) -> list[str]:
-    """Two of the demo's, and a file that is none."""
+    """Two exports of the demo, and another file."""
     note = home / "note.csv"
     note.write_text("Ask the administrator for the export.\n", encoding="utf-8")
     return [str(CHECKOUT / "data" / "demo" / name) for name in ("entra-users.csv", "intune-devices.csv")] + [str(note)]

@@ -1,4 +1,4 @@
-"""A site that the program before has left is taken over as it was: tables, connectors, switches, unsent messages."""
+"""A site of an earlier version is migrated without changes to tables, connectors, switches and unsent messages."""
 
 import json
 import signal
@@ -28,7 +28,7 @@ NEW = 3
 
 
 class Upgraded:
-    """The site in a home of its own, run by the program of this checkout."""
+    """The site in its own home, run by the program of this checkout."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -42,23 +42,23 @@ class Upgraded:
         }
 
     def command(self, *arguments: str) -> Any:
-        """What the installed command prints as JSON."""
+        """The JSON output of the installed command."""
         return json.loads(self._run(str(COMMAND), *arguments, "--json"))
 
     def prefect(self) -> dict[str, Any]:
-        """What the server that is running knows."""
+        """The state of the running server."""
         found: dict[str, Any] = json.loads(self._run(sys.executable, "-m", "tests.upgrade.prefect_facts"))
         return found
 
     def _run(self, *call: str) -> str:
-        environment = self.environment | {"PREFECT_API_URL": self.url}  # as `serve` says for other commands
+        environment = self.environment | {"PREFECT_API_URL": self.url}  # as `serve` prints for other commands
         done = subprocess.run(call, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     @contextmanager
     def serving(self) -> Iterator[running.Process]:
-        """`serve` at work; it ends in order."""
+        """Run `serve` and stop it in order."""
         log = self.home / "serving.log"
         with log.open("wb") as lines:
             process = subprocess.Popen(
@@ -81,7 +81,7 @@ def upgraded(tmp_path: Path) -> Upgraded:
 
 @pytest.fixture
 def world() -> Iterator[Outside]:
-    """The services, whose clock says that it is a quarter of an hour after the fixture was made."""
+    """The services, whose clock is a quarter of an hour after the creation of the fixture."""
     with outside(ANCHOR, ahead=MADE_AT + timedelta(minutes=15) - datetime.now(UTC)) as found:
         yield found
 
@@ -90,8 +90,8 @@ def test_the_installed_command_starts(tmp_path: Path) -> None:
     assert subprocess.run([COMMAND, "--help"], cwd=tmp_path, capture_output=True, check=False).returncode == 0
 
 
-def test_a_site_is_taken_over_as_it_was(upgraded: Upgraded, world: Outside) -> None:
-    upgraded.command("retention")  # opens the store, which is brought up to date then
+def test_site_of_an_earlier_version_is_migrated_unchanged(upgraded: Upgraded, world: Outside) -> None:
+    upgraded.command("retention")  # opens the store, which migrates it
     rows_are_kept(upgraded.home)
     with upgraded.serving() as process:
         prefect_is_kept(upgraded.prefect())
@@ -123,7 +123,7 @@ def test_a_site_is_taken_over_as_it_was(upgraded: Upgraded, world: Outside) -> N
 
 
 def rows_are_kept(home: Path) -> None:
-    """Every row of every relation, in the columns there were; others may have come."""
+    """Every row of every relation, in the old columns; there may be new ones."""
     differing = [
         name
         for name, relation in site.expected_relations().items()
@@ -151,7 +151,7 @@ def prefect_is_kept(found: dict[str, Any]) -> None:
 
 
 def kept(deployment: dict[str, Any]) -> dict[str, Any]:
-    """What deploying leaves alone: what prefect.yaml schedules every hour is counted from the last deploy on."""
+    """What a deploy does not change: it restarts the hourly schedules of prefect.yaml."""
     if "connector" in deployment["tags"]:
         return deployment
     schedules = [each | {"schedule": each["schedule"] | {"anchor_date": None}} for each in deployment["schedules"]]
@@ -159,7 +159,7 @@ def kept(deployment: dict[str, Any]) -> dict[str, Any]:
 
 
 def events_are_as_before(found: dict[str, Any]) -> None:
-    """What triggers match and messages quote."""
+    """The parts of events that triggers match and messages quote."""
     before = EXPECTED["prefect"]["events"]
     assert {"attachment-alerts.run.done", "attachment-alerts.suppression.expired"} <= found.keys()
     assert {name: found[name] for name in found.keys() & before} == {
@@ -168,6 +168,6 @@ def events_are_as_before(found: dict[str, Any]) -> None:
 
 
 def watermark() -> datetime:
-    """Until when the demo's account was read."""
+    """The end of the demo account's coverage."""
     health = [json.loads(row) for row in site.expected_relations()["connector_health"]["rows"]]
     return next(datetime.fromisoformat(row["watermark"]) for row in health if row["connector"] == "contoso")

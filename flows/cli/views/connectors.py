@@ -49,22 +49,22 @@ def _cell(value: Any, zone: ZoneInfo) -> Text:
 
 
 def list_values(
-    found: dict[str, Connector],
+    connectors: dict[str, Connector],
     statuses: dict[str, ConnectorStatus],
     wrong_tenant: dict[str, str],
     unusable: dict[str, str],
 ) -> list[dict[str, Any]]:
-    """All saved connectors for JSON; `wrong_tenant` and `unusable` say why some cannot be polled."""
+    """All saved connectors for JSON; `wrong_tenant` and `unusable` explain why some cannot be polled."""
     rows = [
-        {"name": name, **masked_values(each), **statuses[name]._asdict()}
+        {"name": name, **masked_values(connector), **statuses[name]._asdict()}
         | ({"unusable": wrong_tenant[name]} if name in wrong_tenant else {})
-        for name, each in found.items()
+        for name, connector in connectors.items()
     ]
     return [*rows, *({"name": name, "unusable": problem} for name, problem in unusable.items())]
 
 
-def connectors_table(found: dict[str, Connector], statuses: dict[str, ConnectorStatus], zone: ZoneInfo) -> Table:
-    """A line per saved connector, or two; fits the console in use."""
+def connectors_table(connectors: dict[str, Connector], statuses: dict[str, ConnectorStatus], zone: ZoneInfo) -> Table:
+    """One line for each saved connector, two on a narrow terminal."""
     name = Fact("Name", lambda row: shown(row[0], "bold"), wraps=True)
     product = Fact("Product", lambda row: shown(row[1].product))
     place = Fact("Region", lambda row: shown(row[1].place), wraps=True)
@@ -79,7 +79,8 @@ def connectors_table(found: dict[str, Connector], statuses: dict[str, ConnectorS
     expiry = Fact("Keys expire", lambda row: _day(row[1].key_expires_at))
     wide = [(fact,) for fact in (name, product, place, account, tenant, every, polling, success, lag, state, expiry)]
     narrow = [(name, state), (product, place), (account, tenant), (every, polling), (shortly,), (lag, expiry)]
-    return responsive_table([(name, each, statuses[name]) for name, each in found.items()], wide, narrow, out.width)
+    rows = [(name, connector, statuses[name]) for name, connector in connectors.items()]
+    return responsive_table(rows, wide, narrow, out.width)
 
 
 def _day(moment: datetime | None) -> Text:
@@ -87,27 +88,27 @@ def _day(moment: datetime | None) -> Text:
 
 
 def switch(polling: bool | None) -> Text:
-    """On or off; a dash without a schedule."""
+    """On or off; a dash if there is no schedule."""
     return shown(None) if polling is None else Text("on", style="green") if polling else Text("off", style="yellow")
 
 
-def polls_table(done: list[Poll]) -> Table:
+def polls_table(polls: list[Poll]) -> Table:
     """One line per deployment of a connector."""
     table = plain_table(expand=False)
     for title in ("Connector", "Deployment", "Every", "Polling", "Done"):
         table.add_column(title, no_wrap=True)
-    for each in done:
-        removed = each.done == "removed"
-        every, polling = ("-", shown(None)) if removed else (duration(each.every), switch(each.polling))
-        style = "dim" if each.done == "unchanged" else "green"
-        table.add_row(shown(each.connector, "bold"), shown(each.deployment), every, polling, Text(each.done, style))
+    for poll in polls:
+        removed = poll.done == "removed"
+        every, polling = ("-", shown(None)) if removed else (duration(poll.every), switch(poll.polling))
+        style = "dim" if poll.done == "unchanged" else "green"
+        table.add_row(shown(poll.connector, "bold"), shown(poll.deployment), every, polling, Text(poll.done, style))
     return table
 
 
-def poll_values(done: list[Poll], unusable: dict[str, str]) -> list[dict[str, Any]]:
+def poll_values(polls: list[Poll], unusable: dict[str, str]) -> list[dict[str, Any]]:
     """The deployments for JSON, and the connectors that cannot be polled."""
-    polls = [poll._asdict() | {"every": int(poll.every.total_seconds())} for poll in done]
-    return [*polls, *({"connector": name, "unusable": wrong} for name, wrong in unusable.items())]
+    rows = [poll._asdict() | {"every": int(poll.every.total_seconds())} for poll in polls]
+    return [*rows, *({"connector": name, "unusable": problem} for name, problem in unusable.items())]
 
 
 def checks_table(checks: list[Check]) -> Table:
@@ -117,8 +118,8 @@ def checks_table(checks: list[Check]) -> Table:
         grid.add_column(style=style, no_wrap=style == "bold")
     for check in checks:
         symbol, style = SYMBOL[check.state]
-        says = shown(check.says, "dim" if check.state == "skipped" else "", limit=1000)
+        result = shown(check.says, "dim" if check.state == "skipped" else "", limit=1000)
         if check.next_step:
-            says.append("\n→ ", style=style).append(shown(check.next_step, limit=1000))
-        grid.add_row(Text(symbol, style=style), Text(check.name), says)
+            result.append("\n→ ", style=style).append(shown(check.next_step, limit=1000))
+        grid.add_row(Text(symbol, style=style), Text(check.name), result)
     return grid

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from flows.console.terminal import out, say, shown
+from flows.console.terminal import out, print_message, shown
 from tasks.formatting import several
 from tasks.sanitize import plain
 
@@ -15,7 +15,7 @@ MARKS = {"imported": ("âœ”", "green"), "unchanged": ("-", "dim"), "refused": ("â
 def show_files(files: Sequence[Mapping[str, Any]]) -> None:
     """`files`: FileReports."""
     if not files:
-        say("Nothing to import.")
+        print_message("Nothing to import.")
     for file in files:
         out.print(file_line(file), soft_wrap=True)
         for warning in file["warnings"]:

@@ -46,8 +46,8 @@ def state_text(state: str | None) -> Text:
 
 def health_errors(rows: list[dict[str, Any]]) -> list[Text]:
     """A line for each failing connector with its error, and for each tenant whose directory is out of date."""
-    errors = [(each["connector"], each["last_error"]) for each in rows if each["last_error"]]
-    ages = {each["tenant"]: each["directory_age_hours"] or 0 for each in rows}
+    errors = [(row["connector"], row["last_error"]) for row in rows if row["last_error"]]
+    ages = {row["tenant"]: row["directory_age_hours"] or 0 for row in rows}
     return [
         Text.assemble(("✘ ", "bold red"), shown(name, "bold"), "  ", shown(error, limit=1000)) for name, error in errors
     ] + [
@@ -58,7 +58,7 @@ def health_errors(rows: list[dict[str, Any]]) -> list[Text]:
 
 
 def old_directory(days: int) -> Text:
-    """The consequence of a directory that was not imported for long."""
+    """The consequence of an outdated directory."""
     return Text(f"{days} days old: people and devices added since are missing. Import it again.", "yellow")
 
 

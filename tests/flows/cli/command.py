@@ -1,4 +1,4 @@
-"""The command as a test calls it: in this process, with what it leaves behind taken back."""
+"""Call the command in this process, and restore the environment, umask and logging afterwards."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ WIDE, NARROW, NARROWEST = 160, 100, 80
 
 
 class Ran(NamedTuple):
-    """What a call came to."""
+    """Exit status and output of a call."""
 
     status: int
     out: str
@@ -24,7 +24,7 @@ class Ran(NamedTuple):
 
 
 class Command:
-    """Calls the command; `width` is that of the terminal it believes to have."""
+    """Calls the command; `width` is that of its simulated terminal."""
 
     width = WIDE
 
@@ -32,24 +32,24 @@ class Command:
         self._capsys = capsys
 
     def __call__(self, *arguments: str) -> Ran:
-        with _as_before(), mock.patch.object(terminal.out, "_width", self.width):
+        with _restored(), mock.patch.object(terminal.out, "_width", self.width):
             status = _status(arguments)
-        said = self._capsys.readouterr()
-        return Ran(status, said.out, said.err)
+        output = self._capsys.readouterr()
+        return Ran(status, output.out, output.err)
 
 
 def _status(arguments: Sequence[str]) -> int:
-    # Not by pytest.raises: what it keeps would hold every frame below, DuckDB's objects included, until the very end.
+    # Not with pytest.raises, which keeps a reference to every frame below, with the objects of DuckDB.
     try:
         main(list(arguments))
     except SystemExit as end:
         return int(end.code or 0)
-    raise AssertionError("the command did not leave by SystemExit")
+    raise AssertionError("the command did not end with SystemExit")
 
 
 @contextmanager
-def _as_before() -> Iterator[None]:
-    """Environment, umask and logging as they were."""
+def _restored() -> Iterator[None]:
+    """Restore environment, umask and logging."""
     log = logging.getLogger("attachment_alerts")
     handlers, level, propagate = list(log.handlers), log.level, log.propagate
     umask = os.umask(0o022)

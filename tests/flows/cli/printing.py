@@ -1,4 +1,4 @@
-"""What a table looks like on a console of some width."""
+"""Print a table on a console of a given width."""
 
 from io import StringIO
 
@@ -6,12 +6,12 @@ from rich.console import Console, RenderableType
 
 
 def console_of(width: int) -> Console:
-    """A console that keeps what is printed on it."""
+    """A console that stores its output."""
     return Console(file=StringIO(), width=width, markup=False)
 
 
 def printed(console: Console, table: RenderableType) -> str:
-    """What such a console shows once this is printed on it, too."""
+    """All output of the console after this is printed."""
     console.print(table)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()

@@ -1,5 +1,6 @@
 """Commands that only read, help, errors and exit statuses."""
 
+import errno
 import json
 import re
 import shlex
@@ -17,11 +18,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from flows.cli import app
-from flows.console.invocation import from_here
+from flows.console.invocation import relative_to_cwd
 from flows.runs.running_slice import RunningSlice
 from flows.runs.slice_stages import Pull, process_slice
 from tasks.connectors.base import build_connector
-from tasks.errors import OperatorError
 from tasks.ingest import pull_session
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
@@ -46,7 +46,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the demo's story, loaded and published as a run does it, without Prefect."""
+    """A home with the demo's records, loaded and published as by a run, without Prefect."""
     home = tmp_path_factory.mktemp("filled")
     store, now = open_store(Settings(home=home)), datetime.now(UTC).replace(microsecond=0)
     begun, stop, scratch = pull_session.begin(store, SOURCE, now), threading.Event(), home / "scratch"
@@ -63,7 +63,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(filled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The filled home as the one in use."""
+    """The filled home, selected by the environment."""
     monkeypatch.setenv("ATTACHMENT_ALERTS_HOME", str(filled))
     return filled
 
@@ -95,11 +95,11 @@ def every_command(group: TyperGroup, words: tuple[str, ...] = ()) -> Iterator[tu
 ROOT = typer.main.get_command(app.app)
 assert isinstance(ROOT, TyperGroup)
 COMMANDS = dict(every_command(ROOT))
-FROM_FIELDS = {("connectors", name) for name in ("add", "set", "rotate")}  # they need Prefect: see test_connectors.py
+FROM_FIELDS = {("connectors", name) for name in ("add", "set", "rotate")}  # these load Prefect: see test_connectors.py
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_every_help_has_an_example_that_would_be_understood(words: tuple[str, ...], command: Command) -> None:
+def test_help_of_every_command_has_a_valid_example(words: tuple[str, ...], command: Command) -> None:
     epilog = COMMANDS[words].epilog or ""
     calls = [shlex.split(line)[1:] for line in epilog.splitlines() if line.strip().startswith("attachment-alerts")]
     assert calls
@@ -114,7 +114,7 @@ def test_every_help_has_an_example_that_would_be_understood(words: tuple[str, ..
         COMMANDS[words].make_context(" ".join(words), call[len(words) :])
 
 
-def test_help_of_all_names_every_command(command: Command) -> None:
+def test_help_lists_every_command(command: Command) -> None:
     says = command("--help")
     assert [words[0] for words in COMMANDS if words[0] not in says.out] == []
     assert command("connectors", "--help").out.count("connectors") > 2
@@ -155,23 +155,23 @@ def test_commands_without_connector_do_not_load_prefect(own_copy: Store) -> None
     assert done.returncode == 0, done.stderr
 
 
-def test_import_of_the_command_loads_no_tables() -> None:
+def test_import_of_the_command_does_not_load_duckdb_polars_or_prefect() -> None:
     quick = "import sys, flows.cli.app; assert not {'duckdb', 'polars', 'prefect'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", quick], check=True)
 
 
-def test_programs_are_named_by_the_way_from_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_path_is_relative_only_below_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "bin" / "program"
     monkeypatch.chdir(tmp_path)
-    assert from_here(program) == "bin/program"
+    assert relative_to_cwd(program) == "bin/program"
     for elsewhere in (tmp_path.parent / "other", Path("/")):
         elsewhere.mkdir(exist_ok=True)
         monkeypatch.chdir(elsewhere)
-        assert from_here(program) == str(program)
+        assert relative_to_cwd(program) == str(program)
 
 
 @pytest.mark.parametrize("width", [NARROWEST, NARROW, WIDE])
-def test_alerts_shows_what_is_most_urgent_first(home: Path, command: Command, width: int) -> None:
+def test_alerts_lists_the_most_urgent_groups_first(home: Path, command: Command, width: int) -> None:
     command.width = width
     says = command("alerts")
     assert says.status == 0
@@ -183,7 +183,7 @@ def test_alerts_shows_what_is_most_urgent_first(home: Path, command: Command, wi
     assert re.search(r"[\d,]+ scans hidden as low · published\s+\d{4}-\d\d-\d\d \d\d:\d\d UTC", says.out)
 
 
-def test_what_attackers_wrote_does_nothing_to_a_terminal(home: Path, command: Command) -> None:
+def test_hostile_text_is_escaped_in_the_terminal(home: Path, command: Command) -> None:
     groups = json.loads(command("alerts", "--json", "--priority", "high").out)
     pages = [command("group", each["group_id"]).out for each in groups]
     for command.width in (60, NARROW, WIDE):
@@ -195,7 +195,7 @@ def test_what_attackers_wrote_does_nothing_to_a_terminal(home: Path, command: Co
     assert "[reset your password](https://phish.test) | x | .md" in text
 
 
-def test_json_carries_the_whole_row_and_nothing_a_terminal_obeys(home: Path, command: Command) -> None:
+def test_json_has_full_rows_without_control_characters(home: Path, command: Command) -> None:
     says = command("alerts", "--json")
     assert {character for character in says.out if not 32 <= ord(character) < 127} == {"\n"}
     rows = json.loads(says.out)
@@ -205,7 +205,7 @@ def test_json_carries_the_whole_row_and_nothing_a_terminal_obeys(home: Path, com
     assert any(row["file_names"] == ["\x1b[2J\x1b[31mAll clear.pdf"] for row in rows)
 
 
-def test_alerts_can_be_narrowed(home: Path, command: Command) -> None:
+def test_alerts_with_filters_lists_matching_groups_only(home: Path, command: Command) -> None:
     medium = command("alerts", "--priority", "medium")
     assert "8 of 19 groups" in medium.out
     assert len(json.loads(command("alerts", "--limit", "3", "--json").out)) == 3
@@ -219,8 +219,8 @@ def test_alerts_can_be_narrowed(home: Path, command: Command) -> None:
     assert (none.status, none.out.strip()[:14]) == (0, "0 of 19 groups")
 
 
-def test_times_are_shown_in_the_zone_that_is_set(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ATTACHMENT_ALERTS_TIME_ZONE", "Asia/Kathmandu")  # five hours and three quarters ahead
+def test_times_are_shown_in_the_configured_zone(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTACHMENT_ALERTS_TIME_ZONE", "Asia/Kathmandu")  # UTC+05:45
     row = json.loads(command("alerts", "--limit", "1", "--json").out)[0]
     there = datetime.fromisoformat(row["first_detected_at"]) + timedelta(hours=5, minutes=45)
     says = command("alerts", "--limit", "1").out
@@ -239,7 +239,7 @@ ON_THE_PAGE = (
 )
 
 
-def test_group_shows_everything_about_it(home: Path, command: Command) -> None:
+def test_group_shows_all_its_facts(home: Path, command: Command) -> None:
     campaign = next(row for row in json.loads(command("alerts", "--json").out) if row["alert_count"] == 25)
     for asked in (campaign["group_id"], campaign["group_id"][:8].upper(), campaign["group_id"].replace("-", "")[:12]):
         says = command("group", asked, "--alerts", "7")
@@ -257,14 +257,14 @@ def test_group_shows_everything_about_it(home: Path, command: Command) -> None:
     assert [each for each in (*addresses, "after the first alert") if each not in tables] == []
 
 
-def test_group_without_a_hash(home: Path, command: Command) -> None:
+def test_group_without_hash_has_no_exposures(home: Path, command: Command) -> None:
     bare = next(row for row in json.loads(command("alerts", "--json").out) if row["file_sha256"] is None)
     says = command("group", bare["group_id"])
     assert (says.status, "scan0001.pdf" in says.out, "Exposures" in says.out) == (0, True, False)
     assert "1 alert · 1 recipient · " in says.out
 
 
-def test_an_ended_id_leads_to_the_group_that_took_over(own_copy: Store, command: Command) -> None:
+def test_ended_id_leads_to_the_group_that_received_its_alerts(own_copy: Store, command: Command) -> None:
     row = json.loads(command("alerts", "--limit", "1", "--json").out)[0]
     ended = "ffffffff-0000-4000-8000-000000000001"
     change(
@@ -293,21 +293,21 @@ def test_an_ended_id_leads_to_the_group_that_took_over(own_copy: Store, command:
         (["simulate", "--fault-name", "flood"], "There is no fault called 'flood'"),
     ],
 )
-def test_what_cannot_be_done_is_one_clear_line(call: list[str], sentence: str, home: Path, command: Command) -> None:
+def test_invalid_value_is_one_line_that_quotes_it(call: list[str], sentence: str, home: Path, command: Command) -> None:
     says = command(*call)
     assert (says.status, says.out) == (1, "")
     assert sentence.replace("\\\\", "\\") in says.err
     assert says.err.count("\n") == 1
 
 
-def test_a_beginning_that_fits_several(own_copy: Store, command: Command) -> None:
+def test_ambiguous_id_prefix_lists_the_candidates(own_copy: Store, command: Command) -> None:
     change(own_copy, "UPDATE internal.groups SET group_id = ('abcd' || substr(group_id::VARCHAR, 5))::UUID")
     says = command("group", "abcd")
     assert says.status == 1
     assert re.search(r"'abcd' matches 19 groups: (abcd[0-9a-f-]+, ){4}abcd[0-9a-f-]+ and 14 more", says.err)
 
 
-def test_a_home_where_nothing_was_ever_published(tmp_path: Path, command: Command) -> None:
+def test_home_without_tables_is_reported_and_not_created(tmp_path: Path, command: Command) -> None:
     for call in (["alerts"], ["group", "ab"], ["health"]):
         says = command(*call, "--home", str(tmp_path / "empty"))
         assert (says.status, says.out) == (1, "")
@@ -315,23 +315,25 @@ def test_a_home_where_nothing_was_ever_published(tmp_path: Path, command: Comman
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wrong_usage_is_told_apart_from_failure(command: Command) -> None:
+def test_invalid_arguments_exit_with_2(command: Command) -> None:
     for call in (["poll"], ["alerts", "--priority", "low"], ["nothing"], ["alerts", "--limit", "0"]):
         assert command(*call).status == 2
     assert command("backfill", "acme", "--from", "2026-03-01").status == 2
 
 
-def test_settings_that_are_wrong(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_setting_exits_with_1_and_its_name(
+    home: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ATTACHMENT_ALERTS_TIME_ZONE", "Mars")
     says = command("alerts")
     assert (says.status, "ATTACHMENT_ALERTS_TIME_ZONE" in says.err) == (1, True)
 
 
-def test_traceback_only_if_asked_for(home: Path, command: Command) -> None:
+def test_traceback_only_with_its_option(home: Path, command: Command) -> None:
     assert "Traceback" not in command("group", "zz").err
-    for asked in (["--traceback", "group", "zz"], ["group", "zz", "--traceback"]):
-        with pytest.raises(OperatorError):
-            app.main(asked)
+    for call in (["--traceback", "group", "zz"], ["group", "zz", "--traceback"]):
+        ran = command(*call)
+        assert (ran.status, "Traceback" in ran.err, "OperatorError" in ran.err) == (1, True, True)
 
 
 def test_interruption_is_one_line_and_130(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,19 +345,40 @@ def test_interruption_is_one_line_and_130(home: Path, command: Command, monkeypa
     assert (says.status, says.out, says.err) == (130, "", "Stopped.\n")
 
 
-def test_defect_is_one_line_without_traceback_unless_asked_for(
-    home: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_defect_keeps_its_traceback_escaped(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(store: Store) -> None:
         raise ValueError("no\x1b[2J")
 
     monkeypatch.setattr(lookups, "health", fail)
-    says = command("health")
-    assert (says.status, says.out, says.err.count("\n")) == (1, "", 1)
-    assert "ValueError" in says.err
-    assert "no\\x1b[2J" in says.err
-    with pytest.raises(ValueError, match="no"):
-        app.main(["health", "--traceback"])
+    ran = command("health")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith("Traceback")
+    assert "ValueError: no\\x1b[2J" in ran.err
+    assert "defect" in ran.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, "Permission denied", "/srv/x\x1b[2J"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EROFS, "Read-only file system", "/srv/x"),
+    ],
+    ids=lambda error: errno.errorcode[error.errno],
+)
+def test_system_error_is_one_line_with_reason_and_path(
+    error: OSError, home: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(store: Store) -> None:
+        raise error
+
+    monkeypatch.setattr(lookups, "health", fail)
+    ran = command("health")
+    assert (ran.status, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert error.strerror in ran.err
+    assert error.filename is None or "/srv/x" in ran.err
+    assert "\x1b" not in ran.err
+    assert "defect" not in ran.err
 
 
 LATE = "UPDATE internal.coverage SET end_at = end_at - INTERVAL 1 DAY"
@@ -382,7 +405,9 @@ REFUSED = FAILING.replace("ServiceUnavailable", "KeyExpired")
         (REFUSED, "auth failed", 2),
     ],
 )
-def test_health_speaks_to_monitoring(sql: str, state: str, status: int, own_copy: Store, command: Command) -> None:
+def test_health_exits_with_the_status_of_the_state(
+    sql: str, state: str, status: int, own_copy: Store, command: Command
+) -> None:
     change(own_copy, sql)
     says = command("health")
     assert (says.status, state in says.out) == (status, True)
@@ -395,7 +420,7 @@ def test_health_speaks_to_monitoring(sql: str, state: str, status: int, own_copy
     assert [(row["connector"], row["state"].replace("_", " ")) for row in rows] == [("demo", state)]
 
 
-def test_health_of_several_is_that_of_the_worst(own_copy: Store, command: Command) -> None:
+def test_health_of_two_connectors_exits_with_the_worse_status(own_copy: Store, command: Command) -> None:
     never = """
         INSERT INTO internal.connectors BY NAME (
             SELECT * REPLACE (uuid() AS connector_id, 'other' AS name) FROM internal.connectors

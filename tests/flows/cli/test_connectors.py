@@ -38,7 +38,7 @@ SECRETS = [secret for number in (1, 2, 3) for secret in (
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Running]:
-    """Three accounts; the third may not ask which account it is."""
+    """Three accounts; the third has no permission to read its account code."""
     accounts = tuple(Account.numbered(n, may_read_account=n != HIDDEN_FROM_GET_ACCOUNT) for n in (1, 2, 3))
     with serve(Simulator(World.of_records(RECORDS), accounts=accounts)) as running:
         yield running
@@ -48,7 +48,7 @@ def service() -> Iterator[Running]:
 def command(
     prefect_api: None, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Command]:
-    """The command with a home and a Prefect API of its own, and nothing on its stdin."""
+    """The command with its own home and Prefect API, and an empty stdin."""
     monkeypatch.setattr("sys.stdin", io.StringIO())
     yield Command(capsys)
     for name in saved_names():
@@ -56,7 +56,7 @@ def command(
 
 
 def with_keys(monkeypatch: pytest.MonkeyPatch, keys: dict[str, str]) -> None:
-    """Secrets in the environment, and no others."""
+    """These secrets, and no others, in the environment."""
     for name in (*v1_keys(1), *v2_keys(1)):
         monkeypatch.delenv(f"ATTACHMENT_ALERTS_{name.upper()}", raising=False)
     for name, value in keys.items():
@@ -73,7 +73,7 @@ def saved(command: Command, service: Running, monkeypatch: pytest.MonkeyPatch) -
 
 
 def by_itself(*arguments: str) -> Ran:
-    """The command in a process of its own: with all that Python says when it ends."""
+    """The command in its own process: with the output of Python at its end."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     own["PREFECT_API_URL"] = str(PREFECT_API_URL.value())
     call = [sys.executable, "-m", "flows", *arguments]
@@ -93,7 +93,7 @@ def kept(name: str) -> MimecastConnector:
 
 @pytest.fixture(autouse=True)
 def tells_no_secret(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No call of any test here shows a secret."""
+    """No output of any test here shows a secret."""
     plain_call = Command.__call__
 
     def watched(self: Command, *arguments: str) -> Ran:
@@ -145,7 +145,7 @@ def test_add_tests_the_connection_and_show_hides_secrets(saved: Ran, command: Co
         assert whole in narrow
 
 
-def test_add_of_a_taken_name_or_account_is_refused(
+def test_add_of_an_existing_name_or_account_is_refused(
     saved: Ran, command: Command, service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = len(service.simulator.requests)
@@ -190,7 +190,7 @@ def test_add_with_failed_test_or_invalid_value_saves_nothing(
         (("acme", "--product", "entra", "--directory-id", "x", "--client-id", "y"), "Directory (tenant) id"),
     ],
 )
-def test_add_with_invalid_option_fails_before_keys_are_asked_for(
+def test_add_with_invalid_option_fails_before_it_prompts_for_keys(
     given: tuple[str, ...], named: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_keys(monkeypatch, {})
@@ -216,7 +216,7 @@ def test_set_changes_fields_without_a_request(saved: Ran, command: Command, serv
     assert len(service.simulator.requests) == asked
 
 
-def test_set_of_an_address_is_saved_after_its_test_passed(saved: Ran, command: Command, service: Running) -> None:
+def test_set_of_an_address_is_saved_after_a_successful_test(saved: Ran, command: Command, service: Running) -> None:
     nowhere = command("connectors", "set", "acme", "--base-url", "http://127.0.0.1:9")
     assert nowhere.status == 1
     assert kept("acme").url == service.url
@@ -382,7 +382,7 @@ def test_rename_changes_the_tables(saved: Ran, command: Command, home: Path, mon
     assert kept("acme").account_code == "CSIM1A1"
 
 
-def test_remove_asks_first_and_keeps_the_data(saved: Ran, command: Command, home: Path) -> None:
+def test_remove_prompts_and_keeps_the_data(saved: Ran, command: Command, home: Path) -> None:
     assert command("poll", "acme").status == 0
     asked = command("connectors", "remove", "acme")
     assert (asked.status, "--yes" in asked.err) == (1, True)
@@ -405,7 +405,7 @@ def test_remove_with_purge_deletes_the_data(saved: Ran, command: Command, home: 
 def test_connector_with_data_cannot_change_its_tenant(
     saved: Ran, command: Command, service: Running, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert command("connectors", "set", "acme", "--tenant", "other").status == 0  # nothing was brought yet
+    assert command("connectors", "set", "acme", "--tenant", "other").status == 0  # nothing is stored yet
     store = open_store(Settings(home=home))
     load(store, [[stored_scan()]], source_of("acme", kept("acme")))
     before, asked = content(store), len(service.simulator.requests)
@@ -413,7 +413,7 @@ def test_connector_with_data_cannot_change_its_tenant(
     says = command("connectors", "set", "acme", "--tenant", "default")
     assert (says.status, sentence in says.err, kept("acme").tenant) == (1, True, "other")
     assert "`attachment-alerts connectors set acme --tenant other`" in says.err
-    change("acme", tenant="default")  # in the UI, which asks nobody
+    change("acme", tenant="default")  # in the UI, which does not check it
     with_keys(monkeypatch, v2_keys(1))
     for call in (["connectors", "rotate", "acme"], ["test-connection", "acme"]):
         says = command(*call)
@@ -440,7 +440,7 @@ def spoil(name: str) -> None:
     save(name, connector)
 
 
-def test_connector_that_was_spoilt_in_the_ui_is_reported_by_every_command(saved: Ran, command: Command) -> None:
+def test_connector_made_invalid_in_the_ui_is_reported_by_every_command(saved: Ran, command: Command) -> None:
     spoil("acme")
     named = "Client secret (API 2.0)"
     assert named in command("connectors", "list").out

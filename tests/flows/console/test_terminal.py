@@ -1,4 +1,4 @@
-"""Questions on a real terminal."""
+"""Prompts on a real terminal."""
 
 import os
 import pty
@@ -12,7 +12,7 @@ from tasks.settings import CHECKOUT
 
 PATIENCE = 20.0
 ASKS = """
-import polars  # its handler of signals lets an interrupted read go on
+import polars  # its signal handler restarts an interrupted read
 from flows.console.terminal import read_line
 for hidden in (False, True):
     try:
@@ -23,14 +23,14 @@ for hidden in (False, True):
 
 
 def until(terminal: int, said: str, word: str, times: int) -> str:
-    """What was said, with what comes until that word was said so many times; where it never is, with all of it."""
+    """The output so far, extended until it contains the word `times` times."""
     while said.count(word) < times and select.select([terminal], [], [], PATIENCE)[0]:
         said += os.read(terminal, 1000).decode()
     assert said.count(word) >= times
     return said
 
 
-def test_ctrl_c_ends_a_question() -> None:
+def test_ctrl_c_interrupts_a_prompt() -> None:
     ours, theirs = pty.openpty()
     call = [sys.executable, "-c", ASKS]
     with subprocess.Popen(call, cwd=CHECKOUT, stdin=theirs, stdout=theirs, stderr=theirs) as child:
@@ -38,7 +38,7 @@ def test_ctrl_c_ends_a_question() -> None:
             said = ""
             for question in (1, 2):  # shown, hidden
                 said = until(ours, said, "Word: ", question)
-                time.sleep(0.1)  # it has asked, and now it reads
+                time.sleep(0.1)  # the prompt is printed; now it reads
                 child.send_signal(signal.SIGINT)
                 said = until(ours, said, "stopped", question)
         finally:

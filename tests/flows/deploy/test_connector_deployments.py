@@ -1,4 +1,4 @@
-"""Deployments that poll the saved connectors: created, changed, switched on once, renamed and removed with them."""
+"""Deployments that poll the saved connectors: created, changed, switched on once, renamed and removed."""
 
 import json
 import logging
@@ -60,7 +60,7 @@ def mimecast_account(**fields: Any) -> MimecastConnector:
 
 @pytest.fixture(scope="module")
 def originals(prefect_api: None) -> Iterator[SyncPrefectClient]:
-    """What `prefect deploy --all` leaves on a server, as far as it is copied."""
+    """Create what `prefect deploy --all` creates, as far as it is copied."""
     one = ConcurrencyLimitConfig(limit=1, collision_strategy="CANCEL_NEW")
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
@@ -115,9 +115,9 @@ def test_apply_creates_a_deployment_per_connector_switched_off_until_tested(clie
     save_connector("corp", EntraConnector(directory_id=str(uuid4()), client_id=str(uuid4()), client_secret=SECRET))
     polls = {poll.deployment: (poll.done, poll.polling, poll.untested) for poll in apply_connectors().polls}
     assert polls == {
-        "mimecast/acme": ("made", False, True),
-        "mimecast/tested": ("made", True, False),
-        "entra/corp": ("made", False, True),
+        "mimecast/acme": ("created", False, True),
+        "mimecast/tested": ("created", True, False),
+        "entra/corp": ("created", False, True),
     }
     for name, minutes, on in (("mimecast/acme", 5, False), ("mimecast/tested", 60, True), ("entra/corp", 1440, False)):
         made = deployment(client, name)
@@ -140,7 +140,7 @@ def test_apply_again_changes_nothing(client: SyncPrefectClient) -> None:
     assert deployment(client) == before
 
 
-def test_passed_connection_test_switches_on_once(client: SyncPrefectClient) -> None:
+def test_successful_connection_test_switches_on_once(client: SyncPrefectClient) -> None:
     save_connector("acme", mimecast_account())
     apply_connectors()
     change("acme", tested_at=NOW)
@@ -152,13 +152,15 @@ def test_passed_connection_test_switches_on_once(client: SyncPrefectClient) -> N
     assert switched_on(client) == [False]
 
 
-def test_two_applies_at_once(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_apply_with_outdated_deployments_changes_nothing(
+    client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_connector("acme", mimecast_account())
     apply_connectors()
     before = connector_deployments.read_deployments(client, "mimecast")
     change("acme", tested_at=NOW)
     assert done() == {"mimecast/acme": "switched on"}
-    with monkeypatch.context() as late:  # the other one has read the deployments before that
+    with monkeypatch.context() as late:  # the other apply has read the deployments before
         late.setattr(connector_deployments, "read_deployments", lambda _client, _product: before)
         late.setattr(connector_deployments, "FLOWS", {"mimecast": FLOWS["mimecast"]})
         assert done() == {"mimecast/acme": "unchanged"}
@@ -221,18 +223,18 @@ def test_new_connector_of_a_removed_name_starts_switched_off(client: SyncPrefect
     apply_connectors()
     remove("acme")
     save_connector("acme", mimecast_account())
-    assert done() == {"mimecast/acme": "made"}
+    assert done() == {"mimecast/acme": "created"}
     assert switched_on(client) == [False]
 
 
 def healthy(home: Path) -> list[str]:
-    """Names of those whose health the tables show."""
+    """Names of the connectors in the health table."""
     with open_store(Settings(home=home)).reader() as reader:
         return [name for (name,) in reader.rows("SELECT connector FROM connector_health")]
 
 
-def test_connector_deleted_in_the_ui_leaves_the_health(client: SyncPrefectClient, home: Path) -> None:
-    for _ in range(2):  # the second one of that name is another connector
+def test_connector_deleted_in_the_ui_disappears_from_health(client: SyncPrefectClient, home: Path) -> None:
+    for _ in range(2):  # the second one is another connector with the same name
         save_connector("acme", mimecast_account())
         apply_connectors()
         load(open_store(Settings(home=home)), [[stored_scan()]], source_of("acme", load_connector("acme")))
@@ -262,7 +264,7 @@ def test_connector_saved_during_an_apply_keeps_its_deployment(
 ) -> None:
     save_connector("acme", mimecast_account())
     apply_connectors()
-    with monkeypatch.context() as stale:  # listed before it was saved
+    with monkeypatch.context() as stale:  # listed before the connector was saved
         stale.setattr(apply, "load_all", lambda: ({}, {}))
         assert apply_connectors().polls == []
     assert deployment(client).name == "acme"
@@ -311,9 +313,9 @@ def test_change_of_the_template_changes_the_deployment(client: SyncPrefectClient
 
 
 def test_connector_with_a_reserved_name_does_not_stop_the_others(client: SyncPrefectClient) -> None:
-    mimecast_account().save("poll")  # in the UI; we would refuse the name
+    mimecast_account().save("poll")  # in the UI; the command would refuse the name
     save_connector("acme", mimecast_account())
-    assert done() == {"mimecast/acme": "made"}
+    assert done() == {"mimecast/acme": "created"}
     assert list(apply_connectors().unusable) == ["poll"]
 
 
@@ -329,7 +331,7 @@ def test_health_shows_the_switch(client: SyncPrefectClient, home: Path) -> None:
 
     with serve(Simulator(World.of_records([]))) as running:
         save_connector("acme", simulated(running, 2))
-        assert connectors_apply(return_state=True).message == "mimecast/acme made. 0 of 1 connectors are polled."
+        assert connectors_apply(return_state=True).message == "mimecast/acme created. 0 of 1 connectors are polled."
         assert states() == [("acme", "never_run")]
         assert fare() == (False, "never_run", False, False)
         assert mimecast.mimecast("acme", return_state=True).is_completed()
@@ -340,7 +342,7 @@ def test_health_shows_the_switch(client: SyncPrefectClient, home: Path) -> None:
         assert states() == [("acme", "quiet")]
         assert fare() == (True, "quiet", True, True)
         switch(client, "mimecast/acme", on=False)
-        assert states() == [("acme", "quiet")]  # the tables learn it from the next apply, the list at once
+        assert states() == [("acme", "quiet")]  # the next apply updates the tables; the list is current
         assert fare() == (False, "off", True, True)
 
 
@@ -359,7 +361,7 @@ def test_connection_test_passes_while_the_store_is_locked(
 
 def test_apply_updates_the_health_page_without_a_poll(client: SyncPrefectClient, home: Path) -> None:
     def pages() -> list[str]:
-        """What its versions say, latest first; applying once more adds none."""
+        """Its versions, latest first; another apply adds none."""
         of_health = ArtifactFilter(key=ArtifactFilterKey(any_=["health-paged"]))
         apply_connectors()
         found = client.read_artifacts(artifact_filter=of_health, sort=ArtifactSort.CREATED_DESC)
@@ -376,13 +378,13 @@ def test_apply_updates_the_health_page_without_a_poll(client: SyncPrefectClient,
     assert pages() == ["off", "ok", "never run"]
     switch(client, "mimecast/paged", on=True)
     assert pages() == ["ok", "off", "ok", "never run"]
-    with open_store(Settings(home=home)).transaction() as transaction:  # polling has died
+    with open_store(Settings(home=home)).transaction() as transaction:  # polling has stopped
         transaction.run("UPDATE internal.coverage SET end_at = end_at - INTERVAL 3 HOUR")
     assert pages() == ["late", "ok", "off", "ok", "never run"]
 
 
 def latest(client: SyncPrefectClient, key: str) -> str:
-    """The first line of a page, behind its connector."""
+    """The first line of a page, without its connector."""
     page = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
     found = client.read_artifacts(artifact_filter=page, sort=ArtifactSort.CREATED_DESC, limit=1)
     return str(found[0].data).partition("\n")[0].rpartition(": ")[2]
@@ -432,7 +434,7 @@ def test_run_of_a_connector_renamed_meanwhile_writes_the_page_of_the_new_name(
         directory_pull_ends()
 
 
-def test_health_pages_of_others_are_left_alone(client: SyncPrefectClient, home: Path) -> None:
+def test_artifacts_with_similar_keys_are_not_changed(client: SyncPrefectClient, home: Path) -> None:
     pages = {"health-database": "## Database: ok", "test-health-mail": "## ✅ mail: ok"}
     for key, page in pages.items():
         client.create_artifact(ArtifactCreate(key=key, type="markdown", data=page))
@@ -446,12 +448,12 @@ def test_health_pages_of_others_are_left_alone(client: SyncPrefectClient, home: 
 def test_apply_updates_the_page_of_open_groups(
     client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = "open-groups-of-this-home"  # the API has a page of other tests' homes
+    key = "open-groups-of-this-home"  # other tests of this API have their own page
     monkeypatch.setattr(dashboard_writer, "URGENT", key)
     page = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
     save_connector("acme", mimecast_account())
     apply_connectors()
-    assert client.read_artifacts(artifact_filter=page) == []  # there is nothing to tell
+    assert client.read_artifacts(artifact_filter=page) == []  # there is nothing to show
     store = open_store(Settings(home=home))
     load(store, [[stored_scan()]], source_of("acme", load_connector("acme")))
     store.publish()

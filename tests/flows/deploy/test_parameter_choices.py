@@ -1,4 +1,4 @@
-"""The forms of polls, backfills and connection tests offer the saved connectors, and take other names as well."""
+"""The forms of polls, backfills and connection tests offer the saved connectors, and accept other names."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,10 +28,10 @@ FORMS = {
 @pytest.fixture
 def client(prefect_api: None) -> Iterator[SyncPrefectClient]:
     with get_client(sync_client=True) as client:
-        made = [flow.to_deployment("choices").apply() for flow in FORMS.values()]
+        deployments = [flow.to_deployment("choices").apply() for flow in FORMS.values()]
         yield client
-        for each in made:
-            client.delete_deployment(each)
+        for deployment in deployments:
+            client.delete_deployment(deployment)
 
 
 def form(client: SyncPrefectClient, name: str) -> dict[str, Any]:

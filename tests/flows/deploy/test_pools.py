@@ -1,4 +1,4 @@
-"""The template of the work pool: what runs are made of, and whose it is."""
+"""The job template of the work pool: what a run may choose, and when a deploy replaces it."""
 
 from collections.abc import Iterator
 from typing import Any

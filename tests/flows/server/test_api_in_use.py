@@ -36,7 +36,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("http://localhost:4200/api", False), ("http://[::1]:4200/api", False),
     ],
 )  # fmt: skip
-def test_a_warning_of_what_goes_in_clear_once(url: str, warned: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_remote_api_over_http_is_reported_once(url: str, warned: bool, capsys: pytest.CaptureFixture[str]) -> None:
     with temporary_settings({PREFECT_API_URL: url}):
         api_in_use.secure()
         api_in_use.secure()
@@ -49,13 +49,13 @@ def test_a_warning_of_what_goes_in_clear_once(url: str, warned: bool, capsys: py
 @pytest.mark.parametrize(
     "setting", [{PREFECT_API_URL: "http://127.0.0.7:4200/api"}, {PREFECT_SERVER_API_HOST: "127.0.0.7"}]
 )
-def test_addresses_of_settings_that_are_not_in_the_environment(setting: dict[object, str], tmp_path: Path) -> None:
+def test_loopback_address_of_prefect_settings_bypasses_proxies(setting: dict[object, str], tmp_path: Path) -> None:
     with temporary_settings({PREFECT_HOME: str(tmp_path), **setting}):  # type: ignore[dict-item]
         api_in_use.secure()
     assert os.environ["no_proxy"] == "localhost,127.0.0.1,::1,127.0.0.7"
 
 
-def test_the_files_of_a_server_of_ones_own_are_the_owners(tmp_path: Path) -> None:
+def test_database_of_our_own_server_becomes_private(tmp_path: Path) -> None:
     database = tmp_path / "prefect.db"
     database.touch()
     database.chmod(0o644)

@@ -1,4 +1,4 @@
-"""Children of a command: what they are given, what is kept of their output, and that none outlives its parent."""
+"""Child processes: their environment and logs, and that none outlives its parent."""
 
 import os
 import signal
@@ -33,9 +33,9 @@ def test_child_that_ends_keeps_exit_status_and_output(tmp_path: Path) -> None:
     assert child.log.read_text() == "value\n"
 
 
-def test_logs_of_earlier_starts_are_kept_up_to_a_number_and_only_for_the_owner(tmp_path: Path) -> None:
+def test_logs_are_rotated_at_start_and_private(tmp_path: Path) -> None:
     (tmp_path / "worker.log").write_text("0\n")
-    (tmp_path / "worker.log").chmod(0o644)  # as an earlier version left it
+    (tmp_path / "worker.log").chmod(0o644)  # as written by an earlier version
     for number in range(1, 8):
         run_to_end(tmp_path, f"print({number})")
     kept = {each.name: each.read_text().strip() for each in tmp_path.iterdir()}
@@ -54,7 +54,7 @@ def test_settings_of_history_cleanup_reach_the_server(tmp_path: Path) -> None:
     assert (vacuum.enabled, vacuum.retention_period) == ({"events", "flow_runs"}, timedelta(days=1))
 
 
-def test_child_whose_parent_is_gone_is_terminated() -> None:
+def test_child_of_a_killed_parent_is_terminated() -> None:
     child = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
     watch = subprocess.Popen(
         [sys.executable, parent_watch.__file__, *child], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -62,8 +62,8 @@ def test_child_whose_parent_is_gone_is_terminated() -> None:
     assert watch.stdin
     assert watch.stdout
     assert watch.stdout.readline() == "up\n"
-    watch.stdin.close()  # what the system does when the one that holds it is killed
-    assert watch.wait(timeout=50) == 128 + signal.SIGTERM  # a shell's way of saying so
+    watch.stdin.close()  # as the system does when the parent is killed
+    assert watch.wait(timeout=50) == 128 + signal.SIGTERM  # as a shell reports it
     watch.stdout.close()
 
 
@@ -74,6 +74,6 @@ def in_own_session() -> Iterator["subprocess.Popen[bytes]"]:
     child.communicate()
 
 
-def test_run_in_a_session_of_its_own_is_a_descendant_of_its_worker(in_own_session: "subprocess.Popen[bytes]") -> None:
+def test_process_in_another_session_is_a_descendant(in_own_session: "subprocess.Popen[bytes]") -> None:
     assert str(in_own_session.pid) in descendants(os.getpid())
     assert str(os.getpid()) not in descendants(in_own_session.pid)

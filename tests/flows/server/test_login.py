@@ -1,4 +1,4 @@
-"""The login of a site's own server: who can read it, who is given it, and how an API without one is told."""
+"""The login of a site's own server: who can read it, who is sent it, and the warning of an API without one."""
 
 import os
 import stat
@@ -40,25 +40,25 @@ def any_umask(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("any_umask")
-def test_only_its_owner_reads_it_in_a_home_that_is_open_to_all(tmp_path: Path) -> None:
+def test_login_file_in_a_public_home_is_private(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    made = get_or_create(tmp_path)
-    assert made.created
-    assert len(made.line.partition("admin:")[2]) >= 40
+    login = get_or_create(tmp_path)
+    assert login.created
+    assert len(login.line.partition("admin:")[2]) >= 40
     assert rights(login_file(tmp_path)) == 0o600
-    assert get_or_create(tmp_path) == (made.line, False)
+    assert get_or_create(tmp_path) == (login.line, False)
     assert [each.name for each in tmp_path.iterdir()] == [login_file(tmp_path).name]
-    assert rotate(tmp_path) != made.line
+    assert rotate(tmp_path) != login.line
     assert rights(login_file(tmp_path)) == 0o600
-    assert read(tmp_path) == get_or_create(tmp_path).line != made.line
+    assert read(tmp_path) == get_or_create(tmp_path).line != login.line
 
 
-def test_a_home_without_one_is_only_looked_at(tmp_path: Path) -> None:
+def test_read_without_a_login_creates_nothing(tmp_path: Path) -> None:
     assert read(tmp_path / "home") is None
     assert not (tmp_path / "home").exists()
 
 
-def test_first_starts_at_once_agree(tmp_path: Path) -> None:
+def test_concurrent_first_starts_get_the_same_login(tmp_path: Path) -> None:
     script = f"""
         import sys
         from pathlib import Path
@@ -73,12 +73,12 @@ def test_first_starts_at_once_agree(tmp_path: Path) -> None:
         assert each.stdin
         each.stdin.write("\n")
         each.stdin.flush()
-    said = [each.communicate()[0].split() for each in starts]
-    assert {got for got, _ in said} == {read(tmp_path)}
-    assert sorted(made for _, made in said) == ["False", "False", "True"]
+    results = [start.communicate()[0].split() for start in starts]
+    assert {got for got, _ in results} == {read(tmp_path)}
+    assert sorted(created for _, created in results) == ["False", "False", "True"]
 
 
-def test_one_that_others_could_read_is_replaced(tmp_path: Path) -> None:
+def test_login_readable_by_others_is_replaced(tmp_path: Path) -> None:
     before = get_or_create(tmp_path).line
     login_file(tmp_path).chmod(0o640)
     after = read(tmp_path)
@@ -101,7 +101,7 @@ def emptied(file: Path) -> None:
     file.touch(mode=0o600)
 
 
-def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_login_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     get_or_create(tmp_path)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     for use in (read, get_or_create):
@@ -110,7 +110,7 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("put", [linked, piped, emptied])
-def test_what_others_may_have_put_there_is_refused_until_it_is_replaced(
+def test_login_file_that_cannot_be_trusted_is_refused_until_rotated(
     put: Callable[[Path], None], tmp_path: Path
 ) -> None:
     put(login_file(tmp_path))
@@ -121,7 +121,7 @@ def test_what_others_may_have_put_there_is_refused_until_it_is_replaced(
     assert rotate(tmp_path) == read(tmp_path)
 
 
-def test_the_command_shows_it_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_server_login_prints_the_login_only_with_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def said(*options: str) -> tuple[str, str]:
         with pytest.raises(SystemExit) as end:
             main(["server-login", *options, "--home", str(tmp_path)])
@@ -144,7 +144,7 @@ def test_the_command_shows_it_only_when_asked(tmp_path: Path, capsys: pytest.Cap
 
 @pytest.fixture
 def started() -> Iterator[Callable[..., int]]:
-    """Starts a process that listens; gives its port."""
+    """Start a process that listens, and return its port."""
     running = []
 
     def start(environment: dict[str, str]) -> int:
@@ -156,7 +156,7 @@ def started() -> Iterator[Callable[..., int]]:
         each.communicate()
 
 
-def test_a_login_is_for_a_process_of_ours_that_has_it_already(started: Callable[..., int]) -> None:
+def test_was_started_with_needs_an_own_process_with_the_login(started: Callable[..., int]) -> None:
     server, tunnel = started({SERVER: "admin:one"}), started({"PREFECT_API_AUTH_STRING": "admin:one"})
     assert listening.was_started_with(server, SERVER, "admin:one")
     assert not listening.was_started_with(server, SERVER, "admin:another")
@@ -166,9 +166,7 @@ def test_a_login_is_for_a_process_of_ours_that_has_it_already(started: Callable[
     assert not listening.was_started_with(free_port(), SERVER, "admin:one")
 
 
-def test_another_user_who_was_first_at_the_port_gets_nothing(
-    started: Callable[..., int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_process_of_another_user_is_not_ours(started: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
     port = started({SERVER: "admin:one"})
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert not listening.is_ours(port)
@@ -176,7 +174,7 @@ def test_another_user_who_was_first_at_the_port_gets_nothing(
 
 
 class Api(BaseHTTPRequestHandler):
-    """Answers as a server with or without a login does, or as a page of another product does."""
+    """Answers like a server with or without a login, or like another product."""
 
     answer: tuple[int, str] = (200, "application/json")
 
@@ -196,7 +194,7 @@ class Api(BaseHTTPRequestHandler):
     ("answer", "warned"),
     [((200, "application/json"), True), ((401, "application/json"), False), ((200, "text/html"), False)],
 )
-def test_an_api_that_lets_everybody_in_is_told(
+def test_api_without_login_is_reported(
     answer: tuple[int, str], warned: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
@@ -209,11 +207,11 @@ def test_an_api_that_lets_everybody_in_is_told(
     assert "hush" not in said
 
 
-def test_an_api_that_does_not_answer_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_api_that_does_not_answer_is_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
     warn_if_open(f"http://127.0.0.1:{free_port()}/api")
     assert capsys.readouterr().err == ""
 
 
-def test_no_other_origin_is_let_in() -> None:
+def test_own_origins_never_include_a_wildcard() -> None:
     assert own_origins("::", 4300).split(",")[:3] == [f"http://{h}:4300" for h in ("127.0.0.1", "localhost", "[::1]")]
     assert "*" not in own_origins("0.0.0.0", 4200)  # noqa: S104 - not bound

@@ -11,7 +11,7 @@ from flows.server.supervisor import Report
 from tasks.errors import OperatorError
 
 
-def test_port_that_is_taken_is_refused_before_anything_is_started(tmp_path: Path) -> None:
+def test_port_in_use_is_refused_before_anything_is_started(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -36,7 +36,7 @@ def test_unusable_connector_is_reported_once_and_again_when_its_problem_changes(
         assert capsys.readouterr().err == printed
 
 
-def test_triggers_are_off_while_nobody_is_notified_and_a_persons_switch_stays() -> None:
+def test_triggers_are_off_without_notifications_and_keep_a_persons_switch() -> None:
     new, waiting, by_person = Switch(), Switch(on=False, waits=True), Switch(on=False)
     in_spite_of_all = Switch(on=True, waits=True)
     assert [desired_switch(new, notify) for notify in (True, False, None)] == [new, waiting, new]
