@@ -115,9 +115,9 @@ def test_apply_creates_a_deployment_per_connector_switched_off_until_tested(clie
     save_connector("corp", EntraConnector(directory_id=str(uuid4()), client_id=str(uuid4()), client_secret=SECRET))
     polls = {poll.deployment: (poll.done, poll.polling, poll.untested) for poll in apply_connectors().polls}
     assert polls == {
-        "mimecast/acme": ("created", False, True),
-        "mimecast/tested": ("created", True, False),
-        "entra/corp": ("created", False, True),
+        "mimecast/acme": ("made", False, True),
+        "mimecast/tested": ("made", True, False),
+        "entra/corp": ("made", False, True),
     }
     for name, minutes, on in (("mimecast/acme", 5, False), ("mimecast/tested", 60, True), ("entra/corp", 1440, False)):
         made = deployment(client, name)
@@ -223,7 +223,7 @@ def test_new_connector_of_a_removed_name_starts_switched_off(client: SyncPrefect
     apply_connectors()
     remove("acme")
     save_connector("acme", mimecast_account())
-    assert done() == {"mimecast/acme": "created"}
+    assert done() == {"mimecast/acme": "made"}
     assert switched_on(client) == [False]
 
 
@@ -315,7 +315,7 @@ def test_change_of_the_template_changes_the_deployment(client: SyncPrefectClient
 def test_connector_with_a_reserved_name_does_not_stop_the_others(client: SyncPrefectClient) -> None:
     mimecast_account().save("poll")  # in the UI; the command would refuse the name
     save_connector("acme", mimecast_account())
-    assert done() == {"mimecast/acme": "created"}
+    assert done() == {"mimecast/acme": "made"}
     assert list(apply_connectors().unusable) == ["poll"]
 
 
