@@ -29,7 +29,7 @@ from tasks.store.factory import open_store
 from tasks.store.store import Store
 
 
-def saved(name: str) -> EntraConnector:
+def load_entra_connector(name: str) -> EntraConnector:
     """The connector of that name. Raises UnknownConnector, SettingsError."""
     connector = load_connector(name)
     if not isinstance(connector, EntraConnector):
@@ -40,7 +40,7 @@ def saved(name: str) -> EntraConnector:
 @task(task_run_name="pull {connector}", cache_policy=NO_CACHE)
 def fetch(connector: str) -> list[Parsed]:
     """Every page of every listing that the application may read, or an exception."""
-    return pull(saved(connector), threading.Event())
+    return pull(load_entra_connector(connector), threading.Event())
 
 
 @flow(name="entra", flow_run_name="{connector} pull")
@@ -54,9 +54,11 @@ def entra(connector: str, confirm_gone: bool = False) -> State[Any]:
     """
     now = datetime.now(UTC)
     try:
-        source, store = source_of(connector, saved(connector)), open_store(load_settings())
-        source, refused = _begun(store, source, now)
-        state, failure = (_failed(refused), refused) if refused else _pulled(source, now, confirmed=confirm_gone)
+        source, store = source_of(connector, load_entra_connector(connector)), open_store(load_settings())
+        source, refused = _register(store, source, now)
+        state, failure = (
+            (_failed(refused), refused) if refused else _pull_and_import(source, now, confirmed=confirm_gone)
+        )
         coverage.record_full_pull(store, source, now, failure, flow_run.get_id())
         events.send_run_events(store, source, "poll", RunStats(failed=1) if failure else RunStats(slices=1))
     except AlertsError as error:
@@ -65,7 +67,7 @@ def entra(connector: str, confirm_gone: bool = False) -> State[Any]:
     return state
 
 
-def _begun(store: Store, source: Source, now: datetime) -> tuple[Source, SettingsError | None]:
+def _register(store: Store, source: Source, now: datetime) -> tuple[Source, SettingsError | None]:
     """Register the connector; and why it is refused."""
     try:
         pull_session.begin(store, source, now)
@@ -74,7 +76,7 @@ def _begun(store: Store, source: Source, now: datetime) -> tuple[Source, Setting
     return source, None
 
 
-def _pulled(source: Source, now: datetime, *, confirmed: bool) -> tuple[State[Any], AlertsError | None]:
+def _pull_and_import(source: Source, now: datetime, *, confirmed: bool) -> tuple[State[Any], AlertsError | None]:
     """The state of the run, and what made it fail."""
     try:
         # A pull is fresh even where it says the same as the last one, so it never counts as the same file.

@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
 from flows.runs import pull_flow
-from tasks.formatting import stretch
+from tasks.formatting import format_period
 from tasks.window import whole_second
 
 
@@ -16,7 +16,7 @@ def _name_of_backfill() -> str:
     given = flow_run.get_parameters()
     start, end = (whole_second(datetime.fromisoformat(str(given[edge]))) for edge in ("start", "end"))
     again = ", everything again" if given["what"] == "everything" else ""
-    return f"{given['connector']} backfill {stretch(start, end)}{again}"
+    return f"{given['connector']} backfill {format_period(start, end)}{again}"
 
 
 @flow(name="mimecast", flow_run_name="{connector} poll")

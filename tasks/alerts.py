@@ -50,7 +50,7 @@ REJECT_SCHEMA = pl.Schema(
 )
 
 # What a later reading of the same record may change. The rest of the record is its identity.
-CHANGING = (
+MUTABLE = (
     "verdict",
     "response",
     "file_type",
@@ -64,7 +64,7 @@ CHANGING = (
 # Kept of scans that raise no alert only if the site asks for it (design: Privacy).
 PRIVATE = ("subject", "details", "raw")
 
-JUDGED = ("priority", "priority_rank", "priority_rule", "sub_classification")
+PRIORITY_COLUMNS = ("priority", "priority_rank", "priority_rule", "sub_classification")
 
 LEVELS = {"low": 0, "medium": 1, "high": 2}
 

@@ -6,7 +6,7 @@ Markdown, a spreadsheet, rich's markup) comes on top of it, where that format is
 """
 
 LIMIT = 200  # characters; enough for any honest file name
-CUT = "…"
+ELLIPSIS = "…"
 
 
 def plain(text: str, limit: int = LIMIT) -> str:
@@ -18,9 +18,9 @@ def plain(text: str, limit: int = LIMIT) -> str:
     shown = [_visible(character) for character in text[:limit]]
     if len(text) <= limit and sum(map(len, shown)) <= limit:
         return "".join(shown)
-    while shown and sum(map(len, shown)) > limit - len(CUT):
+    while shown and sum(map(len, shown)) > limit - len(ELLIPSIS):
         shown.pop()
-    return "".join(shown) + CUT[:limit]
+    return "".join(shown) + ELLIPSIS[:limit]
 
 
 def _visible(character: str) -> str:

@@ -10,7 +10,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from tasks.errors import AlertsError
-from tasks.formatting import several
+from tasks.formatting import format_count
 from tasks.ingest.run_stats import SENTENCES, RunStats
 
 # Prefect shows the lines of extra loggers from their own level on, and without one only warnings.
@@ -27,7 +27,7 @@ class RunFailed(AlertsError):
 
 def completed(stats: RunStats) -> State[Any]:
     """The counts are the result, of a failed run as well."""
-    alerts = several(stats.alerts, "alert")
+    alerts = format_count(stats.alerts, "alert")
     says = f"{stats.received:,} received, {stats.new:,} new, {alerts}, {stats.rejected:,} rejected."
     if stats.directory_days:
         says += f" The directory is {stats.directory_days} days old: import it again."
@@ -49,7 +49,7 @@ def failed(says: str, counts: dict[str, Any]) -> State[Any]:
     return Failed(message=says, data=RunFailed(says, counts))
 
 
-def started_after_cancel() -> bool:
+def was_cancelled_before_start() -> bool:
     """Whether the state before the present one was the end that a person wished for.
 
     Between the moment when a worker takes a run and the start of its process, Prefect 3.8 knows no process to end. It

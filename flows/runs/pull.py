@@ -13,7 +13,7 @@ from flows.runs.session import PullSession, open_pull_session
 from flows.runs.slice_runner import run_slices
 from tasks.connectors.base import Connector
 from tasks.errors import SettingsError
-from tasks.formatting import lasting
+from tasks.formatting import format_duration
 from tasks.ingest import coverage
 from tasks.ingest.retention_limits import PERIODS, limits
 from tasks.ingest.run_stats import RunStats
@@ -67,7 +67,7 @@ def backfill(
                 "Choose an earlier start."
             )
         window = backfill_window(session.pull.beginning.progress, asked, what, session.now, settings)
-        context.notes = _skipped(asked, window, newest) + _too_old(window, session.now, settings)
+        context.notes = _skipped(asked, window, newest) + _older_than_retention(window, session.now, settings)
         for note in context.notes:
             log.info("%s", note)
         _run(session, context, engine, window, split_into_slices(window, "backfill", settings))
@@ -95,7 +95,7 @@ def _record_recheck(session: PullSession, stats: RunStats) -> None:
         "re-check of the last %d h: %d records came late, by up to %s",
         session.pull.store.settings.recheck_hours,
         stats.late,
-        lasting(stats.late_by),
+        format_duration(stats.late_by),
     )
     began = session.now if not stats.failed_rechecks else session.now - RECHECK_EVERY + timedelta(hours=1)
     with session.pull.store.transaction() as transaction:
@@ -111,12 +111,13 @@ def _skipped(asked: Interval, window: list[Interval], newest: datetime) -> list[
     skipped = min(asked.end, newest) - asked.start - fetched
     if skipped > timedelta():
         notes.append(
-            f"{lasting(skipped)} of the window are covered already and skipped; choose `everything` to fetch them again"
+            f"{format_duration(skipped)} of the window are already covered and are skipped; "
+            "choose `everything` to fetch them again"
         )
     return notes
 
 
-DROPPED = {
+NOT_STORED = {
     "raw_low": "scans without alert are stored without their raw record",
     "raw_alert": "alerts are stored without their raw record",
     "low": "only alerts are stored",
@@ -125,14 +126,14 @@ DROPPED = {
 """Limit of what is kept → what a backfill of older time leaves out."""
 
 
-def _too_old(window: list[Interval], now: datetime, settings: Settings) -> list[str]:
+def _older_than_retention(window: list[Interval], now: datetime, settings: Settings) -> list[str]:
     """What of the window is older than retention keeps."""
     moments = limits(settings, now)
-    passed = {name: moments[name] for name in DROPPED if window and window[0].start < moments[name]}
+    passed = {name: moments[name] for name in NOT_STORED if window and window[0].start < moments[name]}
     if settings.keep_low != "full" or moments["raw_low"] <= moments["low"]:
         passed.pop("raw_low", None)  # none is stored anyway
     parts = [
-        f"before {moment:%Y-%m-%d %H:%M} UTC {DROPPED[name]} "
+        f"before {moment:%Y-%m-%d %H:%M} UTC {NOT_STORED[name]} "
         f"({getattr(settings, PERIODS[name])} days, ATTACHMENT_ALERTS_{PERIODS[name].upper()})"
         for name, moment in passed.items()
     ]

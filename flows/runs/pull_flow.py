@@ -20,10 +20,10 @@ from flows.artifacts.run_context import RunContext
 from flows.artifacts.run_summary import Outcome
 from flows.runs import events, pull
 from flows.runs.engine import Engine, SliceFuture, SliceResult
-from flows.runs.final_states import completed, failed_slices, started_after_cancel
+from flows.runs.final_states import completed, failed_slices, was_cancelled_before_start
 from tasks.connectors.base import Connector
 from tasks.errors import AlertsError, StoreError
-from tasks.formatting import stretch
+from tasks.formatting import format_period
 from tasks.ingest.run_stats import RunStats
 from tasks.sanitize import plain
 from tasks.saved_connectors import load_connector
@@ -58,7 +58,7 @@ def _submit(slice_: Slice, work: Callable[[], SliceResult]) -> SliceFuture:
 
 
 def _run(name: str, trigger: Trigger, work: Work) -> State[Any]:
-    if started_after_cancel():
+    if was_cancelled_before_start():
         return Cancelled(message="Cancelled before it began.")
     with run_context(name, trigger) as context:
         engine = Engine(
@@ -101,6 +101,6 @@ def _name_run(context: RunContext, window: Sequence[Interval]) -> None:
     """Put the window of a poll into the run's name; it is known only after the store was read."""
     run_id = flow_run.get_id()
     if run_id and window and context.trigger == "poll":
-        text = f"{context.connector} poll {stretch(window[0].start, window[-1].end)}"
+        text = f"{context.connector} poll {format_period(window[0].start, window[-1].end)}"
         with get_client(sync_client=True) as client:
             client.update_flow_run(UUID(run_id), name=text)

@@ -52,7 +52,7 @@ def record_failure(store: Store, source: Source, report: coverage.Report, error:
     """Add a failed attempt to `windows`; it covers nothing."""
     failed = report._replace(state="failed", error_kind=type(error).__name__, error=str(error))
     with store.transaction() as transaction:
-        coverage.record(transaction, source, [failed])
+        coverage.record_reports(transaction, source, [failed])
 
 
 def record_unfinished(store: Store, source: Source, running: Sequence[RunningSlice], cause: BaseException) -> None:
@@ -64,5 +64,5 @@ def record_unfinished(store: Store, source: Source, running: Sequence[RunningSli
         reports = [each.unfinished("cancelled") for each in running]
     if reports:
         with store.transaction() as transaction:
-            coverage.record(transaction, source, reports)
+            coverage.record_reports(transaction, source, reports)
             transaction.publish = True  # this run does not reach its regular end

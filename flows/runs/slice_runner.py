@@ -19,7 +19,7 @@ from flows.runs.engine import Engine, SliceFuture, SliceResult
 from flows.runs.running_slice import RunningSlice, record_failure, record_unfinished
 from flows.runs.slice_stages import Pull, process_slice
 from tasks.errors import AlertsError, OperatorError
-from tasks.formatting import several, stretch
+from tasks.formatting import format_count, format_period
 from tasks.ingest.run_stats import SENTENCES, RunStats
 from tasks.sanitize import plain
 from tasks.scratch import scratch_folder
@@ -27,10 +27,10 @@ from tasks.window import Slice
 
 log = logging.getLogger("attachment_alerts.pull")
 
-STOPPING = 10.0  # seconds for threads to end; Prefect kills a cancelled run after 30
+STOP_SECONDS = 10.0  # seconds for threads to end; Prefect kills a cancelled run after 30
 # Python handles a signal when the main thread runs, and the system may deliver it to another one; so the main thread
 # never waits for longer than this many seconds at a time.
-STEP = 0.5
+POLL_SECONDS = 0.5
 
 
 class _Started(NamedTuple):
@@ -73,7 +73,7 @@ class _Runner:
         while self._waiting or self._started:
             self._start_more()
             try:
-                started = self._ended.get(timeout=STEP)
+                started = self._ended.get(timeout=POLL_SECONDS)
             except Empty:
                 continue
             self._finish(started)
@@ -84,7 +84,7 @@ class _Runner:
         """End what still runs and record it. No thread may write any more when the scratch folder is removed."""
         self._pull.stop.set()
         self._pull.stages.cut()
-        until = time.monotonic() + STOPPING
+        until = time.monotonic() + STOP_SECONDS
         for started in self._started:
             started.ended.wait(max(0.0, until - time.monotonic()))
         left = [each.running for each in self._started if not each.running.complete]
@@ -140,7 +140,9 @@ class _Runner:
             stats.errors.append(str(error))
         # What an operator has to correct ends the run, and the run's own state shows it at once.
         shown = isinstance(error, OperatorError) and str(error) in stats.errors[:SENTENCES]
-        log.error("%s %s failed%s", slice_.trigger, stretch(slice_.start, slice_.end), "" if shown else f": {error}")
+        log.error(
+            "%s %s failed%s", slice_.trigger, format_period(slice_.start, slice_.end), "" if shown else f": {error}"
+        )
         record_failure(self._pull.store, self._pull.source, running.unfinished("failed"), error)
 
 
@@ -149,13 +151,13 @@ def _log_slice(result: SliceResult) -> None:
     log.info(
         "%s %s: %d received, %d new, %d changed, %d known already, %d rejected, %s (%s)",
         report.trigger,
-        stretch(report.start_at, report.end_at),
+        format_period(report.start_at, report.end_at),
         report.received,
         report.new,
         report.changed,
         report.duplicates,
         report.rejected,
-        several(result.loaded.alerts, "alert"),
+        format_count(result.loaded.alerts, "alert"),
         ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in result.seconds.items()),
     )
 

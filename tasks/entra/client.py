@@ -9,7 +9,7 @@ from typing import TypeVar
 import httpx
 
 from tasks.entra.auth import MicrosoftToken
-from tasks.entra.batch import Absent, asked, settle
+from tasks.entra.batch import Absent, batch_body, sort_answers
 from tasks.entra.connector import EntraConnector
 from tasks.entra.failure import sign_in_failure
 from tasks.entra.response import Page, Record, read_object, read_page
@@ -123,9 +123,9 @@ class GraphClient(ServiceClient):
 
         def read(response: httpx.Response, _: datetime) -> bool | Failure:
             body = read_object(response)
-            return body if isinstance(body, Failure) else settle(paths, body.get("responses"), done)
+            return body if isinstance(body, Failure) else sort_answers(paths, body.get("responses"), done)
 
-        self.send(lambda: self.http.build_request("POST", f"{self._root}/$batch", json=asked(paths, done)), read)
+        self.send(lambda: self.http.build_request("POST", f"{self._root}/$batch", json=batch_body(paths, done)), read)
         return done
 
     def _get(self, link: str, read: Callable[[httpx.Response], T | Failure]) -> T:

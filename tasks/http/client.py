@@ -28,7 +28,7 @@ HALF_A_SECOND = timedelta(seconds=0.5)  # a Date header is cut to whole seconds
 CONNECTED = ("connection.connect_tcp.complete", "connection.start_tls.complete")  # steps of httpcore
 
 
-def trust() -> ssl.SSLContext:
+def system_trust() -> ssl.SSLContext:
     """Verifies certificates by the system's authorities, and by those that the environment names beside them.
 
     Raises Unreachable where a variable names nothing usable.
@@ -89,7 +89,7 @@ def open_http(base_url: str, *, verify: ssl.SSLContext | None = None, auth: http
     """
     if verify is None:
         encrypted = httpx.URL(base_url).scheme == "https"
-        verify = trust() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        verify = system_trust() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         return HttpClient(
             base_url=base_url,
@@ -116,7 +116,7 @@ def proxy_of(base_url: str) -> str | None:
     return plain(f"{proxy.scheme}://{proxy.host}" + (f":{proxy.port}" if proxy.port else ""))
 
 
-def offset_of(answer: httpx.Response, asked_at: datetime, answered_at: datetime) -> timedelta | None:
+def clock_offset_of(answer: httpx.Response, asked_at: datetime, answered_at: datetime) -> timedelta | None:
     """Server's clock minus ours, by the middle of the exchange; None without a readable Date."""
     try:
         server = parsedate_to_datetime(answer.headers.get("date", ""))
@@ -131,7 +131,7 @@ def host_of(base_url: str) -> str:
     return plain(httpx.URL(base_url).netloc.decode())
 
 
-def causes(error: BaseException) -> list[BaseException]:
+def cause_chain(error: BaseException) -> list[BaseException]:
     """The error and what brought it about, outermost first."""
     chain: list[BaseException] = []
     following: BaseException | None = error
@@ -145,7 +145,7 @@ def transport_failure(error: httpx.RequestError, base_url: str) -> Failure:
     """Why there was no answer, or no whole one."""
     host, proxy = host_of(base_url), proxy_of(base_url)
     by = f" through the proxy {proxy}" if proxy else ""
-    for cause in causes(error):
+    for cause in cause_chain(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return Failure(
                 Unreachable(
@@ -155,24 +155,24 @@ def transport_failure(error: httpx.RequestError, base_url: str) -> Failure:
             )
         if isinstance(cause, socket.gaierror):
             name = f"of the proxy {proxy}" if proxy else plain(httpx.URL(base_url).host)
-            return _cut(Unreachable(f"The name {name} cannot be resolved. Check DNS and proxy."))
+            return _lost_connection(Unreachable(f"The name {name} cannot be resolved. Check DNS and proxy."))
     if isinstance(error, httpx.ProxyError):
         return _proxy_failure(error, proxy)
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        why = "no answer in time" if isinstance(error, httpx.TimeoutException) else _system_words(error)
-        return _cut(Unreachable(f"No connection to {host}{by}: {why}. Check network, firewall and proxy."))
+        why = "no answer in time" if isinstance(error, httpx.TimeoutException) else _system_message(error)
+        return _lost_connection(Unreachable(f"No connection to {host}{by}: {why}. Check network, firewall and proxy."))
     if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
         return Failure(Unreachable(f"A request to {host} cannot be made from these settings. Check base URL and keys."))
     what = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "cut the connection"
-    return _cut(ServiceUnavailable(f"{host}{by} {what}, several times in a row. A later run tries again."))
+    return _lost_connection(ServiceUnavailable(f"{host}{by} {what}, several times in a row. A later run tries again."))
 
 
-def _cut(error: AlertsError) -> Failure:
+def _lost_connection(error: AlertsError) -> Failure:
     return Failure(error, Retry.CUT)
 
 
-def _system_words(error: BaseException) -> str:
-    numbered = [cause for cause in causes(error) if isinstance(cause, OSError) and cause.strerror]
+def _system_message(error: BaseException) -> str:
+    numbered = [cause for cause in cause_chain(error) if isinstance(cause, OSError) and cause.strerror]
     return plain(numbered[-1].strerror or "") if numbered else "refused"
 
 
@@ -185,4 +185,4 @@ def _proxy_failure(error: httpx.ProxyError, proxy: str | None) -> Failure:
     refused = Unreachable(
         f"The proxy {proxy} refused the connection ({said}). Ask its administrator to allow this host."
     )
-    return Failure(refused) if said.startswith("4") else _cut(refused)
+    return Failure(refused) if said.startswith("4") else _lost_connection(refused)

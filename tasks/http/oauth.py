@@ -8,7 +8,7 @@ import httpx
 import msgspec
 
 RENEW_BEFORE = 60  # seconds before `expires_in`
-USUAL_LIFE = 1799  # seconds, where the answer does not say
+DEFAULT_LIFETIME = 1799  # seconds, where the answer does not say
 
 
 class NoTokenIssued(Exception):
@@ -91,7 +91,7 @@ class ClientCredentialsToken(AccessToken):
         if now < self._renew_at:
             return self._token
         token = request_token(self._http, self._url, self._form)
-        self._renew_at = now + (USUAL_LIFE if token.expires_in is None else token.expires_in) - RENEW_BEFORE
+        self._renew_at = now + (DEFAULT_LIFETIME if token.expires_in is None else token.expires_in) - RENEW_BEFORE
         return token.access_token
 
     def drop_token(self) -> None:

@@ -29,7 +29,7 @@ class Page(Generic[R]):
     empty_tail: bool = False  # the listing ended by three empty pages, not by the vendor saying so
 
 
-def every_page(service: str, ask: Callable[[str | None], Page[Any]]) -> Iterator[Page[Any]]:
+def iterate_pages(service: str, ask: Callable[[str | None], Page[Any]]) -> Iterator[Page[Any]]:
     """Every page, in order; `ask` fetches the one that a token names, without a token the first.
 
     Raises PagingBroken for a listing without an honest end.

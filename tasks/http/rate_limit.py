@@ -16,7 +16,7 @@ FIRST_GAP, WIDEST_GAP, NO_GAP = 0.02, 5.0, 0.002  # seconds between two requests
 WIDEN, NARROW = 1.7, 0.97
 
 
-class Gate:
+class RateLimiter:
     """What all threads of one account pass before each request.
 
     A refusal closes it until the server's reset. Then it lets requests out one by one, with a gap that grows by
@@ -64,16 +64,16 @@ class Gate:
             self.gap = self.gap * NARROW if self.gap * NARROW > NO_GAP else 0.0
 
 
-_GATES: WeakValueDictionary[str, Gate] = WeakValueDictionary()
+_GATES: WeakValueDictionary[str, RateLimiter] = WeakValueDictionary()
 _GATES_LOCK = threading.Lock()
 
 
-def gate_of(account: str) -> Gate:
+def rate_limiter_for(account: str) -> RateLimiter:
     """The gate that all clients of this account in this process share."""
     with _GATES_LOCK:
         gate = _GATES.get(account)
         if gate is None:
-            gate = _GATES[account] = Gate()
+            gate = _GATES[account] = RateLimiter()
         return gate
 
 

@@ -19,7 +19,7 @@ from tasks.http.failure import Failure, Retry
 
 PACE = 1.0  # factor on every wait; tests make it small
 
-SHORTEST, LONGEST = 1.0, 600.0  # seconds: what we believe of a wait that a server asks for
+MIN_WAIT, LONGEST = 1.0, 600.0  # seconds: what we believe of a wait that a server asks for
 RESET_HEADERS = ("x-ratelimit-reset", "x-rate-limit-reset")
 EPOCH_SECONDS, EPOCH_MILLISECONDS = 1e9, 1e12  # larger values are moments, smaller ones milliseconds to wait
 
@@ -39,7 +39,7 @@ def server_wait(headers: Mapping[str, str], now: datetime) -> float | None:
     wait = _retry_after(headers.get("retry-after"), now)
     for name in RESET_HEADERS:
         wait = _until_reset(headers.get(name), now) if wait is None else wait
-    return None if wait is None else min(max(wait, SHORTEST), LONGEST)
+    return None if wait is None else min(max(wait, MIN_WAIT), LONGEST)
 
 
 def _retry_after(value: str | None, now: datetime) -> float | None:
@@ -143,7 +143,7 @@ class RetryState:
         return self.policy.rules.get(failure.retry, _NO_RETRY)
 
 
-def wait_asked(response: httpx.Response) -> float | None:
+def requested_wait(response: httpx.Response) -> float | None:
     """What a refusal says about waiting. Reset headers come with every answer, but mean a wait only on 429."""
     now = datetime.now(UTC)
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS:

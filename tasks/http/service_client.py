@@ -15,11 +15,11 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_result
 
 from tasks.errors import AlertsError
-from tasks.http.client import HttpClient, offset_of, transport_failure
+from tasks.http.client import HttpClient, clock_offset_of, transport_failure
 from tasks.http.failure import Failure, Retry
 from tasks.http.oauth import AccessToken, NoTokenIssued
-from tasks.http.rate_limit import Quota, gate_of, quota_of
-from tasks.http.retry import SHORTEST, STANDARD, RetryPolicy, RetryState, failure_in, pause, wait_asked
+from tasks.http.rate_limit import Quota, quota_of, rate_limiter_for
+from tasks.http.retry import MIN_WAIT, STANDARD, RetryPolicy, RetryState, failure_in, pause, requested_wait
 
 log = logging.getLogger("attachment_alerts.http")
 
@@ -45,7 +45,7 @@ class ServiceClient:
         self._auth = auth
         self._stop = stop or threading.Event()
         self._policy = policy
-        self._gate = gate_of(account)
+        self._gate = rate_limiter_for(account)
         self._counting = threading.Lock()
         self.refusals = 0  # answers 429 so far
         self.quota: Quota | None = None
@@ -83,7 +83,7 @@ class ServiceClient:
 
         def read(response: httpx.Response, _: datetime) -> timedelta | None:
             answered_at = datetime.now(UTC)
-            return offset_of(response, answered_at - response.elapsed, answered_at)
+            return clock_offset_of(response, answered_at - response.elapsed, answered_at)
 
         return self.send(lambda: self.http.build_request("GET", url), read, with_keys=False)
 
@@ -121,7 +121,7 @@ class ServiceClient:
             return result
         pause(0, self._stop)  # a conversation that was cut by ourselves has not failed
         if result.retry is Retry.THROTTLED:
-            self._gate.refused(sent_at, result.wait or SHORTEST)
+            self._gate.refused(sent_at, result.wait or MIN_WAIT)
             with self._counting:
                 self.refusals += 1
         return result
@@ -140,7 +140,7 @@ class ServiceClient:
             result = self._renew_token(read(response, requested_at), response)
         self.quota = quota_of(response) or self.quota
         if isinstance(result, Failure) and result.wait is None:
-            return replace(result, wait=wait_asked(response))
+            return replace(result, wait=requested_wait(response))
         return result
 
     def _renew_token(self, result: T | Failure, response: httpx.Response) -> T | Failure:

@@ -8,7 +8,7 @@ from cryptography.x509.oid import NameOID
 
 from tasks.errors import Unreachable
 from tasks.http.check import Check
-from tasks.http.client import causes, host_of, open_http, proxy_of, public_trust, transport_failure
+from tasks.http.client import cause_chain, host_of, open_http, proxy_of, public_trust, transport_failure
 from tasks.sanitize import plain
 
 REACHED = "host and TLS"
@@ -45,7 +45,7 @@ def reach_check(url: str, *, vendor_host: bool) -> Check:
 
 
 def _no_conversation(url: str, error: httpx.RequestError) -> Check:
-    for cause in causes(error):
+    for cause in cause_chain(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _bad_certificate(url, cause)
     return Check(REACHED, "failed", str(transport_failure(error, url).error), "Then test again.")
@@ -97,7 +97,7 @@ def _publicly_trusted(url: str) -> bool:
     try:
         _issuer(url, public_trust())
     except httpx.RequestError as error:
-        return not any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error))
+        return not any(isinstance(cause, ssl.SSLCertVerificationError) for cause in cause_chain(error))
     return True
 
 

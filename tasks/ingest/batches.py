@@ -93,14 +93,14 @@ def write_batches(frames: Iterable[pl.DataFrame], folder: Path) -> Batches:
     for part in (part for frame in frames for part in frame.iter_slices(BATCH_ROWS)):
         if rows + len(part) > BATCH_ROWS:
             whole, held, rows = pl.concat(held, rechunk=True), [], 0
-            parts.append(whole if len(parts) < IN_MEMORY - 1 else _written(whole, folder / f"{len(parts):05}.arrow"))
+            parts.append(whole if len(parts) < IN_MEMORY - 1 else _write(whole, folder / f"{len(parts):05}.arrow"))
         if len(part):
             held.append(part)
             rows += len(part)
     return Batches([*parts, pl.concat(held, rechunk=True)] if held else [])
 
 
-def _written(frame: pl.DataFrame, file: Path) -> Path:
+def _write(frame: pl.DataFrame, file: Path) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     frame.write_ipc(file, compression="uncompressed")
     return file

@@ -72,7 +72,7 @@ def add_coverage(transaction: Transaction, source: Source, slice_: Slice) -> Non
     )
 
 
-def record(transaction: Transaction, source: Source, reports: Iterable[Report]) -> None:
+def record_reports(transaction: Transaction, source: Source, reports: Iterable[Report]) -> None:
     """Add attempted slices to `windows`."""
     for report in reports:
         facts = {"tenant": source.tenant, "connector_id": source.connector_id, **report._asdict()}
@@ -94,7 +94,7 @@ def record_full_pull(store: Store, source: Source, began: datetime, failure: Exc
         else:
             report = report._replace(newest_at=began)
             add_coverage(transaction, source, slice_)
-        record(transaction, source, [report])
+        record_reports(transaction, source, [report])
         transaction.changed = transaction.publish = True
 
 

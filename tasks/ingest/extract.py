@@ -17,7 +17,9 @@ from tasks.ingest.read_records import Record, RecordReader
 log = logging.getLogger("attachment_alerts.ingest")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-AT_ONCE = 2_000  # rows that become a frame: what a frame costs is small then, and they still fit the processor's cache
+FRAME_ROWS = (
+    2_000  # rows that become a frame: what a frame costs is small then, and they still fit the processor's cache
+)
 
 
 def extract(ask: Callable[[], Iterator[Page[Record]]], reader: RecordReader, scratch: Path) -> Extracted:
@@ -55,14 +57,14 @@ def _frames(pages: Iterable[Page[Record]], reader: RecordReader) -> Iterator[pl.
     for page in pages:
         held.append(page)
         rows += len(page.records)
-        if rows >= AT_ONCE:
-            yield _placed(held, reader, place)
+        if rows >= FRAME_ROWS:
+            yield _to_frame(held, reader, place)
             place, rows, held = place + rows, 0, []
     if held:
-        yield _placed(held, reader, place)
+        yield _to_frame(held, reader, place)
 
 
-def _placed(pages: list[Page[Record]], reader: RecordReader, place: int) -> pl.DataFrame:
+def _to_frame(pages: list[Page[Record]], reader: RecordReader, place: int) -> pl.DataFrame:
     """One frame of these pages, with what orders the readings of one scan."""
     asked = [(page.requested_at - EPOCH) // timedelta(microseconds=1) for page in pages]
     moments = pl.Series("fetched_at", asked, pl.Int64).cast(MOMENT)

@@ -172,7 +172,7 @@ def _load_batch(
 
 def close_slice(transaction: Transaction, source: Source, slice_: Slice, report: coverage.Report) -> None:
     """Record a complete slice, its coverage and its notifications in the same transaction as its rows."""
-    coverage.record(transaction, source, [report])
+    coverage.record_reports(transaction, source, [report])
     coverage.add_coverage(transaction, source, slice_)
     changes.record_changes(
         transaction, connector_changes.cause_of(transaction, source, slice_), datetime.now(UTC), source.connector_id

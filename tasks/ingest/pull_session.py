@@ -36,7 +36,7 @@ def begin(store: Store, source: Source, now: datetime) -> Beginning:
     behind = store.published_revision()
     with store.transaction() as transaction:
         register(transaction, source)
-        _begin_at(transaction, source, now, store.settings.settle)
+        _set_origin(transaction, source, now, store.settings.settle)
         shown_again = expire_entries(transaction, datetime.now(UTC))
         stored = transaction.rows("SELECT revision FROM internal.store_state")[0][0]
         transaction.publish = transaction.changed or (behind != stored and store.may_publish())
@@ -57,7 +57,7 @@ def _directory_days(transaction: Transaction, tenant: str) -> int:
     return next((int(days) for (days,) in transaction.rows(sql, {"tenant": tenant})), 0)
 
 
-def _begin_at(transaction: Transaction, source: Source, now: datetime, settle: timedelta) -> None:
+def _set_origin(transaction: Transaction, source: Source, now: datetime, settle: timedelta) -> None:
     """Keep the origin, from the connector's first poll on, and where its first window ends."""
     transaction.run(
         "UPDATE internal.connectors SET origin = $origin, rechecked_at = $now, first_end_at = $first_end "

@@ -8,9 +8,9 @@ from datetime import datetime
 
 import polars as pl
 
-from tasks.alerts import CHANGING, JUDGED, LEVELS, MOMENT, PRIVATE, SCAN_SCHEMA
+from tasks.alerts import LEVELS, MOMENT, MUTABLE, PRIORITY_COLUMNS, PRIVATE, SCAN_SCHEMA
 
-LIFE = pl.Schema(
+LIFECYCLE = pl.Schema(
     {
         "first_loaded_at": MOMENT,
         "last_changed_at": MOMENT,
@@ -38,7 +38,7 @@ CHANGES = pl.Schema(
 )
 
 
-def chains_of(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:
+def build_histories(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:
     """Stored and new readings of each scan in order, as they would be kept, without older news; `differs`: changes."""
     stood = pl.col("raised_at").is_not_null() & pl.col("cleared_at").is_null()
     rows = _in_order(repeated, stored).with_columns(
@@ -51,9 +51,11 @@ def chains_of(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> p
         kept = pl.when(pl.col("is_stored").first().over("scan_id")).then(pl.col(PRIVATE).first().over("scan_id"))
         rows = rows.with_columns(pl.when(pl.col("highest") > 0).then(pl.col(PRIVATE)).otherwise(kept))
     # A lower reading leaves the judgement of the highest one.
-    judged = pl.when(pl.col("level") == pl.col("highest")).then(pl.struct(JUDGED)).forward_fill().over("scan_id")
+    judged = (
+        pl.when(pl.col("level") == pl.col("highest")).then(pl.struct(PRIORITY_COLUMNS)).forward_fill().over("scan_id")
+    )
     rows = rows.with_columns(judgement=judged)
-    compared = (*CHANGING, "stands", "highest", "judgement", "disposition", "dangerous")
+    compared = (*MUTABLE, "stands", "highest", "judgement", "disposition", "dangerous")
     # The row before is of the same scan, except for a scan's first.
     earlier = [pl.col(name).ne_missing(pl.col(name).shift()) for name in compared]
     first = pl.col("scan_id").ne_missing(pl.col("scan_id").shift())
@@ -62,7 +64,7 @@ def chains_of(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> p
 
 def _in_order(repeated: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     """The readings and the stored rows of their scans, each scan's one after the other, without older news."""
-    empty_life = [pl.lit(None, stored.schema[name]).alias(name) for name in LIFE]
+    empty_life = [pl.lit(None, stored.schema[name]).alias(name) for name in LIFECYCLE]
     rows = repeated.with_columns(*empty_life, is_stored=pl.lit(False))
     order, descending = ("scan_id", "fetched_at", "place", "is_stored"), [False, False, False, True]
     if stored.is_empty():
@@ -74,12 +76,12 @@ def _in_order(repeated: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(~has_stored | pl.col("is_stored").cast(pl.UInt8).cum_max().over("scan_id").cast(pl.Boolean))
 
 
-def changes_of(chains: pl.DataFrame) -> pl.DataFrame:
+def list_changes(chains: pl.DataFrame) -> pl.DataFrame:
     """One row for each field that a reading changed."""
-    before = chains.with_columns(pl.col(name).shift().alias(f"old_{name}") for name in CHANGING)
+    before = chains.with_columns(pl.col(name).shift().alias(f"old_{name}") for name in MUTABLE)
     # What was not kept of a low scan has not changed when it is kept now.
     known = (pl.col("highest").shift() > 0) | pl.any_horizontal(
-        pl.col(f"old_{name}").is_not_null() for name in CHANGING if name in PRIVATE
+        pl.col(f"old_{name}").is_not_null() for name in MUTABLE if name in PRIVATE
     )
     told = [
         pl.struct(
@@ -89,7 +91,7 @@ def changes_of(chains: pl.DataFrame) -> pl.DataFrame:
             told=pl.col(name).ne_missing(pl.col(f"old_{name}"))
             & (pl.col("known") if name in PRIVATE else pl.lit(value=True)),
         )
-        for name in CHANGING
+        for name in MUTABLE
     ]
     changed = before.with_columns(known=known).filter("differs")
     fields = changed.select("scan_id", seen_at="fetched_at", field=pl.concat_list(told)).explode("field")
@@ -97,7 +99,7 @@ def changes_of(chains: pl.DataFrame) -> pl.DataFrame:
     return rows.select(list(CHANGES)).sort("scan_id", "seen_at", "field")
 
 
-def latest_of(chains: pl.DataFrame, now: datetime) -> pl.DataFrame:
+def latest_versions(chains: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """The row each scan with news ends as: current fields, highest priority, its life carried on; `rose`: more so."""
     news = chains.filter((pl.col("differs") | (pl.col("first") & ~pl.col("is_stored"))).any().over("scan_id"))
     # What only says the same again is not what brought the version.
@@ -108,7 +110,7 @@ def latest_of(chains: pl.DataFrame, now: datetime) -> pl.DataFrame:
     rows = news.group_by("scan_id", maintain_order=True).agg(
         last,
         # The last reading of the highest priority explains it, also after the verdict became harmless.
-        *[pl.col(name).filter(top).last().alias(f"top_{name}") for name in JUDGED],
+        *[pl.col(name).filter(top).last().alias(f"top_{name}") for name in PRIORITY_COLUMNS],
         first.name.prefix("was_"),
         last_raw=pl.col("raw").drop_nulls().last(),
         stood=pl.col("stands").any(),
@@ -118,7 +120,7 @@ def latest_of(chains: pl.DataFrame, now: datetime) -> pl.DataFrame:
     rose = ~was_stored | (highest > pl.col("was_highest"))
     cleared = (highest > 0) & ~pl.col("stands")
     rows = rows.with_columns(
-        *[pl.when(highest > 0).then(f"top_{name}").otherwise(name).alias(name) for name in JUDGED],
+        *[pl.when(highest > 0).then(f"top_{name}").otherwise(name).alias(name) for name in PRIORITY_COLUMNS],
         raised_at=pl.when(highest == 0).then(None).when(rose).then(moment).otherwise("was_raised_at"),
         cleared_at=pl.when(cleared).then(
             pl.when("stood").then(moment).otherwise(pl.coalesce("was_cleared_at", moment))
@@ -131,4 +133,4 @@ def latest_of(chains: pl.DataFrame, now: datetime) -> pl.DataFrame:
         # The vendor's record is at hand for readings that are alerts; of a cleared one the last such stays.
         raw="last_raw",
     )
-    return rows.select(*SCAN_SCHEMA, *LIFE, rose=rose & (highest > 0))
+    return rows.select(*SCAN_SCHEMA, *LIFECYCLE, rose=rose & (highest > 0))

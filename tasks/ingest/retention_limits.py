@@ -7,7 +7,7 @@ import polars as pl
 from tasks.settings import Settings
 from tasks.store.connection import Transaction
 
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """Nothing is older: the limit of data that is kept forever."""
 
 PERIODS = {
@@ -26,7 +26,7 @@ devices that are gone. They take little space, and no site had a reason to chang
 def limits(settings: Settings, now: datetime) -> dict[str, datetime]:
     """The oldest moment of each kind of data that is kept."""
     days = {name: getattr(settings, setting) for name, setting in PERIODS.items()} | FIXED_DAYS
-    return {name: now - timedelta(days=number) if number else BEGINNING for name, number in days.items()}
+    return {name: now - timedelta(days=number) if number else EPOCH for name, number in days.items()}
 
 
 def drop_expired(

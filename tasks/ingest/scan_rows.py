@@ -9,13 +9,13 @@ from datetime import datetime
 import polars as pl
 
 from tasks.alerts import SCAN_SCHEMA
-from tasks.ingest.reading_history import LIFE
+from tasks.ingest.reading_history import LIFECYCLE
 from tasks.notifications import changes as notices
 from tasks.source import Source
 from tasks.store.connection import Transaction
 
-STORED_SCHEMA = pl.Schema({**SCAN_SCHEMA, **LIFE})
-OF_LOWS = {
+STORED_SCHEMA = pl.Schema({**SCAN_SCHEMA, **LIFECYCLE})
+LOW_CONSTANTS = {
     "raised_at": "NULL",
     "cleared_at": "NULL",
     "load_no": "NULL",
@@ -27,11 +27,11 @@ OF_LOWS = {
 }
 """Columns that low scans have no need of, and what they would say."""
 ALERT_COLUMNS = [name for name in STORED_SCHEMA if name != "place"]
-LOW_COLUMNS = [name for name in ALERT_COLUMNS if name not in OF_LOWS]
+LOW_COLUMNS = [name for name in ALERT_COLUMNS if name not in LOW_CONSTANTS]
 HASH_PREFIX = pl.col("file_sha256").str.slice(0, 8).str.to_integer(base=16, dtype=pl.UInt32)
 IDS = {"scan_id", "group_key", "group_id"}
 
-ANY = """
+HAS_ROWS = """
     SELECT 1 FROM internal.low_scans WHERE detected_at BETWEEN $first AND $last
     UNION ALL SELECT 1 FROM internal.alert_scans WHERE detected_at BETWEEN $first AND $last
     LIMIT 1
@@ -48,14 +48,14 @@ def stored_scans(transaction: Transaction, batch: pl.DataFrame) -> pl.DataFrame:
     """Stored scans with the ids (scan_id, detected_at) of this batch: STORED_SCHEMA; raised_at is null for low ones."""
     first, last = span(batch)
     moments = {"first": first, "last": last}
-    if not transaction.rows(ANY, moments):
+    if not transaction.rows(HAS_ROWS, moments):
         return pl.DataFrame(schema=STORED_SCHEMA)  # time that was never fetched before: most of a backfill
     of_alerts = {name: f"replace({name}::VARCHAR, '-', '')" if name in IDS else name for name in STORED_SCHEMA}
     of_alerts["place"] = "-1"  # whatever a later page says comes after what is stored
     parts = [
         f"SELECT {', '.join(f'{text} AS {name}' for name, text in columns.items())} FROM internal.{table} "
         "SEMI JOIN ids USING (scan_id) WHERE detected_at BETWEEN $first AND $last"
-        for table, columns in (("alert_scans", of_alerts), ("low_scans", of_alerts | OF_LOWS))
+        for table, columns in (("alert_scans", of_alerts), ("low_scans", of_alerts | LOW_CONSTANTS))
     ]
     stored = transaction.frame(
         "WITH ids AS MATERIALIZED (SELECT scan_id::UUID AS scan_id FROM batch) " + " UNION ALL ".join(parts),

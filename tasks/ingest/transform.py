@@ -9,7 +9,7 @@ import polars as pl
 
 from tasks.alerts import SCAN_SCHEMA, Distinct, scan_id
 from tasks.errors import DatesIgnored
-from tasks.formatting import stretch
+from tasks.formatting import format_period
 from tasks.ingest.batches import Batches, Transformed, write_batches
 from tasks.ingest.record_format import RecordFormat, trimmed
 from tasks.ingest.validate import raw_record, read_dates
@@ -50,7 +50,7 @@ def transform(
     written = write_batches(scans(), scratch)
     if accepted and outside == accepted:
         raise DatesIgnored(
-            f"All {accepted} records of {stretch(slice_.start, slice_.end)} UTC are dated outside of it: "
+            f"All {accepted} records of {format_period(slice_.start, slice_.end)} UTC are dated outside of it: "
             "the service ignored the dates asked for. The slice does not count as fetched; the next run tries again."
         )
     return Transformed(written, accepted, low, outside, newest, tuple(sorted(unseen)))
@@ -60,18 +60,18 @@ def to_scans(
     batch: pl.DataFrame, record_format: RecordFormat, connector_id: UUID, maps: Maps, *, keep_low: bool
 ) -> tuple[pl.DataFrame, set[str]]:
     """One batch as scans, and the verdicts, actions and routes never seen."""
-    rows = _our_words(read_dates(batch, record_format), record_format, connector_id)
+    rows = _to_columns(read_dates(batch, record_format), record_format, connector_id)
     rows, verdicts = prioritise(rows, maps)
     rows, actions = respond(rows, maps)
     routes = rows["route"].drop_nulls().unique()
     odd_routes = routes.filter(~routes.is_in(list(record_format.routes))).to_list()
-    rows = _with_raw(rows, batch, record_format, keep_low=keep_low)
+    rows = _add_raw(rows, batch, record_format, keep_low=keep_low)
     words = {("verdict", word) for word in verdicts} | {("action", word) for word in actions}
     words |= {("route", word) for word in odd_routes}
     return rows.select(list(SCAN_SCHEMA)).cast(SCAN_SCHEMA), {f"{kind}: {word}" for kind, word in words}
 
 
-def _our_words(batch: pl.DataFrame, record_format: RecordFormat, connector_id: UUID) -> pl.DataFrame:
+def _to_columns(batch: pl.DataFrame, record_format: RecordFormat, connector_id: UUID) -> pl.DataFrame:
     """Vendor fields by our names, normalised; empty becomes null."""
     few = {name: Distinct(batch[name]) for name in (*record_format.repeated, "detected_at")}
     identity = scan_id(
@@ -94,7 +94,7 @@ def _our_words(batch: pl.DataFrame, record_format: RecordFormat, connector_id: U
     )
 
 
-def _with_raw(rows: pl.DataFrame, batch: pl.DataFrame, record_format: RecordFormat, *, keep_low: bool) -> pl.DataFrame:
+def _add_raw(rows: pl.DataFrame, batch: pl.DataFrame, record_format: RecordFormat, *, keep_low: bool) -> pl.DataFrame:
     """Keep the vendor's record, from the untouched batch, of what raises an alert (design: Privacy)."""
     kept = batch if keep_low else batch.filter(rows["priority"] != "low")
     raw = kept.select("place", raw=raw_record(record_format))

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import polars as pl
 
-from tasks.alerts import CHANGING, JUDGED, LEVELS, MOMENT, PRIVATE, SCAN_SCHEMA
-from tasks.ingest.reading_history import CHANGES, LEVEL, LIFE, chains_of, changes_of, latest_of
+from tasks.alerts import LEVELS, MOMENT, MUTABLE, PRIORITY_COLUMNS, PRIVATE, SCAN_SCHEMA
+from tasks.ingest.reading_history import CHANGES, LEVEL, LIFECYCLE, build_histories, latest_versions, list_changes
 
-MEANING = ("disposition", "dangerous", *JUDGED)
+MAPPED = ("disposition", "dangerous", *PRIORITY_COLUMNS)
 """What the site's maps say of a reading: it may change while the reading stays the same."""
 
 
@@ -43,12 +43,12 @@ def merge_versions(batch: pl.DataFrame, stored: pl.DataFrame, keep_low: bool, no
     seen = batch["scan_id"].is_duplicated()
     if not stored.is_empty():
         seen |= batch["scan_id"].is_in(stored["scan_id"].implode())
-    lows, alerts = _born(batch, ~seen, keep_low, now)
-    repeated = _without_same(batch.filter(seen), stored, keep_low)
+    lows, alerts = _new_scans(batch, ~seen, keep_low, now)
+    repeated = _drop_unchanged(batch.filter(seen), stored, keep_low)
     if repeated.is_empty():  # nearly always; the comparison below costs the same for one reading and for thousands
         return _only_new(lows, alerts, len(batch))
-    chains = chains_of(repeated, stored, keep_low)
-    rows = latest_of(chains, now)
+    chains = build_histories(repeated, stored, keep_low)
+    rows = latest_versions(chains, now)
     rose, rows = rows["rose"], rows.drop("rose")
     is_alert = rows["raised_at"].is_not_null()
     new = len(lows) + len(alerts) + int((chains["first"] & ~chains["is_stored"]).sum())
@@ -57,16 +57,16 @@ def merge_versions(batch: pl.DataFrame, stored: pl.DataFrame, keep_low: bool, no
         pl.concat([lows, rows.filter(~is_alert)]),
         pl.concat([alerts, rows.filter(is_alert)]),
         rows.select("scan_id").join(stored, on="scan_id", how="semi"),
-        changes_of(chains),
+        list_changes(chains),
         new=new,
         changed=changed,
         duplicates=len(batch) - new - changed,
         raised=len(alerts) + int(rose.sum()),
-        high=_high(alerts) + int((rose & (rows["priority"] == "high")).sum()),
+        high=_count_high(alerts) + int((rose & (rows["priority"] == "high")).sum()),
     )
 
 
-def _high(alerts: pl.DataFrame) -> int:
+def _count_high(alerts: pl.DataFrame) -> int:
     return int((alerts["priority"] == "high").sum())
 
 
@@ -80,34 +80,36 @@ def _only_new(lows: pl.DataFrame, alerts: pl.DataFrame, readings: int) -> Outcom
         changed=0,
         duplicates=readings - len(lows) - len(alerts),
         raised=len(alerts),
-        high=_high(alerts),
+        high=_count_high(alerts),
     )
 
 
-def _without_same(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:
+def _drop_unchanged(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:
     """Leave out what says the same again: nearly all of an overlap, and not worth a closer look."""
     if stored.is_empty():
         return repeated
     once = repeated.filter(~pl.col("scan_id").is_duplicated())
-    both = once.select("scan_id", *MEANING, *CHANGING).join(
-        stored.select("scan_id", "raised_at", "cleared_at", *MEANING, *CHANGING), on="scan_id", suffix="_was"
+    both = once.select("scan_id", *MAPPED, *MUTABLE).join(
+        stored.select("scan_id", "raised_at", "cleared_at", *MAPPED, *MUTABLE), on="scan_id", suffix="_was"
     )
     low = pl.col("raised_at").is_null() & (pl.col("priority") == "low") & (not keep_low)
-    same = [pl.col(name).eq_missing(pl.col(f"{name}_was")) | (low & (name in PRIVATE)) for name in CHANGING]
+    same = [pl.col(name).eq_missing(pl.col(f"{name}_was")) | (low & (name in PRIVATE)) for name in MUTABLE]
     # The same verdict may mean something else by now: the site has changed its map.
     stands = pl.col("raised_at").is_not_null() & pl.col("cleared_at").is_null()
     was = pl.col("priority_was").replace_strict(LEVELS, return_dtype=pl.Int8)
-    means = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_was")) for name in JUDGED)
+    means = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_was")) for name in PRIORITY_COLUMNS)
     same += [stands == (LEVEL > 0), (was > LEVEL) | means]
     same += [pl.col(name).eq_missing(pl.col(f"{name}_was")) for name in ("disposition", "dangerous")]
     return repeated.join(both.filter(pl.all_horizontal(same)), on="scan_id", how="anti")
 
 
-def _born(batch: pl.DataFrame, fresh: pl.Series, keep_low: bool, now: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _new_scans(
+    batch: pl.DataFrame, fresh: pl.Series, keep_low: bool, now: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Scans read for the first time, once: low ones and alerts, apart from the start as each copy of a batch costs."""
     low, moment = batch["priority"] == "low", pl.lit(now, MOMENT)
     life = {"first_loaded_at": moment, "last_changed_at": moment, "raised_at": pl.lit(None, MOMENT)}
-    life |= {name: pl.lit(None, LIFE[name]) for name in LIFE if name not in life}
+    life |= {name: pl.lit(None, LIFECYCLE[name]) for name in LIFECYCLE if name not in life}
     unkept = [] if keep_low else [pl.lit(None, SCAN_SCHEMA[name]).alias(name) for name in PRIVATE]
     lows = batch.filter(fresh & low).with_columns(*unkept, **life)
     return lows, batch.filter(fresh & ~low).with_columns(**life | {"raised_at": moment})

@@ -17,7 +17,7 @@ from tasks.errors import AnswerNotUnderstood
 from tasks.ingest.batches import Batches, Validated, drop_rows, write_batches
 from tasks.ingest.record_format import RecordFormat
 
-AHEAD = timedelta(days=1)
+MAX_AHEAD = timedelta(days=1)
 
 
 def record_schema(record_format: RecordFormat, now: datetime) -> pa.DataFrameSchema:
@@ -32,7 +32,7 @@ def record_schema(record_format: RecordFormat, now: datetime) -> pa.DataFrameSch
                 MOMENT,
                 [
                     pa.Check.ge(record_format.oldest, error=f"the date lies before {record_format.oldest.year}"),
-                    pa.Check.le(now + AHEAD, error="the date lies more than a day ahead"),
+                    pa.Check.le(now + MAX_AHEAD, error="the date lies more than a day ahead"),
                 ],
                 nullable=True,
             ),
@@ -86,7 +86,7 @@ def find_faults(batch: pl.DataFrame, record_format: RecordFormat, now: datetime)
     """
     rows = read_dates(batch, record_format).with_columns(
         # pandera's report names values as Python's datetimes, which end at the years 1 and 9999
-        detected_at=pl.col("detected_at").clip(record_format.oldest - AHEAD, now + 2 * AHEAD),
+        detected_at=pl.col("detected_at").clip(record_format.oldest - MAX_AHEAD, now + 2 * MAX_AHEAD),
         usable=pl.col("problem").is_null(),
         identified=pl.any_horizontal(
             pl.col(name).str.strip_chars().str.len_bytes() > 0 for name in record_format.identifying

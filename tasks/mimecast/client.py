@@ -13,7 +13,7 @@ from tasks.http.client import open_http
 from tasks.http.failure import Failure
 from tasks.http.lenient_json import decode
 from tasks.http.oauth import ClientCredentialsToken
-from tasks.http.paging import Page, every_page
+from tasks.http.paging import Page, iterate_pages
 from tasks.http.retry import STANDARD, RetryPolicy
 from tasks.http.service_client import Reader, ServiceClient
 from tasks.ingest.read_records import Record
@@ -51,7 +51,7 @@ class MimecastClient(ServiceClient):
         Raises PagingBroken for a listing that repeats pages or does not end, PageTokenRefused for a token that
         is no longer accepted (the slice must be restarted), Stopped, and what any request raises.
         """
-        return every_page("Mimecast", lambda token: self._page(start, end, token))
+        return iterate_pages("Mimecast", lambda token: self._page(start, end, token))
 
     def may_read_logs(self) -> None:
         """Request the smallest page; raises what a poll would raise."""

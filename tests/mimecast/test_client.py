@@ -29,7 +29,7 @@ from tasks.errors import (
 )
 from tasks.http import paging, retry
 from tasks.http.check import Account
-from tasks.http.client import offset_of, open_http
+from tasks.http.client import clock_offset_of, open_http
 from tasks.mimecast.client import GET_LOGS, MimecastClient
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.record import RECORDS
@@ -357,7 +357,7 @@ def test_clock_of_the_server(api: str, ahead: float) -> None:
 
 @pytest.mark.parametrize("date", [{}, {"date": ""}, {"date": "yesterday"}])
 def test_a_server_may_not_tell_the_time(date: dict[str, str]) -> None:
-    assert offset_of(httpx.Response(404, headers=date), START, END) is None
+    assert clock_offset_of(httpx.Response(404, headers=date), START, END) is None
 
 
 def test_no_secret_reaches_a_log_or_an_error(api: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -27,7 +27,7 @@ from tasks.ingest.batches import Batches, Extracted, Transformed, Validated
 from tasks.ingest.extract import extract
 from tasks.ingest.read_records import Record
 from tasks.ingest.transform import transform
-from tasks.ingest.validate import AHEAD, validate
+from tasks.ingest.validate import MAX_AHEAD, validate
 from tasks.mimecast.record import RECORD_FIELDS, RECORDS
 from tasks.mimecast.response import read_page
 from tasks.priority import load_maps
@@ -273,7 +273,7 @@ def test_an_open_reject_that_is_accepted_later_is_resolved(tmp_path: Path, monke
     still_open = frozenset(each["reject_id"] for each in bad) | {"0" * 32}
     same = run([page_of(records)], tmp_path / "same", open_rejects=still_open)
     assert same.validated.resolved == ()
-    monkeypatch.setattr(validation, "AHEAD", 2 * AHEAD)  # as if a day had gone by
+    monkeypatch.setattr(validation, "AHEAD", 2 * MAX_AHEAD)  # as if a day had gone by
     later = run([page_of(records[:1]), page_of(records[1:])], tmp_path / "later", open_rejects=still_open)
     assert later.validated.resolved == tuple(sorted(each["reject_id"] for each in bad[:3]))
     assert [each["reject_id"] for each in later.rejects] == [bad[3]["reject_id"]]

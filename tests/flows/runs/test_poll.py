@@ -31,7 +31,7 @@ from pydantic import SecretStr
 
 from flows.cli.run import summary
 from flows.console.terminal import out
-from tasks.formatting import stretch
+from tasks.formatting import format_period
 from tasks.mimecast.simulator import V1_KEYS, V2_KEYS, World
 from tasks.mimecast.simulator.incoming import LOGS_PATH
 from tasks.mimecast.simulator.listed import ListedStock, row_of
@@ -73,7 +73,7 @@ def test_a_first_poll_and_those_after_it(make_site: MakeSite, caplog: pytest.Log
     assert site.watermark() == end
     assert site.health() == ("ok", 0, None)
     run = flow_run(state)
-    assert run.name == f"{site.name} poll {stretch(start, end)}"
+    assert run.name == f"{site.name} poll {format_period(start, end)}"
     assert run.parameters == {"connector": site.name}
     assert site.query("SELECT DISTINCT flow_run_id FROM windows") == [(str(run.id),)]
     assert "clock" not in caplog.text
