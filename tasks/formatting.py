@@ -1,4 +1,4 @@
-"""Formats of counts, periods and durations, in the terminal, in logs and on pages."""
+"""Formats counts, periods and durations for the terminal, logs and pages."""
 
 from datetime import datetime, timedelta
 

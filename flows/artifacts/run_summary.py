@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from flows.artifacts.markdown_format import DASH, address, code, facts, moment, number, sentence, table
 from tasks.connectors.names import NAME
 from tasks.formatting import format_duration
-from tasks.ingest.run_stats import OLD_DIRECTORY, REMEMBERED, RunStats
+from tasks.ingest.run_stats import MAX_GROUP_IDS, OLD_DIRECTORY, RunStats
 from tasks.queries.run_overview import GAPS, GroupList, Overview
 from tasks.window import Interval
 
@@ -80,7 +80,7 @@ def group_rows(listed: GroupList, opened: set[str]) -> list[dict[str, Any]]:
 def groups_title(listed: GroupList, summary: RunStats) -> str:
     """What the table of groups is, and what is left out of it."""
     more = listed.found - len(listed.rows)
-    counted = f"{'more than ' if len(summary.groups) >= REMEMBERED else ''}{listed.found:,}"
+    counted = f"{'more than ' if len(summary.groups) >= MAX_GROUP_IDS else ''}{listed.found:,}"
     title = f"New and changed alert groups: {counted}, most urgent first."
     return f"{title} {more:,} more are in the relation `alert_groups`." if more else title
 

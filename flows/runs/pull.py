@@ -1,6 +1,6 @@
 """Poll and backfill of any connector, without Prefect: chooses the window, takes the account lock, fetches and loads.
 
-`flows/runs/pull_flow.py` runs them in Prefect.
+`flows/runs/pull_flow.py` runs it in Prefect.
 """
 
 import logging

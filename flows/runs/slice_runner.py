@@ -83,7 +83,7 @@ class _Runner:
     def stop(self, cause: BaseException) -> None:
         """End what still runs and record it. No thread may write any more when the scratch folder is removed."""
         self._pull.stop.set()
-        self._pull.stages.cut()
+        self._pull.stages.abort()
         until = time.monotonic() + STOP_SECONDS
         for started in self._started:
             started.ended.wait(max(0.0, until - time.monotonic()))

@@ -4,6 +4,7 @@ A connector is a Prefect block, so the same one is edited in the Prefect UI and 
 """
 
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
@@ -164,30 +165,30 @@ class Connector(Block):
         return self.console_url()
 
     @property
+    @abstractmethod
     def place(self) -> str:
         """Where the account is hosted: a region, a cloud, a host."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def url(self) -> str:
         """Scheme and host of the API, without a slash at the end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_vendor_host(self) -> bool:
         """Whether the keys are sent to hosts of the vendor only."""
-        raise NotImplementedError
 
+    @abstractmethod
     def console_url(self) -> str:
         """The product's console for this account."""
-        raise NotImplementedError
 
+    @abstractmethod
     def realm(self) -> str:
         """The scope in which account codes and keys are unique; they are compared within one realm only."""
-        raise NotImplementedError
 
+    @abstractmethod
     def key_identity(self) -> str:
         """Identifies the keys, without any secret in clear text."""
-        raise NotImplementedError
 
     def rotated(self, **new_credentials: Any) -> Self:
         """An unsaved copy with these credentials and no others. Raises ConnectorRefused."""

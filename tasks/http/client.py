@@ -62,7 +62,7 @@ class HttpClient(httpx.Client):
     def __init__(self, **given: Any) -> None:
         super().__init__(event_hooks={"request": [self._watch]}, **given)
         self._sockets: WeakSet[socket.socket] = WeakSet()
-        self._is_cut = False
+        self._is_aborted = False
 
     def _watch(self, request: httpx.Request) -> None:
         request.extensions["trace"] = self._trace
@@ -70,12 +70,12 @@ class HttpClient(httpx.Client):
     def _trace(self, event: str, info: dict[str, Any]) -> None:
         if event in CONNECTED:
             self._sockets.add(info["return_value"].get_extra_info("socket"))
-            if self._is_cut:  # by another thread, while this one was about to connect
-                self.cut()
+            if self._is_aborted:  # by another thread, while this one was about to connect
+                self.abort()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """End every conversation for good. Closing a connection would not wake a thread that reads from it."""
-        self._is_cut = True
+        self._is_aborted = True
         for each in list(self._sockets):
             with suppress(OSError):  # it has ended by itself
                 socket.socket.shutdown(each, socket.SHUT_RDWR)  # TLS and all

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
 
 import httpx
@@ -40,20 +41,20 @@ def request_token(
     return token
 
 
-class AccessToken(httpx.Auth):
+class AccessToken(httpx.Auth, ABC):
     """Sends requests with an access token. One for which no token is issued raises NoTokenIssued and is not sent."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._token = ""
 
+    @abstractmethod
     def valid_token(self) -> str:
         """The token to use now, from a cache or newly issued. Never called by two threads at once."""
-        raise NotImplementedError
 
+    @abstractmethod
     def drop_token(self) -> None:
-        """Have the next request fetch a new one."""
-        raise NotImplementedError
+        """Make the next request fetch a new one."""
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         with self._lock:  # the others wait for the one token that is being fetched

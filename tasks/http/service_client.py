@@ -5,6 +5,7 @@ The only layer that repeats requests. It may be used by several threads at once.
 
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,7 +28,7 @@ T = TypeVar("T")
 Reader = Callable[[httpx.Response, datetime], T | Failure]  # the moment is that of the request, by the service's clock
 
 
-class ServiceClient:
+class ServiceClient(ABC):
     """Reads one account of a service. Close it, or use it in a `with`. A product says what its refusals mean."""
 
     def __init__(
@@ -62,13 +63,13 @@ class ServiceClient:
     def close(self) -> None:
         self.http.close()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """Let nobody wait for an answer any more; may be called from another thread, after `stop` was set."""
-        self.http.cut()
+        self.http.abort()
 
+    @abstractmethod
     def token_failure(self, response: httpx.Response) -> Failure:
         """Why no token was issued."""
-        raise NotImplementedError
 
     def explain(self, error: AlertsError) -> AlertsError:
         """The error to raise, with what only the connector knows."""

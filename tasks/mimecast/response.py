@@ -57,7 +57,7 @@ def read_page(response: httpx.Response, requested_at: datetime) -> Page[Record] 
         except NOT_STRICT:
             return _read_with_care(response, requested_at)
         if not envelope.fail and str(envelope.meta.status) in ("None", "200"):
-            return _page(envelope, requested_at, RECORDS.reader.typed)
+            return _page(envelope, requested_at, RECORDS.reader.add_remarks)
     return failure_of(response, decode(response.content)) or STATUSES.garbled(response)
 
 
@@ -85,7 +85,9 @@ def _read_with_care(response: httpx.Response, requested_at: datetime) -> Page[Re
         envelope = _ONE_BY_ONE.decode(content)
     except msgspec.ValidationError as wrong:
         return STATUSES.not_understood(str(wrong))
-    return _page(envelope, requested_at, lambda records: [RECORDS.reader.lenient(bytes(record)) for record in records])
+    return _page(
+        envelope, requested_at, lambda records: [RECORDS.reader.read_leniently(bytes(record)) for record in records]
+    )
 
 
 def _page(
