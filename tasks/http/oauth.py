@@ -9,11 +9,11 @@ import httpx
 import msgspec
 
 RENEW_BEFORE = 60  # seconds before `expires_in`
-DEFAULT_LIFETIME = 1799  # seconds, where the answer does not say
+DEFAULT_LIFETIME = 1799  # seconds, if the answer does not have it
 
 
 class NoTokenIssued(Exception):
-    """The token endpoint answered without a token; `response` says why."""
+    """The token endpoint answered without a token; `response` has the reason."""
 
     def __init__(self, response: httpx.Response) -> None:
         super().__init__(f"no token issued (HTTP {response.status_code})")
@@ -21,7 +21,7 @@ class NoTokenIssued(Exception):
 
 
 class Token(msgspec.Struct, omit_defaults=True):
-    """What a token endpoint issues."""
+    """The answer of a token endpoint."""
 
     access_token: str
     expires_in: float | None = None
@@ -30,7 +30,7 @@ class Token(msgspec.Struct, omit_defaults=True):
 def request_token(
     http: httpx.Client, url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None
 ) -> Token:
-    """Raises NoTokenIssued, and what httpx raises where there is no answer."""
+    """Raises NoTokenIssued, and httpx.RequestError if there is no answer."""
     response = http.send(http.build_request("POST", url, data=form, headers=headers), auth=None)
     try:
         token = msgspec.json.decode(response.content, type=Token, strict=False) if response.is_success else None
@@ -42,7 +42,7 @@ def request_token(
 
 
 class AccessToken(httpx.Auth, ABC):
-    """Sends requests with an access token. One for which no token is issued raises NoTokenIssued and is not sent."""
+    """Sends requests with an access token. If none is issued, the request raises NoTokenIssued and is not sent."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -50,20 +50,20 @@ class AccessToken(httpx.Auth, ABC):
 
     @abstractmethod
     def valid_token(self) -> str:
-        """The token to use now, from a cache or newly issued. Never called by two threads at once."""
+        """The current token, cached or newly issued. Never called by two threads at once."""
 
     @abstractmethod
     def drop_token(self) -> None:
         """Make the next request fetch a new one."""
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        with self._lock:  # the others wait for the one token that is being fetched
+        with self._lock:  # other threads wait for the token that is being requested
             self._token = self.valid_token()
             request.headers["Authorization"] = f"Bearer {self._token}"
         yield request
 
     def forget(self, refused: httpx.Request) -> None:
-        """Drop the token that this request carried, unless another thread has renewed it meanwhile."""
+        """Drop the token that this request carried, unless another thread has already renewed it."""
         with self._lock:
             if refused.headers.get("Authorization") == f"Bearer {self._token}":
                 self.drop_token()

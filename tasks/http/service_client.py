@@ -1,6 +1,6 @@
-"""Sends requests to a service until there is a result, or the retry policy gives up.
+"""Sends requests to a service until there is a result or the retries are exhausted.
 
-The only layer that repeats requests. It may be used by several threads at once.
+The only layer that retries. It is thread-safe.
 """
 
 import logging
@@ -29,7 +29,7 @@ Reader = Callable[[httpx.Response, datetime], T | Failure]  # the moment is that
 
 
 class ServiceClient(ABC):
-    """Reads one account of a service. Close it, or use it in a `with`. A product says what its refusals mean."""
+    """Reads one account of a service. Use it in a `with` statement, or close it."""
 
     def __init__(
         self,
@@ -46,11 +46,11 @@ class ServiceClient(ABC):
         self._auth = auth
         self._stop = stop or threading.Event()
         self._policy = policy
-        self._gate = rate_limiter_for(account)
+        self._limiter = rate_limiter_for(account)
         self._counting = threading.Lock()
         self.refusals = 0  # answers 429 so far
         self.quota: Quota | None = None
-        self.clock_correction = timedelta()  # what is added to our clock to tell the service's time
+        self.clock_correction = timedelta()  # added to this machine's clock to get the service's time
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +64,7 @@ class ServiceClient(ABC):
         self.http.close()
 
     def abort(self) -> None:
-        """Let nobody wait for an answer any more; may be called from another thread, after `stop` was set."""
+        """Abort all requests; may be called from another thread, after `stop` was set."""
         self.http.abort()
 
     @abstractmethod
@@ -72,15 +72,15 @@ class ServiceClient(ABC):
         """Why no token was issued."""
 
     def explain(self, error: AlertsError) -> AlertsError:
-        """The error to raise, with what only the connector knows."""
+        """The error to raise; a product may add to it what its connector knows."""
         return error
 
     def now(self) -> datetime:
-        """The service's time, as far as our clock was corrected."""
+        """The service's time: this machine's clock with its correction."""
         return datetime.now(UTC) + self.clock_correction
 
     def clock_difference(self, url: str = "/") -> timedelta | None:
-        """Server's clock minus ours, None where the server does not tell the time. Sends no key."""
+        """The server's clock minus this machine's; None if the server does not report its time. Sends no key."""
 
         def read(response: httpx.Response, _: datetime) -> timedelta | None:
             answered_at = datetime.now(UTC)
@@ -89,14 +89,14 @@ class ServiceClient(ABC):
         return self.send(lambda: self.http.build_request("GET", url), read, with_keys=False)
 
     def clock_offset(self) -> timedelta:
-        """Server's clock minus ours, within a second; zero where the server does not tell the time."""
+        """The server's clock minus this machine's, within a second; zero if the server does not report its time."""
         offset = self.clock_difference()
         if offset is None:
             log.warning("The server does not report its time; this machine's clock is used.")
         return offset or timedelta(0)
 
     def send(self, build: Callable[[], httpx.Request], read: Reader[T], *, with_keys: bool = True) -> T:
-        """The first result; every attempt builds its own request. Raises the last failure's error, and Stopped."""
+        """Send requests until there is a result. Raises the error of the last failure, and Stopped."""
         state = RetryState(self._policy)
         attempts = Retrying(
             retry=retry_if_result(lambda result: isinstance(result, Failure)),
@@ -112,17 +112,17 @@ class ServiceClient(ABC):
         return result
 
     def _log_retry(self, attempt: RetryCallState) -> None:
-        log.info("%s: %s; trying again in %.1f s", self._service, failure_in(attempt).retry, attempt.upcoming_sleep)
+        log.info("%s: %s; retrying in %.1f s", self._service, failure_in(attempt).retry, attempt.upcoming_sleep)
 
     def _attempt(self, build: Callable[[], httpx.Request], read: Reader[T], auth: httpx.Auth | None) -> T | Failure:
-        sent_at = self._gate.enter(self._stop)
+        sent_at = self._limiter.acquire(self._stop)
         result = self._exchange(build(), read, auth)
         if not isinstance(result, Failure):
-            self._gate.accepted()
+            self._limiter.recover()
             return result
-        pause(0, self._stop)  # a conversation that was cut by ourselves has not failed
+        pause(0, self._stop)  # a request that was aborted has not failed
         if result.retry is Retry.THROTTLED:
-            self._gate.refused(sent_at, result.wait or MIN_WAIT)
+            self._limiter.throttle(sent_at, result.wait or MIN_WAIT)
             with self._counting:
                 self.refusals += 1
         return result
@@ -131,7 +131,7 @@ class ServiceClient(ABC):
         requested_at = self.now()
         try:
             response = self.http.send(request, auth=auth)
-        except NoTokenIssued as refused:  # so the call itself was never sent
+        except NoTokenIssued as refused:  # the request itself was not sent
             response = refused.response
             result: T | Failure = self.token_failure(response)
         except httpx.RequestError as error:
@@ -145,11 +145,11 @@ class ServiceClient(ABC):
         return result
 
     def _renew_token(self, result: T | Failure, response: httpx.Response) -> T | Failure:
-        """Have a token that was refused renewed before the next attempt."""
+        """Make the next attempt request a new token if this one was refused."""
         if not isinstance(result, Failure) or not isinstance(self._auth, AccessToken):
             return result
         if response.status_code == httpx.codes.UNAUTHORIZED and result.retry is Retry.NEVER:
-            # The keys were good when the token was issued, so a new one decides.
+            # The keys were valid when the token was issued, so a new token decides.
             result = replace(result, retry=Retry.TOKEN)
         if result.retry is Retry.TOKEN:
             self._auth.forget(response.request)

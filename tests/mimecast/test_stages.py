@@ -273,7 +273,7 @@ def test_an_open_reject_that_is_accepted_later_is_resolved(tmp_path: Path, monke
     still_open = frozenset(each["reject_id"] for each in bad) | {"0" * 32}
     same = run([page_of(records)], tmp_path / "same", open_rejects=still_open)
     assert same.validated.resolved == ()
-    monkeypatch.setattr(validation, "AHEAD", 2 * MAX_AHEAD)  # as if a day had gone by
+    monkeypatch.setattr(validation, "MAX_AHEAD", 2 * MAX_AHEAD)  # as if a day had gone by
     later = run([page_of(records[:1]), page_of(records[1:])], tmp_path / "later", open_rejects=still_open)
     assert later.validated.resolved == tuple(sorted(each["reject_id"] for each in bad[:3]))
     assert [each["reject_id"] for each in later.rejects] == [bad[3]["reject_id"]]
