@@ -82,10 +82,10 @@ class HttpClient(httpx.Client):
 
 
 def open_http(base_url: str, *, verify: ssl.SSLContext | None = None, auth: httpx.Auth | None = None) -> HttpClient:
-    """A client for this host, `verify` defaults to `system_trust()`.
+    """A client for this host; `verify` defaults to `system_trust()`.
 
-    Raises Unreachable where the settings of authorities or proxies cannot be used.
-    Redirections are not followed: the keys go to the host that was configured.
+    Raises Unreachable if the settings of authorities or proxies cannot be used. Redirections are not followed, so that
+    keys go to the configured host only.
     """
     if verify is None:
         encrypted = httpx.URL(base_url).scheme == "https"

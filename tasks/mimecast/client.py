@@ -1,4 +1,4 @@
-"""One client for both API generations: every page of a stretch of time, or an exception."""
+"""Client of both API generations: every page of a period, or an exception."""
 
 import threading
 from collections.abc import Iterator
@@ -69,8 +69,8 @@ class MimecastClient(ServiceClient):
     def _page(self, start: datetime, end: datetime, token: str | None, size: int | None = None) -> Page[Record]:
         pagination: dict[str, Any] = {"pageSize": size or self._connector.page_size}
         if token:
-            pagination["pageToken"] = token  # beside the same data: dates never change under a token
-        asked = {
+            pagination["pageToken"] = token  # with the same dates as the first request
+        query = {
             "from": _moment(start),
             "to": _moment(end),
             "oldestFirst": True,
@@ -78,9 +78,9 @@ class MimecastClient(ServiceClient):
             "result": "all",
         }
         try:
-            return self._ask(GET_LOGS, {"meta": {"pagination": pagination}, "data": [asked]}, read_page)
+            return self._ask(GET_LOGS, {"meta": {"pagination": pagination}, "data": [query]}, read_page)
         except ServiceError as refused:
-            # A plain refusal of a request that was good a page ago and has only got a token since.
+            # The first page was accepted, and this request differs only in its page token.
             if token and type(refused) is ServiceError:
                 raise PageTokenRefused(
                     f"Mimecast refused a page token in the middle of a listing. {refused}"
