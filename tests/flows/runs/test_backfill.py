@@ -109,7 +109,7 @@ def test_time_that_is_not_over_yet_is_refused(make_site: MakeSite) -> None:
     site = make_site()
     state = site.backfill(noon() + 24 * HOUR, noon() + 48 * HOUR)
     assert state.is_failed()
-    assert (state.message or "").startswith(f"The time from {noon() + 24 * HOUR:%Y-%m-%d %H:%M} UTC on is not over yet")
+    assert f"{noon() + 24 * HOUR:%Y-%m-%d %H:%M} UTC" in (state.message or "")
     assert asked(site) == []
 
 

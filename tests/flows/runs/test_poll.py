@@ -131,7 +131,7 @@ def test_what_comes_or_changes_later_is_found_by_the_daily_recheck(
     assert state.is_failed()
     assert {window[:2] for window in site.windows()[-4:]} >= {("poll", "failed"), ("recheck", "complete")}
     assert site.watermark() == watermark
-    assert f"{state.result(raise_on_failure=False).counts['late']} records came late" in caplog.text
+    assert f"{state.result(raise_on_failure=False).counts['late']} records arrived late" in caplog.text
     assert site.query(group) == [("high", 1, 2), ("medium", 0, 1)]
     assert sorted(site.query("SELECT field, old_value, new_value FROM scan_changes")) == [
         ("response", "none, none", "hold, none"),
@@ -200,9 +200,9 @@ def test_words_never_seen_are_told_once_per_run(make_site: MakeSite, caplog: pyt
         each.message for each in caplog.records if each.name == "attachment_alerts.pull" and each.levelname == "WARNING"
     ]
     assert [message for message in told if "clock" not in message] == [
-        "unknown word, stored and treated as unrecognised: action: beam up",
-        "unknown word, stored and treated as unrecognised: route: sideways",
-        r"unknown word, stored and treated as unrecognised: verdict: teleported\x1b[31m",
+        "unknown value, stored and treated as unrecognised: action: beam up",
+        "unknown value, stored and treated as unrecognised: route: sideways",
+        r"unknown value, stored and treated as unrecognised: verdict: teleported\x1b[31m",
         "the service sends an unknown field: newField",
     ]
     assert site.query("SELECT DISTINCT priority, sub_classification FROM alerts") == [
