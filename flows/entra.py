@@ -1,4 +1,4 @@
-"""Live pull of people, groups and devices from Microsoft Graph, by the name of its saved connector."""
+"""Pull of people, groups and devices from Microsoft Graph."""
 
 import threading
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 
 from flows.artifacts import dashboard_writer, import_report
 from flows.directory import final_state, load
-from flows.runs import events, final_states
+from flows.runs import current_run, events, final_states
 from flows.runs.session import begin_for_existing_tenant
 from tasks.directory.export import Export
 from tasks.directory.model import Parsed
@@ -29,34 +29,37 @@ from tasks.store.factory import open_store
 from tasks.store.store import Store
 
 
-def saved(name: str) -> EntraConnector:
-    """The connector of that name. Raises UnknownConnector, SettingsError."""
+def load_entra_connector(name: str) -> EntraConnector:
+    """Raises UnknownConnector, and SettingsError for a connector of another product."""
     connector = load_connector(name)
     if not isinstance(connector, EntraConnector):
-        raise SettingsError(f"{name!r} is no directory of Microsoft Entra ID. Name a connector that is.")
+        raise SettingsError(f"The connector {name!r} is not one of Microsoft Entra ID. Choose one that is.")
     return connector
 
 
 @task(task_run_name="pull {connector}", cache_policy=NO_CACHE)
 def fetch(connector: str) -> list[Parsed]:
-    """Every page of every listing that the application may read, or an exception."""
-    return pull(saved(connector), threading.Event())
+    """Read every listing that the application may read, completely or with an exception."""
+    return pull(load_entra_connector(connector), threading.Event())
 
 
 @flow(name="entra", flow_run_name="{connector} pull")
 def entra(connector: str, confirm_gone: bool = False) -> State[Any]:
-    """Read people, mail groups and devices from Microsoft Graph, and tell again whom and what each alert concerns.
+    """Read people, mail groups and devices from Microsoft Graph, and match the alerts with them again.
 
     Args:
-        connector: Which directory: the name under which its connector is saved.
-        confirm_gone: Import also what would mark many people as gone. Without it such a pull is refused, because it is
-            usually a permission that was taken away.
+        connector: Name of the saved connector of the directory.
+        confirm_gone: Import even if this marks many people as gone. Such a pull is refused otherwise, because the
+            usual cause is a permission that was removed.
     """
     now = datetime.now(UTC)
     try:
-        source, store = source_of(connector, saved(connector)), open_store(load_settings())
-        source, refused = _begun(store, source, now)
-        state, failure = (_failed(refused), refused) if refused else _pulled(source, now, confirmed=confirm_gone)
+        store = open_store(load_settings())
+        source = source_of(connector, load_entra_connector(connector), scheduled=current_run.is_scheduled())
+        source, refused = _register(store, source, now)
+        state, failure = (
+            (_failed(refused), refused) if refused else _pull_and_import(source, now, confirmed=confirm_gone)
+        )
         coverage.record_full_pull(store, source, now, failure, flow_run.get_id())
         events.send_run_events(store, source, "poll", RunStats(failed=1) if failure else RunStats(slices=1))
     except AlertsError as error:
@@ -65,8 +68,8 @@ def entra(connector: str, confirm_gone: bool = False) -> State[Any]:
     return state
 
 
-def _begun(store: Store, source: Source, now: datetime) -> tuple[Source, SettingsError | None]:
-    """Register the connector; and why it is refused."""
+def _register(store: Store, source: Source, now: datetime) -> tuple[Source, SettingsError | None]:
+    """Register the connector; also returns why it is refused, if it is."""
     try:
         pull_session.begin(store, source, now)
     except SettingsError as refused:
@@ -74,11 +77,11 @@ def _begun(store: Store, source: Source, now: datetime) -> tuple[Source, Setting
     return source, None
 
 
-def _pulled(source: Source, now: datetime, *, confirmed: bool) -> tuple[State[Any], AlertsError | None]:
-    """The state of the run, and what made it fail."""
+def _pull_and_import(source: Source, now: datetime, *, confirmed: bool) -> tuple[State[Any], AlertsError | None]:
+    """The state of the run, and the error of a failed one."""
     try:
-        # A pull is fresh even where it says the same as the last one, so it never counts as the same file.
-        exports = [Export(f"{source.name}: {each.source}", uuid4().hex, each) for each in fetch(source.name)]
+        # The random hash keeps a pull from being taken for an already imported file: it is new even if nothing changed.
+        exports = [Export(f"{source.name}: {parsed.source}", uuid4().hex, parsed) for parsed in fetch(source.name)]
         report = load(source.tenant, exports, now, confirmed=confirmed)
     except AlertsError as error:
         return _failed(error), error

@@ -1,7 +1,4 @@
-"""Our words as schemas: the columns of scans and rejects between transform and load.
-
-Frames that cross a stage have exactly these columns, so a connector's transform and the shared load agree by name.
-"""
+"""Schemas of scans and rejects between the stages transform and load, and the identity of a scan."""
 
 from collections.abc import Callable
 
@@ -13,7 +10,7 @@ MOMENT = pl.Datetime("us", "UTC")
 SCAN_SCHEMA = pl.Schema(
     {
         "scan_id": pl.String(),  # 32 hex digits
-        "detected_at": MOMENT,  # in whole seconds, as identity knows it
+        "detected_at": MOMENT,  # in whole seconds, as in the identity
         "verdict": pl.String(),
         "dangerous": pl.Boolean(),
         "priority": pl.String(),
@@ -34,7 +31,7 @@ SCAN_SCHEMA = pl.Schema(
         "details": pl.String(),
         "scan_seconds": pl.Int32(),
         "raw": pl.String(),
-        "fetched_at": MOMENT,  # when the page was requested: later news wins
+        "fetched_at": MOMENT,  # when the page was requested: the latest reading wins
         "place": pl.Int64(),  # place in the answers of the slice: decides within a page
     }
 )
@@ -49,8 +46,8 @@ REJECT_SCHEMA = pl.Schema(
     }
 )
 
-# What a later reading of the same record may change. The rest of the record is its identity.
-CHANGING = (
+# Columns that a later reading of the same record may change; the others are its identity.
+MUTABLE = (
     "verdict",
     "response",
     "file_type",
@@ -61,16 +58,16 @@ CHANGING = (
     "scan_seconds",
 )
 
-# Kept of scans that raise no alert only if the site asks for it (design: Privacy).
+# Stored for scans that raise no alert only if the site wants it (design: Privacy).
 PRIVATE = ("subject", "details", "raw")
 
-JUDGED = ("priority", "priority_rank", "priority_rule", "sub_classification")
+PRIORITY_COLUMNS = ("priority", "priority_rank", "priority_rule", "sub_classification")
 
 LEVELS = {"low": 0, "medium": 1, "high": 2}
 
 
 class Distinct:
-    """A column by its distinct values: most columns of a batch say little that is new, so that is worked on once."""
+    """A column by its distinct values: most columns of a batch have few of them, and each is processed once."""
 
     def __init__(self, values: pl.Series) -> None:
         rows = values.alias("value").to_frame()
@@ -78,9 +75,9 @@ class Distinct:
         places = rows.join(self._values, on="value", how="left", nulls_equal=True, maintain_order="left")
         self._places = places["place"]
 
-    def map(self, make: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
-        """What `make` makes of each value, for every row."""
-        return self._values.select(made=make(pl.col("value")))["made"].gather(self._places)
+    def map(self, convert: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+        """The column with each value converted."""
+        return self._values.select(converted=convert(pl.col("value")))["converted"].gather(self._places)
 
 
 def scan_id(

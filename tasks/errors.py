@@ -16,22 +16,22 @@ AlertsError
 │   └── Unreachable            name, route, proxy or certificate: no connection to the host
 ├── ServiceError           the vendor: wait, or report it
 │   ├── ServiceUnavailable     errors or throttling for longer than the retries last
-│   ├── AnswerNotUnderstood    not JSON, or not of the agreed shape: the slice stops
+│   ├── AnswerNotUnderstood    not JSON, or another structure: the slice fails
 │   ├── PagingBroken           a repeated token, an endless or a cut-short listing
 │   ├── PageTokenRefused       a token was refused in the middle of a slice
-│   └── DatesIgnored           rows came back, all from outside the time asked for
+│   └── DatesIgnored           all records are outside the requested time
 ├── StoreError             the machine: disk, lock, file version
 │   ├── StoreBusy              another process has been writing for too long
 │   └── StoreTooNew            the file was written by a later version
-└── Stopped                a person or the scheduler asked this run to end
+└── Stopped                a person or the scheduler stopped the run
 
-The text of an error is one or two sentences for the person who reads it: what happened, what to do next.
-It never holds a secret, and mail content only through `tasks.sanitize.plain`.
+The text of an error states the fact and ends with one instruction. It never contains a secret, and mail content only
+through `tasks.sanitize.plain`.
 """
 
 
 class AlertsError(Exception):
-    """Base of all errors of this project; its text says what to do next."""
+    """Base of all errors of this project."""
 
 
 class OperatorError(AlertsError):
@@ -91,11 +91,11 @@ class ServiceError(AlertsError):
 
 
 class ServiceUnavailable(ServiceError):
-    """Errors or throttling went on for longer than the retries last."""
+    """Errors or throttling lasted longer than the retries."""
 
 
 class AnswerNotUnderstood(ServiceError):
-    """An answer is not JSON or not of the agreed shape; the slice must stop, nothing may be skipped."""
+    """An answer is not JSON or has another structure; the slice fails, nothing may be skipped."""
 
 
 class PagingBroken(ServiceError):
@@ -107,11 +107,11 @@ class PageTokenRefused(ServiceError):
 
 
 class DatesIgnored(ServiceError):
-    """A slice returned rows, and every one of them lies outside the time that was asked for."""
+    """All records of a slice are outside the requested time."""
 
 
 class StoreError(AlertsError):
-    """Something about the database files."""
+    """The database files cannot be used."""
 
 
 class StoreBusy(StoreError):
@@ -123,4 +123,4 @@ class StoreTooNew(StoreError):
 
 
 class Stopped(AlertsError):
-    """The run was asked to end; complete slices are kept, the others are fetched again next time."""
+    """The run was stopped; complete slices are kept, the next run fetches the others."""

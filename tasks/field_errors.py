@@ -1,4 +1,4 @@
-"""Validation errors in plain words, without the invalid value, which may be a secret."""
+"""Validation errors in plain words, without the invalid value: it may be a secret."""
 
 from collections.abc import Mapping
 
@@ -28,16 +28,16 @@ MESSAGES = {
 """Error type of pydantic → message; limits and choices are filled in."""
 
 
-def error_messages(wrong: ValidationError, titles: Mapping[str, str], but: str = "") -> str:
+def error_messages(invalid: ValidationError, titles: Mapping[str, str], but: str = "") -> str:
     """All errors with the titles of their fields, except errors of the type `but`."""
-    found = []
-    for error in wrong.errors(include_input=False, include_url=False):
+    messages = []
+    for error in invalid.errors(include_input=False, include_url=False):
         where = ".".join(titles.get(str(part), str(part)) for part in error["loc"])
         if error["type"] != but:
-            found.append(f"{where}: {error_message(error)}" if where else error_message(error))
-    return "; ".join(found)
+            messages.append(f"{where}: {error_message(error)}" if where else error_message(error))
+    return "; ".join(messages)
 
 
 def error_message(error: ErrorDetails) -> str:
-    known = MESSAGES.get(error["type"])
-    return known.format(**error.get("ctx", {})) if known else error["msg"].removeprefix("Value error, ")
+    template = MESSAGES.get(error["type"])
+    return template.format(**error.get("ctx", {})) if template else error["msg"].removeprefix("Value error, ")

@@ -1,23 +1,23 @@
-"""Formats of counts, periods and durations, in the terminal, in logs and on pages."""
+"""Formats counts, periods and durations for the terminal, logs and pages."""
 
 from datetime import datetime, timedelta
 
-MANY = {"entry": "entries", "person": "people"}
+PLURALS = {"entry": "entries", "person": "people"}
 MINUTE, HOUR, DAY = 60, 3600, 86400  # seconds
 
 
-def several(count: int, thing: str) -> str:
+def format_count(count: int, thing: str) -> str:
     """1 alert, 2 alerts"""
-    return f"{count:,} {thing}" if count == 1 else f"{count:,} {MANY.get(thing, thing + 's')}"
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {PLURALS.get(thing, thing + 's')}"
 
 
-def stretch(start: datetime, end: datetime) -> str:
+def format_period(start: datetime, end: datetime) -> str:
     """Start and end of a period; the date of the end only if it differs."""
     same = f"{start:%F}" == f"{end:%F}"
     return f"{start:%F %H:%M} to {end.strftime('%H:%M' if same else '%F %H:%M')}"
 
 
-def lasting(span: timedelta) -> str:
+def format_duration(span: timedelta) -> str:
     """A duration in its two largest units: 2 d 3 h, 15 min."""
     seconds = max(round(span.total_seconds()), 0)
     if seconds < MINUTE:
@@ -29,6 +29,6 @@ def lasting(span: timedelta) -> str:
     return f"{whole} {unit}" + (f" {rest // small} {part}" if rest >= small else "")
 
 
-def duration(length: timedelta) -> str:
+def format_interval(length: timedelta) -> str:
     """A polling interval in words."""
     return "day" if length == timedelta(days=1) else f"{length.total_seconds() / 60:.0f} min"

@@ -1,7 +1,7 @@
 """Verdict → priority, response → disposition. Both maps are data: `data/priorities.csv`, `data/responses.csv`.
 
 Comparison ignores case and surrounding blanks. A verdict or action that no row names is mapped to the
-unrecognised row or to `unknown`, and reported once per run; it is never dropped.
+unrecognised row or to `unknown` and reported once per run.
 """
 
 from pathlib import Path
@@ -18,12 +18,12 @@ RANK_NO_VERDICT = 3
 NO_VERDICT = "No verdict"
 UNRECOGNISED = "*"
 
-# Worst first: what a group shows. An alert whose attachment went through outranks everything that was stopped.
+# Worst first; a group shows its worst. A delivered attachment outranks everything that was stopped.
 DISPOSITIONS = ("released", "no_action", "unknown", "delayed", "sanitised", "removed", "blocked", "held")
 
 
 class Maps(NamedTuple):
-    """Both maps of a site, ready to be joined."""
+    """Both maps of a site, ready for a join."""
 
     priorities: pl.DataFrame
     """verdict, priority, priority_rank, sub_classification, dangerous, priority_rule"""
@@ -96,9 +96,9 @@ def _require(path: Path, holds: bool, fault: str) -> None:
 
 
 def prioritise(scans: pl.DataFrame, maps: Maps) -> tuple[pl.DataFrame, list[str]]:
-    """Add priority, priority_rank, priority_rule, sub_classification, dangerous; also return the verdicts never seen.
+    """Add priority, priority_rank, priority_rule, sub_classification, dangerous; also return unknown verdicts.
 
-    Needs `verdict`: lower case, blanks trimmed, `missing` where the vendor gave none.
+    Needs `verdict`: lower case, trimmed, `missing` if the vendor gave none.
     """
     verdicts = scans.select("verdict").unique()
     known = verdicts["verdict"].is_in(maps.priorities["verdict"].implode()) & (verdicts["verdict"] != UNRECOGNISED)
@@ -109,10 +109,10 @@ def prioritise(scans: pl.DataFrame, maps: Maps) -> tuple[pl.DataFrame, list[str]
 
 
 def respond(scans: pl.DataFrame, maps: Maps) -> tuple[pl.DataFrame, list[str]]:
-    """Add disposition and disposition_rank; also return the actions never seen.
+    """Add disposition and disposition_rank; also return unknown actions.
 
-    Needs `response`: what the vendor said, actions separated by commas, null where it said nothing.
-    `none` says that nothing was done: any other action of the same scan decides instead, the worst of them first.
+    Needs `response`: the vendor's actions, separated by commas, or null.
+    `none` means that nothing was done, so any other action of the same scan decides, the worst of them.
     """
     texts = scans.select("response").unique()
     actions = texts.with_columns(action=pl.col("response").str.to_lowercase().str.split(",")).explode("action")

@@ -1,4 +1,4 @@
-"""The registry of products: what each product offers to the rest of the project.
+"""The registry of products: what each product provides.
 
 A new product is a room in `tasks/`, an entry here and its flows in `flows/deploy/product_flows.py`.
 """
@@ -31,7 +31,7 @@ TestConnection = Callable[[Any], tuple[list[Check], Account | None]]
 
 
 class Revalidate(Protocol):
-    """Validates a connector's rejects (REJECT_SCHEMA) again with the present rules."""
+    """Validates a connector's rejects (REJECT_SCHEMA) with the present rules."""
 
     def __call__(
         self, rejects: pl.DataFrame, connector_id: UUID, maps: Maps, now: datetime, *, keep_low: bool
@@ -93,8 +93,8 @@ def _revalidate_mimecast(
 
 
 PRODUCTS = {
-    each.name: each
-    for each in (
+    product.name: product
+    for product in (
         Product("entra", EntraConnector, _check_entra),
         Product("mimecast", MimecastConnector, _check_mimecast, _mimecast_stages, _revalidate_mimecast),
     )

@@ -1,26 +1,26 @@
-"""Text that strangers wrote, made safe to show.
+"""Makes untrusted text safe to show.
 
-File names, subjects, senders and a service's own messages come from outside. Whatever of them reaches a
-terminal, a log line or the text of an error goes through `plain` first. Escaping for a format of its own (HTML,
-Markdown, a spreadsheet, rich's markup) comes on top of it, where that format is written.
+File names, subjects, senders and a service's own messages come from outside. Whatever of them reaches a terminal, a log
+line or the text of an error goes through `plain` first. Escaping for a format (HTML, Markdown, a spreadsheet, rich's
+markup) is added where that format is written.
 """
 
-LIMIT = 200  # characters; enough for any honest file name
-CUT = "…"
+LIMIT = 200  # characters; longer than any usual file name
+ELLIPSIS = "…"
 
 
 def plain(text: str, limit: int = LIMIT) -> str:
     r"""The text on one line, with control, bidi and invisible characters escaped; at most `limit` characters.
 
     Control characters, escape sequences, line ends, bidirectional overrides, zero-width and other invisible
-    characters and odd blanks become visible escapes such as `\x1b`; everything that prints stays as it is.
+    characters and unusual blanks become visible escapes such as `\x1b`; printable characters stay as they are.
     """
     shown = [_visible(character) for character in text[:limit]]
     if len(text) <= limit and sum(map(len, shown)) <= limit:
         return "".join(shown)
-    while shown and sum(map(len, shown)) > limit - len(CUT):
+    while shown and sum(map(len, shown)) > limit - len(ELLIPSIS):
         shown.pop()
-    return "".join(shown) + CUT[:limit]
+    return "".join(shown) + ELLIPSIS[:limit]
 
 
 def _visible(character: str) -> str:

@@ -43,7 +43,7 @@ def list_connectors() -> dict[str, Connector]:
 
 
 def load_all() -> tuple[dict[str, Connector], dict[str, str]]:
-    """All saved connectors by name, sorted, and for each unusable one the sentence that says why."""
+    """All saved connectors by name, sorted; for each unusable one the reason."""
     found, unusable = _read_all()
     for name, saved in list(found.items()):
         try:
@@ -92,7 +92,7 @@ def find_duplicate(connector: Connector) -> str | None:
 
 
 def rename(old: str, new: str) -> None:
-    """Keeps the connector's id, and so its data.
+    """Rename a connector; its id and data stay the same.
 
     Raises UnknownConnector, and ConnectorRefused where the new name is invalid or taken.
     """
@@ -103,7 +103,7 @@ def rename(old: str, new: str) -> None:
 
 
 def remove(name: str) -> None:
-    """Delete the connector with its keys; the data it fetched stays. Raises UnknownConnector."""
+    """Delete the connector with its keys; its data stays. Raises UnknownConnector."""
     with prefect_client() as client:
         document = read_document(client, CLASSES, name)
         if document is None:
@@ -112,7 +112,7 @@ def remove(name: str) -> None:
 
 
 def test_connector(name: str) -> tuple[list[Check], Account | None]:
-    """Run the connection test of a saved connector; save when it passed, and the account it found."""
+    """Run the connection test of a saved connector; save the time if it passed, and the account."""
     connector = load_connector(name)
     checks, account = check_connector(connector)
     before = connector.tested_at, connector.account_code
@@ -139,7 +139,7 @@ def saved_names() -> dict[str, type[Connector]]:
 
 
 def _read_all() -> tuple[dict[str, SavedConnector], dict[str, str]]:
-    """All saved connectors with a valid form, and for each other one the sentence that says what is wrong."""
+    """All saved connectors with a valid form; for each other one the reason."""
     found, invalid = {}, {}
     with prefect_client() as client:
         documents = read_documents(client, CLASSES, include_secrets=True)
@@ -165,7 +165,7 @@ def _refuse_new_duplicate(saved: SavedConnector, among: dict[str, SavedConnector
         return
     if other := _find_duplicate(saved.connector, _read_all()[0] if among is None else among):
         raise ConnectorRefused(
-            f"The connector {saved.name!r} is for the same account as {other!r}, and both would count everything "
+            f"The connector {saved.name!r} is for the same account as {other!r}, and everything would be counted "
             f"twice. Delete one of them, or give {saved.name!r} the keys of another account."
         )
 

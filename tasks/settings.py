@@ -29,7 +29,7 @@ REMOVED_SETTINGS = (
 
 
 class Settings(BaseSettings):
-    """All settings; the table in data/README.md is generated from the descriptions."""
+    """All settings; the table in data/README.md is generated from their descriptions."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 

@@ -1,4 +1,4 @@
-"""A saved connector as the store knows it."""
+"""A connector as the store sees it."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from uuid import UUID
 
 
 class Source(NamedTuple):
-    """What the store has to know of a saved connector."""
+    """What the store needs of a saved connector."""
 
     connector_id: UUID
     name: str
@@ -17,4 +17,4 @@ class Source(NamedTuple):
     key_expires_at: datetime | None
     first_look_back: timedelta
     polling: bool | None = None
-    """whether its schedule is switched on; None: nobody has looked, what is known stays"""
+    """whether its schedule is switched on; None: not checked, so what is stored stays"""

@@ -1,4 +1,4 @@
-"""Which stretch of time a run owns: half-open intervals in whole UTC seconds (design: Time, Coverage).
+"""Which period a run fetches: half-open intervals in whole UTC seconds (design: Time, Coverage).
 
 Pure functions: no clock, no network, no database.
 """
@@ -13,6 +13,7 @@ Trigger = Literal["poll", "backfill", "recheck"]
 What = Literal["missing", "everything"]
 
 RECHECK_EVERY = timedelta(hours=24)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Interval(NamedTuple):
@@ -23,7 +24,7 @@ class Interval(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """A piece of a window: fetched, loaded and covered as one."""
+    """A part of a window that is fetched, loaded and covered as a unit."""
 
     start: datetime
     end: datetime
@@ -31,63 +32,63 @@ class Slice(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What the store knows of a connector when a run begins."""
+    """What a connector has fetched when a run begins."""
 
     origin: datetime
     coverage: list[Interval]
     rechecked_at: datetime
-    """when the last complete re-check began; at first the moment of the first poll"""
+    """start of the last complete re-check; before the first one, of the first poll"""
 
 
 def whole_second(moment: datetime) -> datetime:
-    """`moment` in UTC, cut to the second. A time without a zone is UTC."""
+    """`moment` in UTC, truncated to the second. A time without a zone is UTC."""
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return aware.replace(microsecond=0)
 
 
 def merge(intervals: Iterable[Interval]) -> list[Interval]:
-    """The same stretches as sorted, disjoint, non-touching intervals; empty ones are left out."""
+    """The same periods as sorted, disjoint, non-touching intervals; empty ones are dropped."""
     merged: list[Interval] = []
-    for each in sorted(i for i in intervals if i.start < i.end):
-        if merged and each.start <= merged[-1].end:
-            merged[-1] = Interval(merged[-1].start, max(merged[-1].end, each.end))
+    for interval in sorted(interval for interval in intervals if interval.start < interval.end):
+        if merged and interval.start <= merged[-1].end:
+            merged[-1] = Interval(merged[-1].start, max(merged[-1].end, interval.end))
         else:
-            merged.append(Interval(*each[:2]))
+            merged.append(interval)
     return merged
 
 
 def subtract(window: Interval, covered: Iterable[Interval]) -> list[Interval]:
-    """The parts of `window` that no interval of `covered` touches, in order."""
-    left, rest = [], window.start
-    for each in merge(covered):
-        if each.end <= rest or each.start >= window.end:
+    """The parts of `window` outside of `covered`, in order."""
+    uncovered, start = [], window.start
+    for interval in merge(covered):
+        if interval.end <= start or interval.start >= window.end:
             continue
-        if each.start > rest:
-            left.append(Interval(rest, each.start))
-        rest = max(rest, each.end)
-    return [*left, *([Interval(rest, window.end)] if rest < window.end else [])]
+        if interval.start > start:
+            uncovered.append(Interval(start, interval.start))
+        start = max(start, interval.end)
+    return [*uncovered, *([Interval(start, window.end)] if start < window.end else [])]
 
 
 def watermark(origin: datetime, coverage: Iterable[Interval]) -> datetime:
-    """End of the unbroken covered stretch that begins at the origin; the origin itself when nothing is covered."""
-    return next((each.end for each in merge(coverage) if each.start <= origin <= each.end), origin)
+    """End of the contiguous coverage that starts at the origin; the origin itself if nothing there is covered."""
+    return next((end for start, end in merge(coverage) if start <= origin <= end), origin)
 
 
 def poll_window(progress: Progress, now: datetime, settings: Settings) -> list[Interval]:
-    """`[watermark - overlap, now - settle)` less what later slices cover already.
+    """`[watermark - overlap, now - settle)` minus later coverage.
 
-    Of each later stretch its last `overlap` is read again as well: late rows may still have come there.
+    The last `overlap` of each later covered interval is read again as well, because late rows may have arrived there.
     """
     mark = watermark(progress.origin, progress.coverage)
     window = Interval(max(progress.origin, mark - settings.overlap), whole_second(now) - settings.settle)
-    later = [Interval(each.start, each.end - settings.overlap) for each in progress.coverage if each.start > mark]
+    later = [Interval(start, end - settings.overlap) for start, end in progress.coverage if start > mark]
     return subtract(window, later)
 
 
 def recheck_window(progress: Progress, now: datetime, settings: Settings) -> list[Interval]:
-    """Covered time of the last `recheck` hours, once a day; empty when it is not due.
+    """The last `recheck` hours, once a day, without what this poll fetches anyway; empty if not due.
 
-    Verdicts, releases and late rows arrive later than any overlap. What this poll fetches anyway is left out.
+    Verdicts, releases and late rows may arrive later than any overlap.
     """
     if not settings.recheck or now - progress.rechecked_at < RECHECK_EVERY:
         return []
@@ -97,21 +98,22 @@ def recheck_window(progress: Progress, now: datetime, settings: Settings) -> lis
 
 
 def backfill_window(
-    progress: Progress, asked: Interval, what: What, now: datetime, settings: Settings
+    progress: Progress, requested: Interval, what: What, now: datetime, settings: Settings
 ) -> list[Interval]:
-    """The part of `asked` that a backfill fetches: all of it, or only what is not covered yet."""
-    window = Interval(whole_second(asked.start), min(whole_second(asked.end), whole_second(now) - settings.settle))
+    """The part of `requested` that a backfill fetches: all of it, or only what is not covered yet."""
+    window = Interval(
+        whole_second(requested.start), min(whole_second(requested.end), whole_second(now) - settings.settle)
+    )
     return subtract(window, progress.coverage if what == "missing" else [])
 
 
 def split_into_slices(windows: Iterable[Interval], trigger: Trigger, settings: Settings) -> list[Slice]:
-    """Slices of at most `slice_hours`, cut on the same grid in every run, so that a retry meets the same slice."""
+    """Slices of at most `slice_hours` on a fixed grid, so that every run cuts the same slices."""
     step = settings.slice_length
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
     slices = []
     for start, end in windows:
         while start < end:
-            edge = min(end, epoch + ((start - epoch) // step + 1) * step)
+            edge = min(end, EPOCH + ((start - EPOCH) // step + 1) * step)
             slices.append(Slice(start, edge, trigger))
             start = edge  # noqa: PLW2901 - walks through the window
     return slices

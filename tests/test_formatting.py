@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tasks.formatting import lasting, stretch
+from tasks.formatting import format_duration, format_period
 
 DAY = datetime(2026, 10, 1, tzinfo=UTC)
 
@@ -18,7 +18,7 @@ DAY = datetime(2026, 10, 1, tzinfo=UTC)
     ],
 )
 def test_a_stretch_of_days_does_not_look_empty(hours: float, says: str) -> None:
-    assert stretch(DAY, DAY + timedelta(hours=hours)) == says
+    assert format_period(DAY, DAY + timedelta(hours=hours)) == says
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,4 @@ def test_a_stretch_of_days_does_not_look_empty(hours: float, says: str) -> None:
     ],
 )
 def test_a_length_has_at_most_two_units(seconds: float, says: str) -> None:
-    assert lasting(timedelta(seconds=seconds)) == says
+    assert format_duration(timedelta(seconds=seconds)) == says

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from flows.artifacts.markdown_format import DASH, address, code, facts, moment, number, sentence, table
 from tasks.connectors.names import NAME
-from tasks.formatting import lasting
-from tasks.ingest.run_stats import OLD_DIRECTORY, REMEMBERED, RunStats
+from tasks.formatting import format_duration
+from tasks.ingest.run_stats import MAX_GROUP_IDS, OLD_DIRECTORY, RunStats
 from tasks.queries.run_overview import GAPS, GroupList, Overview
 from tasks.window import Interval
 
@@ -80,7 +80,7 @@ def group_rows(listed: GroupList, opened: set[str]) -> list[dict[str, Any]]:
 def groups_title(listed: GroupList, summary: RunStats) -> str:
     """What the table of groups is, and what is left out of it."""
     more = listed.found - len(listed.rows)
-    counted = f"{'more than ' if len(summary.groups) >= REMEMBERED else ''}{listed.found:,}"
+    counted = f"{'more than ' if len(summary.groups) >= MAX_GROUP_IDS else ''}{listed.found:,}"
     title = f"New and changed alert groups: {counted}, most urgent first."
     return f"{title} {more:,} more are in the relation `alert_groups`." if more else title
 
@@ -97,7 +97,7 @@ def _when(run: Run) -> str:
     fetched = sum((each.end - each.start for each in run.window), timedelta())
     return (
         f"Time asked for: {moment(run.window[0].start)} to {moment(run.window[-1].end)} "
-        f"({lasting(fetched)} in all). Began {moment(run.began_at)}."
+        f"({format_duration(fetched)} in all). Began {moment(run.began_at)}."
     )
 
 
@@ -129,7 +129,7 @@ def _counts(summary: RunStats) -> list[tuple[str, str]]:
 
 
 def _by(longest: timedelta) -> str:
-    return f", by up to {lasting(longest)}"
+    return f", by up to {format_duration(longest)}"
 
 
 def _reasons(summary: RunStats) -> str:
@@ -138,7 +138,7 @@ def _reasons(summary: RunStats) -> str:
 
 
 def _gaps(after: Overview) -> str:
-    rows = [(moment(gap.start), moment(gap.end), lasting(gap.end - gap.start)) for gap in after.gaps]
+    rows = [(moment(gap.start), moment(gap.end), format_duration(gap.end - gap.start)) for gap in after.gaps]
     found = after.health["gaps"] if after.health else len(rows)
     return table(("From", "To", "Length"), rows) + _below(found, GAPS)
 

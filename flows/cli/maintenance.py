@@ -11,7 +11,7 @@ import typer
 from flows.console.options import Home, Json
 from flows.console.terminal import confirm, out, print_json, print_message, show_progress
 from flows.server import prefect_session
-from tasks.formatting import several
+from tasks.formatting import format_count
 from tasks.settings import load_settings
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def regroup(
 
     def question(counts: Counts) -> str | None:
         changes = counts["alerts_moved"] or counts["alerts_rekeyed"]
-        return f"Move {several(counts['alerts_moved'], 'alert')} to other groups?" if changes else None
+        return f"Move {format_count(counts['alerts_moved'], 'alert')} to other groups?" if changes else None
 
     _preview_and_apply(run, regroup_page, question, apply=apply, yes=yes, as_json=as_json)
 
@@ -95,7 +95,10 @@ def replay(
     def question(counts: Counts) -> str | None:
         if not counts["changes"]:
             return None
-        changes, accepts = several(counts["scans_changed"], "scan"), several(counts["rejects_accepted"], "reject")
+        changes, accepts = (
+            format_count(counts["scans_changed"], "scan"),
+            format_count(counts["rejects_accepted"], "reject"),
+        )
         return f"Change {changes} and accept {accepts}?"
 
     options = {"apply": apply, "yes": yes, "as_json": as_json, "needs_connectors": True}

@@ -15,7 +15,7 @@ from flows.console.tables import facts
 from flows.console.terminal import PRIORITY, out, print_json, print_message, show_progress, shown
 from flows.server import prefect_session
 from tasks.errors import AlertsError, ConnectorRefused
-from tasks.formatting import several
+from tasks.formatting import format_count
 from tasks.queries import lookups
 from tasks.settings import load_settings
 from tasks.store.factory import open_store
@@ -76,7 +76,9 @@ def groups_of(store: Store) -> dict[str, int] | None:
 
 def summary(counts: dict[str, Any], groups: dict[str, int] | None) -> Table:
     """The counts of a run: received = accepted + rejected; accepted = new + changed + duplicates."""
-    detail = f"{counts['new']:,} new · {counts['changed']:,} changed · {several(counts['duplicates'], 'duplicate')}"
+    detail = (
+        f"{counts['new']:,} new · {counts['changed']:,} changed · {format_count(counts['duplicates'], 'duplicate')}"
+    )
     rows = [
         ("received", Text(f"{counts['received']:,}").append(f"   in {_slices(counts)}", style="dim")),
         ("accepted", Text(f"{counts['accepted']:,}").append(f"   {detail}", style="dim")),
@@ -117,5 +119,5 @@ def _by_priority(groups: dict[str, int]) -> Text:
 
 
 def _slices(counts: dict[str, Any]) -> str:
-    text = f"{several(counts['slices'], 'slice')}, {several(counts['pages'], 'page')}"
+    text = f"{format_count(counts['slices'], 'slice')}, {format_count(counts['pages'], 'page')}"
     return f"{text}, {counts['failed']:,} failed" if counts["failed"] else text

@@ -12,7 +12,7 @@ import typer
 from flows.console.datetimes import parse_since, parse_until
 from flows.console.options import Home, Json, example
 from flows.console.terminal import confirm, out, print_json, print_message, show_progress
-from tasks.formatting import several
+from tasks.formatting import format_count
 from tasks.settings import load_settings
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def triage(
 
 
 def _counts(alerts: int, groups: int) -> str:
-    return f"{several(alerts, 'alert')} of {several(groups, 'group')}"
+    return f"{format_count(alerts, 'alert')} of {format_count(groups, 'group')}"
 
 
 allow_list = typer.Typer(
@@ -143,7 +143,7 @@ def add(
 
 
 def _hidden(hidden: "HiddenCounts") -> str:
-    return f"{several(hidden.alerts, 'stored alert')} and {several(hidden.groups, 'whole group')}"
+    return f"{format_count(hidden.alerts, 'stored alert')} and {format_count(hidden.groups, 'whole group')}"
 
 
 @allow_list.command("list", epilog=example("allow-list list", "allow-list list --all --json"))
@@ -185,5 +185,5 @@ def remove(
     if as_json:
         print_json(ended._asdict())
     else:
-        removed = f"{several(len(ended.entries), 'entry')} removed"
-        print_message(f"{removed}; {several(ended.shown_again, 'alert')} shown again.", style="")
+        removed = f"{format_count(len(ended.entries), 'entry')} removed"
+        print_message(f"{removed}; {format_count(ended.shown_again, 'alert')} shown again.", style="")

@@ -21,7 +21,7 @@ from flows.deploy.schedules import POLL, UNTESTED, copy_schedules, new_schedule,
 from tasks.connectors.base import Connector
 from tasks.connectors.prefect_client import api_location, prefect_client
 from tasks.errors import NotDeployed
-from tasks.formatting import duration
+from tasks.formatting import format_interval
 from tasks.saved_connectors import saved_names
 
 CONNECTOR_TAG = "connector"  # marks the deployments created here; a second tag holds the connector's id
@@ -49,7 +49,7 @@ class Poll(NamedTuple):
         """The change, and whether the connector is polled, as a sentence."""
         if self.done == "removed":
             return f"Deployment {self.deployment} removed."
-        polled = f"every {duration(self.every)}"
+        polled = f"every {format_interval(self.every)}"
         if not self.polling:
             polled += ", switched off" + (" until a connection test passes" if self.untested else "")
         return f"Deployment {self.deployment} {self.done}: polled {polled}."

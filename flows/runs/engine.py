@@ -1,4 +1,4 @@
-"""What a pull needs of whatever runs it: threads for its slices, and somebody to inform. Prefect is one such engine."""
+"""What runs a pull: starts its slices in threads and receives its progress. Prefect is one such engine."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from tasks.window import Interval, Slice, Trigger
 
 
 class SliceResult(NamedTuple):
-    """What became of a complete slice. Small: an engine may keep it until the run ends."""
+    """The result of a complete slice. Small, because an engine may hold it until the run ends."""
 
     report: coverage.Report
     loaded: Loaded
@@ -21,11 +21,11 @@ class SliceResult(NamedTuple):
     unseen: tuple[str, ...]
     leftover: tuple[str, ...]
     seconds: dict[str, float]
-    """duration of each stage; that of the load without the wait for other loads"""
+    """duration of each stage, in the load without the wait for other loads"""
 
 
 class SliceFuture(Protocol):
-    """What the futures of Prefect and of `concurrent.futures` have in common."""
+    """The part of Prefect's futures and of `concurrent.futures` that is used."""
 
     def result(self) -> SliceResult: ...
     def add_done_callback(self, fn: Callable[[Any], None], /) -> None: ...
@@ -37,14 +37,16 @@ def _ignore(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Engine:
-    """All but `submit` is optional."""
+    """Only `submit` is required."""
 
     submit: Callable[[Slice, Callable[[], SliceResult]], SliceFuture]
-    """start the work of a slice in another thread"""
+    """starts the work of a slice in another thread"""
     flow_run_id: str | None = None
+    is_scheduled: bool = False
+    """whether a schedule created the run"""
     on_window: Callable[[Sequence[Interval]], None] = _ignore
-    """called once, with the time to fetch"""
+    """called once with the intervals to fetch"""
     on_progress: Callable[[int, int], None] = _ignore
-    """called at the beginning and after each slice with the number of slices that have ended, and of all"""
+    """called at the start and after each slice with the number of finished slices and of all slices"""
     on_end: Callable[[Store, Source, Trigger, RunStats], None] = _ignore
     """called when all slices are recorded"""

@@ -1,6 +1,6 @@
 """Poll and backfill of any connector, without Prefect: chooses the window, takes the account lock, fetches and loads.
 
-`flows/runs/pull_flow.py` runs them in Prefect.
+`flows/runs/pull_flow.py` runs it in Prefect.
 """
 
 import logging
@@ -13,7 +13,7 @@ from flows.runs.session import PullSession, open_pull_session
 from flows.runs.slice_runner import run_slices
 from tasks.connectors.base import Connector
 from tasks.errors import SettingsError
-from tasks.formatting import lasting
+from tasks.formatting import format_duration
 from tasks.ingest import coverage
 from tasks.ingest.retention_limits import PERIODS, limits
 from tasks.ingest.run_stats import RunStats
@@ -36,9 +36,9 @@ POLL_PATIENCE = 30.0  # seconds a poll waits for another run of its account
 
 
 def poll(context: RunContext, connector: Connector, engine: Engine) -> RunStats:
-    """Fetch what is new, what failed earlier, and once a day the last hours again.
+    """Fetch new records, slices that failed earlier, and once a day the last hours again.
 
-    Slices that failed are counted and recorded. Raises AccountBusy, and AlertsError where no slice could begin.
+    Failed slices are counted and recorded. Raises AccountBusy, and AlertsError if no slice could start.
     """
     with open_pull_session(context, connector, engine, POLL_PATIENCE, Interval(*[context.began_at] * 2)) as session:
         before, settings = session.pull.beginning.progress, session.pull.store.settings
@@ -54,20 +54,20 @@ def poll(context: RunContext, connector: Connector, engine: Engine) -> RunStats:
 def backfill(
     context: RunContext, connector: Connector, engine: Engine, start: datetime, end: datetime, what: What
 ) -> RunStats:
-    """Fetch a given time: all of it, or only what is not covered yet. Raises as `poll` does."""
-    asked = Interval(whole_second(start), whole_second(end))
-    if asked.start >= asked.end:
+    """Fetch a given period: all of it, or only what is not covered yet. Raises the same as `poll`."""
+    requested = Interval(whole_second(start), whole_second(end))
+    if requested.start >= requested.end:
         raise SettingsError("The end of a backfill must be later than its start. Correct the times and start it again.")
-    with open_pull_session(context, connector, engine, None, asked) as session:
+    with open_pull_session(context, connector, engine, None, requested) as session:
         settings = session.pull.store.settings
         newest = session.now - settings.settle
-        if asked.start >= newest:
+        if requested.start >= newest:
             raise SettingsError(
-                f"The time from {asked.start:%Y-%m-%d %H:%M} UTC on is not over yet; polls will fetch it. "
+                f"The start {requested.start:%Y-%m-%d %H:%M} UTC is too recent: polls fetch that time. "
                 "Choose an earlier start."
             )
-        window = backfill_window(session.pull.beginning.progress, asked, what, session.now, settings)
-        context.notes = _skipped(asked, window, newest) + _too_old(window, session.now, settings)
+        window = backfill_window(session.pull.beginning.progress, requested, what, session.now, settings)
+        context.notes = _skipped(requested, window, newest) + _older_than_retention(window, session.now, settings)
         for note in context.notes:
             log.info("%s", note)
         _run(session, context, engine, window, split_into_slices(window, "backfill", settings))
@@ -90,50 +90,51 @@ def _finish(session: PullSession, context: RunContext, engine: Engine) -> None:
 
 
 def _record_recheck(session: PullSession, stats: RunStats) -> None:
-    """A re-check that failed is repeated in an hour, not at every poll: it reads a lot."""
+    """A failed re-check is repeated after an hour, not at every poll, because it reads a lot."""
     log.info(
-        "re-check of the last %d h: %d records came late, by up to %s",
+        "re-check of the last %d h: %d records arrived late, by up to %s",
         session.pull.store.settings.recheck_hours,
         stats.late,
-        lasting(stats.late_by),
+        format_duration(stats.late_by),
     )
-    began = session.now if not stats.failed_rechecks else session.now - RECHECK_EVERY + timedelta(hours=1)
+    began_at = session.now if not stats.failed_rechecks else session.now - RECHECK_EVERY + timedelta(hours=1)
     with session.pull.store.transaction() as transaction:
-        coverage.mark_rechecked(transaction, session.pull.source, began)
+        coverage.mark_rechecked(transaction, session.pull.source, began_at)
 
 
-def _skipped(asked: Interval, window: list[Interval], newest: datetime) -> list[str]:
-    """What of the requested time is not fetched, and why."""
+def _skipped(requested: Interval, window: list[Interval], newest: datetime) -> list[str]:
+    """Notes on the parts of the requested period that are not fetched."""
     notes = []
-    if asked.end > newest:
+    if requested.end > newest:
         notes.append(f"the window ends at {newest:%Y-%m-%d %H:%M:%S} UTC: later records may not be available yet")
-    fetched = sum((each.end - each.start for each in window), timedelta())
-    skipped = min(asked.end, newest) - asked.start - fetched
+    fetched = sum((end - start for start, end in window), timedelta())
+    skipped = min(requested.end, newest) - requested.start - fetched
     if skipped > timedelta():
         notes.append(
-            f"{lasting(skipped)} of the window are covered already and skipped; choose `everything` to fetch them again"
+            f"{format_duration(skipped)} of the window are already covered and are skipped; "
+            "choose `everything` to fetch them again"
         )
     return notes
 
 
-DROPPED = {
+NOT_STORED = {
     "raw_low": "scans without alert are stored without their raw record",
     "raw_alert": "alerts are stored without their raw record",
     "low": "only alerts are stored",
     "closed": "closed alerts that retention has removed are not restored",
 }
-"""Limit of what is kept → what a backfill of older time leaves out."""
+"""Retention limit → what a backfill of an older period does not store."""
 
 
-def _too_old(window: list[Interval], now: datetime, settings: Settings) -> list[str]:
-    """What of the window is older than retention keeps."""
+def _older_than_retention(window: list[Interval], now: datetime, settings: Settings) -> list[str]:
+    """A note on what is not stored because retention would remove it."""
     moments = limits(settings, now)
-    passed = {name: moments[name] for name in DROPPED if window and window[0].start < moments[name]}
+    exceeded = {name: moments[name] for name in NOT_STORED if window and window[0].start < moments[name]}
     if settings.keep_low != "full" or moments["raw_low"] <= moments["low"]:
-        passed.pop("raw_low", None)  # none is stored anyway
+        exceeded.pop("raw_low", None)  # not stored anyway
     parts = [
-        f"before {moment:%Y-%m-%d %H:%M} UTC {DROPPED[name]} "
+        f"before {moment:%Y-%m-%d %H:%M} UTC {NOT_STORED[name]} "
         f"({getattr(settings, PERIODS[name])} days, ATTACHMENT_ALERTS_{PERIODS[name].upper()})"
-        for name, moment in passed.items()
+        for name, moment in exceeded.items()
     ]
     return ["; ".join(parts)] if parts else []

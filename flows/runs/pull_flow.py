@@ -1,6 +1,6 @@
-"""Poll and backfill as Prefect flow runs: a task for each slice, the final state, the run's name, events and pages.
+"""Poll and backfill as Prefect flow runs: a task for each slice, the final state, the run's name, events and artifacts.
 
-A product's flow module names its flows and calls these two; everything else is the same for all products.
+The flow modules of all products call these two.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,12 +18,12 @@ from prefect.states import Cancelled, Completed
 from flows.artifacts.publish import ProgressBar, run_context
 from flows.artifacts.run_context import RunContext
 from flows.artifacts.run_summary import Outcome
-from flows.runs import events, pull
+from flows.runs import current_run, events, pull
 from flows.runs.engine import Engine, SliceFuture, SliceResult
-from flows.runs.final_states import completed, failed_slices, started_after_cancel
+from flows.runs.final_states import completed, failed_slices
 from tasks.connectors.base import Connector
 from tasks.errors import AlertsError, StoreError
-from tasks.formatting import stretch
+from tasks.formatting import format_period
 from tasks.ingest.run_stats import RunStats
 from tasks.sanitize import plain
 from tasks.saved_connectors import load_connector
@@ -34,12 +34,12 @@ Work = Callable[[RunContext, Connector, Engine], RunStats]
 
 
 def poll(name: str) -> State[Any]:
-    """Run `pull.poll` for the saved connector of that name; the state of the flow run."""
+    """Run `pull.poll` for a saved connector; the final state of the flow run."""
     return _run(name, "poll", pull.poll)
 
 
 def backfill(name: str, start: datetime, end: datetime, what: What) -> State[Any]:
-    """Run `pull.backfill` for the saved connector of that name; the state of the flow run."""
+    """Run `pull.backfill` for a saved connector; the final state of the flow run."""
 
     def work(context: RunContext, connector: Connector, engine: Engine) -> RunStats:
         return pull.backfill(context, connector, engine, start, end, what)
@@ -49,7 +49,7 @@ def backfill(name: str, start: datetime, end: datetime, what: What) -> State[Any
 
 @task(name="slice", task_run_name="{slice_.trigger} {slice_.start:%Y-%m-%d %H:%M}", cache_policy=NO_CACHE)
 def run_slice(slice_: Slice, work: Callable[[], SliceResult]) -> SliceResult:
-    """Extract, validate, transform and load one slice; the log has the time of each stage."""
+    """Extract, validate, transform and load one slice."""
     return work()
 
 
@@ -58,12 +58,13 @@ def _submit(slice_: Slice, work: Callable[[], SliceResult]) -> SliceFuture:
 
 
 def _run(name: str, trigger: Trigger, work: Work) -> State[Any]:
-    if started_after_cancel():
+    if current_run.was_cancelled_before_start():
         return Cancelled(message="Cancelled before it began.")
     with run_context(name, trigger) as context:
         engine = Engine(
             _submit,
             flow_run.get_id(),
+            is_scheduled=current_run.is_scheduled(),
             on_window=lambda window: _name_run(context, window),
             on_progress=ProgressBar(f"{name} {trigger}"),
             on_end=events.send_run_events,
@@ -75,7 +76,7 @@ def _run(name: str, trigger: Trigger, work: Work) -> State[Any]:
 
 
 def _state_of(context: RunContext, work: Callable[[], RunStats]) -> State[Any]:
-    """Do the work; what it raises becomes a state with the error's own sentence."""
+    """Do the work and return the final state; the message of a failed one is that of the error."""
     try:
         stats = work()
     except AccountBusy as busy:
@@ -88,19 +89,19 @@ def _state_of(context: RunContext, work: Callable[[], RunStats]) -> State[Any]:
 
 def _failed_by(error: AlertsError | OSError, context: RunContext) -> State[Any]:
     text = str(error)
-    if isinstance(error, OSError):  # only the files of the home raise one here
-        text = plain(f"Files cannot be used: {error}. Check the disk and the rights of its folder.", 500)
+    if isinstance(error, OSError):  # here only the files of the home raise one
+        text = plain(f"A file cannot be used: {error}. Check the disk and the permissions of its folder.", 500)
     context.stats.failed += 1
     context.stats.errors.append(text)
     if isinstance(error, OSError | StoreError):
-        context.store = None  # the pages need not wait for it once more
+        context.store = None  # the artifacts would wait for it again
     return failed_slices(context.stats)
 
 
 def _name_run(context: RunContext, window: Sequence[Interval]) -> None:
-    """Put the window of a poll into the run's name; it is known only after the store was read."""
+    """Add the window of a poll to the run's name; it is known only after the store was read."""
     run_id = flow_run.get_id()
     if run_id and window and context.trigger == "poll":
-        text = f"{context.connector} poll {stretch(window[0].start, window[-1].end)}"
+        text = f"{context.connector} poll {format_period(window[0].start, window[-1].end)}"
         with get_client(sync_client=True) as client:
             client.update_flow_run(UUID(run_id), name=text)

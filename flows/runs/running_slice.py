@@ -1,4 +1,4 @@
-"""A slice that is being processed, and its row in `windows` where it does not complete."""
+"""A slice in progress, and its row in `windows` if it does not complete."""
 
 import threading
 from collections.abc import Sequence
@@ -16,26 +16,26 @@ from tasks.window import Slice
 
 @dataclass
 class RunningSlice:
-    """Small facts only: whoever starts slices holds this object until the slice has ended."""
+    """Small, because the runner holds it until the slice has ended."""
 
     slice_: Slice
     scratch: Path
     flow_run_id: str | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     fetched: threading.Event = field(default_factory=threading.Event)
-    """the slice sends no more requests"""
+    """set when the slice sends no more requests"""
     pages: int = 0
     received: int = 0
     vendor_total: int | None = None
     complete: bool = False
-    """committed"""
+    """whether it is committed"""
 
     def note_fetched(self, extracted: Extracted) -> None:
         self.pages, self.received = extracted.pages, extracted.received
         self.vendor_total = extracted.vendor_total
 
     def unfinished(self, state: coverage.State) -> coverage.Report:
-        """The row of an attempt that covers nothing."""
+        """The report of an attempt that did not complete."""
         return coverage.Report(
             *self.slice_,
             state,
@@ -49,20 +49,21 @@ class RunningSlice:
 
 
 def record_failure(store: Store, source: Source, report: coverage.Report, error: Exception) -> None:
-    """Add a failed attempt to `windows`; it covers nothing."""
+    """Add a failed attempt to `windows`."""
     failed = report._replace(state="failed", error_kind=type(error).__name__, error=str(error))
     with store.transaction() as transaction:
-        coverage.record(transaction, source, [failed])
+        coverage.record_reports(transaction, source, [failed])
 
 
 def record_unfinished(store: Store, source: Source, running: Sequence[RunningSlice], cause: BaseException) -> None:
-    """Add what a run leaves unfinished to `windows`: failed after a defect of this program, else cancelled."""
+    """Add unfinished slices to `windows`: failed after a defect of this program, else cancelled."""
     if isinstance(cause, Exception):
         text = f"{type(cause).__name__}: {plain(str(cause))} This is a defect of the program; report it with this text."
-        reports = [each.unfinished("failed")._replace(error_kind=type(cause).__name__, error=text) for each in running]
+        kind = type(cause).__name__
+        reports = [slice_.unfinished("failed")._replace(error_kind=kind, error=text) for slice_ in running]
     else:
-        reports = [each.unfinished("cancelled") for each in running]
+        reports = [slice_.unfinished("cancelled") for slice_ in running]
     if reports:
         with store.transaction() as transaction:
-            coverage.record(transaction, source, reports)
-            transaction.publish = True  # this run does not reach its regular end
+            coverage.record_reports(transaction, source, reports)
+            transaction.publish = True  # the run does not reach its regular end

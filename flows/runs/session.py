@@ -1,4 +1,4 @@
-"""Opens the pull of a connector: registers it, takes its account lock, opens its connection, corrects the clock."""
+"""Opens the pull of a connector: account lock, connection to the service, corrected clock, registration."""
 
 import logging
 import threading
@@ -32,20 +32,21 @@ CLOCK_TOLERANCE = timedelta(seconds=5)
 
 
 class PullSession(NamedTuple):
-    """A run that is registered and may send requests to its account."""
+    """A registered run that holds the lock of its account."""
 
     pull: Pull
     now: datetime
-    """by the service's clock where ours is off"""
+    """by the service's clock if this machine's is off"""
 
 
 @contextmanager
 def open_pull_session(
-    context: RunContext, connector: Connector, engine: Engine, patience: float | None, asked: Interval
+    context: RunContext, connector: Connector, engine: Engine, patience: float | None, requested: Interval
 ) -> Iterator[PullSession]:
     """Wait for the account at most `patience` seconds (None: no limit). Raises AccountBusy.
 
-    `asked`: what a refused connection is recorded for, in a poll its end only.
+    `requested`: the time of the failed attempt that is recorded if the session cannot be opened; of a poll only its
+    end is used.
     """
     make_stages = get_product(connector.product).stages
     if make_stages is None:
@@ -53,7 +54,8 @@ def open_pull_session(
             f"The connector {context.connector!r} ({connector.product}) delivers no scans. "
             f"Start the flow of its own product, `{connector.product}`."
         )
-    store, source = open_store(load_settings()), source_of(context.connector, connector)
+    store = open_store(load_settings())
+    source = source_of(context.connector, connector, scheduled=engine.is_scheduled)
     context.store, context.source = store, source
     stop = threading.Event()
     account = store.account(source.connector_id, stop)
@@ -66,7 +68,7 @@ def open_pull_session(
             now = corrected_now(stages)
             beginning = pull_session.begin(store, source, now)
         except (OperatorError, ServiceError) as error:
-            _record_refusal(context, store, source, asked, error, engine, publisher)
+            _record_refusal(context, store, source, requested, error, engine, publisher)
             raise
         yield PullSession(Pull(stages, source, store, beginning, publisher, account, stop), now)
 
@@ -75,16 +77,16 @@ def _record_refusal(
     context: RunContext,
     store: Store,
     source: Source,
-    asked: Interval,
+    requested: Interval,
     error: AlertsError,
     engine: Engine,
     publisher: Publisher,
 ) -> None:
-    """Record the attempt with the time that it would have begun with; no request for records was sent."""
+    """Record a failed attempt from where the run would have started; no request for records was sent."""
     source, beginning = begin_for_existing_tenant(store, source, datetime.now(UTC))
     polled = context.trigger == "poll"
-    begin = watermark(beginning.progress.origin, beginning.progress.coverage) if polled else asked.start
-    slice_ = Slice(begin, max(begin, asked.end), context.trigger)
+    begin = watermark(beginning.progress.origin, beginning.progress.coverage) if polled else requested.start
+    slice_ = Slice(begin, max(begin, requested.end), context.trigger)
     attempt = RunningSlice(slice_, store.settings.home, engine.flow_run_id).unfinished("failed")
     record_failure(store, source, attempt, error)
     publisher.at_end(turned=not beginning.failing)
@@ -92,19 +94,19 @@ def _record_refusal(
 
 
 def begin_for_existing_tenant(store: Store, source: Source, now: datetime) -> tuple[Source, Beginning]:
-    """Begin a refused pull under the tenant that the connector's records belong to, although it was changed."""
+    """Begin a refused pull under the tenant of the connector's records, even if the connector names another one."""
     source = registry.source_for_existing_tenant(store, source)
     return source, pull_session.begin(store, source, now)
 
 
 def corrected_now(stages: Stages) -> datetime:
-    """Now, by the service's clock where ours is off by more than 5 s."""
+    """The present time, by the service's clock if this machine's differs by more than 5 s."""
     offset = stages.clock_offset()
     if abs(offset) <= CLOCK_TOLERANCE:
         return datetime.now(UTC)
     log.warning(
         "this machine's clock and the service's differ by %.0f s; windows follow the service's. "
-        "Set this machine's clock (NTP).",
+        "Synchronise this machine's clock (NTP).",
         offset.total_seconds(),
     )
     stages.correct_clock(offset)

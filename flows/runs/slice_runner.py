@@ -1,6 +1,6 @@
-"""Runs the slices of a pull concurrently and records each of them, however it ends.
+"""Runs the slices of a pull in parallel and records the result of each.
 
-A slice that fails leaves the others alone. An OperatorError ends the run: every further slice would meet it, too.
+A failed slice does not affect the others. An OperatorError ends the run, which every further slice would meet as well.
 """
 
 import logging
@@ -19,7 +19,7 @@ from flows.runs.engine import Engine, SliceFuture, SliceResult
 from flows.runs.running_slice import RunningSlice, record_failure, record_unfinished
 from flows.runs.slice_stages import Pull, process_slice
 from tasks.errors import AlertsError, OperatorError
-from tasks.formatting import several, stretch
+from tasks.formatting import format_count, format_period
 from tasks.ingest.run_stats import SENTENCES, RunStats
 from tasks.sanitize import plain
 from tasks.scratch import scratch_folder
@@ -27,10 +27,10 @@ from tasks.window import Slice
 
 log = logging.getLogger("attachment_alerts.pull")
 
-STOPPING = 10.0  # seconds for threads to end; Prefect kills a cancelled run after 30
-# Python handles a signal when the main thread runs, and the system may deliver it to another one; so the main thread
-# never waits for longer than this many seconds at a time.
-STEP = 0.5
+STOP_SECONDS = 10.0  # seconds for threads to end; Prefect kills a cancelled run after 30
+# Python handles a signal only when the main thread runs, but the system may deliver it to another thread. So the main
+# thread never waits for longer than this many seconds at a time.
+POLL_SECONDS = 0.5
 
 
 class _Started(NamedTuple):
@@ -42,7 +42,7 @@ class _Started(NamedTuple):
 def run_slices(pull: Pull, slices: Sequence[Slice], stats: RunStats, engine: Engine) -> None:
     """Process all slices, at most `fetch_concurrency` at a time.
 
-    `stats` is counted up on the way, so that it is right for a run that is stopped, too.
+    `stats` is updated after each slice, so that it is right if the run is stopped.
     """
     stats.shown_again = pull.beginning.shown_again
     stats.directory_days = pull.beginning.directory_days
@@ -50,30 +50,30 @@ def run_slices(pull: Pull, slices: Sequence[Slice], stats: RunStats, engine: Eng
         runner = _Runner(pull, slices, stats, engine, folder)
         try:
             engine.on_progress(0, len(slices))
-            for done in runner.ended_slices():
-                engine.on_progress(done, len(slices))
+            for finished in runner.run():
+                engine.on_progress(finished, len(slices))
         finally:
-            # Ctrl-C, a cancellation or a termination signal; or a defect of this program.
+            # Ctrl-C, a cancellation, a termination signal, or a defect of this program
             if cause := sys.exc_info()[1]:
                 runner.stop(cause)
             stats.refusals = pull.stages.refusals
-    _log_unknown_words(stats)
+    _log_unknown_values(stats)
 
 
 class _Runner:
     def __init__(self, pull: Pull, slices: Sequence[Slice], stats: RunStats, engine: Engine, folder: Path) -> None:
         self._pull, self._stats, self._engine, self._folder = pull, stats, engine, folder
-        self._gives_way = any(each.trigger == "backfill" for each in slices)  # a poll is short
+        self._yields = any(slice_.trigger == "backfill" for slice_ in slices)  # a poll is short
         self._waiting = deque(slices)
         self._started: list[_Started] = []
         self._ended: SimpleQueue[_Started] = SimpleQueue()
 
-    def ended_slices(self) -> Iterable[int]:
-        """Yield the number of slices that have ended, after each of them."""
+    def run(self) -> Iterable[int]:
+        """Process the slices; yield the number of finished ones after each."""
         while self._waiting or self._started:
             self._start_more()
             try:
-                started = self._ended.get(timeout=STEP)
+                started = self._ended.get(timeout=POLL_SECONDS)
             except Empty:
                 continue
             self._finish(started)
@@ -81,28 +81,28 @@ class _Runner:
             yield self._stats.slices + self._stats.failed
 
     def stop(self, cause: BaseException) -> None:
-        """End what still runs and record it. No thread may write any more when the scratch folder is removed."""
+        """Stop the running slices and record them. All threads must end before the scratch folder is deleted."""
         self._pull.stop.set()
-        self._pull.stages.cut()
-        until = time.monotonic() + STOPPING
+        self._pull.stages.abort()
+        until = time.monotonic() + STOP_SECONDS
         for started in self._started:
             started.ended.wait(max(0.0, until - time.monotonic()))
-        left = [each.running for each in self._started if not each.running.complete]
-        record_unfinished(self._pull.store, self._pull.source, left, cause)
+        unfinished = [started.running for started in self._started if not started.running.complete]
+        record_unfinished(self._pull.store, self._pull.source, unfinished, cause)
 
     def _start_more(self) -> None:
-        """Start as many slices as may run; none while another run waits for the account, which it is given."""
-        wanted = self._is_wanted()
-        # A slice that is fetched sends no requests, so another run may use the account while it is loaded.
-        if wanted and all(each.running.fetched.is_set() for each in self._started):
+        """Start as many slices as may run. While another run waits for the account, start none and yield to it."""
+        must_yield = self._must_yield()
+        # Fetched slices send no more requests, so another run may use the account while they are loaded.
+        if must_yield and all(started.running.fetched.is_set() for started in self._started):
             self._pull.account.give_way()
-            wanted = self._is_wanted()
-        while self._waiting and len(self._started) < self._pull.store.settings.fetch_concurrency and not wanted:
+            must_yield = self._must_yield()
+        while self._waiting and len(self._started) < self._pull.store.settings.fetch_concurrency and not must_yield:
             self._start(self._waiting.popleft())
-            wanted = self._is_wanted()
+            must_yield = self._must_yield()
 
-    def _is_wanted(self) -> bool:
-        return self._gives_way and bool(self._waiting) and self._pull.account.is_wanted()
+    def _must_yield(self) -> bool:
+        return self._yields and bool(self._waiting) and self._pull.account.is_wanted()
 
     def _start(self, slice_: Slice) -> None:
         scratch = self._folder / f"{slice_.start:%Y%m%dT%H%M%S}-{slice_.trigger}"
@@ -118,7 +118,7 @@ class _Runner:
         future.add_done_callback(note_end)
 
     def _finish(self, started: _Started) -> None:
-        """Count the slice, or record why it failed; no further one starts after an error of the operator's."""
+        """Count the slice, or record its failure. After an OperatorError no further slice starts."""
         try:
             result = started.future.result()
         except AlertsError as error:
@@ -138,9 +138,11 @@ class _Runner:
         stats.failed_rechecks += slice_.trigger == "recheck"
         if str(error) not in stats.errors:
             stats.errors.append(str(error))
-        # What an operator has to correct ends the run, and the run's own state shows it at once.
+        # An OperatorError ends the run, and the run's state shows its message.
         shown = isinstance(error, OperatorError) and str(error) in stats.errors[:SENTENCES]
-        log.error("%s %s failed%s", slice_.trigger, stretch(slice_.start, slice_.end), "" if shown else f": {error}")
+        log.error(
+            "%s %s failed%s", slice_.trigger, format_period(slice_.start, slice_.end), "" if shown else f": {error}"
+        )
         record_failure(self._pull.store, self._pull.source, running.unfinished("failed"), error)
 
 
@@ -149,19 +151,19 @@ def _log_slice(result: SliceResult) -> None:
     log.info(
         "%s %s: %d received, %d new, %d changed, %d known already, %d rejected, %s (%s)",
         report.trigger,
-        stretch(report.start_at, report.end_at),
+        format_period(report.start_at, report.end_at),
         report.received,
         report.new,
         report.changed,
         report.duplicates,
         report.rejected,
-        several(result.loaded.alerts, "alert"),
+        format_count(result.loaded.alerts, "alert"),
         ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in result.seconds.items()),
     )
 
 
-def _log_unknown_words(stats: RunStats) -> None:
-    for word in sorted(stats.unseen):
-        log.warning("unknown word, stored and treated as unrecognised: %s", plain(word))
+def _log_unknown_values(stats: RunStats) -> None:
+    for value in sorted(stats.unseen):
+        log.warning("unknown value, stored and treated as unrecognised: %s", plain(value))
     for name in sorted(stats.leftover):
         log.warning("the service sends an unknown field: %s", plain(name))

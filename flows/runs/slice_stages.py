@@ -1,6 +1,6 @@
-"""One slice of a pull in one thread: extract, validate, transform, load, as plain functions.
+"""Processes one slice in one thread: extract, validate, transform, load.
 
-Batches live in `process_slice` only; what it returns is small, as an engine may keep it until the run ends.
+The batches do not leave `process_slice`; its result is small, because an engine may hold it until the run ends.
 """
 
 import threading
@@ -25,7 +25,7 @@ from tasks.store.store import AccountLock, Store
 
 @dataclass(frozen=True)
 class Pull:
-    """Everything the slices of one run share."""
+    """What the slices of one run share."""
 
     stages: Stages
     source: Source
@@ -35,15 +35,15 @@ class Pull:
     account: AccountLock
     stop: threading.Event
     load_lock: threading.Lock = field(default_factory=threading.Lock)
-    """loads run one after the other"""
+    """for loads, which run one after the other"""
 
 
 def process_slice(pull: Pull, running: RunningSlice) -> SliceResult:
-    """Run all stages. Raises AlertsError where the slice cannot complete; nothing of it is stored then."""
+    """Run all stages. Raises AlertsError if the slice cannot complete; nothing of it is stored then."""
     try:
         return _run_stages(pull, running)
     except AlertsError as error:
-        # Without the traceback, which keeps the batches alive: an engine may keep the error until the run ends.
+        # The traceback would keep the batches in memory, because an engine may hold the error until the run ends.
         raise error.with_traceback(None)  # noqa: B904 - the same error
     finally:
         running.fetched.set()
@@ -62,7 +62,7 @@ def _run_stages(pull: Pull, running: RunningSlice) -> SliceResult:
         with _timed(seconds, "transform"):
             transformed = stages.transform(validated, scratch, running.slice_)
     except OSError as cause:
-        raise StoreError(f"Scratch files in {scratch.parent} cannot be used: {cause}. Check the disk.") from cause
+        raise StoreError(f"The scratch files in {scratch.parent} cannot be used: {cause}. Check the disk.") from cause
     with pull.load_lock, _timed(seconds, "load"):
         report, loaded = load(pull, running, extracted, validated, transformed)
     return SliceResult(report, loaded, transformed.low, transformed.unseen, validated.leftover, seconds)
@@ -80,7 +80,7 @@ def load(
 ) -> tuple[coverage.Report, Loaded]:
     """Commit the slice: rows, changes, rejects, groups, report and coverage in one transaction.
 
-    Raises Stopped, and stores nothing, where the run is asked to stop before the commit.
+    Raises Stopped, and stores nothing, if the run is stopped before the commit.
     """
     slice_ = running.slice_
     _raise_if_stopped(pull)

@@ -9,7 +9,7 @@ from prefect.states import Completed
 from flows.artifacts.dashboard_writer import refresh_urgent
 from flows.runs.maintenance_run import failed
 from tasks.errors import AlertsError, TriageRefused
-from tasks.formatting import several
+from tasks.formatting import format_count
 from tasks.settings import load_settings
 from tasks.store.factory import open_store
 from tasks.triage import allow_list
@@ -35,7 +35,7 @@ def run_triage(decision: Decision, groups: str, alerts: str, selected: Filter, c
     except AlertsError as error:
         return failed(error)
     refresh_urgent(store)
-    alerts_of_groups = f"{several(decided.alerts, 'alert')} of {several(len(decided.groups), 'group')}"
+    alerts_of_groups = f"{format_count(decided.alerts, 'alert')} of {format_count(len(decided.groups), 'group')}"
     verb, status = "is" if decided.alerts == 1 else "are", decision.status.replace("_", " ")
     data = {**decided._asdict(), "decision_id": str(decided.decision_id)}
     return Completed(message=f"{alerts_of_groups} {verb} now {status}.", data=data)
@@ -48,7 +48,7 @@ def run_allow_list(action: Literal["add", "remove"], entry: allow_list.Entry, *,
         if action == "remove":
             ended = allow_list.remove(store, [allow_list.find_active_entry(store, entry)])
             refresh_urgent(store)
-            return Completed(message=f"{several(ended.shown_again, 'alert')} visible again.", data=ended._asdict())
+            return Completed(message=f"{format_count(ended.shown_again, 'alert')} visible again.", data=ended._asdict())
         hidden = allow_list.preview_entry(store, entry)
         if not confirm:
             return Completed(
@@ -69,7 +69,7 @@ def split_ids(text: str) -> list[str]:
 
 
 def _describe(hidden: HiddenCounts) -> str:
-    return f"{several(hidden.alerts, 'stored alert')} and {several(hidden.groups, 'complete group')}"
+    return f"{format_count(hidden.alerts, 'stored alert')} and {format_count(hidden.groups, 'complete group')}"
 
 
 def _require_count(alerts: int, expected: int) -> None:
@@ -83,7 +83,7 @@ def _require_count(alerts: int, expected: int) -> None:
 
 def _counted(alerts: int, groups: int) -> State[Any]:
     message = (
-        f"{several(alerts, 'alert')} of {several(groups, 'group')} would change. "
+        f"{format_count(alerts, 'alert')} of {format_count(groups, 'group')} would change. "
         f"Start the run again with {alerts} as `confirm` to decide."
     )
     return Completed(name="Counted", message=message, data={"alerts": alerts, "groups": groups})

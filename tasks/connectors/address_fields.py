@@ -1,4 +1,4 @@
-"""Field types that several products share: base URLs, and text that fits into an HTTP header."""
+"""Field types that products share: base URLs, and text that fits into an HTTP header."""
 
 import re
 from typing import Annotated, Any

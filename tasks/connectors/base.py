@@ -4,6 +4,7 @@ A connector is a Prefect block, so the same one is edited in the Prefect UI and 
 """
 
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from tasks.field_errors import MOMENT, error_messages
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
-AUTOMATIC = " (set automatically)"  # ends the titles of fields that people leave alone
+AUTOMATIC = " (set automatically)"  # at the end of the titles of fields that people do not fill in
 
 _FORMS: dict[Any, dict[str, Any]] = {}
 
@@ -136,7 +137,7 @@ class Connector(Block):
         self._saved_as = name
 
     def rotation_hint(self, keys: Literal["it", "them"]) -> str:
-        """The end of a next step: how to replace the keys of a saved connector. Empty for one that is not saved yet."""
+        """How to replace the keys of a saved connector, to end a message with; empty for one that is not saved."""
         if (name := self.saved_as) is None:
             return ""
         return (
@@ -150,12 +151,12 @@ class Connector(Block):
 
     @property
     def every(self) -> timedelta:
-        """The polling interval; once a day for what changes slowly."""
+        """The polling interval: once a day unless the product's class overrides it."""
         return timedelta(days=1)
 
     @property
     def first_look_back(self) -> timedelta:
-        """How far back the first poll goes; a full snapshot has no past, so one interval."""
+        """How far back the first poll goes: one interval for products without history."""
         return self.every
 
     @property
@@ -164,39 +165,39 @@ class Connector(Block):
         return self.console_url()
 
     @property
+    @abstractmethod
     def place(self) -> str:
         """Where the account is hosted: a region, a cloud, a host."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def url(self) -> str:
         """Scheme and host of the API, without a slash at the end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_vendor_host(self) -> bool:
         """Whether the keys are sent to hosts of the vendor only."""
-        raise NotImplementedError
 
+    @abstractmethod
     def console_url(self) -> str:
         """The product's console for this account."""
-        raise NotImplementedError
 
+    @abstractmethod
     def realm(self) -> str:
         """The scope in which account codes and keys are unique; they are compared within one realm only."""
-        raise NotImplementedError
 
+    @abstractmethod
     def key_identity(self) -> str:
         """Identifies the keys, without any secret in clear text."""
-        raise NotImplementedError
 
     def rotated(self, **new_credentials: Any) -> Self:
         """An unsaved copy with these credentials and no others. Raises ConnectorRefused."""
         credentials = self.all_credentials()
         if unknown := new_credentials.keys() - {*credentials, *self.address_fields, "key_expires_at"}:
             raise TypeError(f"not credentials: {sorted(unknown)}")
-        kept = {name: getattr(self, name) for name in type(self).model_fields if name not in credentials}
+        unchanged = {name: getattr(self, name) for name in type(self).model_fields if name not in credentials}
         # The expiry date was that of the old keys.
-        return self.replace_values(kept | {"key_expires_at": None} | new_credentials)
+        return self.replace_values(unchanged | {"key_expires_at": None} | new_credentials)
 
     def replace_values(self, values: dict[str, Any]) -> Self:
         """An unsaved copy with these values in all its fields. Raises ConnectorRefused."""
@@ -225,7 +226,7 @@ def build_connector(cls: type[C], values: dict[str, Any]) -> C:
 
 
 def refuse_invalid_values(cls: type[Connector], values: dict[str, Any]) -> None:
-    """Raises ConnectorRefused for invalid values; missing keys are allowed, so that they are asked for afterwards."""
+    """Raises ConnectorRefused for invalid values; missing keys are allowed and requested afterwards."""
     try:
         cls.model_validate(values)
     except ValidationError as invalid:

@@ -27,7 +27,7 @@ class SavedConnector(NamedTuple):
     document_id: UUID
     connector: Connector
     is_new: bool
-    """whether its form holds no connector id yet: it was created in the UI, and its document's id stands for it"""
+    """whether its form has no connector id, because it was created in the UI; the id of its document is used"""
 
 
 class Document(NamedTuple):

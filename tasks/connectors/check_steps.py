@@ -1,4 +1,4 @@
-"""Steps of a connection test that are the same for every product."""
+"""Steps that the connection tests of all products share."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,14 +13,14 @@ ADDRESS, CLOCK, CREDENTIALS, EXPIRY = "address", "clock", "credentials", "key ex
 WARN_BEFORE_EXPIRY = timedelta(days=14)
 
 
-def check_address(connector: Connector, says: str) -> Check:
-    """`says`: the result if the keys are sent to the vendor."""
+def check_address(connector: Connector, result: str) -> Check:
+    """`result`: the text if the keys are sent to the vendor."""
     if connector.is_vendor_host():
-        return Check(ADDRESS, "ok", says)
-    says = (
+        return Check(ADDRESS, "ok", result)
+    result = (
         f"{connector.url} is not a host of {connector.vendor}; the keys are sent there because the connector allows it."
     )
-    return Check(ADDRESS, "warning", says, "Correct it unless it is a simulator or a gateway of your own.")
+    return Check(ADDRESS, "warning", result, "Correct it unless it is a simulator or a gateway of your own.")
 
 
 def check_clock(client: ServiceClient, url: str, *, may_differ: timedelta, consequence: str) -> Check:
@@ -34,26 +34,26 @@ def check_clock(client: ServiceClient, url: str, *, may_differ: timedelta, conse
     if abs(difference) <= may_differ:
         return Check(CLOCK, "ok", "This machine's clock agrees with the server's.")
     seconds = difference.total_seconds()
-    way = "behind" if seconds > 0 else "ahead of"
-    says = f"This machine's clock is {abs(seconds):.0f} s {way} the server's."
+    direction = "behind" if seconds > 0 else "ahead of"
+    says = f"This machine's clock is {abs(seconds):.0f} s {direction} the server's."
     return Check(CLOCK, "warning", says, f"Synchronise it by NTP{consequence}")
 
 
 def check_expiry(connector: Connector, renew: str, keys: Literal["it", "them"]) -> Check:
-    """For keys that work today. `renew`: how to get new ones, e.g. "Make new ones"."""
-    ends = connector.key_expires_at
-    if ends is None:
+    """The expiry of valid keys. `renew`: how to get new ones, e.g. "Make new ones"."""
+    expires_at = connector.key_expires_at
+    if expires_at is None:
         return Check(EXPIRY, "ok", "Not expired. The connector has no expiry date.")
-    left = ends - datetime.now(UTC)
-    if left < timedelta(0):
-        says = f"The keys work, although the connector's date says they expired on {ends:%Y-%m-%d}."
+    remaining = expires_at - datetime.now(UTC)
+    if remaining < timedelta(0):
+        says = f"The keys work, although the connector's date says they expired on {expires_at:%Y-%m-%d}."
         return Check(EXPIRY, "warning", says, "Correct the expiry date of the connector.")
-    if left < WARN_BEFORE_EXPIRY:
-        says = f"The keys expire on {ends:%Y-%m-%d}, in {left.days} days."
+    if remaining < WARN_BEFORE_EXPIRY:
+        says = f"The keys expire on {expires_at:%Y-%m-%d}, in {remaining.days} days."
         return Check(EXPIRY, "warning", says, f"{renew} in time.{connector.rotation_hint(keys)}")
-    return Check(EXPIRY, "ok", f"The keys are valid until {ends:%Y-%m-%d}.")
+    return Check(EXPIRY, "ok", f"The keys are valid until {expires_at:%Y-%m-%d}.")
 
 
-def skipped_checks(names: Sequence[str], why: str) -> list[Check]:
-    """The checks that an earlier step made impossible."""
+def skip(names: Sequence[str], why: str) -> list[Check]:
+    """Skip the checks that an earlier step makes impossible."""
     return [Check(name, "skipped", f"Not tested: {why}.") for name in names]

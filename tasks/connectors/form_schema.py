@@ -15,18 +15,18 @@ def require_filled(*names: str) -> dict[str, Any]:
     return {"required": list(names), "properties": {name: {"minLength": 1} for name in names}}
 
 
-def missing_keys_error(says: str) -> PydanticCustomError:
+def missing_keys_error(message: str) -> PydanticCustomError:
     """The error of a form that is valid except for missing keys."""
-    return PydanticCustomError(KEYS_MISSING, "{says}", {"says": says})
+    return PydanticCustomError(KEYS_MISSING, "{message}", {"message": message})
 
 
 def arrange_form(form: dict[str, Any], cls: type, always_needed: tuple[str, ...]) -> None:
-    """Sort the fields of the form, and mark those that must be filled in."""
+    """Sort the fields of the form and mark the required ones."""
     fields: dict[str, dict[str, Any]] = form["properties"]
     lineage = [*enumerate(cls.__mro__)][::-1]
-    declared = {name: place for place, each in lineage for name in inspect.get_annotations(each)}
+    declared = {name: place for place, base in lineage for name in inspect.get_annotations(base)}
     order = sorted(fields, key=lambda name: (name in MANAGED_FIELDS, name in RARE_FIELDS, declared[name]))
-    # A form follows the positions, the page of a saved connector the order of the fields.
+    # The form is sorted by position, the page of a saved connector by the order of the fields.
     form["properties"] = fields = {name: _plain_field(fields[name]) | {"position": order.index(name)} for name in order}
     for name in MANAGED_FIELDS:
         fields[name].pop("format", None)  # no date picker for a value set automatically
@@ -35,7 +35,7 @@ def arrange_form(form: dict[str, Any], cls: type, always_needed: tuple[str, ...]
 
 
 def _plain_field(field: dict[str, Any]) -> dict[str, Any]:
-    """Turns an optional field into a plain one: left empty, it is not sent; the UI would ask to choose "None" first."""
+    """An optional field as a plain one, which is not sent if empty; else the UI would ask to choose "None" first."""
     filled = [kind for kind in field.get("anyOf", []) if kind != {"type": "null"}]
     plain = field | filled[0] if len(filled) == 1 else field
     dropped = {"anyOf"} | ({"default"} if field.get("default") in (None, "") else set())

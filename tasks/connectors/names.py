@@ -25,4 +25,4 @@ def refuse_name(name: str) -> None:
 @cache
 def _reserved() -> frozenset[str]:
     declared = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
-    return frozenset(each["name"] for each in declared)
+    return frozenset(deployment["name"] for deployment in declared)

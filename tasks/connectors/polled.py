@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from tasks.connectors.base import Connector
 
-LINK_PLACES = ("message_id", "file_sha256", "date")
+LINK_PLACEHOLDERS = ("message_id", "file_sha256", "date")
 
 
 class PolledConnector(Connector):
@@ -45,7 +45,7 @@ class PolledConnector(Connector):
             parts = [part[1:] for part in Formatter().parse(template) if part[1] is not None]
         except ValueError as wrong:
             raise ValueError("contains a single { or }; write {{ or }}") from wrong
-        if any(name not in LINK_PLACES or spec or conversion for name, spec, conversion in parts):
+        if any(name not in LINK_PLACEHOLDERS or spec or conversion for name, spec, conversion in parts):
             raise ValueError("may contain only {message_id}, {file_sha256} and {date} in braces")
         return template
 

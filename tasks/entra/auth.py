@@ -17,7 +17,7 @@ from tasks.http.oauth import AccessToken, request_token
 
 
 class _TokenEndpoint:
-    """The HTTP client that msal asks for. Whatever msal sends goes to the connector's token endpoint, nowhere else."""
+    """The HTTP client that msal requires. It sends to the connector's token endpoint only."""
 
     def __init__(self, connector: EntraConnector, http: httpx.Client) -> None:
         self._address = connector.login_url + connector.token_path
@@ -25,11 +25,11 @@ class _TokenEndpoint:
         self._http = http
 
     def get(self, _url: str, **_: Any) -> httpx.Response:
-        """The addresses of the cloud. They are known: asking would be one more answer to wait for and to trust."""
+        """The addresses of the cloud, which are constant: a request would be one more answer to wait for and trust."""
         return httpx.Response(200, json=self._metadata)
 
     def post(self, _url: str, *, data: Mapping[str, Any], headers: Mapping[str, str], **_: Any) -> httpx.Response:
-        """Raises NoTokenIssued: msal would log the answer's text, which may quote what was sent."""
+        """Raises NoTokenIssued instead of returning a failure: msal would log its text, which may quote the request."""
         form = {name: value.decode() if isinstance(value, bytes) else str(value) for name, value in data.items()}
         token = request_token(self._http, self._address, form, headers)
         return httpx.Response(200, json=msgspec.to_builtins(token))
@@ -44,7 +44,7 @@ class MicrosoftToken(AccessToken):
         certificate = connector.certificate()
         self._application = msal.ConfidentialClientApplication(
             connector.client_id,
-            # With the certificate itself, msal names it by SHA-256; the form with a thumbprint is SHA-1 and deprecated.
+            # Given the certificate, msal uses its SHA-256; the variant with a thumbprint is SHA-1 and deprecated.
             client_credential={"private_key": certificate.private_key, "public_certificate": certificate.certificate}
             if certificate
             else connector.client_secret.get_secret_value(),
@@ -62,9 +62,9 @@ class MicrosoftToken(AccessToken):
         self._application.remove_tokens_for_client()
 
     def roles(self) -> frozenset[str] | None:
-        """The permissions that the token in hand claims; None without a token that can be read.
+        """The permissions that the present token claims; None without a readable token.
 
-        Nothing is verified: Graph judges the token, we only explain.
+        The token is not verified here: Graph does that, and the claims only explain a refusal.
         """
         try:
             claims = jwt.decode(self._token, options={"verify_signature": False})

@@ -1,4 +1,4 @@
-"""Several requests in one (`$batch`): each has its own answer, and may fail by itself."""
+"""Several requests in one (`$batch`): each has an answer of its own and may fail alone."""
 
 from collections.abc import Container, Sequence
 from dataclasses import replace
@@ -9,28 +9,30 @@ import httpx
 from tasks.entra.failure import STATUSES
 from tasks.entra.response import Page, Record, read_page
 from tasks.http.failure import Failure, Retry
-from tasks.http.retry import wait_asked
+from tasks.http.retry import requested_wait
 
 Absent = Literal["gone", "forbidden"]
 
 
-def asked(paths: Sequence[str], done: Container[str]) -> dict[str, Any]:
-    """The body of a batch. One that is sent again asks only for what failed."""
-    open_ones = [(place, path) for place, path in enumerate(paths) if path not in done]
-    return {"requests": [{"id": str(place), "method": "GET", "url": path} for place, path in open_ones]}
+def batch_body(paths: Sequence[str], done: Container[str]) -> dict[str, Any]:
+    """The body of a batch, without the paths that are done, so that a retry requests only what failed."""
+    remaining = [(place, path) for place, path in enumerate(paths) if path not in done]
+    return {"requests": [{"id": str(place), "method": "GET", "url": path} for place, path in remaining]}
 
 
-def settle(paths: Sequence[str], answers: object, done: dict[str, Page | Absent]) -> bool | Failure:
-    """Sort the answers of a batch into `done`; the first failure, throttling before others, where there is one."""
+def sort_answers(paths: Sequence[str], answers: object, done: dict[str, Page | Absent]) -> bool | Failure:
+    """Add the successful answers of a batch to `done`. Returns True, or the first failure, throttling before others."""
     by_id = (
-        {str(each.get("id")): each for each in answers if isinstance(each, dict)} if isinstance(answers, list) else {}
+        {str(answer.get("id")): answer for answer in answers if isinstance(answer, dict)}
+        if isinstance(answers, list)
+        else {}
     )
     failures: list[Failure] = []
     for place, path in enumerate(paths):
         if path in done:
             continue
         answer = by_id.get(str(place))
-        result = _part(answer) if answer else STATUSES.not_understood("an answer is missing in a batch")
+        result = _read_answer(answer) if answer else STATUSES.not_understood("an answer is missing in a batch")
         if isinstance(result, Failure):
             failures.append(result)
         else:
@@ -39,7 +41,7 @@ def settle(paths: Sequence[str], answers: object, done: dict[str, Page | Absent]
     return failures[0] if failures else True
 
 
-def _part(answer: Record) -> Page | Absent | Failure:
+def _read_answer(answer: Record) -> Page | Absent | Failure:
     status, headers = answer.get("status"), answer.get("headers")
     if not isinstance(status, int):
         return STATUSES.not_understood("an answer without a status in a batch")
@@ -47,8 +49,10 @@ def _part(answer: Record) -> Page | Absent | Failure:
         return "gone"
     if status == httpx.codes.FORBIDDEN:
         return "forbidden"
-    given = {str(name): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {}
-    kept = {name: value for name, value in given.items() if name.lower() not in ("content-length", "content-encoding")}
-    response = httpx.Response(status, headers=kept, json=answer.get("body"))
+    texts = {str(name): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {}
+    usable = {
+        name: value for name, value in texts.items() if name.lower() not in ("content-length", "content-encoding")
+    }
+    response = httpx.Response(status, headers=usable, json=answer.get("body"))
     page = read_page(response)
-    return replace(page, wait=wait_asked(response)) if isinstance(page, Failure) else page
+    return replace(page, wait=requested_wait(response)) if isinstance(page, Failure) else page

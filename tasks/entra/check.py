@@ -1,16 +1,8 @@
-"""The connection test: one check per thing that can be wrong, in the order in which a request meets them."""
+"""The connection test: one check for each possible fault, in the order in which a request meets them."""
 
 from datetime import timedelta
 
-from tasks.connectors.check_steps import (
-    CLOCK,
-    CREDENTIALS,
-    EXPIRY,
-    check_address,
-    check_clock,
-    check_expiry,
-    skipped_checks,
-)
+from tasks.connectors import check_steps as steps
 from tasks.entra.client import GraphClient
 from tasks.entra.connector import EntraConnector
 from tasks.entra.failure import SECRETS_PAGE
@@ -25,32 +17,35 @@ from tasks.sanitize import plain
 SIGN_IN_HOST, GRAPH_HOST = f"{REACHED}, sign-in", f"{REACHED}, Graph"
 LEAST, ACCOUNT = "least permissions", "directory"
 PERMISSIONS = tuple(f"reads {stream.name}" for stream in STREAMS)
-AFTER_REACH = (CLOCK, CREDENTIALS, EXPIRY, *PERMISSIONS, LEAST, ACCOUNT)
+AFTER_REACH = (steps.CLOCK, steps.CREDENTIALS, steps.EXPIRY, *PERMISSIONS, LEAST, ACCOUNT)
 
 CLOCK_MAY_DIFFER = timedelta(seconds=60)  # a signed statement is good for ten minutes; people should know earlier
 CLOCK_MATTERS = ": a sign-in by certificate is refused for it."
 
 
-def check(connector: EntraConnector) -> list[Check]:
-    """Every check in order; `tasks.http.check.passed` says whether a pull would work."""
-    return run_checks(connector)[0]
-
-
 def run_checks(connector: EntraConnector) -> tuple[list[Check], Account | None]:
-    """Every check in order, and the directory the keys belong to where it could be read.
+    """All checks in order, and the directory of the keys if it can be read.
 
-    A check that an earlier one makes impossible is skipped, with the reason. A permission that only leaves a stream
-    out is a warning; without users there is no pull.
+    A check that an earlier one makes impossible is skipped with the reason. A missing permission is a warning if the
+    pull only leaves out one kind of object, and a failure for users.
     """
-    checks = [check_address(connector, f"{connector.url}, sign-in at {connector.login_url}."), *_hosts(connector)]
-    if any(each.state == "failed" for each in checks):
-        return checks + skipped_checks(AFTER_REACH, "the host cannot be reached"), None
+    checks = [
+        steps.check_address(connector, f"{connector.url}, sign-in at {connector.login_url}."),
+        *_hosts(connector),
+    ]
+    if any(check.state == "failed" for check in checks):
+        return checks + steps.skip(AFTER_REACH, "the host cannot be reached"), None
     with GraphClient(connector, policy=BRIEF) as client:
-        clock = check_clock(client, connector.login_url, may_differ=CLOCK_MAY_DIFFER, consequence=CLOCK_MATTERS)
+        clock = steps.check_clock(client, connector.login_url, may_differ=CLOCK_MAY_DIFFER, consequence=CLOCK_MATTERS)
         refusals = {USERS: _refusal(client, USERS)}
         keys = _keys(connector, clock, refusals[USERS])
         if keys[0].state != "ok":
-            return [*checks, clock, *keys, *skipped_checks((*PERMISSIONS, LEAST, ACCOUNT), "no token")], None
+            return [
+                *checks,
+                clock,
+                *keys,
+                *steps.skip((*PERMISSIONS, LEAST, ACCOUNT), "no token"),
+            ], None
         refusals |= {stream: _refusal(client, stream) for stream in STREAMS if stream is not USERS}
         roles = client.roles()
         permissions = [_permission(stream, refusal, roles) for stream, refusal in refusals.items()]
@@ -75,22 +70,25 @@ def _refusal(client: GraphClient, stream: Stream) -> AlertsError | None:
 
 
 def _keys(connector: EntraConnector, clock: Check, refused: AlertsError | None) -> list[Check]:
-    """Credentials and expiry: what the first request, which needs a token, tells about both."""
+    """Credentials and expiry, both judged by the first request that needs a token."""
     match refused:
         case None | PermissionMissing():
-            accepted = Check(CREDENTIALS, "ok", f"Microsoft accepts the {_key(connector)}.")
-            return [accepted, check_expiry(connector, f"Make a new {_key(connector)}", "it")]
+            accepted = Check(steps.CREDENTIALS, "ok", f"Microsoft accepts the {_key(connector)}.")
+            return [accepted, steps.check_expiry(connector, f"Make a new {_key(connector)}", "it")]
         case KeyExpired():
             step = f"Make a new one: {SECRETS_PAGE}.{connector.rotation_hint('it')}"
             says, _, _ = str(refused).partition(". ")
-            expired = Check(EXPIRY, "failed", f"{says}.", step)
-            return [*skipped_checks((CREDENTIALS,), "expired keys are not compared"), expired]
+            expired = Check(steps.EXPIRY, "failed", f"{says}.", step)
+            return [
+                *steps.skip((steps.CREDENTIALS,), "Microsoft does not compare expired keys"),
+                expired,
+            ]
         case CredentialsRefused() | WrongRegion():
             step = "Correct this machine's clock first. " if clock.state == "warning" else ""
-            wrong = Check(CREDENTIALS, "failed", str(refused), f"{step}Correct the connector and test again.")
+            wrong = Check(steps.CREDENTIALS, "failed", str(refused), f"{step}Correct the connector and test again.")
         case _:
-            wrong = Check(CREDENTIALS, "failed", str(refused), "Test again later.")
-    return [wrong, *skipped_checks((EXPIRY,), "no token")]
+            wrong = Check(steps.CREDENTIALS, "failed", str(refused), "Test again later.")
+    return [wrong, *steps.skip((steps.EXPIRY,), "no token")]
 
 
 def _key(connector: EntraConnector) -> str:
@@ -98,7 +96,7 @@ def _key(connector: EntraConnector) -> str:
 
 
 def _permission(stream: Stream, refused: AlertsError | None, roles: frozenset[str] | None) -> Check:
-    """Whether the stream may be read, by asking for one object of it; what the token claims explains a refusal."""
+    """Whether one object of the stream can be read; the permissions in the token explain a refusal."""
     name = f"reads {stream.name}"
     if refused is None:
         return Check(name, "ok", f"The application may read {stream.name} ({stream.permission}).")
@@ -113,7 +111,7 @@ def _permission(stream: Stream, refused: AlertsError | None, roles: frozenset[st
 
 
 def _least(roles: frozenset[str] | None) -> Check:
-    """Whether the application may do more than read what is pulled: fewer permissions make stolen keys less useful."""
+    """Whether the application has permissions beyond those needed; fewer make stolen keys less useful."""
     if roles is None:
         return Check(LEAST, "ok", "The token does not list its permissions.")
     if more := sorted(roles - {stream.permission for stream in STREAMS} - {HIDDEN_PERMISSION}):
@@ -125,7 +123,7 @@ def _least(roles: frozenset[str] | None) -> Check:
 
 
 def _account(client: GraphClient, connector: EntraConnector) -> tuple[Account, Check]:
-    """The directory's name. Reading it needs no further permission; without it the pull works all the same."""
+    """The directory's name. Reading it needs no further permission, and the pull works without it."""
     code = connector.directory_id
     try:
         listed = client.listing("/organization?$select=id,displayName")

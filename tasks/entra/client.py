@@ -9,7 +9,7 @@ from typing import TypeVar
 import httpx
 
 from tasks.entra.auth import MicrosoftToken
-from tasks.entra.batch import Absent, asked, settle
+from tasks.entra.batch import Absent, batch_body, sort_answers
 from tasks.entra.connector import EntraConnector
 from tasks.entra.failure import sign_in_failure
 from tasks.entra.response import Page, Record, read_object, read_page
@@ -24,12 +24,12 @@ from tasks.sanitize import plain
 log = logging.getLogger("attachment_alerts.entra")
 
 VERSION = "/v1.0"
-PAGE_CAP = 20_000  # 20 million objects: no honest directory is that large
+PAGE_CAP = 20_000  # 20 million objects
 BATCH = 20  # requests in one `$batch`: Graph's own limit
 
 T = TypeVar("T")
 
-_AGAIN = "Nothing of this pull was imported; the next pull starts over."
+_NEXT_PULL = "Nothing of this pull was imported; the next pull starts over."
 
 
 class GraphClient(ServiceClient):
@@ -62,21 +62,20 @@ class GraphClient(ServiceClient):
             return self._all(self._root + path)
 
     def listings(self, paths: Sequence[str]) -> Iterator[tuple[str, list[Record] | Absent]]:
-        """Many small listings, twenty in a request; for one that is gone or forbidden, that instead of its objects."""
+        """Many small listings, twenty in a request; "gone" or "forbidden" instead of the objects of one that is."""
         for start in range(0, len(paths), BATCH):
             for path, first in self._batch(paths[start : start + BATCH]).items():
                 if isinstance(first, Page):
-                    following = first.next_link
-                    yield path, first.records + (self._all(self._own(following)) if following else [])
+                    next_link = first.next_link
+                    yield path, first.records + (self._all(self._checked(next_link)) if next_link else [])
                 else:
                     yield path, first
 
     def object(self, path: str) -> Record:
-        """One object."""
         return self._get(self._root + path, read_object)
 
     def roles(self) -> frozenset[str] | None:
-        """The permissions the token in hand claims; None before the first call, or if it lists none."""
+        """The permissions in the present token; None before the first call, or if it does not list any."""
         return self._token.roles()
 
     def _all(self, link: str) -> list[Record]:
@@ -87,34 +86,36 @@ class GraphClient(ServiceClient):
             records += page.records
             if page.next_link is None:
                 return records
-            link = self._own(page.next_link)
+            link = self._checked(page.next_link)
             if link in seen:
                 raise PagingBroken(
-                    f"Microsoft Graph returned the same page twice after {len(records)} objects. {_AGAIN}"
+                    f"Microsoft Graph returned the same page twice after {len(records)} objects. {_NEXT_PULL}"
                 )
             seen.add(link)
-        raise PagingBroken(f"No end after {PAGE_CAP} pages. {_AGAIN}")
+        raise PagingBroken(f"No end after {PAGE_CAP} pages. {_NEXT_PULL}")
 
     def _page(self, link: str, *, first: bool) -> Page:
         try:
             return self._get(link, read_page)
         except ServiceError as refused:
-            # A plain refusal of a request that was good a page ago and has only got a token since.
+            # The first page was accepted, and this request differs only in its page token.
             if not first and type(refused) is ServiceError:
                 raise PageTokenRefused(f"Microsoft Graph refused the next page of a listing. {refused}") from refused
             raise
 
-    def _own(self, link: str) -> str:
-        """The link, if it leads to the host that the token is for."""
-        ours = httpx.URL(self._root)
+    def _checked(self, link: str) -> str:
+        """The link; raises PagingBroken if it leads to another host than the token is for."""
+        own = httpx.URL(self._root)
         try:
             url = httpx.URL(link)
         except httpx.InvalidURL:
-            raise PagingBroken(f"Microsoft Graph's link to the next page is not a valid address. {_AGAIN}") from None
-        if (url.scheme, url.host, url.port) != (ours.scheme, ours.host, ours.port) or url.userinfo:
+            raise PagingBroken(
+                f"Microsoft Graph's link to the next page is not a valid address. {_NEXT_PULL}"
+            ) from None
+        if (url.scheme, url.host, url.port) != (own.scheme, own.host, own.port) or url.userinfo:
             raise PagingBroken(
                 f"The link to the next page leads to another host ({plain(url.host, 80)}), which must not get our "
-                f"token. {_AGAIN} Check base URL and proxy."
+                f"token. {_NEXT_PULL} Check base URL and proxy."
             )
         return link
 
@@ -123,9 +124,9 @@ class GraphClient(ServiceClient):
 
         def read(response: httpx.Response, _: datetime) -> bool | Failure:
             body = read_object(response)
-            return body if isinstance(body, Failure) else settle(paths, body.get("responses"), done)
+            return body if isinstance(body, Failure) else sort_answers(paths, body.get("responses"), done)
 
-        self.send(lambda: self.http.build_request("POST", f"{self._root}/$batch", json=asked(paths, done)), read)
+        self.send(lambda: self.http.build_request("POST", f"{self._root}/$batch", json=batch_body(paths, done)), read)
         return done
 
     def _get(self, link: str, read: Callable[[httpx.Response], T | Failure]) -> T:

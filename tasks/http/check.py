@@ -1,4 +1,4 @@
-"""The result of a connection test: its steps, the account that it found, and whether a poll would work."""
+"""The result of a connection test: its steps, the account, and whether a poll would work."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Account:
-    """What the service tells about the account; None where the keys may not ask for it."""
+    """The account as the service reports it; None where the keys may not read it."""
 
     code: str | None = None
     name: str | None = None

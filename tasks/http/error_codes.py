@@ -1,4 +1,4 @@
-"""What an error status means, unless the service has a meaning of its own for it."""
+"""What an HTTP status means; a service adds its own meanings."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from tasks.sanitize import plain
 
 
 class ErrorCodes:
-    """The statuses of one service, and failures in sentences that name it."""
+    """The meanings of statuses of one service, in sentences that name it."""
 
     def __init__(self, service: str, own: Mapping[int, Meaning]) -> None:
         self._service = service
@@ -20,7 +20,7 @@ class ErrorCodes:
         self._redirected = Meaning(
             Unreachable,
             Retry.NEVER,
-            f"The answer is a redirection, so something else answers in place of {service}. Check base URL and proxy.",
+            f"The answer is a redirection, so another server answers in place of {service}. Check base URL and proxy.",
         )
         self._refused = Meaning(
             ServiceError, Retry.NEVER, f"{service} refused the request. Report it with this text if it persists."
@@ -50,34 +50,34 @@ class ErrorCodes:
         return self._redirected if 300 <= status < 400 else self._refused
 
     def failure(self, meaning: Meaning, status: int, *, request_id: object = None, said: str = "") -> Failure:
-        """`said`: the service's own message, escaped, and quoted if it is text."""
+        """`said`: the service's own message, escaped and in quotation marks."""
         trace = f", request id {plain(request_id, 64)}" if isinstance(request_id, str) and request_id else ""
-        words = f": {said}" if said else ""
-        return Failure(meaning.error(f"{meaning.says} (HTTP {status}{trace}{words})"), meaning.retry)
+        quotation = f": {said}" if said else ""
+        return Failure(meaning.error(f"{meaning.message} (HTTP {status}{trace}{quotation})"), meaning.retry)
 
     def garbled(self, response: httpx.Response) -> Failure:
-        """A success that is not JSON: cut off on the way, or somebody else's page."""
+        """A success that is not JSON: incomplete, or the page of a proxy."""
         kind = plain(response.headers.get("content-type", "no content type"), 60)
         return Failure(
             AnswerNotUnderstood(
                 f"The answer is not JSON ({kind}, {len(response.content)} bytes), several times in a row. "
-                f"It may be a proxy's page in place of {self._service}. Nothing was skipped; a later run tries again."
+                f"A proxy may have answered in place of {self._service}. Nothing was skipped; a later run tries again."
             ),
             Retry.GARBLED,
         )
 
     def not_understood(self, why: str) -> Failure:
-        """JSON of another shape than agreed."""
+        """JSON that does not have the documented structure."""
         return Failure(
             AnswerNotUnderstood(
-                f"The answer of {self._service} does not have the agreed shape: {plain(why)}. Nothing was skipped. "
-                "Report this text if it persists: the interface may have changed."
+                f"The answer of {self._service} does not have the documented structure: {plain(why)}. Nothing was "
+                "skipped. Report this text if it persists: the interface may have changed."
             )
         )
 
     def no_token(self) -> Failure:
-        """A success of the token endpoint without a token in it."""
+        """A success of the token endpoint without a token."""
         return Failure(
-            AnswerNotUnderstood(f"The sign-in of {self._service} answered without a token. Check base URL and proxy."),
+            AnswerNotUnderstood(f"The token endpoint of {self._service} returned no token. Check base URL and proxy."),
             Retry.GARBLED,
         )

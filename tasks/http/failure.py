@@ -1,4 +1,4 @@
-"""Why an answer is no result, and what kind of trouble it is: what every client of a service shares."""
+"""Failures of requests and how they are retried, for all services."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,29 +8,29 @@ from tasks.errors import AlertsError
 
 
 class Retry(StrEnum):
-    """What kind of failure it was; `retry.RetryPolicy` says how often each kind is retried."""
+    """The kind of a failure; `retry.RetryPolicy` has the number of retries of each kind."""
 
     NEVER = "never"
-    THROTTLED = "request quota used up"
-    SERVER = "service in trouble"
+    THROTTLED = "request quota exhausted"
+    SERVER = "server error"
     METHOD = "method refused"  # the service answers 405 at random
-    CUT = "connection not made or cut"
-    GARBLED = "answer not whole"
-    APPLICATION_ID = "application id not known"  # one is refused now and then, though it is good
-    TOKEN = "token refused"  # noqa: S105 - a kind of trouble
+    CONNECTION = "no connection or connection lost"
+    GARBLED = "unreadable answer"
+    APPLICATION_ID = "application id unknown"  # a valid one is refused now and then
+    TOKEN = "token refused"  # noqa: S105 - a kind of failure
 
 
 class Meaning(NamedTuple):
-    """What an answer that is not a success comes to."""
+    """The error that an unsuccessful answer becomes."""
 
     error: type[AlertsError]
     retry: Retry
-    says: str
+    message: str
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is no result. `wait`: seconds, where the server asked for them."""
+    """Why there is no result. `wait`: seconds, if the server asks for a wait."""
 
     error: AlertsError
     retry: Retry = Retry.NEVER

@@ -1,6 +1,7 @@
-"""JSON that is not strict, as services and exports give it: half characters, control characters, NaN, endless numbers.
+"""Decodes JSON that is not strict, as services and exports produce it: lone surrogates, control characters, NaN, huge
+numbers.
 
-A name cut in the middle of a character must not stop every pull.
+A name that was truncated in the middle of a character must not stop every pull.
 """
 
 import json
@@ -12,7 +13,7 @@ import msgspec
 NOT_STRICT = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
-_LONGEST_INTEGER = 18  # digits that every type takes
+_LONGEST_INTEGER = 18  # digits that fit every integer type
 
 
 def _integer(digits: str) -> int | str:
@@ -23,7 +24,7 @@ _DECODER = json.JSONDecoder(strict=False, parse_int=_integer, parse_float=str, p
 
 
 def decode(content: bytes) -> object | None:
-    """The values; None where it is not JSON at all."""
+    """The value; None if it is not JSON at all."""
     try:
         value: object = msgspec.json.decode(make_strict(content))
     except (ValueError, RecursionError):
@@ -32,7 +33,7 @@ def decode(content: bytes) -> object | None:
 
 
 def make_strict(content: bytes) -> bytes:
-    """Strict JSON of the same values; the content itself where it is strict. Raises ValueError, RecursionError."""
+    """The same value as strict JSON; the content itself if it is strict. Raises ValueError, RecursionError."""
     try:
         msgspec.json.decode(content)
     except NOT_STRICT:
@@ -41,7 +42,7 @@ def make_strict(content: bytes) -> bytes:
 
 
 def decode_next(text: str, start: int) -> tuple[Any, int]:
-    """The document that begins there, and where it ends. Raises json.JSONDecodeError, ValueError, RecursionError."""
+    """The document that begins at `start`, and its end. Raises json.JSONDecodeError, ValueError, RecursionError."""
     value, end = _DECODER.raw_decode(text, start)
     return msgspec.json.decode(_strict(value)), end
 

@@ -2,17 +2,18 @@
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
 
 import httpx
 import msgspec
 
 RENEW_BEFORE = 60  # seconds before `expires_in`
-USUAL_LIFE = 1799  # seconds, where the answer does not say
+DEFAULT_LIFETIME = 1799  # seconds, if the answer does not have it
 
 
 class NoTokenIssued(Exception):
-    """The token endpoint answered without a token; `response` says why."""
+    """The token endpoint answered without a token; `response` has the reason."""
 
     def __init__(self, response: httpx.Response) -> None:
         super().__init__(f"no token issued (HTTP {response.status_code})")
@@ -20,7 +21,7 @@ class NoTokenIssued(Exception):
 
 
 class Token(msgspec.Struct, omit_defaults=True):
-    """What a token endpoint issues."""
+    """The answer of a token endpoint."""
 
     access_token: str
     expires_in: float | None = None
@@ -29,7 +30,7 @@ class Token(msgspec.Struct, omit_defaults=True):
 def request_token(
     http: httpx.Client, url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None
 ) -> Token:
-    """Raises NoTokenIssued, and what httpx raises where there is no answer."""
+    """Raises NoTokenIssued, and httpx.RequestError if there is no answer."""
     response = http.send(http.build_request("POST", url, data=form, headers=headers), auth=None)
     try:
         token = msgspec.json.decode(response.content, type=Token, strict=False) if response.is_success else None
@@ -40,29 +41,29 @@ def request_token(
     return token
 
 
-class AccessToken(httpx.Auth):
-    """Sends requests with an access token. One for which no token is issued raises NoTokenIssued and is not sent."""
+class AccessToken(httpx.Auth, ABC):
+    """Sends requests with an access token. If none is issued, the request raises NoTokenIssued and is not sent."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._token = ""
 
+    @abstractmethod
     def valid_token(self) -> str:
-        """The token to use now, from a cache or newly issued. Never called by two threads at once."""
-        raise NotImplementedError
+        """The current token, cached or newly issued. Never called by two threads at once."""
 
+    @abstractmethod
     def drop_token(self) -> None:
-        """Have the next request fetch a new one."""
-        raise NotImplementedError
+        """Make the next request fetch a new one."""
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        with self._lock:  # the others wait for the one token that is being fetched
+        with self._lock:  # other threads wait for the token that is being requested
             self._token = self.valid_token()
             request.headers["Authorization"] = f"Bearer {self._token}"
         yield request
 
     def forget(self, refused: httpx.Request) -> None:
-        """Drop the token that this request carried, unless another thread has renewed it meanwhile."""
+        """Drop the token that this request carried, unless another thread has already renewed it."""
         with self._lock:
             if refused.headers.get("Authorization") == f"Bearer {self._token}":
                 self.drop_token()
@@ -91,7 +92,7 @@ class ClientCredentialsToken(AccessToken):
         if now < self._renew_at:
             return self._token
         token = request_token(self._http, self._url, self._form)
-        self._renew_at = now + (USUAL_LIFE if token.expires_in is None else token.expires_in) - RENEW_BEFORE
+        self._renew_at = now + (DEFAULT_LIFETIME if token.expires_in is None else token.expires_in) - RENEW_BEFORE
         return token.access_token
 
     def drop_token(self) -> None:

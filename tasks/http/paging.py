@@ -1,4 +1,4 @@
-"""A listing page by page: when it has ended, and when it cannot be trusted (design: End of paging)."""
+"""Reads a listing page by page and detects its end (design: End of paging)."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -10,10 +10,10 @@ from tasks.errors import PagingBroken
 
 log = logging.getLogger("attachment_alerts.http")
 
-PAGE_CAP = 100_000  # 50 million records in one slice: no honest listing is that long
+PAGE_CAP = 100_000  # 50 million records in one slice
 EMPTY_PAGES = 3
 
-_NEXT_RUN = "The slice is not counted as fetched; the next run fetches it again."
+_NEXT_RUN = "The slice is not covered; the next run fetches it again."
 
 R = TypeVar("R")
 
@@ -25,27 +25,27 @@ class Page(Generic[R]):
     records: list[R]  # in the order of the answer
     requested_at: datetime  # UTC, just before the request was sent
     next_token: str | None
-    total: int | None  # the vendor's count for the whole query, informative
-    empty_tail: bool = False  # the listing ended by three empty pages, not by the vendor saying so
+    total: int | None  # the vendor's count for the query, informative only
+    empty_tail: bool = False  # the listing ended with empty pages, not without a next token
 
 
-def every_page(service: str, ask: Callable[[str | None], Page[Any]]) -> Iterator[Page[Any]]:
-    """Every page, in order; `ask` fetches the one that a token names, without a token the first.
+def iterate_pages(service: str, fetch_page: Callable[[str | None], Page[Any]]) -> Iterator[Page[Any]]:
+    """Every page, in order. `fetch_page`: takes the page's token, None for the first page.
 
-    Raises PagingBroken for a listing without an honest end.
+    Raises PagingBroken for a listing without a proper end.
     """
     token: str | None = None
     seen: set[str] = set()
     received = empty = 0
     total: int | None = None
     for _ in range(PAGE_CAP):
-        page = ask(token)
+        page = fetch_page(token)
         token, rows = page.next_token, len(page.records)
         received += rows
         empty = 0 if rows else empty + 1
         total = total if page.total is None else page.total
         if token in seen:
-            raise PagingBroken(f"{service} gave the same page token twice after {received} records. {_NEXT_RUN}")
+            raise PagingBroken(f"{service} returned the same page token twice after {received} records. {_NEXT_RUN}")
         if token and empty == EMPTY_PAGES:
             _accept_empty_tail(service, received, total)
             yield replace(page, empty_tail=True)
@@ -63,4 +63,6 @@ def _accept_empty_tail(service: str, received: int, total: int | None) -> None:
             f"{service} announced {total} records and stopped after {received} with {EMPTY_PAGES} empty pages. "
             f"{_NEXT_RUN}"
         )
-    log.warning("The listing ended with %d empty pages instead of a clear end; taken as its end.", EMPTY_PAGES)
+    log.warning(
+        "The listing ended with %d empty pages and a further page token; this is treated as its end.", EMPTY_PAGES
+    )

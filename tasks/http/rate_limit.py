@@ -1,4 +1,4 @@
-"""The rate limit of an account: what all clients of one process pass before each request, and what is left of it."""
+"""The rate limit of an account, shared by all clients in this process."""
 
 import math
 import threading
@@ -16,27 +16,27 @@ FIRST_GAP, WIDEST_GAP, NO_GAP = 0.02, 5.0, 0.002  # seconds between two requests
 WIDEN, NARROW = 1.7, 0.97
 
 
-class Gate:
-    """What all threads of one account pass before each request.
+class RateLimiter:
+    """Delays the requests of all threads of one account.
 
-    A refusal closes it until the server's reset. Then it lets requests out one by one, with a gap that grows by
-    each burst of refusals and shrinks by each success: a gate that opens at once for all provokes the next burst.
+    A refusal blocks all requests until the server's reset. Afterwards they go out one by one, with a gap that grows
+    with each burst of refusals and shrinks with each success: sending all at once would provoke the next burst.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._opens_at = -math.inf
+        self._blocked_until = -math.inf
         self._next = -math.inf  # when the next request may go
-        self._closed_at = -math.inf
-        self._closings = 0
+        self._blocked_at = -math.inf
+        self._blocks = 0
         self.gap = 0.0  # seconds
 
-    def enter(self, stop: threading.Event) -> float:
-        """Wait for this request's turn; returns the moment it goes, which `refused` wants back."""
+    def acquire(self, stop: threading.Event) -> float:
+        """Wait until the request may be sent; returns that moment, which `throttle` needs."""
         while True:
             with self._lock:
-                now, closings = self._clock(), self._closings
+                now, blocks = self._clock(), self._blocks
                 turn = max(self._next, now)
                 if self.gap or turn > now:
                     self._next = turn + self.gap * retry.PACE
@@ -45,48 +45,49 @@ class Gate:
                 return now
             if stop.wait(turn - now):
                 pause(0, stop)
-            if closings == self._closings:
-                return self._clock()  # else the gate closed meanwhile: queue again
+            if blocks == self._blocks:
+                return self._clock()  # else requests were blocked meanwhile: wait again
 
-    def refused(self, sent_at: float, wait: float) -> None:
-        """The request sent at that moment was refused: nobody sends for `wait` seconds."""
+    def throttle(self, sent_at: float, wait: float) -> None:
+        """Block all requests for `wait` seconds, because the one sent at `sent_at` was refused."""
         with self._lock:
             now = self._clock()
-            if sent_at > self._closed_at:  # not another one of the burst that closed the gate
+            if sent_at > self._blocked_at:  # not of the burst that caused the present block
                 self.gap = min(max(self.gap * WIDEN, FIRST_GAP), WIDEST_GAP)
-                self._closed_at = now
-            self._closings += 1
-            self._opens_at = max(self._opens_at, now + wait * retry.PACE)
-            self._next = self._opens_at  # whoever had a turn queues again
+                self._blocked_at = now
+            self._blocks += 1
+            self._blocked_until = max(self._blocked_until, now + wait * retry.PACE)
+            self._next = self._blocked_until  # requests that had a slot wait again
 
-    def accepted(self) -> None:
+    def recover(self) -> None:
+        """Shorten the gap after a success."""
         with self._lock:
             self.gap = self.gap * NARROW if self.gap * NARROW > NO_GAP else 0.0
 
 
-_GATES: WeakValueDictionary[str, Gate] = WeakValueDictionary()
-_GATES_LOCK = threading.Lock()
+_LIMITERS: WeakValueDictionary[str, RateLimiter] = WeakValueDictionary()
+_LIMITERS_LOCK = threading.Lock()
 
 
-def gate_of(account: str) -> Gate:
-    """The gate that all clients of this account in this process share."""
-    with _GATES_LOCK:
-        gate = _GATES.get(account)
-        if gate is None:
-            gate = _GATES[account] = Gate()
-        return gate
+def rate_limiter_for(account: str) -> RateLimiter:
+    """The rate limiter that all clients of this account in this process share."""
+    with _LIMITERS_LOCK:
+        limiter = _LIMITERS.get(account)
+        if limiter is None:
+            limiter = _LIMITERS[account] = RateLimiter()
+        return limiter
 
 
 @dataclass(frozen=True)
 class Quota:
-    """What the last answer said about the account's request quota."""
+    """The account's request quota as of the last answer."""
 
     limit: int
     remaining: int
 
 
 def quota_of(response: httpx.Response) -> Quota | None:
-    """The quota in the answer's headers, whichever of the two spellings they have."""
+    """The quota in the answer's headers, in either of the two spellings."""
     for name in ("x-ratelimit", "x-rate-limit"):
         limit, remaining = (response.headers.get(f"{name}-{what}", "") for what in ("limit", "remaining"))
         if limit.isdecimal() and remaining.isdecimal():

@@ -1,4 +1,4 @@
-"""Retry policy: how often each kind of failure is retried, and how long to wait."""
+"""Retry policy: how often each kind of failure is retried, and after which wait."""
 
 import math
 import random
@@ -19,27 +19,27 @@ from tasks.http.failure import Failure, Retry
 
 PACE = 1.0  # factor on every wait; tests make it small
 
-SHORTEST, LONGEST = 1.0, 600.0  # seconds: what we believe of a wait that a server asks for
+MIN_WAIT, MAX_WAIT = 1.0, 600.0  # seconds: limits of a wait that a server asks for
 RESET_HEADERS = ("x-ratelimit-reset", "x-rate-limit-reset")
 EPOCH_SECONDS, EPOCH_MILLISECONDS = 1e9, 1e12  # larger values are moments, smaller ones milliseconds to wait
 
 
 def pause(seconds: float, stop: threading.Event) -> None:
-    """Wait; raises Stopped at once when the run is asked to end."""
+    """Wait; raises Stopped as soon as the run is to stop."""
     if stop.wait(max(seconds, 0.0) * PACE):
-        raise Stopped("The run was asked to stop. Complete slices are kept; the next run fetches the rest.")
+        raise Stopped("The run was stopped. Complete slices are kept; the next run fetches the rest.")
 
 
 def server_wait(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds the server asks us to wait, between 1 s and 10 min; None where it does not say.
+    """Seconds that the server asks to wait, between 1 s and 10 min; None if it does not.
 
-    `Retry-After` (seconds or a date) first, then the reset header: documented and recorded as milliseconds, in
-    other clients' hands also a moment in epoch seconds or milliseconds.
+    `Retry-After` (seconds or a date) first, then the reset header: documented and observed in milliseconds, by other
+    clients also as a time in epoch seconds or milliseconds.
     """
     wait = _retry_after(headers.get("retry-after"), now)
     for name in RESET_HEADERS:
         wait = _until_reset(headers.get(name), now) if wait is None else wait
-    return None if wait is None else min(max(wait, SHORTEST), LONGEST)
+    return None if wait is None else min(max(wait, MIN_WAIT), MAX_WAIT)
 
 
 def _retry_after(value: str | None, now: datetime) -> float | None:
@@ -72,15 +72,15 @@ def _number(value: str | None) -> float | None:
 
 @dataclass(frozen=True)
 class Backoff:
-    """So many retries, the wait doubling from `first` to `longest` seconds, half of it random."""
+    """The number of retries; the wait doubles from `first` to `longest` seconds, half of it random."""
 
     retries: int
     first: float
     longest: float
 
     def wait(self, nth: int) -> float:
-        whole = min(self.first * 2.0 ** min(nth, 60), self.longest)
-        return whole * random.uniform(0.5, 1.0)  # noqa: S311 - spreads requests, hides nothing
+        longest = min(self.first * 2.0 ** min(nth, 60), self.longest)
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads requests, hides nothing
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,16 @@ class RetryPolicy:
 STANDARD = RetryPolicy(
     throttled=900,
     rules={
-        Retry.THROTTLED: Backoff(10_000, 5, LONGEST),
+        Retry.THROTTLED: Backoff(10_000, 5, MAX_WAIT),
         Retry.SERVER: Backoff(5, 4, 30),
         Retry.METHOD: Backoff(2, 2, 4),
-        Retry.CUT: Backoff(4, 1, 30),
+        Retry.CONNECTION: Backoff(4, 1, 30),
         Retry.GARBLED: Backoff(2, 1, 4),
         Retry.APPLICATION_ID: Backoff(1, 1, 1),
         Retry.TOKEN: Backoff(1, 0, 0),
     },
 )
-# for a person who waits at the keyboard
+# for interactive commands
 BRIEF = RetryPolicy(
     throttled=20,
     rules={kind: Backoff(min(rule.retries, 2), min(rule.first, 1), 2) for kind, rule in STANDARD.rules.items()},
@@ -112,21 +112,21 @@ _NO_RETRY = Backoff(0, 0, 0)
 
 
 def failure_in(attempt: RetryCallState) -> Failure:
-    """What a failed attempt came to."""
+    """The failure of an attempt."""
     outcome = cast("Future[Failure]", attempt.outcome)  # tenacity asks after an attempt only
     return outcome.result()
 
 
 @dataclass
 class RetryState:
-    """What one request has been through: tenacity's `wait`, then its `stop`, called after each failed attempt."""
+    """The failed attempts of one request; tenacity calls `wait`, then `is_exhausted`, after each of them."""
 
     policy: RetryPolicy
     _failures: Counter[Retry] = field(default_factory=Counter)
     _throttled: float = 0.0
 
     def wait(self, attempt: RetryCallState) -> float:
-        """Seconds until the next attempt: as the server asks, else by the rule of this kind of failure."""
+        """Seconds until the next attempt: as the server asks, else by the rule for this kind of failure."""
         failure = failure_in(attempt)
         wait = self._rule(failure).wait(self._failures[failure.retry]) if failure.wait is None else failure.wait
         self._failures[failure.retry] += 1
@@ -143,8 +143,8 @@ class RetryState:
         return self.policy.rules.get(failure.retry, _NO_RETRY)
 
 
-def wait_asked(response: httpx.Response) -> float | None:
-    """What a refusal says about waiting. Reset headers come with every answer, but mean a wait only on 429."""
+def requested_wait(response: httpx.Response) -> float | None:
+    """The wait that a refusal asks for. Reset headers come with every answer, but only mean a wait on 429."""
     now = datetime.now(UTC)
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         return server_wait(response.headers, now)

@@ -1,10 +1,11 @@
-"""Sends requests to a service until there is a result, or the retry policy gives up.
+"""Sends requests to a service until there is a result or the retries are exhausted.
 
-The only layer that repeats requests. It may be used by several threads at once.
+The only layer that retries. It is thread-safe.
 """
 
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,11 +16,11 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_result
 
 from tasks.errors import AlertsError
-from tasks.http.client import HttpClient, offset_of, transport_failure
+from tasks.http.client import HttpClient, clock_offset_of, transport_failure
 from tasks.http.failure import Failure, Retry
 from tasks.http.oauth import AccessToken, NoTokenIssued
-from tasks.http.rate_limit import Quota, gate_of, quota_of
-from tasks.http.retry import SHORTEST, STANDARD, RetryPolicy, RetryState, failure_in, pause, wait_asked
+from tasks.http.rate_limit import Quota, quota_of, rate_limiter_for
+from tasks.http.retry import MIN_WAIT, STANDARD, RetryPolicy, RetryState, failure_in, pause, requested_wait
 
 log = logging.getLogger("attachment_alerts.http")
 
@@ -27,8 +28,8 @@ T = TypeVar("T")
 Reader = Callable[[httpx.Response, datetime], T | Failure]  # the moment is that of the request, by the service's clock
 
 
-class ServiceClient:
-    """Reads one account of a service. Close it, or use it in a `with`. A product says what its refusals mean."""
+class ServiceClient(ABC):
+    """Reads one account of a service. Use it in a `with` statement, or close it."""
 
     def __init__(
         self,
@@ -45,11 +46,11 @@ class ServiceClient:
         self._auth = auth
         self._stop = stop or threading.Event()
         self._policy = policy
-        self._gate = gate_of(account)
+        self._limiter = rate_limiter_for(account)
         self._counting = threading.Lock()
         self.refusals = 0  # answers 429 so far
         self.quota: Quota | None = None
-        self.clock_correction = timedelta()  # what is added to our clock to tell the service's time
+        self.clock_correction = timedelta()  # added to this machine's clock to get the service's time
 
     def __enter__(self) -> Self:
         return self
@@ -62,40 +63,40 @@ class ServiceClient:
     def close(self) -> None:
         self.http.close()
 
-    def cut(self) -> None:
-        """Let nobody wait for an answer any more; may be called from another thread, after `stop` was set."""
-        self.http.cut()
+    def abort(self) -> None:
+        """Abort all requests; may be called from another thread, after `stop` was set."""
+        self.http.abort()
 
+    @abstractmethod
     def token_failure(self, response: httpx.Response) -> Failure:
         """Why no token was issued."""
-        raise NotImplementedError
 
     def explain(self, error: AlertsError) -> AlertsError:
-        """The error to raise, with what only the connector knows."""
+        """The error to raise; a product may add to it what its connector knows."""
         return error
 
     def now(self) -> datetime:
-        """The service's time, as far as our clock was corrected."""
+        """The service's time: this machine's clock with its correction."""
         return datetime.now(UTC) + self.clock_correction
 
     def clock_difference(self, url: str = "/") -> timedelta | None:
-        """Server's clock minus ours, None where the server does not tell the time. Sends no key."""
+        """The server's clock minus this machine's; None if the server does not report its time. Sends no key."""
 
         def read(response: httpx.Response, _: datetime) -> timedelta | None:
             answered_at = datetime.now(UTC)
-            return offset_of(response, answered_at - response.elapsed, answered_at)
+            return clock_offset_of(response, answered_at - response.elapsed, answered_at)
 
         return self.send(lambda: self.http.build_request("GET", url), read, with_keys=False)
 
     def clock_offset(self) -> timedelta:
-        """Server's clock minus ours, within a second; zero where the server does not tell the time."""
+        """The server's clock minus this machine's, within a second; zero if the server does not report its time."""
         offset = self.clock_difference()
         if offset is None:
             log.warning("The server does not report its time; this machine's clock is used.")
         return offset or timedelta(0)
 
     def send(self, build: Callable[[], httpx.Request], read: Reader[T], *, with_keys: bool = True) -> T:
-        """The first result; every attempt builds its own request. Raises the last failure's error, and Stopped."""
+        """Send requests until there is a result. Raises the error of the last failure, and Stopped."""
         state = RetryState(self._policy)
         attempts = Retrying(
             retry=retry_if_result(lambda result: isinstance(result, Failure)),
@@ -111,17 +112,17 @@ class ServiceClient:
         return result
 
     def _log_retry(self, attempt: RetryCallState) -> None:
-        log.info("%s: %s; trying again in %.1f s", self._service, failure_in(attempt).retry, attempt.upcoming_sleep)
+        log.info("%s: %s; retrying in %.1f s", self._service, failure_in(attempt).retry, attempt.upcoming_sleep)
 
     def _attempt(self, build: Callable[[], httpx.Request], read: Reader[T], auth: httpx.Auth | None) -> T | Failure:
-        sent_at = self._gate.enter(self._stop)
+        sent_at = self._limiter.acquire(self._stop)
         result = self._exchange(build(), read, auth)
         if not isinstance(result, Failure):
-            self._gate.accepted()
+            self._limiter.recover()
             return result
-        pause(0, self._stop)  # a conversation that was cut by ourselves has not failed
+        pause(0, self._stop)  # a request that was aborted has not failed
         if result.retry is Retry.THROTTLED:
-            self._gate.refused(sent_at, result.wait or SHORTEST)
+            self._limiter.throttle(sent_at, result.wait or MIN_WAIT)
             with self._counting:
                 self.refusals += 1
         return result
@@ -130,7 +131,7 @@ class ServiceClient:
         requested_at = self.now()
         try:
             response = self.http.send(request, auth=auth)
-        except NoTokenIssued as refused:  # so the call itself was never sent
+        except NoTokenIssued as refused:  # the request itself was not sent
             response = refused.response
             result: T | Failure = self.token_failure(response)
         except httpx.RequestError as error:
@@ -140,15 +141,15 @@ class ServiceClient:
             result = self._renew_token(read(response, requested_at), response)
         self.quota = quota_of(response) or self.quota
         if isinstance(result, Failure) and result.wait is None:
-            return replace(result, wait=wait_asked(response))
+            return replace(result, wait=requested_wait(response))
         return result
 
     def _renew_token(self, result: T | Failure, response: httpx.Response) -> T | Failure:
-        """Have a token that was refused renewed before the next attempt."""
+        """Make the next attempt request a new token if this one was refused."""
         if not isinstance(result, Failure) or not isinstance(self._auth, AccessToken):
             return result
         if response.status_code == httpx.codes.UNAUTHORIZED and result.retry is Retry.NEVER:
-            # The keys were good when the token was issued, so a new one decides.
+            # The keys were valid when the token was issued, so a new token decides.
             result = replace(result, retry=Retry.TOKEN)
         if result.retry is Retry.TOKEN:
             self._auth.forget(response.request)

@@ -1,4 +1,4 @@
-"""Whether the host can be reached, and who answers: the host itself or a TLS-inspecting proxy."""
+"""Checks whether the host can be reached, and whether a TLS-inspecting proxy answers in its place."""
 
 import ssl
 
@@ -8,7 +8,7 @@ from cryptography.x509.oid import NameOID
 
 from tasks.errors import Unreachable
 from tasks.http.check import Check
-from tasks.http.client import causes, host_of, open_http, proxy_of, public_trust, transport_failure
+from tasks.http.client import cause_chain, host_of, open_http, proxy_of, public_trust, transport_failure
 from tasks.sanitize import plain
 
 REACHED = "host and TLS"
@@ -26,7 +26,7 @@ def reach_check(url: str, *, vendor_host: bool) -> Check:
     """Connects to the host without sending any key."""
     try:
         issuer = _issuer(url)
-    except Unreachable as unusable:  # what the environment says of authorities or proxies
+    except Unreachable as unusable:  # the environment's settings of authorities or proxies
         return Check(REACHED, "failed", str(unusable), "Correct the variable, or unset it.")
     except httpx.RequestError as error:
         return _no_conversation(url, error)
@@ -37,22 +37,22 @@ def reach_check(url: str, *, vendor_host: bool) -> Check:
         return Check(
             REACHED,
             "warning",
-            f"{answers}, but through a TLS-inspecting proxy: the certificate is by {issuer}, which this machine "
-            "trusts, but which is not a public authority.",
-            "A poll works. The proxy can read keys and records: have the host exempted if that is not acceptable.",
+            f"{answers}, but through a TLS-inspecting proxy: the certificate was issued by {issuer}, which this "
+            "machine trusts, but which is not a public authority.",
+            "Polling works, but the proxy can read keys and records. Have the host exempted if that is not acceptable.",
         )
-    return Check(REACHED, "ok", f"{answers}, with a certificate by {issuer}.")
+    return Check(REACHED, "ok", f"{answers}, with a certificate issued by {issuer}.")
 
 
 def _no_conversation(url: str, error: httpx.RequestError) -> Check:
-    for cause in causes(error):
+    for cause in cause_chain(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _bad_certificate(url, cause)
     return Check(REACHED, "failed", str(transport_failure(error, url).error), "Then test again.")
 
 
 def _bad_certificate(url: str, error: ssl.SSLCertVerificationError) -> Check:
-    shown = f"{host_of(url)}{_by_proxy(url)} shows a certificate"
+    shown = f"{host_of(url)}{_by_proxy(url)} presents a certificate"
     if error.verify_code in (EXPIRED, NOT_YET_VALID):
         says = f"{shown} that is not valid now ({plain(error.verify_message)})."
         return Check(REACHED, "failed", says, "Check this machine's date first, then the address.")
@@ -60,12 +60,12 @@ def _bad_certificate(url: str, error: ssl.SSLCertVerificationError) -> Check:
         says = f"{shown} issued for another name."
         return Check(REACHED, "failed", says, "Check the base URL and the proxy's settings.")
     issuer = _shown_issuer(url)
-    says = f"{shown} by {issuer}, whom this machine does not trust ({plain(error.verify_message)})."
+    says = f"{shown} issued by {issuer}, which this machine does not trust ({plain(error.verify_message)})."
     return Check(REACHED, "failed", says, _NO_STORE if _publicly_trusted(url) else _COMPANY_CA)
 
 
 def _issuer(url: str, context: ssl.SSLContext | None = None) -> str | None:
-    """Who issued the certificate that is shown; None without TLS."""
+    """The issuer of the certificate; None without TLS."""
     with open_http(url, verify=context) as http, http.stream("GET", "/") as answer:
         tls = answer.extensions["network_stream"].get_extra_info("ssl_object")
         certificate = tls.getpeercert(True) if tls else None  # as DER
@@ -73,12 +73,12 @@ def _issuer(url: str, context: ssl.SSLContext | None = None) -> str | None:
 
 
 def _shown_issuer(url: str) -> str:
-    # Nothing is verified here, so nothing is sent either but GET /: only to be able to say who it is.
+    # Nothing is verified here, only to name the issuer; so nothing is sent but GET /.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        return _issuer(url, context) or "nobody"
+        return _issuer(url, context) or "an unknown authority"
     except httpx.RequestError:
         return "an unknown authority"
 
@@ -97,7 +97,7 @@ def _publicly_trusted(url: str) -> bool:
     try:
         _issuer(url, public_trust())
     except httpx.RequestError as error:
-        return not any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error))
+        return not any(isinstance(cause, ssl.SSLCertVerificationError) for cause in cause_chain(error))
     return True
 
 

@@ -1,8 +1,8 @@
-"""What the stages of any connector hand to each other: batches of at most 50,000 rows.
+"""What the stages pass to each other: batches of at most 50,000 rows.
 
-Two batches of a slice, nearly always all there are, stay in memory until the next stage takes them; the others wait in
-scratch files, which keeps memory independent of the length of a window and of bursts inside a slice. Files are scratch
-of one run and removed with it; they are never a checkpoint.
+The first batches of a slice, nearly always all of them, stay in memory until the next stage reads them; further ones go
+to scratch files, so that memory does not depend on the length of a window or on bursts inside a slice. The files are
+deleted with the run and are never a checkpoint.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,24 +19,23 @@ IN_MEMORY = 2  # batches of a slice
 
 @dataclass(frozen=True)
 class Batches:
-    """Frames of equal columns, in order."""
+    """Frames with the same columns, in order."""
 
     parts: list[Path | pl.DataFrame] = field(default_factory=list)
-    left_out: tuple[pl.Series, ...] = ()
-    """numbers of the rows of each part that do not count: cheaper than copying all others"""
+    excluded: tuple[pl.Series, ...] = ()
+    """row numbers of each part that are skipped: cheaper than copying all other rows"""
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
-        """The frames, one at a time."""
-        for place, part in enumerate(self.parts):
+        for number, part in enumerate(self.parts):
             frame = pl.read_ipc(part) if isinstance(part, Path) else part
-            if self.left_out and not self.left_out[place].is_empty():
-                frame = drop_rows(frame, self.left_out[place])
+            if self.excluded and not self.excluded[number].is_empty():
+                frame = drop_rows(frame, self.excluded[number])
             if not frame.is_empty():
                 yield frame
 
 
 def drop_rows(frame: pl.DataFrame, numbers: pl.Series) -> pl.DataFrame:
-    """The other rows."""
+    """The frame without the rows of these numbers."""
     return frame.filter(~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(numbers.implode()))
 
 
@@ -44,7 +43,7 @@ class Extracted(NamedTuple):
     """All pages of a slice."""
 
     records: Batches
-    """the vendor's fields as text, with what the connector's validation needs"""
+    """the vendor's fields as text, and the remarks of the record reader"""
     started_at: datetime
     pages: int
     received: int
@@ -60,47 +59,47 @@ class Validated(NamedTuple):
     resolved: tuple[str, ...] = ()
     """ids of open rejects whose record was accepted this time"""
     leftover: tuple[str, ...] = ()
-    """names of fields nobody here knows"""
+    """names of unknown fields"""
 
 
 class Transformed(NamedTuple):
-    """Scans (SCAN_SCHEMA) and what the run should mention once."""
+    """Scans (SCAN_SCHEMA), their counts, and unknown values that the run reports once."""
 
     scans: Batches
     accepted: int
     low: int
-    """records of these that raise no alert"""
+    """accepted records that raise no alert"""
     outside: int
     newest_at: datetime | None
     unseen: tuple[str, ...] = ()
-    """verdicts, actions and routes never seen, as `kind: word`"""
+    """unknown verdicts, actions and routes, as `kind: value`"""
 
 
 class Revalidated(NamedTuple):
-    """Rejects that are records by now."""
+    """Rejects that the present rules accept."""
 
     scans: pl.DataFrame
     """SCAN_SCHEMA"""
     reject_ids: pl.Series
-    """of the reject that each scan was"""
+    """the reject of each scan"""
 
 
 def write_batches(frames: Iterable[pl.DataFrame], folder: Path) -> Batches:
-    """Collect small frames in batches of at most `BATCH_ROWS` rows, all but `IN_MEMORY` of them in files."""
+    """Collect small frames in batches of at most `BATCH_ROWS` rows, and write all but `IN_MEMORY` of them to files."""
     parts: list[Path | pl.DataFrame] = []
-    held: list[pl.DataFrame] = []
+    pending: list[pl.DataFrame] = []
     rows = 0
     for part in (part for frame in frames for part in frame.iter_slices(BATCH_ROWS)):
         if rows + len(part) > BATCH_ROWS:
-            whole, held, rows = pl.concat(held, rechunk=True), [], 0
-            parts.append(whole if len(parts) < IN_MEMORY - 1 else _written(whole, folder / f"{len(parts):05}.arrow"))
+            batch, pending, rows = pl.concat(pending, rechunk=True), [], 0
+            parts.append(batch if len(parts) < IN_MEMORY - 1 else _write(batch, folder / f"{len(parts):05}.arrow"))
         if len(part):
-            held.append(part)
+            pending.append(part)
             rows += len(part)
-    return Batches([*parts, pl.concat(held, rechunk=True)] if held else [])
+    return Batches([*parts, pl.concat(pending, rechunk=True)] if pending else [])
 
 
-def _written(frame: pl.DataFrame, file: Path) -> Path:
+def _write(frame: pl.DataFrame, file: Path) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     frame.write_ipc(file, compression="uncompressed")
     return file

@@ -1,4 +1,4 @@
-"""What the store knows of a connector's pulls: its origin, its coverage, one row for each attempted slice."""
+"""Origin, coverage and attempted slices of a connector."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -72,35 +72,37 @@ def add_coverage(transaction: Transaction, source: Source, slice_: Slice) -> Non
     )
 
 
-def record(transaction: Transaction, source: Source, reports: Iterable[Report]) -> None:
+def record_reports(transaction: Transaction, source: Source, reports: Iterable[Report]) -> None:
     """Add attempted slices to `windows`."""
     for report in reports:
-        facts = {"tenant": source.tenant, "connector_id": source.connector_id, **report._asdict()}
-        names, values = ", ".join(facts), ", ".join(f"${name}" for name in facts)
-        transaction.run(f"INSERT INTO internal.windows ({names}) VALUES ({values})", facts)
+        row = {"tenant": source.tenant, "connector_id": source.connector_id, **report._asdict()}
+        names, values = ", ".join(row), ", ".join(f"${name}" for name in row)
+        transaction.run(f"INSERT INTO internal.windows ({names}) VALUES ({values})", row)
 
 
-def record_full_pull(store: Store, source: Source, began: datetime, failure: Exception | None, run: str | None) -> None:
-    """Record a pull that reads all there is, whenever it is from: complete, it covers everything since the origin.
+def record_full_pull(
+    store: Store, source: Source, began_at: datetime, failure: Exception | None, run: str | None
+) -> None:
+    """Record a pull that always reads everything: if complete, it covers all time since the origin.
 
-    What it brought has relations of its own.
+    Its data is in relations of its own.
     """
     with store.transaction() as transaction:
         origin = read_progress(transaction, source.connector_id).origin
-        slice_ = Slice(origin, max(origin, began.replace(microsecond=0)), "poll")
-        report = Report(*slice_, "failed" if failure else "complete", began, datetime.now(UTC), flow_run_id=run)
+        slice_ = Slice(origin, max(origin, began_at.replace(microsecond=0)), "poll")
+        report = Report(*slice_, "failed" if failure else "complete", began_at, datetime.now(UTC), flow_run_id=run)
         if failure:
             report = report._replace(error_kind=type(failure).__name__, error=str(failure))
         else:
-            report = report._replace(newest_at=began)
+            report = report._replace(newest_at=began_at)
             add_coverage(transaction, source, slice_)
-        record(transaction, source, [report])
+        record_reports(transaction, source, [report])
         transaction.changed = transaction.publish = True
 
 
-def mark_rechecked(transaction: Transaction, source: Source, began: datetime) -> None:
-    """Remember that a complete re-check began at `began`."""
+def mark_rechecked(transaction: Transaction, source: Source, began_at: datetime) -> None:
+    """Store the start of a complete re-check."""
     transaction.run(
-        "UPDATE internal.connectors SET rechecked_at = $began WHERE connector_id = $id",
-        {"began": began, "id": source.connector_id},
+        "UPDATE internal.connectors SET rechecked_at = $began_at WHERE connector_id = $id",
+        {"began_at": began_at, "id": source.connector_id},
     )

@@ -1,4 +1,4 @@
-"""Pages of a slice → batches of records in scratch files. Asks the network, never the database."""
+"""Pages of a slice → batches of records. Uses the network, never the database."""
 
 import logging
 import shutil
@@ -13,25 +13,25 @@ from tasks.errors import PageTokenRefused
 from tasks.http.paging import Page
 from tasks.ingest.batches import Extracted, write_batches
 from tasks.ingest.read_records import Record, RecordReader
+from tasks.window import EPOCH
 
 log = logging.getLogger("attachment_alerts.ingest")
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-AT_ONCE = 2_000  # rows that become a frame: what a frame costs is small then, and they still fit the processor's cache
+FRAME_ROWS = 2_000  # enough that the overhead of a frame is small, few enough for the processor's cache
 
 
-def extract(ask: Callable[[], Iterator[Page[Record]]], reader: RecordReader, scratch: Path) -> Extracted:
-    """Fetch every page of the slice that `ask` begins; an exception where one is missing.
+def extract(fetch_pages: Callable[[], Iterator[Page[Record]]], reader: RecordReader, scratch: Path) -> Extracted:
+    """Fetch every page of the slice, or raise an exception.
 
     Adds to the vendor's fields: fetched_at (when the record's page was requested) and place (in the slice's answers).
-    A page token that is refused in the middle starts the slice again, once.
+    If a page token is refused, the slice is restarted once.
     """
     try:
-        return _fetch(ask(), reader, scratch)
+        return _fetch(fetch_pages(), reader, scratch)
     except PageTokenRefused as refused:
-        log.warning("the slice is fetched again from its start: %s", refused)
+        log.warning("the slice is restarted: %s", refused)
         shutil.rmtree(scratch, ignore_errors=True)
-        return _fetch(ask(), reader, scratch)
+        return _fetch(fetch_pages(), reader, scratch)
 
 
 def _fetch(pages: Iterator[Page[Record]], reader: RecordReader, scratch: Path) -> Extracted:
@@ -51,21 +51,21 @@ def _fetch(pages: Iterator[Page[Record]], reader: RecordReader, scratch: Path) -
 
 def _frames(pages: Iterable[Page[Record]], reader: RecordReader) -> Iterator[pl.DataFrame]:
     place = rows = 0
-    held: list[Page[Record]] = []
+    pending: list[Page[Record]] = []
     for page in pages:
-        held.append(page)
+        pending.append(page)
         rows += len(page.records)
-        if rows >= AT_ONCE:
-            yield _placed(held, reader, place)
-            place, rows, held = place + rows, 0, []
-    if held:
-        yield _placed(held, reader, place)
+        if rows >= FRAME_ROWS:
+            yield _to_frame(pending, reader, place)
+            place, rows, pending = place + rows, 0, []
+    if pending:
+        yield _to_frame(pending, reader, place)
 
 
-def _placed(pages: list[Page[Record]], reader: RecordReader, place: int) -> pl.DataFrame:
-    """One frame of these pages, with what orders the readings of one scan."""
-    asked = [(page.requested_at - EPOCH) // timedelta(microseconds=1) for page in pages]
-    moments = pl.Series("fetched_at", asked, pl.Int64).cast(MOMENT)
-    fetched_at = pl.concat(moments.new_from_index(number, len(page.records)) for number, page in enumerate(pages))
-    records = reader.frame([record for page in pages for record in page.records])
+def _to_frame(pages: list[Page[Record]], reader: RecordReader, place: int) -> pl.DataFrame:
+    """One frame of these pages, with the columns that order the readings of a scan."""
+    requested = [(page.requested_at - EPOCH) // timedelta(microseconds=1) for page in pages]
+    requested_at = pl.Series("fetched_at", requested, pl.Int64).cast(MOMENT)
+    fetched_at = pl.concat(requested_at.new_from_index(number, len(page.records)) for number, page in enumerate(pages))
+    records = reader.to_frame([record for page in pages for record in page.records])
     return records.with_row_index("place", place).hstack([fetched_at])

@@ -1,7 +1,7 @@
 """Loads a slice into the tables in one transaction: rows, changes, rejects, groups, report and coverage.
 
-What a load costs follows what is new: scans are looked up only in the time of the batch (`tasks.ingest.scan_rows`),
-groups only where they are touched.
+Its cost depends on what is new: only scans in the period of the batch are looked up (`tasks.ingest.scan_rows`), and
+only groups that change are updated.
 """
 
 from collections.abc import Iterable
@@ -38,20 +38,20 @@ class Loaded(NamedTuple):
     alerts: int = 0
     high: int = 0
     late_by: timedelta = timedelta()
-    """longest time from detection to reading among the new scans"""
+    """longest time from detection to fetching among the new scans"""
     suppressed: int = 0
-    """alerts among these that the allow-list hides"""
+    """alerts that the allow-list hides"""
     exposures: int = 0
-    """scans without alert whose file turned out to be dangerous elsewhere"""
+    """scans without an alert whose file is dangerous in another scan"""
     affected: GroupChanges = GroupChanges()
     reasons: tuple[tuple[str, int], ...] = ()
-    """reasons of rejects with the number of records"""
+    """reasons of rejects, each with the number of records"""
     expired: int = 0
-    """among the duplicates: older than retention keeps, so not stored"""
+    """included in the duplicates: not stored because retention would remove them"""
 
 
 class BatchResult(NamedTuple):
-    """What the rest of the transaction needs to know of a loaded batch."""
+    """What the rest of the transaction needs of a loaded batch."""
 
     outcome: Outcome
     """without its rows"""
@@ -62,7 +62,7 @@ class BatchResult(NamedTuple):
     low_hashes: pl.Series
     """hashes of its low scans"""
     first: datetime
-    """when the first scan of the batch was detected, and the last"""
+    """detection of the first and the last scan of the batch"""
     last: datetime
     late_by: timedelta
 
@@ -83,43 +83,44 @@ def load_slice(
     resolved: Iterable[str],
     settings: Settings,
 ) -> Loaded:
-    """Load the accepted scans (SCAN_SCHEMA) and the rejects (REJECT_SCHEMA) of one slice, both in batches.
+    """Load the scans (SCAN_SCHEMA) and the rejects (REJECT_SCHEMA) of one slice, both in batches.
 
-    `resolved`: ids of rejects whose record was accepted now. Report and coverage are `close_slice`'s.
+    `resolved`: ids of rejects whose record is now accepted. Report and coverage are written by `close_slice`.
     """
     now = datetime.now(UTC)
-    written = [_load_batch(transaction, source, batch, settings, now) for batch in scans if not batch.is_empty()]
-    derived = _update_derived(transaction, source, written, settings, now) if written else DerivedChanges()
-    reasons, fresh_rejects = load_rejects(transaction, source, rejects, resolved)
-    outcomes = [each.outcome for each in written]
-    new, changed = sum(each.new for each in outcomes), sum(each.changed for each in outcomes)
-    duplicates = sum(each.accepted for each in written) - new - changed
-    transaction.changed |= bool(new or changed or fresh_rejects)
+    results = [_load_batch(transaction, source, batch, settings, now) for batch in scans if not batch.is_empty()]
+    derived = _update_derived(transaction, source, results, settings, now) if results else DerivedChanges()
+    reasons, changed_rejects = load_rejects(transaction, source, rejects, resolved)
+    outcomes = [result.outcome for result in results]
+    new, changed = sum(outcome.new for outcome in outcomes), sum(outcome.changed for outcome in outcomes)
+    duplicates = sum(result.accepted for result in results) - new - changed
+    transaction.changed |= bool(new or changed or changed_rejects)
     return Loaded(
         new,
         changed,
         duplicates,
         reasons.total(),
-        sum(each.raised for each in outcomes),
-        sum(each.high for each in outcomes),
-        max((each.late_by for each in written), default=timedelta()),
+        sum(outcome.raised for outcome in outcomes),
+        sum(outcome.high for outcome in outcomes),
+        max((result.late_by for result in results), default=timedelta()),
         **derived._asdict(),
         reasons=tuple(reasons.most_common()),
-        expired=duplicates - sum(each.duplicates for each in outcomes),
+        expired=duplicates - sum(outcome.duplicates for outcome in outcomes),
     )
 
 
 def _update_derived(
-    transaction: Transaction, source: Source, written: list[BatchResult], settings: Settings, now: datetime
+    transaction: Transaction, source: Source, results: list[BatchResult], settings: Settings, now: datetime
 ) -> DerivedChanges:
-    """Bring people, exposures, suppression and groups up to date with the scans of all batches."""
-    match_new_recipients(transaction, source.tenant, pl.concat([each.recipients for each in written]), settings)
-    alerts = pl.concat([each.alerts for each in written])  # twice what changed twice: with each key it left
-    first, last = min(each.first for each in written), max(each.last for each in written)
+    """Update people, exposures, suppression and groups after the scans of all batches."""
+    match_new_recipients(transaction, source.tenant, pl.concat([result.recipients for result in results]), settings)
+    # An alert that two batches changed is here twice, with each of its former keys.
+    alerts = pl.concat([result.alerts for result in results])
+    first, last = min(result.first for result in results), max(result.last for result in results)
     exposed = find_exposed_by_load(transaction, source.tenant, first, last, now)
     changes.snapshot_exposures(transaction, _hashes_and_keys(alerts, exposed), first, now)
-    record_exposures(transaction, exposed, pl.concat([each.outcome.replaced for each in written]))
-    add_low_hashes(transaction, pl.concat([each.low_hashes for each in written]))
+    record_exposures(transaction, exposed, pl.concat([result.outcome.replaced for result in results]))
+    add_low_hashes(transaction, pl.concat([result.low_hashes for result in results]))
     suppressed = suppress(transaction, _allow_list_values(alerts), now)
     affected = update_groups(transaction, alerts, settings, now)
     found = int(exposed["new"].sum()) + update_exposures(transaction, alerts, exposed)
@@ -127,7 +128,7 @@ def _update_derived(
 
 
 def _hashes_and_keys(alerts: pl.DataFrame, exposed: pl.DataFrame) -> pl.Series:
-    """Hashes of both, and the keys of alerts (TOUCHED) without one."""
+    """The hashes of both, and the group keys of alerts (TOUCHED) without a hash."""
     keys = alerts.filter(pl.col("file_sha256").is_null())
     parts = [alerts["file_sha256"], keys["group_key"], keys["old_group_key"], exposed["file_sha256"].cast(pl.String)]
     return pl.concat(parts).drop_nulls().unique()
@@ -135,7 +136,7 @@ def _hashes_and_keys(alerts: pl.DataFrame, exposed: pl.DataFrame) -> pl.Series:
 
 def _allow_list_values(alerts: pl.DataFrame) -> pl.DataFrame:
     """The values of these alerts that an allow-list entry can match."""
-    domain = pl.col("sender").str.extract("@([^@]*)$")  # as the tables say it
+    domain = pl.col("sender").str.extract("@([^@]*)$")  # as in the tables
     return alerts.select("tenant", "file_sha256", "sender", alert_id="scan_id", sender_domain=domain)
 
 
@@ -151,8 +152,8 @@ def _load_batch(
     rows = drop_expired(transaction, batch, stored, settings, now)
     outcome = merge_versions(rows, stored, settings.keep_low == "full", now)
     lows, alerts = outcome.lows, outcome.alerts
-    alerts, key = alerts.with_columns(was="group_key", tenant=pl.lit(source.tenant)), group_key(settings.group_by)
-    alerts = alerts.with_columns(group_key=key, old_group_key=pl.when(pl.col("was") != key).then("was"))
+    alerts, key = alerts.with_columns(old_key="group_key", tenant=pl.lit(source.tenant)), group_key(settings.group_by)
+    alerts = alerts.with_columns(group_key=key, old_group_key=pl.when(pl.col("old_key") != key).then("old_key"))
     first, last = scan_rows.span(batch)
     scan_rows.remove(transaction, outcome.replaced, first, last, now)
     scan_rows.insert_lows(transaction, source, lows)
@@ -172,7 +173,7 @@ def _load_batch(
 
 def close_slice(transaction: Transaction, source: Source, slice_: Slice, report: coverage.Report) -> None:
     """Record a complete slice, its coverage and its notifications in the same transaction as its rows."""
-    coverage.record(transaction, source, [report])
+    coverage.record_reports(transaction, source, [report])
     coverage.add_coverage(transaction, source, slice_)
     changes.record_changes(
         transaction, connector_changes.cause_of(transaction, source, slice_), datetime.now(UTC), source.connector_id

@@ -1,4 +1,4 @@
-"""The beginning of a pull in the store: the connector is registered, and what the run has to know is read."""
+"""The start of a pull in the store: registers the connector and reads what the run needs."""
 
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -14,32 +14,32 @@ from tasks.window import Progress
 
 
 class Beginning(NamedTuple):
-    """What a run knows when it begins."""
+    """The state of the store when a run begins."""
 
     progress: Progress
     open_rejects: frozenset[str]
-    """ids of unresolved rejects: a record among them that is accepted now resolves its reject"""
+    """ids of unresolved rejects; accepting the record of one of them resolves it"""
     failing: bool | None
-    """whether there is a failed attempt whose time nobody has read since; None: there was no attempt at all"""
+    """whether a failed attempt has not been made up for yet; None: there was no attempt"""
     directory_days: int = 0
-    """age of the tenant's directory where it is too old, else 0"""
+    """age of the tenant's directory if it is too old, else 0"""
     shown_again: int = 0
     """alerts that expired entries of the allow-list no longer hide"""
 
 
 def begin(store: Store, source: Source, now: datetime) -> Beginning:
-    """Register the connector, keep its origin from its first poll on, and read where it stands.
+    """Register the connector, set its origin if this is its first run, and read its progress.
 
-    Ends entries of the allow-list whose time is over. Publishes if that changed anything, or if an earlier run was
-    killed between its commit and its publication.
+    Ends expired entries of the allow-list. Publishes if that changed anything, or if an earlier run was killed between
+    its commit and its publication.
     """
-    behind = store.published_revision()
+    published = store.published_revision()
     with store.transaction() as transaction:
         register(transaction, source)
-        _begin_at(transaction, source, now, store.settings.settle)
+        _set_origin(transaction, source, now, store.settings.settle)
         shown_again = expire_entries(transaction, datetime.now(UTC))
         stored = transaction.rows("SELECT revision FROM internal.store_state")[0][0]
-        transaction.publish = transaction.changed or (behind != stored and store.may_publish())
+        transaction.publish = transaction.changed or (published != stored and store.may_publish())
         return Beginning(
             read_progress(transaction, source.connector_id),
             frozenset(row[0] for row in transaction.rows(
@@ -57,8 +57,8 @@ def _directory_days(transaction: Transaction, tenant: str) -> int:
     return next((int(days) for (days,) in transaction.rows(sql, {"tenant": tenant})), 0)
 
 
-def _begin_at(transaction: Transaction, source: Source, now: datetime, settle: timedelta) -> None:
-    """Keep the origin, from the connector's first poll on, and where its first window ends."""
+def _set_origin(transaction: Transaction, source: Source, now: datetime, settle: timedelta) -> None:
+    """Set the origin and the end of the first window, if this is the connector's first run."""
     transaction.run(
         "UPDATE internal.connectors SET origin = $origin, rechecked_at = $now, first_end_at = $first_end "
         "WHERE connector_id = $id AND origin IS NULL",

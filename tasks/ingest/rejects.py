@@ -1,4 +1,4 @@
-"""Rejects into their table: records that can be no scans, each kept once, whole and with its reason."""
+"""Stores rejects: records that failed validation, each once, complete and with the reason."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,20 +13,20 @@ from tasks.store.connection import Transaction
 def load_rejects(
     transaction: Transaction, source: Source, rejects: Iterable[pl.DataFrame], resolved: Iterable[str]
 ) -> tuple[Counter[str], int]:
-    """Load the rejects of a slice (REJECT_SCHEMA, in batches): how many for each reason, and how many of all are news.
+    """Load the rejects of a slice (REJECT_SCHEMA, in batches). `resolved`: ids of rejects whose record is now accepted.
 
-    `resolved`: ids of rejects whose record was accepted now.
+    Returns the number of records for each reason, and the number of rejects that are new, open again or resolved.
     """
-    news = 0
+    changed = 0
     reasons: Counter[str] = Counter()
-    for bad in rejects:
-        reasons.update(dict(bad["reason"].value_counts().iter_rows()))
-        news += _store(transaction, source, bad)
-    return reasons, news + _resolve(transaction, resolved)
+    for batch in rejects:
+        reasons.update(dict(batch["reason"].value_counts().iter_rows()))
+        changed += _store(transaction, source, batch)
+    return reasons, changed + _resolve(transaction, resolved)
 
 
 def _store(transaction: Transaction, source: Source, rejects: pl.DataFrame) -> int:
-    """Store each reject once with first and last seen; how many are new or open again."""
+    """Store each reject once, with first and last seen; returns the number of new and reopened ones."""
     if rejects.is_empty():
         return 0
     once = rejects.group_by("reject_id", maintain_order=True).agg(
@@ -60,7 +60,7 @@ def _store(transaction: Transaction, source: Source, rejects: pl.DataFrame) -> i
 
 
 def _resolve(transaction: Transaction, resolved: Iterable[str]) -> int:
-    """Mark rejects whose record was accepted after all; how many."""
+    """Mark rejects as resolved; returns their number."""
     done = pl.DataFrame({"reject_id": list(resolved)}, schema={"reject_id": pl.String})
     if not done.is_empty():
         transaction.run(

@@ -9,8 +9,12 @@ from typing import Any
 from tasks.ingest.coverage import Report
 from tasks.ingest.load import Loaded
 
-REMEMBERED = 100_000  # ids of groups that a run keeps, within 20 MB; of more it only knows that there were more
+MAX_GROUP_IDS = 100_000  # groups whose ids a run holds in memory (20 MB)
 SENTENCES = 3  # errors in the state of a run; the relation `windows` has them all
+
+OF_REPORT = ("pages", "received", "accepted", "rejected", "new", "changed", "duplicates", "outside")
+OF_LOADED = ("alerts", "high", "suppressed", "exposures")
+"""Counts that are summed over the slices."""
 
 OLD_DIRECTORY = 7 * 24
 """hours; as in the view `internal.directory_age`"""
@@ -18,13 +22,16 @@ OLD_DIRECTORY = 7 * 24
 
 @dataclass
 class RunStats:
-    """Totals of a run. received = accepted + rejected; accepted = new + changed + duplicates."""
+    """Totals of a run; counts as in `Report` and `Loaded`.
+
+    received = accepted + rejected; accepted = new + changed + duplicates.
+    """
 
     slices: int = 0
     failed: int = 0
     failed_rechecks: int = 0
     skipped: str | None = None
-    """why the run did nothing, if it did nothing"""
+    """why the run did nothing, if so"""
     pages: int = 0
     received: int = 0
     accepted: int = 0
@@ -36,26 +43,24 @@ class RunStats:
     low: int = 0
     """accepted records that raise no alert"""
     alerts: int = 0
-    """alerts that are new or became more urgent"""
+    """new alerts, and alerts whose priority rose"""
     high: int = 0
     suppressed: int = 0
-    """alerts among these that the allow-list hides"""
     exposures: int = 0
-    """scans without alert whose file turned out to be dangerous elsewhere"""
     shown_again: int = 0
     """alerts that expired entries of the allow-list no longer hide"""
     late: int = 0
     """new records that only the daily re-check found"""
     late_by: timedelta = timedelta()
-    """longest time from detection to that reading"""
+    """longest time from their detection to the re-check"""
     refusals: int = 0
-    """requests the service refused for its quota"""
+    """requests that the service refused because of the quota"""
     unseen: set[str] = field(default_factory=set)
     leftover: set[str] = field(default_factory=set)
     reasons: Counter[str] = field(default_factory=Counter)
     """why records were rejected"""
     groups: set[str] = field(default_factory=set)
-    """ids of created and changed groups, at most about `REMEMBERED` of them"""
+    """ids of created and changed groups, at most about `MAX_GROUP_IDS` of them"""
     opened: set[str] = field(default_factory=set)
     """… those created"""
     directory_days: int = 0
@@ -64,20 +69,17 @@ class RunStats:
     errors: list[str] = field(default_factory=list)
 
     def add(self, report: Report, loaded: Loaded, *, low: int, unseen: Iterable[str], leftover: Iterable[str]) -> None:
-        """Count a loaded slice. `unseen`: unknown words; `leftover`: names of unknown fields."""
+        """Count a loaded slice. `unseen`: unknown values; `leftover`: names of unknown fields."""
         self.slices += 1
-        for name in ("pages", "received", "accepted", "rejected", "new", "changed", "duplicates", "outside"):
-            setattr(self, name, getattr(self, name) + getattr(report, name))
         self.low += low
-        self.alerts += loaded.alerts
-        self.high += loaded.high
-        self.suppressed += loaded.suppressed
-        self.exposures += loaded.exposures
+        for counts, names in ((report, OF_REPORT), (loaded, OF_LOADED)):
+            for name in names:
+                setattr(self, name, getattr(self, name) + getattr(counts, name))
         if report.trigger == "recheck":
             self.late += loaded.new
             self.late_by = max(self.late_by, loaded.late_by)
         self.reasons.update(dict(loaded.reasons))
-        if len(self.groups) < REMEMBERED:
+        if len(self.groups) < MAX_GROUP_IDS:
             self.groups |= loaded.affected.group_ids
             self.opened |= loaded.affected.opened
         self.unseen |= set(unseen)
@@ -85,8 +87,8 @@ class RunStats:
         self.newest_at = max(filter(None, (self.newest_at, report.newest_at)), default=None)
 
     def as_counts(self) -> dict[str, Any]:
-        """JSON values: the result of a flow run."""
+        """The result of a flow run, as JSON values."""
         counts = {name: value for name, value in vars(self).items() if isinstance(value, int)}
         moment = self.newest_at and self.newest_at.isoformat()
-        words = {"unseen": sorted(self.unseen), "leftover": sorted(self.leftover), "errors": self.errors}
-        return {**counts, "skipped": self.skipped, "newest_at": moment, **words}
+        lists = {"unseen": sorted(self.unseen), "leftover": sorted(self.leftover), "errors": self.errors}
+        return {**counts, "skipped": self.skipped, "newest_at": moment, **lists}

@@ -1,4 +1,4 @@
-"""The stages of a pull, whichever product: what runs for each slice before it is loaded."""
+"""The stages of a pull of any product: what runs for each slice before it is loaded."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from tasks.window import Slice
 
 
 class RecordClient(Protocol):
-    """What a product's client offers beside what every ServiceClient does."""
+    """A `ServiceClient` that lists records by time."""
 
     refusals: int
     clock_correction: timedelta
@@ -28,12 +28,12 @@ class RecordClient(Protocol):
     def pages(self, start: datetime, end: datetime) -> Iterator[Page[Record]]: ...
     def now(self) -> datetime: ...
     def clock_offset(self) -> timedelta: ...
-    def cut(self) -> None: ...
+    def abort(self) -> None: ...
     def close(self) -> None: ...
 
 
 class Stages:
-    """The stages of one connector. Use it in a `with`: it holds the connections to the service."""
+    """The stages of one connector. Use it in a `with` statement: it holds the connections to the service."""
 
     def __init__(
         self, client: RecordClient, record_format: RecordFormat, source: Source, maps: Maps, settings: Settings
@@ -49,13 +49,13 @@ class Stages:
     ) -> None:
         self._client.close()
 
-    def cut(self) -> None:
-        """End every request that is under way."""
-        self._client.cut()
+    def abort(self) -> None:
+        """Abort all requests in progress."""
+        self._client.abort()
 
     @property
     def refusals(self) -> int:
-        """Requests refused for the account's quota so far."""
+        """Requests refused so far because of the account's quota."""
         return self._client.refusals
 
     def clock_offset(self) -> timedelta:
@@ -63,7 +63,7 @@ class Stages:
         return self._client.clock_offset()
 
     def correct_clock(self, offset: timedelta) -> None:
-        """From now on, tell the time by the service's clock."""
+        """Follow the service's clock from now on."""
         self._client.clock_correction = offset
 
     def extract(self, slice_: Slice, scratch: Path) -> Extracted:

@@ -1,4 +1,4 @@
-"""Accepted records → scans in our words (SCAN_SCHEMA)."""
+"""Accepted records → scans (SCAN_SCHEMA)."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,7 +9,7 @@ import polars as pl
 
 from tasks.alerts import SCAN_SCHEMA, Distinct, scan_id
 from tasks.errors import DatesIgnored
-from tasks.formatting import stretch
+from tasks.formatting import format_period
 from tasks.ingest.batches import Batches, Transformed, write_batches
 from tasks.ingest.record_format import RecordFormat, trimmed
 from tasks.ingest.validate import raw_record, read_dates
@@ -27,9 +27,9 @@ def transform(
     maps: Maps,
     settings: Settings,
 ) -> Transformed:
-    """Turn accepted records into scans.
+    """Convert accepted records to scans.
 
-    Raises DatesIgnored when rows came and every one of them lies outside the slice. No row is dropped for its date.
+    Raises DatesIgnored if there are records and all of them are outside the slice. No record is dropped for its date.
     """
     unseen: set[str] = set()
     accepted = low = outside = 0
@@ -38,11 +38,11 @@ def transform(
     def scans() -> Iterator[pl.DataFrame]:
         nonlocal accepted, low, outside, newest
         for batch in records:
-            rows, words = to_scans(batch, record_format, connector_id, maps, keep_low=settings.keep_low == "full")
-            unseen.update(words)
+            rows, unknown = to_scans(batch, record_format, connector_id, maps, keep_low=settings.keep_low == "full")
+            unseen.update(unknown)
             accepted += len(rows)
             low += int((rows["priority"] == "low").sum())
-            # The service may read `to` as inclusive: a row exactly at the end is not outside.
+            # The service may include the end of the slice: a row exactly there is not outside.
             outside += len(rows) - int(rows["detected_at"].is_between(slice_.start, slice_.end).sum())
             newest = max(filter(None, (newest, rows["detected_at"].max())), default=None)
             yield rows
@@ -50,8 +50,8 @@ def transform(
     written = write_batches(scans(), scratch)
     if accepted and outside == accepted:
         raise DatesIgnored(
-            f"All {accepted} records of {stretch(slice_.start, slice_.end)} UTC are dated outside of it: "
-            "the service ignored the dates asked for. The slice does not count as fetched; the next run tries again."
+            f"All {accepted} records of {format_period(slice_.start, slice_.end)} UTC have dates outside of it: "
+            "the service ignored the requested dates. The slice is not covered; the next run fetches it again."
         )
     return Transformed(written, accepted, low, outside, newest, tuple(sorted(unseen)))
 
@@ -59,43 +59,43 @@ def transform(
 def to_scans(
     batch: pl.DataFrame, record_format: RecordFormat, connector_id: UUID, maps: Maps, *, keep_low: bool
 ) -> tuple[pl.DataFrame, set[str]]:
-    """One batch as scans, and the verdicts, actions and routes never seen."""
-    rows = _our_words(read_dates(batch, record_format), record_format, connector_id)
+    """One batch as scans, and its unknown verdicts, actions and routes."""
+    rows = _to_columns(read_dates(batch, record_format), record_format, connector_id)
     rows, verdicts = prioritise(rows, maps)
     rows, actions = respond(rows, maps)
     routes = rows["route"].drop_nulls().unique()
-    odd_routes = routes.filter(~routes.is_in(list(record_format.routes))).to_list()
-    rows = _with_raw(rows, batch, record_format, keep_low=keep_low)
-    words = {("verdict", word) for word in verdicts} | {("action", word) for word in actions}
-    words |= {("route", word) for word in odd_routes}
-    return rows.select(list(SCAN_SCHEMA)).cast(SCAN_SCHEMA), {f"{kind}: {word}" for kind, word in words}
+    unknown_routes = routes.filter(~routes.is_in(list(record_format.routes))).to_list()
+    rows = _add_raw(rows, batch, record_format, keep_low=keep_low)
+    unknown = {("verdict", verdict) for verdict in verdicts} | {("action", action) for action in actions}
+    unknown |= {("route", route) for route in unknown_routes}
+    return rows.select(list(SCAN_SCHEMA)).cast(SCAN_SCHEMA), {f"{kind}: {value}" for kind, value in unknown}
 
 
-def _our_words(batch: pl.DataFrame, record_format: RecordFormat, connector_id: UUID) -> pl.DataFrame:
-    """Vendor fields by our names, normalised; empty becomes null."""
-    few = {name: Distinct(batch[name]) for name in (*record_format.repeated, "detected_at")}
+def _to_columns(batch: pl.DataFrame, record_format: RecordFormat, connector_id: UUID) -> pl.DataFrame:
+    """Convert the vendor's fields to columns of a scan, normalised; empty becomes null."""
+    distinct = {name: Distinct(batch[name]) for name in (*record_format.repeated, "detected_at")}
     identity = scan_id(
         connector_id.hex,
         batch[record_format.field_of("message_id")],
-        few[record_format.field_of("sender")],
-        few[record_format.field_of("recipient")],
+        distinct[record_format.field_of("sender")],
+        distinct[record_format.field_of("recipient")],
         batch[record_format.field_of("file_name")],
-        few[record_format.field_of("file_sha256")],
-        few["detected_at"],
+        distinct[record_format.field_of("file_sha256")],
+        distinct["detected_at"],
     )
     return batch.with_columns(
         identity.alias("scan_id"),
-        *(trimmed(pl.col(theirs)).alias(ours) for ours, theirs in record_format.plain.items()),
+        *(trimmed(pl.col(field)).alias(column) for column, field in record_format.plain.items()),
         *(
-            few[theirs].map(make).alias(ours)
-            for theirs, makes in record_format.repeated.items()
-            for ours, make in makes.items()
+            distinct[field].map(normalise).alias(column)
+            for field, columns in record_format.repeated.items()
+            for column, normalise in columns.items()
         ),
     )
 
 
-def _with_raw(rows: pl.DataFrame, batch: pl.DataFrame, record_format: RecordFormat, *, keep_low: bool) -> pl.DataFrame:
-    """Keep the vendor's record, from the untouched batch, of what raises an alert (design: Privacy)."""
+def _add_raw(rows: pl.DataFrame, batch: pl.DataFrame, record_format: RecordFormat, *, keep_low: bool) -> pl.DataFrame:
+    """Add the vendor's record, from the original batch, to scans that raise an alert (design: Privacy)."""
     kept = batch if keep_low else batch.filter(rows["priority"] != "low")
     raw = kept.select("place", raw=raw_record(record_format))
     return rows.drop("raw").join(raw, on="place", how="left", maintain_order="left")

@@ -1,6 +1,6 @@
-"""What a batch of scans does to the stored ones: new, changed or the same again. Pure functions on frames.
+"""Compares a batch of scans with the stored ones: new, changed or duplicate. Pure functions on frames.
 
-Nearly all are new or say the same again; of the few others `tasks.ingest.reading_history` knows what they change.
+Nearly all scans are new or unchanged; `tasks.ingest.reading_history` handles the few others.
 """
 
 from datetime import datetime
@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import polars as pl
 
-from tasks.alerts import CHANGING, JUDGED, LEVELS, MOMENT, PRIVATE, SCAN_SCHEMA
-from tasks.ingest.reading_history import CHANGES, LEVEL, LIFE, chains_of, changes_of, latest_of
+from tasks.alerts import LEVELS, MOMENT, MUTABLE, PRIORITY_COLUMNS, PRIVATE, SCAN_SCHEMA
+from tasks.ingest.reading_history import CHANGES, LEVEL, LIFECYCLE, build_histories, latest_versions, list_changes
 
-MEANING = ("disposition", "dangerous", *JUDGED)
-"""What the site's maps say of a reading: it may change while the reading stays the same."""
+MAPPED = ("disposition", "dangerous", *PRIORITY_COLUMNS)
+"""Columns that depend on the site's maps, so they may change although the record does not."""
 
 
 class Outcome(NamedTuple):
@@ -21,52 +21,52 @@ class Outcome(NamedTuple):
     lows: pl.DataFrame
     """rows to insert that raise no alert: SCAN_SCHEMA + LIFE"""
     alerts: pl.DataFrame
-    """rows to insert that do; load number, group and key are those stored before, null of new ones"""
+    """rows to insert that do; load number, group and key are those stored before, null for new ones"""
     replaced: pl.DataFrame
-    """scan_id of stored rows that these rows replace"""
+    """scan_id of the stored rows that these rows replace"""
     changes: pl.DataFrame
     """CHANGES"""
     new: int
     changed: int
     duplicates: int
     raised: int
-    """new or raised alerts among the rows"""
+    """new alerts, and alerts whose priority rose"""
     high: int
-    """… of priority high"""
+    """… of these, with priority high"""
 
 
 def merge_versions(batch: pl.DataFrame, stored: pl.DataFrame, keep_low: bool, now: datetime) -> Outcome:
-    """Compare `batch` (SCAN_SCHEMA, in order of reading) with `stored` (SCAN_SCHEMA + LIFE) of the same ids.
+    """Compare `batch` (SCAN_SCHEMA, in order of reading) with `stored` (SCAN_SCHEMA + LIFECYCLE) of the same ids.
 
-    What it asks of single columns, it asks without an expression: those wait for the threads that prepare other slices.
+    Single columns are compared without expressions, which would wait for the threads that prepare other slices.
     """
-    seen = batch["scan_id"].is_duplicated()
+    repeated_ids = batch["scan_id"].is_duplicated()
     if not stored.is_empty():
-        seen |= batch["scan_id"].is_in(stored["scan_id"].implode())
-    lows, alerts = _born(batch, ~seen, keep_low, now)
-    repeated = _without_same(batch.filter(seen), stored, keep_low)
-    if repeated.is_empty():  # nearly always; the comparison below costs the same for one reading and for thousands
+        repeated_ids |= batch["scan_id"].is_in(stored["scan_id"].implode())
+    lows, alerts = _new_scans(batch, ~repeated_ids, keep_low, now)
+    repeated = _drop_unchanged(batch.filter(repeated_ids), stored, keep_low)
+    if repeated.is_empty():  # nearly always; the comparison below costs the same for one reading as for thousands
         return _only_new(lows, alerts, len(batch))
-    chains = chains_of(repeated, stored, keep_low)
-    rows = latest_of(chains, now)
-    rose, rows = rows["rose"], rows.drop("rose")
+    histories = build_histories(repeated, stored, keep_low)
+    rows = latest_versions(histories, now)
+    raised, rows = rows["raised"], rows.drop("raised")
     is_alert = rows["raised_at"].is_not_null()
-    new = len(lows) + len(alerts) + int((chains["first"] & ~chains["is_stored"]).sum())
-    changed = int(chains["differs"].sum())
+    new = len(lows) + len(alerts) + int((histories["first"] & ~histories["is_stored"]).sum())
+    changed = int(histories["differs"].sum())
     return Outcome(
         pl.concat([lows, rows.filter(~is_alert)]),
         pl.concat([alerts, rows.filter(is_alert)]),
         rows.select("scan_id").join(stored, on="scan_id", how="semi"),
-        changes_of(chains),
+        list_changes(histories),
         new=new,
         changed=changed,
         duplicates=len(batch) - new - changed,
-        raised=len(alerts) + int(rose.sum()),
-        high=_high(alerts) + int((rose & (rows["priority"] == "high")).sum()),
+        raised=len(alerts) + int(raised.sum()),
+        high=_count_high(alerts) + int((raised & (rows["priority"] == "high")).sum()),
     )
 
 
-def _high(alerts: pl.DataFrame) -> int:
+def _count_high(alerts: pl.DataFrame) -> int:
     return int((alerts["priority"] == "high").sum())
 
 
@@ -80,34 +80,36 @@ def _only_new(lows: pl.DataFrame, alerts: pl.DataFrame, readings: int) -> Outcom
         changed=0,
         duplicates=readings - len(lows) - len(alerts),
         raised=len(alerts),
-        high=_high(alerts),
+        high=_count_high(alerts),
     )
 
 
-def _without_same(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:
-    """Leave out what says the same again: nearly all of an overlap, and not worth a closer look."""
+def _drop_unchanged(repeated: pl.DataFrame, stored: pl.DataFrame, keep_low: bool) -> pl.DataFrame:
+    """Drop readings that change nothing: nearly all of an overlap."""
     if stored.is_empty():
         return repeated
     once = repeated.filter(~pl.col("scan_id").is_duplicated())
-    both = once.select("scan_id", *MEANING, *CHANGING).join(
-        stored.select("scan_id", "raised_at", "cleared_at", *MEANING, *CHANGING), on="scan_id", suffix="_was"
+    both = once.select("scan_id", *MAPPED, *MUTABLE).join(
+        stored.select("scan_id", "raised_at", "cleared_at", *MAPPED, *MUTABLE), on="scan_id", suffix="_was"
     )
     low = pl.col("raised_at").is_null() & (pl.col("priority") == "low") & (not keep_low)
-    same = [pl.col(name).eq_missing(pl.col(f"{name}_was")) | (low & (name in PRIVATE)) for name in CHANGING]
-    # The same verdict may mean something else by now: the site has changed its map.
-    stands = pl.col("raised_at").is_not_null() & pl.col("cleared_at").is_null()
+    same = [pl.col(name).eq_missing(pl.col(f"{name}_was")) | (low & (name in PRIVATE)) for name in MUTABLE]
+    # The site may have changed its maps, so that the same verdict has another meaning.
+    active = pl.col("raised_at").is_not_null() & pl.col("cleared_at").is_null()
     was = pl.col("priority_was").replace_strict(LEVELS, return_dtype=pl.Int8)
-    means = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_was")) for name in JUDGED)
-    same += [stands == (LEVEL > 0), (was > LEVEL) | means]
+    same_priority = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_was")) for name in PRIORITY_COLUMNS)
+    same += [active == (LEVEL > 0), (was > LEVEL) | same_priority]
     same += [pl.col(name).eq_missing(pl.col(f"{name}_was")) for name in ("disposition", "dangerous")]
     return repeated.join(both.filter(pl.all_horizontal(same)), on="scan_id", how="anti")
 
 
-def _born(batch: pl.DataFrame, fresh: pl.Series, keep_low: bool, now: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Scans read for the first time, once: low ones and alerts, apart from the start as each copy of a batch costs."""
+def _new_scans(
+    batch: pl.DataFrame, is_new: pl.Series, keep_low: bool, now: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """New scans that occur once in the batch: low ones and alerts."""
     low, moment = batch["priority"] == "low", pl.lit(now, MOMENT)
-    life = {"first_loaded_at": moment, "last_changed_at": moment, "raised_at": pl.lit(None, MOMENT)}
-    life |= {name: pl.lit(None, LIFE[name]) for name in LIFE if name not in life}
-    unkept = [] if keep_low else [pl.lit(None, SCAN_SCHEMA[name]).alias(name) for name in PRIVATE]
-    lows = batch.filter(fresh & low).with_columns(*unkept, **life)
-    return lows, batch.filter(fresh & ~low).with_columns(**life | {"raised_at": moment})
+    lifecycle = {"first_loaded_at": moment, "last_changed_at": moment, "raised_at": pl.lit(None, MOMENT)}
+    lifecycle |= {name: pl.lit(None, LIFECYCLE[name]) for name in LIFECYCLE if name not in lifecycle}
+    emptied = [] if keep_low else [pl.lit(None, SCAN_SCHEMA[name]).alias(name) for name in PRIVATE]
+    lows = batch.filter(is_new & low).with_columns(*emptied, **lifecycle)
+    return lows, batch.filter(is_new & ~low).with_columns(**lifecycle | {"raised_at": moment})

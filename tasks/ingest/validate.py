@@ -1,4 +1,4 @@
-"""Records → records that can be scans, and rejects with reasons (design: Validation).
+"""Records → accepted records, and rejects with reasons (design: Validation).
 
 Every field is an optional text; unknown fields and values never reject a record.
 """
@@ -17,11 +17,11 @@ from tasks.errors import AnswerNotUnderstood
 from tasks.ingest.batches import Batches, Validated, drop_rows, write_batches
 from tasks.ingest.record_format import RecordFormat
 
-AHEAD = timedelta(days=1)
+MAX_AHEAD = timedelta(days=1)
 
 
 def record_schema(record_format: RecordFormat, now: datetime) -> pa.DataFrameSchema:
-    """The product's record as pandera sees it, after `read_dates`."""
+    """The rules for a product's records, after `read_dates`."""
     texts = {name: pa.Column(pl.String, nullable=True) for name in record_format.reader.fields}
     *names, last = record_format.identifying.values()
     return pa.DataFrameSchema(
@@ -32,7 +32,7 @@ def record_schema(record_format: RecordFormat, now: datetime) -> pa.DataFrameSch
                 MOMENT,
                 [
                     pa.Check.ge(record_format.oldest, error=f"the date lies before {record_format.oldest.year}"),
-                    pa.Check.le(now + AHEAD, error="the date lies more than a day ahead"),
+                    pa.Check.le(now + MAX_AHEAD, error="the date lies more than a day ahead"),
                 ],
                 nullable=True,
             ),
@@ -54,39 +54,39 @@ def validate(
     open_rejects: frozenset[str],
     now: datetime,
 ) -> Validated:
-    """Tell accepted records from rejects.
+    """Separate accepted records from rejects.
 
     `dangerous`: verdicts to look for in the text of rejects. `open_rejects`: ids of the connector's unresolved rejects.
-    `now`: by the service's clock, for dates that lie ahead.
+    `now`: by the service's clock.
     """
-    left_out: list[pl.Series] = []
+    excluded: list[pl.Series] = []
     resolved: set[str] = set()
-    leftover: set[str] = set()
+    unknown: set[str] = set()
 
     def rejected() -> Iterator[pl.DataFrame]:
         for batch in records:
             bad = find_faults(batch, record_format, now)
-            left_out.append(bad["index"])
+            excluded.append(bad["index"])
             if open_rejects:
                 good = drop_rows(batch, bad["index"])
                 resolved.update(open_rejects & set(good.select(_record_id(record_format, connector_id)).to_series()))
             names = batch["leftover"].drop_nulls().unique()
-            leftover.update(name for text in names for name in text.split(","))
+            unknown.update(name for text in names for name in text.split(","))
             yield to_rejects(batch[bad["index"]].hstack([bad["reason"]]), record_format, connector_id, dangerous)
 
     rejects = write_batches(rejected(), scratch / "rejects")
-    accepted = Batches(records.parts, tuple(left_out))
-    return Validated(accepted, rejects, tuple(sorted(resolved)), tuple(sorted(leftover)))
+    accepted = Batches(records.parts, tuple(excluded))
+    return Validated(accepted, rejects, tuple(sorted(resolved)), tuple(sorted(unknown)))
 
 
 def find_faults(batch: pl.DataFrame, record_format: RecordFormat, now: datetime) -> pl.DataFrame:
-    """The rows that can be no scans: index (row number), reason.
+    """The rows that are rejected: index (row number), reason.
 
-    Raises AnswerNotUnderstood when the frame itself is not what pages become: a fault of the program, not of a record.
+    Raises AnswerNotUnderstood if the frame lacks expected columns: a defect of the program, not of a record.
     """
     rows = read_dates(batch, record_format).with_columns(
-        # pandera's report names values as Python's datetimes, which end at the years 1 and 9999
-        detected_at=pl.col("detected_at").clip(record_format.oldest - AHEAD, now + 2 * AHEAD),
+        # pandera reports values as Python datetimes, which only reach from year 1 to 9999
+        detected_at=pl.col("detected_at").clip(record_format.oldest - MAX_AHEAD, now + 2 * MAX_AHEAD),
         usable=pl.col("problem").is_null(),
         identified=pl.any_horizontal(
             pl.col(name).str.strip_chars().str.len_bytes() > 0 for name in record_format.identifying
@@ -104,7 +104,9 @@ def find_faults(batch: pl.DataFrame, record_format: RecordFormat, now: datetime)
 
 def _reasons(cases: pl.DataFrame) -> pl.DataFrame:
     if cases["index"].null_count():
-        raise AnswerNotUnderstood(f"A page became a frame of the wrong shape: {cases['check'].unique().to_list()}.")
+        raise AnswerNotUnderstood(
+            f"A page has unexpected columns: {cases['check'].unique().to_list()}. Report this defect of the program."
+        )
     by_row = cases.group_by(pl.col("index").cast(pl.UInt32)).agg(
         reason=pl.col("check").cast(pl.String).unique(maintain_order=True).str.join("; ")
     )
@@ -112,28 +114,30 @@ def _reasons(cases: pl.DataFrame) -> pl.DataFrame:
 
 
 def read_dates(batch: pl.DataFrame, record_format: RecordFormat) -> pl.DataFrame:
-    """Add `detected_at` (UTC) from the date in any form seen in use; null where it does not parse."""
+    """Add `detected_at` (UTC) from the date in any known format; null where it does not parse."""
     date = pl.col(record_format.date)
-    first = date.str.to_datetime(record_format.date_forms[0], time_unit="us", strict=False).dt.convert_time_zone("UTC")
+    first = date.str.to_datetime(record_format.date_formats[0], time_unit="us", strict=False).dt.convert_time_zone(
+        "UTC"
+    )
     rows = batch.with_columns(detected_at=first)
-    odd = pl.col("detected_at").is_null() & date.is_not_null()
-    if not rows.select(odd.any()).item():
+    unusual = pl.col("detected_at").is_null() & date.is_not_null()
+    if not rows.select(unusual.any()).item():
         return rows
-    # Only the odd ones pay: blanks, Z for the zone, no zone (UTC), fractions, a blank for the T.
+    # Only unusual dates cost more: blanks, Z as the zone, no zone (UTC), fractions, a blank instead of T.
     text = date.str.strip_chars().str.replace(r"[zZ]$", "+0000")
     text = pl.when(text.str.contains(r"[+-]\d\d:?\d\d$")).then(text).otherwise(text + "+0000")
-    forms = [
-        text.str.to_datetime(each, time_unit="us", strict=False).dt.convert_time_zone("UTC")
-        for each in record_format.date_forms
+    parsed = [
+        text.str.to_datetime(form, time_unit="us", strict=False).dt.convert_time_zone("UTC")
+        for form in record_format.date_formats
     ]
-    whole = pl.coalesce(forms).dt.truncate("1s")  # identity knows whole seconds only
-    return rows.with_columns(detected_at=pl.coalesce("detected_at", pl.when(odd).then(whole)))
+    seconds = pl.coalesce(parsed).dt.truncate("1s")  # the identity of a scan has whole seconds
+    return rows.with_columns(detected_at=pl.coalesce("detected_at", pl.when(unusual).then(seconds)))
 
 
 def to_rejects(
     bad: pl.DataFrame, record_format: RecordFormat, connector_id: UUID, dangerous: list[str]
 ) -> pl.DataFrame:
-    """REJECT_SCHEMA: the record kept whole, with an id that is the same whenever it comes."""
+    """REJECT_SCHEMA: the whole record, with an id that is the same each time it is received."""
     if bad.is_empty():
         return pl.DataFrame(schema=REJECT_SCHEMA)
     return bad.with_columns(raw=raw_record(record_format)).select(
@@ -146,7 +150,7 @@ def to_rejects(
 
 
 def raw_record(record_format: RecordFormat) -> pl.Expr:
-    """The record as JSON with sorted keys: as it came where it was odd, else put together again from its fields."""
+    """The record as JSON with sorted keys: the original of an unusual record, otherwise rebuilt from its fields."""
     return pl.coalesce("raw", pl.struct(sorted(record_format.reader.fields)).struct.json_encode())
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import polars as pl
 
-from tasks.alerts import JUDGED, MOMENT, SCAN_SCHEMA
+from tasks.alerts import MOMENT, PRIORITY_COLUMNS, SCAN_SCHEMA
 from tasks.ingest.scan_rows import STORED_SCHEMA
 from tasks.ingest.upsert import merge_versions
 from tasks.priority import NO_VERDICT, Maps, prioritise, respond
@@ -76,7 +76,7 @@ def _differing(kinds: pl.DataFrame, rules: CurrentRules | None) -> pl.DataFrame:
         "scan_id",
         new_alert=pl.col("raised_at").is_not_null(),
         new_cleared=pl.col("cleared_at").is_not_null(),
-        **{f"new_{name}": pl.col(name) for name in (*JUDGED, "disposition")},
+        **{f"new_{name}": pl.col(name) for name in (*PRIORITY_COLUMNS, "disposition")},
     )
     return numbered.join(became, on="scan_id", maintain_order="left").drop("scan_id")
 
@@ -105,7 +105,7 @@ def apply_rules(stored: pl.DataFrame, rules: CurrentRules) -> pl.DataFrame:
     if "responses" in rules.what:
         rows, _ = respond(rows.drop("disposition"), rules.maps)
     if "priorities" in rules.what:
-        judgement = (*JUDGED, "dangerous")
+        judgement = (*PRIORITY_COLUMNS, "dangerous")
         rows, _ = prioritise(rows.rename({name: f"was_{name}" for name in judgement}), rules.maps)
         stays = (pl.col("sub_classification") == NO_VERDICT) & (not rules.choice_known)
         rows = rows.with_columns(pl.when(stays).then(f"was_{name}").otherwise(name).alias(name) for name in judgement)

@@ -1,1 +1,1 @@
-"""Attachment-protection logs of Mimecast: client, stages, connection test, simulator."""
+"""Attachment-protection logs of Mimecast: client, stages, connection test."""

@@ -1,4 +1,4 @@
-"""The part of the form that only API 1.0 needs: four keys."""
+"""The fields that only API 1.0 needs: four keys."""
 
 import base64
 import binascii

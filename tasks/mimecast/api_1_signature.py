@@ -1,4 +1,4 @@
-"""Signs every request by HMAC: how API 1.0 knows who asks."""
+"""Signs every request by HMAC, as API 1.0 requires."""
 
 import base64
 import hmac
@@ -13,7 +13,7 @@ from tasks.mimecast.connector import MimecastConnector
 
 
 def sign(secret_key: str, date: str, request_id: str, path: str, application_key: str) -> str:
-    """The API 1.0 signature, base64. `path` has no host and no query; method, body and application id do not count."""
+    """The signature as base64. `path`: without host and query; method, body and application id are not signed."""
     text = f"{date}:{request_id}:{path}:{application_key}"
     digest = hmac.digest(base64.b64decode(secret_key), text.encode(), "sha1")
     return base64.b64encode(digest).decode()
@@ -25,7 +25,7 @@ def mimecast_date(moment: datetime) -> str:
 
 
 class SignedRequests(httpx.Auth):
-    """API 1.0: every request is signed, a repeated one again."""
+    """Signs every request of API 1.0, each retry with a new signature."""
 
     def __init__(self, application_id: str, application_key: str, access_key: str, secret_key: str) -> None:
         self._application_id = application_id

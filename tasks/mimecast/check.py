@@ -1,16 +1,8 @@
-"""The connection test: one check per thing that can be wrong, in the order in which a request meets them."""
+"""The connection test: one check for each possible fault, in the order in which a request meets them."""
 
 from datetime import timedelta
 
-from tasks.connectors.check_steps import (
-    CLOCK,
-    CREDENTIALS,
-    EXPIRY,
-    check_address,
-    check_clock,
-    check_expiry,
-    skipped_checks,
-)
+from tasks.connectors import check_steps as steps
 from tasks.errors import (
     AlertsError,
     CredentialsRefused,
@@ -30,36 +22,36 @@ from tasks.mimecast.regions import HOSTS
 from tasks.sanitize import plain
 
 REGION, PERMITTED, ACCOUNT, QUOTA = "region", "permission", "account", "request quota"
-AFTER_REACH = (CLOCK, CREDENTIALS, EXPIRY, REGION, PERMITTED, ACCOUNT, QUOTA)
+AFTER_REACH = (steps.CLOCK, steps.CREDENTIALS, steps.EXPIRY, REGION, PERMITTED, ACCOUNT, QUOTA)
 
 CLOCK_MAY_DIFFER = timedelta(seconds=5)
 CLOCK_MATTERS = ". Windows are corrected by the difference, but a signature may be refused for it."
 PACKAGE = "Attachment Protection"
-LITTLE_QUOTA = 0.1
+LOW_QUOTA_SHARE = 0.1
 
 
 def run_checks(connector: MimecastConnector) -> tuple[list[Check], Account | None]:
-    """Every check in order, and the account the keys belong to where it could be read.
+    """All checks in order, and the account of the keys if it can be read.
 
-    A check that an earlier one makes impossible is skipped, with the reason. `tasks.http.check.passed` says
-    whether a poll would work.
+    A check that an earlier one makes impossible is skipped with the reason. `tasks.http.check.passed` tells whether a
+    poll would work.
     """
     checks = [
-        check_address(connector, f"{connector.url}, API {connector.api}."),
+        steps.check_address(connector, f"{connector.url}, API {connector.api}."),
         reach_check(connector.url, vendor_host=connector.is_vendor_host()),
     ]
     if checks[-1].state == "failed":
-        return checks + skipped_checks(AFTER_REACH, "the host cannot be reached"), None
+        return checks + steps.skip(AFTER_REACH, "the host cannot be reached"), None
     with MimecastClient(connector, policy=BRIEF) as client:
-        clock = check_clock(client, connector.url, may_differ=CLOCK_MAY_DIFFER, consequence=CLOCK_MATTERS)
+        clock = steps.check_clock(client, connector.url, may_differ=CLOCK_MAY_DIFFER, consequence=CLOCK_MATTERS)
         refused = _refusal(client)
-        known = refused is None or isinstance(refused, PermissionMissing)
-        account, no_account = _account(client) if known else (None, None)
+        accepted = refused is None or isinstance(refused, PermissionMissing)
+        account, no_account = _account(client) if accepted else (None, None)
         used_up = refused if client.refusals and isinstance(refused, ServiceError) else None
         checks += [clock, *_keys(connector, clock, refused, account, throttled=used_up is not None)]
-        checks.append(_account_check(connector, account, no_account) if known else _not_asked(ACCOUNT))
-        # What is left to keys that nobody knows says nothing of the account's quota.
-        checks.append(_quota(client.quota, used_up) if known or used_up else _not_asked(QUOTA))
+        checks.append(_account_check(connector, account, no_account) if accepted else _skipped(ACCOUNT))
+        # The quota in an answer to unknown keys is not the account's.
+        checks.append(_quota(client.quota, used_up) if accepted or used_up else _skipped(QUOTA))
     return checks, account
 
 
@@ -79,36 +71,39 @@ def _keys(
     *,
     throttled: bool,
 ) -> list[Check]:
-    """Credentials, expiry, region and permission: what one small request for logs shows about all four."""
+    """Credentials, expiry, region and permission, all judged by one small request for logs."""
     if refused is None or isinstance(refused, PermissionMissing):
         return [
             _accepted(connector),
-            check_expiry(connector, "Make new ones", "them"),
+            steps.check_expiry(connector, "Make new ones", "them"),
             _region(connector, account),
             _permitted(refused),
         ]
     match refused:
         case KeyExpired():
             step = f"Make new keys in the Mimecast console.{connector.rotation_hint('them')}"
-            expired = Check(EXPIRY, "failed", "The access key of this connector has expired.", step)
-            known = Check(CREDENTIALS, "ok", "The keys are known to Mimecast.")
-            return [known, expired, *skipped_checks((REGION, PERMITTED), "the keys have expired")]
+            expired = Check(steps.EXPIRY, "failed", "The access key of this connector has expired.", step)
+            accepted = Check(steps.CREDENTIALS, "ok", "The keys are known to Mimecast.")
+            return [accepted, expired, *steps.skip((REGION, PERMITTED), "the keys have expired")]
         case CredentialsRefused():
             step = "Correct this machine's clock first. " if clock.state == "warning" else ""
             copied = f"Copy all of them again.{connector.rotation_hint('them')}"
-            wrong = Check(CREDENTIALS, "failed", str(refused), step + copied)
-            return [wrong, *skipped_checks((EXPIRY, REGION, PERMITTED), "the keys are not accepted")]
+            wrong = Check(steps.CREDENTIALS, "failed", str(refused), step + copied)
+            return [
+                wrong,
+                *steps.skip((steps.EXPIRY, REGION, PERMITTED), "the keys are not accepted"),
+            ]
         case WrongRegion():
             regions = ", ".join(HOSTS[connector.api])
             elsewhere = Check(REGION, "failed", str(refused), f"Choose another region or base URL: {regions}.")
-            unknown = skipped_checks((CREDENTIALS, EXPIRY), "this host cannot check the keys")
-            return [*unknown, elsewhere, *skipped_checks((PERMITTED,), "the region is wrong")]
+            unknown = steps.skip((steps.CREDENTIALS, steps.EXPIRY), "this host cannot check the keys")
+            return [*unknown, elsewhere, *steps.skip((PERMITTED,), "the region is wrong")]
         case _ if throttled:
-            return skipped_checks((CREDENTIALS, EXPIRY, REGION, PERMITTED), "the request quota is used up")
+            return steps.skip((steps.CREDENTIALS, steps.EXPIRY, REGION, PERMITTED), "the request quota is used up")
         case _:
             broken = Check(PERMITTED, "failed", str(refused), "Test again later.")
             return [
-                *skipped_checks((CREDENTIALS, EXPIRY, REGION), "the service did not answer as it should"),
+                *steps.skip((steps.CREDENTIALS, steps.EXPIRY, REGION), "the service answered with an error"),
                 broken,
             ]
 
@@ -121,14 +116,14 @@ def _permitted(refused: PermissionMissing | None) -> Check:
 
 def _accepted(connector: MimecastConnector) -> Check:
     which = "client id and client secret" if connector.api == "2.0" else "all four keys"
-    return Check(CREDENTIALS, "ok", f"Mimecast accepts {which}.")
+    return Check(steps.CREDENTIALS, "ok", f"Mimecast accepts {which}.")
 
 
 def _region(connector: MimecastConnector, account: Account | None) -> Check:
     own_region = ((account.region if account else None) or "").lower()
     comparable = connector.api == "1.0" and not connector.base_url and own_region in HOSTS["1.0"]
     if comparable and own_region.rstrip("r") != connector.region.rstrip("r"):  # je and jer are one region
-        says = f"This host serves the account, but the region of the account is {own_region}."
+        says = f"This host serves the account, but the account's region is {own_region}."
         return Check(REGION, "warning", says, f"Choose the region {own_region}.")
     return Check(REGION, "ok", "The host serves this account.")
 
@@ -156,7 +151,7 @@ def _account_check(connector: MimecastConnector, account: Account | None, error:
         says = f"These keys belong to {name}, but this connector's data belongs to {plain(connector.account_code)}."
         return Check(ACCOUNT, "failed", says, "Use keys of the same account, or save a separate connector.")
     if account.packages is not None and not any(PACKAGE in package for package in account.packages):
-        says = f"{name} does not list the package {PACKAGE}, so there may be nothing to read."
+        says = f"{name} does not have the package {PACKAGE}, so there may be no logs."
         return Check(ACCOUNT, "warning", says, f"Check your Mimecast subscription (package {PACKAGE}).")
     return Check(ACCOUNT, "ok", f"{name}.")
 
@@ -166,11 +161,11 @@ def _quota(quota: Quota | None, refused: AlertsError | None) -> Check:
         return Check(QUOTA, "failed", str(refused), "Stop the other program, or poll less often.")
     if quota is None:
         return Check(QUOTA, "ok", "The server does not report how many requests are left.")
-    says = f"{quota.remaining} of {quota.limit} requests left in this period."
-    if quota.remaining < quota.limit * LITTLE_QUOTA:
+    says = f"{quota.remaining} of {quota.limit} requests are left in this period."
+    if quota.remaining < quota.limit * LOW_QUOTA_SHARE:
         return Check(QUOTA, "warning", says, "Check whether another program uses the same keys.")
     return Check(QUOTA, "ok", says)
 
 
-def _not_asked(name: str) -> Check:
-    return skipped_checks((name,), "the keys could not be used")[0]
+def _skipped(name: str) -> Check:
+    return steps.skip((name,), "the keys are not accepted")[0]

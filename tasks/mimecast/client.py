@@ -1,4 +1,4 @@
-"""One client for both API generations: every page of a stretch of time, or an exception."""
+"""Client of both API generations: every page of a period, or an exception."""
 
 import threading
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tasks.http.client import open_http
 from tasks.http.failure import Failure
 from tasks.http.lenient_json import decode
 from tasks.http.oauth import ClientCredentialsToken
-from tasks.http.paging import Page, every_page
+from tasks.http.paging import Page, iterate_pages
 from tasks.http.retry import STANDARD, RetryPolicy
 from tasks.http.service_client import Reader, ServiceClient
 from tasks.ingest.read_records import Record
@@ -51,7 +51,7 @@ class MimecastClient(ServiceClient):
         Raises PagingBroken for a listing that repeats pages or does not end, PageTokenRefused for a token that
         is no longer accepted (the slice must be restarted), Stopped, and what any request raises.
         """
-        return every_page("Mimecast", lambda token: self._page(start, end, token))
+        return iterate_pages("Mimecast", lambda token: self._page(start, end, token))
 
     def may_read_logs(self) -> None:
         """Request the smallest page; raises what a poll would raise."""
@@ -69,8 +69,8 @@ class MimecastClient(ServiceClient):
     def _page(self, start: datetime, end: datetime, token: str | None, size: int | None = None) -> Page[Record]:
         pagination: dict[str, Any] = {"pageSize": size or self._connector.page_size}
         if token:
-            pagination["pageToken"] = token  # beside the same data: dates never change under a token
-        asked = {
+            pagination["pageToken"] = token  # with the same dates as the first request
+        query = {
             "from": _moment(start),
             "to": _moment(end),
             "oldestFirst": True,
@@ -78,9 +78,9 @@ class MimecastClient(ServiceClient):
             "result": "all",
         }
         try:
-            return self._ask(GET_LOGS, {"meta": {"pagination": pagination}, "data": [asked]}, read_page)
+            return self._ask(GET_LOGS, {"meta": {"pagination": pagination}, "data": [query]}, read_page)
         except ServiceError as refused:
-            # A plain refusal of a request that was good a page ago and has only got a token since.
+            # The first page was accepted, and this request differs only in its page token.
             if token and type(refused) is ServiceError:
                 raise PageTokenRefused(
                     f"Mimecast refused a page token in the middle of a listing. {refused}"

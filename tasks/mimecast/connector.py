@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 from tasks.connectors.address_fields import BaseUrl, SendableSecret, SendableText, refuse_other_host
 from tasks.connectors.form_schema import missing_keys_error, require_filled
 from tasks.mimecast.api_1_fields import API_1_CREDENTIALS, Api1Fields
-from tasks.mimecast.regions import HOSTS, OF_VENDOR, Region, console_of, is_vendor_host
+from tasks.mimecast.regions import HOSTS, VENDOR_PATTERN, Region, console_of, is_vendor_host
 
 CREDENTIALS = {"2.0": ("client_id", "client_secret"), "1.0": API_1_CREDENTIALS}
 _HOST = r"https?://[^\s/?#@]+/?"
@@ -72,7 +72,7 @@ class MimecastConnector(Api1Fields):
 
     @classmethod
     def rules(cls) -> list[dict[str, Any]]:
-        elsewhere = {"required": ["base_url"], "properties": {"base_url": {"not": {"pattern": f"^$|{OF_VENDOR}"}}}}
+        elsewhere = {"required": ["base_url"], "properties": {"base_url": {"not": {"pattern": f"^$|{VENDOR_PATTERN}"}}}}
         allowed = {"properties": {"allow_other_host": {"const": True}}}
         found: list[dict[str, Any]] = [{"if": elsewhere, "then": allowed}]
         for api, hosts in HOSTS.items():
@@ -108,7 +108,7 @@ class MimecastConnector(Api1Fields):
         return is_vendor_host(self.url)
 
     def console_url(self) -> str:
-        # No address of a single detection, nor of the list, is known; the dashboard is the nearest.
+        # There is no documented address of a detection or of their list; the dashboard is the nearest.
         return console_of(None if self.base_url else self.region)
 
     def realm(self) -> str:

@@ -1,4 +1,4 @@
-"""What Mimecast's codes and statuses mean: which error, in a sentence for the person, and whether to try again."""
+"""The meanings of Mimecast's error codes and statuses: the error, its message, and whether to retry."""
 
 from tasks.errors import CredentialsRefused, PermissionMissing, ServiceUnavailable, WrongRegion
 from tasks.http.error_codes import ErrorCodes
@@ -9,7 +9,7 @@ PERMISSION = "Monitoring | Attachment Protection | Read"
 _TOKEN_REFUSED = Meaning(
     CredentialsRefused,
     Retry.TOKEN,
-    "Mimecast rejects the token it has just issued. Check in the Mimecast console that the application is enabled.",
+    "Mimecast rejects the token that it has just issued. Enable the application in the Mimecast console.",
 )
 _FORBIDDEN = Meaning(
     PermissionMissing,
@@ -43,12 +43,12 @@ STATUSES = ErrorCodes(
         404: Meaning(
             WrongRegion,
             Retry.NEVER,
-            "The host does not know this call, so it is not the API host of the account. Check region and base URL.",
+            "The host does not have this API, so it is not the API host of the account. Check region and base URL.",
         ),
         405: Meaning(
             ServiceUnavailable,
             Retry.METHOD,
-            "Mimecast refuses the method of a correct call. A later run tries again.",
+            "Mimecast refused the method of a correct request. A later run tries again.",
         ),
         **API_1_STATUSES,
     },

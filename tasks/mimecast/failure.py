@@ -1,8 +1,7 @@
-"""An answer that is not a success: which error it is, in a sentence for the person, and whether to try again.
+"""Why an answer is a failure, and whether to retry.
 
-The HTTP status alone does not tell: a failed call may come as 200 with a filled `fail`, `meta.status` may differ
-from the status line, and an expired key has been seen under several statuses. So the code in the body is judged
-first.
+The HTTP status alone is not sufficient: a failed call may come as 200 with a filled `fail`, `meta.status` may differ
+from the status line, and expired keys have been seen with several statuses. So the code in the body comes first.
 """
 
 from typing import Any, NamedTuple
@@ -25,7 +24,7 @@ class Fault(NamedTuple):
 
 
 def failure_of(response: httpx.Response, body: object) -> Failure | None:
-    """The failure that status and decoded body tell of; None for a success."""
+    """The failure by status and decoded body; None for a success."""
     status, faults = _status(response, body), faults_of(body)
     if status == httpx.codes.OK and not faults:
         return None
@@ -71,8 +70,8 @@ def _status(response: httpx.Response, body: object) -> int:
 
 def _meaning(status: int, faults: list[Fault]) -> Meaning:
     for fault in faults:
-        if known := BY_CODE.get(fault.code.lower()):
-            return known
+        if meaning := BY_CODE.get(fault.code.lower()):
+            return meaning
         if "incorrect_region" in fault.code.lower():
             return WRONG_REGION
         if "accesskey has expired" in fault.message.lower():
@@ -84,6 +83,6 @@ def _meaning(status: int, faults: list[Fault]) -> Meaning:
 
 
 def _failure(meaning: Meaning, response: httpx.Response, status: int, faults: list[Fault]) -> Failure:
-    words = "; ".join(plain(": ".join(filter(None, fault[:2]))) for fault in faults[:3])
+    said = "; ".join(plain(": ".join(filter(None, fault[:2]))) for fault in faults[:3])
     request_id = response.headers.get("x-request-id")
-    return STATUSES.failure(meaning, status, request_id=request_id, said=f'"{words}"' if words else "")
+    return STATUSES.failure(meaning, status, request_id=request_id, said=f'"{said}"' if said else "")

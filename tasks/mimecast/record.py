@@ -1,4 +1,4 @@
-"""The record of Mimecast's attachment-protection log, and what becomes of its fields."""
+"""The record of Mimecast's attachment-protection log, and the columns that its fields become."""
 
 from datetime import UTC, datetime
 
@@ -25,21 +25,21 @@ RECORD_FIELDS = (
 
 
 def details_text(text: pl.Expr) -> pl.Expr:
-    """`Safe` padded to 50 characters, a line end, `Time taken: 0 hrs, 0 min, 3 sec`: without the time."""
+    """The details without the time: `Safe` padded to 50 characters, a line end, `Time taken: 0 hrs, 0 min, 3 sec`."""
     return trimmed(text.str.replace(r"(?s)\s*Time taken:.*$", ""))
 
 
 def scan_seconds(text: pl.Expr) -> pl.Expr:
     # At most five digits: their sum in seconds still fits the column.
-    took = text.str.extract_groups(r"Time taken:\s*(\d{1,5}) hrs?,\s*(\d{1,5}) mins?,\s*(\d{1,5}) secs?")
-    hours, minutes, seconds = (took.struct[place].cast(pl.Int32) for place in range(3))
+    duration = text.str.extract_groups(r"Time taken:\s*(\d{1,5}) hrs?,\s*(\d{1,5}) mins?,\s*(\d{1,5}) secs?")
+    hours, minutes, seconds = (duration.struct[place].cast(pl.Int32) for place in range(3))
     return hours * 3600 + minutes * 60 + seconds
 
 
 RECORDS = RecordFormat(
     reader=RecordReader(RECORD_FIELDS),
     date="date",
-    date_forms=("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f%z"),
+    date_formats=("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f%z"),
     oldest=datetime(2003, 1, 1, tzinfo=UTC),  # before the service existed
     identifying={
         "recipientAddress": "recipient",

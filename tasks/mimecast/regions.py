@@ -1,4 +1,4 @@
-"""Where Mimecast is: the API hosts and consoles of its regions, and what is a host of its own."""
+"""API hosts and consoles of Mimecast's regions, and which hosts are Mimecast's."""
 
 import re
 from typing import Literal
@@ -31,18 +31,18 @@ HOSTS: dict[str, dict[str, str]] = {
 }
 VENDOR_DOMAINS = (".mimecast.com", ".mimecast-pscom-us.com")
 CONSOLES = {"eu": "eu", "uk": "eu", "us": "us", "za": "za", "au": "au", "je": "jer", "jer": "jer"}
-OF_VENDOR = rf"^https://[^\s/?#@]+({'|'.join(map(re.escape, VENDOR_DOMAINS))})/?$"
-"""the same for the form in the UI, which checks an address by a pattern"""
+VENDOR_PATTERN = rf"^https://[^\s/?#@]+({'|'.join(map(re.escape, VENDOR_DOMAINS))})/?$"
+"""The same rule as a pattern for the form in the UI."""
 
 
 def is_vendor_host(address: str) -> bool:
-    """Whether it is a host of Mimecast itself, over https."""
+    """Whether it is an https address of Mimecast."""
     url = httpx.URL(address)
     return url.scheme == "https" and url.host.endswith(VENDOR_DOMAINS)
 
 
 def console_of(region: str | None) -> str:
-    """The dashboard of a region's console; where the region is not known, the login page of all of them."""
+    """The dashboard of a region's console; if the region is unknown, the common login page."""
     site = CONSOLES.get(region or "")
     if site is None:
         return "https://login.mimecast.com/u/login/?gta=administration"

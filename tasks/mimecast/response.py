@@ -1,7 +1,7 @@
-"""An answer's bytes become a page of records, or a failure.
+"""Reads an answer into a page of records, or a failure.
 
-A page is decoded in one typed pass. Only a page with an odd value is decoded again, record by record, so that
-one odd record costs that record and never its neighbours.
+A page is decoded in one typed pass. Only a page with an unexpected value is decoded again, record by record, so that
+one bad record does not affect the others.
 """
 
 import logging
@@ -50,19 +50,19 @@ _ONE_BY_ONE = msgspec.json.Decoder(_Envelope[msgspec.Raw])
 
 
 def read_page(response: httpx.Response, requested_at: datetime) -> Page[Record] | Failure:
-    """The page in an answer of get-logs; an answer of another shape is a failure, never an empty page."""
+    """The page in an answer of get-logs; an answer of another structure is a failure, never an empty page."""
     if response.status_code == httpx.codes.OK:
         try:
             envelope = _TYPED.decode(response.content)
         except NOT_STRICT:
-            return _read_with_care(response, requested_at)
+            return _read_record_by_record(response, requested_at)
         if not envelope.fail and str(envelope.meta.status) in ("None", "200"):
-            return _page(envelope, requested_at, RECORDS.reader.typed)
+            return _page(envelope, requested_at, RECORDS.reader.add_remarks)
     return failure_of(response, decode(response.content)) or STATUSES.garbled(response)
 
 
 def read_data(response: httpx.Response) -> list[Any] | Failure:
-    """`data` of any other call's answer."""
+    """`data` in the answer of any other call."""
     body = decode(response.content)
     if failure := failure_of(response, body):
         return failure
@@ -72,20 +72,22 @@ def read_data(response: httpx.Response) -> list[Any] | Failure:
     return data if isinstance(data, list) else STATUSES.not_understood("no `data` list")
 
 
-def _read_with_care(response: httpx.Response, requested_at: datetime) -> Page[Record] | Failure:
+def _read_record_by_record(response: httpx.Response, requested_at: datetime) -> Page[Record] | Failure:
     try:
         content = make_strict(response.content)
     except (ValueError, RecursionError):
         return STATUSES.garbled(response)
     if content is not response.content:
-        log.warning("An answer was not strict JSON (broken characters or numbers); what was broken is replaced.")
+        log.warning("An answer was not strict JSON: invalid characters or numbers were replaced.")
     if failure := failure_of(response, msgspec.json.decode(content)):
         return failure
     try:
         envelope = _ONE_BY_ONE.decode(content)
     except msgspec.ValidationError as wrong:
         return STATUSES.not_understood(str(wrong))
-    return _page(envelope, requested_at, lambda records: [RECORDS.reader.lenient(bytes(record)) for record in records])
+    return _page(
+        envelope, requested_at, lambda records: [RECORDS.reader.read_leniently(bytes(record)) for record in records]
+    )
 
 
 def _page(

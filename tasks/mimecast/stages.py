@@ -1,4 +1,4 @@
-"""The stages of this product, bound to one connector."""
+"""The stages of a pull from a Mimecast account."""
 
 import threading
 

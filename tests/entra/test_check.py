@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.entra.check import check
+from tasks.entra.check import run_checks
 from tasks.entra.failure import SECRETS_PAGE
 from tasks.http.check import Check, passed
 from tasks.products import check_connector
@@ -25,7 +25,7 @@ LOOPBACK = dict.fromkeys(NAMES[:3], "warning")  # another host, and without TLS
 
 
 def outcome(graph: Graph, **changes: Any) -> dict[str, Check]:
-    checks = check(connector_of(graph, **changes))
+    checks, _ = run_checks(connector_of(graph, **changes))
     assert [each.name for each in checks] == NAMES
     for each in checks:
         assert each.says
@@ -124,9 +124,9 @@ def test_keys_that_end_soon(graph: Graph, days: int, state: str) -> None:
 def test_next_step_for_a_saved_connector_names_its_rotation(graph: Graph) -> None:
     connector = connector_of(graph, key_expires_at=datetime.now(UTC) + timedelta(days=3))
     connector.saved_as = "directory-one"
-    soon = {each.name: each for each in check(connector)}["key expiry"]
+    soon = {each.name: each for each in run_checks(connector)[0]}["key expiry"]
     graph.sign_in_error = 7000222
-    ended = {each.name: each for each in check(connector)}["key expiry"]
+    ended = {each.name: each for each in run_checks(connector)[0]}["key expiry"]
     assert (soon.state, ended.state) == ("warning", "failed")
     for each in (soon, ended):
         assert "`attachment-alerts connectors rotate directory-one`" in (each.next_step or "")

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from tasks.alerts import MOMENT
 from tasks.groups.groups import refresh_status
 from tasks.ingest.load import load_slice
-from tasks.ingest.retention_limits import BEGINNING, FIXED_DAYS, PERIODS
+from tasks.ingest.retention_limits import EPOCH, FIXED_DAYS, PERIODS
 from tasks.maintenance.regroup import plan_groups, write_groups
 from tasks.maintenance.retention import find_expired, remove_expired
 from tasks.queries.lookups import resolve_group
@@ -206,7 +206,7 @@ class Site:
 
     def _retire(self) -> None:
         later = datetime.now(UTC) + timedelta(days=731)
-        find_expired(self.transaction, dict.fromkeys([*PERIODS, *FIXED_DAYS], BEGINNING) | {"closed": later})
+        find_expired(self.transaction, dict.fromkeys([*PERIODS, *FIXED_DAYS], EPOCH) | {"closed": later})
         remove_expired(self.transaction, later)
         self.model.remove_closed()
 

@@ -12,8 +12,18 @@ from tenacity import RetryCallState, Retrying
 
 from tasks.errors import ServiceUnavailable, Stopped
 from tasks.http.failure import Failure, Retry
-from tasks.http.rate_limit import FIRST_GAP, NARROW, WIDEN, Gate, gate_of
-from tasks.http.retry import BRIEF, LONGEST, SHORTEST, STANDARD, Backoff, RetryState, pause, server_wait, wait_asked
+from tasks.http.rate_limit import FIRST_GAP, NARROW, WIDEN, RateLimiter, rate_limiter_for
+from tasks.http.retry import (
+    BRIEF,
+    MAX_WAIT,
+    MIN_WAIT,
+    STANDARD,
+    Backoff,
+    RetryState,
+    pause,
+    requested_wait,
+    server_wait,
+)
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 IN_40_S = NOW + timedelta(seconds=40)
@@ -25,15 +35,15 @@ IN_40_S = NOW + timedelta(seconds=40)
         ({}, None),
         ({"retry-after": "17"}, 17),
         ({"retry-after": format_datetime(IN_40_S, usegmt=True)}, 40),
-        ({"retry-after": format_datetime(NOW - timedelta(hours=1), usegmt=True)}, SHORTEST),
+        ({"retry-after": format_datetime(NOW - timedelta(hours=1), usegmt=True)}, MIN_WAIT),
         ({"retry-after": "soon", "x-ratelimit-reset": "4851"}, 4.851),
         ({"retry-after": "3", "x-ratelimit-reset": "4851"}, 3),
         ({"x-rate-limit-reset": "60000"}, 60),
         ({"x-ratelimit-reset": f"{IN_40_S.timestamp():.0f}"}, 40),
         ({"x-ratelimit-reset": f"{IN_40_S.timestamp() * 1000:.0f}"}, 40),
-        ({"x-ratelimit-reset": "0"}, SHORTEST),
-        ({"x-ratelimit-reset": "-5"}, SHORTEST),
-        ({"x-ratelimit-reset": "99999999"}, LONGEST),
+        ({"x-ratelimit-reset": "0"}, MIN_WAIT),
+        ({"x-ratelimit-reset": "-5"}, MIN_WAIT),
+        ({"x-ratelimit-reset": "99999999"}, MAX_WAIT),
         ({"x-ratelimit-reset": "nan"}, None),
         ({"x-ratelimit-reset": "inf", "x-rate-limit-reset": "2000"}, 2),
         ({"x-ratelimit-reset": "later"}, None),
@@ -55,15 +65,15 @@ header_text = st.one_of(
 @given(st.dictionaries(st.sampled_from(["retry-after", "x-ratelimit-reset", "x-rate-limit-reset"]), header_text))
 def test_any_header_gives_a_bearable_wait_or_none(headers: dict[str, str]) -> None:
     wait = server_wait(headers, NOW)
-    assert wait is None or SHORTEST <= wait <= LONGEST
+    assert wait is None or MIN_WAIT <= wait <= MAX_WAIT
 
 
 def test_reset_headers_mean_a_wait_only_on_refusals() -> None:
     reset = {"X-RateLimit-Reset": "4000"}
-    assert wait_asked(httpx.Response(429, headers=reset)) == 4
-    assert wait_asked(httpx.Response(200, headers=reset)) is None
-    assert wait_asked(httpx.Response(503, headers=reset)) is None
-    assert wait_asked(httpx.Response(503, headers={"Retry-After": "9"})) == 9
+    assert requested_wait(httpx.Response(429, headers=reset)) == 4
+    assert requested_wait(httpx.Response(200, headers=reset)) is None
+    assert requested_wait(httpx.Response(503, headers=reset)) is None
+    assert requested_wait(httpx.Response(503, headers={"Retry-After": "9"})) == 9
 
 
 @given(st.integers(0, 10_000), st.floats(0, 100), st.floats(0, 600))
@@ -89,7 +99,7 @@ def next_wait(state: RetryState, failed: Failure) -> float | None:
     [
         (Retry.NEVER, 0),
         (Retry.SERVER, 5),
-        (Retry.CUT, 4),
+        (Retry.CONNECTION, 4),
         (Retry.METHOD, 2),
         (Retry.GARBLED, 2),
         (Retry.APPLICATION_ID, 1),
@@ -139,64 +149,64 @@ class VirtualTime(threading.Event):
 
 def test_open_gate_costs_nothing() -> None:
     virtual = VirtualTime()
-    gate = Gate(virtual.clock)
+    limiter = RateLimiter(virtual.clock)
     for _ in range(50):
-        gate.enter(virtual)
-        gate.accepted()
+        limiter.acquire(virtual)
+        limiter.recover()
     assert virtual.now == 100.0
 
 
 def test_after_a_refusal_requests_go_one_by_one_after_the_reset() -> None:
     virtual = VirtualTime()
-    gate = Gate(virtual.clock)
-    sent = [gate.enter(virtual) for _ in range(4)]
+    limiter = RateLimiter(virtual.clock)
+    sent = [limiter.acquire(virtual) for _ in range(4)]
     for moment in sent:
-        gate.refused(moment, wait=5)
-    turns = [gate.enter(virtual) for _ in range(3)]
+        limiter.throttle(moment, wait=5)
+    turns = [limiter.acquire(virtual) for _ in range(3)]
     assert turns == pytest.approx([105, 105 + FIRST_GAP, 105 + 2 * FIRST_GAP])
 
 
 def test_gap_grows_once_per_burst_and_shrinks_by_success() -> None:
     virtual = VirtualTime()
-    gate = Gate(virtual.clock)
-    gate.refused(gate.enter(virtual), wait=1)
-    assert gate.gap == FIRST_GAP
-    burst = [gate.enter(virtual) for _ in range(4)]
+    limiter = RateLimiter(virtual.clock)
+    limiter.throttle(limiter.acquire(virtual), wait=1)
+    assert limiter.gap == FIRST_GAP
+    burst = [limiter.acquire(virtual) for _ in range(4)]
     for moment in burst:
-        gate.refused(moment, wait=1)
-    assert gate.gap == pytest.approx(FIRST_GAP * WIDEN)
-    gate.accepted()
-    assert gate.gap == pytest.approx(FIRST_GAP * WIDEN * NARROW)
+        limiter.throttle(moment, wait=1)
+    assert limiter.gap == pytest.approx(FIRST_GAP * WIDEN)
+    limiter.recover()
+    assert limiter.gap == pytest.approx(FIRST_GAP * WIDEN * NARROW)
     for _ in range(200):
-        gate.accepted()
-    assert gate.gap == 0
+        limiter.recover()
+    assert limiter.gap == 0
 
 
 def test_a_longer_wait_asked_meanwhile_holds_who_is_already_queueing() -> None:
-    gate, stop = Gate(), threading.Event()
-    gate.refused(gate.enter(stop), wait=0.1)
+    limiter, stop = RateLimiter(), threading.Event()
+    limiter.throttle(limiter.acquire(stop), wait=0.1)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(gate.enter, stop)
+        waiting = pool.submit(limiter.acquire, stop)
         time.sleep(0.03)
         asked_at = time.monotonic()
-        gate.refused(asked_at, wait=0.3)
+        limiter.throttle(asked_at, wait=0.3)
         assert waiting.result() >= asked_at + 0.3
 
 
 def test_stop_ends_every_wait() -> None:
-    gate, stop = Gate(), threading.Event()
-    gate.refused(gate.enter(stop), wait=600)
+    limiter, stop = RateLimiter(), threading.Event()
+    limiter.throttle(limiter.acquire(stop), wait=600)
     with ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(gate.enter, stop), pool.submit(pause, 600, stop)]
+        waiting = [pool.submit(limiter.acquire, stop), pool.submit(pause, 600, stop)]
         stop.set()
         for future in waiting:
             with pytest.raises(Stopped):
                 future.result(timeout=60)
     with pytest.raises(Stopped):
-        Gate().enter(stop)
+        RateLimiter().acquire(stop)
 
 
 def test_one_gate_per_account() -> None:
-    first, same, other = gate_of("a"), gate_of("a"), gate_of("b")
+    first, same, other = rate_limiter_for("a"), rate_limiter_for("a"), rate_limiter_for("b")
     assert first is same
     assert first is not other

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import KeyExpired
-from tasks.ingest.coverage import Report, add_coverage, mark_rechecked, record, record_full_pull
+from tasks.ingest.coverage import Report, add_coverage, mark_rechecked, record_full_pull, record_reports
 from tasks.ingest.pull_session import begin
 from tasks.ingest.registry import mark_removed, rename_connector, upsert_connectors
 from tasks.settings import Settings
@@ -119,7 +119,7 @@ def test_the_recheck_is_remembered_per_connector(store: Store) -> None:
 
 def attempt(store: Store, *reports: Report) -> None:
     with store.transaction() as transaction:
-        record(transaction, source(1), reports)
+        record_reports(transaction, source(1), reports)
 
 
 def test_failures_are_counted_until_a_slice_is_complete(store: Store) -> None:

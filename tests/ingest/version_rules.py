@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tasks.alerts import CHANGING, JUDGED, LEVELS, PRIVATE, SCAN_SCHEMA
+from tasks.alerts import LEVELS, MUTABLE, PRIORITY_COLUMNS, PRIVATE, SCAN_SCHEMA
 from tests.scans import HOUR, START
 
 NOW = START + 5000 * HOUR
@@ -36,18 +36,18 @@ class Rule:
         if old is None:
             self.rows[name] = _row(reading, raised_at=NOW if alert else None, cleared_at=None, first_loaded_at=NOW)
             return "new"
-        differing = [each for each in CHANGING if reading[each] != old[each]]
+        differing = [each for each in MUTABLE if reading[each] != old[each]]
         if not differing:
             return "duplicates"
         # What was not kept of a low scan has not changed when it is kept now.
-        known = old["raised_at"] or any(old[each] is not None for each in CHANGING if each in PRIVATE)
+        known = old["raised_at"] or any(old[each] is not None for each in MUTABLE if each in PRIVATE)
         self.changes += [
             (name, each, _text(old[each]), _text(reading[each]), reading["fetched_at"])
             for each in differing
             if known or each not in PRIVATE
         ]
         highest = LEVELS[old["priority"]] if old["raised_at"] else 0
-        judged = {} if level >= highest else {each: old[each] for each in JUDGED}
+        judged = {} if level >= highest else {each: old[each] for each in PRIORITY_COLUMNS}
         self.rows[name] = _row(
             reading | judged | {"raw": reading["raw"] or old["raw"]},
             raised_at=NOW if level > highest else old["raised_at"],

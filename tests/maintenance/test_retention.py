@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from tasks.errors import OperatorError
-from tasks.ingest.coverage import Report, record
+from tasks.ingest.coverage import Report, record_reports
 from tasks.maintenance.regroup import run_regroup
 from tasks.maintenance.retention import run_retention
 from tasks.queries import lookups
@@ -169,7 +169,7 @@ def test_coverage_gaps_and_health_do_not_change_when_old_windows_go(store: Store
     with store.transaction() as transaction:
         read = Report(START, START + HOUR, "poll", "failed", early, early, error_kind="X", error="was read later")
         unread = read._replace(start_at=START + 300 * HOUR, finished_at=early + HOUR, error="nobody has read this")
-        record(transaction, of, [read, unread])
+        record_reports(transaction, of, [read, unread])
     looked = {name: f"SELECT * FROM {name} ORDER BY ALL" for name in ("coverage", "coverage_gaps")}
     looked["health"] = (
         "SELECT state, watermark, last_success_at, last_record_at, consecutive_failures, last_error, gaps "

@@ -29,7 +29,7 @@ from tasks.errors import (
 )
 from tasks.http import paging, retry
 from tasks.http.check import Account
-from tasks.http.client import offset_of, open_http
+from tasks.http.client import clock_offset_of, open_http
 from tasks.mimecast.client import GET_LOGS, MimecastClient
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.record import RECORDS
@@ -89,7 +89,7 @@ def connector_of(running: Running, api: str, **changes: Any) -> MimecastConnecto
 
 
 def fetched(client: MimecastClient) -> pl.DataFrame:
-    return RECORDS.reader.frame([record for page in client.pages(START, END) for record in page.records])
+    return RECORDS.reader.to_frame([record for page in client.pages(START, END) for record in page.records])
 
 
 def logs_asked(running: Running) -> list[Any]:
@@ -99,7 +99,7 @@ def logs_asked(running: Running) -> list[Any]:
 def test_every_record_comes_once_and_in_order(running: Running, api: str) -> None:
     with MimecastClient(connector_of(running, api)) as client:
         pages = list(client.pages(START, END))
-        records = RECORDS.reader.frame([record for page in pages for record in page.records])
+        records = RECORDS.reader.to_frame([record for page in pages for record in page.records])
     assert records.height == 300
     assert records["date"].is_sorted()
     assert records.unique().height > 295
@@ -296,7 +296,7 @@ def test_slices_fetched_at_once_share_the_quota(reset_header: Any, monkeypatch: 
     with service(switches) as running, MimecastClient(connector_of(running, "1.0", page_size=6)) as client:
         with ThreadPoolExecutor(4) as pool:
             slices = list(pool.map(lambda edge: list(client.pages(*edge)), pairwise(edges)))
-        records = RECORDS.reader.frame([record for pages in slices for page in pages for record in page.records])
+        records = RECORDS.reader.to_frame([record for pages in slices for page in pages for record in page.records])
         refused = sum(asked.status == 429 for asked in running.simulator.requests)
     assert records.unique(("date", "recipientAddress", "fileName", "messageId")).height > 295
     assert refused == client.refusals > 0
@@ -313,7 +313,7 @@ def test_patience_with_throttling_ends(running: Running) -> None:
 def test_who_connects_while_others_are_cut_off_waits_for_no_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         http = open_http(f"http://127.0.0.1:{silent.getsockname()[1]}")
-        http.cut()
+        http.abort()
         with http, pytest.raises((httpx.NetworkError, httpx.RemoteProtocolError)):
             http.get("/", timeout=3.0)
 
@@ -357,7 +357,7 @@ def test_clock_of_the_server(api: str, ahead: float) -> None:
 
 @pytest.mark.parametrize("date", [{}, {"date": ""}, {"date": "yesterday"}])
 def test_a_server_may_not_tell_the_time(date: dict[str, str]) -> None:
-    assert offset_of(httpx.Response(404, headers=date), START, END) is None
+    assert clock_offset_of(httpx.Response(404, headers=date), START, END) is None
 
 
 def test_no_secret_reaches_a_log_or_an_error(api: str, caplog: pytest.LogCaptureFixture) -> None:

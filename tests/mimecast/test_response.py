@@ -54,7 +54,7 @@ def page_of(body: Any) -> Page[Record]:
 
 
 def records_of(body: Any) -> pl.DataFrame:
-    records = RECORDS.reader.frame(page_of(body).records)
+    records = RECORDS.reader.to_frame(page_of(body).records)
     assert records.schema == pl.Schema(RECORDS.reader.schema)
     return records
 
@@ -68,7 +68,7 @@ def failure_of(body: Any, status: int = 200) -> Failure:
 def test_a_page_keeps_order_token_total_and_time() -> None:
     records = [RECORD | {"fileName": name} for name in "cab"]
     page = page_of(envelope(records, next="abc==", pageSize=3, totalCount=6322))
-    rows = RECORDS.reader.frame(page.records)
+    rows = RECORDS.reader.to_frame(page.records)
     assert rows["fileName"].to_list() == ["c", "a", "b"]
     assert rows.drop("raw", "problem", "leftover").row(0, named=True) == RECORD | {"fileName": "c"}
     assert rows.select("raw", "problem", "leftover").null_count().row(0) == (3, 3, 3)
@@ -88,7 +88,7 @@ def test_a_page_keeps_order_token_total_and_time() -> None:
 )
 def test_every_form_of_nothing_more(body: Any) -> None:
     page = page_of(body)
-    assert RECORDS.reader.frame(page.records).height == 0
+    assert RECORDS.reader.to_frame(page.records).height == 0
     assert page.next_token is None
 
 

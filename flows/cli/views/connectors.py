@@ -15,7 +15,7 @@ from flows.console.terminal import SYMBOL, moment, out, short_moment, shown, zon
 from flows.deploy.connector_deployments import Poll
 from flows.deploy.connector_status import ConnectorStatus
 from tasks.connectors.base import Connector
-from tasks.formatting import duration
+from tasks.formatting import format_interval
 from tasks.http.check import Check
 
 HIDDEN = "********"
@@ -70,7 +70,7 @@ def connectors_table(connectors: dict[str, Connector], statuses: dict[str, Conne
     place = Fact("Region", lambda row: shown(row[1].place), wraps=True)
     account = Fact("Account", lambda row: shown(row[1].account_code), wraps=True)
     tenant = Fact("Tenant", lambda row: shown(row[1].tenant), wraps=True)
-    every = Fact("Every", lambda row: Text(duration(row[1].every)))
+    every = Fact("Every", lambda row: Text(format_interval(row[1].every)))
     polling = Fact("Polling", lambda row: switch(row[2].polling))
     success = Fact(f"Last success ({zone_name(zone)})", lambda row: moment(row[2].last_success_at, zone))
     shortly = Fact(f"Last success\n({zone_name(zone)})", lambda row: short_moment(row[2].last_success_at, zone))
@@ -99,7 +99,7 @@ def polls_table(polls: list[Poll]) -> Table:
         table.add_column(title, no_wrap=True)
     for poll in polls:
         removed = poll.done == "removed"
-        every, polling = ("-", shown(None)) if removed else (duration(poll.every), switch(poll.polling))
+        every, polling = ("-", shown(None)) if removed else (format_interval(poll.every), switch(poll.polling))
         style = "dim" if poll.done == "unchanged" else "green"
         table.add_row(shown(poll.connector, "bold"), shown(poll.deployment), every, polling, Text(poll.done, style))
     return table

@@ -6,7 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from flows.console.terminal import out, print_message, shown
-from tasks.formatting import several
+from tasks.formatting import format_count
 from tasks.sanitize import plain
 
 MARKS = {"imported": ("✔", "green"), "unchanged": ("-", "dim"), "refused": ("✘", "bold red")}
@@ -32,9 +32,9 @@ def file_line(file: Mapping[str, Any]) -> Text:
         separator = "" if refusal.startswith((",", ":", " ")) else ": "
         return Text.assemble((f"{mark} ", style), name, f"{separator}{plain(refusal, 1000)}")
     addresses = "1 address" if file["addresses"] == 1 else f"{file['addresses']:,} addresses"
-    counts = f"{several(file['people'], 'person')}, {several(file['devices'], 'device')}, {addresses}"
+    counts = f"{format_count(file['people'], 'person')}, {format_count(file['devices'], 'device')}, {addresses}"
     reasons = f" ({'; '.join(file['reasons'])})" if file["reasons"] else ""
-    warnings = several(len(file["warnings"]), "warning") if file["warnings"] else "no warnings"
+    warnings = format_count(len(file["warnings"]), "warning") if file["warnings"] else "no warnings"
     unchanged = ", the same as before: nothing changed" if file["state"] == "unchanged" else ""
     text = f" ({file['family']}): {counts}, {file['rejected']:,} rejected{reasons}, {warnings}{unchanged}"
     return Text.assemble((f"{mark} ", style), name, plain(text, 2000))

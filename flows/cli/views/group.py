@@ -12,7 +12,7 @@ from flows.cli.views.allow_list import decisions_table, reopened_text, status_te
 from flows.cli.views.groups import SHORT_ID, described, priority, response, span
 from flows.console.tables import INDENT, Fact, facts, heading, responsive_table
 from flows.console.terminal import moment, out, shown, zone_name
-from tasks.formatting import several
+from tasks.formatting import format_count
 from tasks.queries.lookups import GroupDetails
 
 
@@ -32,7 +32,7 @@ def group_page(page: GroupDetails, zone: ZoneInfo) -> RenderableType:
         parts += [heading("Decisions"), decisions_table(page.decisions, zone)]
     parts += [heading("Alerts", _listed(page.alerts, group["alert_count"])), alerts_table(page.alerts, zone)]
     if page.exposures:
-        people = f"{several(group['exposure_count'], 'recipient')} of this file without an alert"
+        people = f"{format_count(group['exposure_count'], 'recipient')} of this file without an alert"
         parts += [heading("Exposures", people), exposures_table(page.exposures, zone)]
     return Group(*parts)
 
@@ -46,11 +46,11 @@ def _title(group: dict[str, Any]) -> Text:
 
 def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
     responses = " · ".join(f"{_quoted(each['response'])} ({each['count']:,})" for each in group["responses"])
-    counts = [several(group[f"{what}_count"], what) for what in ("alert", "recipient")]
+    counts = [format_count(group[f"{what}_count"], what) for what in ("alert", "recipient")]
     if group["user_count"] is not None:
         unmatched = group["unmatched_count"]
-        counts += [several(group["user_count"], "person"), several(group["device_count"], "device")]
-        counts += [f"{several(unmatched, 'recipient')} not in the directory"] if unmatched else []
+        counts += [format_count(group["user_count"], "person"), format_count(group["device_count"], "device")]
+        counts += [f"{format_count(unmatched, 'recipient')} not in the directory"] if unmatched else []
     rows = [
         ("group", Text(group["group_id"], style="cyan")),
         ("tenant", shown(group["tenant"])),
@@ -82,7 +82,7 @@ def _triage(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
         rows.append(("re-opened", reopened_text(group, zone)))
     if group["suppressed_count"]:
         rows.append(
-            ("suppressed", Text(f"{several(group['suppressed_count'], 'more alert')} hidden by the allow-list"))
+            ("suppressed", Text(f"{format_count(group['suppressed_count'], 'more alert')} hidden by the allow-list"))
         )
     return rows
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from flows.cli.views.allow_list import STATUS
 from flows.console.tables import ColumnSet, Fact, responsive_table
 from flows.console.terminal import PRIORITY, moment, number, out, short_moment, shown, zone_name
-from tasks.formatting import several
+from tasks.formatting import format_count
 from tasks.queries.lookups import Totals
 
 SHORT_ID = 8
@@ -98,7 +98,7 @@ def _count(title: str) -> Fact:
 def footer(totals: Totals, groups: list[dict[str, Any]], zone: ZoneInfo, *, chosen: bool) -> Text:
     """Totals of all groups, listed or not, and when the tables were published."""
     everything, listed = sum(totals.groups.values()), len(groups)
-    total = several(everything, "group")
+    total = format_count(everything, "group")
     line = Text.assemble("\n", (f"{listed:,} of {total}" if chosen or listed < everything else total, "bold"))
     for name, count in totals.groups.items():
         line.append(" · ", "dim").append(f"{count:,} {name}", PRIORITY.get(name, ""))
@@ -106,7 +106,7 @@ def footer(totals: Totals, groups: list[dict[str, Any]], zone: ZoneInfo, *, chos
         hint = "" if any(each["status"] == "closed" for each in groups) else " (--status all)"
         line.append(f" · {totals.closed:,} closed{hint}", "dim")
     if totals.suppressed:
-        line.append(f" · {several(totals.suppressed, 'alert')} hidden by the allow-list", "dim")
+        line.append(f" · {format_count(totals.suppressed, 'alert')} hidden by the allow-list", "dim")
     line.append(f" · {totals.hidden:,} scans hidden as low", "dim")
     return line.append(f" · published {_clock(totals.published_at, zone)}", "dim")
 

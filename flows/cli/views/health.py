@@ -9,7 +9,7 @@ from rich.text import Text
 
 from flows.console.tables import Fact, responsive_table
 from flows.console.terminal import moment, number, out, short_moment, shown, zone_name
-from tasks.formatting import lasting
+from tasks.formatting import format_duration
 from tasks.ingest.run_stats import OLD_DIRECTORY
 
 STATE = {"ok": "green", "off": "dim", "late": "yellow", "quiet": "yellow", "never_run": "yellow"}  # others: red
@@ -66,4 +66,4 @@ def behind(seconds: int | None) -> Text:
     """How long ago, in the two largest units."""
     if seconds is None:
         return Text("-", style="dim")
-    return Text(lasting(timedelta(seconds=seconds)))
+    return Text(format_duration(timedelta(seconds=seconds)))

@@ -9,7 +9,7 @@ from tasks.directory.formats.csv_table import Table, read_rows
 from tasks.directory.formats.header_aliases import FIELDS
 from tasks.directory.formats.values import clean_text, is_type_name
 from tasks.directory.model import REJECT_SCHEMA
-from tasks.formatting import several
+from tasks.formatting import format_count
 from tasks.sanitize import plain
 
 LIST_FIELDS = (
@@ -92,7 +92,7 @@ def _lost_letter_warnings(fields: pl.DataFrame) -> list[str]:
     if not count:
         return []
     return [
-        f"{several(count, 'name')} with a `?`, probably in place of letters that the export lost. Export with "
+        f"{format_count(count, 'name')} with a `?`, probably in place of letters that the export lost. Export with "
         "-Encoding UTF8."
     ]
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from tasks.directory.export import Export, ImportOutcome
 from tasks.directory.sources.read_files import RefusedFile
-from tasks.formatting import several
+from tasks.formatting import format_count
 from tasks.sanitize import plain
 
 MAX_LISTED_ROWS = 5
@@ -40,8 +40,10 @@ class ImportReport:
     def summary(self) -> str:
         imported = [file for file in self.files if file["state"] == "imported"]
         people, devices = sum(file["people"] for file in imported), sum(file["devices"] for file in imported)
-        total = several(len(self.files), "file")
-        return f"{len(imported)} of {total} imported: {several(people, 'person')}, {several(devices, 'device')}."
+        total = format_count(len(self.files), "file")
+        return (
+            f"{len(imported)} of {total} imported: {format_count(people, 'person')}, {format_count(devices, 'device')}."
+        )
 
 
 def report_of(outcomes: Sequence[ImportOutcome], refused: Sequence[RefusedFile]) -> ImportReport:
@@ -60,7 +62,7 @@ def _refusal_error(files: Sequence[FileReport]) -> str | None:
         return None
     name, reason = plain(refused[0][0]), refused[0][1]
     prefix = "" if reason.startswith(name) else f"{name}: "
-    return f"{len(refused)} of {several(len(files), 'file')} refused. {prefix}{reason}"
+    return f"{len(refused)} of {format_count(len(files), 'file')} refused. {prefix}{reason}"
 
 
 def _unreadable_file_report(file: RefusedFile) -> FileReport:

@@ -11,7 +11,7 @@ from tasks.directory.merge import members as groups
 from tasks.directory.merge import people as persons
 from tasks.directory.merge.references import join_ids
 from tasks.directory.merge.snapshot import next_facts, next_objects
-from tasks.formatting import several
+from tasks.formatting import format_count
 from tasks.scratch import FrameCache
 
 REFERENCE_COLUMNS = (
@@ -151,4 +151,4 @@ def _member_warnings(problems: pl.DataFrame) -> tuple[str, ...]:
         "too_large": ("member", "left out: the mail groups are too large."),
     }
     counts = problems.group_by("problem").agg(pl.col("count").sum()).sort("problem").rows()
-    return tuple(f"{several(count, texts[problem][0])} {texts[problem][1]}" for problem, count in counts)
+    return tuple(f"{format_count(count, texts[problem][0])} {texts[problem][1]}" for problem, count in counts)

@@ -15,7 +15,7 @@ from tasks.directory.formats.object_kinds import DYNAMIC_GROUP, MAIL_USER, kind,
 from tasks.directory.formats.values import clean_text, parse_bool, parse_timestamp
 from tasks.directory.model import ATTRIBUTES, DEVICE_SCHEMA, DEVICE_USER_SCHEMA, MEMBER_SCHEMA, REJECT_SCHEMA, Parsed
 from tasks.directory.sources.address_rows import address_rows, fit_to_schema, list_series, object_rows
-from tasks.formatting import several
+from tasks.formatting import format_count
 
 ENTRY_SCHEMA = pl.Schema({"row": pl.Int64(), **dict.fromkeys(ATTRIBUTES, pl.List(pl.String()))})
 
@@ -179,12 +179,13 @@ def _warnings(people: pl.DataFrame, unsupported: int, deleted: int, aliases: boo
     dynamic = people.filter(_first_value("msexchrecipienttypedetails") == DYNAMIC_GROUP).height
     warnings = []
     if unsupported:
-        warnings.append(f"{several(unsupported, 'entry')} skipped: not a person, group, contact or computer.")
+        warnings.append(f"{format_count(unsupported, 'entry')} skipped: not a person, group, contact or computer.")
     if deleted:
-        warnings.append(f"{several(deleted, 'deleted entry')} skipped.")
+        warnings.append(f"{format_count(deleted, 'deleted entry')} skipped.")
     if dynamic:
         warnings.append(
-            f"{several(dynamic, 'dynamic group')} without members, as in any export: mail to them matches no people."
+            f"{format_count(dynamic, 'dynamic group')} without members, as in any export: mail to them matches no "
+            "people."
         )
     if not aliases:
         warnings.append(NO_ALIASES)

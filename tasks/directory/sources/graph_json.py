@@ -19,7 +19,7 @@ from tasks.directory.sources.graph_devices import devices, managed_devices
 from tasks.directory.sources.graph_users import groups, users
 from tasks.directory.sources.intune_report import KEY_FIELDS, read_report_devices
 from tasks.errors import ExportRefused
-from tasks.formatting import several
+from tasks.formatting import format_count
 from tasks.sanitize import plain
 
 __all__ = ["devices", "groups", "managed_devices", "read", "users"]
@@ -73,7 +73,7 @@ def read(text: str, name: str, headers: HeaderAliases) -> list[Parsed]:
     result = _sort_records(read_pages(text, name))
     if not result.records:
         raise ExportRefused(
-            f"{plain(name)}: none of its {several(len(result.unknown), 'record')} is a user, device or group of "
+            f"{plain(name)}: none of its {format_count(len(result.unknown), 'record')} is a user, device or group of "
             "Microsoft Graph or an LDAP collector. Export users, devices or groups."
         )
     readers = _READERS | {REPORT: partial(read_report_devices, headers)}
@@ -152,13 +152,16 @@ def _warnings(pages: Sequence[Page], has_next_page: bool, removed: int, truncate
     if has_next_page:
         yield "The last page has a link to a next one (@odata.nextLink): the file is incomplete. Fetch all pages."
     if removed:
-        yield f"{several(removed, 'object')} marked as removed: the file lists changes only. Export the full listing."
+        yield (
+            f"{format_count(removed, 'object')} marked as removed: the file lists changes only. Export the full "
+            "listing."
+        )
     if any(_RELATED.search(page.context) for page in pages):
         yield "The response lists objects related to one object without naming it: only the records are used."
     if truncated:
         yield (
-            f"{several(truncated, 'object')} with exactly {_EXPAND_LIMIT} members or owners or a link to more: Graph "
-            "truncates expanded lists. Fetch /transitiveMembers, or use the live pull."
+            f"{format_count(truncated, 'object')} with exactly {_EXPAND_LIMIT} members or owners or a link to more: "
+            "Graph truncates expanded lists. Fetch /transitiveMembers, or use the live pull."
         )
 
 

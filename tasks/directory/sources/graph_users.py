@@ -10,7 +10,7 @@ from tasks.directory.formats.values import parse_bool
 from tasks.directory.model import MEMBER_SCHEMA, REJECT_SCHEMA, Parsed
 from tasks.directory.sources.address_rows import address_rows, fit_to_schema, object_rows
 from tasks.directory.sources.graph_records import Group, ParsedRecords, Related, User, parse_records
-from tasks.formatting import several
+from tasks.formatting import format_count
 
 NO_ALIASES = "No record has proxyAddresses, so recipients cannot be matched by alias. Request it with `$select`."
 LOST_LISTS_WARNING = (
@@ -81,7 +81,7 @@ def has_aliases(people: pl.DataFrame) -> bool:
 
 
 def _lost_list_warnings(parsed: ParsedRecords) -> list[str]:
-    return [LOST_LISTS_WARNING.format(several(parsed.lost_lists, "record"))] if parsed.lost_lists else []
+    return [LOST_LISTS_WARNING.format(format_count(parsed.lost_lists, "record"))] if parsed.lost_lists else []
 
 
 def groups(records: Sequence[object], rows: Sequence[int] | None = None) -> Parsed:
@@ -98,7 +98,7 @@ def groups(records: Sequence[object], rows: Sequence[int] | None = None) -> Pars
     if not parsed.related and len(group_rows):
         member_warnings = [NO_MEMBERS]
     elif dynamic:
-        member_warnings = [DYNAMIC.format(several(dynamic, "dynamic group"))]
+        member_warnings = [DYNAMIC.format(format_count(dynamic, "dynamic group"))]
     return Parsed(
         "graph-groups",
         "Microsoft Graph groups",

@@ -18,7 +18,7 @@ from tasks.directory.formats.csv_table import CUT_SHORT
 from tasks.directory.model import ATTRIBUTES, REJECT_SCHEMA, Parsed
 from tasks.directory.sources.active_directory import ad_objects, entries_frame
 from tasks.errors import ExportRefused
-from tasks.formatting import several
+from tasks.formatting import format_count
 from tasks.sanitize import plain
 
 # Attributes of Active Directory only; other servers are source `ldap`.
@@ -88,17 +88,18 @@ def _refusal_text(name: str, entries: int, rejects: pl.DataFrame, columns: dict[
         where = (f", column {column}" if (column := columns.get(row)) else "") + (f" {attribute}" if attribute else "")
         return f"{file}, line {row}{where}: {reason}. No entry could be read. Export the file again."
     if entries:
-        return f"{file}: none of its {several(entries, 'entry')} is a person, group, contact or computer. Export those."
+        count = format_count(entries, "entry")
+        return f"{file}: none of its {count} is a person, group, contact or computer. Export those."
     return f"{file}: the file has no entries (lines `dn: …`). Export it again."
 
 
 def _warnings(counts: Counter[str]) -> Iterator[str]:
     if count := counts["change"]:
-        yield f"{several(count, 'change record')} (changetype other than add) ignored."
+        yield f"{format_count(count, 'change record')} (changetype other than add) ignored."
     if count := counts["url"]:
-        yield f"{several(count, 'value')} given by URL (`attr:<`) ignored: URLs are never fetched."
+        yield f"{format_count(count, 'value')} given by URL (`attr:<`) ignored: URLs are never fetched."
     if count := counts["ranged"]:
-        yield f"{several(count, 'entry')} with only a part of a long member list (`;range=`). Export all ranges."
+        yield f"{format_count(count, 'entry')} with only a part of a long member list (`;range=`). Export all ranges."
     if counts["cut"]:
         yield "The server truncated the result (`result:` is not 0). Export with paging (`-E pr=1000`)."
 

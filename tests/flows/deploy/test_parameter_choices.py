@@ -67,7 +67,7 @@ def test_update_choices_offers_the_connectors_of_the_product(client: SyncPrefect
     assert [client.read_deployment_by_name(name).updated for name in FORMS] == changed
 
     fields = form(client, "mimecast-backfill/choices")
-    assert fields["connector"]["description"].startswith("Which account")
+    assert fields["connector"]["description"].startswith("Name of the saved connector")
     assert fields["what"]["enum"] == ["missing", "everything"]
     assert [fields[edge]["format"] for edge in ("start", "end")] == ["date-time"] * 2
     given = {"connector": "just-saved", "start": "2026-03-01T00:00:00Z", "end": "2026-03-02T00:00:00Z"}

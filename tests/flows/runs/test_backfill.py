@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flows.mimecast import mimecast
 from flows.runs import slice_stages
-from tasks.formatting import stretch
+from tasks.formatting import format_period
 from tasks.ingest import batches
 from tasks.ingest.stages import Stages
 from tasks.mimecast.simulator import World, server
@@ -74,7 +74,7 @@ def test_everything_reads_again_and_changes_nothing(make_site: MakeSite) -> None
     asked(site)
     again = site.backfill(*window, "everything")
     counts = again.result()
-    name = f"{site.name} backfill {stretch(*window)}"
+    name = f"{site.name} backfill {format_period(*window)}"
     assert [flow_run(state).name for state in (first, again)] == [name, f"{name}, everything again"]
     assert asked(site) == [window]
     assert (counts["received"], counts["duplicates"], counts["new"], counts["changed"]) == (10, 10, 0, 0)
@@ -109,7 +109,7 @@ def test_time_that_is_not_over_yet_is_refused(make_site: MakeSite) -> None:
     site = make_site()
     state = site.backfill(noon() + 24 * HOUR, noon() + 48 * HOUR)
     assert state.is_failed()
-    assert (state.message or "").startswith(f"The time from {noon() + 24 * HOUR:%Y-%m-%d %H:%M} UTC on is not over yet")
+    assert f"{noon() + 24 * HOUR:%Y-%m-%d %H:%M} UTC" in (state.message or "")
     assert asked(site) == []
 
 

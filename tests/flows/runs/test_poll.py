@@ -31,7 +31,7 @@ from pydantic import SecretStr
 
 from flows.cli.run import summary
 from flows.console.terminal import out
-from tasks.formatting import stretch
+from tasks.formatting import format_period
 from tasks.mimecast.simulator import V1_KEYS, V2_KEYS, World
 from tasks.mimecast.simulator.incoming import LOGS_PATH
 from tasks.mimecast.simulator.listed import ListedStock, row_of
@@ -73,7 +73,7 @@ def test_a_first_poll_and_those_after_it(make_site: MakeSite, caplog: pytest.Log
     assert site.watermark() == end
     assert site.health() == ("ok", 0, None)
     run = flow_run(state)
-    assert run.name == f"{site.name} poll {stretch(start, end)}"
+    assert run.name == f"{site.name} poll {format_period(start, end)}"
     assert run.parameters == {"connector": site.name}
     assert site.query("SELECT DISTINCT flow_run_id FROM windows") == [(str(run.id),)]
     assert "clock" not in caplog.text
@@ -131,7 +131,7 @@ def test_what_comes_or_changes_later_is_found_by_the_daily_recheck(
     assert state.is_failed()
     assert {window[:2] for window in site.windows()[-4:]} >= {("poll", "failed"), ("recheck", "complete")}
     assert site.watermark() == watermark
-    assert f"{state.result(raise_on_failure=False).counts['late']} records came late" in caplog.text
+    assert f"{state.result(raise_on_failure=False).counts['late']} records arrived late" in caplog.text
     assert site.query(group) == [("high", 1, 2), ("medium", 0, 1)]
     assert sorted(site.query("SELECT field, old_value, new_value FROM scan_changes")) == [
         ("response", "none, none", "hold, none"),
@@ -200,9 +200,9 @@ def test_words_never_seen_are_told_once_per_run(make_site: MakeSite, caplog: pyt
         each.message for each in caplog.records if each.name == "attachment_alerts.pull" and each.levelname == "WARNING"
     ]
     assert [message for message in told if "clock" not in message] == [
-        "unknown word, stored and treated as unrecognised: action: beam up",
-        "unknown word, stored and treated as unrecognised: route: sideways",
-        r"unknown word, stored and treated as unrecognised: verdict: teleported\x1b[31m",
+        "unknown value, stored and treated as unrecognised: action: beam up",
+        "unknown value, stored and treated as unrecognised: route: sideways",
+        r"unknown value, stored and treated as unrecognised: verdict: teleported\x1b[31m",
         "the service sends an unknown field: newField",
     ]
     assert site.query("SELECT DISTINCT priority, sub_classification FROM alerts") == [
