@@ -13,7 +13,8 @@ AlertsError
 │   │   └── KeyExpired             … because they have expired
 │   ├── PermissionMissing      the keys work, but may not read these logs
 │   ├── WrongRegion            the account lives on another host
-│   └── Unreachable            name, route, proxy or certificate: no connection to the host
+│   ├── Unreachable            name, route, proxy or certificate: no connection to the host
+│   └── ClockWrong             this machine's clock or the service's is wrong
 ├── ServiceError           the vendor: wait, or report it
 │   ├── ServiceUnavailable     errors or throttling for longer than the retries last
 │   ├── AnswerNotUnderstood    not JSON, or another structure: the slice fails
@@ -84,6 +85,10 @@ class WrongRegion(OperatorError):
 
 class Unreachable(OperatorError):
     """No connection to the host: name, route, proxy or certificate."""
+
+
+class ClockWrong(OperatorError):
+    """This machine's clock or the service's is or was wrong."""
 
 
 class ServiceError(AlertsError):

@@ -117,13 +117,17 @@ def proxy_of(base_url: str) -> str | None:
 
 
 def clock_offset_of(answer: httpx.Response, asked_at: datetime, answered_at: datetime) -> timedelta | None:
-    """The server's clock minus ours at the middle of the exchange; None without a readable Date header."""
+    """The server's clock minus ours at the middle of the exchange; None without a readable Date header.
+
+    `Age` is the time that the answer has been in a cache.
+    """
     try:
         server = parsedate_to_datetime(answer.headers.get("date", ""))
-    except ValueError:
+        age = timedelta(seconds=int(answer.headers.get("age", "0")))
+        ours = asked_at + (answered_at - asked_at) / 2
+        return (server if server.tzinfo else server.replace(tzinfo=UTC)) + age + HALF_A_SECOND - ours
+    except (ValueError, OverflowError):
         return None
-    ours = asked_at + (answered_at - asked_at) / 2
-    return (server if server.tzinfo else server.replace(tzinfo=UTC)) + HALF_A_SECOND - ours
 
 
 def host_of(base_url: str) -> str:

@@ -171,10 +171,16 @@ def _load_batch(
     )
 
 
-def close_slice(transaction: Transaction, source: Source, slice_: Slice, report: coverage.Report) -> None:
+def close_slice(
+    transaction: Transaction,
+    source: Source,
+    slice_: Slice,
+    report: coverage.Report,
+    covers_until: datetime | None = None,
+) -> None:
     """Record a complete slice, its coverage and its notifications in the same transaction as its rows."""
     coverage.record_reports(transaction, source, [report])
-    coverage.add_coverage(transaction, source, slice_)
+    coverage.add_coverage(transaction, source, slice_, covers_until)
     changes.record_changes(
         transaction, connector_changes.cause_of(transaction, source, slice_), datetime.now(UTC), source.connector_id
     )

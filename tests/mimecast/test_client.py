@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from itertools import pairwise
 from typing import Any
 
@@ -29,7 +30,7 @@ from tasks.errors import (
 )
 from tasks.http import paging, retry
 from tasks.http.check import Account
-from tasks.http.client import clock_offset_of, open_http
+from tasks.http.client import HttpClient, clock_offset_of, open_http
 from tasks.mimecast.client import GET_LOGS, MimecastClient
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.record import RECORDS
@@ -351,8 +352,38 @@ def test_account_and_missing_permission(api: str) -> None:
 def test_clock_of_the_server(api: str, ahead: float) -> None:
     with service(Switches(server_time_offset=ahead)) as running:
         with MimecastClient(connector_of(running, api)) as client:
-            assert client.clock_offset().total_seconds() == pytest.approx(ahead, abs=1.5)
-        assert all(asked.account is None for asked in running.simulator.requests)
+            difference = client.clock_difference()
+        assert difference is not None
+        assert difference.total_seconds() == pytest.approx(ahead, abs=1.5)
+        assert [(request.account, request.body) for request in running.simulator.requests] == [(None, None)] * 3
+
+
+@pytest.mark.parametrize("wrong", [timedelta(hours=3), timedelta(days=30), timedelta(days=-365)])
+@pytest.mark.parametrize("place", range(3))
+def test_one_answer_with_another_time_does_not_decide(wrong: timedelta, place: int, api: str) -> None:
+    answers = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.method == "POST"  # is not cached
+        answers.append(request)
+        moment = datetime.now(UTC) + (wrong if len(answers) == place + 1 else timedelta())
+        return httpx.Response(405, headers={"date": format_datetime(moment, usegmt=True)})
+
+    with service() as running, MimecastClient(connector_of(running, api)) as client:
+        client.http.close()
+        client.http = HttpClient(base_url=running.url, transport=httpx.MockTransport(answer))
+        difference = client.clock_difference()
+    assert difference is not None
+    assert abs(difference) < timedelta(seconds=2)
+
+
+@pytest.mark.parametrize(
+    ("age", "offset"), [("0", 0), ("21600", 21_600), ("", None), ("old", None), ("9" * 400, None), ("-5", -5)]
+)
+def test_time_in_a_cache_is_added(age: str, offset: float | None) -> None:
+    answer = httpx.Response(200, headers={"date": format_datetime(START, usegmt=True), "age": age})
+    found = clock_offset_of(answer, START, START)
+    assert (found and found.total_seconds()) == (offset if offset is None else offset + 0.5)
 
 
 @pytest.mark.parametrize("date", [{}, {"date": ""}, {"date": "yesterday"}])
