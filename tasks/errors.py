@@ -18,7 +18,7 @@ AlertsError
 ├── ServiceError           the vendor: wait, or report it
 │   ├── ServiceUnavailable     errors or throttling for longer than the retries last
 │   ├── AnswerNotUnderstood    not JSON, or another structure: the slice fails
-│   ├── PagingBroken           a repeated token, an endless or a cut-short listing
+│   ├── PagingBroken           a repeated token or an endless listing
 │   ├── PageTokenRefused       a token was refused in the middle of a slice
 │   └── DatesIgnored           all records are outside the requested time
 ├── StoreError             the machine: disk, lock, file version
@@ -104,7 +104,7 @@ class AnswerNotUnderstood(ServiceError):
 
 
 class PagingBroken(ServiceError):
-    """A page token came twice, the page cap was reached, or the listing ended short of its own total."""
+    """A page token came twice on a page with records, or the page cap was reached."""
 
 
 class PageTokenRefused(ServiceError):

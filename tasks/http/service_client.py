@@ -89,9 +89,8 @@ class ServiceClient(ABC):
         The median of several answers to POST, which are not cached.
         """
 
-        def read(response: httpx.Response, _: datetime) -> timedelta | None:
-            answered_at = clock.now()
-            return clock_offset_of(response, answered_at - response.elapsed, answered_at)
+        def read(response: httpx.Response, requested_at: datetime) -> timedelta | None:
+            return clock_offset_of(response, requested_at - self.clock_correction, clock.now())
 
         answers = [
             self.send(lambda: self.http.build_request("POST", url), read, with_keys=False) for _ in range(CLOCK_ANSWERS)

@@ -93,10 +93,10 @@ def cut_back_future(transaction: Transaction, source: Source, now: datetime) -> 
     """
     before = read_progress(transaction, source.connector_id)
     covered = before.coverage[-1].end if before.coverage else before.origin
-    _date_attempts_back(transaction, source, now)
+    limit = _first_claim_of(transaction, source, now) if covered > now else covered
+    _date_attempts_back(transaction, source, limit, now)
     if max(covered, before.rechecked_at) <= now:
         return
-    limit = _first_claim_of(transaction, source, now) if covered > now else covered
     after = cut_back(before, limit, now)
     _replace_coverage(transaction, source, after.coverage)
     mark_rechecked(transaction, source, after.rechecked_at)
@@ -123,12 +123,18 @@ def _first_claim_of(transaction: Transaction, source: Source, now: datetime) -> 
     return min(first or now, now)
 
 
-def _date_attempts_back(transaction: Transaction, source: Source, now: datetime) -> None:
-    """A failed attempt dated in the future would count as open until that time, whatever is fetched meanwhile."""
+def _date_attempts_back(transaction: Transaction, source: Source, limit: datetime, now: datetime) -> None:
+    """A failed attempt in the future would count as open until that time, whatever is fetched meanwhile."""
+    values = {"id": source.connector_id, "now": now}
     transaction.run(
         "UPDATE internal.windows SET started_at = least(started_at, $now), finished_at = $now "
         "WHERE connector_id = $id AND finished_at > $now",
-        {"id": source.connector_id, "now": now},
+        values,
+    )
+    transaction.run(
+        "UPDATE internal.windows SET start_at = $limit "
+        "WHERE connector_id = $id AND state = 'failed' AND start_at > $now",
+        values | {"limit": limit},
     )
 
 

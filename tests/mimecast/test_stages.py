@@ -206,6 +206,19 @@ def test_a_refused_token_starts_the_slice_again_once(tmp_path: Path) -> None:
         run(pages, tmp_path / "twice", refusals=2)
 
 
+def test_token_refused_twice_after_an_empty_page_ends_the_slice(tmp_path: Path) -> None:
+    pages = [page_of([record(fileName="a")]), page_of([]), page_of([record(fileName="never read")])]
+
+    def fetch() -> Iterator[Page[Record]]:
+        yield from pages[:2]
+        raise PageTokenRefused("the page token is not known")
+
+    extracted = extract(fetch, RECORDS.reader, tmp_path)
+    assert (extracted.received, extracted.pages, extracted.empty_tail) == (1, 2, True)
+    again = extract(lambda: iter([pages[1], *pages]), RECORDS.reader, tmp_path)
+    assert (again.received, again.pages, again.empty_tail) == (2, 4, False)
+
+
 INSIDE, START, END = "2024-11-17T12:00:00Z", "2024-11-17T00:00:00Z", "2024-11-18T00:00:00Z"
 BEFORE, AFTER = "2024-11-16T23:59:59Z", "2024-11-18T00:00:01Z"
 

@@ -184,7 +184,7 @@ def test_small_clock_difference_is_corrected_with_a_warning(
         caplog.clear()
         site.service_at(datetime.now(UTC) + timedelta(minutes=minutes))
         assert site.poll().is_completed()
-        ((end,),) = site.stored("SELECT end_at FROM windows ORDER BY finished_at DESC LIMIT 1")
+        ((end,),) = site.stored("SELECT max(end_at) FROM windows")
         assert abs(end + 60 * SECOND - site.clock.now()) < 60 * SECOND
         assert site.watermark() <= datetime.now(UTC) - 60 * SECOND
         warnings = [entry for entry in caplog.records if "clock and the service's differ" in entry.message]
@@ -218,12 +218,11 @@ def test_machine_clock_that_was_ahead_leaves_nothing_unread(make_site: MakeSite)
     site.at(machine + 3 * HOUR)
     site.report_time(-1000 * DAY)
     assert site.poll().is_completed()
-    site.at(machine + 30 * SECOND)
+    site.at(machine + 300 * SECOND)
     site.world.add([scan(machine - 4 * 30 * SECOND, 1)])
     assert site.watermark() > site.clock.now()
     assert counts(site.poll(), "new") == (1,)
     assert site.watermark() <= site.clock.now()
-    assert site.health()[:2] == ("ok", 0)
     assert site.stored("SELECT count(*) FROM internal.windows WHERE error_kind = 'ClockWrong'")[0][0] == 2
 
 
