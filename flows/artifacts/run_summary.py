@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from flows.artifacts.markdown_format import DASH, address, code, facts, moment, number, sentence, table
 from tasks.connectors.names import NAME
 from tasks.formatting import format_duration
-from tasks.ingest.run_stats import MAX_GROUP_IDS, OLD_DIRECTORY, RunStats
+from tasks.ingest.run_stats import MAX_GROUP_IDS, NOT_STORED, OLD_DIRECTORY, RunStats
 from tasks.queries.run_overview import GAPS, GroupList, Overview
 from tasks.window import Interval
 
@@ -109,6 +109,7 @@ def _counts(summary: RunStats) -> list[tuple[str, str]]:
         ("… new", number(summary.new)),
         ("… changed", number(summary.changed)),
         ("… known already", number(summary.duplicates)),
+        (f"… {NOT_STORED}", number(summary.expired)),
         ("Rejected", number(summary.rejected)),
         ("Low: kept, no alert", number(summary.low)),
         ("**Alerts**, new or more urgent", f"**{number(summary.alerts)}**"),

@@ -20,7 +20,7 @@ from flows.runs.running_slice import RunningSlice, record_failure, record_unfini
 from flows.runs.slice_stages import Pull, process_slice
 from tasks.errors import AlertsError, OperatorError
 from tasks.formatting import format_count, format_period
-from tasks.ingest.run_stats import SENTENCES, RunStats
+from tasks.ingest.run_stats import NOT_STORED, SENTENCES, RunStats
 from tasks.sanitize import plain
 from tasks.scratch import scratch_folder
 from tasks.window import Slice
@@ -149,13 +149,14 @@ class _Runner:
 def _log_slice(result: SliceResult, recheck_hours: int) -> None:
     report = result.report
     log.info(
-        "%s %s: %d received, %d new, %d changed, %d known already, %d rejected, %s (%s)",
+        "%s %s: %d received, %d new, %d changed, %d known already, %s%d rejected, %s (%s)",
         report.trigger,
         format_period(report.start_at, report.end_at),
         report.received,
         report.new,
         report.changed,
         report.duplicates,
+        f"{report.expired} {NOT_STORED}, " if report.expired else "",
         report.rejected,
         format_count(result.loaded.alerts, "alert"),
         ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in result.seconds.items()),

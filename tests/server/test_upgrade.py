@@ -117,7 +117,8 @@ def test_site_of_an_earlier_version_is_migrated_unchanged(upgraded: Upgraded, wo
         keys["import-directory"] = upgraded.command("import-directory", "data/demo")
         keys["test-connection"] = upgraded.command("test-connection", "contoso")
         keys["replay"] = upgraded.command("replay")
-        assert {name: relations.keys_of(answer) for name, answer in keys.items()} == EXPECTED["json_keys"]
+        gone = {name: set(EXPECTED["json_keys"][name]) - {*relations.keys_of(keys[name])} for name in keys}
+        assert gone == {name: set() for name in EXPECTED["json_keys"]}  # there may be new ones
         events_are_as_before(upgraded.prefect()["events"])
     scans = relations.read(upgraded.home)["scans"]["rows"]
     assert len(scans) == len(site.expected_relations()["scans"]["rows"]) + NEW
