@@ -20,7 +20,7 @@ AlertsError
 │   ├── AnswerNotUnderstood    not JSON, or another structure: the slice fails
 │   ├── PagingBroken           a repeated token or an endless listing
 │   ├── PageTokenRefused       a token was refused in the middle of a slice
-│   └── DatesIgnored           all records are outside the requested time
+│   └── DatesIgnored           all records, or all of a page, are outside the requested time
 ├── StoreError             the machine: disk, lock, file version
 │   ├── StoreBusy              another process has been writing for too long
 │   └── StoreTooNew            the file was written by a later version
@@ -112,7 +112,7 @@ class PageTokenRefused(ServiceError):
 
 
 class DatesIgnored(ServiceError):
-    """All records of a slice are outside the requested time."""
+    """All records of a slice, or all of one of its pages, are outside the requested time."""
 
 
 class StoreError(AlertsError):
