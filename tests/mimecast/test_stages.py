@@ -6,6 +6,7 @@ not name is not what the pair is about.
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -245,6 +246,35 @@ def test_rows_outside_of_the_slice_are_counted_and_kept(dates: list[str], outsid
 def test_a_slice_with_all_rows_outside_fails(dates: list[str], tmp_path: Path) -> None:
     with pytest.raises(DatesIgnored):
         run([page_of([record(date)]) for date in dates], tmp_path, DAY)
+
+
+FAR, NEAR = "2024-11-16T22:59:59Z", "2024-11-16T23:00:00Z"  # from the overlap of an hour
+
+
+@pytest.mark.parametrize(
+    ("foreign", "ignored"),
+    [
+        ([FAR] * 10, True),
+        (["2024-11-18T01:00:01Z"] * 10, True),
+        ([FAR] * 25 + ["never"], True),
+        ([FAR] * 9, False),
+        ([FAR] * 9 + ["never"] * 9, False),
+        ([FAR] * 9 + [NEAR], False),
+        ([NEAR] * 10, False),
+        ([FAR] * 30 + [INSIDE], False),
+    ],
+)
+def test_page_whose_rows_are_all_far_outside_fails_the_slice(
+    foreign: list[str], ignored: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "BATCH_ROWS", 7)  # a page may be in several batches
+    asked = [replace(page_of([record(INSIDE)] * 10), requested_at=ASKED + timedelta(seconds=n)) for n in range(3)]
+    asked[1] = replace(page_of([record(date) for date in foreign]), requested_at=asked[1].requested_at)
+    if ignored:
+        with pytest.raises(DatesIgnored):
+            run(asked, tmp_path, DAY)
+    else:
+        assert run(asked, tmp_path, DAY).transformed.accepted == 20 + len(foreign) - foreign.count("never")
 
 
 @pytest.mark.parametrize(("ahead", "good"), [(timedelta(hours=23), True), (timedelta(hours=25), False)])
