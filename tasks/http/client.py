@@ -18,7 +18,7 @@ import truststore
 
 from tasks.errors import AlertsError, AnswerNotUnderstood, ServiceUnavailable, Unreachable
 from tasks.http.failure import Failure, Retry
-from tasks.http.loopback import is_loopback
+from tasks.http.loopback import is_in_exempt_network, is_loopback, unreadable_entry
 from tasks.sanitize import plain
 
 TIMEOUT = httpx.Timeout(60, connect=15, pool=None)  # seconds without a byte
@@ -166,9 +166,14 @@ def open_http(base_url: str, *, verify: ssl.SSLContext | None = None, auth: http
             timeout=TIMEOUT,
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, deflate"},
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
-            trust_env=not is_loopback(httpx.URL(base_url).host),  # no proxy to this machine itself
+            trust_env=not _is_exempt(httpx.URL(base_url).host),
         )
     except (ValueError, ImportError, httpx.InvalidURL):  # ImportError: a SOCKS proxy
+        if unreadable := unreadable_entry():
+            variable, entry = unreadable
+            raise Unreachable(
+                f"The entry {plain(entry, 80)!r} of {variable} cannot be used. Write a host, a domain or an address."
+            ) from None
         raise Unreachable(
             "The proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY cannot be used. Set it to http://host:port."
         ) from None  # the cause may quote its password
@@ -178,10 +183,15 @@ def proxy_of(base_url: str) -> str | None:
     """The proxy the environment sets for this address, without its password."""
     url, proxies = httpx.URL(base_url), getproxies()
     address = proxies.get(url.scheme) or proxies.get("all")
-    if not address or is_loopback(url.host) or proxy_bypass(url.host):
+    if not address or _is_exempt(url.host) or proxy_bypass(url.host):
         return None
     proxy = httpx.URL(address if "://" in address else f"http://{address}")
     return plain(f"{proxy.scheme}://{proxy.host}" + (f":{proxy.port}" if proxy.port else ""))
+
+
+def _is_exempt(host: str) -> bool:
+    """Whether requests use no proxy although httpx would: to this machine itself, or to an excepted network."""
+    return is_loopback(host) or is_in_exempt_network(host)
 
 
 def clock_offset_of(answer: httpx.Response, asked_at: datetime, answered_at: datetime) -> timedelta | None:
