@@ -78,7 +78,7 @@ def _poll(
     settings: Settings, anchor: datetime, wait: Callable[[], None], change: Callable[[str], None]
 ) -> dict[str, Any]:
     from flows.mimecast import mimecast as poll
-    from tasks.mimecast.simulator import Simulator, World, serve
+    from tests.simulator import Simulator, World, serve
 
     show_log()
     with serve(Simulator(World.demo(anchor))) as running:
@@ -99,8 +99,8 @@ def _save(url: str) -> None:
     """Save the connector, or give the one of the first run the simulator's present address."""
     from tasks.connectors.base import build_connector
     from tasks.mimecast.connector import MimecastConnector
-    from tasks.mimecast.simulator import V2_KEYS
     from tasks.saved_connectors import load_connector, save_connector, saved_names
+    from tests.simulator import V2_KEYS
 
     if NAME not in saved_names():
         save_connector(NAME, build_connector(MimecastConnector, {"base_url": url, "allow_other_host": True} | V2_KEYS))

@@ -12,7 +12,7 @@ from flows.console.tables import facts, heading
 from flows.console.terminal import out, print_message
 
 if TYPE_CHECKING:
-    from tasks.mimecast.simulator.options import Line
+    from tests.simulator.options import Line
 
 KEY_VARIABLES = "ATTACHMENT_ALERTS_"
 
@@ -53,7 +53,7 @@ def simulate(
 
     Switches select behaviour that is not known for certain of the real service; faults make calls fail.
     """
-    from tasks.mimecast import simulator as sim  # noqa: PLC0415 - a web server that no other command needs
+    from tests import simulator as sim  # noqa: PLC0415 - a web server that no other command needs
 
     if listing:
         _print_list(sim.switch_lines(), sim.fault_lines())

@@ -11,7 +11,9 @@ import pytest
 from tasks.http.check import Check, passed
 from tasks.mimecast.check import run_checks
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import (
+from tasks.products import check_connector
+from tests.mimecast.network import Authority, inspecting_proxy
+from tests.simulator import (
     V1_KEYS,
     V2_KEYS,
     Account,
@@ -22,8 +24,6 @@ from tasks.mimecast.simulator import (
     World,
     serve,
 )
-from tasks.products import check_connector
-from tests.mimecast.network import Authority, inspecting_proxy
 
 pytestmark = pytest.mark.usefixtures("quick", "bare_network")
 

@@ -33,7 +33,7 @@ from tasks.http.client import clock_offset_of, open_http
 from tasks.mimecast.client import GET_LOGS, MimecastClient
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.record import RECORDS
-from tasks.mimecast.simulator import (
+from tests.simulator import (
     V1_KEYS,
     V2_KEYS,
     Faults,
@@ -43,7 +43,7 @@ from tasks.mimecast.simulator import (
     World,
     serve,
 )
-from tasks.mimecast.simulator import Account as SimulatedAccount
+from tests.simulator import Account as SimulatedAccount
 
 pytestmark = pytest.mark.usefixtures("quick", "bare_network")
 

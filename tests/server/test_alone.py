@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.settings import CHECKOUT
 from tests.server import running
+from tests.simulator import V2_KEYS, Simulator, World, serve
 
 pytestmark = pytest.mark.server
 

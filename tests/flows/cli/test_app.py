@@ -24,7 +24,6 @@ from flows.runs.slice_stages import Pull, process_slice
 from tasks.connectors.base import build_connector
 from tasks.ingest import pull_session
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.mimecast.stages import open_stages
 from tasks.queries import lookups
 from tasks.settings import Settings
@@ -34,6 +33,7 @@ from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
 from tasks.window import Slice
 from tests.flows.cli.command import NARROW, NARROWEST, WIDE, Command
+from tests.simulator import V2_KEYS, Simulator, World, serve
 
 SOURCE = Source(UUID(int=1), "demo", "mimecast", "default", 15, "", None, timedelta(days=7))
 FULL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

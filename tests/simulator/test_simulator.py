@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tasks.errors import SettingsError
-from tasks.mimecast.simulator import (
+from tests.simulator import (
     V1_KEYS,
     Account,
     Fault,
@@ -21,9 +21,9 @@ from tasks.mimecast.simulator import (
     switches_from,
     v1_keys,
 )
-from tasks.mimecast.simulator.credentials import signature
-from tasks.mimecast.simulator.faults import Call
-from tests.mimecast.asking import LOGS, Asking, asking, failure
+from tests.simulator.asking import LOGS, Asking, asking, failure
+from tests.simulator.credentials import signature
+from tests.simulator.faults import Call
 
 BOTH = pytest.mark.parametrize("generation", [1, 2])
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import uvicorn
 
 from tasks.errors import SettingsError
-from tasks.mimecast.simulator.app import application
-from tasks.mimecast.simulator.service import Simulator
+from tests.simulator.app import application
+from tests.simulator.service import Simulator
 
 _START_SECONDS = 20.0
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.mimecast.simulator.people import DOMAIN
-from tasks.mimecast.simulator.world import World
+from tests.simulator.people import DOMAIN
+from tests.simulator.world import World
 
 Keys = Mapping[str, str]
 

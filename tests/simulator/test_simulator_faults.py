@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from tasks.errors import SettingsError
-from tasks.mimecast.simulator import Fault, Faults
-from tests.mimecast.asking import Asking, asking, date, dates, rows
+from tests.simulator import Fault, Faults
+from tests.simulator.asking import Asking, asking, date, dates, rows
 
 STATUS = {
     "429": 429, "500": 500, "502": 502, "503": 503, "405": 405, "418": 418, "403": 403,

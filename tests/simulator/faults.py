@@ -8,7 +8,7 @@ from enum import StrEnum
 from random import Random
 
 from tasks.errors import SettingsError
-from tasks.mimecast.simulator.incoming import LOGS_PATH, TOKEN_PATH
+from tests.simulator.incoming import LOGS_PATH, TOKEN_PATH
 
 
 class Fault(StrEnum):

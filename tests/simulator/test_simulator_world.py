@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tasks.mimecast.simulator import Switches, World
-from tasks.mimecast.simulator.generated import GeneratedStock
-from tasks.mimecast.simulator.people import PEOPLE, SHARED_ADDRESSES
-from tasks.mimecast.simulator.rows import Query, epoch
-from tests.mimecast.asking import asking, rows
+from tests.simulator import Switches, World
+from tests.simulator.asking import asking, rows
+from tests.simulator.generated import GeneratedStock
+from tests.simulator.people import PEOPLE, SHARED_ADDRESSES
+from tests.simulator.rows import Query, epoch
 
 DAY = datetime(2024, 11, 17, tzinfo=UTC)
 LONG_AFTER = DAY + timedelta(days=300)

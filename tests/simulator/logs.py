@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from tasks.mimecast.simulator.accounts import Account
-from tasks.mimecast.simulator.answers import Answer, Envelopes
-from tasks.mimecast.simulator.faults import Fault
-from tasks.mimecast.simulator.rows import Query, date_text, epoch, parse_date
-from tasks.mimecast.simulator.tokens import ENDLESS, PageToken, decode_token, encode_token
-from tasks.mimecast.simulator.world import Listing, World
+from tests.simulator.accounts import Account
+from tests.simulator.answers import Answer, Envelopes
+from tests.simulator.faults import Fault
+from tests.simulator.rows import Query, date_text, epoch, parse_date
+from tests.simulator.tokens import ENDLESS, PageToken, decode_token, encode_token
+from tests.simulator.world import Listing, World
 
 _DEFAULT_PAGE_SIZE = 100  # nobody outside knows the real one
 _FORTY_DAYS = 40 * 86_400
@@ -80,7 +80,7 @@ class LogsDesk:
         token = decode_token(request.token)
         if token is None or token.account != self._account.code:
             return None
-        strict = self._switches.token_with_other_dates != "token"  # noqa: S105 - a page token
+        strict = self._switches.token_with_other_dates != "token"
         return None if strict and self._differs(request, token.query) else token
 
     def _query(self, request: LogsRequest) -> Query:

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from tasks.mimecast.simulator.switches import Switches
+from tests.simulator.switches import Switches
 
 UNKNOWN_KEY = ""  # all keys nobody knows share one bucket
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, ge
 import msgspec
 
 from tasks.errors import SettingsError
-from tasks.mimecast.simulator.faults import PASSING, Fault, Faults
-from tasks.mimecast.simulator.switches import Switches
+from tests.simulator.faults import PASSING, Fault, Faults
+from tests.simulator.switches import Switches
 
 T = TypeVar("T")
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qsl
 
-from tasks.mimecast.simulator.accounts import Account, account_with
-from tasks.mimecast.simulator.answers import Answer, Envelopes, flat_failure, json_answer
-from tasks.mimecast.simulator.incoming import Incoming
-from tasks.mimecast.simulator.limits import UNKNOWN_KEY
-from tasks.mimecast.simulator.switches import Switches
+from tests.simulator.accounts import Account, account_with
+from tests.simulator.answers import Answer, Envelopes, flat_failure, json_answer
+from tests.simulator.incoming import Incoming
+from tests.simulator.limits import UNKNOWN_KEY
+from tests.simulator.switches import Switches
 
 
 def access_key_of(headers: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from tasks.mimecast.simulator.switches import Switches
+from tests.simulator.switches import Switches
 
 _JSON = {"content-type": "application/json"}  # the vendor names no charset
 # Only good answers carry these, in the recordings.

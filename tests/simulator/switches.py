@@ -27,7 +27,7 @@ class Switches:
     to_inclusive: Annotated[bool, "a row dated exactly `to` belongs to the listing"] = True
     token_with_other_dates: Annotated[
         Literal["token", "fail"], "a page token beside other dates: it wins, or the call fails"
-    ] = "token"  # noqa: S105 - a page token
+    ] = "token"
     empty_page_with_next: Annotated[bool, "a listing ends in an empty page that still has a `next`"] = False
     empty_form: Annotated[Literal["object", "list"], 'data:[{"attachmentLogs":[]}] or data:[]'] = "object"
     page_size_form: Annotated[Literal["returned", "asked"], "what pagination.pageSize of an answer counts"] = "returned"

@@ -4,23 +4,23 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
-from tasks.mimecast.simulator.accounts import Account
-from tasks.mimecast.simulator.answers import Answer, Envelopes, json_answer
-from tasks.mimecast.simulator.credentials import SignatureDesk, TokenDesk
-from tasks.mimecast.simulator.faults import Call, Fault, Faults, Plan
-from tasks.mimecast.simulator.incoming import (
+from tests.simulator.accounts import Account
+from tests.simulator.answers import Answer, Envelopes, json_answer
+from tests.simulator.credentials import SignatureDesk, TokenDesk
+from tests.simulator.faults import Call, Fault, Faults, Plan
+from tests.simulator.incoming import (
     DISCOVERY_PATH,
     LOGS_PATH,
     TOKEN_PATH,
     Asked,
     Incoming,
 )
-from tasks.mimecast.simulator.limits import UNKNOWN_KEY, Charge, RateLimiter, rate_headers
-from tasks.mimecast.simulator.logs import LogsDesk
-from tasks.mimecast.simulator.mishaps import forbidden, refusal, spoiled
-from tasks.mimecast.simulator.people import DOMAIN
-from tasks.mimecast.simulator.switches import Switches
-from tasks.mimecast.simulator.world import World
+from tests.simulator.limits import UNKNOWN_KEY, Charge, RateLimiter, rate_headers
+from tests.simulator.logs import LogsDesk
+from tests.simulator.mishaps import forbidden, refusal, spoiled
+from tests.simulator.people import DOMAIN
+from tests.simulator.switches import Switches
+from tests.simulator.world import World
 
 _REMEMBERED_REQUESTS = 10_000
 

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tasks.mimecast.simulator.files import File
-from tasks.mimecast.simulator.mails import Record, mail_rows, padded_details, record
-from tasks.mimecast.simulator.people import DOMAIN, PEOPLE
-from tasks.mimecast.simulator.rows import ALWAYS, Row, date_text, seeded
+from tests.simulator.files import File
+from tests.simulator.mails import Record, mail_rows, padded_details, record
+from tests.simulator.people import DOMAIN, PEOPLE
+from tests.simulator.rows import ALWAYS, Row, date_text, seeded
 
 _SEED = 20
 _HOUR = 3600

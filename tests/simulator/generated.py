@@ -5,9 +5,9 @@ How many rows a stretch of time holds follows from a formula, so totals cost not
 
 from functools import lru_cache
 
-from tasks.mimecast.simulator.mails import mail_rows
-from tasks.mimecast.simulator.oddities import maybe_odd
-from tasks.mimecast.simulator.rows import Query, Row, date_text, seeded
+from tests.simulator.mails import mail_rows
+from tests.simulator.oddities import maybe_odd
+from tests.simulator.rows import Query, Row, date_text, seeded
 
 _HOURLY_WEIGHTS = (1, 1, 1, 1, 1, 2, 3, 6, 9, 10, 10, 9, 7, 9, 10, 9, 8, 6, 4, 3, 2, 2, 1, 1)
 _BEFORE_HOUR = tuple(sum(_HOURLY_WEIGHTS[:hour]) for hour in range(25))

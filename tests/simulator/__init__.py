@@ -5,14 +5,14 @@ with serve(Simulator(world)) as running:
     ...  # running.url answers with V1_KEYS (API 1.0) and V2_KEYS (API 2.0)
 """
 
-from tasks.mimecast.simulator.accounts import V1_KEYS, V2_KEYS, Account, v1_keys, v2_keys
-from tasks.mimecast.simulator.faults import PASSING, Fault, Faults
-from tasks.mimecast.simulator.incoming import Asked
-from tasks.mimecast.simulator.options import fault_lines, faults_from, switch_lines, switches_from
-from tasks.mimecast.simulator.server import Running, run, serve
-from tasks.mimecast.simulator.service import Simulator
-from tasks.mimecast.simulator.switches import Switches
-from tasks.mimecast.simulator.world import World
+from tests.simulator.accounts import V1_KEYS, V2_KEYS, Account, v1_keys, v2_keys
+from tests.simulator.faults import PASSING, Fault, Faults
+from tests.simulator.incoming import Asked
+from tests.simulator.options import fault_lines, faults_from, switch_lines, switches_from
+from tests.simulator.server import Running, run, serve
+from tests.simulator.service import Simulator
+from tests.simulator.switches import Switches
+from tests.simulator.world import World
 
 __all__ = [
     "PASSING",

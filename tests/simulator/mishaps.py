@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from tasks.mimecast.simulator.answers import Answer, Envelopes, flat_failure, html_page
-from tasks.mimecast.simulator.credentials import expired_keys, refused_application
-from tasks.mimecast.simulator.faults import Fault
+from tests.simulator.answers import Answer, Envelopes, flat_failure, html_page
+from tests.simulator.credentials import expired_keys, refused_application
+from tests.simulator.faults import Fault
 
 _SLOW_SECONDS = 2.0
 

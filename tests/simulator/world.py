@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple, Self
 
-from tasks.mimecast.simulator.demo import demo_rows
-from tasks.mimecast.simulator.generated import GeneratedStock
-from tasks.mimecast.simulator.listed import ListedStock, row_of
-from tasks.mimecast.simulator.rows import Query, Row, Stock, epoch
+from tests.simulator.demo import demo_rows
+from tests.simulator.generated import GeneratedStock
+from tests.simulator.listed import ListedStock, row_of
+from tests.simulator.rows import Query, Row, Stock, epoch
 
 _CHUNK = 512  # rows looked at in one go
 

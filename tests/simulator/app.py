@@ -11,9 +11,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from tasks.mimecast.simulator.answers import Answer
-from tasks.mimecast.simulator.incoming import PATHS, Incoming, read_body
-from tasks.mimecast.simulator.service import Simulator
+from tests.simulator.answers import Answer
+from tests.simulator.incoming import PATHS, Incoming, read_body
+from tests.simulator.service import Simulator
 
 
 class _CutResponse(Response):

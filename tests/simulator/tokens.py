@@ -5,8 +5,8 @@ import hashlib
 
 import msgspec
 
-from tasks.mimecast.simulator.rows import Query
-from tasks.mimecast.simulator.world import Position
+from tests.simulator.rows import Query
+from tests.simulator.world import Position
 
 _SIGNING_KEY = b"simulator page tokens"
 _TAG_BYTES = 9

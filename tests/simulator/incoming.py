@@ -9,7 +9,7 @@ import msgspec
 
 LOGS_PATH = "/api/ttp/attachment/get-logs"
 ACCOUNT_PATH = "/api/account/get-account"
-TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
+TOKEN_PATH = "/oauth/token"
 DISCOVERY_PATH = "/api/login/discover-authentication"
 PATHS = (LOGS_PATH, ACCOUNT_PATH, TOKEN_PATH, DISCOVERY_PATH)
 

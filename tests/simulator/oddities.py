@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from tasks.mimecast.simulator.rows import Row
+from tests.simulator.rows import Row
 
 Record = dict[str, Any]
 

@@ -6,8 +6,8 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from tasks.mimecast.simulator import Switches, World
-from tests.mimecast.asking import LOGS, NOON, Asking, asking, date, dates, failure, record, rows
+from tests.simulator import Switches, World
+from tests.simulator.asking import LOGS, NOON, Asking, asking, date, dates, failure, record, rows
 
 BOTH = pytest.mark.parametrize("generation", [1, 2])
 

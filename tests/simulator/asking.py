@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from tasks.mimecast.simulator import (
+from tests.simulator import (
     V1_KEYS,
     V2_KEYS,
     Account,
@@ -22,7 +22,7 @@ from tasks.mimecast.simulator import (
     World,
     serve,
 )
-from tasks.mimecast.simulator.credentials import signature
+from tests.simulator.credentials import signature
 
 LOGS = "/api/ttp/attachment/get-logs"
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # no need to read all authorities of the world

@@ -3,9 +3,9 @@
 from random import Random
 from typing import Any
 
-from tasks.mimecast.simulator.files import File, file_number, zipf_number
-from tasks.mimecast.simulator.people import PEOPLE, SHARED_ADDRESSES, Person
-from tasks.mimecast.simulator.rows import Row, date_text
+from tests.simulator.files import File, file_number, zipf_number
+from tests.simulator.people import PEOPLE, SHARED_ADDRESSES, Person
+from tests.simulator.rows import Row, date_text
 
 Record = dict[str, Any]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from tasks.mimecast.simulator.rows import ALWAYS, Query, Row, parse_date
+from tests.simulator.rows import ALWAYS, Query, Row, parse_date
 
 
 def row_of(record: Any, visible_from: int = ALWAYS) -> Row:
