@@ -42,5 +42,5 @@ def _print_instructions(url: str) -> None:
     secret = f"ATTACHMENT_ALERTS_CLIENT_SECRET={KEYS['client_secret']}"
     address = f"--client-id {KEYS['client_id']} --base-url {url} --allow-other-host"
     command = shell_command()
-    for line in (f"{secret} \\\n    {command} connectors add simulated {address}", f"{command} poll simulated"):
+    for line in (f"{secret} \\\n    {command} connectors add sample {address}", f"{command} poll sample"):
         out.print(Text(f"  {line}"), soft_wrap=True)

@@ -10,9 +10,9 @@ import secrets
 import sys
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -70,9 +70,7 @@ class DemoAccount:
         except (OSError, ValueError) as error:
             raise SettingsError(f"The recorded account cannot be read: {error}. Restore {RECORDING}.") from error
         records = [record for page in pages for record in page["data"][0]["attachmentLogs"]]
-        moved = list(_move_dates(records, end - RECORDING_END))
-        self._dates = [date for date, _ in moved]
-        self._records = [record for _, record in moved]
+        self._records, self._dates = _moved(records, end)
         self._tokens: set[str] = set()
 
     def answer(self, path: str, authorization: str, body: bytes) -> Answer:
@@ -171,16 +169,23 @@ def _read(file: Path) -> dict[str, Any]:
     return dict(json.loads(file.read_bytes()))
 
 
-def _move_dates(records: Iterable[Any], by: timedelta) -> Iterator[tuple[datetime, Any]]:
-    """Each record with its new date; one without a valid date is listed at the date of the record before it."""
-    date = datetime.min.replace(tzinfo=UTC)
-    for record in records:
+def _moved(records: list[Any], end: datetime) -> tuple[list[Any], list[datetime]]:
+    """Records with their new dates, and at which time each is listed.
+
+    That is its date, except for the broken records: without a valid date, or with one that is later than the date of
+    the next record, they are listed at the time of the next one.
+    """
+    moved, times, listed = [], [], end
+    for record in reversed(records):
         try:
-            date = datetime.strptime(record["date"], "%Y-%m-%dT%H:%M:%S%z") + by
+            date = datetime.strptime(record["date"], "%Y-%m-%dT%H:%M:%S%z") + (end - RECORDING_END)
         except (TypeError, LookupError, ValueError):
-            yield date, record
+            moved.append(record)
         else:
-            yield date, record | {"date": f"{date:%Y-%m-%dT%H:%M:%S%z}"}
+            moved.append(record | {"date": f"{date:%Y-%m-%dT%H:%M:%S%z}"})
+            listed = min(date, listed)
+        times.append(listed)
+    return moved[::-1], times[::-1]
 
 
 def _page_token(offset: int) -> str:

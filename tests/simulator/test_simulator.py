@@ -1,44 +1,23 @@
-"""The simulator keeps the rules by which the vendor's API is known to work, over real HTTP."""
+"""What the other tests rely on: the rules of the vendor's API that the simulator keeps, over real HTTP."""
 
-import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import httpx
 import pytest
 
-from tasks.errors import SettingsError
-from tests.simulator import (
-    V1_KEYS,
-    Account,
-    Fault,
-    Simulator,
-    Switches,
-    World,
-    fault_lines,
-    faults_from,
-    serve,
-    switch_lines,
-    switches_from,
-    v1_keys,
-)
-from tests.simulator.asking import LOGS, Asking, asking, failure
+from tasks.mimecast.demo_account import RECORDING
+from tests.simulator import Account, Faults, Switches, World, faults_from, record_demo, switches_from
+from tests.simulator.asking import LOGS, asking, date, dates, failure, record, rows
 from tests.simulator.credentials import signature
 from tests.simulator.faults import Call
+from tests.simulator.rows import Query, epoch
 
 BOTH = pytest.mark.parametrize("generation", [1, 2])
+DAY = datetime(2024, 11, 17, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module", params=[1, 2])
-def client(request) -> Iterator[Asking]:
-    """A simulator as it comes; nothing is changed about it."""
-    with asking(request.param) as served:
-        yield served
-
-
-# Rules 1 and 2: who may ask
-
-
-def test_signature_matches_the_published_vector():
+def test_signature_equals_the_published_vector():
     secret = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw=="
     request = "11111111-2222-4333-8444-555555555555"
     application = "00000000-1111-2222-3333-444444444444"
@@ -46,210 +25,131 @@ def test_signature_matches_the_published_vector():
     assert signed == "K1Fb3rKr97rLM5DgVDsMKio7FQM="
 
 
-@pytest.mark.parametrize(
-    ("wrong", "expected"),
-    [
-        ({"application_id": "INVALID"}, (200, "err_developer_key")),
-        ({"application_key": "other"}, (401, "err_xdk_invalid_signature")),
-        ({"access_key": "other"}, (401, "err_xdk_invalid_signature")),
-        ({"secret_key": "AAAA"}, (401, "err_xdk_invalid_signature")),
-        ({"application_id": "INVALID", "secret_key": "AAAA"}, (200, "err_developer_key")),
-    ],
-)
-def test_wrong_keys_are_told_apart_as_little_as_the_vendor_does(wrong, expected):
-    with asking(1) as client:
-        client.keys |= wrong
-        assert failure(client.logs()) == expected
-
-
-def test_expiry_is_checked_before_permission_and_permission_before_the_body():
-    for account, expected in (
-        (Account.numbered(1, keys_expired=True, may_read_logs=False), (418, "err_xdk_binding_expired")),
-        (Account.numbered(1, may_read_logs=False), (403, "err_xdk_operation_forbidden_for_address")),
-    ):
-        with asking(1, account=account) as client:
-            assert failure(client.post(LOGS, "not a body")) == expected
-
-
-def test_date_header_may_be_any_text_unless_the_skew_is_checked():
-    stale = datetime.now(UTC) - timedelta(hours=1)
-    with asking(1) as client:
-        assert client.http.post(LOGS, headers=client.signed(LOGS, stale)).status_code == 200
-        signed = client.signed(LOGS)
-        signed["authorization"] = signed["authorization"].replace(":", ": ", 1)  # one client does so
-        assert client.http.post(LOGS, headers=signed).status_code == 200
-    with asking(1, switches=Switches(clock_skew_check=True)) as client:
-        assert client.http.post(LOGS, headers=client.signed(LOGS, stale)).status_code == 401
-        assert client.logs().status_code == 200
-
-
-def test_several_key_sets_open_one_account_and_accounts_are_apart():
-    account = Account.numbered(1, keys=(V1_KEYS, v1_keys(7)))
-    with asking(1, account=account) as client:
-        assert client.logs().status_code == 200
-        token = client.logs(size=2).json()["meta"]["pagination"]["next"]
-        client.keys = v1_keys(7)
-        assert client.logs(token).json()["fail"] == []
-        client.keys = v1_keys(2)
-        assert client.logs(token).json()["fail"]
-        assert [asked.account for asked in client.running.simulator.requests][-2:] == [
-            account.code,
-            "CSIM2A2",
-        ]
-
-
-# Rule 3: rate limit
+def test_checks_run_in_order_application_signature_expiry_permission_body():
+    everything_wrong = Account.numbered(1, keys_expired=True, may_read_logs=False)
+    with asking(1, account=everything_wrong) as client:
+        right = dict(client.keys)
+        client.keys |= {"application_id": "INVALID", "secret_key": "AAAA"}
+        assert failure(client.post(LOGS, "not a body")) == (200, "err_developer_key")
+        client.keys["application_id"] = right["application_id"]
+        assert failure(client.post(LOGS, "not a body")) == (401, "err_xdk_invalid_signature")
+        client.keys = right
+        assert failure(client.post(LOGS, "not a body")) == (418, "err_xdk_binding_expired")
+    with asking(1, account=Account.numbered(1, may_read_logs=False)) as client:
+        assert failure(client.post(LOGS, "not a body")) == (403, "err_xdk_operation_forbidden_for_address")
 
 
 @BOTH
-def test_calls_are_counted_down_in_lower_case_headers_and_refused_when_used_up(generation):
+def test_calls_above_the_rate_limit_are_refused_with_429(generation):
     with asking(generation, switches=Switches(rate_limit=3, rate_window_ms=60_000)) as client:
         answers = [client.logs() for _ in range(4)]
-        assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["2", "1", "0", "0"]
-        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
-        assert answers[3].content == b""
-        resets = [int(answer.headers["x-ratelimit-reset"]) for answer in answers]
-        assert 60_000 >= resets[0] >= resets[3] > 0
-        assert b"x-ratelimit-limit" in dict(answers[0].headers.raw)
+    assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["2", "1", "0", "0"]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert 0 < int(answers[3].headers["x-ratelimit-reset"]) <= 60_000
 
 
-def test_unknown_keys_share_a_bucket_of_their_own_and_refusals_are_charged():
-    with asking(1, switches=Switches(rate_limit=2, unknown_key_rate_limit=5_000)) as client:
-        client.keys["access_key"] = "nobody"
-        headers = [client.logs().headers for _ in range(2)]
-        assert [int(h["x-ratelimit-remaining"]) for h in headers] == [4_999, 4_998]
-
-
-@pytest.mark.parametrize(
-    ("form", "name", "least"),
-    [
-        ("x-rate-limit-reset", "x-rate-limit-reset", 50_000),
-        ("retry-after", "retry-after", 50),
-        ("epoch-seconds", "x-ratelimit-reset", 1_700_000_000),
-        ("epoch-milliseconds", "x-ratelimit-reset", 1_700_000_000_000),
-    ],
-)
-def test_reset_header_in_other_spellings_and_units(form, name, least):
-    switches = Switches(rate_limit=0, rate_window_ms=60_000, reset_header=form, rate_limit_body="fail")
-    with asking(1, switches=switches) as client:
-        answer = client.logs()
-        assert answer.json() == {"fail": [], "meta": {"status": 429}, "data": []}
-        assert least <= int(answer.headers[name]) < least * 10**6
-
-
-# Rule 4: access tokens of API 2.0
-
-
-def test_access_token_is_bare_oauth_for_a_form_only():
+def test_access_token_opens_the_account_until_it_expires():
     with asking(2) as client:
-        granted = client.token().json()
-        assert granted.pop("access_token")
-        assert granted == {"token_type": "Bearer", "expires_in": 1799, "scope": ""}
-        form = {"grant_type": "client_credentials", **client.keys}
-        assert client.http.post("/oauth/token", json=form).status_code == 400
-        assert all(asked.body is None for asked in client.running.simulator.requests)
-
-
-def test_old_access_tokens_stay_good_until_they_expire():
-    with asking(2) as client:
-        first = client.token().json()["access_token"]
-        assert client.token().json()["access_token"] != first
-        client.bearer = first
         assert client.logs().status_code == 200
         client.bearer = "made-up"
         assert failure(client.logs()) == (401, "unauthorized")
+        client.keys["client_secret"] = "wrong"
+        assert client.token().status_code == 401
     with asking(2, switches=Switches(token_seconds=0)) as client:
         assert failure(client.logs()) == (401, "token_expired")
 
 
-def test_wrong_client_secret_in_both_forms():
-    for form, body in (("flat", "fail"), ("oauth", "error")):
-        with asking(2, switches=Switches(bad_client_form=form)) as client:
-            client.keys["client_secret"] = "wrong"
-            assert client.token().status_code == 401
-            assert body in client.token().json()
-
-
-# Rule 5: methods, paths, strictness
-
-
-def test_only_post_on_known_paths(client):
-    assert client.http.get(LOGS).status_code == 405
-    assert client.http.head("/oauth/token").status_code == 405
-    assert client.post("/api/unknown", {}).status_code == 404
-    assert "x-ratelimit-limit" in client.http.get("/").headers
-
-
-def test_python_notation_is_read_by_the_first_generation_only():
-    body = "{'data': [{'from': '2024-11-17T00:00:00Z', 'oldestFirst': False}]}"
-    for generation, status in ((1, 200), (2, 400)):
-        with asking(generation) as client:
-            assert client.post(LOGS, body).status_code == status
-            assert client.post(LOGS, "[1").status_code == 400
-    with asking(1, switches=Switches(v1_python_bodies=False)) as client:
-        assert client.post(LOGS, body).status_code == 400
-
-
-# Beside the rules
-
-
 @BOTH
-def test_account_and_discovery(generation):
-    account = Account.numbered(1, may_read_account=False)
+def test_pages_hold_every_row_once_in_order(generation):
     with asking(generation) as client:
-        assert client.post("/api/account/get-account", {}).json()["data"][0]["accountCode"] == account.code
-        ask = {"data": [{"emailAddress": "ada.brandt@contoso.example"}]}
-        found = client.http.post("/api/login/discover-authentication", json=ask).json()["data"][0]
-        assert found["region"]["api"] == client.running.url
-        stranger = {"data": [{"emailAddress": "x@example.com"}]}
-        unknown = client.http.post("/api/login/discover-authentication", json=stranger)
-        assert "region" not in unknown.json()["data"][0]
-    with asking(generation, account=account) as client:
-        assert client.post("/api/account/get-account", {}).status_code == 403
+        pages = list(client.pages(size=3))
+        back = client.logs(pages[2]["meta"]["pagination"]["previous"], 3)
+        newest_first = [day for page in client.pages(size=3, oldestFirst=False) for day in dates(page)]
+    found = [day for page in pages for day in dates(page)]
+    assert found == newest_first[::-1] == [date(hour) for hour in range(1, 11)]
+    assert dates(back) == dates(pages[1])
 
 
-def test_requests_are_remembered_as_asked():
-    with asking(1) as client:
-        client.logs(size=5)
-        asked = client.running.simulator.requests[-1]
-        assert (asked.path, asked.status, asked.generation, asked.account) == (LOGS, 200, 1, "CSIM1A1")
-        assert asked.body["meta"]["pagination"] == {"pageSize": 5}
-        assert json.dumps(asked.body)
+def test_page_token_is_refused_if_it_is_made_up_and_wins_over_other_dates():
+    with asking(2) as client:
+        token = client.logs(size=4).json()["meta"]["pagination"]["next"]
+        assert dates(client.logs(token, 4, to=date(22))) == [date(hour) for hour in range(5, 9)]
+        assert client.logs("made-up").json()["fail"]
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com"])  # noqa: S104 - refused
-def test_serves_on_loopback_only(host):
-    with pytest.raises(SettingsError, match="loopback"), serve(Simulator(World()), host=host):
-        pass
+@pytest.mark.parametrize(("inclusive", "last"), [(True, 5), (False, 4)])
+def test_end_of_a_range_is_inclusive_as_its_switch_says(inclusive, last):
+    with asking(1, switches=Switches(to_inclusive=inclusive)) as client:
+        found = dates(client.logs(**{"from": date(3), "to": date(5)}))
+    assert (found[0], found[-1]) == (date(3), date(last))
 
 
-def test_port_in_use_is_an_error_that_says_so():
-    with asking() as client:
-        port = int(client.running.url.rpartition(":")[2])
-        with pytest.raises(SettingsError, match=str(port)), serve(Simulator(World()), port=port):
-            pass
+def test_rows_added_later_are_in_new_listings_only():
+    odd = ["text", None, record("not a date")]
+    with asking(2) as client:
+        token = client.logs(size=8).json()["meta"]["pagination"]["next"]
+        client.running.simulator.world.add([record(date(2), actionTriggered="user release, none"), *odd])
+        assert dates(client.logs(token)) == [date(9), date(10)]
+        assert len(rows(client.logs())) == 14
+        assert rows(client.logs(**{"from": date(20)})) == odd
+
+
+def test_world_gives_the_same_rows_for_the_same_seed_in_any_cut():
+    def listed(world: World, start: datetime, minutes: int, size: int) -> list[dict]:
+        query = Query(epoch(start), epoch(start) + minutes * 60 - 1, epoch(DAY + timedelta(days=300)))
+        found, position = [], world.beginning(query)
+        while position:
+            listing = world.page(query, position, size)
+            found += listing.records
+            position = listing.next
+        assert len(found) == world.count(query)
+        return found
+
+    world = World(seed=3, per_day=5_000)
+    parts = [listed(world, DAY + timedelta(minutes=45 * number), 45, 7) for number in range(16)]
+    everything = listed(World(seed=3, per_day=5_000), DAY, 720, 500)
+    assert [row for part in parts for row in part] == everything
+    assert everything != listed(World(seed=4, per_day=5_000), DAY, 720, 500)
+
+
+def test_faults_of_each_kind_do_what_their_line_says():
+    with asking(2) as client:
+        faults = client.running.simulator.faults
+        faults.inject("503", times=2, after=1)  # a refusal
+        faults.inject("html-200", after=3)  # not JSON
+        assert [client.logs().status_code for _ in range(4)] == [200, 503, 503, 200]
+        assert client.logs().json()["fail"] == []
+        faults.clear()
+        faults.inject("cut")  # the transport
+        with pytest.raises(httpx.RemoteProtocolError):
+            client.logs()
+        faults.inject("429", seconds=3)  # the quota
+        assert client.logs().headers["x-ratelimit-reset"] == "3000"
+        faults.inject("empty-pages")  # the paging
+        assert [len(rows(page)) for page in client.pages(size=6)] == [6, 0, 0, 0, 4]
+        faults.inject("dates-ignored")  # the rows
+        assert all(day < date(0) for day in dates(client.logs()))
+        faults.inject("token-expired")  # the keys, until there is a new token
+        assert [client.logs().status_code for _ in range(2)] == [401, 401]
+
+
+def test_random_faults_are_the_same_for_the_same_seed():
+    def statuses(seed: int) -> list[int]:
+        with asking(1, faults=Faults(rate=0.4, seed=seed, names=("429", "500", "405"))) as client:
+            return [client.logs().status_code for _ in range(30)]
+
+    assert statuses(3) == statuses(3) != statuses(4)
 
 
 def test_switches_and_faults_can_be_typed():
-    assert switches_from(["to_inclusive=false", "rate_limit=5", "reset_header=retry-after"]) == Switches(
-        to_inclusive=False, rate_limit=5, reset_header="retry-after"
-    )
+    assert switches_from(["to_inclusive=false", "rate_limit=5"]) == Switches(to_inclusive=False, rate_limit=5)
     faults = faults_from(["500", "429,times=all,after=1,seconds=0.1,path=/x"])
     calls = [Call(LOGS, 1, False), *[Call("/x", 1, False)] * 4]
     assert [plan and plan.fault for plan in map(faults.take, calls)] == ["500", None, "429", "429", "429"]
-    assert {line.name for line in fault_lines()} == set(Fault)
-    lines = {line.name: line for line in switch_lines()}
-    assert lines["to_inclusive"].choices == "true|false, default true"
-    assert all(line.doc for line in [*lines.values(), *fault_lines()])
 
 
-@pytest.mark.parametrize("option", ["gravity=9", "to_inclusive", "to_inclusive=perhaps", "empty_form=none"])
-def test_wrong_switches_are_refused(option):
-    with pytest.raises(SettingsError):
-        switches_from([option])
-
-
-@pytest.mark.parametrize("option", ["fire", "500,when=now", "500,times=often"])
-def test_wrong_faults_are_refused(option):
-    with pytest.raises(SettingsError):
-        faults_from([option])
+def test_recording_of_the_demo_is_what_the_simulator_serves(tmp_path: Path):
+    record_demo.record(tmp_path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {
+        file.name: file.read_bytes() for file in RECORDING.iterdir()
+    }
