@@ -38,14 +38,14 @@ def run_demo(home: Path | None) -> None:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     (home / "prefect").mkdir(exist_ok=True, mode=0o700)
     tighten(home / "prefect")  # its database holds the saved connector
-    account_end = _account_end(home)
+    end = account_end(home)
     with show_progress("Starting a Prefect server for the demo") as change:
         server = prefect_session.start_temporary(home / "prefect")
         change("Importing people and devices while the Prefect server starts (10 to 25 s)")
         files = _import_directory()
         prefect_session.use(server)
         server.wait_until_ready()
-        counts = _poll(account_end, change)
+        counts = _poll(end, change)
     _show(settings, counts, files)
 
 
@@ -64,7 +64,7 @@ def _isolate(home: Path) -> None:
     prefect_session.configure()
 
 
-def _account_end(home: Path) -> datetime:
+def account_end(home: Path) -> datetime:
     """End of the account's history, saved by the first run so that later ones find the same records."""
     from tasks.store.factory import open_store
 

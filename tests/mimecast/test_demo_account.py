@@ -16,6 +16,7 @@ from tasks.mimecast.client import GET_ACCOUNT, GET_LOGS, TOKEN_PATH, MimecastCli
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.demo_account import KEYS, RECORDING_END, DemoAccount, DemoServer, serve_in_background
 from tests.simulator import Simulator, World, serve
+from tests.simulator.asking import PLAIN
 
 pytestmark = pytest.mark.usefixtures("quick", "bare_network")
 
@@ -30,7 +31,7 @@ def url() -> Iterator[str]:
 
 
 def authorization(url: str) -> dict[str, str]:
-    granted = httpx.post(url + TOKEN_PATH, data=KEYS | {"grant_type": "client_credentials"}).json()
+    granted = httpx.post(url + TOKEN_PATH, data=KEYS | {"grant_type": "client_credentials"}, verify=PLAIN).json()
     return {"authorization": f"Bearer {granted['access_token']}"}
 
 
@@ -42,7 +43,7 @@ def raw_records(url: str, start: datetime, end: datetime, size: int = 500) -> li
     """What is listed, by a client of a few lines: ours reads broken records and their page in another way."""
     found, pagination = [], {"pageSize": size}
     asked = {"from": f"{start:%Y-%m-%dT%H:%M:%S%z}", "to": f"{end:%Y-%m-%dT%H:%M:%S%z}"}
-    with httpx.Client(base_url=url, headers=authorization(url)) as http:
+    with httpx.Client(base_url=url, headers=authorization(url), verify=PLAIN) as http:
         while True:
             page = http.post(GET_LOGS, json={"meta": {"pagination": pagination}, "data": [asked]}).json()
             found += page["data"][0]["attachmentLogs"]
@@ -109,7 +110,7 @@ def test_wrong_key_is_refused_as_by_the_service(url: str, name: str) -> None:
 
 @pytest.mark.parametrize("path", [GET_LOGS, GET_ACCOUNT])
 def test_request_without_a_token_is_refused(url: str, path: str) -> None:
-    answer = httpx.post(url + path, json={}, headers={"authorization": "Bearer made-up"})
+    answer = httpx.post(url + path, json={}, headers={"authorization": "Bearer made-up"}, verify=PLAIN)
     assert (answer.status_code, answer.json()["fail"][0]["code"]) == (401, "unauthorized")
 
 
@@ -127,13 +128,14 @@ def test_request_without_a_token_is_refused(url: str, path: str) -> None:
     ],
 )
 def test_invalid_request_is_refused(url: str, request_body: Any) -> None:
-    answer = httpx.post(url + GET_LOGS, json=request_body, headers=authorization(url))
+    answer = httpx.post(url + GET_LOGS, json=request_body, headers=authorization(url), verify=PLAIN)
     assert answer.status_code == 400
     assert answer.json()["fail"]
 
 
 def test_unknown_address_is_not_found(url: str) -> None:
-    assert httpx.post(url + "/api/other", json={}, headers=authorization(url)).status_code == 404
+    answer = httpx.post(url + "/api/other", json={}, headers=authorization(url), verify=PLAIN)
+    assert answer.status_code == 404
 
 
 def test_port_in_use_is_an_error_that_names_it(url: str) -> None:

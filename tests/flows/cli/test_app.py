@@ -288,9 +288,6 @@ def test_ended_id_leads_to_the_group_that_received_its_alerts(own_copy: Store, c
         (["alerts", "--since", "yesterday"], "'yesterday'"),
         (["alerts", "--since", "7x"], "'7x'"),
         (["backfill", "acme", "--from", "soon", "--to", "2026-03-01"], "'soon'"),
-        (["simulate", "--switch", "nothing=1"], "There is no switch called 'nothing'"),
-        (["simulate", "--fault", "flood"], "There is no fault called 'flood'"),
-        (["simulate", "--fault-name", "flood"], "There is no fault called 'flood'"),
     ],
 )
 def test_invalid_value_is_one_line_that_quotes_it(call: list[str], sentence: str, home: Path, command: Command) -> None:
@@ -430,10 +427,3 @@ def test_health_of_two_connectors_exits_with_the_worse_status(own_copy: Store, c
     assert command("health").status == 1
     change(own_copy, FAILING)
     assert command("health").status == 2
-
-
-def test_simulate_lists_its_switches_and_faults(command: Command) -> None:
-    says = command("simulate", "--list")
-    assert says.status == 0
-    for name in ("to_inclusive", "rate_limit", "wrong-region", "endless-pages"):
-        assert name in says.out
