@@ -16,7 +16,7 @@ from tasks.mimecast.client import GET_ACCOUNT, GET_LOGS, TOKEN_PATH, MimecastCli
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.demo_account import KEYS, RECORDING_END, DemoAccount, DemoServer, serve_in_background
 from tests.simulator import Simulator, World, serve
-from tests.simulator.asking import PLAIN
+from tests.simulator.client import PLAIN
 
 pytestmark = pytest.mark.usefixtures("quick", "bare_network")
 

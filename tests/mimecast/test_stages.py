@@ -33,7 +33,7 @@ from tasks.mimecast.response import read_page
 from tasks.priority import load_maps
 from tasks.settings import DEFAULTS, Settings
 from tasks.window import Slice
-from tests.simulator.asking import record
+from tests.simulator.client import record
 
 FOLDER = Path(__file__).with_name("records")
 PAIRS = sorted(path.stem for path in FOLDER.glob("*.json") if not path.stem.endswith(".expected"))

@@ -1,4 +1,4 @@
-"""A faithful imitation of the vendor's API on loopback, for the demo, the tests and the benchmarks.
+"""A faithful imitation of the vendor's API on loopback, for tests, benchmarks and the recording of the demo.
 
 world = World(seed=7, per_day=2_000)
 with serve(Simulator(world)) as running:
@@ -7,7 +7,7 @@ with serve(Simulator(world)) as running:
 
 from tests.simulator.accounts import V1_KEYS, V2_KEYS, Account, v1_keys, v2_keys
 from tests.simulator.faults import PASSING, Fault, Faults
-from tests.simulator.incoming import Asked
+from tests.simulator.incoming import ReceivedRequest
 from tests.simulator.options import fault_lines, faults_from, switch_lines, switches_from
 from tests.simulator.server import Running, run, serve
 from tests.simulator.service import Simulator
@@ -19,9 +19,9 @@ __all__ = [
     "V1_KEYS",
     "V2_KEYS",
     "Account",
-    "Asked",
     "Fault",
     "Faults",
+    "ReceivedRequest",
     "Running",
     "Simulator",
     "Switches",

@@ -1,4 +1,4 @@
-"""The accounts a simulator knows, and the keys that open them."""
+"""The accounts of a simulator and their keys."""
 
 import base64
 from collections.abc import Mapping
@@ -32,20 +32,20 @@ V2_KEYS = v2_keys(1)
 
 @dataclass(frozen=True)
 class Account:
-    """One account; any number of key sets of either generation belong to it."""
+    """One account; it has any number of key sets of either generation."""
 
     code: str
     name: str
     keys: tuple[Keys, ...]
-    world: World | None = None  # None: the simulator's
+    world: World | None = None  # None: that of the simulator
     may_read_logs: bool = True
     may_read_account: bool = True
-    keys_expired: bool = False  # of API 1.0
+    keys_expired: bool = False  # those of API 1.0
     packages: tuple[str, ...] = ("Attachment Protection (Site) [1056]", "Email Security [1001]")
 
     @classmethod
     def numbered(cls, number: int, **changes: Any) -> "Account":
-        """A ready account with `v1_keys(number)` and `v2_keys(number)`."""
+        """An account with `v1_keys(number)` and `v2_keys(number)`."""
         fields: dict[str, Any] = {"keys": (v1_keys(number), v2_keys(number))} | changes
         return cls(f"CSIM{number}A{number}", f"Contoso {number} (simulated)", **fields)
 

@@ -8,7 +8,7 @@ import msgspec
 from tests.simulator.switches import Switches
 
 _JSON = {"content-type": "application/json"}  # the vendor names no charset
-# Only good answers carry these, in the recordings.
+# In recordings, only successful answers have these.
 _GOOD = _JSON | {"cache-control": "no-store", "pragma": "no-cache", "x-robots-tag": "noindex, nofollow"}
 
 
@@ -42,7 +42,7 @@ class Envelopes:
         return Answer(status, self._encode({"status": status}, [], [{"errors": [error]}]), dict(_JSON))
 
     def bare(self, status: int) -> Answer:
-        """An envelope that says nothing but its status."""
+        """An envelope with nothing but its status."""
         return Answer(status, self._encode({"status": status}, [], []), dict(_JSON))
 
     def _encode(self, meta: dict[str, Any], data: list[Any], fail: list[Any]) -> bytes:
@@ -52,7 +52,7 @@ class Envelopes:
             envelope = {"meta": meta, "data": data, "fail": fail}
         body = msgspec.json.encode(envelope)
         if self.generation == 1 and self.switches.v1_escape_slashes:
-            body = body.replace(b"/", b"\\/")  # a slash stands inside strings only
+            body = body.replace(b"/", b"\\/")  # slashes occur in strings only
         return body
 
 

@@ -1,4 +1,4 @@
-"""The service as a web application: HTTP in and out, nothing else."""
+"""The service as a web application: HTTP in and out."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from tests.simulator.service import Simulator
 
 
 class _CutResponse(Response):
-    """Promises the whole body and sends a part; the server then closes the connection."""
+    """Announces the complete body and sends a part; the server then closes the connection."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.body, answer.status, answer.headers)

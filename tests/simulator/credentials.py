@@ -1,4 +1,4 @@
-"""Who is asking: the signature of API 1.0, the access tokens of API 2.0."""
+"""Authentication: the signature of API 1.0, the access tokens of API 2.0."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ def signature(secret_key: str, date: str, request_id: str, path: str, applicatio
     return base64.b64encode(digest).decode()
 
 
-class SignatureDesk:
+class SignatureCheck:
     """API 1.0: application id, then key and signature, then expiry."""
 
     def __init__(self, accounts: tuple[Account, ...], switches: Switches) -> None:
@@ -76,8 +76,8 @@ def expired_keys(envelopes: Envelopes) -> Answer:
     return envelopes.failed(418, "err_xdk_binding_expired", "0018 AccessKey Has Expired")
 
 
-class TokenDesk:
-    """API 2.0: hands out access tokens and knows them again; an old one is good until it expires."""
+class TokenEndpoint:
+    """API 2.0: issues and checks access tokens; each is valid until it expires."""
 
     def __init__(self, accounts: tuple[Account, ...], switches: Switches) -> None:
         self._accounts, self._switches = accounts, switches
@@ -87,7 +87,7 @@ class TokenDesk:
         return self._tokens.get(_bearer(incoming.headers), (0.0, UNKNOWN_KEY))[1]
 
     def issue(self, headers: Mapping[str, str], body: bytes) -> Answer:
-        """POST /oauth/token: a form only; the answer is bare OAuth, without the vendor's envelope."""
+        """POST /oauth/token: accepts a form only; the answer is plain OAuth, without the vendor's envelope."""
         if not headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
             return json_answer(400, {"error": "invalid_request"})
         form = dict(parse_qsl(body.decode(errors="replace")))
@@ -97,7 +97,7 @@ class TokenDesk:
         if not found or found[1]["client_secret"] != form.get("client_secret"):
             return self._wrong_secret()
         now, lifetime, token = time.time(), self._switches.token_seconds, secrets.token_urlsafe(24)
-        # Recently expired ones are kept for a while so that they can be told from unknown ones.
+        # Recently expired tokens are kept: they are refused in another way than unknown ones.
         self._tokens = {key: value for key, value in self._tokens.items() if value[0] > now - 3600}
         self._tokens[token] = (now + lifetime, form["client_id"])
         granted = {"access_token": token, "token_type": "Bearer", "expires_in": lifetime, "scope": ""}

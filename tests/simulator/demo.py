@@ -1,4 +1,4 @@
-"""The story the demo tells: six days of ordinary mail with every kind of trouble in it once or twice."""
+"""The records of the demo: six days of ordinary mail with each kind of threat and broken record."""
 
 import hashlib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _PDF, _ZIP, _HTML = "application/pdf", "application/zip", "text/html"
 _WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 _SHEET = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
-# Attackers choose file names: each of these does harm where it is shown unescaped.
+# Attackers choose file names: each of these is harmful if it is shown unescaped.
 _HOSTILE_NAMES = (
     "\x1b[2J\x1b[31mAll clear.pdf",  # rewrites a terminal
     "<img src=x onerror=alert(1)>.html",  # runs in a web page
@@ -44,7 +44,7 @@ class _Delivery(NamedTuple):
 def demo_rows(anchor: int) -> Iterator[Row]:
     """A pure function of `anchor` (epoch seconds); every row lies before it."""
     yield from _ordinary(anchor)
-    for part in (_campaign, _learnt_too_late, _macros_let_through, _undecided, _hostile_names, _one_by_one):
+    for part in (_campaign, _found_late, _macros_delivered, _undecided, _hostile_names, _special_cases):
         for delivery in part():
             yield _row(anchor, delivery)
     yield from _not_understood(anchor)
@@ -53,15 +53,15 @@ def demo_rows(anchor: int) -> Iterator[Row]:
 def _ordinary(anchor: int) -> Iterator[Row]:
     """Harmless scans, and a few of them delivered twice."""
     rng = seeded(_SEED, "demo")
-    calm = {"result": "safe", "actionTriggered": "none, none", "details": padded_details("safe", 3)}
+    harmless = {"result": "safe", "actionTriggered": "none, none", "details": padded_details("safe", 3)}
     for number in range(_ORDINARY_MAILS):
         when = anchor - 1800 - int(rng.random() * _ORDINARY_HOURS * _HOUR)
-        rows = [Row(when, ALWAYS, row.record | calm) for row in mail_rows(rng, _SEED, when)]
+        rows = [Row(when, ALWAYS, row.record | harmless) for row in mail_rows(rng, _SEED, when)]
         yield from rows if number % 150 else [*rows, rows[0]]
 
 
 def _campaign() -> Iterator[_Delivery]:
-    """One invoice to 25 people in two hours: taken for safe at first, in part released; seen before."""
+    """One invoice to 25 people in two hours: safe at first, some released later; the file was seen before."""
     file, subject = _file("Invoice_88213.html", _HTML), "Overdue invoice 88213"
     senders = ("billing@fabrikam-invoices.test", "accounts@fabrikam-pay.test", "ar@fabrikam-due.test")
     for place, person in enumerate(PEOPLE[40:42]):
@@ -74,8 +74,8 @@ def _campaign() -> Iterator[_Delivery]:
         yield _Delivery(hours, file, sender, person.mail, subject, "malicious", action)
 
 
-def _learnt_too_late() -> Iterator[_Delivery]:
-    """A price list was safe for days, then it was not: earlier recipients are exposed."""
+def _found_late() -> Iterator[_Delivery]:
+    """A price list is found to be malicious after days: its earlier recipients are exposed."""
     file, sender, subject = _file("Price list spring.xlsx", _SHEET), "sales@wingtip.test", "New prices"
     for place, person in enumerate(PEOPLE[60:68]):
         yield _Delivery(104 - place * 5, file, sender, person.mail, subject, "safe")
@@ -83,8 +83,8 @@ def _learnt_too_late() -> Iterator[_Delivery]:
         yield _Delivery(19 - place, file, sender, address, subject, "malicious", "hold, notify")
 
 
-def _macros_let_through() -> Iterator[_Delivery]:
-    """An application with macros reached three mailboxes, and one of them passed it on."""
+def _macros_delivered() -> Iterator[_Delivery]:
+    """An application with macros reached three mailboxes, and was forwarded from one of them."""
     file, sender = _file("Bewerbung Lindqvist.docx", _WORD), "a.lindqvist@example.org"
     for address in (f"careers@{DOMAIN}", PEOPLE[90].mail, PEOPLE[91].aliases[0]):
         yield _Delivery(52.25, file, sender, address, "Bewerbung", "unsafe")
@@ -93,7 +93,7 @@ def _macros_let_through() -> Iterator[_Delivery]:
 
 
 def _undecided() -> Iterator[_Delivery]:
-    """No verdict, or one that nobody has seen before."""
+    """No verdict, or an unknown one."""
     verdicts = ("timeout", "timeout", "error", "unknown", "unknown", "suspicious macro")
     for place, verdict in enumerate(verdicts):
         file = _file(f"Site plans part {place + 1}.zip", _ZIP)
@@ -110,7 +110,7 @@ def _hostile_names() -> Iterator[_Delivery]:
         yield _Delivery(70 - place * 9, file, sender, recipient, name, "malicious", "hold, none")
 
 
-def _one_by_one() -> Iterator[_Delivery]:
+def _special_cases() -> Iterator[_Delivery]:
     """An outside recipient, a null sender, a record without a hash."""
     order, buyer = _file("Order.zip", _ZIP), "buyer@northwind.example"
     yield _Delivery(9, order, PEOPLE[150].mail, buyer, "Order", "malicious", "block, none", "outbound")
@@ -121,7 +121,7 @@ def _one_by_one() -> Iterator[_Delivery]:
 
 
 def _not_understood(anchor: int) -> Iterator[Row]:
-    """Records that cannot become scans: kept as rejects."""
+    """Records that become rejects."""
     minutes = _Delivery(0, _file("minutes.pdf", _PDF), "hr@adatum.example", PEOPLE[5].mail, "Minutes", "safe")
     good = _row(anchor, minutes).record
     for hours, wrong in (

@@ -1,4 +1,4 @@
-"""Faults the simulator can be told to have: one by one, or at random with a seed."""
+"""Faults of the simulator: planned one by one, or at random with a seed."""
 
 import threading
 from collections import Counter
@@ -12,7 +12,7 @@ from tests.simulator.incoming import LOGS_PATH, TOKEN_PATH
 
 
 class Fault(StrEnum):
-    """Every fault by name, with one line on what the client meets."""
+    """Every fault by name, with a line about what the client receives."""
 
     doc: str
 
@@ -45,13 +45,13 @@ class Fault(StrEnum):
     REPEATED_TOKEN = "repeated-token", "`next` is the page token that was just used"
     ENDLESS_PAGES = "endless-pages", "after this page only empty pages, each with a fresh `next`, for ever"
     EMPTY_PAGES = "empty-pages", "after this page three empty pages with fresh tokens, then the rest"
-    TOTAL_TOO_LARGE = "total-too-large", "totalCount says 1,000 rows more than there are"
-    DATES_IGNORED = "dates-ignored", "rows come back from forty days before the time asked for"
+    TOTAL_TOO_LARGE = "total-too-large", "totalCount is 1,000 larger than the number of rows"
+    DATES_IGNORED = "dates-ignored", "the rows are from forty days before the requested time"
     SLOW = "slow", "the answer takes some seconds"
 
     @property
     def generation(self) -> int | None:
-        """The only API generation that knows this fault; None: both."""
+        """The only API generation that has this fault; None: both."""
         if self in (Fault.S418, Fault.WRONG_REGION, Fault.DEVELOPER_KEY):
             return 1
         return 2 if self in (Fault.TOKEN_EXPIRED, Fault.TOKEN_UNVERIFIED) else None
@@ -62,7 +62,7 @@ class Fault(StrEnum):
 
     @property
     def of_listings(self) -> bool:
-        """Spoils a page of rows: can only happen to get-logs."""
+        """Changes a page of rows, so it can only happen to get-logs."""
         return self.needs_page_token or self in (
             Fault.ENDLESS_PAGES, Fault.EMPTY_PAGES, Fault.TOTAL_TOO_LARGE, Fault.DATES_IGNORED,
         )  # fmt: skip
@@ -72,7 +72,7 @@ PASSING = (
     Fault.S429, Fault.S500, Fault.S502, Fault.S503, Fault.S405, Fault.DEVELOPER_KEY, Fault.TOKEN_EXPIRED,
     Fault.TOKEN_UNVERIFIED, Fault.CUT,
 )  # fmt: skip
-"""Faults that a client survives by trying again: what random faults are unless named."""
+"""Faults that end when the client retries: the random faults unless others are named."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +86,16 @@ class Call:
 
 @dataclass
 class Plan:
-    """A fault to come: for `times` calls (None: all) to `path` (None: any), once `after` of them got by."""
+    """A fault to come: for `times` calls (None: all) to `path` (None: any), after `after` calls without it."""
 
     fault: Fault
     times: int | None = 1
     after: int = 0
     path: str | None = LOGS_PATH
-    seconds: float | None = None  # of a wait: how slow, or how long a 429 asks to stay away
+    seconds: float | None = None  # delay of a slow answer, or the wait that a 429 demands
 
     def hits(self, call: Call) -> bool:
-        """Whether this plan fires now; counts the calls it lets by."""
+        """Whether this plan applies now; counts the calls before it."""
         if self.path not in (None, call.path) or self.times == 0:
             return False
         if self.after > 0:
@@ -113,7 +113,7 @@ class Faults:
         self.rate = rate
         self.names = tuple(map(fault_named, names))
         self.happened: Counter[str] = Counter()
-        self._random = Random(seed)  # noqa: S311 - reproducible trouble, not secrets
+        self._random = Random(seed)  # noqa: S311 - reproducible faults, not secrets
         self._plans: list[Plan] = []
         self._lock = threading.Lock()
 

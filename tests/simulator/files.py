@@ -1,4 +1,4 @@
-"""The attachments that circulate: an endless catalogue in which low numbers are very common (Zipf)."""
+"""The attachments in circulation: an endless catalogue in which low numbers are very common (Zipf)."""
 
 import hashlib
 from functools import lru_cache
@@ -35,7 +35,7 @@ class File(NamedTuple):
     name: str
     mime_type: str
     sha256: str
-    verdict: str  # "turncoat": safe on most days, malicious once the vendor has learnt better
+    verdict: str  # "turncoat": safe on most days, malicious once the vendor's verdict has changed
 
     def verdict_on(self, day: int) -> str:
         if self.verdict != "turncoat":

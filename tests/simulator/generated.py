@@ -1,4 +1,4 @@
-"""Endless scans made on demand: each bucket of time is a pure function of seed and place, nothing is kept.
+"""Endless scans made on demand: each bucket of time is a pure function of seed and place, nothing is stored.
 
 How many rows a stretch of time holds follows from a formula, so totals cost nothing, nor do pages deep in it.
 """
@@ -13,12 +13,12 @@ _HOURLY_WEIGHTS = (1, 1, 1, 1, 1, 2, 3, 6, 9, 10, 10, 9, 7, 9, 10, 9, 8, 6, 4, 3
 _BEFORE_HOUR = tuple(sum(_HOURLY_WEIGHTS[:hour]) for hour in range(25))
 _DAY_WEIGHT = _BEFORE_HOUR[24] * 3600
 _BUCKET_SECONDS = (3600, 900, 300, 60, 15, 5, 1)
-_BUCKET_ROWS = 1000  # per bucket, about: what a page costs to make from nothing
+_BUCKET_ROWS = 1000  # approximately, per bucket: the rows generated for one page
 _KEPT_BUCKETS = 16
 _LATE_ONE_IN = 101
 _LATE_AT_LEAST, _LATE_SPREAD = 120, 4 * 3600
 _ODD_SHARE = 0.004
-_COUNTABLE = 200_000  # rows that are made just to count them, when a filter is given
+_COUNTABLE = 200_000  # maximum number of rows that are generated to count them, when a filter is given
 
 
 class GeneratedStock:
@@ -29,7 +29,7 @@ class GeneratedStock:
         self.start = start if start is not None else 0
         self.end = end if end is not None else 2**40
         self.seconds = next((s for s in _BUCKET_SECONDS if per_day * s <= 86_400 * _BUCKET_ROWS), 1)
-        self.built = 0  # buckets made so far: tests see by it that nothing is made in advance
+        self.built = 0  # number of buckets generated so far
         self._kept = lru_cache(maxsize=_KEPT_BUCKETS)(self._build)
 
     def buckets(self, query: Query) -> range:
@@ -90,7 +90,7 @@ class GeneratedStock:
         return (bucket + 1) * self.seconds + _LATE_AT_LEAST + int(mixed**3 * _LATE_SPREAD)
 
     def _still_hidden(self, buckets: range, as_of: int) -> int:
-        """Late rows of whole buckets that nobody can see yet, counted without making them."""
+        """Late rows of whole buckets that are not visible yet, counted without generating them."""
         horizon = (as_of - _LATE_AT_LEAST - _LATE_SPREAD) // self.seconds - 1
         recent = range(max(buckets.start, horizon), buckets.stop)
         return sum(

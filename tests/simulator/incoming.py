@@ -16,7 +16,7 @@ PATHS = (LOGS_PATH, ACCOUNT_PATH, TOKEN_PATH, DISCOVERY_PATH)
 
 @dataclass(frozen=True)
 class Incoming:
-    """One request; `body` is None when it is not an object the service understands."""
+    """One request; `body` is None unless it is an object that the service understands."""
 
     path: str
     headers: Mapping[str, str]  # names in lower case
@@ -38,14 +38,14 @@ class Incoming:
             return False
 
     @property
-    def loggable(self) -> Any:
+    def body_to_record(self) -> Any:
         """The body for the list of requests: the form of /oauth/token holds a secret."""
         return None if self.path == TOKEN_PATH else self.body
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request as it arrived and how it ended; never a secret."""
+class ReceivedRequest:
+    """A request and how it was answered, without secrets."""
 
     path: str
     body: Any
@@ -55,7 +55,7 @@ class Asked:
 
 
 def read_body(raw: bytes, *, python_too: bool) -> dict[str, Any] | None:
-    """The JSON object in a body; nothing at all means {}. API 1.0 takes Python's notation as well."""
+    """The JSON object in a body; an empty body means {}. API 1.0 also accepts Python's notation."""
     if not raw.strip():
         return {}
     try:

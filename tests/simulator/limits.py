@@ -1,16 +1,16 @@
-"""The rate limit: a fixed window per key, told in headers on every answer, also on refusals."""
+"""The rate limit: a fixed window per key, reported in headers of every answer, also of refusals."""
 
 import time
 from dataclasses import dataclass
 
 from tests.simulator.switches import Switches
 
-UNKNOWN_KEY = ""  # all keys nobody knows share one bucket
+UNKNOWN_KEY = ""  # all unknown keys share one bucket
 
 
 @dataclass(frozen=True)
 class Charge:
-    """What one call found in its bucket."""
+    """The state of the bucket at one call."""
 
     limit: int
     remaining: int
@@ -21,7 +21,7 @@ class Charge:
 class RateLimiter:
     def __init__(self, switches: Switches) -> None:
         self._switches = switches
-        self._windows: dict[str, tuple[float, int]] = {}  # key → (began, calls so far)
+        self._windows: dict[str, tuple[float, int]] = {}  # key → (start, calls so far)
 
     def charge(self, key: str) -> Charge:
         """Counts one call of `key`; refused calls are not run but are counted too."""

@@ -1,4 +1,4 @@
-"""Exactly the records somebody gives: for tests, and for stories such as the demo's."""
+"""A stock of given records, for tests and for the demo."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,13 +7,13 @@ from tests.simulator.rows import ALWAYS, Query, Row, parse_date
 
 
 def row_of(record: Any, visible_from: int = ALWAYS) -> Row:
-    """A row for any JSON value; one without a date that parses belongs to every window."""
+    """A row for any JSON value; one without a valid date belongs to every window."""
     when = parse_date(record.get("date")) if isinstance(record, dict) else None
     return Row(when, visible_from, record)
 
 
 class ListedStock:
-    """Given rows. Each `add` makes a new edition, as bucket 0, 1, …: a listing once begun keeps its own."""
+    """Given rows. Each `add` creates a new edition (bucket 0, 1, …); a listing stays with the one it began with."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self._editions = [_sorted(rows)]

@@ -13,7 +13,7 @@ from tests.simulator.rows import Query, date_text, epoch, parse_date
 from tests.simulator.tokens import ENDLESS, PageToken, decode_token, encode_token
 from tests.simulator.world import Listing, World
 
-_DEFAULT_PAGE_SIZE = 100  # nobody outside knows the real one
+_DEFAULT_PAGE_SIZE = 100  # the vendor's is not documented
 _FORTY_DAYS = 40 * 86_400
 _EMPTY = Listing([], None, None)
 _EMPTIES = {Fault.ENDLESS_PAGES: ENDLESS, Fault.EMPTY_PAGES: 3}
@@ -21,7 +21,7 @@ _EMPTIES = {Fault.ENDLESS_PAGES: ENDLESS, Fault.EMPTY_PAGES: 3}
 
 @dataclass(frozen=True)
 class LogsRequest:
-    """What a client asked for, as far as it can be understood."""
+    """The request of a client, as far as it is valid."""
 
     asked: Mapping[str, Any]
     size: int
@@ -40,12 +40,12 @@ class LogsRequest:
         return cls(asked, min(size, max_page_size), token if isinstance(token, str) else "")
 
     def unreadable_date(self) -> str | None:
-        """The field whose date is of no known form."""
+        """The field whose date has an unknown format."""
         given = (field for field in ("from", "to") if field in self.asked)
         return next((field for field in given if parse_date(self.asked[field]) is None), None)
 
 
-class LogsDesk:
+class LogsEndpoint:
     """Answers get-logs for one API generation and one account's world."""
 
     def __init__(self, envelopes: Envelopes, account: Account, world: World) -> None:
@@ -67,7 +67,7 @@ class LogsDesk:
             pagination["next"] = request.token
         if fault is Fault.TOTAL_TOO_LARGE:
             pagination["totalCount"] = (token.total or 0) + 1_000
-        records = list(map(_shifted, listing.records)) if fault is Fault.DATES_IGNORED else listing.records
+        records = list(map(_forty_days_earlier, listing.records)) if fault is Fault.DATES_IGNORED else listing.records
         return self._envelopes.good(self._data(records), pagination)
 
     def _token(self, request: LogsRequest) -> PageToken | None:
@@ -98,7 +98,7 @@ class LogsDesk:
         )
 
     def _differs(self, request: LogsRequest, query: Query) -> bool:
-        """Whether the data beside a token asks for something else; what it leaves out does not count."""
+        """Whether the data beside a token differs from it; missing fields are ignored."""
         asked = self._query(request)
         names = {
             "from": "first",
@@ -146,10 +146,10 @@ class LogsDesk:
 
 
 def refused_page_token(envelopes: Envelopes) -> Answer:
-    """The code for this stream is not public: this is what the vendor's SIEM stream says."""
+    """The code for this stream is not public: this is that of the vendor's SIEM stream."""
     return envelopes.failed(200, "err_audit_siem_invalid_token", "The page token is not valid")
 
 
-def _shifted(record: Any) -> Any:
+def _forty_days_earlier(record: Any) -> Any:
     when = parse_date(record.get("date")) if isinstance(record, dict) else None
     return record if when is None else record | {"date": date_text(when - _FORTY_DAYS)}

@@ -1,4 +1,4 @@
-"""One simulated mail: a record per attachment and recipient, in the vendor's own words."""
+"""One simulated mail: a record per attachment and recipient, in the vendor's format."""
 
 from random import Random
 from typing import Any
@@ -77,10 +77,10 @@ def record(mail: Record, file: File, scan: Record, recipient: str) -> Record:
 
 
 def _scan(rng: Random, file: File, when: int) -> tuple[Record, tuple[tuple[int, Record], ...]]:
-    """Verdict and action of one attachment, and how they read later."""
+    """Verdict and action of one attachment, and how they change later."""
     rand = rng.random
     verdict, chance = file.verdict_on(when // 86_400), rand()
-    if chance < 0.045:  # of any file: the sandbox gave up
+    if chance < 0.045:  # of any file: the sandbox had no result
         verdict = "timeout" if chance < 0.03 else "error"
     seconds = int(rand() ** 4 * 900) if verdict != "timeout" else 1800
     action = HELD[int(rand() * len(HELD))] if verdict in ("malicious", "unsafe") else "none, none"

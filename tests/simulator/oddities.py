@@ -1,4 +1,4 @@
-"""The rare records that surprise a client: they occur in real answers, or may one day."""
+"""Rare records that a client may not expect: they occur in real answers, or may occur."""
 
 from collections.abc import Callable
 from random import Random
@@ -22,8 +22,8 @@ def _rename_action(record: Record) -> Record:
 
 
 _ODDITIES: tuple[Callable[[Record], Record], ...] = (
-    _with(result="suspicious macro"),  # a verdict nobody has documented
-    _with(actionTriggered="detain, escalate"),  # an action nobody has seen
+    _with(result="suspicious macro"),  # an undocumented verdict
+    _with(actionTriggered="detain, escalate"),  # an unknown action
     _with(senderAddress="<>"),  # the null sender of bounces
     _with(subject="", definition=""),
     _with(subject=None),
@@ -40,7 +40,7 @@ _ODDITIES: tuple[Callable[[Record], Record], ...] = (
 
 
 def maybe_odd(rng: Random, row: Row, share: float) -> Row:
-    """The row itself, or for `share` of them one with a surprise in it."""
+    """The row itself, or for `share` of them one with an oddity."""
     if rng.random() >= share:
         return row
     oddity = _ODDITIES[int(rng.random() * len(_ODDITIES))]

@@ -7,7 +7,7 @@ recipients of simulated mail are found in them.
 from dataclasses import dataclass
 
 DOMAIN = "contoso.example"
-FORMER_DOMAIN = "contoso-legacy.example"  # from before a merger: still delivers, as in most real companies
+FORMER_DOMAIN = "contoso-legacy.example"  # from before a merger: its addresses still work, as in most companies
 
 _GIVEN_NAMES = (
     "Ada", "Amir", "Bea", "Björn", "Chloé", "Dana", "Elif", "Femi", "Grace", "Hana", "Igor", "Jun",
@@ -47,7 +47,7 @@ def _person(number: int, given: str, family: str) -> Person:
     aliases = [f"{first[0]}{last}{number}@{DOMAIN}"]
     if number % 3 == 0:
         aliases.append(f"{first}.{last}@{FORMER_DOMAIN}")
-    upn = f"u{10_000 + number}@{DOMAIN}" if number % 4 == 0 else mail  # sign-in names are often not the address
+    upn = f"u{10_000 + number}@{DOMAIN}" if number % 4 == 0 else mail  # sign-in names often differ from the address
     return Person(number, given, family, _DEPARTMENTS[number % len(_DEPARTMENTS)], mail, upn, tuple(aliases))
 
 

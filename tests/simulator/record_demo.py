@@ -11,7 +11,7 @@ from typing import Any
 from tasks.mimecast.client import GET_ACCOUNT
 from tasks.mimecast.demo_account import KEYS, RECORDING, RECORDING_END
 from tests.simulator import V2_KEYS, World
-from tests.simulator.asking import asking
+from tests.simulator.client import simulated
 from tests.simulator.rows import date_text, epoch
 
 PAGE_SIZE = 500
@@ -24,7 +24,7 @@ def record(folder: Path) -> None:
     world.clock = lambda: RECORDING_END  # part of each page token: every recording is the same
     start, end = (date_text(epoch(moment)) for moment in (RECORDING_END - timedelta(days=DAYS), RECORDING_END))
     folder.mkdir(exist_ok=True)
-    with asking(2, world) as client:
+    with simulated(2, world) as client:
         write(folder / "account.json", client.post(GET_ACCOUNT, {"data": []}).json())
         for number, page in enumerate(client.pages(PAGE_SIZE, **{"from": start, "to": end}), 1):
             write(folder / f"page-{number}.json", page)

@@ -1,4 +1,4 @@
-"""What a stock of simulated records hands out: rows, and the question they are asked with."""
+"""Rows of simulated records, the query of a listing, and the interface of a stock of rows."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,16 +8,16 @@ from functools import lru_cache
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
-ALWAYS = -(2**62)  # visible since ever
+ALWAYS = -(2**62)  # always visible
 
 
 class Row(NamedTuple):
     """One record with the times that decide when it is delivered, and how (epoch seconds, UTC)."""
 
-    when: int | None  # None: its date does not parse, so it is in every window
+    when: int | None  # None: it has no valid date and is in every window
     visible_from: int
     record: Any
-    changes: tuple[tuple[int, Mapping[str, str]], ...] = ()  # from when on, which fields read differently
+    changes: tuple[tuple[int, Mapping[str, str]], ...] = ()  # since when, which fields have other values
 
     def seen_at(self, now: int) -> Any:
         """The record as the service shows it at `now`."""
@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Query:
-    """A listing somebody asked for: both ends inclusive, as things stood at `as_of` (epoch seconds)."""
+    """The query of a listing: both ends inclusive, in the state of `as_of` (epoch seconds)."""
 
     first: int
     last: int
@@ -76,14 +76,14 @@ class Stock(Protocol):
     def rows(self, bucket: int) -> list[Row]: ...
 
     def count(self, query: Query) -> int | None:
-        """Number of rows of the query; None where it could only be found by making them all."""
+        """Number of rows of the query; None if counting would require generating them all."""
         ...
 
 
 def seeded(*parts: int | str) -> Random:
     """A generator that depends on `parts` alone; use only `random()`, which no Python version changes."""
     digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
-    return Random(int.from_bytes(digest))  # noqa: S311 - made-up mail, not secrets
+    return Random(int.from_bytes(digest))  # noqa: S311 - fictitious mail, not secrets
 
 
 def epoch(moment: datetime) -> int:
@@ -103,7 +103,7 @@ def _day_text(day: int) -> str:
 
 
 def parse_date(text: object) -> int | None:
-    """Epoch seconds of any date form that clients are known to send; None when it is none of them."""
+    """Epoch seconds of any date form that clients are known to send; None for any other text."""
     if not isinstance(text, str):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Runs a simulator on loopback: in a thread for tests and the demo, in the foreground for the command."""
+"""Serve a simulator on loopback: in a thread for tests, in the foreground for `python -m tests.simulator`."""
 
 import ipaddress
 import logging
@@ -26,7 +26,7 @@ class Running:
 
 @contextmanager
 def serve(simulator: Simulator, port: int = 0, host: str = "127.0.0.1") -> Iterator[Running]:
-    """Serves from a thread of this process; port 0 takes a free one. Raises SettingsError off loopback."""
+    """Serve from a thread of this process; port 0 selects a free one. Raises SettingsError off loopback."""
     with _listening(host, port) as listener:
         server = _server(simulator)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="simulator", daemon=True)
@@ -42,7 +42,7 @@ def serve(simulator: Simulator, port: int = 0, host: str = "127.0.0.1") -> Itera
 def run(
     simulator: Simulator, port: int = 0, host: str = "127.0.0.1", ready: Callable[[str], None] | None = None
 ) -> None:
-    """Serves until interrupted (Ctrl-C, SIGTERM); `ready` is told the URL once the port is taken."""
+    """Serve until interrupted (Ctrl-C, SIGTERM); `ready` is called with the URL when the port is open."""
     with _listening(host, port) as listener, suppress(KeyboardInterrupt):
         if ready:
             ready(_url(listener))
@@ -53,7 +53,7 @@ def _server(simulator: Simulator) -> uvicorn.Server:
     logging.getLogger("uvicorn.error").addFilter(_not_about_cut_answers)
     config = uvicorn.Config(
         application(simulator),
-        log_config=None,  # whoever starts it decides where logs go
+        log_config=None,  # the caller decides where logs go
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -66,7 +66,7 @@ def _server(simulator: Simulator) -> uvicorn.Server:
 
 
 def _not_about_cut_answers(entry: logging.LogRecord) -> bool:
-    """A cut answer is a fault somebody asked for, not an error of the server."""
+    """A cut answer is a planned fault, not an error of the server."""
     return entry.getMessage() != "ASGI callable returned without completing response."
 
 
@@ -74,7 +74,7 @@ def _listening(host: str, port: int) -> socket.socket:
     if not _is_loopback(host):
         raise SettingsError(f"The simulator serves on loopback only; {host!r} is not. Use 127.0.0.1.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named as TCP, or asyncio leaves Nagle on and every answer waits 40 ms for an acknowledgement.
+    # With IPPROTO_TCP asyncio switches off Nagle's algorithm; otherwise each answer waits 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -101,5 +101,5 @@ def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> Non
     deadline = time.monotonic() + _START_SECONDS
     while not server.started:
         if not thread.is_alive() or time.monotonic() > deadline:
-            raise SettingsError("The simulator did not start; its log says why.")
+            raise SettingsError("The simulator did not start. See its log.")
         time.sleep(0.01)

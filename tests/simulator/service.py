@@ -6,18 +6,18 @@ from typing import Any
 
 from tests.simulator.accounts import Account
 from tests.simulator.answers import Answer, Envelopes, json_answer
-from tests.simulator.credentials import SignatureDesk, TokenDesk
+from tests.simulator.credentials import SignatureCheck, TokenEndpoint
+from tests.simulator.fault_answers import altered, answer_instead, forbidden
 from tests.simulator.faults import Call, Fault, Faults, Plan
 from tests.simulator.incoming import (
     DISCOVERY_PATH,
     LOGS_PATH,
     TOKEN_PATH,
-    Asked,
     Incoming,
+    ReceivedRequest,
 )
 from tests.simulator.limits import UNKNOWN_KEY, Charge, RateLimiter, rate_headers
-from tests.simulator.logs import LogsDesk
-from tests.simulator.mishaps import forbidden, refusal, spoiled
+from tests.simulator.logs import LogsEndpoint
 from tests.simulator.people import DOMAIN
 from tests.simulator.switches import Switches
 from tests.simulator.world import World
@@ -26,7 +26,7 @@ _REMEMBERED_REQUESTS = 10_000
 
 
 class Simulator:
-    """Worlds behind accounts, with switches and faults; `requests` is what was asked, the newest last."""
+    """Worlds behind accounts, with switches and faults; `requests` are those received, the newest last."""
 
     def __init__(
         self,
@@ -39,10 +39,10 @@ class Simulator:
         self.switches = switches or Switches()
         self.faults = faults or Faults()
         self.accounts = accounts
-        self.requests: deque[Asked] = deque(maxlen=_REMEMBERED_REQUESTS)
+        self.requests: deque[ReceivedRequest] = deque(maxlen=_REMEMBERED_REQUESTS)
         self._limiter = RateLimiter(self.switches)
-        self._signatures = SignatureDesk(accounts, self.switches)
-        self._tokens = TokenDesk(accounts, self.switches)
+        self._signatures = SignatureCheck(accounts, self.switches)
+        self._tokens = TokenEndpoint(accounts, self.switches)
 
     def answer(self, incoming: Incoming) -> Answer:
         """Rate limit, planned faults, keys, permission, body: in this order."""
@@ -58,17 +58,17 @@ class Simulator:
         else:
             answer, account = self._checked(incoming, envelopes, plan)
         if plan:
-            answer = spoiled(answer, plan.fault, plan.seconds)
+            answer = altered(answer, plan.fault, plan.seconds)
         return self._finished(incoming, answer, charge, account)
 
     def refuse(self, incoming: Incoming, status: int) -> Answer:
-        """404 and 405 for what is not served; these calls are charged and remembered too."""
+        """404 and 405 for what is not served; these calls are charged and recorded too."""
         charge = self._limiter.charge(self._rate_key(incoming))
         headers = {"allow": "POST"} if status == 405 else {}
         return self._finished(incoming, Answer(status, headers=headers), charge, None)
 
     def _checked(self, incoming: Incoming, envelopes: Envelopes, plan: Plan | None) -> tuple[Answer, Account | None]:
-        refused = refusal(plan.fault, envelopes) if plan else None
+        refused = answer_instead(plan.fault, envelopes) if plan else None
         if refused:
             return refused, None
         if plan and plan.fault is Fault.TOKEN_EXPIRED:
@@ -91,10 +91,10 @@ class Simulator:
             return _malformed(envelopes)
         if not logs:
             return envelopes.good([account.details()])
-        return LogsDesk(envelopes, account, account.world or self.world).answer(incoming.body, fault)
+        return LogsEndpoint(envelopes, account, account.world or self.world).answer(incoming.body, fault)
 
     def _discovery(self, incoming: Incoming, envelopes: Envelopes) -> Answer:
-        """Where an address lives: always here. No `region` for an address nobody knows."""
+        """Where an address lives: always here. An unknown address has no `region`."""
         data: Any = (incoming.body or {}).get("data")
         first = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
         address = str(first.get("emailAddress", ""))
@@ -115,13 +115,13 @@ class Simulator:
 
     def _finished(self, incoming: Incoming, answer: Answer, charge: Charge, account: Account | None) -> Answer:
         code = account.code if account else None
-        asked = Asked(incoming.path, incoming.loggable, answer.status, incoming.generation, code)
+        asked = ReceivedRequest(incoming.path, incoming.body_to_record, answer.status, incoming.generation, code)
         self.requests.append(asked)
         return replace(answer, headers=answer.headers | rate_headers(charge, self.switches))
 
 
 def _malformed(envelopes: Envelopes) -> Answer:
-    """API 1.0 may answer with nothing at all; for 2.0 this is the shape one connector reads."""
+    """API 1.0 may answer with an empty body; for 2.0 this is the shape one connector reads."""
     if envelopes.generation == 1:
         return Answer(400)
     return json_answer(400, {"error": {"message": "The request body is not valid JSON"}})

@@ -1,4 +1,4 @@
-"""What nobody outside the vendor knows for certain about the API: each open question is a switch."""
+"""What is not known for certain about the vendor's API: each open question is a switch."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ ResetHeader = Literal[
 
 @dataclass(frozen=True)
 class Switches:
-    """Defaults are the better-founded answers; each switch carries its line for --help."""
+    """Defaults are the better-founded answers; each switch has its line for `--list`."""
 
     clock_skew_check: Annotated[bool, "API 1.0 refuses a request dated far from the server's clock"] = False
     clock_skew_seconds: Annotated[int, "how far is too far"] = 300
@@ -20,7 +20,7 @@ class Switches:
     rate_window_ms: Annotated[int, "length of the fixed rate window"] = 5_000
     unknown_key_rate_limit: Annotated[int, "calls per rate window of all unknown keys together"] = 5_000
     rate_limit_body: Annotated[Literal["empty", "fail"], "what a 429 carries"] = "empty"
-    reset_header: Annotated[ResetHeader, "name or unit of the header that tells the end of the rate window"] = (
+    reset_header: Annotated[ResetHeader, "name or unit of the header with the end of the rate window"] = (
         "x-ratelimit-reset"
     )
 

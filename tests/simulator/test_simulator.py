@@ -8,7 +8,7 @@ import pytest
 
 from tasks.mimecast.demo_account import RECORDING
 from tests.simulator import Account, Faults, Switches, World, faults_from, record_demo, switches_from
-from tests.simulator.asking import LOGS, asking, date, dates, failure, record, rows
+from tests.simulator.client import LOGS, date, dates, failure, record, rows, simulated
 from tests.simulator.credentials import signature
 from tests.simulator.faults import Call
 from tests.simulator.rows import Query, epoch
@@ -27,7 +27,7 @@ def test_signature_equals_the_published_vector():
 
 def test_checks_run_in_order_application_signature_expiry_permission_body():
     everything_wrong = Account.numbered(1, keys_expired=True, may_read_logs=False)
-    with asking(1, account=everything_wrong) as client:
+    with simulated(1, account=everything_wrong) as client:
         right = dict(client.keys)
         client.keys |= {"application_id": "INVALID", "secret_key": "AAAA"}
         assert failure(client.post(LOGS, "not a body")) == (200, "err_developer_key")
@@ -35,13 +35,13 @@ def test_checks_run_in_order_application_signature_expiry_permission_body():
         assert failure(client.post(LOGS, "not a body")) == (401, "err_xdk_invalid_signature")
         client.keys = right
         assert failure(client.post(LOGS, "not a body")) == (418, "err_xdk_binding_expired")
-    with asking(1, account=Account.numbered(1, may_read_logs=False)) as client:
+    with simulated(1, account=Account.numbered(1, may_read_logs=False)) as client:
         assert failure(client.post(LOGS, "not a body")) == (403, "err_xdk_operation_forbidden_for_address")
 
 
 @BOTH
 def test_calls_above_the_rate_limit_are_refused_with_429(generation):
-    with asking(generation, switches=Switches(rate_limit=3, rate_window_ms=60_000)) as client:
+    with simulated(generation, switches=Switches(rate_limit=3, rate_window_ms=60_000)) as client:
         answers = [client.logs() for _ in range(4)]
     assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["2", "1", "0", "0"]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
@@ -49,19 +49,19 @@ def test_calls_above_the_rate_limit_are_refused_with_429(generation):
 
 
 def test_access_token_opens_the_account_until_it_expires():
-    with asking(2) as client:
+    with simulated(2) as client:
         assert client.logs().status_code == 200
         client.bearer = "made-up"
         assert failure(client.logs()) == (401, "unauthorized")
         client.keys["client_secret"] = "wrong"
         assert client.token().status_code == 401
-    with asking(2, switches=Switches(token_seconds=0)) as client:
+    with simulated(2, switches=Switches(token_seconds=0)) as client:
         assert failure(client.logs()) == (401, "token_expired")
 
 
 @BOTH
 def test_pages_hold_every_row_once_in_order(generation):
-    with asking(generation) as client:
+    with simulated(generation) as client:
         pages = list(client.pages(size=3))
         back = client.logs(pages[2]["meta"]["pagination"]["previous"], 3)
         newest_first = [day for page in client.pages(size=3, oldestFirst=False) for day in dates(page)]
@@ -71,7 +71,7 @@ def test_pages_hold_every_row_once_in_order(generation):
 
 
 def test_page_token_is_refused_if_it_is_made_up_and_wins_over_other_dates():
-    with asking(2) as client:
+    with simulated(2) as client:
         token = client.logs(size=4).json()["meta"]["pagination"]["next"]
         assert dates(client.logs(token, 4, to=date(22))) == [date(hour) for hour in range(5, 9)]
         assert client.logs("made-up").json()["fail"]
@@ -79,14 +79,14 @@ def test_page_token_is_refused_if_it_is_made_up_and_wins_over_other_dates():
 
 @pytest.mark.parametrize(("inclusive", "last"), [(True, 5), (False, 4)])
 def test_end_of_a_range_is_inclusive_as_its_switch_says(inclusive, last):
-    with asking(1, switches=Switches(to_inclusive=inclusive)) as client:
+    with simulated(1, switches=Switches(to_inclusive=inclusive)) as client:
         found = dates(client.logs(**{"from": date(3), "to": date(5)}))
     assert (found[0], found[-1]) == (date(3), date(last))
 
 
 def test_rows_added_later_are_in_new_listings_only():
     odd = ["text", None, record("not a date")]
-    with asking(2) as client:
+    with simulated(2) as client:
         token = client.logs(size=8).json()["meta"]["pagination"]["next"]
         client.running.simulator.world.add([record(date(2), actionTriggered="user release, none"), *odd])
         assert dates(client.logs(token)) == [date(9), date(10)]
@@ -113,7 +113,7 @@ def test_world_gives_the_same_rows_for_the_same_seed_in_any_cut():
 
 
 def test_faults_of_each_kind_do_what_their_line_says():
-    with asking(2) as client:
+    with simulated(2) as client:
         faults = client.running.simulator.faults
         faults.inject("503", times=2, after=1)  # a refusal
         faults.inject("html-200", after=3)  # not JSON
@@ -135,7 +135,7 @@ def test_faults_of_each_kind_do_what_their_line_says():
 
 def test_random_faults_are_the_same_for_the_same_seed():
     def statuses(seed: int) -> list[int]:
-        with asking(1, faults=Faults(rate=0.4, seed=seed, names=("429", "500", "405"))) as client:
+        with simulated(1, faults=Faults(rate=0.4, seed=seed, names=("429", "500", "405"))) as client:
             return [client.logs().status_code for _ in range(30)]
 
     assert statuses(3) == statuses(3) != statuses(4)

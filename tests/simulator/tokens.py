@@ -1,4 +1,4 @@
-"""Page tokens: opaque, signed, and complete in themselves, so that the simulator remembers no listing."""
+"""Page tokens: opaque, signed and self-contained, so that the simulator stores no listing."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ ENDLESS = 10**12
 
 
 class PageToken(msgspec.Struct, array_like=True, frozen=True):
-    """A place in one account's listing. First come `empties` empty pages; no position: then nothing more."""
+    """A place in one account's listing. First come `empties` empty pages; no position: the end."""
 
     account: str
     query: Query
@@ -29,7 +29,7 @@ def encode_token(token: PageToken) -> str:
 
 
 def decode_token(text: str) -> PageToken | None:
-    """None for anything this simulator did not hand out."""
+    """None for anything this simulator did not issue."""
     try:
         signed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         if signed[:_TAG_BYTES] != _tag(signed[_TAG_BYTES:]):

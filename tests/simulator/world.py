@@ -1,4 +1,4 @@
-"""A world: all the records one account could ever be asked for, and how a listing is cut into pages."""
+"""A world: all records of an account, and how a listing is divided into pages."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tests.simulator.generated import GeneratedStock
 from tests.simulator.listed import ListedStock, row_of
 from tests.simulator.rows import Query, Row, Stock, epoch
 
-_CHUNK = 512  # rows looked at in one go
+_CHUNK = 512  # rows that are filtered at a time
 
 
 def utc_now() -> datetime:
@@ -35,7 +35,7 @@ class Listing:
 
 
 class World:
-    """Seeded, realistic scans of any amount, made when asked for; see also `of_records` and `demo`.
+    """Seeded, realistic scans of any amount, generated on demand; see also `of_records` and `demo`.
 
     `per_day` rows in every UTC day of [start, end). A row can be seen from its date on by `clock`, a few rows
     only minutes to hours later; some verdicts and actions change after a while. Same arguments, same rows.
@@ -57,12 +57,12 @@ class World:
 
     @classmethod
     def of_records(cls, records: Iterable[Any], clock: Callable[[], datetime] = utc_now) -> Self:
-        """Exactly these JSON values, visible at once; one whose date does not parse is in every window."""
+        """Exactly these JSON values, visible at once; those without a valid date are in every window."""
         return cls(clock=clock, stock=ListedStock(map(row_of, records)))
 
     @classmethod
     def demo(cls, anchor: datetime) -> Self:
-        """The demo's story, in the six days before `anchor`; the same for the same anchor for ever."""
+        """The demo's story, in the six days before `anchor`; always the same for the same anchor."""
         return cls(stock=ListedStock(demo_rows(epoch(anchor))))
 
     def add(self, records: Iterable[Any]) -> None:
@@ -76,7 +76,7 @@ class World:
         return self.stock.count(query)
 
     def beginning(self, query: Query) -> Position | None:
-        """Where a listing begins; None when nothing can be in it."""
+        """Where a listing begins; None if it is certainly empty."""
         buckets = self.stock.buckets(query)
         if not buckets:
             return None

@@ -1,4 +1,4 @@
-"""What each fault that is not about paging puts in place of, or does to, a good answer."""
+"""The answers of faults that do not concern paging: instead of a successful answer, or made from one."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +11,7 @@ _SLOW_SECONDS = 2.0
 
 
 def forbidden(envelopes: Envelopes) -> Answer:
-    """The keys are good, but their role or product does not reach this function."""
+    """The keys are good, but their role or product does not include this function."""
     if envelopes.generation == 1:
         code, message = (
             "err_xdk_operation_forbidden_for_address",
@@ -42,14 +42,14 @@ _REFUSALS: dict[Fault, Callable[[Envelopes], Answer]] = {
 }
 
 
-def refusal(fault: Fault, envelopes: Envelopes) -> Answer | None:
-    """The answer sent in place of any work, for the faults that are like that."""
+def answer_instead(fault: Fault, envelopes: Envelopes) -> Answer | None:
+    """The answer of a fault for which the request is not processed; None for other faults."""
     make = _REFUSALS.get(fault)
     return make(envelopes) if make else None
 
 
-def spoiled(answer: Answer, fault: Fault, seconds: float | None) -> Answer:
-    """A finished answer as the fault lets it through."""
+def altered(answer: Answer, fault: Fault, seconds: float | None) -> Answer:
+    """The answer as the fault changes it."""
     half = len(answer.body) // 2
     if fault is Fault.CUT:
         return replace(answer, cut_at=half)
