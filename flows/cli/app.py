@@ -42,7 +42,7 @@ def root(
 def demo(home: DemoHome = None) -> None:
     """Demonstrate the whole system without an account.
 
-    Polls a simulated account into its own home, data/demo-home, and changes nothing else.
+    Polls a sample account into its own home, data/demo-home, and changes nothing else.
 
     A second run finds nothing new.
     """
@@ -147,7 +147,7 @@ app.command(
     )
 )(triage)
 app.add_typer(allow_list)
-app.command(epilog=example("simulate", "simulate --switch rate_limit=5 --fault 503,times=3"))(simulate)
+app.command(epilog=example("simulate", "simulate --port 8901"))(simulate)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from tasks.http import retry
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import Simulator, Switches, World, serve
 from tests.flows.site import Clock, Site, connector, noon, save
 from tests.scans import prepare_home
+from tests.simulator import Simulator, Switches, World, serve
 
 MakeSite = Callable[..., Site]
 

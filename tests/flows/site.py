@@ -18,11 +18,11 @@ from flows.runs.engine import Engine
 from flows.runs.pull import poll as plain_poll
 from tasks.ingest.run_stats import RunStats
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import Account, Faults, Running, Simulator, World
 from tasks.saved_connectors import load_connector, save_connector
 from tasks.settings import Settings
 from tasks.store.factory import open_store
 from tasks.store.store import Store
+from tests.simulator import Account, Faults, Running, Simulator, World
 
 CONNECTOR_ID = UUID("6d1f6f53-5d0c-4c5b-9a8e-2f6a0c1b7e55")
 

@@ -8,11 +8,11 @@ from playwright.sync_api import expect
 from prefect.client.schemas.objects import FlowRun
 
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.saved_connectors import load_connector
 from tasks.settings import CHECKOUT
 from tests.server.machine import Machine
 from tests.server.person import Person, at_the_ui
+from tests.simulator import V2_KEYS, Simulator, World, serve
 
 pytestmark = [pytest.mark.server, pytest.mark.browser]
 

@@ -24,7 +24,6 @@ from flows.runs.slice_stages import Pull, process_slice
 from tasks.connectors.base import build_connector
 from tasks.ingest import pull_session
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.mimecast.stages import open_stages
 from tasks.queries import lookups
 from tasks.settings import Settings
@@ -34,6 +33,7 @@ from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
 from tasks.window import Slice
 from tests.flows.cli.command import NARROW, NARROWEST, WIDE, Command
+from tests.simulator import V2_KEYS, Simulator, World, serve
 
 SOURCE = Source(UUID(int=1), "demo", "mimecast", "default", 15, "", None, timedelta(days=7))
 FULL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -288,9 +288,6 @@ def test_ended_id_leads_to_the_group_that_received_its_alerts(own_copy: Store, c
         (["alerts", "--since", "yesterday"], "'yesterday'"),
         (["alerts", "--since", "7x"], "'7x'"),
         (["backfill", "acme", "--from", "soon", "--to", "2026-03-01"], "'soon'"),
-        (["simulate", "--switch", "nothing=1"], "There is no switch called 'nothing'"),
-        (["simulate", "--fault", "flood"], "There is no fault called 'flood'"),
-        (["simulate", "--fault-name", "flood"], "There is no fault called 'flood'"),
     ],
 )
 def test_invalid_value_is_one_line_that_quotes_it(call: list[str], sentence: str, home: Path, command: Command) -> None:
@@ -430,10 +427,3 @@ def test_health_of_two_connectors_exits_with_the_worse_status(own_copy: Store, c
     assert command("health").status == 1
     change(own_copy, FAILING)
     assert command("health").status == 2
-
-
-def test_simulate_lists_its_switches_and_faults(command: Command) -> None:
-    says = command("simulate", "--list")
-    assert says.status == 0
-    for name in ("to_inclusive", "rate_limit", "wrong-region", "endless-pages"):
-        assert name in says.out

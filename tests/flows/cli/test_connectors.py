@@ -19,7 +19,6 @@ from flows.cli import connector_actions
 from tasks.errors import Unreachable
 from tasks.ingest.connector_source import source_of
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import Account, Running, Simulator, World, serve, v1_keys, v2_keys
 from tasks.saved_connectors import load_connector, remove, saved_names
 from tasks.settings import CHECKOUT, Settings
 from tasks.store.factory import open_store
@@ -27,6 +26,7 @@ from tests.flows.cli.command import NARROWEST, Command, Ran
 from tests.flows.site import change, save, scan
 from tests.scans import content, load, rows
 from tests.scans import scan as stored_scan
+from tests.simulator import Account, Running, Simulator, World, serve, v1_keys, v2_keys
 
 NOW = datetime.now(UTC)
 RECORDS = [scan(NOW - timedelta(hours=hour), hour, "safe" if hour % 3 else "malicious") for hour in range(1, 10)]

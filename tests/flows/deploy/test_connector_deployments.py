@@ -36,7 +36,6 @@ from tasks.http.tls_check import REACHED
 from tasks.ingest.connector_source import source_of
 from tasks.mimecast.check import AFTER_REACH
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import Simulator, World, serve
 from tasks.saved_connectors import list_connectors, load_connector, remove, rename, save_connector, saved_names
 from tasks.settings import Settings
 from tasks.store import embedded
@@ -47,6 +46,7 @@ from tests.flows.site import change, scan
 from tests.flows.site import connector as simulated
 from tests.scans import load, rows
 from tests.scans import scan as stored_scan
+from tests.simulator import Simulator, World, serve
 
 SECRET = "hush-hush"
 NOW = datetime.now(UTC)

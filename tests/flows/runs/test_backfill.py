@@ -26,12 +26,12 @@ from flows.runs import slice_stages
 from tasks.formatting import format_period
 from tasks.ingest import batches
 from tasks.ingest.stages import Stages
-from tasks.mimecast.simulator import World, server
-from tasks.mimecast.simulator.incoming import LOGS_PATH
-from tasks.mimecast.simulator.rows import Query, epoch
 from tests.flows.conftest import MakeSite
 from tests.flows.runs.test_poll import flow_run
 from tests.flows.site import Site, hours, noon, same, scan
+from tests.simulator import World, server
+from tests.simulator.incoming import LOGS_PATH
+from tests.simulator.rows import Query, epoch
 
 HOUR = timedelta(hours=1)
 HOURS, FEW = 8, 5

@@ -22,12 +22,12 @@ from hypothesis import settings
 from tasks.errors import AlertsError
 from tasks.ingest.run_stats import RunStats
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import Faults, Simulator, Switches, World, fault_lines, serve
-from tasks.mimecast.simulator.answers import Answer
-from tasks.mimecast.simulator.faults import Fault
-from tasks.mimecast.simulator.incoming import LOGS_PATH, TOKEN_PATH, Incoming
 from tests.flows.site import Clock, Site, connector, differences, noon, scan
 from tests.scans import prepare_home
+from tests.simulator import Faults, Simulator, Switches, World, fault_lines, serve
+from tests.simulator.answers import Answer
+from tests.simulator.faults import Fault
+from tests.simulator.incoming import LOGS_PATH, TOKEN_PATH, Incoming
 
 THOROUGH = settings.get_current_profile_name() == "thorough"
 PAGE = 4  # records: every case has several pages

@@ -32,14 +32,14 @@ from pydantic import SecretStr
 from flows.cli.run import summary
 from flows.console.terminal import out
 from tasks.formatting import format_period
-from tasks.mimecast.simulator import V1_KEYS, V2_KEYS, World
-from tasks.mimecast.simulator.incoming import LOGS_PATH
-from tasks.mimecast.simulator.listed import ListedStock, row_of
-from tasks.mimecast.simulator.rows import Row, epoch
 from tasks.triage.allow_list import Entry, add
 from tests.flows.artifacts.test_run_summary import artifacts, row, text
 from tests.flows.conftest import MakeSite
 from tests.flows.site import change, differences, hours, noon, same, scan
+from tests.simulator import V1_KEYS, V2_KEYS, World
+from tests.simulator.incoming import LOGS_PATH
+from tests.simulator.listed import ListedStock, row_of
+from tests.simulator.rows import Row, epoch
 
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 
