@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from tests.flows.cli.command import Command
 from tests.flows.conftest import MakeSite
 from tests.flows.site import noon
 from tests.flows.site import scan as record
-from tests.scans import HOUR, begun, load, rows, scan
+from tests.scans import HOUR, begun, load, reject, rows, scan, source
 
 
 @pytest.fixture
@@ -79,6 +81,29 @@ def test_replay_reads_rejects_and_applies_maps_as_the_connector_says(make_site: 
     assert (done["alerts_raised"], done["rejects_left"], done["scans_changed"]) == (1, 1, 1)
     assert site.query("SELECT sub_classification FROM alerts") == [("Not safe here",)]
     assert "nothing to change" in command("replay", "--apply").err
+
+
+REPLAY_WITHOUT_PREFECT = """
+import sys
+from flows.cli.app import main
+try:
+    main(["replay", "--json"])
+except SystemExit as end:
+    assert not end.code, end.code
+assert "prefect" not in sys.modules
+"""
+
+
+def test_replay_of_rejects_and_scans_without_verdict_never_loads_prefect(home: Path) -> None:
+    connector = source()._replace(product="mimecast", no_verdict="low")
+    store = begun(home, connector)
+    load(store, [[scan(0), scan(1, "timeout")]], connector, rejects=[reject("1")])
+    store.publish()
+    code = [sys.executable, "-c", REPLAY_WITHOUT_PREFECT]
+    result = subprocess.run(code, check=False, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    counts = json.loads(result.stdout)
+    assert (counts["rejects_left"], counts["alerts_cleared"]) == (1, 1)
 
 
 def test_retention_shows_then_removes_and_a_backfill_of_older_time_says_what_it_loads(
