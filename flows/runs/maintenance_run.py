@@ -34,6 +34,7 @@ def run_change(work: Callable[[Store], Counts], summary: Callable[[Counts], str]
 
 
 def failed(error: AlertsError) -> State[Counts]:
+    """The final state of a run that was refused or could not finish."""
     return final_states.failed(str(error), {})
 
 

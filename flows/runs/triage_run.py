@@ -73,7 +73,7 @@ def _describe(hidden: HiddenCounts) -> str:
 
 
 def _require_count(alerts: int, expected: int) -> None:
-    """Refuse to decide on other alerts than those that a person has seen counted."""
+    """Raises TriageRefused if the filters find another number of alerts than the person confirmed."""
     if alerts != expected:
         raise TriageRefused(
             f"The filters find {alerts} alerts now, not {expected}. Nothing was changed: start the run again with "
