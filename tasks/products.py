@@ -19,7 +19,6 @@ import polars as pl
 from tasks.errors import SettingsError
 from tasks.http.check import Account, Check
 from tasks.ingest.batches import Revalidated
-from tasks.ingest.stages import Stages
 from tasks.priority import Maps
 from tasks.settings import Settings
 from tasks.source import Source
@@ -27,9 +26,10 @@ from tasks.source import Source
 if TYPE_CHECKING:
     from tasks.connectors.base import Connector
     from tasks.entra.connector import EntraConnector
+    from tasks.ingest.stages import Stages
     from tasks.mimecast.connector import MimecastConnector
 
-OpenStages = Callable[[Any, Source, Settings, threading.Event], AbstractContextManager[Stages]]
+OpenStages = Callable[[Any, Source, Settings, threading.Event], "AbstractContextManager[Stages]"]
 TestConnection = Callable[[Any], tuple[list[Check], Account | None]]
 
 
@@ -97,7 +97,7 @@ def _check_mimecast(connector: "MimecastConnector") -> tuple[list[Check], Accoun
 
 def _mimecast_stages(
     connector: "MimecastConnector", source: Source, settings: Settings, stop: threading.Event
-) -> AbstractContextManager[Stages]:
+) -> "AbstractContextManager[Stages]":
     from tasks.mimecast.stages import open_stages
 
     return open_stages(connector, source, settings, stop)
