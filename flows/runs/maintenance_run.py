@@ -9,7 +9,7 @@ from prefect.states import Completed
 from flows.artifacts import dashboard_writer
 from flows.runs import events, final_states
 from tasks.errors import AlertsError
-from tasks.formatting import several
+from tasks.formatting import format_count
 from tasks.settings import load_settings
 from tasks.store.factory import open_store
 from tasks.store.store import Store
@@ -40,12 +40,12 @@ def failed(error: AlertsError) -> State[Counts]:
 
 def regroup_summary(counts: Counts) -> str:
     would = "" if counts["applied"] else "would be "
-    before, after = several(counts["groups_before"], "group"), f"{counts['groups_after']:,}"
-    return f"{before} {would}regrouped into {after}; {several(counts['alerts_moved'], 'alert')} {would}moved."
+    before, after = format_count(counts["groups_before"], "group"), f"{counts['groups_after']:,}"
+    return f"{before} {would}regrouped into {after}; {format_count(counts['alerts_moved'], 'alert')} {would}moved."
 
 
 def replay_summary(counts: Counts) -> str:
-    scans, rejects = several(counts["scans_changed"], "scan"), several(counts["rejects_accepted"], "reject")
+    scans, rejects = format_count(counts["scans_changed"], "scan"), format_count(counts["rejects_accepted"], "reject")
     would = "" if counts["applied"] else "would be "
     return f"{scans} {would}changed; {rejects} {would}accepted."
 
