@@ -134,6 +134,7 @@ WITHOUT_PREFECT = """
     allow-list list
     allow-list remove ffff
     regroup --gap-hours 1 --apply --yes
+    replay priorities responses --apply --yes
     retention --apply --yes
 """
 CALLS = """
