@@ -37,12 +37,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs all tests that need a Prefect API, so that there is one; the others are divided by file."""
-    for item in items:
-        needs_api = "prefect_api" in getattr(item, "fixturenames", ())
-        group = "prefect" if needs_api else item.path.relative_to(item.config.rootpath).as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: "prefect_api" not in getattr(item, "fixturenames", ()))  # the longest group first
+    """One process runs all tests that need the Prefect API, so that it is started once; they begin first."""
+    with_api = [item for item in items if "prefect_api" in getattr(item, "fixturenames", ())]
+    for item in with_api:
+        item.add_marker(pytest.mark.xdist_group("prefect"))
+    items.sort(key=lambda item: item not in with_api)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -86,5 +85,5 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def pytest_unconfigure() -> None:
-    """Hypothesis leaves a callback that keeps objects of DuckDB beyond the end of Python, which reports them as leaks."""
+    """Hypothesis leaves a callback that keeps objects of DuckDB beyond the end of Python. DuckDB calls them leaks."""
     gc.callbacks.clear()

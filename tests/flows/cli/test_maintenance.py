@@ -60,6 +60,7 @@ def test_a_mistyped_home_is_refused_and_not_made(call: str, tmp_path: Path, comm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.server
 def test_replay_reads_rejects_and_applies_maps_as_the_connector_says(make_site: MakeSite, command: Command) -> None:
     records = [
         record(noon() - HOUR, 1, "safe"),
@@ -81,6 +82,7 @@ def test_replay_reads_rejects_and_applies_maps_as_the_connector_says(make_site: 
     assert "nothing to change" in command("replay", "--apply").err
 
 
+@pytest.mark.server
 def test_retention_shows_then_removes_and_a_backfill_of_older_time_says_what_it_loads(
     make_site: MakeSite, command: Command, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

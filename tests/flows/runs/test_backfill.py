@@ -81,6 +81,7 @@ def test_everything_reads_again_and_changes_nothing(make_site: MakeSite) -> None
     assert same(site.tables(), before)
 
 
+@pytest.mark.server
 def test_time_before_the_origin(make_site: MakeSite) -> None:
     long_ago = noon() - timedelta(days=40)
     site = make_site([scan(long_ago + HOUR, 99), *hours(noon(), 3)])
@@ -94,6 +95,7 @@ def test_time_before_the_origin(make_site: MakeSite) -> None:
     assert asked(site) == [(long_ago - HOUR, long_ago)]
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("length", [timedelta(), -HOUR])
 def test_an_end_that_is_not_after_the_start_is_refused(length: timedelta, make_site: MakeSite) -> None:
     site = make_site()
@@ -105,6 +107,7 @@ def test_an_end_that_is_not_after_the_start_is_refused(length: timedelta, make_s
     assert not site.simulator.requests
 
 
+@pytest.mark.server
 def test_time_that_is_not_over_yet_is_refused(make_site: MakeSite) -> None:
     site = make_site()
     state = site.backfill(noon() + 24 * HOUR, noon() + 48 * HOUR)
@@ -113,6 +116,7 @@ def test_time_that_is_not_over_yet_is_refused(make_site: MakeSite) -> None:
     assert asked(site) == []
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("what", ["missing", "everything"])
 def test_the_window_ends_where_records_may_still_be_on_their_way(what: Any, make_site: MakeSite) -> None:
     site = make_site([scan(noon() - timedelta(seconds=90), 1), scan(noon() - timedelta(seconds=5), 2)])
@@ -244,6 +248,7 @@ def wait_until(so: Callable[[], object], process: subprocess.Popen[bytes], secon
         time.sleep(0.1)
 
 
+@pytest.mark.server
 def test_a_burst_is_worked_off_in_batches(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     begin, end = noon() - 5 * HOUR, noon() - 4 * HOUR
     site = make_site(World(per_day=120_000, start=begin, end=end))
@@ -270,6 +275,7 @@ def test_a_burst_is_worked_off_in_batches(make_site: MakeSite, monkeypatch: pyte
     assert site.query("SELECT count(*) FROM alerts") == site.query("SELECT sum(alert_count) FROM alert_groups")
 
 
+@pytest.mark.server
 def test_a_run_that_prefect_starts_although_it_is_cancelled_does_nothing(make_site: MakeSite) -> None:
     site = make_site(hours(noon(), 3))
     with get_client(sync_client=True) as client:

@@ -7,6 +7,8 @@ from flows.runs import events
 from tests.flows.conftest import MakeSite
 from tests.flows.site import noon, scan
 
+pytestmark = pytest.mark.server
+
 
 def test_what_no_server_took_is_told_by_the_next_run(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     site = make_site([scan(noon(), result="never seen")])

@@ -159,6 +159,7 @@ def test_what_comes_or_changes_later_is_found_by_the_daily_recheck(
     assert same(site.tables(), tables)
 
 
+@pytest.mark.server
 def test_both_api_generations_bring_the_same(
     make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +177,7 @@ def test_both_api_generations_bring_the_same(
     assert len(tables[0]["scans"]) > 200
 
 
+@pytest.mark.server
 def test_the_services_clock_decides_where_it_differs(make_site: MakeSite, caplog: pytest.LogCaptureFixture) -> None:
     now = datetime.now(UTC)
     site = make_site(hours(now, 5), at_noon=False)
@@ -268,7 +270,7 @@ def told_to_prefect(client: SyncPrefectClient, states: list[State[Any]], events:
     return text
 
 
-@pytest.mark.parametrize("generation", [1, 2])
+@pytest.mark.parametrize("generation", [pytest.param(1, marks=pytest.mark.server), 2])
 def test_no_secret_is_told_to_anybody(
     generation: int, make_site: MakeSite, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
