@@ -26,7 +26,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Speed is judged in benchmarks, never here; CI tries the same examples each time.
-settings.register_profile("usual", deadline=None, max_examples=50, derandomize="CI" in os.environ)
+settings.register_profile("usual", deadline=None, derandomize="CI" in os.environ)
 settings.register_profile("thorough", deadline=None, max_examples=5000)
 settings.load_profile("usual")
 

@@ -1,4 +1,3 @@
-import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.deploy import prefect_yaml
 from tests.server import running
 
+<<<<<<< HEAD
 LONGEST_FIRST = ("test_end_to_end.py", "test_ui.py", "test_serve.py", "test_notify.py", "test_schedule.py")
 
 
@@ -25,6 +25,8 @@ def first_come_first_served(request: pytest.FixtureRequest) -> None:
     if request.path.name != LONGEST_FIRST[0]:
         os.nice(max(0, 5 - os.nice(0)))
 
+=======
+>>>>>>> 02a5caa (Property tests try fewer examples by default; coverage is printed by the script of the checks)
 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
