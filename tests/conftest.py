@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(leftovers.watch())
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One process runs all tests that need the Prefect API, so that it is started once; they begin first."""
     with_api = [item for item in items if "prefect_api" in getattr(item, "fixturenames", ())]
