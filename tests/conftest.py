@@ -36,15 +36,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(leftovers.watch())
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs all tests that need the Prefect API, so that it is started once; they begin first."""
-    with_api = [item for item in items if "prefect_api" in getattr(item, "fixturenames", ())]
-    for item in with_api:
-        item.add_marker(pytest.mark.xdist_group("prefect"))
-    items.sort(key=lambda item: item not in with_api)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def shared_spill_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """All homes of this process share one instance of DuckDB: starting one for each takes 40 ms of processor time."""

@@ -6,8 +6,6 @@ import pytest
 
 from tests.stories.story import EXPECTED, STEPS, told
 
-pytestmark = pytest.mark.xdist_group("story")  # it is told once
-
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:

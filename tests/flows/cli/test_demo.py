@@ -20,7 +20,7 @@ from tasks.errors import OperatorError
 from tasks.settings import CHECKOUT, Settings
 from tasks.store.factory import open_store
 
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("demo")]  # which runs once
+pytestmark = pytest.mark.server
 
 OF_RUNS = ("windows", "coverage", "coverage_gaps", "connector_health", "published")
 FOREIGN = {

@@ -29,8 +29,6 @@ from tests.simulator.answers import Answer
 from tests.simulator.faults import Fault
 from tests.simulator.incoming import LOGS_PATH, TOKEN_PATH, Incoming
 
-pytestmark = pytest.mark.xdist_group("faults")  # their campaigns take long and run once
-
 THOROUGH = settings.get_current_profile_name() == "thorough"
 PAGE = 4  # records: every case has several pages
 ONE_PAGE = Switches(max_page_size=500)
