@@ -5,11 +5,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.alerts import MOMENT
 from tasks.directory.match.correlation import BEGINNING, Directory, ResolvedRecipients, resolve_recipients
+from tests.examples import examples
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 ALIASES = {"legacy.example": "contoso.example"}
@@ -204,7 +205,7 @@ ROWS = st.lists(
 ASKED = pl.Series(["a@contoso.example", "a+b@contoso.example", "c@legacy.example", "c+x@legacy.example", "z@x.example"])
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(ROWS, st.randoms(use_true_random=False))
 def test_every_moment_has_one_result_in_any_order(rows: list[Any], order: Any) -> None:
     made = [address(*row) for row in rows if row[4] is None or row[3] < row[4]]

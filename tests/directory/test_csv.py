@@ -11,7 +11,7 @@ from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZipFile
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.directory.formats import archive, csv_table
@@ -23,6 +23,7 @@ from tasks.directory.sources.read_files import read_files
 from tasks.errors import ExportRefused, SettingsError
 from tasks.settings import DEFAULTS, Settings
 from tests.directory.parsed_pairs import assert_matches_pair, assert_valid
+from tests.examples import examples
 
 EXPORTS = Path(__file__).with_name("exports")
 TABLES = (".csv", ".txt", ".zip")
@@ -55,7 +56,7 @@ def read_or_refuse(content: bytes) -> list[Parsed]:
     return parts
 
 
-@settings(max_examples=60, deadline=None)
+@examples(25)
 @given(st.sampled_from([b"", USERS, b"PK\x03\x04"]), st.binary(max_size=300) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_read_or_refused(start: bytes, content: bytes) -> None:
     read_or_refuse(start + content)
@@ -71,7 +72,7 @@ cells = st.text(max_size=12) | st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.data())
 def test_any_cells_under_known_headers_read_or_refused(data: st.DataObject) -> None:
     family = data.draw(st.sampled_from(sorted(HEADERS.families)))
@@ -83,7 +84,7 @@ def test_any_cells_under_known_headers_read_or_refused(data: st.DataObject) -> N
     read_or_refuse(text.encode())
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.data())
 def test_damaged_export_read_or_refused(data: st.DataObject) -> None:
     content = bytearray(data.draw(st.sampled_from(GOOD)).read_bytes())
@@ -93,7 +94,7 @@ def test_damaged_export_read_or_refused(data: st.DataObject) -> None:
     read_or_refuse(bytes(content[start : data.draw(st.just(len(content)) | st.integers(0, len(content)))]))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.data())
 def test_export_without_some_columns_read_or_refused(data: st.DataObject) -> None:
     path = data.draw(st.sampled_from([path for path in GOOD if path.suffix == ".csv" and path.read_bytes().isascii()]))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.directory.formats.header_aliases import load_headers
@@ -14,6 +14,7 @@ from tasks.directory.sources import graph_json
 from tasks.errors import ExportRefused
 from tasks.settings import DEFAULTS, Settings
 from tests.directory.parsed_pairs import as_json, assert_matches_pair, assert_valid, expected, exports
+from tests.examples import examples
 
 FOLDER = Path(__file__).with_name("json")
 EXPORTS = exports(FOLDER)
@@ -86,13 +87,13 @@ records = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(25)
 @given(st.lists(records | values, max_size=4))
 def test_any_json_read_or_refused(document: list[Any]) -> None:
     _read_or_refused(json.dumps(document))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(25)
 @given(st.data())
 def test_damaged_export_read_or_refused(data: st.DataObject) -> None:
     text = data.draw(st.sampled_from(READABLE)).read_text(encoding="utf-8")

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.directory.sources import ldif
 from tasks.errors import ExportRefused
 from tests.directory.parsed_pairs import as_json, assert_matches_pair, assert_valid, expected, exports
+from tests.examples import examples
 
 FOLDER = Path(__file__).with_name("ldif")
 EXPORTS = exports(FOLDER)
@@ -52,13 +53,13 @@ LINES = (
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.lists(st.sampled_from(LINES) | st.text(max_size=12), max_size=25))
 def test_any_lines_read_or_refused(lines: list[str]) -> None:
     _read_or_refused("\n".join(lines))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.data())
 def test_damaged_export_read_or_refused(data: st.DataObject) -> None:
     text = _text(data.draw(st.sampled_from(READABLE)))

@@ -20,6 +20,8 @@ from tests.entra.graph import Graph, serve
 from tests.flows.cli.command import Command
 from tests.flows.site import change
 
+pytestmark = pytest.mark.server
+
 EXPORTS = DEFAULTS / "demo"
 
 

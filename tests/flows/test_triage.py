@@ -130,6 +130,7 @@ def test_a_group_that_is_hidden_as_a_whole_is_not_said_to_be_unknown(store: Stor
     assert f"group {group_id} is hidden by the allow-list" in says.err
 
 
+@pytest.mark.server
 def test_triage_flow_counts_then_decides(prefect_api: None, store: Store) -> None:
     properties: dict[str, Any] = triage.parameters.properties
     assert properties["status"]["enum"] == ["in_progress", "closed", "new"]
@@ -155,6 +156,7 @@ def test_triage_flow_counts_then_decides(prefect_api: None, store: Store) -> Non
     assert told == [("closed", None, "ann"), ("in_progress", "bob", "bob")]
 
 
+@pytest.mark.server
 def test_invalid_setting_fails_the_run_by_name(
     prefect_api: None, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +169,7 @@ def test_invalid_setting_fails_the_run_by_name(
         assert "ATTACHMENT_ALERTS_RETENTION_LOW_DAYS" in str(state.message)
 
 
+@pytest.mark.server
 def test_allow_list_flow_counts_adds_removes(prefect_api: None, store: Store) -> None:
     entry: dict[str, Any] = {"author": "ann", "kind": "sender", "value": "x@good.example", "reason": "known"}
     counted = allow_list_flow(action="add", **entry, return_state=True)
@@ -179,6 +182,7 @@ def test_allow_list_flow_counts_adds_removes(prefect_api: None, store: Store) ->
     assert allow_list_flow(action="remove", **entry, return_state=True).is_failed()
 
 
+@pytest.mark.server
 def test_the_page_of_open_groups_follows_each_change(prefect_api: None, store: Store) -> None:
     (high,) = rows(store, "SELECT group_id::VARCHAR FROM alert_groups WHERE priority = 'high'")[0]
     taken = text(artifacts(triage("ann", "in_progress", groups=high, return_state=True))[URGENT])

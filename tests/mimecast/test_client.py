@@ -331,7 +331,7 @@ def test_stop_ends_a_wait_for_the_quota(running: Running, api: str, monkeypatch:
         started = time.monotonic()
         with pytest.raises(Stopped):
             fetch_all(client)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30  # the service asks for 60 s
 
 
 def test_host_without_a_server_is_unreachable(api: str) -> None:

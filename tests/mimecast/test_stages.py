@@ -15,7 +15,7 @@ from uuid import UUID
 import httpx
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tasks.ingest.validate as validation
@@ -33,6 +33,7 @@ from tasks.mimecast.response import read_page
 from tasks.priority import load_maps
 from tasks.settings import DEFAULTS, Settings
 from tasks.window import Slice
+from tests.examples import examples
 from tests.simulator.client import record
 
 FOLDER = Path(__file__).with_name("records")
@@ -312,7 +313,7 @@ odd = st.dictionaries(fields, values | words | moments, max_size=4)
 odd_records = st.one_of(odd, odd.map(lambda changes: record() | changes), values)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(25)
 @given(st.lists(st.lists(odd_records, max_size=4), max_size=3))
 def test_every_record_becomes_a_scan_or_a_reject(pages: list[list[Any]]) -> None:
     with TemporaryDirectory() as folder:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.ingest.coverage import Report, record_reports
@@ -26,6 +26,7 @@ from tasks.triage.allow_list import Entry, add
 from tasks.triage.decision import Decision
 from tasks.triage.decisions import decide
 from tasks.window import Slice
+from tests.examples import examples
 from tests.scans import HASH, HOUR, START, Reading, begun, frame, load, load_into, rows, scan, source
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -319,7 +320,7 @@ class RolledBack(Exception):
         max_size=8,
     )
 )
-@settings(max_examples=6, deadline=None)
+@examples(4)
 def test_each_change_is_sent_once_whatever_the_batches(
     tmp_path_factory: pytest.TempPathFactory, history: Sequence[tuple[int, str, float, bool, bool]]
 ) -> None:

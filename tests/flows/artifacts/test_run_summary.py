@@ -21,6 +21,8 @@ from flows.runs import slice_stages
 from tests.flows.conftest import MakeSite
 from tests.flows.site import CONNECTOR_ID, hours, noon, scan
 
+pytestmark = pytest.mark.server
+
 HOUR = timedelta(hours=1)
 HOSTILE = "a|b`](javascript:x)<img src=x onerror=alert(1)>\u202efdp.exe\n# head"
 

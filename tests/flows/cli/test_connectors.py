@@ -25,6 +25,8 @@ from tests.scans import content, load, rows
 from tests.scans import scan as stored_scan
 from tests.simulator import Account, Running, Simulator, World, serve, v1_keys, v2_keys
 
+pytestmark = pytest.mark.server
+
 NOW = datetime.now(UTC)
 RECORDS = [scan(NOW - timedelta(hours=hour), hour, "safe" if hour % 3 else "malicious") for hour in range(1, 10)]
 HIDDEN_FROM_GET_ACCOUNT = 3

@@ -62,6 +62,7 @@ def test_mistyped_home_is_refused_and_not_created(call: str, tmp_path: Path, com
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.server
 def test_replay_applies_maps_with_the_setting_of_the_connector(make_site: MakeSite, command: Command) -> None:
     records = [
         record(noon() - HOUR, 1, "safe"),
@@ -106,6 +107,7 @@ def test_replay_of_rejects_and_scans_without_verdict_never_loads_prefect(home: P
     assert (counts["rejects_left"], counts["alerts_cleared"]) == (1, 1)
 
 
+@pytest.mark.server
 def test_retention_is_previewed_then_made_and_a_backfill_of_older_time_prints_a_notice(
     make_site: MakeSite, command: Command, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

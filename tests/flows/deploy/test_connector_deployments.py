@@ -46,6 +46,8 @@ from tests.scans import load, rows
 from tests.scans import scan as stored_scan
 from tests.simulator import Simulator, World, serve
 
+pytestmark = pytest.mark.server
+
 SECRET = "hush-hush"
 NOW = datetime.now(UTC)
 POOL = "attachment-alerts"

@@ -7,6 +7,8 @@ from flows.runs import events
 from tests.flows.conftest import MakeSite
 from tests.flows.site import noon, scan
 
+pytestmark = pytest.mark.server
+
 
 def test_events_that_could_not_be_sent_are_sent_by_the_next_run(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch

@@ -17,6 +17,8 @@ from tests.flows.artifacts.test_run_summary import latest, text
 from tests.flows.conftest import MakeSite
 from tests.flows.site import hours, noon
 
+pytestmark = pytest.mark.server
+
 HOUR = timedelta(hours=1)
 
 

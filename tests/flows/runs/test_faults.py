@@ -117,13 +117,13 @@ QUIRKS = [
 
 TROUBLES = [
     Case("429", "429", error="ServiceUnavailable"),
-    Case("500", "500", error="ServiceUnavailable"),
+    Case("500", "500", error="ServiceUnavailable", alike=True),
     Case("502", "502", error="ServiceUnavailable", alike=True),
     Case("503", "503", error="ServiceUnavailable", alike=True),
     Case("405", "405", error="ServiceUnavailable", alike=True),
-    Case("cut", "cut", error="ServiceUnavailable"),
+    Case("cut", "cut", error="ServiceUnavailable", alike=True),
     Case("truncated JSON", "truncated-json", error="AnswerNotUnderstood", alike=True),
-    Case("HTML", "html-200", error="AnswerNotUnderstood"),
+    Case("HTML", "html-200", error="AnswerNotUnderstood", alike=True),
     Case("no body", "empty-200", error="AnswerNotUnderstood", alike=True),
     Case("500 later", "500", 1, error="ServiceUnavailable", only=2),
     Case("no body later", "empty-200", 2, error="AnswerNotUnderstood", only=2),

@@ -23,6 +23,8 @@ from tests.flows.cli.command import Command
 from tests.flows.conftest import MakeSite
 from tests.flows.site import Site, hours, noon
 
+pytestmark = pytest.mark.server
+
 HOUR = timedelta(hours=1)
 HOURS = 4
 SOON = 25

@@ -27,6 +27,8 @@ from tests.simulator import Simulator
 from tests.simulator.answers import Answer
 from tests.simulator.incoming import Incoming
 
+pytestmark = pytest.mark.server
+
 HOUR = timedelta(hours=1)
 LONG_AGO = noon() - timedelta(days=40)
 SLICES = 8
