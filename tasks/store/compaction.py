@@ -14,6 +14,7 @@ from tasks.errors import StoreError
 from tasks.store import migrations
 from tasks.store.connection import Connection
 from tasks.store.files import log_of, put_in_place
+from tasks.store.instance_pool import quoted
 
 log = logging.getLogger("attachment_alerts.database")
 
@@ -52,10 +53,9 @@ def _space(connection: Connection) -> tuple[int, int]:
 
 
 def _copy(path: Path, fresh: Path, opened: Open) -> None:
-    quoted = str(path).replace("'", "''")  # a file name cannot be bound
     with opened(fresh) as connection:
         migrations.bring_up_to_date(connection, migrations.state(connection))
-        connection.run(f"ATTACH '{quoted}' AS old (READ_ONLY)")
+        connection.run(f"ATTACH {quoted(str(path))} AS old (READ_ONLY)")
         connection.run("BEGIN")
         connection.run("DELETE FROM internal.store_state")
         for table in _tables(connection):
