@@ -5,13 +5,11 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 
 import pytest
 
 from tasks.store.store import Store
-from tests.scans import begun
 
 LONG = "SELECT sum(hash(range)) FROM range(1_000_000_000_000)"
 
@@ -69,8 +67,3 @@ def test_query_of_another_thread_goes_on(handled: None, store: Store) -> None:
         other.join()
     other.join()
     assert answers == [[(1,)]]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return begun(tmp_path)

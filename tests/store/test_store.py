@@ -22,22 +22,9 @@ from tasks.settings import Settings
 from tasks.store import embedded, migrations
 from tasks.store.factory import open_store
 from tasks.store.store import Store
-from tests.scans import START, begun, load, rows, scan, source
+from tests.scans import START, load, rows, scan, source
 
 ALL = "SELECT count(*) FROM scans"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return begun(tmp_path)
-
-
-@pytest.fixture
-def new_store(tmp_path: Path) -> Store:
-    """Made from nothing, where `begun` hands out copies."""
-    store = open_store(Settings(home=tmp_path))
-    store.publish()
-    return store
 
 
 def shown(store: Store, sql: str = ALL) -> int:

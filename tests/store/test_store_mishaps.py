@@ -20,7 +20,7 @@ from tasks.store import embedded, migrations
 from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tests.processes import line, process
-from tests.scans import START, begun, content, load, load_into, rows, scan, source
+from tests.scans import START, content, load, load_into, rows, scan, source
 
 ALL = "SELECT count(*) FROM scans"
 TABLES = "SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns() WHERE schema_name = 'internal'"
@@ -28,19 +28,6 @@ SUMS = """
     SELECT (SELECT count(*) FROM scans), (SELECT count(DISTINCT scan_id) FROM scans), (SELECT sum("new") FROM windows),
         (SELECT sum(alert_count) FROM alert_groups)
 """
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return begun(tmp_path)
-
-
-@pytest.fixture
-def new_store(tmp_path: Path) -> Store:
-    """Made from nothing, where `begun` hands out copies."""
-    store = open_store(Settings(home=tmp_path))
-    store.publish()
-    return store
 
 
 def test_a_writer_killed_at_any_moment_leaves_whole_slices(store: Store) -> None:
