@@ -25,10 +25,13 @@ Open = Callable[[Path], AbstractContextManager[Connection]]
 
 
 def compact(path: Path, opened: Open) -> bool:
-    """Copy a closed store into a new file if enough space is free in it; whether it was. Needs the writer's lock."""
+    """Copy a closed store into a new file if enough space is free in it; returns whether it was copied.
+
+    Needs the writer's lock.
+    """
     fresh = path.with_name(path.name + ".fresh")
-    for left in (fresh, log_of(fresh)):  # left by a killed writer
-        left.unlink(missing_ok=True)
+    for remainder in (fresh, log_of(fresh)):  # left by a killed writer
+        remainder.unlink(missing_ok=True)
     with opened(path) as connection:
         free, total = _space(connection)
     if free < max(WORTHWHILE * total, AT_LEAST):

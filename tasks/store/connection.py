@@ -69,8 +69,8 @@ class Connection:
         """Result of the last statement as tuples: for a few values."""
         return self._call(lambda: self._inner.execute(sql, parameters).fetchall(), frames)
 
-    def known(self, sql: str) -> list[tuple[Any, ...]]:
-        """The same, or nothing if the table does not exist."""
+    def rows_if_exists(self, sql: str) -> list[tuple[Any, ...]]:
+        """The same, or an empty list if the table does not exist."""
         try:
             return self.rows(sql)
         except duckdb.CatalogException:

@@ -137,15 +137,15 @@ class EmbeddedStore(Store):
             state = migrations.state(opened)
             if state.is_older():
                 stack.close()  # what a killed writer left in the log is now in the file
-                self._keep_older(state.version)
+                self._back_up_older(state.version)
                 opened = stack.enter_context(self._connected(Transaction, self.path))
             migrations.bring_up_to_date(opened, state)
             yield opened
 
-    def _keep_older(self, version: int) -> None:
+    def _back_up_older(self, version: int) -> None:
         backup = self.path.with_name(f"{self.path.stem}.version-{version}.duckdb")
         shutil.copyfile(self.path, backup)
-        log.warning("the store has schema version %d; it is migrated, and a copy was kept as %s", version, backup.name)
+        log.warning("the store has schema version %d; it is migrated; the backup is %s", version, backup.name)
 
     @contextmanager
     def _connected(self, kind: type[C], path: Path) -> Iterator[C]:
