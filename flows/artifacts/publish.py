@@ -68,7 +68,7 @@ def _read(context: RunContext) -> Overview | None:
     """The tables after the run; None if they cannot be read, which usually is why the run failed."""
     if context.store is None or context.source is None:
         return None
-    published = context.publisher is not None and context.publisher.shows_all
+    published = context.publisher is not None and context.publisher.is_up_to_date
     stopped = flow_run.get_id() if context.outcome is STOPPED else None
     try:
         context.source = registry.with_current_name(context.store, context.source)

@@ -17,7 +17,6 @@ from flows.cli.simulate import simulate
 from flows.cli.triage import allow_list, triage
 from flows.console.datetimes import parse_time
 from flows.console.options import COMMAND, DemoHome, Home, Json, Name, example
-from flows.server.prefect_session import exit_at_once_with
 
 app = typer.Typer(
     name=COMMAND,
@@ -152,9 +151,4 @@ app.command(epilog=example("simulate", "simulate --port 8901"))(simulate)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; ends with SystemExit."""
-    try:
-        start(app, sys.argv[1:] if arguments is None else arguments)
-    except SystemExit as end:
-        if arguments is None and isinstance(end.code, int):
-            exit_at_once_with(end.code)
-        raise
+    start(app, sys.argv[1:] if arguments is None else arguments)

@@ -85,7 +85,7 @@ def _run(
 
 def _finish(session: PullSession, context: RunContext, engine: Engine) -> None:
     pull = session.pull
-    pull.publisher.at_end(turned=bool(context.stats.failed) != pull.beginning.failing)
+    pull.publisher.at_end(health_changed=bool(context.stats.failed) != pull.beginning.failing)
     engine.on_end(pull.store, pull.source, context.trigger, context.stats)
 
 

@@ -18,7 +18,7 @@ PLACE = "priority_rank, last_detected_at DESC, group_id"
 
 # Both lists in one query, because planning it usually takes longer than running it.
 GROUPS = f"""
-    WITH asked AS (
+    WITH candidates AS (
         SELECT
             group_id::VARCHAR AS group_id, tenant, priority, priority_rank, description, responses, user_count,
             device_count, recipient_count, alert_count, suppressed_count, first_detected_at, last_detected_at,
@@ -26,7 +26,7 @@ GROUPS = f"""
         FROM alert_groups
     )
     SELECT *, count(*) FILTER (changed) OVER () AS changed_found, count(*) FILTER (urgent) OVER () AS urgent_found
-    FROM asked WHERE changed OR urgent
+    FROM candidates WHERE changed OR urgent
     QUALIFY row_number() OVER (PARTITION BY changed ORDER BY {PLACE}) <= $limit
         OR row_number() OVER (PARTITION BY urgent ORDER BY {PLACE}) <= $limit
     ORDER BY {PLACE}

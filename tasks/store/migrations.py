@@ -22,7 +22,7 @@ class Database(Protocol):
 
     def run(self, sql: str, parameters: dict[str, Any] | None = None) -> None: ...
     def rows(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]: ...
-    def known(self, sql: str) -> list[tuple[Any, ...]]: ...
+    def rows_if_exists(self, sql: str) -> list[tuple[Any, ...]]: ...
 
 
 class State(NamedTuple):
@@ -40,7 +40,7 @@ class State(NamedTuple):
 
 def state(database: Database) -> State:
     """State of an open store."""
-    for version, views in database.known("SELECT schema_version, views_digest FROM internal.store_state"):
+    for version, views in database.rows_if_exists("SELECT schema_version, views_digest FROM internal.store_state"):
         return State(int(version), str(views))
     return State(0, "")
 

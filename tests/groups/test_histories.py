@@ -306,7 +306,7 @@ def opened(store: Store) -> Iterator[Transaction]:
 
 @settings(examples(SUITE), derandomize=not THOROUGH)
 @given(history=st.one_of(histories, comings_back, hidings, regroupings))
-def test_every_history_goes_as_the_rules_say(store: Store, opened: Transaction, history: list[Step]) -> None:
+def test_random_history_matches_rules(store: Store, opened: Transaction, history: list[Step]) -> None:
     opened.run("BEGIN")
     try:
         site = Site(opened, store.settings)
