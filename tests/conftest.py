@@ -18,7 +18,6 @@ os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 import pytest
 from hypothesis import settings
 
-from tasks.store import embedded
 from tests import leftovers
 
 # Where tests are started in the background, a shell has SIGINT ignored; some send it to themselves.
@@ -34,14 +33,6 @@ settings.load_profile("usual")
 def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:
         config.add_cleanup(leftovers.watch())
-
-
-@pytest.fixture(scope="session", autouse=True)
-def shared_spill_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """All homes of this process share one instance of DuckDB: starting one for each takes 40 ms of processor time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "SPILL", str(tmp_path_factory.mktemp("spill")))
-        yield
 
 
 @pytest.fixture(scope="session")
