@@ -1,4 +1,4 @@
-"""Recipients and what they mean: rules as rows of a table, and properties of all inputs."""
+"""Matching of recipients: rules as rows of a table, and properties of any input."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -41,7 +41,7 @@ def person(
 def directory(
     addresses: list[Any], people: list[Any] | None = None, *, aliases: bool = True, lost: bool = False
 ) -> Directory:
-    known = people or [person(user) for user in {each["user_id"] for each in addresses}]
+    known = people or [person(user) for user in {row["user_id"] for row in addresses}]
     frame = pl.DataFrame(addresses, schema=ADDRESS)
     own = frame.filter(pl.col("rank") <= 5)["address"].str.extract(r"@(.*)$").unique()
     return Directory(
@@ -73,7 +73,7 @@ def resolved(recipient: str, found: Directory, *, plus: bool = True) -> Resolved
 
 
 def meant(recipient: str, found: Directory, **how: bool) -> tuple[str | None, str, str | None]:
-    """user, state, rule of the only stretch of time"""
+    """user, state and rule of the only period"""
     row: tuple[str | None, str, str | None] = (
         resolved(recipient, found, **how).recipients.select("user_id", "match_state", "match_rule").row(0)
     )
@@ -207,16 +207,16 @@ ASKED = pl.Series(["a@contoso.example", "a+b@contoso.example", "c@legacy.example
 @settings(max_examples=40, deadline=None)
 @given(ROWS, st.randoms(use_true_random=False))
 def test_every_moment_has_one_result_in_any_order(rows: list[Any], order: Any) -> None:
-    made = [address(*row) for row in rows if row[4] is None or row[3] < row[4]]
+    addresses = [address(*row) for row in rows if row[4] is None or row[3] < row[4]]
     people = [person("one"), person("two", "guest"), person("three", enabled=False)]
-    found = resolve_recipients(ASKED, directory(made, people), ALIASES, plus_addressing=True)
-    order.shuffle(made)
-    again = resolve_recipients(ASKED, directory(made, people), ALIASES, plus_addressing=True)
+    found = resolve_recipients(ASKED, directory(addresses, people), ALIASES, plus_addressing=True)
+    order.shuffle(addresses)
+    again = resolve_recipients(ASKED, directory(addresses, people), ALIASES, plus_addressing=True)
     key = ["recipient", "valid_from"]
     assert found.recipients.sort(key).equals(again.recipients.sort(key))
-    for _, stretches in found.recipients.sort(key).group_by("recipient"):
-        assert stretches["valid_from"][0] == BEGINNING
-        assert stretches["valid_to"].to_list() == [*stretches["valid_from"][1:], None]
+    for _, periods in found.recipients.sort(key).group_by("recipient"):
+        assert periods["valid_from"][0] == BEGINNING
+        assert periods["valid_to"].to_list() == [*periods["valid_from"][1:], None]
     counts = found.candidates.group_by(key).len()
     states = found.recipients.join(counts, on=key, how="left").select("match_state", pl.col("len").fill_null(0)).rows()
     assert all(

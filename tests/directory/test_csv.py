@@ -196,16 +196,16 @@ def test_too_large_file_refused_and_others_read(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "large.csv").write_bytes(bytes(101))
     (tmp_path / "users.csv").write_bytes(USERS + PERSON)
     exports, refused = read_files([tmp_path], Settings(home=tmp_path))
-    assert [each.file_name.partition("/")[2] for each in exports] == ["users.csv"]
-    assert [each.file_name.partition("/")[2] for each in refused] == ["large.csv"]
+    assert [export.file_name.partition("/")[2] for export in exports] == ["users.csv"]
+    assert [file.file_name.partition("/")[2] for file in refused] == ["large.csv"]
 
 
 @pytest.fixture
 def odd(tmp_path: Path) -> Iterator[Path]:
-    """A folder of things that are no files, beside a file and a folder that links in it lead to."""
+    """A folder of links and special files; the links lead to a file and a folder beside it."""
     folder, outside = tmp_path / "odd", tmp_path / "outside"
-    for each in (folder, outside):
-        each.mkdir()
+    for directory in (folder, outside):
+        directory.mkdir()
     (outside / "users.csv").write_bytes(b"secret")
     (folder / "to-a-file").symlink_to(outside / "users.csv")
     (folder / "to-a-folder").symlink_to(outside)
@@ -219,7 +219,7 @@ def odd(tmp_path: Path) -> Iterator[Path]:
 def test_links_and_special_files_in_folder_refused_unopened(odd: Path) -> None:
     found = dict(expand([odd]))
     assert list(found) == [f"odd/{name}" for name in ("a-pipe", "a-socket", "to-a-file", "to-a-folder", "to-nothing")]
-    assert {type(each) for each in found.values()} == {ExportRefused}
+    assert {type(content) for content in found.values()} == {ExportRefused}
 
 
 def test_link_as_path_followed_only_on_request(odd: Path) -> None:
@@ -227,7 +227,7 @@ def test_link_as_path_followed_only_on_request(odd: Path) -> None:
     assert list(expand(links)) == [("users.csv", b"secret"), ("outside/users.csv", b"secret")]
     refused = dict(expand([*links, odd / "to-nothing", odd / "a-pipe"], follow=False))
     assert list(refused) == ["to-a-file", "to-a-folder", "to-nothing", "a-pipe"]
-    assert {type(each) for each in refused.values()} == {ExportRefused}
+    assert {type(content) for content in refused.values()} == {ExportRefused}
 
 
 @pytest.mark.parametrize("swapped", ["users.csv", "folder"])
@@ -259,7 +259,7 @@ def test_digest_with_other_headers_differs(tmp_path: Path) -> None:
     for headers in ("header,field\nA,upn\n", "header,field\nA,upn\n", "header,field\nB,upn\n"):
         (tmp_path / FILE).write_text(headers)
         exports, _ = read_files([tmp_path / "users.csv"], Settings(home=tmp_path))
-        digests += [each.digest for each in exports]
+        digests += [export.digest for export in exports]
     assert digests[0] == digests[1] != digests[2]
 
 

@@ -61,7 +61,9 @@ def test_report_has_counts_rejected_rows_and_refusals_by_file(home: Path, tmp_pa
     folder = tmp_path / "in"
     folder.mkdir()
     number = "00000000-0000-4000-8000-00000000000{}".format
-    lines = [f"{name}@contoso.example,{name},{each}" for name, each in (("a", number(1)), ("b", "x"), ("c", "y"))]
+    lines = [
+        f"{name}@contoso.example,{name},{entra_id}" for name, entra_id in (("a", number(1)), ("b", "x"), ("c", "y"))
+    ]
     (folder / "a.csv").write_text("\n".join(["userPrincipalName,displayName,id", *lines, ""]))
     dora = {"id": number(4), "userPrincipalName": "d@contoso.example", "proxyAddresses": []}
     (folder / "b.json").write_text(json.dumps([dora, {**dora, "id": 5}, {"id": number(6), "deviceId": number(7)}]))

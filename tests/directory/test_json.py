@@ -51,10 +51,10 @@ def test_same_records_in_any_envelope_equal() -> None:
         "bare": json.dumps(users, indent=1),
         "lines": "\r\n".join(map(json.dumps, users)) + "\n",
         "pages as lines": "\n".join(map(json.dumps, pages)),
-        "one after the other": "\n".join(json.dumps(each, indent=2) for each in users),
+        "one after the other": "\n".join(json.dumps(record, indent=2) for record in users),
         "with BOM": "\ufeff" + json.dumps(users),
     }
-    read = {name: [as_json(each) for each in graph_json.read(text, name, HEADERS)] for name, text in envelopes.items()}
+    read = {name: [as_json(part) for part in graph_json.read(text, name, HEADERS)] for name, text in envelopes.items()}
     assert len(read["bare"][0]["objects"]) == 3
     for name, parts in read.items():
         assert parts == read["bare"], name

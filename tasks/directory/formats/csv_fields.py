@@ -34,7 +34,7 @@ class CsvFields(NamedTuple):
 
 def read_fields(table: Table, family: str, positions: dict[str, list[int]], *, pure_ascii: bool) -> CsvFields:
     """Read the columns at these positions (from `HeaderAliases.positions`). Raises ExportRefused for broken quotes."""
-    rows = read_rows(table, [each for columns_of_field in positions.values() for each in columns_of_field])
+    rows = read_rows(table, [position for columns_of_field in positions.values() for position in columns_of_field])
     lost_columns = [
         name for name in rows.frame.columns[1:] if rows.frame.select(is_type_name(pl.col(name)).any()).item()
     ]
@@ -75,8 +75,8 @@ def _lost_list_warnings(frame: pl.DataFrame, lost_columns: list[str], table: Tab
         ("[guid]$_.'{}'", binary),
     ):
         headers = [plain(table.header[int(name)], 60) for name in names]
-        quoted = ",".join(f"'{each}'" for each in headers)
-        joined = ",".join(f"@{{n='{each}';e={{{how.format(each)}}}}}" for each in headers)
+        quoted = ",".join(f"'{header}'" for header in headers)
+        joined = ",".join(f"@{{n='{header}';e={{{how.format(header)}}}}}" for header in headers)
         if headers:
             warnings.append(
                 f"{', '.join(headers)}: the export has type names instead of values, which count as missing. Export "

@@ -1,6 +1,6 @@
 """The kind of a directory object: person, shared mailbox, room, group, contact, guest, service or system account.
 
-Rules of reference/directory-exports.md sections 3.1 and 3.3 E, as expressions on text columns; `NO_COLUMN` stands for a
+Rules of reference/directory-exports.md sections 3.1 and 3.3 E, as expressions on text columns; `NO_COLUMN` replaces a
 column that an export lacks.
 """
 
@@ -59,10 +59,10 @@ def kind(
     members have such names.
     """
     system = pl.any_horizontal(
-        *(_local_part(each).str.contains(_SYSTEM) for each in (upn, mail)), sam.str.contains(_SYSTEM_ACCOUNT)
+        *(_local_part(name).str.contains(_SYSTEM) for name in (upn, mail)), sam.str.contains(_SYSTEM_ACCOUNT)
     )
     service = pl.any_horizontal(
-        *(_local_part(each).str.contains(_SERVICE) for each in (upn, sam)), sam.str.contains(_SERVICE_ACCOUNT)
+        *(_local_part(name).str.contains(_SERVICE) for name in (upn, sam)), sam.str.contains(_SERVICE_ACCOUNT)
     )
     stated_type = user_type.str.strip_chars().str.to_lowercase()
     guest = pl.coalesce(stated_type == "guest", upn.str.contains("(?i)#EXT#"), pl.lit(value=False))

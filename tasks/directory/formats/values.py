@@ -74,7 +74,7 @@ def _with_ascii_domains(addresses: pl.Series) -> pl.Series:
     non_ascii = domain.filter((domain.str.len_bytes() != domain.str.len_chars()).fill_null(value=False)).unique()
     if non_ascii.is_empty():
         return addresses
-    ascii_domains = {each: _ascii(each) for each in non_ascii}
+    ascii_domains = {name: _ascii(name) for name in non_ascii}
     local = pl.col("address").str.extract(r"(?s)^(.*@)[^@]*$")
     ascii_domain = pl.col("domain").replace_strict(ascii_domains, default=None, return_dtype=pl.String)
     rows = pl.DataFrame({"address": addresses, "domain": domain})
@@ -92,7 +92,7 @@ def _ascii(domain: str) -> str:
 def guest_address(upn: pl.Expr) -> pl.Expr:
     """The address in a guest's name `alias_domain#EXT#@tenant` (3.1), by the last `_`; null if it cannot be derived.
 
-    Entra truncates a doubly external name (`…#EXT#_….onmicrosoUEEKF#EXT#@…`), which identifies nobody.
+    Entra truncates a doubly external name (`…#EXT#_….onmicrosoUEEKF#EXT#@…`), so it identifies no person.
     """
     parts = upn.str.extract_groups(r"(?i)^\s*(?<local>[^#]+)_(?<domain>[^_#@]+\.[^_#@]+)#EXT#@[^#]+$").struct
     return address_key(parts.field("local") + "@" + parts.field("domain"))
@@ -113,9 +113,11 @@ def proxy_rows(rows: pl.DataFrame) -> pl.DataFrame:
     The first `SMTP:` is the primary address, else the first value; no prefix means `smtp:`. Other types (X500, SIP, …)
     are not mail addresses. Scripts that join without prefixes put lists into one value.
     """
-    each = rows.lazy().select("object_key", value="proxies").explode("value").with_row_index("place")
-    each = each.filter(pl.col("value").str.contains(r"(?i)^\s*smtp\s*:") | ~pl.col("value").str.contains(_OTHER_TYPE))
-    parts = each.with_columns(
+    values = rows.lazy().select("object_key", value="proxies").explode("value").with_row_index("place")
+    values = values.filter(
+        pl.col("value").str.contains(r"(?i)^\s*smtp\s*:") | ~pl.col("value").str.contains(_OTHER_TYPE)
+    )
+    parts = values.with_columns(
         upper=pl.col("value").str.contains(r"^\s*SMTP\s*:"), inner=pl.col("value").str.extract(_SMTP, 2)
     )
     quoted = pl.col("inner").str.contains('"', literal=True)

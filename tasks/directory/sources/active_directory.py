@@ -13,8 +13,9 @@ import polars as pl
 from tasks.directory.formats.guid_sid import guid, sid
 from tasks.directory.formats.object_kinds import DYNAMIC_GROUP, MAIL_USER, kind, kind_of_class
 from tasks.directory.formats.values import clean_text, parse_bool, parse_timestamp
-from tasks.directory.model import ATTRIBUTES, DEVICE_SCHEMA, DEVICE_USER_SCHEMA, MEMBER_SCHEMA, REJECT_SCHEMA, Parsed
-from tasks.directory.sources.address_rows import address_rows, fit_to_schema, list_series, object_rows
+from tasks.directory.model import ATTRIBUTES, Parsed
+from tasks.directory.sources.address_rows import fit_to_schema, list_series
+from tasks.directory.sources.parsed_rows import parsed_rows
 from tasks.formatting import format_count
 
 ENTRY_SCHEMA = pl.Schema({"row": pl.Int64(), **dict.fromkeys(ATTRIBUTES, pl.List(pl.String()))})
@@ -43,19 +44,15 @@ def ad_objects(entries: pl.DataFrame, source: str = "ad", family: str = "Active 
     usable = usable.unique("object_key", keep="last", maintain_order=True)
     people, computers = usable.filter(pl.col("class") != "device"), usable.filter(pl.col("class") == "device")
     objects = _objects(people, source)
-    addresses = address_rows(objects)
     aliases = source != "ad" or rows["proxyaddresses"].is_not_null().any()
-    return Parsed(
+    return parsed_rows(
         source,
         family,
-        objects=object_rows(objects, addresses),
-        addresses=addresses,
+        people=objects,
         members=_members(people),
         devices=_devices(computers),
         device_users=_managers(computers),
-        rejects=fit_to_schema(
-            without_key.select("row", reason=pl.lit("no objectGUID, objectSid or DN")), REJECT_SCHEMA
-        ),
+        rejects=[without_key.select("row", reason=pl.lit("no objectGUID, objectSid or DN"))],
         warnings=tuple(
             _warnings(people, unsupported, rows.select(deleted.sum()).item(), bool(aliases) or people.is_empty())
         ),
@@ -143,18 +140,18 @@ def _members(groups: pl.DataFrame) -> pl.DataFrame:
     groups_by_dn = (
         groups.filter(pl.col("class") == "group").select(group_key="object_key", memberof="ad_dn").drop_nulls()
     )
-    warnings = (
+    member_of = (
         groups.select("memberof", ref="ad_dn").explode("memberof").with_columns(pl.col("memberof").str.to_lowercase())
     )
-    inverse = warnings.join(groups_by_dn, on="memberof", maintain_order="left").select(
+    inverse = member_of.join(groups_by_dn, on="memberof", maintain_order="left").select(
         "group_key", "ref", ref_kind=pl.lit("ad_dn")
     )
     rows = pl.concat([*listed, inverse], how="diagonal").with_columns(clean_text(pl.col("ref")).str.to_lowercase())
-    return fit_to_schema(rows.drop_nulls().unique(maintain_order=True), MEMBER_SCHEMA)
+    return rows.drop_nulls().unique(maintain_order=True)
 
 
 def _devices(computers: pl.DataFrame) -> pl.DataFrame:
-    rows = computers.select(
+    return computers.select(
         "ad_sid", "ad_guid", "row",
         device_key="object_key",
         device_name=pl.coalesce(
@@ -165,14 +162,13 @@ def _devices(computers: pl.DataFrame) -> pl.DataFrame:
         dns_name=_first_value("dnshostname").str.to_lowercase(),
         last_seen_at=parse_timestamp(_first_value("lastlogontimestamp")),
     )  # fmt: skip
-    return fit_to_schema(rows, DEVICE_SCHEMA)
 
 
 def _managers(computers: pl.DataFrame) -> pl.DataFrame:
     rows = computers.select(
         device_key="object_key", evidence=pl.lit("managed_by"), ref_kind=pl.lit("ad_dn"), ref=_first_value("managedby")
     ).with_columns(pl.col("ref").str.to_lowercase())
-    return fit_to_schema(rows.drop_nulls(), DEVICE_USER_SCHEMA)
+    return rows.drop_nulls()
 
 
 def _warnings(people: pl.DataFrame, unsupported: int, deleted: int, aliases: bool) -> list[str]:

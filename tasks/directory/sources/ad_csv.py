@@ -42,7 +42,7 @@ def read_ad(fields: CsvFields) -> Parsed:
         source="ad" if csvde else _source_of(parsed),
         rejects=pl.concat([fields.rejects, no_guid, no_sid, parsed.rejects]).sort("row"),
         # There is already a warning about the lost column.
-        warnings=(*fields.warnings, *(each for each in parsed.warnings if not (lost and each == NO_ALIASES))),
+        warnings=(*fields.warnings, *(warning for warning in parsed.warnings if not (lost and warning == NO_ALIASES))),
         aliases_lost=lost,
     )
 

@@ -77,7 +77,7 @@ def _unknown_format(table: Table, aliases: HeaderAliases) -> ExportRefused:
             f"{where}: the export has none of the columns DistinguishedName, ObjectGUID, SID. "
             "Export it again with at least one of them."
         )
-    shown = ", ".join(f'"{plain(each, 40)}"' for each in table.header[:_SHOWN])
+    shown = ", ".join(f'"{plain(header, 40)}"' for header in table.header[:_SHOWN])
     return ExportRefused(
         f"{where}: unknown header {shown}. If the columns of a supported export have other names here, add the "
         "names to directory_headers.csv in the home."

@@ -10,8 +10,8 @@ from tasks.directory.formats.csv_fields import CsvFields, split_rejects
 from tasks.directory.formats.guid_sid import guid, immutable_guid, sid
 from tasks.directory.formats.object_kinds import kind
 from tasks.directory.formats.values import address_key, clean_text, parse_bool, split_proxies
-from tasks.directory.model import REJECT_SCHEMA, Parsed
-from tasks.directory.sources.address_rows import address_rows, fit_to_schema, object_rows
+from tasks.directory.model import Parsed
+from tasks.directory.sources.parsed_rows import parsed_rows
 
 PORTAL = "entra-users", 'Entra "Download users" CSV'
 ADMIN_CENTRE = "m365-users", "M365 admin centre users CSV"
@@ -35,14 +35,12 @@ def read_entra_users(fields: CsvFields) -> Parsed:
     without_key = pl.col("object_key").is_null()
     keyed, keyless = split_rejects(keyed, without_key, None, "no object id, user principal name or mail address")
     keyed = keyed.unique("object_key", keep="last", maintain_order=True)
-    addresses = address_rows(keyed)
     aliases = not keyed.filter(pl.col("proxies").list.len() > 0).is_empty()
-    return Parsed(
+    return parsed_rows(
         source,
         family,
-        objects=object_rows(keyed, addresses),
-        addresses=addresses,
-        rejects=fit_to_schema(pl.concat([fields.rejects, invalid, keyless]).sort("row"), REJECT_SCHEMA),
+        people=keyed,
+        rejects=[fields.rejects, invalid, keyless],
         warnings=(*fields.warnings, *_alias_warnings(fields, aliases=aliases)),
         has_aliases=aliases,
         aliases_lost="proxies" in fields.lost,

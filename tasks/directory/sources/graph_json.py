@@ -27,7 +27,7 @@ __all__ = ["devices", "groups", "managed_devices", "read", "users"]
 
 def ldap_objects(records: Sequence[object], rows: Sequence[int]) -> Parsed:
     """Source `ad`. LDAP collectors write a list of one value as the value itself (reference 2.7)."""
-    return ad_objects(entries_frame([_entry(each) for each in records], rows), "ad", "Active Directory as JSON")
+    return ad_objects(entries_frame([_entry(record) for record in records], rows), "ad", "Active Directory as JSON")
 
 
 _READERS: dict[str, Callable[[Sequence[object], Sequence[int]], Parsed]] = {
@@ -81,7 +81,7 @@ def read(text: str, name: str, headers: HeaderAliases) -> list[Parsed]:
     unknown = [(row, None, "not a user, device or group") for row in result.unknown]
     rejects = pl.concat([first.rejects, pl.DataFrame(unknown, schema=REJECT_SCHEMA, orient="row")]).sort("row")
     first = replace(first, rejects=rejects, warnings=(*first.warnings, *result.warnings))
-    return [replace(each, complete=result.complete) for each in (first, *others)]
+    return [replace(part, complete=result.complete) for part in (first, *others)]
 
 
 def _sort_records(pages: Sequence[Page]) -> _RecordsByKind:
@@ -93,17 +93,17 @@ def _sort_records(pages: Sequence[Page]) -> _RecordsByKind:
             result.records.setdefault(expected, ([], []))
         for record in page.records:
             row += 1
-            for each in _unwrap(record):
-                kind = _kind(each, expected)
-                if isinstance(each, dict) and "@removed" in each:
+            for item in _unwrap(record):
+                kind = _kind(item, expected)
+                if isinstance(item, dict) and "@removed" in item:
                     removed += 1
                 elif kind is None:
                     result.unknown.append(row)
                 else:
                     records, rows = result.records.setdefault(kind, ([], []))
-                    records.append(each)
+                    records.append(item)
                     rows.append(row)
-                    truncated += kind in _EXPANDED and _is_truncated(each)
+                    truncated += kind in _EXPANDED and _is_truncated(item)
     has_next_page = bool(pages) and pages[-1].more
     related_to_one = any(_SINGLE_OBJECT.search(page.context) for page in pages)
     result.warnings.extend(_warnings(pages, has_next_page, removed, truncated))
@@ -170,7 +170,7 @@ def _entry(record: object) -> dict[str, list[str]]:
     fields: Record = record if isinstance(record, dict) else {}
     entry: dict[str, list[str]] = {}
     for name, value in fields.items():
-        texts = [str(each) for each in (value if isinstance(value, list) else [value]) if isinstance(each, str | int)]
+        texts = [str(item) for item in (value if isinstance(value, list) else [value]) if isinstance(item, str | int)]
         if texts:
             entry[name.lower()] = texts
     return entry

@@ -7,9 +7,10 @@ import polars as pl
 from tasks.directory.formats.guid_sid import immutable_guid, sid
 from tasks.directory.formats.object_kinds import kind
 from tasks.directory.formats.values import parse_bool
-from tasks.directory.model import MEMBER_SCHEMA, REJECT_SCHEMA, Parsed
-from tasks.directory.sources.address_rows import address_rows, fit_to_schema, object_rows
+from tasks.directory.model import REJECT_SCHEMA, Parsed
+from tasks.directory.sources.address_rows import fit_to_schema
 from tasks.directory.sources.graph_records import Group, ParsedRecords, Related, User, parse_records
+from tasks.directory.sources.parsed_rows import parsed_rows
 from tasks.formatting import format_count
 
 NO_ALIASES = "No record has proxyAddresses, so recipients cannot be matched by alias. Request it with `$select`."
@@ -29,13 +30,11 @@ def users(records: Sequence[object], rows: Sequence[int] | None = None) -> Parse
     parsed = parse_records(records, User, rows)
     people, rejects = split_rows_without_key(user_rows(parsed.frame), "object_key", parsed.rejects)
     aliases = has_aliases(people)
-    addresses = address_rows(people)
-    return Parsed(
+    return parsed_rows(
         "graph-users",
         "Microsoft Graph users",
-        objects=object_rows(people, addresses),
-        addresses=addresses,
-        rejects=rejects,
+        people=people,
+        rejects=[rejects],
         warnings=(*([] if aliases or people.is_empty() else [NO_ALIASES]), *_lost_list_warnings(parsed)),
         has_aliases=aliases,
         aliases_lost=bool(parsed.lost_lists),
@@ -88,8 +87,7 @@ def groups(records: Sequence[object], rows: Sequence[int] | None = None) -> Pars
     """Source `graph-groups`, with members if the records were expanded by them; `rows` as in `users`."""
     parsed = parse_records(records, Group, rows)
     group_rows, rejects = split_rows_without_key(_groups(parsed.frame), "object_key", parsed.rejects)
-    addresses = address_rows(group_rows)
-    members = [parse_records(each, Related, places) for each, places in parsed.related.values()]
+    members = [parse_records(related, Related, places) for related, places in parsed.related.values()]
     not_expanded = parsed.frame.filter(
         ~pl.col("row").is_in([row for _, places in parsed.related.values() for row in places])
     )
@@ -99,13 +97,12 @@ def groups(records: Sequence[object], rows: Sequence[int] | None = None) -> Pars
         member_warnings = [NO_MEMBERS]
     elif dynamic:
         member_warnings = [DYNAMIC.format(format_count(dynamic, "dynamic group"))]
-    return Parsed(
+    return parsed_rows(
         "graph-groups",
         "Microsoft Graph groups",
-        objects=object_rows(group_rows, addresses),
-        addresses=addresses,
-        members=_members(group_rows, [each.frame for each in members]),
-        rejects=pl.concat([rejects, *(each.rejects for each in members)]).sort("row"),
+        people=group_rows,
+        members=_members(group_rows, [part.frame for part in members]),
+        rejects=[rejects, *(part.rejects for part in members)],
         warnings=(*member_warnings, *_lost_list_warnings(parsed)),
         has_aliases=has_aliases(group_rows),
     )
@@ -127,7 +124,7 @@ def _groups(parsed: pl.DataFrame) -> pl.DataFrame:
 def _members(group_rows: pl.DataFrame, related: list[pl.DataFrame]) -> pl.DataFrame:
     rows = pl.concat([NO_REFERENCES, *map(references, related)])
     member_rows = rows.join(group_rows.select("row", group_key="object_key"), on="row", maintain_order="left")
-    return fit_to_schema(member_rows.unique(["group_key", "ref_kind", "ref"], maintain_order=True), MEMBER_SCHEMA)
+    return member_rows.unique(["group_key", "ref_kind", "ref"], maintain_order=True)
 
 
 NO_REFERENCES = pl.DataFrame(schema={"row": pl.Int64, "ref_kind": pl.String, "ref": pl.String})

@@ -32,7 +32,7 @@ def command(home: Path, capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """One good export and one file that is none."""
+    """One readable export and one file of an unknown format."""
     folder = tmp_path / "exports"
     folder.mkdir()
     shutil.copy(DEMO_EXPORTS / "graph-users.json", folder)
