@@ -13,7 +13,8 @@ from tasks.formatting import format_count
 from tasks.sanitize import plain
 
 LIST_FIELDS = (
-    "proxies", "other", "owners", "user_names", "proxyaddresses", "othermailbox", "member", "memberof", "objectclass",
+    "proxies", "other", "owners", "user_names", "proxyaddresses", "aliases", "othermailbox", "member", "uniquemember",
+    "memberuid", "memberaddress", "memberof", "objectclass",
 )  # fmt: skip
 """Multi-valued fields: all their columns are read (`ProxyAddresses[0]`, …); of others, the first non-empty one."""
 NAME_FIELDS = ("display_name", "given_name", "surname", "user_name", "displayname", "cn", "name")

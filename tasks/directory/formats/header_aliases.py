@@ -1,8 +1,9 @@
-"""Header of a CSV column → field. The map is data: `data/directory_headers.csv`, which a site can extend.
+"""Name of a CSV column, LDAP attribute or JSON property → field.
 
-Columns `family`, `header`, `field`; a row without a family applies to every family that has the field. Rows of the
-site's own file precede ours; the field `ignore` removes a header. Column order is never used, because the same export
-has had several headers (reference/directory-exports.md, 0 and 1).
+The map is data: `data/directory_headers.csv`, which a site can extend. Columns `family`, `header`, `field`; a row
+without a family applies to every family that has the field. Rows of the site's own file precede ours; the field
+`ignore` removes a name. The order of columns is never used, because the same export has had several headers
+(reference/directory-exports.md, 0 and 1).
 """
 
 import re
@@ -34,7 +35,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         "intune_id", "device_name", "entra_device_id", "os", "os_version", "serial", "last_seen", "is_compliant",
         "is_managed", "managed_by", "user_id", "user_upn", "user_mail", "user_name", "logged_on_upn", "enrolled_by_upn",
     ),
-    "ad": (*ATTRIBUTES, "enabled"),
+    "ad": ATTRIBUTES,
     "configmgr": ("resource", "device_name", "account"),
 }  # fmt: skip
 """Families of headers with their fields."""

@@ -34,12 +34,11 @@ _SERVICE_CLASSES = (
     "msds-delegatedmanagedserviceaccount",
 )
 _GROUP_CLASSES = (
-    "group",
-    "groupofnames",
-    "groupofuniquenames",
-    "posixgroup",
-    "msexchdynamicdistributionlist",
-)
+    "group", "groupofnames", "groupofuniquenames", "groupofmembers", "groupofentries", "groupofurls", "posixgroup",
+    "msexchdynamicdistributionlist", "mailgroup", "inetmailgroup", "nismailalias", "sendmailmtaaliasobject",
+    "couriermailalias", "univentiongroup", "univentionmaillist", "kolabgroupofnames", "kolabgroupofuniquenames",
+    "zimbradistributionlist", "zimbragroup",
+)  # fmt: skip
 _PERSON_CLASSES = ("user", "inetorgperson", "person", "organizationalperson", "posixaccount")
 
 
@@ -68,7 +67,7 @@ def kind(
     guest = pl.coalesce(stated_type == "guest", upn.str.contains("(?i)#EXT#"), pl.lit(value=False))
     by_type = recipient_type.str.strip_chars().replace_strict(_RECIPIENT_TYPES, default=None, return_dtype=pl.String)
     return (
-        pl.when(base.is_in(["group", "contact", "service"])).then(base)
+        pl.when(base.is_in(["group", "contact", "shared", "service"])).then(base)
         .when(system).then(pl.lit("system"))
         .when(service).then(pl.lit("service"))
         .otherwise(pl.coalesce(by_type, pl.when(guest).then(pl.lit("guest")), pl.lit("person")))
@@ -76,7 +75,7 @@ def kind(
 
 
 def kind_of_class(classes: pl.Expr) -> pl.Expr:
-    """From objectClass (list of texts): group, contact, service, device, person, or null.
+    """From objectClass (list of texts): group, contact, shared, service, device, person, or null for other classes.
 
     In the schema a managed service account is also a computer, and a computer also a user: the narrowest class decides.
     """
@@ -90,6 +89,7 @@ def kind_of_class(classes: pl.Expr) -> pl.Expr:
         .when(any_of("computer")).then(pl.lit("device"))
         .when(any_of("contact")).then(pl.lit("contact"))
         .when(any_of(*_GROUP_CLASSES)).then(pl.lit("group"))
+        .when(any_of("publicfolder")).then(pl.lit("shared"))
         .when(any_of(*_PERSON_CLASSES)).then(pl.lit("person"))
     )  # fmt: skip
 

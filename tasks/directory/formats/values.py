@@ -38,9 +38,13 @@ _TRUE, _FALSE = ("true", "yes", "1", "compliant"), ("false", "no", "0", "noncomp
 # 2.4: X400 and X500 values contain separators, so a cell is split only where a known prefix follows.
 _CUT = "\x1f"
 _SEPARATORS = r"[;,|\s\x{af}]+"
+_STRONG_SEPARATORS = r"[;,|\r\n\t\x{af}]+"
+_AFTER_ADDRESS = r"(@[^\s@;,|\x1f]+)\s+"
 _PREFIXED = rf"(?i)(?:^|{_SEPARATORS})((?:smtp|sip|x500|x400|eum|spo|ex|notes|fax|ccmail|ms)\s*:)"
 _SMTP = r"(?is)^\s*(smtp\s*:)?(.*)$"
 _OTHER_TYPE = r"(?i)^\s*[a-z0-9\-]+\s*:"
+
+_ORDINARY_ADDRESS = r"(?i)^\s*(?:smtp:)?[^\s@<>,;:|\"]+@[a-z0-9\-]+(?:\.[a-z0-9\-]+)*\s*$"
 
 _FILETIME_ZERO = 11_644_473_600  # seconds from 1601 to 1970
 _DATE_FORMS = (
@@ -66,6 +70,14 @@ def address_key(expr: pl.Expr) -> pl.Expr:
     text = text.str.normalize("NFC").map_batches(_with_ascii_domains, return_dtype=pl.String)
     text = text.str.strip_suffix(".")
     return pl.when(text.str.contains(_ADDRESS)).then(text)
+
+
+def _addresses_in(text: pl.Expr) -> pl.Expr:
+    """The addresses of a list without types. A blank only separates after an address: `ann lee@x` is not `lee@x`."""
+    cut = (
+        text.str.strip_chars().str.replace_all(_STRONG_SEPARATORS, _CUT).str.replace_all(_AFTER_ADDRESS, "${1}" + _CUT)
+    )
+    return cut.str.split(_CUT).list.eval(pl.element().str.strip_chars()).list.filter(pl.element() != "")
 
 
 def _with_ascii_domains(addresses: pl.Series) -> pl.Series:
@@ -102,9 +114,8 @@ def split_proxies(cell: pl.Expr) -> pl.Expr:
     """The values of a joined proxyAddresses cell as a list (2.4); null of null."""
     text = cell.str.replace_all(_CUT, " ", literal=True).str.strip_chars("{} \t\r\n")
     prefixed = text.str.replace_all(_PREFIXED, _CUT + "${1}")
-    cut = pl.when(prefixed == text).then(text.str.replace_all(_SEPARATORS, _CUT)).otherwise(prefixed)
-    values = cut.str.split(_CUT).list.eval(pl.element().str.strip_chars())
-    return values.list.filter(pl.element() != "")
+    values = prefixed.str.split(_CUT).list.eval(pl.element().str.strip_chars()).list.filter(pl.element() != "")
+    return pl.when(prefixed == text).then(_addresses_in(text)).otherwise(values)
 
 
 def proxy_rows(rows: pl.DataFrame) -> pl.DataFrame:
@@ -121,8 +132,8 @@ def proxy_rows(rows: pl.DataFrame) -> pl.DataFrame:
         upper=pl.col("value").str.contains(r"^\s*SMTP\s*:"), inner=pl.col("value").str.extract(_SMTP, 2)
     )
     quoted = pl.col("inner").str.contains('"', literal=True)
-    inner = pl.col("inner").str.strip_chars().str.replace_all(_SEPARATORS, _CUT).str.split(_CUT)
-    parts = parts.with_columns(inner=pl.when(quoted).then(pl.concat_list("inner")).otherwise(inner)).explode("inner")
+    inner = pl.when(quoted).then(pl.concat_list("inner")).otherwise(_addresses_in(pl.col("inner")))
+    parts = parts.with_columns(inner).explode("inner")
     ascii_domains = (
         parts.with_columns(address=address_key(pl.col("inner")))
         .drop_nulls("address")
@@ -137,6 +148,21 @@ def proxy_rows(rows: pl.DataFrame) -> pl.DataFrame:
         rank=pl.col("rule").replace_strict(ADDRESS_RULES, return_dtype=pl.Int8),
         rule="rule",
     ).collect()
+
+
+def invalid_addresses(texts: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `texts` whose `text` has a part that should be a mail address and is none.
+
+    Other types (X500:, sip:) and type names instead of values are not reported. Ordinary addresses are removed first,
+    because every address of a directory is checked.
+    """
+    odd = texts.filter(~pl.col("text").str.contains(_ORDINARY_ADDRESS)).with_columns(clean_text(pl.col("text")))
+    is_mail = pl.col("text").str.contains(r"(?i)^\s*smtp\s*:") | ~pl.col("text").str.contains(_OTHER_TYPE)
+    odd = odd.filter(is_mail & ~is_type_name(pl.col("text"))).with_columns(value=pl.col("text").str.extract(_SMTP, 2))
+    quoted = pl.col("value").str.contains('"', literal=True)
+    parts = pl.when(quoted).then(pl.concat_list("value")).otherwise(_addresses_in(pl.col("value")))
+    odd = odd.with_columns(value=parts).explode("value")
+    return odd.filter(pl.col("value") != "", address_key(pl.col("value")).is_null()).drop("value")
 
 
 def is_type_name(expr: pl.Expr) -> pl.Expr:

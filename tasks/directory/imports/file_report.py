@@ -4,14 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-import polars as pl
-
 from tasks.directory.export import Export, ImportOutcome
+from tasks.directory.formats.row_numbers import listed_rows
 from tasks.directory.sources.read_files import RefusedFile
 from tasks.formatting import format_count
 from tasks.sanitize import plain
-
-MAX_LISTED_ROWS = 5
 
 
 class FileReport(TypedDict):
@@ -95,12 +92,5 @@ def _file_report(name: str, parts: Sequence[ImportOutcome]) -> FileReport:
 
 
 def _reject_reasons(export: Export) -> list[str]:
-    rejects = export.parsed.rejects.group_by("reason", maintain_order=True).agg("row", count=pl.len())
-    unit = "record" if "JSON" in export.parsed.family or "Graph" in export.parsed.family else "line"
-    return [f"{reason} ({_listed_rows(unit, rows, count)})" for reason, rows, count in rejects.rows()]
-
-
-def _listed_rows(unit: str, rows: Sequence[int], count: int) -> str:
-    listed = ", ".join(map(str, rows[:MAX_LISTED_ROWS]))
-    more = f" and {count - MAX_LISTED_ROWS} more" if count > MAX_LISTED_ROWS else ""
-    return f"{unit}{'s' if count > 1 else ''} {listed}{more}"
+    rejects = export.parsed.rejects.group_by("reason", maintain_order=True).agg("row")
+    return [f"{reason} ({listed_rows(export.parsed.family, rows)})" for reason, rows in rejects.rows()]

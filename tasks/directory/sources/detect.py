@@ -43,7 +43,7 @@ def _read_file(name: str, content: bytes, aliases: HeaderAliases, code_page: str
     if start[:1] in ("{", "["):
         parts = graph_json.read(text.text, name, aliases)
     elif _is_ldif(start):
-        parts = ldif.read(text.text, name)
+        parts = ldif.read(text.text, name, aliases)
     else:
         parts = [_read_csv(name, text, aliases)]
     return [replace(part, warnings=(*text.warnings, *part.warnings)) for part in parts]

@@ -25,9 +25,10 @@ from tasks.sanitize import plain
 __all__ = ["devices", "groups", "managed_devices", "read", "users"]
 
 
-def ldap_objects(records: Sequence[object], rows: Sequence[int]) -> Parsed:
+def ldap_objects(headers: HeaderAliases, records: Sequence[object], rows: Sequence[int]) -> Parsed:
     """Source `ad`. LDAP collectors write a list of one value as the value itself (reference 2.7)."""
-    return ad_objects(entries_frame([_entry(record) for record in records], rows), "ad", "Active Directory as JSON")
+    frame = entries_frame([_entry(record) for record in records], rows, headers.families["ad"])
+    return ad_objects(frame, "ad", "Active Directory as JSON")
 
 
 _READERS: dict[str, Callable[[Sequence[object], Sequence[int]], Parsed]] = {
@@ -35,7 +36,6 @@ _READERS: dict[str, Callable[[Sequence[object], Sequence[int]], Parsed]] = {
     "device": devices,
     "manageddevice": managed_devices,
     "group": groups,
-    "ldap": ldap_objects,
 }
 _FIELDS = {
     "ldap": ("objectsid", "objectguid", "distinguishedname", "samaccountname", "objectclass"),
@@ -50,7 +50,7 @@ _CONTEXT = re.compile(r"(?:devicemanagement/)?(user|device|group|manageddevice)s
 _RELATED = re.compile(r"\('|^directoryObjects$")  # `users('…')/ownedDevices`
 _SINGLE_OBJECT = re.compile(rf"{_RELATED.pattern}|\$entity$")
 _TYPE = re.compile(r"#?microsoft\.graph\.(user|device|group|manageddevice)")
-REPORT = "report"
+REPORT, LDAP = "report", "ldap"
 _EXPANDED = ("group", "device")
 _RELATIONS = ("members", "transitivemembers", "registeredusers", "registeredowners")
 _EXPAND_LIMIT = 20  # related objects that Graph returns with an object; it omits the others silently
@@ -76,7 +76,7 @@ def read(text: str, name: str, headers: HeaderAliases) -> list[Parsed]:
             f"{plain(name)}: none of its {format_count(len(result.unknown), 'record')} is a user, device or group of "
             "Microsoft Graph or an LDAP collector. Export users, devices or groups."
         )
-    readers = _READERS | {REPORT: partial(read_report_devices, headers)}
+    readers = _READERS | {REPORT: partial(read_report_devices, headers), LDAP: partial(ldap_objects, headers)}
     first, *others = [readers[kind](*records) for kind, records in result.records.items()]
     unknown = [(row, None, "not a user, device or group") for row in result.unknown]
     rejects = pl.concat([first.rejects, pl.DataFrame(unknown, schema=REJECT_SCHEMA, orient="row")]).sort("row")

@@ -2,9 +2,20 @@
 
 import polars as pl
 
+from tasks.directory.formats.row_numbers import listed_rows
 from tasks.directory.model import DEVICE_SCHEMA, DEVICE_USER_SCHEMA, MEMBER_SCHEMA, OBJECT_SCHEMA, REJECT_SCHEMA, Parsed
-from tasks.directory.sources.address_rows import address_rows, fit_to_schema, object_rows
+from tasks.directory.sources.address_rows import (
+    address_rows,
+    fit_to_schema,
+    object_rows,
+    rows_with_invalid_addresses,
+)
+from tasks.formatting import format_count
 
+INVALID = (
+    "{} with a mail address that is not valid, such as one with a blank, and was not used: {}. "
+    "Correct it in the directory."
+)
 NO_PEOPLE = pl.DataFrame(schema=OBJECT_SCHEMA)
 NO_DEVICES = pl.DataFrame(schema=DEVICE_SCHEMA)
 NO_DEVICE_USERS = pl.DataFrame(schema=DEVICE_USER_SCHEMA)
@@ -26,6 +37,9 @@ def parsed_rows(
 ) -> Parsed:
     """`people`: columns of OBJECT_SCHEMA and of `address_rows`; a missing column of any frame is null."""
     addresses = address_rows(people)
+    invalid = rows_with_invalid_addresses(people)
+    if invalid:
+        warnings = (*warnings, INVALID.format(format_count(len(invalid), "object"), listed_rows(family, invalid)))
     return Parsed(
         source,
         family,
