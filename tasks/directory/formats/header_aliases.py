@@ -21,12 +21,20 @@ from tasks.settings import DEFAULTS, Settings
 FILE = "directory_headers.csv"
 IGNORE = "ignore"
 
+_PEOPLE = (
+    "entra_id", "upn", "mail", "proxies", "other", "display_name", "given_name", "surname", "department", "job_title",
+    "user_type", "account_enabled", "blocked", "employee_id", "onprem_sid", "onprem_immutable_id", "onprem_dn",
+    "onprem_domain", "onprem_sam", "onprem_upn", "recipient_type", "deleted",
+)  # fmt: skip
+_CLOUD_PEOPLE = (
+    "cloud_id", "upn", "mail", "proxies", "other", "display_name", "given_name", "surname", "department", "job_title",
+    "employee_id", "status", "blocked", "org_unit", "deleted",
+)  # fmt: skip
 FIELDS: Mapping[str, tuple[str, ...]] = {
-    "entra-users": (
-        "entra_id", "upn", "mail", "proxies", "other", "display_name", "given_name", "surname", "department",
-        "job_title", "user_type", "account_enabled", "blocked", "employee_id", "onprem_sid",
-        "onprem_immutable_id", "onprem_dn", "onprem_domain", "onprem_sam", "onprem_upn",
-    ),
+    "entra-users": _PEOPLE,
+    "exchange-recipients": _PEOPLE,
+    "okta-users": _CLOUD_PEOPLE,
+    "google-users": _CLOUD_PEOPLE,
     "entra-devices": (
         "device_name", "os", "os_version", "join_type", "owners", "user_names", "is_compliant", "is_managed",
         "entra_device_id", "entra_object_id", "last_seen",
@@ -40,7 +48,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Families of headers with their fields."""
 
-_INDEX = re.compile(r"\[\d+\]$")  # a script's column `ProxyAddresses[0]`
+_INDEX = re.compile(r"(?:\[\d+\]|(?<=aliases)\.\d+)$")  # columns `ProxyAddresses[0]` of a script, `aliases.0` of GAM
 
 
 class HeaderAliases(NamedTuple):

@@ -182,6 +182,13 @@ def parse_bool(expr: pl.Expr) -> pl.Expr:
     return pl.when(text.is_in(_TRUE)).then(pl.lit(value=True)).when(text.is_in(_FALSE)).then(pl.lit(value=False))
 
 
+def has_date(expr: pl.Expr) -> pl.Expr:
+    """Whether there is a date, in any notation, that does not mean "never" (0001-01-01, also as .NET's /Date(…)/)."""
+    text = clean_text(expr)
+    never = text.str.contains(r"0001-01-01|^0?1/0?1/0001 |-62135596800000|^0$")
+    return (text.is_not_null() & ~never).fill_null(value=False)
+
+
 def parse_serial_number(expr: pl.Expr) -> pl.Expr:
     """Null for placeholders (2.8)."""
     text = clean_text(expr)

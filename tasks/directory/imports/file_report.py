@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-from tasks.directory.export import Export, ImportOutcome
-from tasks.directory.formats.row_numbers import listed_rows
+from tasks.directory.export import ImportOutcome
+from tasks.directory.formats.row_numbers import reject_reasons
 from tasks.directory.sources.read_files import RefusedFile
 from tasks.formatting import format_count
 from tasks.sanitize import plain
@@ -85,12 +85,7 @@ def _file_report(name: str, parts: Sequence[ImportOutcome]) -> FileReport:
         "devices": sum(count["devices"] for count in counts),
         "addresses": sum(count["addresses"] for count in counts),
         "rejected": sum(count["rejected"] for count in counts),
-        "reasons": [text for part in parts for text in _reject_reasons(part.export)],
+        "reasons": [text for part in parts for text in reject_reasons(part.export.parsed)],
         "warnings": list(dict.fromkeys(warnings + ([] if state == "refused" else notes))),
         "refusal": notes[0] if state == "refused" else None,
     }
-
-
-def _reject_reasons(export: Export) -> list[str]:
-    rejects = export.parsed.rejects.group_by("reason", maintain_order=True).agg("row")
-    return [f"{reason} ({listed_rows(export.parsed.family, rows)})" for reason, rows in rejects.rows()]

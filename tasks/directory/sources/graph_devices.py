@@ -10,7 +10,13 @@ from tasks.directory.formats.values import address_key, parse_bool, parse_serial
 from tasks.directory.model import DEVICE_USER_SCHEMA, Parsed
 from tasks.directory.sources.address_rows import fit_to_schema
 from tasks.directory.sources.graph_records import Device, ManagedDevice, Related, User, parse_records
-from tasks.directory.sources.graph_users import has_aliases, references, split_rows_without_key, user_rows
+from tasks.directory.sources.graph_users import (
+    has_aliases,
+    references,
+    split_deleted,
+    split_rows_without_key,
+    user_rows,
+)
 from tasks.directory.sources.parsed_rows import parsed_rows
 
 NO_USERS_WARNING = (
@@ -26,7 +32,8 @@ def devices(records: Sequence[object], rows: Sequence[int] | None = None) -> Par
     person who registered a device, is for the service's own use (reference 1.4) and not read.
     """
     parsed = parse_records(records, Device, rows)
-    device_rows, rejects = split_rows_without_key(_devices(parsed.frame), "device_key", parsed.rejects)
+    present, deleted_warnings = split_deleted(parsed.frame)
+    device_rows, rejects = split_rows_without_key(_devices(present), "device_key", parsed.rejects)
     registered = [parsed.related.get(name, ([], [])) for name in REGISTERED]
     registered_people = [parse_records(people, User, places) for people, places in registered]
     related = [parse_records(people, Related, places) for people, places in registered]
@@ -44,7 +51,10 @@ def devices(records: Sequence[object], rows: Sequence[int] | None = None) -> Par
             device_rows, {"registered": pl.concat([references(part.frame) for part in related])}
         ),
         rejects=[rejects, *(part.rejects for part in registered_people)],
-        warnings=() if parsed.related or device_rows.is_empty() else (NO_USERS_WARNING,),
+        warnings=(
+            *deleted_warnings,
+            *(() if parsed.related or device_rows.is_empty() else (NO_USERS_WARNING,)),
+        ),
         has_aliases=has_aliases(people),
     )
 

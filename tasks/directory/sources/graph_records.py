@@ -29,6 +29,7 @@ def _without_underscores(name: str) -> str:
 class GraphObject(msgspec.Struct, rename=_without_underscores):
     id: Text = None
     display_name: Text = None
+    deleted_date_time: Text = None
 
 
 class User(GraphObject):
@@ -36,6 +37,8 @@ class User(GraphObject):
     mail: Text = None
     proxy_addresses: Texts = None
     other_mails: Texts = None
+    given_name: Text = None
+    surname: Text = None
     user_type: Text = None
     creation_type: Text = None
     account_enabled: Flag = None
