@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from io import BytesIO
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from tasks.directory.formats import archive, csv_table
 from tasks.directory.formats.archive import expand
 from tasks.directory.formats.header_aliases import FILE, HeaderAliases, load_headers
-from tasks.directory.model import Parsed
+from tasks.directory.model import ATTRIBUTES, Parsed
 from tasks.directory.sources.detect import read_export
 from tasks.directory.sources.read_files import read_files
 from tasks.errors import ExportRefused, SettingsError
@@ -142,6 +143,73 @@ def test_headers_of_the_site_precede_ours(tmp_path: Path) -> None:
         read_export("a.csv", content, HEADERS)
     (part,) = read_export("a.csv", content, own)
     assert part.objects.select("upn", "mail", "department").rows() == [("a@contoso.example", None, "Einkauf")]
+
+
+def test_every_field_of_entries_has_its_own_name_in_the_headers_file() -> None:
+    stand_ins = {"aliases", "memberaddress"}
+    assert {name for name, field in HEADERS.families["ad"].items() if name == field} >= set(ATTRIBUTES) - stand_ins
+    assert set(HEADERS.families["ad"].values()) == set(ATTRIBUTES)
+
+
+NAMES_OF_A_SITE = """family,header,field
+ad,corpMail,mail
+ad,corpOtherMail,aliases
+ad,corpList,memberaddress
+entra-users,signIn,upn
+entra-users,addresses,proxies
+entra-users,mail,ignore
+entra-devices,host,device_name
+"""
+
+
+def test_names_of_the_site_read_in_ldif(tmp_path: Path) -> None:
+    own = site(tmp_path, NAMES_OF_A_SITE)
+    person = "dn: uid=ann,dc=x\nobjectClass: corp\nuid: ann\nCorpMail: ann@x.example\ncorpOtherMail: a@x.example\n"
+    alias = "dn: cn=all,dc=x\nobjectClass: corp\ncn: all\ncorpMail: all@x.example\ncorpList: ann@x.example\n"
+    (part,) = read_export("a.ldif", f"{person}\n{alias}".encode(), own)
+    assert part.objects["kind"].to_list() == ["person", "group"]
+    assert dict(part.addresses.select("address", "rule").rows()) == {
+        "ann@x.example": "mail", "a@x.example": "alias", "all@x.example": "mail"
+    }  # fmt: skip
+    assert part.members.select("ref_kind", "ref").rows() == [("address", "ann@x.example")]
+    with pytest.raises(ExportRefused, match="none of its 2 entries"):
+        read_export("a.ldif", f"{person}\n{alias}".encode(), HEADERS)
+
+
+def test_names_of_the_site_read_in_json(tmp_path: Path) -> None:
+    own = site(tmp_path, NAMES_OF_A_SITE)
+    people = [
+        {"signIn": "ann@x.example", "mail": "other@x.example", "addresses": ["SMTP:ann@x.example", "a@x.example"]}
+    ]
+    (part,) = read_export("a.json", json.dumps(people).encode(), own)
+    assert part.objects.select("upn", "mail", "primary_smtp").rows() == [("ann@x.example", None, "ann@x.example")]
+    assert set(part.addresses["address"]) == {"ann@x.example", "a@x.example"}
+    devices = [{"id": "1", "deviceId": "00000000-0000-4000-8000-000000000001", "host": "PC-1"}]
+    (part,) = read_export("a.json", json.dumps(devices).encode(), own)
+    assert part.devices["device_name"].to_list() == ["PC-1"]
+    entries = [{"distinguishedName": "uid=ann,dc=x", "objectClass": "corp", "uid": "ann", "corpMail": "ann@x.example"}]
+    (part,) = read_export("a.json", json.dumps(entries).encode(), own)
+    assert part.addresses["address"].to_list() == ["ann@x.example"]
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "other_name"),
+    [
+        ("displayName,mail,id", "A,a@x.example,00000000-0000-4000-8000-000000000001", "mail"),
+        ("Name,Anmeldename,Abteilung", "A,a@x.example,B", "Anmeldename"),
+        ("firstName,lastName,email,status,Kennung", "A,B,a@x.example,ACTIVE,a", "Kennung"),
+        ("Device name,Nummer,OS", "PC-1,00000000-0000-4000-8000-000000000001,Windows", "Nummer"),
+        ("SamAccountName,Mail,Nummer", "a,a@x.example,00000000-0000-4000-8000-000000000001", "Nummer"),
+    ],
+)
+def test_advice_of_a_refusal_followed_succeeds(header: str, cells: str, other_name: str, tmp_path: Path) -> None:
+    content = f"{header}\n{cells}\n".encode()
+    with pytest.raises(ExportRefused) as refusal:
+        read_export("a.csv", content, HEADERS)
+    lines = re.findall(r"[a-z\-]+,<column>,[a-z_]+", str(refusal.value))
+    own = site(tmp_path, "\n".join(["family,header,field", *lines, ""]).replace("<column>", other_name))
+    (part,) = read_export("a.csv", content, own)
+    assert part.objects.height + part.devices.height == 1
 
 
 def test_headers_file_without_family_applies_to_all_families(tmp_path: Path) -> None:

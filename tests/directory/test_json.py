@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tasks.directory.formats.header_aliases import load_headers
 from tasks.directory.model import Parsed
 from tasks.directory.sources import graph_json
+from tasks.directory.sources.detect import read_export
 from tasks.errors import ExportRefused
 from tasks.settings import DEFAULTS, Settings
 from tests.directory.parsed_pairs import as_json, assert_matches_pair, assert_valid, expected, exports
@@ -23,7 +24,7 @@ READABLE = [path for path in EXPORTS if "refused" not in expected(path)]
 
 @pytest.mark.parametrize("path", EXPORTS, ids=lambda path: path.name)
 def test_export_read_as_its_pair(path: Path) -> None:
-    assert_matches_pair(path, lambda: graph_json.read(path.read_text(encoding="utf-8"), path.name, HEADERS))
+    assert_matches_pair(path, lambda: read_export(path.name, path.read_bytes(), HEADERS))
 
 
 def test_pull_and_file_of_same_records_equal() -> None:

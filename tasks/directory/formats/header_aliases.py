@@ -27,8 +27,8 @@ _PEOPLE = (
     "onprem_domain", "onprem_sam", "onprem_upn", "recipient_type", "deleted",
 )  # fmt: skip
 _CLOUD_PEOPLE = (
-    "cloud_id", "upn", "mail", "proxies", "other", "display_name", "given_name", "surname", "department", "job_title",
-    "employee_id", "status", "blocked", "org_unit", "deleted",
+    "cloud_id", "upn", "mail", "proxies", "other", "display_name", "full_name", "given_name", "surname", "department",
+    "job_title", "employee_id", "status", "blocked", "org_unit", "deleted",
 )  # fmt: skip
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "entra-users": _PEOPLE,

@@ -18,6 +18,8 @@ class FileReport(TypedDict):
     family: str | None
     state: Literal["imported", "unchanged", "refused"]
     people: int
+    """mailboxes, rooms and contacts included"""
+    groups: int
     devices: int
     addresses: int
     rejected: int
@@ -37,10 +39,14 @@ class ImportReport:
     def summary(self) -> str:
         imported = [file for file in self.files if file["state"] == "imported"]
         people, devices = sum(file["people"] for file in imported), sum(file["devices"] for file in imported)
+        groups = sum(file["groups"] for file in imported)
+        counted = [
+            format_count(people, "person"),
+            *([format_count(groups, "group")] if groups else []),
+            format_count(devices, "device"),
+        ]
         total = format_count(len(self.files), "file")
-        return (
-            f"{len(imported)} of {total} imported: {format_count(people, 'person')}, {format_count(devices, 'device')}."
-        )
+        return f"{len(imported)} of {total} imported: {', '.join(counted)}."
 
 
 def report_of(outcomes: Sequence[ImportOutcome], refused: Sequence[RefusedFile]) -> ImportReport:
@@ -65,7 +71,7 @@ def _refusal_error(files: Sequence[FileReport]) -> str | None:
 def _unreadable_file_report(file: RefusedFile) -> FileReport:
     return {
         "file": file.file_name, "family": None, "state": "refused",
-        "people": 0, "devices": 0, "addresses": 0, "rejected": 0,
+        "people": 0, "groups": 0, "devices": 0, "addresses": 0, "rejected": 0,
         "reasons": [], "warnings": [], "refusal": file.reason,
     }  # fmt: skip
 
@@ -82,6 +88,7 @@ def _file_report(name: str, parts: Sequence[ImportOutcome]) -> FileReport:
         "family": ", ".join(dict.fromkeys(part.export.parsed.family for part in parts)),
         "state": state,
         "people": sum(count["people"] for count in counts),
+        "groups": sum(count["groups"] for count in counts),
         "devices": sum(count["devices"] for count in counts),
         "addresses": sum(count["addresses"] for count in counts),
         "rejected": sum(count["rejected"] for count in counts),

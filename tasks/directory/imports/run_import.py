@@ -139,7 +139,7 @@ def _log_rows(tenant: str, outcomes: list[ImportOutcome], now: datetime) -> pl.D
             "digest": outcome.export.digest,
             "snapshot_at": outcome.export.parsed.snapshot_at or now,
             "imported_at": now,
-            **outcome.export.counts,
+            **{name: count for name, count in outcome.export.counts.items() if name in import_log.IMPORT_SCHEMA},
             "warnings": [*outcome.export.parsed.warnings, *filter(None, [outcome.reason])],
             "has_aliases": outcome.export.parsed.has_aliases,
             "aliases_lost": outcome.export.parsed.aliases_lost,

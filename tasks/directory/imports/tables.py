@@ -8,7 +8,7 @@ import polars as pl
 
 from tasks.directory.imports import import_log
 from tasks.directory.imports.columns import IDS, insert_rows, replace_rows
-from tasks.directory.match.address_routes import candidate_addresses
+from tasks.directory.match.address_routes import ROUTES, candidate_addresses
 from tasks.directory.match.correlation import Directory, resolve_recipients
 from tasks.groups.groups import count_people
 from tasks.scratch import FrameCache
@@ -58,7 +58,8 @@ def is_matching_outdated(transaction: Transaction, tenant: str, settings: Settin
 
 
 def _match_settings(settings: Settings) -> str:
-    return json.dumps([sorted(settings.domain_alias_map.items()), settings.plus_addressing])
+    """Also the routes: a version with others matches again."""
+    return json.dumps([sorted(settings.domain_alias_map.items()), settings.plus_addressing, ROUTES])
 
 
 def write_tables(

@@ -47,7 +47,7 @@ def _read_users(fields: CsvFields, source: str, family: str, no_aliases: str) ->
         family,
         people=people,
         rejects=[fields.rejects, without_key],
-        warnings=(*fields.warnings, *deleted_warnings, *(() if aliases else (no_aliases,))),
+        warnings=(*fields.warnings, *deleted_warnings, *(() if aliases or people.is_empty() else (no_aliases,))),
         has_aliases=aliases,
     )
 
@@ -66,7 +66,7 @@ def _with_keys(frame: pl.DataFrame) -> pl.DataFrame:
             "upn:" + pl.col("upn").str.to_lowercase(),
             "mail:" + address_key(pl.col("mail")),
         ),
-        display_name=pl.coalesce("display_name", full_name()),
+        display_name=pl.coalesce("display_name", "full_name", full_name()),
         account_enabled=pl.coalesce(enabled, ~parse_bool(pl.col("blocked"))),
         kind=kind(upn=pl.col("upn"), mail=pl.col("mail")),
         aliases=split_proxies(pl.col("proxies")),

@@ -73,8 +73,8 @@ CSV_FORMATS = (
     ),
     CsvFormat(
         "okta-users",
-        (("upn",), ("mail",), ("surname", "display_name"), ("status", "cloud_id")),
-        ("the sign-in name (Username or login)", "the mail address (Primary email or email)", "the name",
+        (("upn",), ("surname", "full_name"), ("status", "cloud_id")),
+        ("the sign-in name (Username or login)", "the name",
          "Status or the id"),
         read_okta_users,
     ),
@@ -98,14 +98,13 @@ _LIST_LINE = re.compile(r"^[A-Za-z]\w*\s+: ")
 def unknown_format(table: Table, aliases: HeaderAliases) -> ExportRefused:
     where = f"{plain(table.name)}, line {table.line}"
     first, *others = table.text[table.start :].splitlines()[:4]
-    if _DSQUERY_DN.match(first) or (
-        len(table.header) == 1 and re.match(r"\s*dn\s", first) and _ALIGNED_WORDS.match(first)
-    ):
+    ruled = any(map(_RULER.match, others))
+    if _DSQUERY_DN.match(first) or (first.startswith("  ") and _ALIGNED_WORDS.match(first) and not ruled):
         return ExportRefused(
             f"{where}: the output of dsquery, which is for the screen. Export with ldifde -f ad.ldif -u, "
             "or csvde -f ad.csv -u."
         )
-    if any(map(_RULER.match, others)) or _LIST_LINE.match(first) or _ALIGNED_WORDS.match(first):
+    if ruled or _LIST_LINE.match(first) or _ALIGNED_WORDS.match(first):
         return ExportRefused(
             f"{where}: a list for the screen (Format-Table or Format-List), not CSV. Export with "
             "| Export-Csv -NoTypeInformation."

@@ -22,6 +22,10 @@ EXCHANGE = "exchange-recipients", "Exchange recipients CSV (Get-Mailbox, Get-Rec
 
 _NO_COLUMN = "The file has no column for aliases (proxyAddresses), so recipients cannot be matched by alias. "
 _HOW = "Pull from Microsoft Graph, or export with Get-MgUser -All -Property …,ProxyAddresses and join the column."
+_HOW_EXCHANGE = (
+    "Export with Get-Recipient -ResultSize Unlimited | Select-Object *,@{n='EmailAddresses';"
+    "e={$_.EmailAddresses -join ';'}} -ExcludeProperty EmailAddresses."
+)
 _PLUS = r"(?i)\+\s*((?:smtp|sip|x500|spo|eum)\s*:)"  # the M365 admin centre joins lists by it
 
 
@@ -45,7 +49,11 @@ def read_entra_users(fields: CsvFields) -> Parsed:
         family,
         people=keyed,
         rejects=[fields.rejects, invalid, keyless],
-        warnings=(*fields.warnings, *deleted_warnings, *_alias_warnings(fields, aliases=aliases)),
+        warnings=(
+            *fields.warnings,
+            *deleted_warnings,
+            *_alias_warnings(fields, source, aliases=aliases or keyed.is_empty()),
+        ),
         has_aliases=aliases,
         aliases_lost="proxies" in fields.lost,
     )
@@ -69,9 +77,10 @@ def _source_of(fields: CsvFields) -> tuple[str, str]:
 
 def _with_keys(frame: pl.DataFrame) -> pl.DataFrame:
     """Columns of OBJECT_SCHEMA and those of `address_rows`."""
+    user_type = pl.coalesce("user_type", user_type_of_recipient(pl.col("recipient_type")))
     rows = frame.select(
         "row", "upn", "mail", "department", "job_title", "employee_id", "onprem_domain",
-        user_type=pl.coalesce("user_type", user_type_of_recipient(pl.col("recipient_type"))),
+        user_type=user_type,
         entra_id=guid(pl.col("entra_id")),
         display_name=pl.coalesce("display_name", full_name()),
         account_enabled=pl.coalesce(parse_bool(pl.col("account_enabled")), ~parse_bool(pl.col("blocked"))),
@@ -83,7 +92,7 @@ def _with_keys(frame: pl.DataFrame) -> pl.DataFrame:
         kind=kind(
             upn=pl.col("upn"),
             mail=pl.col("mail"),
-            user_type=pl.col("user_type"),
+            user_type=user_type,
             recipient_type=pl.col("recipient_type"),
         ),
         proxies=split_proxies(pl.col("proxies").str.replace_all(_PLUS, ";${1}")),
@@ -110,9 +119,10 @@ def full_name() -> pl.Expr:
     return clean_text(pl.concat_str("given_name", "surname", separator=" ", ignore_nulls=True))
 
 
-def _alias_warnings(fields: CsvFields, *, aliases: bool) -> list[str]:
+def _alias_warnings(fields: CsvFields, source: str, *, aliases: bool) -> list[str]:
     if aliases or "proxies" in fields.lost:  # there is already a warning about the lost column
         return []
+    how = _HOW_EXCHANGE if source == EXCHANGE[0] else _HOW
     if "proxies" not in fields.present:
-        return [_NO_COLUMN + _HOW]
-    return ["The column for aliases (proxyAddresses) is empty in every row. " + _HOW]
+        return [_NO_COLUMN + how]
+    return ["The column for aliases (proxyAddresses) is empty in every row. " + how]

@@ -77,9 +77,9 @@ def read(text: str, name: str, headers: HeaderAliases) -> list[Parsed]:
     Raises ExportRefused for invalid JSON, for an error response, and if no record is of a known kind.
     """
     pages = read_pages(text, name)
-    if pages and not any(page.records for page in pages):
+    if not any(page.records for page in pages):
         raise ExportRefused(
-            f"{plain(name)}: the answer is empty (no record in `value`). Repeat the request without a filter, by an "
+            f"{plain(name)}: the answer is empty (it has no record). Repeat the request without a filter, by an "
             "account that may read the objects."
         )
     result = _sort_records(pages, headers)

@@ -58,8 +58,7 @@ def read(text: str, name: str, headers: HeaderAliases) -> list[Parsed]:
     counts: Counter[str] = Counter()
     for lines in _split_blocks(text.removeprefix("\ufeff")):
         try:
-            _check_terminated(lines)
-            entry = _parse_entry(lines, names, counts)
+            entry = _parse_entry(_terminated(lines, text), names, counts)
         except _DamagedEntry as damaged:
             rejects.append(damaged.args)
             columns[damaged.args[0]] = damaged.column
@@ -131,11 +130,37 @@ def _split_blocks(text: str) -> Iterator[list[_Line]]:
         yield block if in_comment else [*block, _Line(number, "")]
 
 
-def _check_terminated(lines: list[_Line]) -> None:
-    """An entry that the end of the file cuts short is damaged; other blocks may end anywhere."""
+def _terminated(lines: list[_Line], text: str) -> list[_Line]:
+    """The lines without the mark of a missing line end.
+
+    Raises _DamagedEntry if the end of the file cuts an entry short; other blocks may end anywhere.
+    """
+    if lines[-1].text:
+        return lines
     attribute = lines[0].text.partition(":")[0].lower()
-    if not lines[-1].text and (attribute == "version" or attribute not in _OTHER_BLOCKS):
+    if (attribute == "version" or attribute not in _OTHER_BLOCKS) and _is_cut(lines[:-1], text):
         raise _DamagedEntry(lines[0].number, None, f"unterminated last line: {CUT_SHORT}")
+    return lines[:-1]
+
+
+def _is_cut(lines: list[_Line], text: str) -> bool:
+    """Whether the last line is only the beginning of one.
+
+    The end of an address or DN is, if in other lines it always goes on.
+    """
+    if len(lines) == 1:
+        return True
+    _, colon, value = lines[-1].text.partition(":")
+    if not colon or not value.strip(": "):
+        return True
+    if value.startswith(":"):
+        encoded = value[1:].strip()
+        return len(encoded) % 4 > 0
+    tail = re.search(r"@[^@]+$|,[^,=]+=[^,=]*$", value)
+    if tail is None:
+        return False
+    followed_by = [match[1] for match in re.finditer(rf"(?i){re.escape(tail[0])}([a-z0-9.\-]?)", text)][:-1]
+    return bool(followed_by) and all(followed_by)
 
 
 def _parse_entry(lines: list[_Line], names: Mapping[str, str], counts: Counter[str]) -> Attributes | None:
