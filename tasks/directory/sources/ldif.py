@@ -159,7 +159,8 @@ def _is_cut(lines: list[_Line], text: str) -> bool:
     tail = re.search(r"@[^@]+$|,[^,=]+=[^,=]*$", value)
     if tail is None:
         return False
-    followed_by = [match[1] for match in re.finditer(rf"(?i){re.escape(tail[0])}([a-z0-9.\-]?)", text)][:-1]
+    unfolded = re.sub(r"\r?\n ", "", text)
+    followed_by = [match[1] for match in re.finditer(rf"(?i){re.escape(tail[0])}([a-z0-9.\-]?)", unfolded)][:-1]
     return bool(followed_by) and all(followed_by)
 
 
