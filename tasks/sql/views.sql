@@ -312,18 +312,19 @@ WHERE f.state = 'failed' AND f.start_at >= k.origin AND NOT EXISTS (
         AND (f.trigger <> 'recheck' OR c.trigger = 'recheck')
 );
 
--- How long ago any source last told who is there, be it that nothing has changed. An export that is imported once, or
--- that a live pull has replaced, does not make the directory old; one of devices, which names people in passing (so do
--- the names of such sources end), does not make it young.
+-- How long ago any source last confirmed who is there, also by an unchanged import. An export that is imported once, or
+-- that a live pull has replaced, does not make the directory old. Exports of devices, which mention people in passing, of
+-- contacts and of groups only do not make it young.
 CREATE OR REPLACE VIEW internal.directory_age AS
 SELECT
     tenant,
     floor(epoch(now() - coalesce(
-        max(told_at) FILTER (people > 0 AND NOT ends_with(source, 'devices')), max(told_at))) / 3600)::BIGINT
+        max(confirmed_at) FILTER (people > 0 AND NOT regexp_matches(source, '(devices|contacts)$')), max(confirmed_at)
+    )) / 3600)::BIGINT
         AS directory_age_hours,
     directory_age_hours > 7 * 24 AS too_old
 FROM (
-    SELECT tenant, source, people, greatest(snapshot_at, confirmed_at) AS told_at
+    SELECT tenant, source, people, greatest(snapshot_at, confirmed_at) AS confirmed_at
     FROM internal.directory_imports WHERE state = 'imported'
 )
 GROUP BY tenant;

@@ -366,6 +366,10 @@ def test_age_of_directory_in_health_and_summary(staffed: Store) -> None:
     assert ask(staffed, "SELECT directory_age_hours FROM connector_health") == [(hours,)], (
         "exports of devices do not confirm people"
     )
+    contact = users(person("zoe", kind="contact"))
+    contacts = replace(contact, parsed=replace(contact.parsed, source="graph-contacts"))
+    bring(staffed, contacts, now=datetime.now(UTC))
+    assert ask(staffed, "SELECT directory_age_hours FROM connector_health") == [(hours,)]
     assert bring(staffed, staff(), now=datetime.now(UTC) - 6 * DAY) == ["unchanged"]
     assert begin(staffed, source(), datetime.now(UTC)).directory_days == 0
     assert health_errors(health(staffed)) == []

@@ -31,7 +31,6 @@ NO_LDAP_ALIASES = (
     "alias. Export these attributes as well, or add the name of yours to directory_headers.csv with the field aliases."
 )
 ADDRESSES = ("mail", "proxyaddresses", "aliases")
-MEMBERS = ("member", "uniquemember", "memberaddress")
 DISABLED = 2  # bit of userAccountControl (reference 2.2)
 
 
@@ -116,19 +115,24 @@ def _class_without_object_class() -> pl.Expr:
     """Exports of selected attributes may lack objectClass."""
     return (
         pl.when(_first_value("samaccountname").str.ends_with("$")).then(pl.lit("device"))
-        .when(_any_value(MEMBERS)).then(pl.lit("group"))
+        .when(_has_members()).then(pl.lit("group"))
         .when(_any_value(("samaccountname", "userprincipalname", *ADDRESSES))).then(pl.lit("person"))
     )  # fmt: skip
 
 
 def _class_of_unknown_class() -> pl.Expr:
-    """Directories have classes of their own. A person whose mail is forwarded has addresses of members, too."""
-    named, personal = _name().is_not_null(), _any_value(("uid", "sn", "givenname"))
-    has_members = _any_value(("member", "uniquemember")) | (_any_value(("memberaddress",)) & ~personal)
+    """Directories have classes of their own."""
+    named = _name().is_not_null()
     return (
-        pl.when(named & has_members).then(pl.lit("group"))
+        pl.when(named & _has_members()).then(pl.lit("group"))
         .when(named & _any_value(ADDRESSES)).then(pl.lit("person"))
     )  # fmt: skip
+
+
+def _has_members() -> pl.Expr:
+    """A person whose mail is forwarded has addresses of members, too."""
+    personal = _any_value(("uid", "sn", "givenname", "samaccountname"))
+    return _any_value(("member", "uniquemember")) | (_any_value(("memberaddress",)) & ~personal)
 
 
 def _name() -> pl.Expr:
@@ -238,14 +242,15 @@ def _warnings(
     if with_address.height:
         classes = with_address["objectclass"].list.last().drop_nulls().unique().sort().to_list()
         yield (
-            f"{format_count(with_address.height, 'entry')} with a mail address left out, because they are computers or have "
-            f"no name: {listed_rows(family, with_address['row'].to_list())} (class {plain(', '.join(classes))})."
+            f"{format_count(with_address.height, 'entry')} with a mail address left out, because they are computers or "
+            f"have no name: {listed_rows(family, with_address['row'].to_list())} (class {plain(', '.join(classes))})."
         )
     if other.height:
         yield f"{format_count(other.height, 'entry')} skipped: not a person, group, contact or computer."
     if deleted:
         yield f"{format_count(deleted, 'deleted entry')} skipped."
     if dynamic:
-        yield f"{format_count(dynamic, 'dynamic group')} without members, as in any export: mail to them matches no people."
+        count = format_count(dynamic, "dynamic group")
+        yield f"{count} without members, as in any export: mail to them matches no people."
     if not has_aliases and not people.is_empty():
         yield NO_ALIASES if source == "ad" else NO_LDAP_ALIASES

@@ -85,8 +85,8 @@ def read(text: str, name: str, headers: HeaderAliases) -> list[Parsed]:
     result = _sort_records(pages, headers)
     if not result.records:
         raise ExportRefused(
-            f"{plain(name)}: none of its {format_count(len(result.unknown), 'record')} is a user, device, group or contact "
-            "of Microsoft Graph or an LDAP collector. Export users, devices or groups."
+            f"{plain(name)}: none of its {format_count(len(result.unknown), 'record')} is a user, device, group or "
+            "contact of Microsoft Graph or an LDAP collector. Export users, devices or groups."
         )
     readers = _READERS | {REPORT: partial(read_report_devices, headers), LDAP: partial(ldap_objects, headers)}
     first, *others = [readers[kind](*records) for kind, records in result.records.items()]
