@@ -313,13 +313,14 @@ WHERE f.state = 'failed' AND f.start_at >= k.origin AND NOT EXISTS (
 );
 
 -- Time since any source last listed people, also if nothing had changed. An export that was imported only once, or was
--- replaced by a live pull, does not make the directory old; one of devices, which only mentions people (its source's name
--- ends in "devices"), does not make it recent.
+-- replaced by a live pull, does not make the directory old; exports of devices, which only mention people, of contacts,
+-- and of groups alone do not make it recent.
 CREATE OR REPLACE VIEW internal.directory_age AS
 SELECT
     tenant,
     floor(epoch(now() - coalesce(
-        max(listed_at) FILTER (people > 0 AND NOT ends_with(source, 'devices')), max(listed_at))) / 3600)::BIGINT
+        max(listed_at) FILTER (people > 0 AND NOT regexp_matches(source, '(devices|contacts)$')), max(listed_at)
+    )) / 3600)::BIGINT
         AS directory_age_hours,
     directory_age_hours > 7 * 24 AS too_old
 FROM (

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tasks.directory.formats.header_aliases import load_headers
 from tasks.directory.model import Parsed
 from tasks.directory.sources import graph_json
+from tasks.directory.sources.detect import read_export
 from tasks.errors import ExportRefused
 from tasks.settings import DEFAULTS, Settings
 from tests.directory.parsed_pairs import as_json, assert_matches_pair, assert_valid, expected, exports
@@ -24,7 +25,7 @@ READABLE = [path for path in EXPORTS if "refused" not in expected(path)]
 
 @pytest.mark.parametrize("path", EXPORTS, ids=lambda path: path.name)
 def test_export_read_as_its_pair(path: Path) -> None:
-    assert_matches_pair(path, lambda: graph_json.read(path.read_text(encoding="utf-8"), path.name, HEADERS))
+    assert_matches_pair(path, lambda: read_export(path.name, path.read_bytes(), HEADERS))
 
 
 def test_pull_and_file_of_same_records_equal() -> None:
@@ -52,10 +53,10 @@ def test_same_records_in_any_envelope_equal() -> None:
         "bare": json.dumps(users, indent=1),
         "lines": "\r\n".join(map(json.dumps, users)) + "\n",
         "pages as lines": "\n".join(map(json.dumps, pages)),
-        "one after the other": "\n".join(json.dumps(each, indent=2) for each in users),
+        "one after the other": "\n".join(json.dumps(record, indent=2) for record in users),
         "with BOM": "\ufeff" + json.dumps(users),
     }
-    read = {name: [as_json(each) for each in graph_json.read(text, name, HEADERS)] for name, text in envelopes.items()}
+    read = {name: [as_json(part) for part in graph_json.read(text, name, HEADERS)] for name, text in envelopes.items()}
     assert len(read["bare"][0]["objects"]) == 3
     for name, parts in read.items():
         assert parts == read["bare"], name

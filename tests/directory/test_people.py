@@ -1,4 +1,4 @@
-"""People out of objects: each pair of files in `same_person` is a test, and so are the rules about all inputs."""
+"""Merging of objects into people: pairs of files in `same_person`, and properties of any input."""
 
 import json
 from collections import defaultdict
@@ -87,7 +87,7 @@ _SPARSE = [name for name in FIELDS if name not in ("source", "kind")]
 
 @st.composite
 def an_object(draw: st.DrawFn) -> Row:
-    """An object that tells a handful of things: one that tells everything contradicts all others."""
+    """An object with a few identifiers: with all of them it would contradict every other object."""
     chosen = draw(st.sets(st.sampled_from(_SPARSE), min_size=1, max_size=6))
     return {name: draw(value) if name in chosen or name not in _SPARSE else None for name, value in FIELDS.items()}
 
@@ -177,7 +177,7 @@ def test_ids_kept_after_another_source(rows: list[Row], more: list[Row]) -> None
         now = [after[f"{source} {key}"] for source, key in part]
         assert known & set(now), "a person has new ids only"
         if len(set(now)) > 1:
-            assert max(now.count(each) for each in set(now) & known) >= 1
+            assert max(now.count(user) for user in set(now) & known) >= 1
 
 
 def test_joined_people_keep_id_first_seen() -> None:

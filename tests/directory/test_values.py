@@ -47,10 +47,10 @@ def keys(*texts: str | None) -> list[object]:
         ("E\u0301@contoso.example", "é@contoso.example"),
         ("a@\U0001f600.example", "a@\U0001f600.example"),
         *(
-            (nobody, None)
-            for nobody in (None, "", "-", "bob", "@contoso.example", "bob@", "b ob@c.example", "a@b@c", "a@b..c")
+            (invalid, None)
+            for invalid in (None, "", "-", "bob", "@contoso.example", "bob@", "b ob@c.example", "a@b@c", "a@b..c")
         ),
-        *((nobody, None) for nobody in ("X500:/o=First Organization/cn=bob", "sip:a b@c.example", "a@b.c;d@e.f")),
+        *((invalid, None) for invalid in ("X500:/o=First Organization/cn=bob", "sip:a b@c.example", "a@b.c;d@e.f")),
     ],
 )
 def test_address_key(text: str | None, key: str | None) -> None:
@@ -78,7 +78,7 @@ addresses = st.builds(
 def test_key_of_key_equal(texts: list[str]) -> None:
     once = keys(*texts)
     assert keys(*once) == once  # type: ignore[arg-type]
-    assert keys(texts[-1]) == once[-1:], "whatever stands beside it"
+    assert keys(texts[-1]) == once[-1:], "independent of the other rows"
 
 
 @pytest.mark.parametrize(
