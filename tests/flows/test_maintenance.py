@@ -9,6 +9,7 @@ from tasks.settings import DEFAULTS
 from tests.scans import begun, load, rows, scan
 
 
+@pytest.mark.server
 def test_flows_count_without_apply_and_change_the_store_with_it(prefect_api: None, home: Path) -> None:
     store = begun(home)
     load(store, [[scan(0), scan(20), scan(41, "safe")]])

@@ -54,6 +54,7 @@ def each_once(site: Site, count: int) -> bool:
     return site.query("SELECT count(*), count(DISTINCT message_id) FROM scans") == [(count, count)]
 
 
+@pytest.mark.server
 def test_missing_fetches_what_is_not_covered_and_then_nothing(make_site: MakeSite) -> None:
     site = make_site(hours(noon(), 10))
     end = noon() - HOUR
@@ -67,6 +68,7 @@ def test_missing_fetches_what_is_not_covered_and_then_nothing(make_site: MakeSit
     assert site.query("SELECT start_at, end_at FROM coverage") == [(end - 8 * HOUR, end)]
 
 
+@pytest.mark.server
 def test_everything_reads_again_and_changes_nothing(make_site: MakeSite) -> None:
     site = make_site([*hours(noon(), 8), *hours(noon(), 8, result="safe", fileHash="cd" * 32)])
     window = noon() - 6 * HOUR, noon() - HOUR
@@ -132,9 +134,8 @@ def by_the_hour(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> Site:
     return make_site(records, page_size=1)
 
 
-@pytest.mark.parametrize(
-    ("room", "stage"), [pytest.param(Stages, "extract", marks=pytest.mark.server), (slice_stages, "load")]
-)
+@pytest.mark.server
+@pytest.mark.parametrize(("room", "stage"), [(Stages, "extract"), (slice_stages, "load")])
 def test_a_stopped_run_keeps_complete_slices_and_goes_on_later(
     room: Any, stage: str, by_the_hour: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +211,7 @@ def four(monkeypatch: pytest.MonkeyPatch) -> Open:
     return listings
 
 
+@pytest.mark.server
 def test_a_killed_run_loses_and_doubles_nothing(four: Open, by_the_hour: Site) -> None:
     site, window = by_the_hour, (noon() - HOURS * HOUR, noon())
     site.faults.inject("slow", times=None, seconds=1.5)
