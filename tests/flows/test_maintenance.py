@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from flows.regroup import regroup
 from flows.replay import replay
 from flows.retention import retention
