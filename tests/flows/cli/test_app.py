@@ -15,6 +15,7 @@ from uuid import UUID
 
 import pytest
 import typer
+from packaging.version import Version
 from typer.core import TyperCommand, TyperGroup
 
 from flows.cli import app
@@ -120,8 +121,17 @@ def test_help_lists_every_command(command: Command) -> None:
     assert command("connectors", "--help").out.count("connectors") > 2
 
 
+@pytest.mark.parametrize("call", [["--version"], ["--version", "poll"], ["--version", "nothing"]], ids=" ".join)
+def test_version_is_the_only_output_whatever_follows(call: list[str], command: Command) -> None:
+    ran = command(*call)
+    name, _, number = ran.out.partition(" ")
+    assert (ran.status, name, ran.err) == (0, "attachment-alerts", "")
+    assert str(Version(number.strip())) == number.strip()
+
+
 WITHOUT_PREFECT = """
     --help
+    --version
     connectors --help
     poll --help
     serve --help
