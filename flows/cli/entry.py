@@ -6,7 +6,7 @@ import sys
 import typer
 
 from flows.console.options import COMMAND
-from flows.console.terminal import print_error, print_message, print_traceback
+from flows.console.terminal import escape_what_streams_cannot_encode, print_error, print_message, print_traceback
 from tasks.errors import AlertsError
 from tasks.http.loopback import bypass_proxy_for_loopback
 from tasks.sanitize import plain
@@ -21,6 +21,7 @@ def start(app: typer.Typer, arguments: list[str]) -> None:
 
     An error of the project or of the system is one line. Any other exception is a defect and keeps its traceback.
     """
+    escape_what_streams_cannot_encode()
     keep_files_private()
     bypass_proxy_for_loopback()
     show_traceback = "--traceback" in arguments or os.environ.get(TRACEBACK, "") not in ("", "0")

@@ -313,3 +313,12 @@ def test_backup_of_a_home_without_a_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError):
         empty.back_up(tmp_path / "backup.duckdb")
     assert not empty.exists()
+
+
+@pytest.mark.parametrize("variables", [{}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}], ids=["utf-8", "ascii"])
+def test_store_is_created_in_the_c_locale(variables: dict[str, str], tmp_path: Path) -> None:
+    """The files of SQL are UTF-8 whatever the locale is."""
+    create = "import tasks.settings as s, tasks.store.factory as f; f.open_store(s.load_settings()).publish()"
+    environment = os.environ | {"LC_ALL": "C", "ATTACHMENT_ALERTS_HOME": str(tmp_path)} | variables
+    subprocess.run([sys.executable, "-c", create], env=environment, check=True)
+    assert open_store(Settings(home=tmp_path)).is_published()

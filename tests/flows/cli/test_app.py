@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 import shlex
 import shutil
@@ -204,6 +205,35 @@ def test_hostile_text_is_escaped_in_the_terminal(home: Path, command: Command) -
     assert "\\u202efdp.exe" in text
     assert "\\x1b[2J\\x1b[31mAll clear.pdf" in text
     assert "[reset your password](https://phish.test) | x | .md" in text
+
+
+LOCALES = {
+    "latin-1": {"PYTHONIOENCODING": "iso-8859-1"},
+    "windows": {"PYTHONIOENCODING": "cp1252"},
+    "ascii": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+}
+EVERY_PAGE = """
+import shlex, sys
+from flows.cli.app import main
+for call in ("alerts", "group $ID", "health", "--help", "group --help", "allow-list list", "simulate --list"):
+    try:
+        main(shlex.split(call.replace("$ID", sys.argv[1])))
+    except SystemExit as end:
+        assert end.code == 0, (call, end.code)
+"""
+
+
+@pytest.mark.parametrize("variables", LOCALES.values(), ids=LOCALES)
+def test_output_that_the_stream_cannot_encode_is_escaped(
+    variables: dict[str, str], own_copy: Store, command: Command
+) -> None:
+    change(own_copy, "UPDATE internal.groups SET file_name = 'Łódź ✔ ' || file_name")
+    group = json.loads(command("alerts", "--json").out)[0]["group_id"]
+    call = [sys.executable, "-c", EVERY_PAGE, group]
+    done = subprocess.run(call, env=os.environ | variables, capture_output=True, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert b"\\u0141" in done.stdout
+    assert b"\\u2714" in done.stdout
 
 
 def test_json_has_full_rows_without_control_characters(home: Path, command: Command) -> None:
