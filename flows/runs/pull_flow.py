@@ -23,9 +23,8 @@ from flows.runs.engine import Engine, SliceFuture, SliceResult
 from flows.runs.final_states import completed, failed_slices
 from tasks.connectors.base import Connector
 from tasks.errors import AlertsError, StoreError
-from tasks.formatting import format_period
+from tasks.formatting import format_period, system_error
 from tasks.ingest.run_stats import RunStats
-from tasks.sanitize import plain
 from tasks.saved_connectors import load_connector
 from tasks.store.store import AccountBusy
 from tasks.window import Interval, Slice, Trigger, What
@@ -88,11 +87,8 @@ def _state_of(context: RunContext, work: Callable[[], RunStats]) -> State[Any]:
 
 
 def _failed_by(error: AlertsError | OSError, context: RunContext) -> State[Any]:
-    text = str(error)
-    if isinstance(error, OSError):  # here only the files of the home raise one
-        text = plain(f"A file cannot be used: {error}. Check the disk and the permissions of its folder.", 500)
     context.stats.failed += 1
-    context.stats.errors.append(text)
+    context.stats.errors.append(system_error(error) if isinstance(error, OSError) else str(error))
     if isinstance(error, OSError | StoreError):
         context.store = None  # the artifacts would wait for it again
     return failed_slices(context.stats)

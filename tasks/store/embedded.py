@@ -24,6 +24,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from tasks.errors import SettingsError, StoreBusy, StoreError
+from tasks.formatting import system_error
 from tasks.sanitize import plain
 from tasks.settings import Settings
 from tasks.store import migrations
@@ -79,7 +80,8 @@ class EmbeddedStore(Store):
         return str(self.published_path)
 
     def exists(self) -> bool:
-        return self.path.exists()
+        with _system_errors():
+            return self.path.exists()
 
     def is_published(self) -> bool:
         return self.published_path.exists()
@@ -104,13 +106,14 @@ class EmbeddedStore(Store):
 
     @contextmanager
     def writer(self) -> Iterator[None]:
-        self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         keep_files_private()  # also in a run of a worker that was not started by us
-        with self._locked():
-            self._publish_after = False
-            yield
-            if self._publish_after:
-                self._replace_published()
+        with _system_errors():
+            self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._locked():
+                self._publish_after = False
+                yield
+                if self._publish_after:
+                    self._replace_published()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -217,13 +220,19 @@ class EmbeddedStore(Store):
 
     @contextmanager
     def reader(self, *, modest: bool = False) -> Iterator[Connection]:
-        if not self.published_path.exists():
+        with _system_errors():
+            published = self.published_path.exists()
+        if not published:
             raise SettingsError(
                 f"{self.published_path} does not exist yet. Poll a connector first, or use another --home."
             )
         keep_files_private()  # what does not fit into memory is spilled
         settings = MODEST | self._spill if modest else self._spill
-        with POOL.lend(settings) as instance, closing(instance.cursor(Connection)) as connection:
+        with (
+            _reading_errors(self.published_path),
+            POOL.lend(settings) as instance,
+            closing(instance.cursor(Connection)) as connection,
+        ):
             attach(connection, self.published_path, "READ_ONLY")
             yield connection
             detach(connection)
@@ -251,6 +260,27 @@ def _database_errors() -> Iterator[None]:
         yield
     except duckdb.Error as cause:
         raise StoreError(
-            f"The database rejected the change and rolled it back: {plain(str(cause))} "
+            f"The database rejected the change and rolled it back: {plain(str(cause)).rstrip('.')}. "
             "Check the disk's free space and memory; if both are sufficient, report this text."
         ) from cause
+
+
+@contextmanager
+def _reading_errors(path: Path) -> Iterator[None]:
+    """Turn missing permissions, a full disk or a lack of memory into a StoreError; an error in a query is a defect."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as cause:
+        raise StoreError(
+            f"{path} cannot be read: {plain(str(cause)).rstrip('.')}. "
+            "Check its permissions, the disk's free space and memory, then try again."
+        ) from cause
+
+
+@contextmanager
+def _system_errors() -> Iterator[None]:
+    """Turn what the file system refuses into a StoreError, which every command and flow reports."""
+    try:
+        yield
+    except OSError as cause:
+        raise StoreError(system_error(cause)) from cause
