@@ -53,7 +53,7 @@ def in_world(prepare: str, prefix: str, calls: tuple[str, ...], tmp_path: Path) 
     script = f'{prepare} && exec {prefix} "$3" -c "$4" "$5"'
     given = [str(home), str(filled.settings.home), sys.executable, RUN, json.dumps(calls)]
     done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", script, "sh", *given],
+        [str(shutil.which("unshare")), "-m", "sh", "-c", script, "sh", *given],
         cwd=CHECKOUT,
         env=os.environ | {"ATTACHMENT_ALERTS_HOME": str(home)},
         capture_output=True,
