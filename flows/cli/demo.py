@@ -97,6 +97,8 @@ def _poll(account_end: datetime, change: Callable[[str], None]) -> dict[str, Any
         _save_connector(url)
         change("Polling the sample account")
         state = poll(NAME, return_state=True)
+        if state.is_cancelled():
+            raise KeyboardInterrupt
         counts = state.result(raise_on_failure=False)
     if isinstance(counts, BaseException):
         raise counts

@@ -20,7 +20,7 @@ from flows.artifacts.run_context import RunContext
 from flows.artifacts.run_summary import Outcome
 from flows.runs import current_run, events, pull
 from flows.runs.engine import Engine, SliceFuture, SliceResult
-from flows.runs.final_states import completed, failed_slices
+from flows.runs.final_states import completed, failed_slices, interrupted
 from tasks.connectors.base import Connector
 from tasks.errors import AlertsError, StoreError
 from tasks.formatting import format_period, system_error
@@ -68,7 +68,10 @@ def _run(name: str, trigger: Trigger, work: Work) -> State[Any]:
             on_progress=ProgressBar(f"{name} {trigger}"),
             on_end=events.send_run_events,
         )
-        state = _state_of(context, lambda: work(context, load_connector(name), engine))
+        try:
+            state = _state_of(context, lambda: work(context, load_connector(name), engine))
+        except KeyboardInterrupt:
+            return interrupted()
         word = "skipped" if context.stats.skipped else state.type.value.lower()
         context.outcome = Outcome(word, state.message or "")
     return state
