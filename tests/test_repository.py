@@ -351,6 +351,21 @@ def test_every_table_and_column_has_a_comment(tmp_path: Path) -> None:
     assert [each for each in commented if each not in known] == []
 
 
+QUOTED = {("group_changes", "at"): "changed_at", ("triage_log", "at"): "decided_at", ("triage_log", "by"): "author"}
+KEYWORDS = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category IN ('reserved', 'type_function')"
+
+
+def test_every_column_has_a_name_that_needs_no_quotes(tmp_path: Path) -> None:
+    store = open_store(Settings(home=tmp_path))
+    store.publish()
+    with store.reader() as reader:
+        keywords = {word for (word,) in reader.rows(KEYWORDS)}
+        columns = set(reader.rows("SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'main'"))
+        plain = {(relation, name) for relation, name in columns if name.isidentifier() and name not in keywords}
+        assert columns - plain == QUOTED.keys()
+        assert {(relation, other) for (relation, _), other in QUOTED.items()} <= plain
+
+
 def constraints() -> dict[str, set[Version]]:
     found: dict[str, set[Version]] = {}
     for line in (CHECKOUT / "constraints.txt").read_text(encoding="utf-8").splitlines():

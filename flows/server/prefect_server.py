@@ -79,7 +79,7 @@ def _start_failure(log: Path) -> AlertsError:
     if LATER_DATABASE in text:
         return StoreTooNew(
             "The Prefect database was migrated by a later version of Prefect, so this one cannot use it. Install "
-            "the later version of attachment-alerts again, or restore the backup of the database from before the update."
+            "the later version of attachment-alerts again, or restore the database from the backup before the update."
         )
     reasons = EXCEPTION.findall(text)
     if reasons:
