@@ -10,6 +10,7 @@ DuckDB decide the order of the steps:
 """
 
 import logging
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -222,7 +223,7 @@ class EmbeddedStore(Store):
     def reader(self, *, modest: bool = False) -> Iterator[Connection]:
         with _system_errors():
             published = self.published_path.exists()
-        if not published:
+        if not published and not self._publish_restored():
             raise SettingsError(
                 f"{self.published_path} does not exist yet. Poll a connector first, or use another --home."
             )
@@ -236,6 +237,13 @@ class EmbeddedStore(Store):
             attach(connection, self.published_path, "READ_ONLY")
             yield connection
             detach(connection)
+
+    def _publish_restored(self) -> bool:
+        """Publish a store that was put in place from a backup; whether there is one that this user may open."""
+        if not (self.exists() and os.access(self.path, os.W_OK)):
+            return False
+        self.publish()
+        return True
 
     @contextmanager
     def snapshot(self, *, modest: bool = False) -> Iterator[Connection]:

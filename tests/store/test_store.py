@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -306,6 +307,25 @@ def test_backup_is_a_complete_store(store: Store, tmp_path: Path) -> None:
     assert rows(open_store(Settings(home=target.parent)), ALL) == [(1,)]
     assert rows(store, ALL) == [(2,)]
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("read", ["reader", "snapshot"])
+def test_restored_store_is_published_by_its_first_reader(store: Store, tmp_path: Path, read: str) -> None:
+    load(store, [[scan(0), scan(1)]])
+    store.publish()
+    restored = open_store(Settings(home=tmp_path / "restored"))
+    restored.settings.home.mkdir()
+    shutil.copyfile(store.published_location, restored.location)
+    with getattr(restored, read)() as reader:
+        assert reader.rows(ALL) == [(2,)]
+    assert shown(restored) == 2
+
+
+def test_restored_store_of_another_user_is_not_published(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(store.published_location).unlink()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(SettingsError, match="does not exist yet"), store.reader():
+        pass
 
 
 def test_backup_of_a_home_without_a_store_is_refused(tmp_path: Path) -> None:
