@@ -54,10 +54,13 @@ def check(connector: str) -> list[Check]:
 
 
 def check_row(check: Check) -> dict[str, str]:
-    """One row of the table. Escaped, since the UI shows cells as Markdown and a result may quote the service."""
+    """One row of the table, the column that a reader needs first.
+
+    Escaped, since the UI shows cells as Markdown and a result may quote the service.
+    """
     state = "not tested" if check.state == "skipped" else check.state
     result, next_step = sentence(check.says), sentence(check.next_step or "")
-    return {"check": check.name, "state": state, "what was found": result, "what to do": next_step}
+    return {"what to do": next_step, "check": check.name, "state": state, "what was found": result}
 
 
 @flow(name="test-connection", flow_run_name="{connector} connection test")

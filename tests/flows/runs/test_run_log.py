@@ -13,6 +13,8 @@ from flows.notify import notify
 from tasks.errors import AlertsError, SettingsError
 from tests.flows.conftest import MakeSite
 
+pytestmark = pytest.mark.server
+
 
 @contextmanager
 def log_of_runs() -> Iterator[list[logging.LogRecord]]:
