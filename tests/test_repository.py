@@ -212,7 +212,7 @@ def test_no_frame_has_the_name_of_a_relation(tmp_path: Path) -> None:
         for argument in node.keywords
     }
     assert {"batch", "touched"} <= frames
-    assert not frames & relations
+    assert frames & relations == set()
 
 
 def names_in(folder: str) -> set[str]:

@@ -216,7 +216,7 @@ LOCALES = {
 EVERY_PAGE = """
 import shlex, sys
 from flows.cli.app import main
-for call in ("alerts", "group $ID", "health", "--help", "group --help", "allow-list list", "simulate --list"):
+for call in ("alerts", "group $ID", "health", "--help", "group --help", "allow-list list", "triage --help"):
     try:
         main(shlex.split(call.replace("$ID", sys.argv[1])))
     except SystemExit as end:
