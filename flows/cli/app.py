@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` should not wait for it
 
 import sys
+from importlib.metadata import version as installed_version
 from typing import Annotated, Literal
 
 import typer
@@ -28,8 +29,17 @@ app = typer.Typer(
 )
 
 
+def _print_version(requested: bool) -> None:
+    if requested:
+        sys.stdout.write(f"{COMMAND} {installed_version(COMMAND)}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
     traceback: Annotated[
         bool, typer.Option("--traceback", help=f"Show where an error came from. Also: {TRACEBACK}=1.")
     ] = False,

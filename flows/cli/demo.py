@@ -70,7 +70,7 @@ def account_end(home: Path) -> datetime:
 
     file = home / "demo.json"
     if file.exists() and open_store(Settings(home=home)).exists():
-        return datetime.fromisoformat(json.loads(file.read_text())["anchor"])
+        return datetime.fromisoformat(json.loads(file.read_text(encoding="utf-8"))["anchor"])
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     with open_private(file, "wb") as fresh:
         fresh.write(json.dumps({"anchor": end.isoformat()}).encode() + b"\n")
@@ -97,6 +97,8 @@ def _poll(account_end: datetime, change: Callable[[str], None]) -> dict[str, Any
         _save_connector(url)
         change("Polling the sample account")
         state = poll(NAME, return_state=True)
+        if state.is_cancelled():
+            raise KeyboardInterrupt
         counts = state.result(raise_on_failure=False)
     if isinstance(counts, BaseException):
         raise counts

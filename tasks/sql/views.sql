@@ -207,7 +207,8 @@ UNION ALL
 SELECT tenant, group_id, NULL, removed_at FROM internal.group_ids WHERE removed_at IS NOT NULL;
 
 CREATE OR REPLACE VIEW group_changes AS
-SELECT tenant, alert_id, old_group_id, new_group_id, "at" FROM internal.group_changes;
+-- The second name needs no quotes.
+SELECT tenant, alert_id, old_group_id, new_group_id, "at", "at" AS changed_at FROM internal.group_changes;
 
 CREATE OR REPLACE VIEW exposures AS
 WITH exposed AS (
@@ -255,7 +256,10 @@ ASOF LEFT JOIN listed g
 LEFT JOIN earliest f ON x.tenant = f.tenant AND x.file_sha256 = f.file_sha256;
 
 CREATE OR REPLACE VIEW triage_log AS
-SELECT decision_id, tenant, alert_id, group_id, status, close_reason, assignee, comment, "by", "at"
+-- The second names need no quotes.
+SELECT
+    decision_id, tenant, alert_id, group_id, status, close_reason, assignee, comment, "by", "at",
+    "by" AS author, "at" AS decided_at
 FROM internal.triage_log;
 
 CREATE OR REPLACE VIEW allow_list AS

@@ -10,6 +10,7 @@ DuckDB decide the order of the steps:
 """
 
 import logging
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from tasks.errors import SettingsError, StoreBusy, StoreError
+from tasks.formatting import system_error
 from tasks.sanitize import plain
 from tasks.settings import Settings
 from tasks.store import migrations
@@ -79,7 +81,8 @@ class EmbeddedStore(Store):
         return str(self.published_path)
 
     def exists(self) -> bool:
-        return self.path.exists()
+        with _system_errors():
+            return self.path.exists()
 
     def is_published(self) -> bool:
         return self.published_path.exists()
@@ -104,13 +107,14 @@ class EmbeddedStore(Store):
 
     @contextmanager
     def writer(self) -> Iterator[None]:
-        self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         keep_files_private()  # also in a run of a worker that was not started by us
-        with self._locked():
-            self._publish_after = False
-            yield
-            if self._publish_after:
-                self._replace_published()
+        with _system_errors():
+            self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._locked():
+                self._publish_after = False
+                yield
+                if self._publish_after:
+                    self._replace_published()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -217,16 +221,29 @@ class EmbeddedStore(Store):
 
     @contextmanager
     def reader(self, *, modest: bool = False) -> Iterator[Connection]:
-        if not self.published_path.exists():
+        with _system_errors():
+            published = self.published_path.exists()
+        if not published and not self._publish_restored():
             raise SettingsError(
                 f"{self.published_path} does not exist yet. Poll a connector first, or use another --home."
             )
         keep_files_private()  # what does not fit into memory is spilled
         settings = MODEST | self._spill if modest else self._spill
-        with POOL.lend(settings) as instance, closing(instance.cursor(Connection)) as connection:
+        with (
+            _reading_errors(self.published_path),
+            POOL.lend(settings) as instance,
+            closing(instance.cursor(Connection)) as connection,
+        ):
             attach(connection, self.published_path, "READ_ONLY")
             yield connection
             detach(connection)
+
+    def _publish_restored(self) -> bool:
+        """Publish a store that was put in place from a backup; whether there is one that this user may open."""
+        if not (self.exists() and os.access(self.path, os.W_OK)):
+            return False
+        self.publish()
+        return True
 
     @contextmanager
     def snapshot(self, *, modest: bool = False) -> Iterator[Connection]:
@@ -251,6 +268,27 @@ def _database_errors() -> Iterator[None]:
         yield
     except duckdb.Error as cause:
         raise StoreError(
-            f"The database rejected the change and rolled it back: {plain(str(cause))} "
+            f"The database rejected the change and rolled it back: {plain(str(cause)).rstrip('.')}. "
             "Check the disk's free space and memory; if both are sufficient, report this text."
         ) from cause
+
+
+@contextmanager
+def _reading_errors(path: Path) -> Iterator[None]:
+    """Turn missing permissions, a full disk or a lack of memory into a StoreError; an error in a query is a defect."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as cause:
+        raise StoreError(
+            f"{path} cannot be read: {plain(str(cause)).rstrip('.')}. "
+            "Check its permissions, the disk's free space and memory, then try again."
+        ) from cause
+
+
+@contextmanager
+def _system_errors() -> Iterator[None]:
+    """Turn what the file system refuses into a StoreError, which every command and flow reports."""
+    try:
+        yield
+    except OSError as cause:
+        raise StoreError(system_error(cause)) from cause

@@ -61,11 +61,11 @@ def bring_up_to_date(database: Database, now: State) -> None:
         return
     database.run("BEGIN")
     if not found:
-        database.run((SQL / "tables.sql").read_text())
+        database.run((SQL / "tables.sql").read_text(encoding="utf-8"))
         database.run("INSERT INTO internal.store_state VALUES (1, '', 0, NULL, NULL)")
     for number in range(max(found, 1) + 1, SCHEMA_VERSION + 1):
-        database.run((SQL / "migrations" / f"{number:04}.sql").read_text())
-    database.run((SQL / "views.sql").read_text())
+        database.run((SQL / "migrations" / f"{number:04}.sql").read_text(encoding="utf-8"))
+    database.run((SQL / "views.sql").read_text(encoding="utf-8"))
     _comment(database)
     database.run(
         "UPDATE internal.store_state SET schema_version = $schema, product_version = $product, views_digest = $digest, "

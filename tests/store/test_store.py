@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -308,8 +309,36 @@ def test_backup_is_a_complete_store(store: Store, tmp_path: Path) -> None:
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("read", ["reader", "snapshot"])
+def test_restored_store_is_published_by_its_first_reader(store: Store, tmp_path: Path, read: str) -> None:
+    load(store, [[scan(0), scan(1)]])
+    store.publish()
+    restored = open_store(Settings(home=tmp_path / "restored"))
+    restored.settings.home.mkdir()
+    shutil.copyfile(store.published_location, restored.location)
+    with getattr(restored, read)() as reader:
+        assert reader.rows(ALL) == [(2,)]
+    assert shown(restored) == 2
+
+
+def test_restored_store_of_another_user_is_not_published(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(store.published_location).unlink()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(SettingsError, match="does not exist yet"), store.reader():
+        pass
+
+
 def test_backup_of_a_home_without_a_store_is_refused(tmp_path: Path) -> None:
     empty = open_store(Settings(home=tmp_path / "home"))
     with pytest.raises(SettingsError):
         empty.back_up(tmp_path / "backup.duckdb")
     assert not empty.exists()
+
+
+@pytest.mark.parametrize("variables", [{}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}], ids=["utf-8", "ascii"])
+def test_store_is_created_in_the_c_locale(variables: dict[str, str], tmp_path: Path) -> None:
+    """The files of SQL are UTF-8 whatever the locale is."""
+    create = "import tasks.settings as s, tasks.store.factory as f; f.open_store(s.load_settings()).publish()"
+    environment = os.environ | {"LC_ALL": "C", "ATTACHMENT_ALERTS_HOME": str(tmp_path)} | variables
+    subprocess.run([sys.executable, "-c", create], env=environment, check=True)
+    assert open_store(Settings(home=tmp_path)).is_published()

@@ -41,6 +41,7 @@ def test_decision_on_group_is_stored_per_alert(store: Store) -> None:
         store, 'SELECT DISTINCT decision_id, group_id::VARCHAR, status, close_reason, comment, "by" FROM triage_log'
     )
     assert log == [(decided.decision_id, ids(store)[0], "closed", "benign", "a newsletter", "ann")]
+    assert rows(store, 'SELECT count(*) FROM triage_log WHERE author = "by" AND decided_at = "at"') == [(2,)]
     assert rows(store, "SELECT DISTINCT status, close_reason, status_changed_at IS NOT NULL FROM alerts") == [
         ("closed", "benign", True)
     ]
