@@ -146,9 +146,9 @@ def read_directory(transaction: Transaction, tenant: str, candidates: pl.DataFra
     """The part of the stored directory with these addresses."""
     addresses = transaction.frame(
         "SELECT address, user_id::VARCHAR AS user_id, rank, rule, source, valid_from, gone_at FROM internal.addresses "
-        "SEMI JOIN candidates USING (address) WHERE tenant = $tenant",
+        "SEMI JOIN candidate_addresses USING (address) WHERE tenant = $tenant",
         {"tenant": tenant},
-        candidates=candidates.select("address").unique(),
+        candidate_addresses=candidates.select("address").unique(),
     )
     people = transaction.frame(
         "SELECT p.user_id::VARCHAR AS user_id, kind, account_enabled, mail_user, last_seen_at "
