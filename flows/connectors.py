@@ -11,6 +11,7 @@ from prefect.states import Completed, Failed
 
 from flows.artifacts.markdown_format import sentence
 from flows.deploy.apply import apply_connectors, summarize
+from flows.runs.run_log import show_errors_as_sentences
 from tasks.errors import AlertsError, NotDeployed
 from tasks.http.check import Check, passed
 from tasks.ingest.connector_source import refuse_other_tenant
@@ -18,6 +19,7 @@ from tasks.sanitize import plain
 from tasks.saved_connectors import load_connector, test_connector
 
 log = logging.getLogger("attachment_alerts.connectors")
+show_errors_as_sentences()
 log.setLevel(logging.INFO)  # Prefect takes the level of an extra logger from the logger itself
 
 
@@ -52,10 +54,13 @@ def check(connector: str) -> list[Check]:
 
 
 def check_row(check: Check) -> dict[str, str]:
-    """One row of the table. Escaped, since the UI shows cells as Markdown and a result may quote the service."""
+    """One row of the table, the column that a reader needs first.
+
+    Escaped, since the UI shows cells as Markdown and a result may quote the service.
+    """
     state = "not tested" if check.state == "skipped" else check.state
     result, next_step = sentence(check.says), sentence(check.next_step or "")
-    return {"check": check.name, "state": state, "what was found": result, "what to do": next_step}
+    return {"what to do": next_step, "check": check.name, "state": state, "what was found": result}
 
 
 @flow(name="test-connection", flow_run_name="{connector} connection test")

@@ -64,6 +64,8 @@ def entra(connector: str, confirm_gone: bool = False) -> State[Any]:
         events.send_run_events(store, source, "poll", RunStats(failed=1) if failure else RunStats(slices=1))
     except AlertsError as error:
         return _failed(error)
+    except KeyboardInterrupt:
+        return final_states.interrupted()
     dashboard_writer.write_health_after_run(store, source, now, state)
     return state
 

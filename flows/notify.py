@@ -1,4 +1,4 @@
-"""Messages about events, through the Prefect notification blocks that the site has named."""
+"""Send messages about events through the notification blocks that the settings name."""
 
 from typing import Any
 

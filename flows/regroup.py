@@ -1,12 +1,13 @@
 """Group all stored alerts by another key or other limits."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
-from flows.runs.maintenance_run import run_maintenance
+from flows.runs.maintenance_run import regroup_summary, run_change
 from tasks.maintenance.regroup import run_regroup
 
 GroupBy = Literal["hash", "hash+priority", "hash+response", "hash+priority+response"]
@@ -30,9 +31,5 @@ def regroup(
         span_hours: Longest time between the first and the last alert of a group; 0: no limit.
         apply: Make the change, in one transaction. Without it, nothing is changed.
     """
-    verb = "became" if apply else "would become"
-    return run_maintenance(
-        lambda store: run_regroup(store, group_by, gap_hours, span_hours, apply=apply),
-        lambda n: f"{n['groups_before']} groups {verb} {n['groups_after']}; {n['alerts_moved']} alerts move.",
-        apply=apply,
-    )
+    work = partial(run_regroup, group_by=group_by, gap_hours=gap_hours, span_hours=span_hours, apply=apply)
+    return run_change(work, regroup_summary)

@@ -1,11 +1,12 @@
 """Delete what is older than the retention settings allow."""
 
+from functools import partial
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.runs.maintenance_run import Counts, run_maintenance
+from flows.runs.maintenance_run import retention_summary, run_change
 from tasks.maintenance.retention import run_retention
 
 
@@ -18,10 +19,4 @@ def retention(apply: bool = False) -> State[Any]:
     Args:
         apply: Delete it, in one transaction. Without it, it is only counted.
     """
-    verb = "Deleted" if apply else "Would delete"
-
-    def summary(counts: Counts) -> str:
-        some = [f"{count} {kind}" for kind, count in counts["removed"].items() if count]
-        return f"{verb} {', '.join(some) or 'nothing'}."
-
-    return run_maintenance(lambda store: run_retention(store, apply=apply), summary, apply=apply)
+    return run_change(partial(run_retention, apply=apply), retention_summary)

@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from tasks.sanitize import plain
+
 PLURALS = {"entry": "entries", "person": "people"}
 MINUTE, HOUR, DAY = 60, 3600, 86400  # seconds
 
@@ -9,6 +11,14 @@ MINUTE, HOUR, DAY = 60, 3600, 86400  # seconds
 def format_count(count: int, thing: str) -> str:
     """1 alert, 2 alerts"""
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {PLURALS.get(thing, thing + 's')}"
+
+
+def system_error(error: OSError) -> str:
+    """For example `No space left on device: '/data/store.duckdb'.` and what to do."""
+    reason = error.strerror or str(error)
+    if error.filename:
+        reason += f": {str(error.filename)!r}"
+    return f"{plain(reason, 500)}. Check the path, its permissions and the free disk space, then try again."
 
 
 def format_period(start: datetime, end: datetime) -> str:

@@ -3,30 +3,33 @@
 A new product is a room in `tasks/`, an entry here and its flows in `flows/deploy/product_flows.py`.
 """
 
-# ruff: noqa: PLC0415 - imported where used: listing the saved connectors needs neither stages nor checks
+# ruff: noqa: PLC0415 - imported where used: connector classes load Prefect, which `replay` does without, and listing the
+# saved connectors needs neither stages nor checks
 
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 import polars as pl
 
-from tasks.connectors.base import Connector
-from tasks.entra.connector import EntraConnector
 from tasks.errors import SettingsError
 from tasks.http.check import Account, Check
 from tasks.ingest.batches import Revalidated
-from tasks.ingest.stages import Stages
-from tasks.mimecast.connector import MimecastConnector
 from tasks.priority import Maps
 from tasks.settings import Settings
 from tasks.source import Source
 
-OpenStages = Callable[[Any, Source, Settings, threading.Event], AbstractContextManager[Stages]]
+if TYPE_CHECKING:
+    from tasks.connectors.base import Connector
+    from tasks.entra.connector import EntraConnector
+    from tasks.ingest.stages import Stages
+    from tasks.mimecast.connector import MimecastConnector
+
+OpenStages = Callable[[Any, Source, Settings, threading.Event], "AbstractContextManager[Stages]"]
 TestConnection = Callable[[Any], tuple[list[Check], Account | None]]
 
 
@@ -43,10 +46,15 @@ class Product:
     """Only products that bring scans have stages and revalidation."""
 
     name: str
-    connector: type[Connector]
+    load_class: Callable[[], "type[Connector]"]
     test_connection: TestConnection
     stages: OpenStages | None = None
     revalidate: Revalidate | None = None
+
+    @property
+    def connector(self) -> "type[Connector]":
+        """The class of its connectors."""
+        return self.load_class()
 
 
 def get_product(name: str) -> Product:
@@ -58,26 +66,38 @@ def get_product(name: str) -> Product:
     return PRODUCTS[name]
 
 
-def check_connector(connector: Connector) -> tuple[list[Check], Account | None]:
+def check_connector(connector: "Connector") -> tuple[list[Check], Account | None]:
     """The connection test of the connector's product."""
     return get_product(connector.product).test_connection(connector)
 
 
-def _check_entra(connector: EntraConnector) -> tuple[list[Check], Account | None]:
+def _entra_class() -> "type[Connector]":
+    from tasks.entra.connector import EntraConnector
+
+    return EntraConnector
+
+
+def _mimecast_class() -> "type[Connector]":
+    from tasks.mimecast.connector import MimecastConnector
+
+    return MimecastConnector
+
+
+def _check_entra(connector: "EntraConnector") -> tuple[list[Check], Account | None]:
     from tasks.entra.check import run_checks
 
     return run_checks(connector)
 
 
-def _check_mimecast(connector: MimecastConnector) -> tuple[list[Check], Account | None]:
+def _check_mimecast(connector: "MimecastConnector") -> tuple[list[Check], Account | None]:
     from tasks.mimecast.check import run_checks
 
     return run_checks(connector)
 
 
 def _mimecast_stages(
-    connector: MimecastConnector, source: Source, settings: Settings, stop: threading.Event
-) -> AbstractContextManager[Stages]:
+    connector: "MimecastConnector", source: Source, settings: Settings, stop: threading.Event
+) -> "AbstractContextManager[Stages]":
     from tasks.mimecast.stages import open_stages
 
     return open_stages(connector, source, settings, stop)
@@ -95,7 +115,7 @@ def _revalidate_mimecast(
 PRODUCTS = {
     product.name: product
     for product in (
-        Product("entra", EntraConnector, _check_entra),
-        Product("mimecast", MimecastConnector, _check_mimecast, _mimecast_stages, _revalidate_mimecast),
+        Product("entra", _entra_class, _check_entra),
+        Product("mimecast", _mimecast_class, _check_mimecast, _mimecast_stages, _revalidate_mimecast),
     )
 }

@@ -1,7 +1,7 @@
 """A connector as the store sees it."""
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 
@@ -18,3 +18,5 @@ class Source(NamedTuple):
     first_look_back: timedelta
     polling: bool | None = None
     """whether its schedule is switched on; None: not checked, so what is stored stays"""
+    no_verdict: Literal["medium", "low"] | None = None
+    """priority of its scans without a verdict; None: its product delivers no scans"""

@@ -5,10 +5,11 @@ from hashlib import sha256
 from typing import Any
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.alerts import MOMENT, Distinct, fingerprint, scan_id
+from tests.examples import examples
 
 CONNECTOR = "1" * 32
 FIELDS = ("message_id", "sender", "recipient", "file_name", "file_hash")
@@ -46,7 +47,7 @@ def by_hand(row: dict[str, Any], connector: str = CONNECTOR) -> str:
     return sha256(b"".join(b"%d:%s" % (len(part), part) for part in encoded)).hexdigest()[:32]
 
 
-@settings(max_examples=150, deadline=None)
+@examples(50)
 @given(st.lists(readings, min_size=1, max_size=5))
 def test_the_identity_is_the_formula(rows: list[dict[str, Any]]) -> None:
     assert ids(rows) == [by_hand(row) for row in rows]

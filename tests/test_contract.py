@@ -30,7 +30,7 @@ def published(tmp_path: Path) -> Store:
     return store
 
 
-def test_every_column_of_the_contract_is_there(published: Store) -> None:
+def test_contract_columns_exist(published: Store) -> None:
     with published.reader() as reader:
         there = set(reader.rows("SELECT table_name, column_name FROM information_schema.columns"))
     promised = [
@@ -39,7 +39,7 @@ def test_every_column_of_the_contract_is_there(published: Store) -> None:
     assert [each for each in promised if each not in there] == []
 
 
-def test_lists_end_at_50_and_counts_do_not(published: Store) -> None:
+def test_lists_are_limited_to_50_and_counts_are_not(published: Store) -> None:
     with published.reader() as reader:
         lists = reader.rows("SELECT recipients, senders, sender_domains, subjects, file_names FROM alert_groups")
         counts = reader.rows("SELECT alert_count, recipient_count FROM alert_groups")

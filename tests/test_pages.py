@@ -29,7 +29,6 @@ from tasks.ingest.pull_session import begin
 from tasks.mimecast import check as mimecast_check
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.regions import HOSTS
-from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.mimecast.stages import open_stages
 from tasks.settings import CHECKOUT, Settings
 from tasks.source import Source
@@ -38,6 +37,7 @@ from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
 from tasks.window import Slice
 from tests.pages import PAGES, QUESTIONS, fenced, first_cells, generated, name_of
+from tests.simulator import V2_KEYS, Simulator, World, serve
 
 README = CHECKOUT / "README.md"
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}

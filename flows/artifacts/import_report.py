@@ -39,7 +39,7 @@ def rows(files: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "state": file["state"],
             **({"refused because": _joined([file["refusal"]] if file["refusal"] else [])} if any_refused else {}),
             "kind": file["family"] or DASH,
-            **{count: file[count] for count in ("people", "devices", "addresses", "rejected")},
+            **{count: file[count] for count in ("people", "groups", "devices", "addresses", "rejected")},
             "rejected because": _joined(file["reasons"]),
             "warnings": _joined(file["warnings"]),
         }

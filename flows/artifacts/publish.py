@@ -1,4 +1,4 @@
-"""What a run shows in the Prefect UI: its progress, its groups, its figures; it also updates the dashboards.
+"""Artifacts of a poll or backfill in the Prefect UI: its progress, and at its end groups, counts and dashboards.
 
 An artifact that Prefect rejects is a warning only: what was fetched is in the tables.
 """
@@ -20,7 +20,7 @@ from prefect.artifacts import (
 from prefect.runtime import flow_run
 
 from flows.artifacts import dashboard_writer
-from flows.artifacts.dashboards import Last
+from flows.artifacts.dashboards import LastRun
 from flows.artifacts.run_context import STOPPED, RunContext
 from flows.artifacts.run_summary import Run, group_rows, groups_title, summary_page
 from tasks.errors import AlertsError
@@ -30,13 +30,13 @@ from tasks.window import Trigger
 
 log = logging.getLogger("attachment_alerts.pull")
 
-# Called as the bar in the UI is updated: for a command that runs the flow in its own process.
+# Called with the numbers of finished and of all slices, for a command that runs the flow in its own process.
 WATCH: ContextVar[Callable[[int, int], None]] = ContextVar("watch", default=lambda done, total: None)
 
 
 @contextmanager
 def run_context(connector: str, trigger: Trigger) -> Iterator[RunContext]:
-    """Write the pages of a run when it ends, however it ends."""
+    """Write the artifacts of a run when it ends, also when it fails or is stopped."""
     context = RunContext(connector, trigger)
     try:
         yield context
@@ -44,8 +44,8 @@ def run_context(connector: str, trigger: Trigger) -> Iterator[RunContext]:
         after = _read(context)
         try:
             _write(context, after)
-        except httpx.HTTPError as refused:
-            log.warning("Prefect did not take the pages about this run (%s)", type(refused).__name__)
+        except httpx.HTTPError as error:
+            log.warning("Prefect did not store the artifacts of this run (%s)", type(error).__name__)
 
 
 def _write(context: RunContext, after: Overview | None) -> None:
@@ -55,47 +55,47 @@ def _write(context: RunContext, after: Overview | None) -> None:
         create_table_artifact(table=rows, description=groups_title(after.changed, context.stats))
     create_markdown_artifact(
         markdown=summary_page(run, context.outcome, context.stats, after),
-        description=f"What this {context.trigger} of {run.name} did",
+        description=f"Result of this {context.trigger} of {run.name}",
     )
-    if context.source is None:  # nothing is saved under that name: it has no health
+    if context.source is None:  # no connector is saved under that name
         return
-    dashboard_writer.write_health(context.source, after and after.health, Last(run, context.outcome))
+    dashboard_writer.write_health(context.source, after and after.health, LastRun(run, context.outcome))
     if after:
         dashboard_writer.write_urgent(after.urgent)
 
 
 def _read(context: RunContext) -> Overview | None:
-    """The tables after the run; None where they cannot be read, which the run has met itself as a rule."""
+    """The tables after the run; None if they cannot be read, which usually is why the run failed."""
     if context.store is None or context.source is None:
         return None
-    published = context.publisher is not None and context.publisher.shows_all
+    published = context.publisher is not None and context.publisher.is_up_to_date
     stopped = flow_run.get_id() if context.outcome is STOPPED else None
     try:
         context.source = registry.with_current_name(context.store, context.source)
         after = overview(context.store, context.source.name, context.stats.groups, published=published, stopped=stopped)
     except AlertsError as error:
-        log.warning("the tables could not be read for the pages about this run: %s", error)
+        log.warning("Could not read the tables for the artifacts of this run: %s", error)
         return None
     if stopped:
-        log.info("stopped; slices of this run that are complete and kept: %d", after.complete)
+        log.info("Stopped. Complete slices of this run, which stay stored: %d", after.complete)
     return after
 
 
 class ProgressBar:
-    """A bar on the run's page. One slice alone needs none."""
+    """A progress artifact of a run with more than one slice."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._bar: UUID | None = None
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._artifact_id: UUID | None = None
 
     def __call__(self, done: int, total: int) -> None:
         if done:
             WATCH.get()(done, total)
         if total <= 1:
             return
-        if self._bar is None:
-            text = f"{self._what}: {total} slices to fetch"
-            self._bar = cast(UUID, create_progress_artifact(progress=100.0 * done / total, description=text))
+        if self._artifact_id is None:
+            text = f"{self._title}: {total} slices to fetch"
+            self._artifact_id = cast(UUID, create_progress_artifact(progress=100.0 * done / total, description=text))
         else:
-            text = f"{self._what}: {done} of {total} slices done"
-            update_progress_artifact(self._bar, progress=100.0 * done / total, description=text)
+            text = f"{self._title}: {done} of {total} slices done"
+            update_progress_artifact(self._artifact_id, progress=100.0 * done / total, description=text)

@@ -1,4 +1,4 @@
-"""What a run of a connector knows about itself while it goes on."""
+"""The state of a connector's run, from which its artifacts are written."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ STOPPED = Outcome("stopped", "Stopped before its end. Complete slices are stored
 
 @dataclass
 class RunContext:
-    """Filled in as the run goes on; complete enough for its page whenever the run ends."""
+    """Filled in during the run; complete enough for the artifacts whenever the run ends."""
 
     connector: str
     trigger: Trigger
@@ -25,6 +25,6 @@ class RunContext:
     publisher: Publisher | None = None
     window: tuple[Interval, ...] = ()
     notes: list[str] = field(default_factory=list)
-    """what of the requested time is not fetched, and why"""
+    """which parts of the requested time are not fetched, and why"""
     stats: RunStats = field(default_factory=RunStats)
     outcome: Outcome = STOPPED

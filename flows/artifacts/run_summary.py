@@ -1,4 +1,4 @@
-"""What the page of a poll or backfill says, as Markdown and rows: pure, nothing of Prefect."""
+"""The page and the table of groups of a poll or backfill, as Markdown and rows, without Prefect."""
 
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -18,49 +18,49 @@ class Outcome(NamedTuple):
 
     word: str
     """completed, failed, skipped, stopped"""
-    says: str
+    message: str
 
 
 class Run(NamedTuple):
-    """Which run the page is about."""
+    """The run that a page is about."""
 
     connector: str
     trigger: str
     began_at: datetime
     window: tuple[Interval, ...] = ()
     notes: tuple[str, ...] = ()
-    """what of the time asked for is not fetched"""
+    """which parts of the requested time are not fetched"""
 
     @property
     def name(self) -> str:
-        """The connector's name as a heading shows it; a name that cannot be one was typed by somebody."""
+        """The connector's name as safe Markdown; an invalid name was typed by a person."""
         return self.connector if NAME.fullmatch(self.connector) else code(self.connector)
 
 
-def summary_page(run: Run, outcome: Outcome, summary: RunStats, after: Overview | None) -> str:
-    """Everything in figures; `after` is None where the tables could not be read."""
+def summary_page(run: Run, outcome: Outcome, stats: RunStats, after: Overview | None) -> str:
+    """All counts of a run; `after` is None if the tables could not be read."""
     parts = [
         f"## {run.name}: {run.trigger} {outcome.word}",
-        _when(run),
+        _time_range(run),
         *(f"{note[0].upper()}{note[1:]}." for note in run.notes),
-        *([sentence(outcome.says)] if outcome.word != "completed" else []),
-        facts(_counts(summary)),
+        *([sentence(outcome.message)] if outcome.word != "completed" else []),
+        facts(_counts(stats)),
     ]
-    if summary.reasons:
-        parts += ["### Rejected records", _reasons(summary)]
-    words = [*sorted(summary.unseen), *(f"field: {name}" for name in sorted(summary.leftover))]
+    if stats.reasons:
+        parts += ["### Rejected records", _reasons(stats)]
+    words = [*sorted(stats.unseen), *(f"field: {name}" for name in sorted(stats.leftover))]
     if words:
-        parts += ["### Never seen before", ", ".join(map(code, words[:REASONS])) + _more(len(words), REASONS)]
+        parts += ["### Unrecognised values", ", ".join(map(code, words[:REASONS])) + _more(len(words), REASONS)]
     if after and after.gaps:
-        parts += ["### Time that is still missing", _gaps(after)]
+        parts += ["### Gaps in coverage", _gaps(after)]
     if after and after.health and (after.health["directory_age_hours"] or 0) > OLD_DIRECTORY:
         days = after.health["directory_age_hours"] // 24
-        parts.append(f"**The directory is {days} days old.** People who came since are not known: import it again.")
+        parts.append(f"**The directory is {days} days old.** People added since then are missing. Import it again.")
     return "\n\n".join(parts)
 
 
-def group_rows(listed: GroupList, opened: set[str]) -> list[dict[str, Any]]:
-    """Rows of a table artifact. One UI shows its cells as plain text, the other one as Markdown."""
+def group_rows(groups: GroupList, opened: set[str]) -> list[dict[str, Any]]:
+    """Rows of a table artifact; cells are safe as plain text and as Markdown, because Prefect's two UIs differ."""
     return [
         {
             "priority": row["priority"],
@@ -68,74 +68,70 @@ def group_rows(listed: GroupList, opened: set[str]) -> list[dict[str, Any]]:
             "description": code(row["description"], 120),
             "responses": responses(row["responses"]),
             "alerts": row["alert_count"],
-            "users": DASH if row["user_count"] is None else row["user_count"],  # without a directory nobody knows
+            "users": DASH if row["user_count"] is None else row["user_count"],  # unknown without a directory
             "devices": DASH if row["device_count"] is None else row["device_count"],
             "details": address(row["detection_details_url"]) or DASH,
             "group id": row["group_id"],
         }
-        for row in listed.rows
+        for row in groups.rows
     ]
 
 
-def groups_title(listed: GroupList, summary: RunStats) -> str:
-    """What the table of groups is, and what is left out of it."""
-    more = listed.found - len(listed.rows)
-    counted = f"{'more than ' if len(summary.groups) >= MAX_GROUP_IDS else ''}{listed.found:,}"
-    title = f"New and changed alert groups: {counted}, most urgent first."
+def groups_title(groups: GroupList, stats: RunStats) -> str:
+    """The title of the table of groups, with the number of groups it leaves out."""
+    more = groups.found - len(groups.rows)
+    count = f"{'more than ' if len(stats.groups) >= MAX_GROUP_IDS else ''}{groups.found:,}"
+    title = f"New and changed alert groups: {count}, most urgent first."
     return f"{title} {more:,} more are in the relation `alert_groups`." if more else title
 
 
-def responses(listed: list[dict[str, Any]] | None) -> str:
-    """What was done, in the service's words, with how many alerts each."""
-    several = [f"{code(each['response'] or 'none told', 60)} ({each['count']:,})" for each in (listed or [])[:3]]
-    return ", ".join(several) + _more(len(listed or []), 3) or DASH
+def responses(counts: list[dict[str, Any]] | None) -> str:
+    """The most frequent responses in the service's words, with the number of alerts."""
+    shown = [f"{code(row['response'] or 'none reported', 60)} ({row['count']:,})" for row in (counts or [])[:3]]
+    return ", ".join(shown) + _more(len(counts or []), 3) or DASH
 
 
-def _when(run: Run) -> str:
+def _time_range(run: Run) -> str:
     if not run.window:
-        return f"Began {moment(run.began_at)}."
-    fetched = sum((each.end - each.start for each in run.window), timedelta())
+        return f"Started {moment(run.began_at)}."
+    fetched = sum((interval.end - interval.start for interval in run.window), timedelta())
     return (
-        f"Time asked for: {moment(run.window[0].start)} to {moment(run.window[-1].end)} "
-        f"({format_duration(fetched)} in all). Began {moment(run.began_at)}."
+        f"Requested time: {moment(run.window[0].start)} to {moment(run.window[-1].end)} "
+        f"({format_duration(fetched)} in total). Started {moment(run.began_at)}."
     )
 
 
-def _counts(summary: RunStats) -> list[tuple[str, str]]:
-    slices = f"{number(summary.slices)} loaded, {number(summary.failed)} failed, {number(summary.pages)} pages"
-    rows = [
-        ("Received", number(summary.received)),
-        ("Accepted", number(summary.accepted)),
-        ("… new", number(summary.new)),
-        ("… changed", number(summary.changed)),
-        ("… known already", number(summary.duplicates)),
-        (f"… {NOT_STORED}", number(summary.expired)),
-        ("Rejected", number(summary.rejected)),
-        ("Low: kept, no alert", number(summary.low)),
-        ("**Alerts**, new or more urgent", f"**{number(summary.alerts)}**"),
-        ("… high", number(summary.high)),
-        ("… medium", number(summary.alerts - summary.high)),
-        ("… hidden by the allow-list", number(summary.suppressed)),
-        ("Exposures found", number(summary.exposures)),
-        ("Shown again after an expiry", number(summary.shown_again)),
-        ("Groups, new", number(len(summary.opened))),
-        ("Groups, changed", number(len(summary.groups - summary.opened))),
-        ("Found late, by the daily re-check", f"{number(summary.late)}{_by(summary.late_by) if summary.late else ''}"),
-        ("Outside the time asked for", number(summary.outside)),
-        ("Requests refused for the quota", number(summary.refusals)),
+def _counts(stats: RunStats) -> list[tuple[str, str]]:
+    late_by = f", by up to {format_duration(stats.late_by)}" if stats.late else ""
+    slices = f"{number(stats.slices)} loaded, {number(stats.failed)} failed, {number(stats.pages)} pages"
+    return [
+        ("Received", number(stats.received)),
+        ("Accepted", number(stats.accepted)),
+        ("… new", number(stats.new)),
+        ("… changed", number(stats.changed)),
+        ("… unchanged", number(stats.duplicates)),
+        (f"… {NOT_STORED}", number(stats.expired)),
+        ("Rejected", number(stats.rejected)),
+        ("Low priority, no alert", number(stats.low)),
+        ("**Alerts**, new or raised", f"**{number(stats.alerts)}**"),
+        ("… high", number(stats.high)),
+        ("… medium", number(stats.alerts - stats.high)),
+        ("… hidden by the allow-list", number(stats.suppressed)),
+        ("Exposures found", number(stats.exposures)),
+        ("Visible again after an expiry", number(stats.shown_again)),
+        ("New groups", number(len(stats.opened))),
+        ("Changed groups", number(len(stats.groups - stats.opened))),
+        ("Late, found by the daily re-check", f"{number(stats.late)}{late_by}"),
+        ("Outside the requested time", number(stats.outside)),
+        ("Rate-limited requests", number(stats.refusals)),
         ("Slices", slices),
-        ("Youngest record", moment(summary.newest_at)),
+        ("Newest record", moment(stats.newest_at)),
     ]
-    return rows
 
 
-def _by(longest: timedelta) -> str:
-    return f", by up to {format_duration(longest)}"
-
-
-def _reasons(summary: RunStats) -> str:
-    rows = [(code(reason, 200), number(count)) for reason, count in summary.reasons.most_common(REASONS)]
-    return table(("Reason", "Records:"), rows) + _below(len(summary.reasons), REASONS)
+def _reasons(stats: RunStats) -> str:
+    rows = [(code(reason, 200), number(count)) for reason, count in stats.reasons.most_common(REASONS)]
+    return table(("Reason", "Records:"), rows) + _below(len(stats.reasons), REASONS)
 
 
 def _gaps(after: Overview) -> str:

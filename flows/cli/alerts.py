@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415 - imported where it is used: `--help` should not wait for DuckDB and polars
 
+import sys
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -15,6 +16,7 @@ from tasks.settings import load_settings
 
 WARNING, CRITICAL = 1, 2  # exit statuses as monitoring systems define them
 GRAVITY = {"ok": 0, "off": 0, "late": WARNING, "quiet": WARNING, "never_run": WARNING}  # other states: CRITICAL
+GRAVITY_OF_OFF = {"ok": 0, "warning": WARNING, "critical": CRITICAL}
 
 
 def alerts(
@@ -81,16 +83,28 @@ def group(
         out.print(group_page(page, ZoneInfo(store.settings.time_zone)))
 
 
-def health(as_json: Json = False, home: Home = None) -> None:
+def health(
+    output: Annotated[
+        Literal["table", "json", "prometheus"],
+        typer.Option("--format", help="prometheus: a text file for the node_exporter."),
+    ] = "table",
+    switched_off: Annotated[
+        Literal["ok", "warning", "critical"],
+        typer.Option(help="How a connector counts whose schedule is switched off: exit status 0, 1 or 2."),
+    ] = "ok",
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
     """Show the health of each connector; the exit status is for monitoring.
 
-    0: all are ok.
+    0: all are ok, or switched off.
 
     1: at least one is late, quiet or has never run, or nothing is published yet.
 
     2: at least one is failing, or its keys are refused.
     """
     from flows.cli.views.health import health_errors, health_table
+    from flows.cli.views.health_metrics import prometheus_text
     from flows.server.addresses import configured_url
     from flows.server.open_api import warn_if_open
     from tasks.queries import lookups
@@ -100,10 +114,14 @@ def health(as_json: Json = False, home: Home = None) -> None:
     with show_reading_progress():
         rows = lookups.health(store)
         warn_if_open(configured_url())
-    if as_json:
+    gravity = GRAVITY | {"off": GRAVITY_OF_OFF[switched_off]}
+    status = max((gravity.get(row["state"], CRITICAL) for row in rows), default=WARNING)
+    if output == "prometheus":
+        sys.stdout.write(prometheus_text(rows, status))
+    elif as_json or output == "json":
         print_json(rows)
     elif rows:
         out.print(health_table(rows, ZoneInfo(store.settings.time_zone)), *health_errors(rows), sep="\n")
     else:
         print_message("No connector has been polled in this home yet.")
-    raise typer.Exit(max((GRAVITY.get(row["state"], CRITICAL) for row in rows), default=WARNING))
+    raise typer.Exit(status)

@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - imported where it is used: Prefect takes seconds to load, and `--help` should not wait for it
 
 import sys
+from importlib.metadata import version as installed_version
 from typing import Annotated, Literal
 
 import typer
@@ -17,7 +18,6 @@ from flows.cli.simulate import simulate
 from flows.cli.triage import allow_list, triage
 from flows.console.datetimes import parse_time
 from flows.console.options import COMMAND, DemoHome, Home, Json, Name, example
-from flows.server.prefect_session import exit_at_once_with
 
 app = typer.Typer(
     name=COMMAND,
@@ -29,8 +29,17 @@ app = typer.Typer(
 )
 
 
+def _print_version(requested: bool) -> None:
+    if requested:
+        sys.stdout.write(f"{COMMAND} {installed_version(COMMAND)}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
     traceback: Annotated[
         bool, typer.Option("--traceback", help=f"Show where an error came from. Also: {TRACEBACK}=1.")
     ] = False,
@@ -42,7 +51,7 @@ def root(
 def demo(home: DemoHome = None) -> None:
     """Demonstrate the whole system without an account.
 
-    Polls a simulated account into its own home, data/demo-home, and changes nothing else.
+    Polls a sample account into its own home, data/demo-home, and changes nothing else.
 
     A second run finds nothing new.
     """
@@ -147,14 +156,9 @@ app.command(
     )
 )(triage)
 app.add_typer(allow_list)
-app.command(epilog=example("simulate", "simulate --switch rate_limit=5 --fault 503,times=3"))(simulate)
+app.command(epilog=example("simulate", "simulate --port 8901"))(simulate)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; ends with SystemExit."""
-    try:
-        start(app, sys.argv[1:] if arguments is None else arguments)
-    except SystemExit as end:
-        if arguments is None and isinstance(end.code, int):
-            exit_at_once_with(end.code)
-        raise
+    start(app, sys.argv[1:] if arguments is None else arguments)

@@ -6,7 +6,6 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
-from flows.artifacts.dashboard_writer import mark_health_page_renamed
 from flows.console.invocation import shell_command
 from flows.console.tables import facts
 from flows.console.terminal import confirm, number, out, print_message, show_progress
@@ -15,7 +14,7 @@ from flows.deploy.apply import ApplyResult, apply_connectors
 from flows.server.prefect_session import calling_prefect, has_permanent_server
 from tasks import saved_connectors
 from tasks.connectors.block_documents import unknown_connector_message
-from tasks.errors import AlertsError, ConnectorRefused, NotDeployed, OperatorError, UnknownConnector
+from tasks.errors import ConnectorRefused, NotDeployed, OperatorError, UnknownConnector
 from tasks.http.check import Account, Check
 from tasks.ingest import registry
 from tasks.ingest.connector_source import refuse_other_tenant
@@ -75,11 +74,6 @@ def rename(old: str, new: str) -> None:
     store = open_store(load_settings())
     if renamed.connector_id and store.exists():
         registry.rename_connector(store, renamed.connector_id, new)
-    try:
-        with calling_prefect():
-            mark_health_page_renamed(old, new)
-    except AlertsError as error:  # everything else has succeeded
-        print_message(f"The health page of {old} in the Prefect UI was not updated: {error}", style="yellow")
 
 
 def remove(name: str, *, purging: bool, yes: bool) -> None:

@@ -1,4 +1,4 @@
-"""The command `demo`: polls a simulated account with the real flows, in a home of its own."""
+"""The command `demo`: polls the recorded sample account with the real flow, in a home of its own."""
 
 # ruff: noqa: PLC0415 - the Prefect server starts first; what takes seconds to import is imported meanwhile
 
@@ -21,6 +21,7 @@ from tasks.settings import DEFAULTS, Settings, load_settings
 from tasks.store.files import open_private, tighten
 
 if TYPE_CHECKING:
+    from tasks.directory.imports.file_report import FileReport
     from tasks.store.store import Store
 
 NAME = "demo"
@@ -29,7 +30,7 @@ EXPORTS = DEFAULTS / "demo"
 
 
 def run_demo(home: Path | None) -> None:
-    """Poll the demo account, then show the groups. Raises AlertsError."""
+    """Import sample directory exports, poll the sample account, then show the groups. Raises AlertsError."""
     home = (home or OWN_HOME).expanduser().absolute()
     _check_home(home)
     _isolate(home)
@@ -37,12 +38,14 @@ def run_demo(home: Path | None) -> None:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     (home / "prefect").mkdir(exist_ok=True, mode=0o700)
     tighten(home / "prefect")  # its database holds the saved connector
-    with show_progress("Starting a Prefect server for the demo (10 to 25 s)") as change:
+    end = account_end(home)
+    with show_progress("Starting a Prefect server for the demo") as change:
         server = prefect_session.start_temporary(home / "prefect")
-        prefect_session.use(server)
-        counts = _poll(settings, _anchor(home), server.wait_until_ready, change)
-        change("Importing the company's people and devices")
+        change("Importing people and devices while the Prefect server starts (10 to 25 s)")
         files = _import_directory()
+        prefect_session.use(server)
+        server.wait_until_ready()
+        counts = _poll(end, change)
     _show(settings, counts, files)
 
 
@@ -61,32 +64,41 @@ def _isolate(home: Path) -> None:
     prefect_session.configure()
 
 
-def _anchor(home: Path) -> datetime:
-    """End of the account's history, saved by the first run so that a second one finds the same records."""
+def account_end(home: Path) -> datetime:
+    """End of the account's history, saved by the first run so that later ones find the same records."""
     from tasks.store.factory import open_store
 
     file = home / "demo.json"
     if file.exists() and open_store(Settings(home=home)).exists():
-        return datetime.fromisoformat(json.loads(file.read_text())["anchor"])
-    anchor = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        return datetime.fromisoformat(json.loads(file.read_text(encoding="utf-8"))["anchor"])
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     with open_private(file, "wb") as fresh:
-        fresh.write(json.dumps({"anchor": anchor.isoformat()}).encode() + b"\n")
-    return anchor
+        fresh.write(json.dumps({"anchor": end.isoformat()}).encode() + b"\n")
+    return end
 
 
-def _poll(
-    settings: Settings, anchor: datetime, wait: Callable[[], None], change: Callable[[str], None]
-) -> dict[str, Any]:
+def _import_directory() -> "list[FileReport]":
+    """Import directory exports of the company that receives the sample account's mail."""
+    from tasks.directory.imports.import_files import import_files
+
+    report = import_files([str(EXPORTS)], "default", confirm_gone=False)
+    if report.error:
+        raise AlertsError(report.error)
+    return report.files
+
+
+def _poll(account_end: datetime, change: Callable[[str], None]) -> dict[str, Any]:
     from flows.mimecast import mimecast as poll
-    from tasks.mimecast.simulator import Simulator, World, serve
+    from tasks.mimecast.demo_account import DemoAccount, serve_in_background
 
     show_log()
-    with serve(Simulator(World.demo(anchor))) as running:
-        wait()
-        change("Saving the connector of the simulated account")
-        _save(running.url)
-        change("Polling the simulated account")
+    with serve_in_background(DemoAccount(account_end)) as url:
+        change("Saving the connector of the sample account")
+        _save_connector(url)
+        change("Polling the sample account")
         state = poll(NAME, return_state=True)
+        if state.is_cancelled():
+            raise KeyboardInterrupt
         counts = state.result(raise_on_failure=False)
     if isinstance(counts, BaseException):
         raise counts
@@ -95,32 +107,21 @@ def _poll(
     return dict(counts)
 
 
-def _save(url: str) -> None:
-    """Save the connector, or give the one of the first run the simulator's present address."""
+def _save_connector(url: str) -> None:
+    """Save the connector; the one of an earlier run gets the present address of the account."""
     from tasks.connectors.base import build_connector
     from tasks.mimecast.connector import MimecastConnector
-    from tasks.mimecast.simulator import V2_KEYS
+    from tasks.mimecast.demo_account import KEYS
     from tasks.saved_connectors import load_connector, save_connector, saved_names
 
-    if NAME not in saved_names():
-        save_connector(NAME, build_connector(MimecastConnector, {"base_url": url, "allow_other_host": True} | V2_KEYS))
-        return
-    connector = load_connector(NAME)
-    save_connector(NAME, connector.model_copy(update={"base_url": url}))
+    if NAME in saved_names():
+        connector = load_connector(NAME).model_copy(update={"base_url": url})
+    else:
+        connector = build_connector(MimecastConnector, {"base_url": url, "allow_other_host": True} | KEYS)
+    save_connector(NAME, connector)
 
 
-def _import_directory() -> list[dict[str, Any]]:
-    """Import directory exports of the company whose mail the simulator scans."""
-    from flows.directory import directory_import
-
-    state = directory_import([str(EXPORTS)], return_state=True)
-    result: Any = state.result(raise_on_failure=False)
-    if isinstance(result, BaseException):
-        raise result
-    return list(result["files"])
-
-
-def _show(settings: Settings, counts: dict[str, Any], files: list[dict[str, Any]]) -> None:
+def _show(settings: Settings, counts: dict[str, Any], files: "list[FileReport]") -> None:
     from flows.cli.run import summary
     from flows.cli.views.directory import show_files
     from flows.cli.views.groups import footer, groups_table
@@ -139,7 +140,7 @@ def _show(settings: Settings, counts: dict[str, Any], files: list[dict[str, Any]
     out.print(groups_table(groups, zone))
     out.print(footer(totals, groups, zone, chosen=False))
     out.print(heading("What to try next"))
-    for line in _next_steps(store, max(groups, key=lambda each: int(each["alert_count"]))["group_id"]):
+    for line in _next_steps(store, max(groups, key=lambda group: int(group["alert_count"]))["group_id"]):
         out.print(Text(f"  {line}"), soft_wrap=True)
 
 

@@ -6,10 +6,10 @@ import sys
 import typer
 
 from flows.console.options import COMMAND
-from flows.console.terminal import print_error, print_message, print_traceback
+from flows.console.terminal import escape_what_streams_cannot_encode, print_error, print_message, print_traceback
 from tasks.errors import AlertsError
+from tasks.formatting import system_error
 from tasks.http.loopback import bypass_proxy_for_loopback
-from tasks.sanitize import plain
 from tasks.store.files import keep_files_private
 
 TRACEBACK = "ATTACHMENT_ALERTS_TRACEBACK"
@@ -21,6 +21,7 @@ def start(app: typer.Typer, arguments: list[str]) -> None:
 
     An error of the project or of the system is one line. Any other exception is a defect and keeps its traceback.
     """
+    escape_what_streams_cannot_encode()
     keep_files_private()
     bypass_proxy_for_loopback()
     show_traceback = "--traceback" in arguments or os.environ.get(TRACEBACK, "") not in ("", "0")
@@ -31,7 +32,7 @@ def start(app: typer.Typer, arguments: list[str]) -> None:
     except (AlertsError, OSError) as error:
         if show_traceback:
             print_traceback(error)
-        print_error(str(error) if isinstance(error, AlertsError) else _system_error_message(error))
+        print_error(str(error) if isinstance(error, AlertsError) else system_error(error))
         raise SystemExit(1) from None
     except SystemExit as end:
         if end.code == STOPPED:
@@ -42,9 +43,3 @@ def start(app: typer.Typer, arguments: list[str]) -> None:
             print_traceback(defect)  # Python itself would print it unescaped
             print_error(f"This is a defect of {COMMAND}. Please report it with the lines above.")
             raise SystemExit(1) from None
-
-
-def _system_error_message(error: OSError) -> str:
-    """For example `No space left on device: '/data/store.duckdb'.` and what to do."""
-    reason = f"{error.strerror}: {plain(repr(error.filename))}" if error.filename else plain(str(error))
-    return f"{reason}. Check the path, its permissions and the free disk space, then try again."

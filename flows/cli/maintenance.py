@@ -1,6 +1,6 @@
-"""The commands `regroup`, `replay` and `retention`: a preview of the change, which `--apply` then makes."""
+"""The commands `regroup`, `replay` and `retention`: preview a change and, with `--apply`, make it."""
 
-# ruff: noqa: PLC0415 - imported where it is used: `--help` should not wait for DuckDB and polars
+# ruff: noqa: PLC0415 - imported where used: `--help` should not wait for DuckDB and polars
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -10,7 +10,6 @@ import typer
 
 from flows.console.options import Home, Json
 from flows.console.terminal import confirm, out, print_json, print_message, show_progress
-from flows.server import prefect_session
 from tasks.formatting import format_count
 from tasks.settings import load_settings
 
@@ -23,7 +22,7 @@ Counts = dict[str, Any]
 
 
 class ReplayPart(StrEnum):
-    """What `replay` applies; an Enum, because Typer takes no list of literals as an argument."""
+    """What `replay` applies; an Enum, because Typer does not accept a list of literals as an argument."""
 
     rejects = "rejects"
     priorities = "priorities"
@@ -85,24 +84,23 @@ def replay(
     """
     from flows.cli.views.maintenance import replay_page
 
-    chosen: list[Any] = [each.value for each in what or ()]
+    chosen: list[Any] = [part.value for part in what or ()]
 
     def run(store: "Store", *, apply: bool) -> Counts:
-        from flows.runs.replay_run import replay_store
+        from tasks.maintenance.replay_rules import replay_store
 
         return replay_store(store, chosen, apply=apply)
 
     def question(counts: Counts) -> str | None:
         if not counts["changes"]:
             return None
-        changes, accepts = (
+        scans, rejects = (
             format_count(counts["scans_changed"], "scan"),
             format_count(counts["rejects_accepted"], "reject"),
         )
-        return f"Change {changes} and accept {accepts}?"
+        return f"Change {scans} and accept {rejects}?"
 
-    options = {"apply": apply, "yes": yes, "as_json": as_json, "needs_connectors": True}
-    _preview_and_apply(run, replay_page, question, **options)
+    _preview_and_apply(run, replay_page, question, apply=apply, yes=yes, as_json=as_json)
 
 
 def retention(apply: Apply = False, yes: Yes = False, as_json: Json = False, home: Home = None) -> None:
@@ -125,7 +123,7 @@ def retention(apply: Apply = False, yes: Yes = False, as_json: Json = False, hom
 
 
 class Run(Protocol):
-    """Plans the change of a command, and makes it where `apply` is set."""
+    """Plans the change of a command and, with `apply`, makes it."""
 
     def __call__(self, store: "Store", *, apply: bool) -> Counts: ...
 
@@ -138,7 +136,6 @@ def _preview_and_apply(
     apply: bool,
     yes: bool,
     as_json: bool,
-    needs_connectors: bool = False,
 ) -> None:
     """Show what would change; with `apply`, ask and make the change. `question` is None if there is nothing to do.
 
@@ -149,15 +146,13 @@ def _preview_and_apply(
 
     store = open_store(load_settings())
     must_exist(store)
-    if needs_connectors:  # what they make of scans without a verdict is in their forms, which Prefect holds
-        prefect_session.load(store.settings.home)
     with show_progress("Reading the tables"):
         counts = run(store, apply=False)
-    asked = question(counts)
-    if apply and asked:
+    prompt = question(counts)
+    if apply and prompt:
         if not as_json:
             out.print(page(counts))
-        confirm(asked, yes)
+        confirm(prompt, yes)
         with show_progress("Changing the tables"):
             counts = run(store, apply=True)
     if as_json:
@@ -165,9 +160,9 @@ def _preview_and_apply(
     elif not apply:
         out.print(page(counts))
         print_message(
-            "Nothing was changed. Use --apply to make this change." if asked else "There is nothing to change."
+            "Nothing was changed. Use --apply to make this change." if prompt else "There is nothing to change."
         )
     else:
         print_message(
-            "Changed and published." if asked else "There is nothing to change.", style="green" if asked else "dim"
+            "Changed and published." if prompt else "There is nothing to change.", style="green" if prompt else "dim"
         )

@@ -42,6 +42,8 @@ def run(kind: str, name: str, *arguments: Any, as_json: bool = False) -> None:
         WATCH.set(lambda done, total: change(f"{description}: {done} of {total} slices, {100 * done // total} %"))
         with _explain_restart(continues=backfill is not None and "everything" not in arguments):
             state = flow(name, *arguments, return_state=True)
+            if state.is_cancelled():
+                raise KeyboardInterrupt
         result = state.result(raise_on_failure=False)
     counts = getattr(result, "counts", result)  # the exception of a failed run carries them
     if isinstance(counts, BaseException):

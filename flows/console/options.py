@@ -26,6 +26,7 @@ Home = Annotated[
     typer.Option(
         "--home",
         metavar="FOLDER",
+        readable=False,  # what is read or written in it reports what it cannot
         callback=_set_home,
         envvar="ATTACHMENT_ALERTS_HOME",
         show_default=False,
@@ -35,7 +36,9 @@ Home = Annotated[
 # Ignores ATTACHMENT_ALERTS_HOME: the demo must never run in the home of a site.
 DemoHome = Annotated[
     Path | None,
-    typer.Option("--home", metavar="FOLDER", show_default=False, help="The demo's home. Default: data/demo-home."),
+    typer.Option(
+        "--home", metavar="FOLDER", readable=False, show_default=False, help="The demo's home. Default: data/demo-home."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="Name of a saved connector.")]

@@ -4,6 +4,7 @@ Untrusted text reaches a console only through `shown`, and the consoles interpre
 style, link or erase anything.
 """
 
+import io
 import json
 import logging
 import os
@@ -43,6 +44,13 @@ def _console(*, stderr: bool) -> Console:
 
 out = _console(stderr=False)
 err = _console(stderr=True)
+
+
+def escape_what_streams_cannot_encode() -> None:
+    """Escape what the encoding of a terminal or file has no character for, as stderr always does."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def shown(text: object, style: str = "", limit: int = 200) -> Text:

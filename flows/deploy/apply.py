@@ -1,8 +1,8 @@
-"""Apply the saved connectors: deployments, forms and pages on the Prefect server, and rows in the store."""
+"""Apply the saved connectors: deployments and forms on the Prefect server, and rows in the store."""
 
+from datetime import UTC, datetime
 from typing import NamedTuple
 
-from flows.artifacts.dashboard_writer import refresh_health, refresh_urgent_if_stale
 from flows.deploy import connector_deployments, zombie_runs
 from flows.deploy.parameter_choices import update_choices
 from tasks.connectors.base import Connector
@@ -11,6 +11,7 @@ from tasks.ingest import registry
 from tasks.ingest.connector_source import source_of
 from tasks.saved_connectors import adopt_new, load_all, register_block_types, saved_names
 from tasks.settings import load_settings
+from tasks.source import Source
 from tasks.store.factory import open_store
 from tasks.store.store import Store
 
@@ -24,7 +25,7 @@ class ApplyResult(NamedTuple):
 
 
 def apply_connectors() -> ApplyResult:
-    """Create, update and delete deployments to match the saved connectors, and update the tables and pages.
+    """Create, update and delete deployments to match the saved connectors, and update the tables.
 
     Also registers the forms and the zombie automation with a new server.
     """
@@ -41,14 +42,7 @@ def apply_connectors() -> ApplyResult:
         source_of(name, connector)._replace(polling=switches.get(name)) for name, connector in connectors.items()
     ]
     registry.upsert_connectors(store, sources)
-    undeployed = {poll.connector_id for poll in polls if poll.done == "removed"}
-    if missing := registry.find_missing(store, sources, undeployed):
-        listed = {source.name for source in sources}
-        new = saved_names().keys() - listed  # read again: one may have been saved since these were listed
-        removed = [connector_id for connector_id, name in missing.items() if name not in new]
-        registry.mark_missing_removed(store, removed, undeployed)
-    refresh_health(store, sources)
-    refresh_urgent_if_stale(store)
+    _mark_unsaved_removed(store, sources)
     reserved = connectors.keys() - {poll.connector for poll in polls}
     return ApplyResult(polls, unusable | {name: _reserved_name_message(name) for name in sorted(reserved)})
 
@@ -59,6 +53,17 @@ def _usable(store: Store) -> tuple[dict[str, Connector], dict[str, str]]:
     refused = registry.other_tenants(store, [source_of(name, connector) for name, connector in connectors.items()])
     usable = {name: connector for name, connector in connectors.items() if name not in refused}
     return usable, unusable | refused
+
+
+def _mark_unsaved_removed(store: Store, sources: list[Source]) -> None:
+    """Remove connectors that are no longer saved from the health; an unusable one keeps its row."""
+    ids, names = {source.connector_id for source in sources}, {source.name for source in sources}
+    others = {key: name for key, name in registry.connector_names(store).items() if key not in ids}
+    # Names are read after the table, because a connector may have been saved since `sources` were read.
+    unusable = saved_names().keys() - names if others else set()
+    for connector_id, name in others.items():
+        if name not in unusable:
+            registry.mark_removed(store, connector_id, datetime.now(UTC))
 
 
 def _reserved_name_message(name: str) -> str:

@@ -1,6 +1,6 @@
-"""The end of a run, told to Prefect as events: what came of it, and what of groups and connectors somebody should know.
+"""Sends Prefect events at the end of a run: its result, and the pending notices of groups and connectors.
 
-Events are posted, not queued: only what the server has taken is marked as told; the next run sends the rest.
+Events are posted, not queued: only what the server has accepted is marked as sent, and the next run sends the rest.
 """
 
 import logging
@@ -24,15 +24,15 @@ from tasks.store.store import Store
 
 log = logging.getLogger("attachment_alerts.telling")
 
-WORDS = 20  # unseen ones in an event
+MAX_UNSEEN = 20  # unrecognised values in an event
 
 
-def send_run_events(store: Store, source: Source, trigger: changes.Cause, summary: RunStats) -> None:
-    """Tell that a run of a connector is done, what it met that nobody knew, and what waits to be told."""
+def send_run_events(store: Store, source: Source, trigger: changes.Cause, stats: RunStats) -> None:
+    """Send the result of a connector's run, its unrecognised values, and the pending notices."""
     now = datetime.now(UTC)
     with store.transaction() as transaction:
         state = connector_changes.record_connector_change(transaction, source, trigger, now)
-        waiting = outbox.claim(
+        pending = outbox.claim(
             transaction, NotificationSource(source.connector_id, trigger == "backfill"), store.settings, now
         )
     about = connector_resource(source.name) | {
@@ -41,47 +41,47 @@ def send_run_events(store: Store, source: Source, trigger: changes.Cause, summar
         f"{PREFIX}state": state,
         f"{PREFIX}polling-minutes": str(source.polling_minutes),
     }
-    _send(store, [*_of_run(about, summary), *waiting])
+    _send(store, [*_run_events(about, stats), *pending])
 
 
 def send_pending_events(store: Store) -> None:
-    """Tell what a change by a person or by another flow has left to tell."""
+    """Send the pending notices of changes that no connector's run made."""
     with store.transaction() as transaction:
-        waiting = outbox.claim(transaction, NotificationSource(), store.settings, datetime.now(UTC))
-    _send(store, waiting)
+        pending = outbox.claim(transaction, NotificationSource(), store.settings, datetime.now(UTC))
+    _send(store, pending)
 
 
-def _send(store: Store, happenings: Sequence[OutboundEvent]) -> None:
-    if happenings and _post(happenings):
+def _send(store: Store, events: Sequence[OutboundEvent]) -> None:
+    if events and _post(events):
         with store.transaction() as transaction:
-            outbox.mark_sent(transaction, happenings, datetime.now(UTC))
+            outbox.mark_sent(transaction, events, datetime.now(UTC))
 
 
-def _of_run(about: dict[str, str], summary: RunStats) -> list[OutboundEvent]:
-    counts: dict[str, Any] = summary.as_counts()
-    words = [plain(word) for word in counts.pop("unseen")[:WORDS]]
-    del counts["leftover"], counts["errors"]  # the run's page has them
-    found = [OutboundEvent(uuid4(), f"{PREFIX}run.done", about, counts)]
-    if words:
-        found.append(OutboundEvent(uuid4(), f"{PREFIX}word.unseen", about, {"words": words}))
-    return found
+def _run_events(about: dict[str, str], stats: RunStats) -> list[OutboundEvent]:
+    counts: dict[str, Any] = stats.as_counts()
+    unseen = [plain(value) for value in counts.pop("unseen")[:MAX_UNSEEN]]
+    del counts["leftover"], counts["errors"]  # they are on the run's page
+    events = [OutboundEvent(uuid4(), f"{PREFIX}run.done", about, counts)]
+    if unseen:
+        events.append(OutboundEvent(uuid4(), f"{PREFIX}word.unseen", about, {"words": unseen}))
+    return events
 
 
-def _post(happenings: Sequence[OutboundEvent]) -> bool:
-    """Whether the Prefect API in use has taken them. A run does not fail for it."""
+def _post(outbound: Sequence[OutboundEvent]) -> bool:
+    """Post events; returns whether the Prefect API accepted them. A failure is a warning, so that the run succeeds."""
     run_id = flow_run.get_id()
-    of_run = {"prefect.resource.id": f"prefect.flow-run.{run_id}", "prefect.resource.role": "flow-run"}
-    related = [RelatedResource(of_run)] if run_id else []
+    flow_run_resource = {"prefect.resource.id": f"prefect.flow-run.{run_id}", "prefect.resource.role": "flow-run"}
+    related = [RelatedResource(flow_run_resource)] if run_id else []
     events = [
         Event(event=name, resource=Resource(resource), related=related, payload=payload, id=event_id)
-        for event_id, name, resource, payload in happenings
+        for event_id, name, resource, payload in outbound
     ]
     try:
         with get_client(sync_client=True) as client:
-            client.request("POST", "/events", json=[each.model_dump(mode="json") for each in events])
+            client.request("POST", "/events", json=[event.model_dump(mode="json") for event in events])
     except httpx.HTTPError as error:
         log.warning(
-            "the Prefect server did not take %d events (%s); the next run sends them again",
+            "The Prefect server did not accept %d events (%s). The next run sends them again.",
             len(events),
             type(error).__name__,
         )

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from tasks.errors import AlertsError
 from tasks.formatting import format_count
@@ -12,6 +12,11 @@ from tasks.ingest.run_stats import NOT_STORED, SENTENCES, RunStats
 
 # Prefect shows the lines of extra loggers from their own level on, and without one only warnings.
 logging.getLogger("attachment_alerts").setLevel(logging.INFO)
+
+
+def interrupted() -> State[Any]:
+    """The end of a run that Ctrl-C has stopped; Prefect would call it crashed."""
+    return Cancelled(message="Stopped by Ctrl-C.")
 
 
 class RunFailed(AlertsError):

@@ -25,7 +25,7 @@ SETTING = "ATTACHMENT_ALERTS_NOTIFY"
 
 
 def send_message(event: str, about: str, facts: dict[str, Any]) -> State[Any]:
-    """Send to every block; the final state names those that failed."""
+    """Send to every block that the setting names; the final state names those that failed."""
     try:
         names = [name.strip() for name in load_settings().notify.split(",") if name.strip()]
     except AlertsError as error:
@@ -41,7 +41,7 @@ def send_message(event: str, about: str, facts: dict[str, Any]) -> State[Any]:
 
 
 def _is_temporary(_task: Any, _run: Any, state: State[Any]) -> bool:
-    """A service may recover within a minute; a missing block does not appear."""
+    """A service may recover within a minute; a missing block stays missing."""
     return isinstance(state.result(raise_on_failure=False), ServiceUnavailable)
 
 
@@ -53,7 +53,7 @@ def _is_temporary(_task: Any, _run: Any, state: State[Any]) -> bool:
     retry_condition_fn=_is_temporary,
 )
 def send(name: str, text: Message) -> None:
-    """Send a message through one saved block. The service's answer is not shown: it may contain the secret address."""
+    """Send a message through one saved block. Its answer is not reported: it may contain the secret address."""
     block = _load(name)
     try:
         with block.raise_on_failure():  # without it, most blocks ignore a failure

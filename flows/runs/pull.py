@@ -91,7 +91,7 @@ def _finish(session: PullSession, context: RunContext, engine: Engine) -> None:
     if session.present.is_doubtful:
         record_clock_fault(session, engine.flow_run_id)
     failing = bool(context.stats.failed) or session.present.is_doubtful
-    pull.publisher.at_end(turned=failing != pull.beginning.failing)
+    pull.publisher.at_end(health_changed=failing != pull.beginning.failing)
     engine.on_end(pull.store, pull.source, context.trigger, context.stats)
 
 

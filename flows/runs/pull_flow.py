@@ -20,12 +20,11 @@ from flows.artifacts.run_context import RunContext
 from flows.artifacts.run_summary import Outcome
 from flows.runs import current_run, events, pull
 from flows.runs.engine import Engine, SliceFuture, SliceResult
-from flows.runs.final_states import completed, failed_slices
+from flows.runs.final_states import completed, failed_slices, interrupted
 from tasks.connectors.base import Connector
 from tasks.errors import AlertsError, StoreError
-from tasks.formatting import format_period
+from tasks.formatting import format_period, system_error
 from tasks.ingest.run_stats import RunStats
-from tasks.sanitize import plain
 from tasks.saved_connectors import load_connector
 from tasks.store.store import AccountBusy
 from tasks.window import Interval, Slice, Trigger, What
@@ -69,7 +68,10 @@ def _run(name: str, trigger: Trigger, work: Work) -> State[Any]:
             on_progress=ProgressBar(f"{name} {trigger}"),
             on_end=events.send_run_events,
         )
-        state = _state_of(context, lambda: work(context, load_connector(name), engine))
+        try:
+            state = _state_of(context, lambda: work(context, load_connector(name), engine))
+        except KeyboardInterrupt:
+            return interrupted()
         word = "skipped" if context.stats.skipped else state.type.value.lower()
         context.outcome = Outcome(word, state.message or "")
     return state
@@ -88,11 +90,8 @@ def _state_of(context: RunContext, work: Callable[[], RunStats]) -> State[Any]:
 
 
 def _failed_by(error: AlertsError | OSError, context: RunContext) -> State[Any]:
-    text = str(error)
-    if isinstance(error, OSError):  # here only the files of the home raise one
-        text = plain(f"A file cannot be used: {error}. Check the disk and the permissions of its folder.", 500)
     context.stats.failed += 1
-    context.stats.errors.append(text)
+    context.stats.errors.append(system_error(error) if isinstance(error, OSError) else str(error))
     if isinstance(error, OSError | StoreError):
         context.store = None  # the artifacts would wait for it again
     return failed_slices(context.stats)

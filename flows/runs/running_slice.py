@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tasks.errors import AlertsError
+from tasks.formatting import system_error
 from tasks.ingest import coverage
 from tasks.ingest.batches import Extracted
 from tasks.sanitize import plain
@@ -56,9 +58,9 @@ def record_failure(store: Store, source: Source, report: coverage.Report, error:
 
 
 def record_unfinished(store: Store, source: Source, running: Sequence[RunningSlice], cause: BaseException) -> None:
-    """Add unfinished slices to `windows`: failed after a defect of this program, else cancelled."""
+    """Add unfinished slices to `windows`: failed after an error, else cancelled."""
     if isinstance(cause, Exception):
-        text = f"{type(cause).__name__}: {plain(str(cause))} This is a defect of the program; report it with this text."
+        text = _describe(cause)
         kind = type(cause).__name__
         reports = [slice_.unfinished("failed")._replace(error_kind=kind, error=text) for slice_ in running]
     else:
@@ -67,3 +69,11 @@ def record_unfinished(store: Store, source: Source, running: Sequence[RunningSli
         with store.transaction() as transaction:
             coverage.record_reports(transaction, source, reports)
             transaction.publish = True  # the run does not reach its regular end
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, AlertsError):
+        return str(error)
+    if isinstance(error, OSError):
+        return system_error(error)
+    return f"{type(error).__name__}: {plain(str(error))} This is a defect of the program; report it with this text."

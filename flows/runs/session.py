@@ -89,7 +89,7 @@ def _record_refusal(
     slice_ = Slice(begin, max(begin, requested.end), context.trigger)
     attempt = RunningSlice(slice_, store.settings.home, engine.flow_run_id).unfinished("failed")
     record_failure(store, source, attempt, error)
-    publisher.at_end(turned=not beginning.failing)
+    publisher.at_end(health_changed=not beginning.failing)
     engine.on_end(store, source, context.trigger, RunStats(failed=1))
 
 

@@ -34,7 +34,7 @@ class Pull:
     publisher: Publisher
     account: AccountLock
     stop: threading.Event
-    covers_until: datetime
+    covers_until: datetime | None = None
     """no coverage of this run ends later"""
     load_lock: threading.Lock = field(default_factory=threading.Lock)
     """for loads, which run one after the other"""

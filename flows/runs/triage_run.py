@@ -6,7 +6,7 @@ from typing import Any, Literal
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.artifacts.dashboard_writer import refresh_urgent
+from flows.artifacts.dashboard_writer import write_urgent_after_change
 from flows.runs.maintenance_run import failed
 from tasks.errors import AlertsError, TriageRefused
 from tasks.formatting import format_count
@@ -34,7 +34,7 @@ def run_triage(decision: Decision, groups: str, alerts: str, selected: Filter, c
             decided = decide(store, decision, found=found)
     except AlertsError as error:
         return failed(error)
-    refresh_urgent(store)
+    write_urgent_after_change(store)
     alerts_of_groups = f"{format_count(decided.alerts, 'alert')} of {format_count(len(decided.groups), 'group')}"
     verb, status = "is" if decided.alerts == 1 else "are", decision.status.replace("_", " ")
     data = {**decided._asdict(), "decision_id": str(decided.decision_id)}
@@ -47,7 +47,7 @@ def run_allow_list(action: Literal["add", "remove"], entry: allow_list.Entry, *,
         store = open_store(load_settings())
         if action == "remove":
             ended = allow_list.remove(store, [allow_list.find_active_entry(store, entry)])
-            refresh_urgent(store)
+            write_urgent_after_change(store)
             return Completed(message=f"{format_count(ended.shown_again, 'alert')} visible again.", data=ended._asdict())
         hidden = allow_list.preview_entry(store, entry)
         if not confirm:
@@ -59,7 +59,7 @@ def run_allow_list(action: Literal["add", "remove"], entry: allow_list.Entry, *,
         entry_id, hidden = allow_list.add(store, entry)
     except AlertsError as error:
         return failed(error)
-    refresh_urgent(store)
+    write_urgent_after_change(store)
     data = {"entry_id": str(entry_id), **hidden._asdict()}
     return Completed(message=f"The entry hides {_describe(hidden)}.", data=data)
 
@@ -73,7 +73,7 @@ def _describe(hidden: HiddenCounts) -> str:
 
 
 def _require_count(alerts: int, expected: int) -> None:
-    """Refuse to decide on other alerts than those that a person has seen counted."""
+    """Raises TriageRefused if the filters find another number of alerts than the person confirmed."""
     if alerts != expected:
         raise TriageRefused(
             f"The filters find {alerts} alerts now, not {expected}. Nothing was changed: start the run again with "

@@ -13,6 +13,10 @@ from tasks.store.files import open_private
 
 OLD_LOGS = 5
 CONSOLE_LEVEL = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
+LOG_OUTPUT = {
+    CONSOLE_LEVEL: "NOTSET",
+    "PYTHONIOENCODING": "utf-8:backslashreplace",  # whatever the locale is; the processes of runs inherit it
+}
 
 
 class ChildProcess:
@@ -26,7 +30,7 @@ class ChildProcess:
         with open_private(self.log, "wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
                 call,
-                env=os.environ | {CONSOLE_LEVEL: "NOTSET"} | environment,
+                env=os.environ | LOG_OUTPUT | environment,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

@@ -1,5 +1,6 @@
 """Start a Prefect server as a child process: for `serve`, for the demo, and for a command that finds none."""
 
+import re
 import socket
 import time
 from pathlib import Path
@@ -8,10 +9,13 @@ from typing import NamedTuple
 from flows.server import login as server_login
 from flows.server.addresses import ORIGINS, address, free_port, own_origins
 from flows.server.child_process import ChildProcess
-from tasks.errors import OperatorError, Unreachable
+from tasks.errors import AlertsError, OperatorError, StoreTooNew, Unreachable
+from tasks.sanitize import plain
 
 START_TIMEOUT = 180.0  # seconds; a first start on a small machine creates the database
 STOP_TIMEOUT = 5.0
+LATER_DATABASE = "Can't locate revision identified by"  # of Alembic, when it finds a migration that it does not have
+EXCEPTION = re.compile(r"^(?:\w+\.)*\w+(?:Error|Exception): .+", re.MULTILINE)
 # Nobody opens the UI of a server that ends with its command, and it must not schedule runs without a worker.
 TEMPORARY = {
     "PREFECT_SERVER_UI_ENABLED": "false",
@@ -63,10 +67,26 @@ def wait_until_ready(url: str, process: ChildProcess | None = None) -> None:
             except httpx.TransportError:
                 pass
             if process and process.exit_status is not None:
-                raise Unreachable(f"The Prefect server did not start. See {process.log}.")
+                raise _start_failure(process.log)
             if time.monotonic() > deadline:
                 raise Unreachable(f"The Prefect server at {url} does not answer. Start it, or correct PREFECT_API_URL.")
             time.sleep(0.25)
+
+
+def _start_failure(log: Path) -> AlertsError:
+    """Why a server ended instead of starting: the last exception in its log."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if LATER_DATABASE in text:
+        return StoreTooNew(
+            "The Prefect database was migrated by a later version of Prefect, so this one cannot use it. Install "
+            "the later version of attachment-alerts again, or restore the database from the backup before the update."
+        )
+    reasons = EXCEPTION.findall(text)
+    if reasons:
+        return Unreachable(f"The Prefect server did not start: {plain(reasons[-1]).rstrip('.')}. See {log}.")
+    if not text:
+        return Unreachable(f"The Prefect server did not start, and {log} is empty. Check the disk's free space.")
+    return Unreachable(f"The Prefect server did not start. See {log}.")
 
 
 def _check_port(host: str, port: int) -> None:

@@ -3,7 +3,6 @@
 import atexit
 import importlib
 import os
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -16,27 +15,9 @@ from flows.server.child_process import CONSOLE_LEVEL
 from tasks.http.loopback import is_loopback
 
 _temporary_servers = ExitStack()
+# Registered before Prefect is imported, so it runs after Prefect has sent its last log lines and events.
+atexit.register(_temporary_servers.close)
 _server_is_temporary = False
-_exit_status: int | None = None
-
-
-def exit_at_once_with(status: int) -> None:
-    """End the process with this status once everything registered with `atexit` has run.
-
-    Prefect's event loops are still running then. What they hold is never freed, and after a failed run DuckDB would
-    report that as leaks, in forty lines below the one that says what failed.
-    """
-    global _exit_status  # noqa: PLW0603 - there is one exit
-    _exit_status = status
-
-
-@atexit.register  # before Prefect is imported, so it runs after Prefect has sent its last log lines and events
-def _end() -> None:
-    _temporary_servers.close()
-    if _exit_status is not None and "prefect" in sys.modules:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(_exit_status)
 
 
 def load(home: Path, *, start_server: bool = True) -> None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
+import polars as pl
+
 from tasks.directory.model import SNAPSHOT_FRAMES, Parsed
 
 
@@ -15,14 +17,16 @@ class Export:
     """SHA-256 of the content, by which an unchanged file is recognised"""
     parsed: Parsed
     counts: dict[str, int] = field(init=False)
-    """people, devices, addresses, rejected"""
+    """people, groups, devices, addresses, rejected"""
     has_members: bool = field(init=False)
 
     def __post_init__(self) -> None:
         parsed = self.parsed
         self.has_members = not parsed.members.is_empty()
+        groups = parsed.objects.filter(pl.col("kind") == "group").height
         self.counts = {
-            "people": parsed.objects.height,
+            "people": parsed.objects.height - groups,
+            "groups": groups,
             "devices": parsed.devices.height,
             "addresses": parsed.addresses.height,
             "rejected": parsed.rejects.height,

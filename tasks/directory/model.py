@@ -17,12 +17,14 @@ KINDS: tuple[Kind, ...] = ("person", "shared", "room", "group", "contact", "gues
 
 ATTRIBUTES = (
     "dn", "distinguishedname", "objectclass", "objectguid", "objectsid", "ms-ds-consistencyguid", "entryuuid",
-    "samaccountname", "uid", "userprincipalname", "mail", "proxyaddresses", "othermailbox", "targetaddress",
-    "useraccountcontrol", "msexchrecipienttypedetails", "department", "departmentnumber", "title", "displayname", "cn",
-    "name", "employeeid", "employeenumber", "member", "uniquemember", "memberuid", "memberof", "managedby",
-    "dnshostname", "operatingsystem", "operatingsystemversion", "lastlogontimestamp", "isdeleted",
+    "samaccountname", "uid", "userprincipalname", "mail", "proxyaddresses", "aliases", "othermailbox", "targetaddress",
+    "useraccountcontrol", "enabled", "msexchrecipienttypedetails", "department", "departmentnumber", "title",
+    "displayname", "cn", "name", "givenname", "sn", "employeeid", "employeenumber", "member", "uniquemember",
+    "memberuid", "memberaddress", "memberof", "managedby", "dnshostname", "operatingsystem", "operatingsystemversion",
+    "lastlogontimestamp", "isdeleted",
 )  # fmt: skip
-"""The LDAP attributes that are read, in lower case."""
+"""The fields of an LDAP entry: attributes in lower case, and three that stand for attributes with other names:
+`aliases` (mailAlternateAddress, …), `memberaddress` (rfc822MailMember, …), `enabled` (PowerShell's)."""
 
 OBJECT_SCHEMA = pl.Schema(
     {

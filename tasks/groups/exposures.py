@@ -9,7 +9,7 @@ from tasks.store.connection import Transaction
 from tasks.store.migrations import statements
 
 # The hashes that became dangerous, are no longer dangerous, or are so from another time on.
-CHANGED = """
+CHANGED_HASHES = """
     SELECT t.tenant, t.file_sha256, d.first_alert_at AS before, n.first_alert_at AS now
     FROM touched t
     LEFT JOIN internal.dangerous_hashes d USING (tenant, file_sha256)
@@ -23,35 +23,35 @@ CHANGED = """
 # The first 32 and the last 128 bits of a hash, as low_hashes stores them: 160 bits identify it.
 HASH = "('0x' || left(file_sha256, 8))::UINTEGER AS hash_prefix, unhex(right(file_sha256, 32))::UUID AS hash_end"
 # A table, because the planner knows its size and it is joined with all low scans. Most hashes that become dangerous are
-# in no low scan, which low_hashes tells; `alone`: no other hash of low scans has the same first bits.
-BECAME = f"""
-    CREATE OR REPLACE TEMP TABLE became AS
+# in no low scan, as low_hashes shows; `alone`: no other hash of low scans has the same first bits.
+CREATE_CANDIDATES = f"""
+    CREATE OR REPLACE TEMP TABLE candidates AS
     SELECT b.tenant, b.file_sha256, b.hash_prefix, count(*) = 1 AS alone
     FROM (SELECT tenant, file_sha256, {HASH} FROM began) b JOIN internal.low_hashes l USING (hash_prefix)
     GROUP BY ALL HAVING bool_or(l.hash_end = b.hash_end)
 """
 # The full hashes, 16 times as large, are read only if the first bits are ambiguous.
-EXPOSE = """
+INSERT_EXPOSED = """
     INSERT INTO internal.exposed_scans
     SELECT s.tenant, s.scan_id, b.file_sha256, s.recipient
-    FROM internal.low_scans s JOIN became b ON s.hash_prefix = b.hash_prefix AND s.tenant = b.tenant
+    FROM internal.low_scans s JOIN candidates b ON s.hash_prefix = b.hash_prefix AND s.tenant = b.tenant
     WHERE b.alone = $alone AND {}
 """
-EXPOSE_BY = {True: EXPOSE.format("true"), False: EXPOSE.format("s.file_sha256 = b.file_sha256")}
-LISTED = f"""
+INSERT_EXPOSED_BY = {True: INSERT_EXPOSED.format("true"), False: INSERT_EXPOSED.format("s.file_sha256 = b.file_sha256")}
+INSERT_LOW_HASHES = f"""
     INSERT INTO internal.low_hashes
     SELECT * FROM (SELECT {HASH} FROM seen) ANTI JOIN internal.low_hashes USING (hash_prefix, hash_end)
 """
-UNLISTED = f"""
+DELETE_LOW_HASHES = f"""
     DELETE FROM internal.low_hashes l WHERE NOT EXISTS (
         SELECT 1 FROM (SELECT DISTINCT {HASH} FROM internal.low_scans WHERE file_sha256 IS NOT NULL) s
         WHERE s.hash_prefix = l.hash_prefix AND s.hash_end = l.hash_end
     )
 """
-FORGET = "DELETE FROM internal.{} WHERE (tenant, file_sha256) IN (SELECT (tenant, file_sha256) FROM gone)"
-MARK = "INSERT INTO internal.dangerous_hashes SELECT tenant, file_sha256, now FROM found"
+DELETE_HASHES = "DELETE FROM internal.{} WHERE (tenant, file_sha256) IN (SELECT (tenant, file_sha256) FROM gone)"
+INSERT_DANGEROUS = "INSERT INTO internal.dangerous_hashes SELECT tenant, file_sha256, now FROM found"
 # No other hash has exposures, before or now.
-COUNTED = """
+HASHES_WITH_EXPOSURES = """
     SELECT * FROM counted SEMI JOIN internal.exposed_scans USING (tenant, file_sha256)
     UNION
     SELECT * FROM counted
@@ -63,12 +63,12 @@ def add_low_hashes(transaction: Transaction, hashes: pl.Series) -> None:
     """Add the hashes of low scans to low_hashes, the list of all hashes of low scans."""
     seen = hashes.drop_nulls().unique().alias("file_sha256").to_frame()
     if not seen.is_empty():
-        transaction.run(LISTED, seen=seen)
+        transaction.run(INSERT_LOW_HASHES, seen=seen)
 
 
 def remove_unused_low_hashes(transaction: Transaction) -> None:
     """Remove the hashes from low_hashes that no low scan has any more."""
-    transaction.run(UNLISTED)
+    transaction.run(DELETE_LOW_HASHES)
 
 
 def find_exposed_by_load(
@@ -114,7 +114,7 @@ def update_exposures(transaction: Transaction, touched: pl.DataFrame, exposed: p
     if counted.is_empty():
         return 0
     found = _mark_dangerous(transaction, touched) if not touched.is_empty() else 0
-    counted = transaction.frame(COUNTED, counted=counted)
+    counted = transaction.frame(HASHES_WITH_EXPOSURES, counted=counted)
     if not counted.is_empty():
         changes.snapshot_groups_of_hashes(transaction, counted)
         transaction.script(statements("count_exposures"), {}, counted=counted)
@@ -126,18 +126,18 @@ def _mark_dangerous(transaction: Transaction, touched: pl.DataFrame) -> int:
 
     A hidden alert does not make its hash dangerous.
     """
-    changed = transaction.frame(CHANGED, touched=touched)
-    began, ended = (changed.filter(pl.col(name).is_null()) for name in ("before", "now"))
-    were, are = changed.drop_nulls("before"), changed.drop_nulls("now")
+    changed = transaction.frame(CHANGED_HASHES, touched=touched)
+    new, ended = (changed.filter(pl.col(name).is_null()) for name in ("before", "now"))
+    formerly, now = changed.drop_nulls("before"), changed.drop_nulls("now")
     found = 0
-    if not began.is_empty():
-        transaction.run(BECAME, began=began.select("tenant", "file_sha256"))
-        kinds = transaction.rows("SELECT DISTINCT alone FROM became")
-        found = sum(int(transaction.rows(EXPOSE_BY[alone], {"alone": alone})[0][0]) for (alone,) in kinds)
-    if not were.is_empty():
-        transaction.run(FORGET.format("dangerous_hashes"), gone=were)
+    if not new.is_empty():
+        transaction.run(CREATE_CANDIDATES, began=new.select("tenant", "file_sha256"))
+        kinds = transaction.rows("SELECT DISTINCT alone FROM candidates")
+        found = sum(int(transaction.rows(INSERT_EXPOSED_BY[alone], {"alone": alone})[0][0]) for (alone,) in kinds)
+    if not formerly.is_empty():
+        transaction.run(DELETE_HASHES.format("dangerous_hashes"), gone=formerly)
     if not ended.is_empty():
-        transaction.run(FORGET.format("exposed_scans"), gone=ended)
-    if not are.is_empty():
-        transaction.run(MARK, found=are)
+        transaction.run(DELETE_HASHES.format("exposed_scans"), gone=ended)
+    if not now.is_empty():
+        transaction.run(INSERT_DANGEROUS, found=now)
     return found

@@ -1,6 +1,6 @@
 """Alerts → groups (design: Grouping). Pure functions on frames.
 
-The partition is a function of the alerts alone; ids have a history, and `assign_ids` is the whole rule of it.
+The partition is a function of the alerts alone; ids have a history, and `assign_ids` contains all of its rules.
 """
 
 from datetime import timedelta
@@ -12,14 +12,14 @@ from tasks.alerts import fingerprint
 
 
 class GroupAssignment(NamedTuple):
-    """Members with their groups, and what happened to ids."""
+    """Members with their groups, and the changes of IDs."""
 
     members: pl.DataFrame
     """the members given, group_id being the new one, old_group_id the former (null: not stored before)"""
     created: pl.DataFrame
     """group_id, created_no: ids given for the first time"""
     ended: pl.DataFrame
-    """group_id, current_group_id: ids that no group bears any more, and the group they stand for"""
+    """group_id, current_group_id: IDs that no group has any more, and the group that replaced them"""
 
 
 def group_key(group_by: str) -> pl.Expr:
@@ -45,18 +45,18 @@ def partition(members: pl.DataFrame, gap: timedelta, span: timedelta) -> pl.Data
     starts = pl.col("group_key").ne_missing(pl.col("group_key").shift())
     if gap:
         starts = starts | (pl.col("detected_at").diff() > gap)
-    rows = rows.with_columns(stretch=starts.cum_sum())
-    rows = rows.with_columns(head=pl.col("detected_at").min().over("stretch"))
+    rows = rows.with_columns(run=starts.cum_sum())
+    rows = rows.with_columns(head=pl.col("detected_at").min().over("run"))
     if span:
         rows = _split_long(rows, span)
-    return rows.with_columns(part=pl.struct("stretch", "head").rle_id()).drop("stretch", "head")
+    return rows.with_columns(part=pl.struct("run", "head").rle_id()).drop("run", "head")
 
 
 def _split_long(rows: pl.DataFrame, span: timedelta) -> pl.DataFrame:
-    """Move `head` on for rows more than `span` behind it: each round finds every stretch's next group at once."""
+    """Move `head` on for rows more than `span` behind it: each round finds the next group of every run at once."""
     beyond = pl.col("detected_at") - pl.col("head") > span
     while rows.select(beyond.any()).item():
-        following = pl.col("detected_at").filter(beyond).min().over("stretch")
+        following = pl.col("detected_at").filter(beyond).min().over("run")
         rows = rows.with_columns(head=pl.when(beyond).then(following).otherwise("head"))
     return rows
 
@@ -64,9 +64,10 @@ def _split_long(rows: pl.DataFrame, span: timedelta) -> pl.DataFrame:
 def assign_ids(members: pl.DataFrame, known: pl.DataFrame, next_no: int) -> GroupAssignment:
     """Give each part its group id.
 
-    An old id goes to the part that holds the earliest-loaded of its former members; a part that receives several takes
-    the oldest, and the others end; one that receives none is named after its earliest-loaded member, or freshly if that
-    id was used before. Needs alert_id, part, load_no, group_id (null: new); `known`: group_id, created_no of every id
+    An old ID goes to the part that holds the earliest-loaded of its former members. A part that receives more than one
+    takes the oldest, and the others end. One that receives none is named after its earliest-loaded member, or gets a
+    new ID if that one was used before. Needs alert_id, part, load_no, group_id (null: new); `known`: group_id,
+    created_no of every ID
     ever given among them; `next_no`: the first free created_no.
     """
     rows = members.rename({"group_id": "old_group_id"})
@@ -79,10 +80,10 @@ def assign_ids(members: pl.DataFrame, known: pl.DataFrame, next_no: int) -> Grou
         .sort("created_no")
         .with_columns(group_id=pl.col("old_group_id").first().over("part"))
     )
-    kept = claims.select("part", "group_id").unique()
+    retained = claims.select("part", "group_id").unique()
     ended = claims.filter(pl.col("old_group_id") != pl.col("group_id"))
-    created = _assign_new_ids(rows.join(kept, on="part", how="anti"), known, next_no)
-    named = pl.concat([kept, created.select("part", "group_id")])
+    created = _assign_new_ids(rows.join(retained, on="part", how="anti"), known, next_no)
+    named = pl.concat([retained, created.select("part", "group_id")])
     return GroupAssignment(
         rows.join(named, on="part", how="left"),
         created.select("group_id", "created_no"),

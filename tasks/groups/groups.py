@@ -33,7 +33,7 @@ def update_groups(transaction: Transaction, touched: pl.DataFrame, settings: Set
     """Bring groups up to date after alerts were inserted or replaced.
 
     `touched`: scan_id, tenant, file_sha256, group_key, old_group_key (null unless it changed), detected_at,
-    group_id (null: new alert). The cost follows the touched stretches, not the table.
+    group_id (null: new alert). The cost depends on the touched time ranges, not on the table's size.
     """
     if touched.is_empty():
         return GroupChanges()

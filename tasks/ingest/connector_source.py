@@ -1,6 +1,7 @@
 """Describes a saved connector to the store."""
 
 from tasks.connectors.base import Connector
+from tasks.connectors.polled import PolledConnector
 from tasks.errors import SettingsError
 from tasks.ingest import registry
 from tasks.settings import load_settings
@@ -22,6 +23,7 @@ def source_of(name: str, connector: Connector, *, scheduled: bool = False) -> So
         connector.key_expires_at,
         connector.first_look_back,
         polling=True if scheduled else None,
+        no_verdict=connector.no_verdict if isinstance(connector, PolledConnector) else None,
     )
 
 

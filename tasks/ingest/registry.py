@@ -1,7 +1,10 @@
-"""The store's table of connectors: their settings, their name, and whether they are still saved."""
+"""The store's table of connectors: their settings, their name, and whether they are still saved.
 
-from collections.abc import Collection, Iterable
-from datetime import UTC, datetime, timedelta
+A home belongs to one Prefect API, which holds the saved connectors.
+"""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -11,16 +14,13 @@ from tasks.source import Source
 from tasks.store.connection import Connection, Transaction
 from tasks.store.store import Store
 
-BROUGHT = ("windows", "coverage", "alert_scans", "low_scans", "rejects")
+DATA_TABLES = ("windows", "coverage", "alert_scans", "low_scans", "rejects")
 
-# Without an attempt for so long a connector is not polled any more; a watermark of that age is `late` in the view.
-PERIODS, GRACE = 3, timedelta(minutes=15)
-
-Known = dict[UUID, dict[str, Any]]
-"""Rows of `internal.connectors` by id"""
+ConnectorRows = dict[UUID, dict[str, Any]]
+"""Rows of `internal.connectors` by ID."""
 
 
-class KnownConnector(NamedTuple):
+class StoredConnector(NamedTuple):
     """A connector found by its name."""
 
     connector_id: UUID
@@ -35,8 +35,8 @@ def upsert_connectors(store: Store, sources: Collection[Source]) -> None:
     """
     if published := store.is_published():
         with store.reader(modest=True) as copy:
-            known = _known(copy)
-        if not any(_differs(known, each) for each in sources):
+            stored = _read_rows(copy)
+        if not any(_differs(stored, source) for source in sources):
             return
     with store.transaction() as transaction:
         for source in sources:
@@ -44,30 +44,13 @@ def upsert_connectors(store: Store, sources: Collection[Source]) -> None:
         transaction.publish = transaction.changed or published  # also if the copy is outdated
 
 
-def find_missing(store: Store, sources: Iterable[Source], undeployed: Collection[UUID] = ()) -> dict[UUID, str]:
-    """Those that the copy shows as saved, that are not among these, and are saved no more; their names by id.
-
-    A home may be served by two Prefect APIs, each of which knows its own connectors only. The `undeployed` were saved
-    in this one; of the others it is known when nobody polls them any more.
-    """
+def connector_names(store: Store) -> dict[UUID, str]:
+    """By ID, the name of each connector that the published copy shows as saved."""
     if not store.is_published():
         return {}
     with store.reader(modest=True) as copy:
-        known, alive = _known(copy), {source.connector_id for source in sources}
-        others = {each: row for each, row in known.items() if row["removed_at"] is None and each not in alive}
-        return {each: others[each]["name"] for each in {*_unpolled(copy, others), *(others.keys() & {*undeployed})}}
-
-
-def mark_missing_removed(store: Store, connector_ids: Collection[UUID], undeployed: Collection[UUID] = ()) -> None:
-    """Remove connectors that are no longer saved from the health; outside `undeployed` only if they are not polled."""
-    if not connector_ids:
-        return
-    with store.transaction() as transaction:
-        known = _known(transaction)
-        found = {each: known[each] for each in connector_ids if each in known}
-        for each in {*_unpolled(transaction, found), *(found.keys() & {*undeployed})}:
-            _set(transaction, each, "removed_at", datetime.now(UTC))
-        transaction.publish = True  # also if the copy is outdated
+        stored = _read_rows(copy)
+    return {connector_id: row["name"] for connector_id, row in stored.items() if row["removed_at"] is None}
 
 
 def register(transaction: Transaction, source: Source) -> None:
@@ -75,19 +58,18 @@ def register(transaction: Transaction, source: Source) -> None:
 
     Raises SettingsError if it has records of another tenant.
     """
-    known, facts = _known(transaction), _facts(source)
-    if source.connector_id not in known:
-        names, values = ", ".join(facts), ", ".join(f"${name}" for name in facts)
-        transaction.run(f"INSERT INTO internal.connectors ({names}) VALUES ({values})", facts)
-        for other, row in known.items():
-            # A name is saved once in a Prefect API; where another one has it too, that connector's poll brings it back.
-            if row["name"] == source.name and row["removed_at"] is None:
-                _set(transaction, other, "removed_at", datetime.now(UTC))
-    elif _differs(known, source):
-        if _leaves_rows(transaction, known, source):
-            raise SettingsError(_other_tenant(known, source))
-        assignments = ", ".join(f"{name} = ${name}" for name in facts if name != "connector_id")
-        transaction.run(f"UPDATE internal.connectors SET {assignments} WHERE connector_id = $connector_id", facts)
+    stored, values = _read_rows(transaction), _column_values(source)
+    if source.connector_id not in stored:
+        names, placeholders = ", ".join(values), ", ".join(f"${name}" for name in values)
+        transaction.run(f"INSERT INTO internal.connectors ({names}) VALUES ({placeholders})", values)
+        for other_id, row in stored.items():
+            if row["name"] == source.name and row["removed_at"] is None:  # deleted, then saved again under its name
+                _set(transaction, other_id, "removed_at", datetime.now(UTC))
+    elif _differs(stored, source):
+        if _leaves_rows(transaction, stored, source):
+            raise SettingsError(_other_tenant_message(stored, source))
+        assignments = ", ".join(f"{name} = ${name}" for name in values if name != "connector_id")
+        transaction.run(f"UPDATE internal.connectors SET {assignments} WHERE connector_id = $connector_id", values)
     else:
         return
     transaction.changed = True
@@ -97,32 +79,28 @@ def other_tenants(store: Store, sources: Collection[Source]) -> dict[str, str]:
     """Connectors that have records of another tenant than they are saved for: an error message by name."""
     if store.is_published():
         with store.reader(modest=True) as copy:
-            known = _known(copy)
-        sources = [each for each in sources if _moves(known, each)]
+            stored = _read_rows(copy)
+        sources = [source for source in sources if _changes_tenant(stored, source)]
     if not sources or not store.exists():
         return {}
     with store.transaction() as transaction:
-        known = _known(transaction)
-        return {each.name: _other_tenant(known, each) for each in sources if _leaves_rows(transaction, known, each)}
-
-
-def has_brought(store: Store, connector_id: UUID | None) -> bool:
-    """Whether the tables have records or attempts of a connector."""
-    if connector_id is None or not store.exists():
-        return False
-    with store.transaction() as transaction:
-        return _has_rows(transaction, connector_id)
+        stored = _read_rows(transaction)
+        return {
+            source.name: _other_tenant_message(stored, source)
+            for source in sources
+            if _leaves_rows(transaction, stored, source)
+        }
 
 
 def source_for_existing_tenant(store: Store, source: Source) -> Source:
     """The same connector with the tenant that its records belong to: a refused pull is recorded there."""
     with store.transaction() as transaction:
-        known = _known(transaction)
-        refused = _leaves_rows(transaction, known, source)
-    return source._replace(tenant=known[source.connector_id]["tenant"]) if refused else source
+        stored = _read_rows(transaction)
+        refused = _leaves_rows(transaction, stored, source)
+    return source._replace(tenant=stored[source.connector_id]["tenant"]) if refused else source
 
 
-def find_connector_by_name(store: Store, name: str) -> KnownConnector | None:
+def find_connector_by_name(store: Store, name: str) -> StoredConnector | None:
     """The connector that has, or last had, this name; a saved one is preferred to a removed one."""
     if not store.exists():
         return None
@@ -132,7 +110,7 @@ def find_connector_by_name(store: Store, name: str) -> KnownConnector | None:
             "ORDER BY removed_at DESC NULLS FIRST, origin DESC NULLS LAST LIMIT 1",
             {"name": name},
         )
-    return KnownConnector(*found[0]) if found else None
+    return StoredConnector(*found[0]) if found else None
 
 
 def rename_connector(store: Store, connector_id: UUID, name: str) -> None:
@@ -145,7 +123,7 @@ def rename_connector(store: Store, connector_id: UUID, name: str) -> None:
 def with_current_name(store: Store, source: Source) -> Source:
     """The same connector with its current name: it may have been renamed during the run."""
     with store.transaction() as transaction:
-        row = _known(transaction).get(source.connector_id)
+        row = _read_rows(transaction).get(source.connector_id)
     return source._replace(name=row["name"]) if row else source
 
 
@@ -156,65 +134,47 @@ def mark_removed(store: Store, connector_id: UUID, at: datetime) -> None:
         transaction.publish = True
 
 
-def _unpolled(tables: Connection, among: Known) -> list[UUID]:
-    """Those whose last attempt is longer ago than any poll that goes on would let it be.
-
-    Without an attempt nothing is known: it may be saved in another Prefect API, where it waits for its first test.
-    """
-    if not among:
-        return []
-    last = dict(tables.rows("SELECT connector_id, max(finished_at) FROM internal.windows GROUP BY connector_id"))
-    now = datetime.now(UTC)
-
-    def patience(row: dict[str, Any]) -> timedelta:
-        return PERIODS * timedelta(minutes=row["polling_minutes"]) + GRACE
-
-    return [each for each, row in among.items() if each in last and last[each] < now - patience(row)]
-
-
-def _known(tables: Connection) -> Known:
-    # Whatever columns there are: the copy may have been published by an earlier version.
+def _read_rows(tables: Connection) -> ConnectorRows:
+    # All columns, whichever there are: the copy may have been published by an earlier version.
     rows = tables.frame("SELECT * REPLACE (connector_id::VARCHAR AS connector_id) FROM internal.connectors")
     return {UUID(row["connector_id"]): row for row in rows.iter_rows(named=True)}
 
 
-def _differs(known: Known, source: Source) -> bool:
-    row, facts = known.get(source.connector_id, {}), _facts(source)
-    return not row or any(row.get(name) != value for name, value in facts.items() if name != "connector_id")
+def _differs(stored: ConnectorRows, source: Source) -> bool:
+    row, values = stored.get(source.connector_id, {}), _column_values(source)
+    return not row or any(row.get(name) != value for name, value in values.items() if name != "connector_id")
 
 
-def _moves(known: Known, source: Source) -> bool:
-    return source.connector_id in known and known[source.connector_id]["tenant"] != source.tenant
+def _changes_tenant(stored: ConnectorRows, source: Source) -> bool:
+    return source.connector_id in stored and stored[source.connector_id]["tenant"] != source.tenant
 
 
-def _leaves_rows(transaction: Transaction, known: Known, source: Source) -> bool:
-    """Whether its rows belong to another tenant."""
-    return _moves(known, source) and _has_rows(transaction, source.connector_id)
-
-
-def _has_rows(transaction: Transaction, connector_id: UUID) -> bool:
-    return any(
-        transaction.rows(f"SELECT 1 FROM internal.{table} WHERE connector_id = $id LIMIT 1", {"id": connector_id})
-        for table in BROUGHT
+def _leaves_rows(transaction: Transaction, stored: ConnectorRows, source: Source) -> bool:
+    """Whether it would leave rows behind in another tenant."""
+    return _changes_tenant(stored, source) and any(
+        transaction.rows(
+            f"SELECT 1 FROM internal.{table} WHERE connector_id = $id LIMIT 1", {"id": source.connector_id}
+        )
+        for table in DATA_TABLES
     )
 
 
-def _other_tenant(known: Known, source: Source) -> str:
-    tenant = plain(known[source.connector_id]["tenant"])
+def _other_tenant_message(stored: ConnectorRows, source: Source) -> str:
+    tenant = plain(stored[source.connector_id]["tenant"])
     return (
-        f"The connector {source.name!r} belongs to the tenant {tenant!r}, whose records it has; it cannot be moved to "
+        f"The connector {source.name!r} has records of the tenant {tenant!r} and cannot be moved to "
         f"{source.tenant!r}. Set the tenant back, in the Prefect UI or with `attachment-alerts connectors set "
         f"{source.name} --tenant {tenant}`. If its account belongs to {source.tenant!r}, remove the connector (--purge "
         "also deletes its records) and add a new one."
     )
 
 
-def _facts(source: Source) -> dict[str, Any]:
-    facts: dict[str, Any] = source._asdict() | {"removed_at": None}
-    del facts["first_look_back"]
+def _column_values(source: Source) -> dict[str, Any]:
+    values: dict[str, Any] = source._asdict() | {"removed_at": None}
+    del values["first_look_back"]
     if source.polling is None:
-        del facts["polling"]
-    return facts
+        del values["polling"]
+    return values
 
 
 def _set(transaction: Transaction, connector_id: UUID, column: str, value: str | datetime) -> None:

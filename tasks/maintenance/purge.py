@@ -8,7 +8,6 @@ from tasks.groups.groups import update_groups
 from tasks.store.connection import Transaction
 from tasks.store.store import Store
 
-# Relation of the analysts → table with a connector_id.
 TABLES = {
     "alerts": "alert_scans",
     "scans without alert": "low_scans",
@@ -16,6 +15,7 @@ TABLES = {
     "windows": "windows",
     "coverage": "coverage",
 }
+"""Kind of data → its table with a connector_id."""
 
 
 def purge_counts(store: Store, connector_id: UUID) -> dict[str, int]:
@@ -34,7 +34,7 @@ def purge(store: Store, connector_id: UUID) -> None:
     now = datetime.now(UTC)
     own = {"id": connector_id}
     with store.transaction() as transaction:
-        # With an old key, so that the rest is partitioned again: a removed alert may have connected two others.
+        # With their old key, so that its other alerts are grouped again: a removed alert may have connected two others.
         alerts = transaction.frame(
             """
             SELECT

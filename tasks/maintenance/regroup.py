@@ -18,7 +18,7 @@ from tasks.store.store import Store
 from tasks.triage.suppression import expire_entries
 
 EXAMPLES = 10  # groups listed, of those that split and of those that merge
-PARTS = 5  # parts listed for each of them
+PARTS = 5  # largest parts listed per group
 
 # Only the texts that the key needs, because all alerts are in memory at once.
 _ALERTS = """
@@ -35,7 +35,7 @@ class Plan(NamedTuple):
     """The new groups of all alerts, for one revision of the store."""
 
     revision: int
-    """the revision it was made from"""
+    """of the store that it was planned for"""
     assigned: GroupAssignment
     names: pl.DataFrame
     """group_id, file_name of the present groups"""
@@ -57,13 +57,13 @@ def run_regroup(
     """Plan the change and, with `apply`, make it; returns it as JSON values. None: the value of the settings."""
     given = {"group_by": group_by, "group_gap_hours": gap_hours, "group_span_hours": span_hours}
     rules = {name: getattr(store.settings, name) if value is None else value for name, value in given.items()}
-    wanted = store.settings.model_copy(update=rules)
+    changed_settings = store.settings.model_copy(update=rules)
     with store.snapshot() as database:
-        plan = plan_groups(database, wanted)
+        plan = plan_groups(database, changed_settings)
     if apply:
-        plan = apply_groups(store, wanted, plan)
-    unlike = [name for name, value in rules.items() if value != getattr(store.settings, name)]
-    return {"applied": apply, **rules, "unlike_settings": unlike, **compare_groups(plan)}
+        plan = apply_groups(store, changed_settings, plan)
+    differing = [name for name, value in rules.items() if value != getattr(store.settings, name)]
+    return {"applied": apply, **rules, "unlike_settings": differing, **compare_groups(plan)}
 
 
 def plan_groups(database: Connection, settings: Settings) -> Plan:
@@ -73,10 +73,12 @@ def plan_groups(database: Connection, settings: Settings) -> Plan:
         "alert_id", "tenant", "file_sha256", "detected_at", "load_no", "group_id", "group_key", "old_group_key"
     )
     members = partition(members, timedelta(hours=settings.group_gap_hours), timedelta(hours=settings.group_span_hours))
-    known = database.frame("SELECT replace(group_id::VARCHAR, '-', '') AS group_id, created_no FROM internal.group_ids")
-    next_no = known.select(pl.col("created_no").max().fill_null(0) + 1).item()
+    issued = database.frame(
+        "SELECT replace(group_id::VARCHAR, '-', '') AS group_id, created_no FROM internal.group_ids"
+    )
+    next_no = issued.select(pl.col("created_no").max().fill_null(0) + 1).item()
     names = database.frame("SELECT replace(group_id::VARCHAR, '-', '') AS group_id, file_name FROM internal.groups")
-    return Plan(_revision(database), assign_ids(members, known.cast({"group_id": pl.String}), next_no), names)
+    return Plan(_revision(database), assign_ids(members, issued.cast({"group_id": pl.String}), next_no), names)
 
 
 def _revision(database: Connection) -> int:
@@ -86,7 +88,8 @@ def _revision(database: Connection) -> int:
 def compare_groups(plan: Plan) -> dict[str, Any]:
     """Exact counts before and after, and the largest groups as examples."""
     pairs = plan.assigned.members.group_by("old_group_id", "group_id").agg(alerts=pl.len())
-    split, joined = _several(pairs, "old_group_id", "group_id"), _several(pairs, "group_id", "old_group_id")
+    split = _groups_with_parts(pairs, "old_group_id", "group_id")
+    merged = _groups_with_parts(pairs, "group_id", "old_group_id")
     return {
         "alerts": plan.assigned.members.height,
         "groups_before": pairs["old_group_id"].n_unique(),
@@ -94,21 +97,21 @@ def compare_groups(plan: Plan) -> dict[str, Any]:
         "alerts_moved": plan.moved.height,
         "alerts_rekeyed": plan.rekeyed.height,
         "groups_split": split.height,
-        "groups_joined": joined.height,
+        "groups_joined": merged.height,
         "split": _examples(split, plan.names),
-        "joined": _examples(joined, plan.names),
+        "joined": _examples(merged, plan.names),
     }
 
 
-def _several(pairs: pl.DataFrame, one: str, other: str) -> pl.DataFrame:
-    """Groups in column `one` that have several in column `other`: group_id, alerts, parts, the largest parts."""
+def _groups_with_parts(pairs: pl.DataFrame, one: str, other: str) -> pl.DataFrame:
+    """Groups of column `one` with more than one group in column `other`: group_id, alerts, parts, the largest parts."""
     by_size = pairs.sort("alerts", other, descending=[True, False])
-    met = by_size.group_by(one, maintain_order=True).agg(
+    groups = by_size.group_by(one, maintain_order=True).agg(
         alerts=pl.col("alerts").sum(),
         parts=pl.len(),
         largest=pl.struct(group_id=pl.col(other), alerts=pl.col("alerts")).head(PARTS),
     )
-    return met.filter(pl.col("parts") > 1).rename({one: "group_id"})
+    return groups.filter(pl.col("parts") > 1).rename({one: "group_id"})
 
 
 def _examples(groups: pl.DataFrame, names: pl.DataFrame) -> list[dict[str, Any]]:
@@ -143,7 +146,7 @@ def write_groups(transaction: Transaction, plan: Plan, now: datetime) -> bool:
     )
     record_ids(transaction, plan.assigned, now)
     refresh_groups(transaction, groups, plan.assigned.members["detected_at"], now)
-    # Rebuilt groups have lost their exposure counts; which hashes are dangerous has not changed.
+    # Rebuilt groups have no exposure counts yet; the set of dangerous hashes is unchanged.
     hashes = touched.select("tenant", "file_sha256").drop_nulls().unique()
     update_exposures(transaction, hashes.clear(), hashes)
     changes.record_changes(transaction, "regroup", now)

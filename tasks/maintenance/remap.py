@@ -39,7 +39,7 @@ SAME_KIND = " AND ".join(
 )
 """Condition that a scan of a connector and tenant is of a kind."""
 STAYS_LOW = ~pl.col("is_alert") & ~pl.col("new_alert")
-THEN = datetime(2000, 1, 1, tzinfo=UTC)  # any time, because only null or not null matters
+ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # only null or not null matters
 
 
 class CurrentRules(NamedTuple):
@@ -48,12 +48,12 @@ class CurrentRules(NamedTuple):
     maps: Maps
     what: frozenset[Map]
     """the maps that are applied"""
-    choice_known: bool
-    """whether the connector is saved; if not, its scans without a verdict stay unchanged"""
+    no_verdict_known: bool
+    """if not, as for a removed connector, its scans without a verdict stay unchanged"""
 
 
 RulesOf = Callable[[str], CurrentRules]
-"""By the connector's id."""
+"""The rules of a connector, by its ID."""
 
 
 def find_changed_kinds(database: Connection, rules_of: RulesOf) -> pl.DataFrame:
@@ -63,27 +63,27 @@ def find_changed_kinds(database: Connection, rules_of: RulesOf) -> pl.DataFrame:
         f"count(*) AS scans, min(scan_id)::VARCHAR AS example FROM ({JUDGED_SCANS}) GROUP BY ALL"
     )
     owners = kinds["connector_id"].unique().sort()
-    found = [_differing(kinds.filter(pl.col("connector_id") == each), rules_of(each)) for each in owners]
-    return pl.concat(found) if found else _differing(kinds, None)
+    changed = [_changed_kinds(kinds.filter(pl.col("connector_id") == owner), rules_of(owner)) for owner in owners]
+    return pl.concat(changed) if changed else _changed_kinds(kinds, None)
 
 
-def _differing(kinds: pl.DataFrame, rules: CurrentRules | None) -> pl.DataFrame:
+def _changed_kinds(kinds: pl.DataFrame, rules: CurrentRules | None) -> pl.DataFrame:
     numbered = kinds.with_columns(scan_id=pl.int_range(pl.len()).cast(pl.String))
     stored = _as_stored(numbered)
-    again = apply_rules(stored, rules) if rules else stored.select(list(SCAN_SCHEMA))
-    outcome = merge_versions(again, stored, keep_low=True, now=THEN)
-    became = pl.concat([outcome.lows, outcome.alerts]).select(
+    judged = apply_rules(stored, rules) if rules else stored.select(list(SCAN_SCHEMA))
+    outcome = merge_versions(judged, stored, keep_low=True, now=ANY_TIME)
+    updated = pl.concat([outcome.lows, outcome.alerts]).select(
         "scan_id",
         new_alert=pl.col("raised_at").is_not_null(),
         new_cleared=pl.col("cleared_at").is_not_null(),
         **{f"new_{name}": pl.col(name) for name in (*PRIORITY_COLUMNS, "disposition")},
     )
-    return numbered.join(became, on="scan_id", maintain_order="left").drop("scan_id")
+    return numbered.join(updated, on="scan_id", maintain_order="left").drop("scan_id")
 
 
 def _as_stored(kinds: pl.DataFrame) -> pl.DataFrame:
-    """One stored scan for each kind."""
-    moment = pl.lit(THEN, MOMENT)
+    """One stored scan per kind."""
+    moment = pl.lit(ANY_TIME, MOMENT)
     rows = kinds.with_columns(
         detected_at=moment,
         fetched_at=moment,
@@ -93,22 +93,24 @@ def _as_stored(kinds: pl.DataFrame) -> pl.DataFrame:
         raised_at=pl.when("is_alert").then(moment),
         cleared_at=pl.when("cleared").then(moment),
     )
-    nothing = [pl.lit(None, kind).alias(name) for name, kind in STORED_SCHEMA.items() if name not in rows.columns]
-    return rows.with_columns(nothing).select(list(STORED_SCHEMA)).cast(STORED_SCHEMA)
+    empty = [pl.lit(None, kind).alias(name) for name, kind in STORED_SCHEMA.items() if name not in rows.columns]
+    return rows.with_columns(empty).select(list(STORED_SCHEMA)).cast(STORED_SCHEMA)
 
 
 def apply_rules(stored: pl.DataFrame, rules: CurrentRules) -> pl.DataFrame:
     """Stored scans (STORED_SCHEMA) as fetching the same record today would return them: SCAN_SCHEMA."""
-    # A cleared alert shows what its highest verdict meant; its present one is low.
-    present = pl.when(pl.col("cleared_at").is_not_null()).then(pl.lit("low")).otherwise("priority")
-    rows = stored.with_columns(priority=present, place=pl.lit(0, pl.Int64))
+    # A cleared alert shows the meaning of its highest verdict; its current one is low.
+    current = pl.when(pl.col("cleared_at").is_not_null()).then(pl.lit("low")).otherwise("priority")
+    rows = stored.with_columns(priority=current, place=pl.lit(0, pl.Int64))
     if "responses" in rules.what:
         rows, _ = respond(rows.drop("disposition"), rules.maps)
     if "priorities" in rules.what:
         judgement = (*PRIORITY_COLUMNS, "dangerous")
-        rows, _ = prioritise(rows.rename({name: f"was_{name}" for name in judgement}), rules.maps)
-        stays = (pl.col("sub_classification") == NO_VERDICT) & (not rules.choice_known)
-        rows = rows.with_columns(pl.when(stays).then(f"was_{name}").otherwise(name).alias(name) for name in judgement)
+        rows, _ = prioritise(rows.rename({name: f"stored_{name}" for name in judgement}), rules.maps)
+        unchanged = (pl.col("sub_classification") == NO_VERDICT) & (not rules.no_verdict_known)
+        rows = rows.with_columns(
+            pl.when(unchanged).then(f"stored_{name}").otherwise(name).alias(name) for name in judgement
+        )
     return rows.select(list(SCAN_SCHEMA)).cast(SCAN_SCHEMA)
 
 

@@ -24,7 +24,7 @@ from tasks.maintenance.remap import (
     find_changed_kinds,
     rewrite_low_scans,
 )
-from tasks.notifications import changes as notices
+from tasks.notifications.changes import record_changes
 from tasks.source import Source
 from tasks.store.connection import Connection, Transaction
 from tasks.store.store import Store
@@ -63,14 +63,14 @@ class ConnectorRejects(NamedTuple):
 
     connector_id: str
     tenant: str
-    again: Revalidated
+    revalidated: Revalidated
 
 
 class Plan(NamedTuple):
     """The changes of a replay, for one revision of the store."""
 
     revision: int
-    """the revision it was made from"""
+    """of the store that it was planned for"""
     accepted: list[ConnectorRejects]
     left: int
     """rejects that are still invalid"""
@@ -96,7 +96,7 @@ def run_replay(store: Store, options: ReplayOptions, *, apply: bool) -> dict[str
         "scans_changed": plan.kinds["scans"].sum(),
         "alerts_raised": raised["scans"].sum(),
         "alerts_cleared": cleared["scans"].sum(),
-        "rejects_accepted": sum(len(each.again.reject_ids) for each in plan.accepted),
+        "rejects_accepted": sum(len(connector.revalidated.reject_ids) for connector in plan.accepted),
         "rejects_left": plan.left,
         "changes": listed.to_dicts(),
         "changes_not_told": len(plan.changes) - len(listed),
@@ -106,10 +106,10 @@ def run_replay(store: Store, options: ReplayOptions, *, apply: bool) -> dict[str
 def plan_replay(database: Connection, options: ReplayOptions) -> Plan:
     kinds = find_changed_kinds(database, options.rules_of)
     accepted, left, changes = [], 0, [_changes(kinds, what) for what in sorted(options.what - {"rejects"})]
-    for owned, rejects in _rejects(database, options) if "rejects" in options.what else ():
-        left += len(rejects) - len(owned.again.reject_ids)
-        accepted += [owned] if len(owned.again.reject_ids) else []
-        changes.append(_accepted(owned.again, rejects))
+    for connector, rejects in _rejects(database, options) if "rejects" in options.what else ():
+        left += len(rejects) - len(connector.revalidated.reject_ids)
+        accepted += [connector] if len(connector.revalidated.reject_ids) else []
+        changes.append(_accepted(connector.revalidated, rejects))
     revision = int(database.rows("SELECT revision FROM internal.store_state")[0][0])
     all_changes = pl.concat([*changes, pl.DataFrame(schema=CHANGE_SCHEMA)])
     return Plan(revision, accepted, left, kinds, _summed(all_changes))
@@ -121,25 +121,25 @@ def _rejects(database: Connection, options: ReplayOptions) -> Iterator[tuple[Con
         "SELECT DISTINCT connector_id::VARCHAR, tenant FROM internal.rejects WHERE resolved_at IS NULL ORDER BY ALL"
     )
     for connector_id, tenant in owners:
-        own = {"id": UUID(connector_id), "tenant": tenant}
+        owner = {"id": UUID(connector_id), "tenant": tenant}
         ids = database.frame(
             "SELECT reject_id::VARCHAR AS reject_id FROM internal.rejects "
             "WHERE resolved_at IS NULL AND connector_id = $id AND tenant = $tenant ORDER BY 1",
-            own,
+            owner,
         )
-        for part in ids.iter_slices(BATCH_ROWS):
+        for batch in ids.iter_slices(BATCH_ROWS):
             rejects = database.frame(
                 "SELECT replace(reject_id::VARCHAR, '-', '') AS reject_id, reason, raw, dangerous, "
                 "last_seen_at AS fetched_at FROM internal.rejects "
-                "WHERE reject_id IN (SELECT reject_id::UUID FROM part) ORDER BY last_seen_at, reject_id",
-                part=part,
+                "WHERE reject_id IN (SELECT reject_id::UUID FROM batch) ORDER BY last_seen_at, reject_id",
+                batch=batch,
             ).cast(REJECT_SCHEMA)
             yield ConnectorRejects(connector_id, tenant, options.revalidate(connector_id, rejects)), rejects
 
 
-def _accepted(again: Revalidated, rejects: pl.DataFrame) -> pl.DataFrame:
-    became = again.scans.select(new="priority").hstack([again.reject_ids.alias("reject_id")])
-    rows = became.join(rejects.select("reject_id", said="reason"), on="reject_id", how="left")
+def _accepted(revalidated: Revalidated, rejects: pl.DataFrame) -> pl.DataFrame:
+    scans = revalidated.scans.select(new="priority").hstack([revalidated.reject_ids.alias("reject_id")])
+    rows = scans.join(rejects.select("reject_id", said="reason"), on="reject_id", how="left")
     rows = rows.with_columns(what=pl.lit("rejects"), old=pl.lit("rejected"), count=pl.lit(1, pl.Int64))
     return rows.rename({"reject_id": "example"}).select(list(CHANGE_SCHEMA)).cast(CHANGE_SCHEMA)
 
@@ -173,18 +173,18 @@ def apply_replay(store: Store, options: ReplayOptions, plan: Plan) -> Plan:
         if transaction.rows("SELECT revision FROM internal.store_state")[0][0] != plan.revision:
             plan = plan_replay(transaction, options)
         expire_entries(transaction, datetime.now(UTC))
-        for connector_id, tenant, again in plan.accepted:
+        for connector_id, tenant, revalidated in plan.accepted:
             source = _source(connector_id, tenant)
-            load_slice(transaction, source, [again.scans], [], again.reject_ids, store.settings)
+            load_slice(transaction, source, [revalidated.scans], [], revalidated.reject_ids, store.settings)
         for (connector_id, tenant), kinds in plan.kinds.group_by("connector_id", "tenant"):
             _remap(transaction, _source(str(connector_id), str(tenant)), kinds, options, store)
-        notices.record_changes(transaction, "replay", datetime.now(UTC))
+        record_changes(transaction, "replay", datetime.now(UTC))
         transaction.publish = transaction.changed
     return plan
 
 
 def _source(connector_id: str, tenant: str) -> Source:
-    """The tenant is that of the rows, which the connector may have left since."""
+    """The tenant is that of the rows; the connector may have moved to another one since."""
     return Source(UUID(connector_id), "", "", tenant, 0, "", None, timedelta())
 
 
@@ -196,22 +196,22 @@ def _remap(transaction: Transaction, source: Source, kinds: pl.DataFrame, option
     if others.is_empty():
         return
     transaction.run(
-        "CREATE OR REPLACE TEMP TABLE differing AS "
+        "CREATE OR REPLACE TEMP TABLE changing AS "
         "SELECT s.scan_id, s.tenant, s.detected_at, s.priority, s.disposition, k.new_priority, k.new_disposition "
         f"FROM ({JUDGED_SCANS}) s JOIN kinds k ON {SAME_KIND} WHERE s.connector_id = $id AND s.tenant = $tenant",
         {"id": source.connector_id, "tenant": source.tenant},
         kinds=others.select(*KIND, "new_priority", "new_disposition"),
     )
-    for field in ("priority", "disposition"):  # only the maps have changed, not the records
+    for field in ("priority", "disposition"):  # the maps have changed, not the records
         transaction.run(
             f"INSERT INTO internal.scan_changes SELECT tenant, scan_id, '{field}', {field}, new_{field}, $now "
-            f"FROM differing WHERE {field} <> new_{field}",
+            f"FROM changing WHERE {field} <> new_{field}",
             {"now": now},
         )
     ids = transaction.frame(
-        "SELECT replace(scan_id::VARCHAR, '-', '') AS scan_id, detected_at FROM differing ORDER BY detected_at"
+        "SELECT replace(scan_id::VARCHAR, '-', '') AS scan_id, detected_at FROM changing ORDER BY detected_at"
     )
-    transaction.run("DROP TABLE differing")
+    transaction.run("DROP TABLE changing")
     rules = options.rules_of(str(source.connector_id))
-    batches = (apply_rules(stored_scans(transaction, some), rules) for some in ids.iter_slices(BATCH_ROWS))
+    batches = (apply_rules(stored_scans(transaction, batch), rules) for batch in ids.iter_slices(BATCH_ROWS))
     load_slice(transaction, source, batches, [], [], store.settings)

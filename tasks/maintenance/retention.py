@@ -30,7 +30,7 @@ REMOVED = {
 }
 """Kind of what is deleted → its tables."""
 
-BLANKED = {"raw records of low scans": "raw_of_lows", "raw records of alerts": "raw_of_alerts"}
+RAW_RECORDS = {"raw records of low scans": "raw_of_lows", "raw records of alerts": "raw_of_alerts"}
 
 
 def run_retention(store: Store, *, apply: bool, now: datetime | None = None) -> dict[str, Any]:
@@ -53,14 +53,14 @@ def _megabytes(size: int) -> float:
 
 
 def find_expired(database: Connection, moments: dict[str, datetime]) -> dict[str, int]:
-    """Note in temporary tables what goes; how many rows of each kind that are."""
+    """Write the row numbers of expired rows to temporary tables `expired_…`; returns their number by kind."""
     database.script(statements("retention_find"), moments)
-    kinds = {**REMOVED, **{kind: (table,) for kind, table in BLANKED.items()}}
-    counted = {
-        kind: [database.rows(f"SELECT count(*) FROM going_{table}")[0][0] for table in tables]
+    kinds = {**REMOVED, **{kind: (table,) for kind, table in RAW_RECORDS.items()}}
+    counts = {
+        kind: [database.rows(f"SELECT count(*) FROM expired_{table}")[0][0] for table in tables]
         for kind, tables in kinds.items()
     }
-    return {kind: sum(counts) for kind, counts in counted.items()}
+    return {kind: sum(of_tables) for kind, of_tables in counts.items()}
 
 
 def _remove_expired(store: Store, now: datetime) -> dict[str, int]:
@@ -74,21 +74,21 @@ def _remove_expired(store: Store, now: datetime) -> dict[str, int]:
 
 
 def remove_expired(transaction: Transaction, now: datetime) -> None:
-    """Delete what `find_expired` has found, and everything that depends on it alone."""
-    closed = transaction.frame("SELECT DISTINCT tenant, file_sha256 FROM going_alert_scans")
+    """Delete the rows that `find_expired` found, and everything that depends only on them."""
+    closed = transaction.frame("SELECT DISTINCT tenant, file_sha256 FROM expired_alert_scans")
     exposed = transaction.frame(
-        "SELECT DISTINCT tenant, file_sha256 FROM internal.exposed_scans SEMI JOIN going_low_scans USING (scan_id)"
+        "SELECT DISTINCT tenant, file_sha256 FROM internal.exposed_scans SEMI JOIN expired_low_scans USING (scan_id)"
     )
     transaction.script(statements("retention_remove"), {"now": now})
     for table in (table for tables in REMOVED.values() for table in tables):
-        transaction.run(f"DELETE FROM internal.{table} WHERE rowid IN (SELECT id FROM going_{table})")
+        transaction.run(f"DELETE FROM internal.{table} WHERE rowid IN (SELECT id FROM expired_{table})")
     update_exposures(transaction, closed.cast(pl.String), exposed.cast(pl.String))
     _remove_unused_recipients(transaction)
     remove_unused_low_hashes(transaction)
 
 
 def _remove_unused_recipients(transaction: Transaction) -> None:
-    """Delete the matches of recipients that no scan has any more."""
+    """Delete the matches of recipients without a stored scan."""
     for table in ("recipients", "recipient_people"):
         transaction.run(
             f"DELETE FROM internal.{table} WHERE (tenant, recipient) NOT IN ("

@@ -17,64 +17,67 @@ from tasks.store.migrations import statements
 
 Cause = Literal["poll", "first_look_back", "recheck", "backfill", "regroup", "replay", "expiry", "reminder"]
 LIVE_CAUSES: tuple[Cause, ...] = ("poll", "expiry")
-"""Changes that are sent one by one as they happen; those of the other causes are the digest of their run."""
+"""Their changes are events of their own; those of the other causes become the digest of their run."""
 NEVER = datetime.max.replace(tzinfo=UTC)
 
-BEFORE = """
+SNAPSHOT_TABLES = """
     CREATE OR REPLACE TEMP TABLE groups_before (
-        group_id UUID, shown BOOLEAN, priority_rank TINYINT, status VARCHAR, suppressed_count BIGINT, since TIMESTAMPTZ
+        group_id UUID, visible BOOLEAN, priority_rank TINYINT, status VARCHAR, suppressed_count BIGINT,
+        since TIMESTAMPTZ
     );
-    CREATE OR REPLACE TEMP TABLE known_before (tenant VARCHAR, alike VARCHAR, recipient VARCHAR, alert_id UUID)
+    CREATE OR REPLACE TEMP TABLE exposed_before (tenant VARCHAR, file_key VARCHAR, recipient VARCHAR, alert_id UUID)
 """
-NOW = """
+CURRENT_STATES = """
     SELECT
-        a.group_id, coalesce(g.alert_count > 0, false) AS shown, g.priority_rank, g.status, g.suppressed_count,
+        a.group_id, coalesce(g.alert_count > 0, false) AS visible, g.priority_rank, g.status, g.suppressed_count,
         g.starts_at, g.ends_at
     FROM affected a LEFT JOIN internal.groups g ON a.group_id::UUID = g.group_id
 """
-REMEMBER = """
+INSERT_STATES = """
     INSERT INTO groups_before
-    SELECT group_id::UUID, shown, priority_rank, status, suppressed_count, $since FROM were
+    SELECT group_id::UUID, visible, priority_rank, status, suppressed_count, $since FROM states
 """
-ALIKE = "coalesce(g.file_sha256, replace(g.group_key::VARCHAR, '-', ''))"
+FILE_KEY = "coalesce(g.file_sha256, replace(g.group_key::VARCHAR, '-', ''))"
+"""The hash of a group's file; the group's key if there is no hash."""
 DANGEROUS = f"""
-    SELECT tenant, file_sha256 AS alike FROM internal.dangerous_hashes WHERE file_sha256 IN (SELECT alike FROM touched)
+    SELECT tenant, file_sha256 AS file_key FROM internal.dangerous_hashes
+    WHERE file_sha256 IN (SELECT file_key FROM touched)
     UNION
-    SELECT g.tenant, {ALIKE} FROM internal.groups g
-    WHERE g.dangerous_released_count > 0 AND {ALIKE} IN (SELECT alike FROM touched)
+    SELECT g.tenant, {FILE_KEY} FROM internal.groups g
+    WHERE g.dangerous_released_count > 0 AND {FILE_KEY} IN (SELECT file_key FROM touched)
 """
-# Without what an earlier step of this transaction has changed: its snapshot exists already.
+# Without files that an earlier step of this transaction has changed: their snapshot exists already.
 UNTOUCHED = f"""
     ({DANGEROUS}) EXCEPT (
-        SELECT tenant, alike FROM known_before
-        UNION ALL SELECT g.tenant, {ALIKE} FROM internal.groups g SEMI JOIN groups_before USING (group_id)
+        SELECT tenant, file_key FROM exposed_before
+        UNION ALL SELECT g.tenant, {FILE_KEY} FROM internal.groups g SEMI JOIN groups_before USING (group_id)
     )
 """
-# The groups of these files that alerts from $oldest on can change: of each key the last one before it, and all later.
+# The groups of these files that alerts from $oldest on can change: of each key the last group before it and all later.
 CHANGEABLE = f"""
-    SELECT group_id::VARCHAR AS group_id, alike, starts_at FROM (
+    SELECT group_id::VARCHAR AS group_id, file_key, starts_at FROM (
         SELECT
-            g.group_id, d.alike, g.starts_at, g.dangerous_released_count,
+            g.group_id, d.file_key, g.starts_at, g.dangerous_released_count,
             max(g.starts_at) FILTER (g.starts_at <= $oldest) OVER (PARTITION BY g.group_key) AS from_at
-        FROM internal.groups g JOIN dangerous d ON g.tenant = d.tenant AND {ALIKE} = d.alike
+        FROM internal.groups g JOIN dangerous d ON g.tenant = d.tenant AND {FILE_KEY} = d.file_key
     )
     WHERE dangerous_released_count > 0 AND starts_at >= coalesce(from_at, starts_at)
 """
-KNOWN = """
-    INSERT INTO known_before
-    SELECT tenant, alike, NULL, NULL FROM dangerous
+INSERT_EXPOSED = """
+    INSERT INTO exposed_before
+    SELECT tenant, file_key, NULL, NULL FROM dangerous
     UNION ALL
     SELECT e.tenant, e.file_sha256, e.recipient, NULL FROM internal.exposed_scans e
-    SEMI JOIN dangerous d ON e.tenant = d.tenant AND e.file_sha256 = d.alike
+    SEMI JOIN dangerous d ON e.tenant = d.tenant AND e.file_sha256 = d.file_key
     UNION ALL
-    SELECT a.tenant, g.alike, NULL, a.scan_id
-    FROM internal.alert_scans a JOIN (SELECT group_id::UUID AS group_id, alike FROM changeable) g USING (group_id)
+    SELECT a.tenant, g.file_key, NULL, a.scan_id
+    FROM internal.alert_scans a JOIN (SELECT group_id::UUID AS group_id, file_key FROM changeable) g USING (group_id)
     ANTI JOIN internal.suppressed h ON a.scan_id = h.alert_id AND h.ended_at IS NULL
     WHERE a.detected_at >= $since AND a.disposition = 'released' AND a.last_changed_at <> $now
 """
-# Only groups that were both dangerous and released, and without those that an earlier step has changed.
-RELEASED = """
-    INSERT INTO known_before
+# Only groups that were both dangerous and released, and that no earlier step has changed.
+INSERT_RELEASED = """
+    INSERT INTO exposed_before
     SELECT NULL, NULL, NULL, a.scan_id
     FROM internal.alert_scans a SEMI JOIN (SELECT scan_id::UUID AS scan_id FROM replaced) r USING (scan_id)
     JOIN internal.groups g USING (group_id)
@@ -87,8 +90,12 @@ ANY_DANGEROUS = """
     (SELECT 1 FROM internal.dangerous_hashes LIMIT 1)
     UNION ALL (SELECT 1 FROM internal.groups WHERE dangerous_released_count > 0 LIMIT 1)
 """
-ALIKE_OF = f"SELECT DISTINCT {ALIKE} AS alike FROM internal.groups g WHERE group_id IN (SELECT group_id::UUID FROM ids)"
-OF_HASHES = "SELECT group_id::VARCHAR AS group_id FROM internal.groups SEMI JOIN counted USING (tenant, file_sha256)"
+FILE_KEYS_OF_GROUPS = (
+    f"SELECT DISTINCT {FILE_KEY} AS file_key FROM internal.groups g WHERE group_id IN (SELECT group_id::UUID FROM ids)"
+)
+GROUPS_OF_HASHES = (
+    "SELECT group_id::VARCHAR AS group_id FROM internal.groups SEMI JOIN counted USING (tenant, file_sha256)"
+)
 
 
 class TimeRange(NamedTuple):
@@ -101,20 +108,20 @@ class TimeRange(NamedTuple):
 def snapshot_groups(transaction: Transaction, affected: pl.DataFrame, since: datetime) -> TimeRange:
     """Store the state of these groups (group_id); alerts raised from `since` on are new. Returns their time range."""
     _create_tables(transaction)
-    were = transaction.frame(NOW, affected=affected)
-    transaction.run(REMEMBER, {"since": since}, were=were)
-    return TimeRange(*were.select(pl.col("starts_at").min(), pl.col("ends_at").max()).row(0))
+    states = transaction.frame(CURRENT_STATES, affected=affected)
+    transaction.run(INSERT_STATES, {"since": since}, states=states)
+    return TimeRange(*states.select(pl.col("starts_at").min(), pl.col("ends_at").max()).row(0))
 
 
 def _create_tables(transaction: Transaction) -> None:
     if not transaction.remembers:
-        transaction.run(BEFORE)
+        transaction.run(SNAPSHOT_TABLES)
         transaction.remembers = True
 
 
 def snapshot_groups_of_hashes(transaction: Transaction, counted: pl.DataFrame) -> None:
     """Snapshot all groups of these hashes (tenant, file_sha256) before their exposures are counted."""
-    snapshot_groups(transaction, transaction.frame(OF_HASHES, counted=counted), NEVER)
+    snapshot_groups(transaction, transaction.frame(GROUPS_OF_HASHES, counted=counted), NEVER)
 
 
 def snapshot_exposures(
@@ -129,12 +136,12 @@ def snapshot_exposures(
     if not transaction.rows(ANY_DANGEROUS):
         return
     sql = UNTOUCHED if transaction.remembers else DANGEROUS
-    dangerous = transaction.frame(sql, touched=touched.alias("alike").to_frame())
+    dangerous = transaction.frame(sql, touched=touched.alias("file_key").to_frame())
     if not dangerous.is_empty():
         _create_tables(transaction)
         changeable = transaction.frame(CHANGEABLE, {"oldest": oldest}, dangerous=dangerous)
         moments = {"since": changeable["starts_at"].min() or NEVER, "now": now or NEVER}
-        transaction.run(KNOWN, moments, dangerous=dangerous, changeable=changeable)
+        transaction.run(INSERT_EXPOSED, moments, dangerous=dangerous, changeable=changeable)
 
 
 def snapshot_released(
@@ -142,13 +149,13 @@ def snapshot_released(
 ) -> None:
     """Store which of these alerts (scan_id), detected between two times, are released, before they are replaced."""
     _create_tables(transaction)
-    transaction.run(RELEASED, {"first": first, "last": last, "now": now}, replaced=alerts)
+    transaction.run(INSERT_RELEASED, {"first": first, "last": last, "now": now}, replaced=alerts)
 
 
 def snapshot_exposures_of_groups(transaction: Transaction, group_ids: pl.Series) -> None:
     """`snapshot_exposures` for the files of these groups."""
     ids = group_ids.alias("group_id").to_frame()
-    snapshot_exposures(transaction, transaction.frame(ALIKE_OF, ids=ids).cast(pl.String)["alike"])
+    snapshot_exposures(transaction, transaction.frame(FILE_KEYS_OF_GROUPS, ids=ids).cast(pl.String)["file_key"])
 
 
 def record_changes(transaction: Transaction, cause: Cause, now: datetime, connector_id: UUID | None = None) -> None:

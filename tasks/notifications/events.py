@@ -1,4 +1,4 @@
-"""The content of events: of a group, of a connector, of a digest. None of it is the content of a mail."""
+"""Prefect events about a group, a connector or a digest: names, resources and payloads, without contents of mails."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -21,10 +21,10 @@ NAMES = {
     "connector_quiet": "connector.quiet",
     "gap_found": "gap.found",
 }
-"""Kind of a notice → the name of its event after the prefix, the most important kind first."""
+"""Kind of a notice → name of its event after the prefix, the most important kind first."""
 PREFIX = "attachment-alerts."
 OF_CONNECTORS = [kind for kind in NAMES if kind.startswith(("connector_", "gap_"))]
-EXAMPLES = 10  # ids of groups in a digest
+EXAMPLES = 10  # group IDs in a digest
 
 
 class OutboundEvent(NamedTuple):
@@ -39,10 +39,10 @@ class OutboundEvent(NamedTuple):
 def single_events(assigned: pl.DataFrame) -> list[OutboundEvent]:
     """An event for each notice that is not part of a digest."""
     rows = assigned.filter(~pl.col("digest")).to_dicts()
-    return [_of_connector(row) if row["group_id"] is None else _of_group(row) for row in rows]
+    return [_connector_event(row) if row["group_id"] is None else _group_event(row) for row in rows]
 
 
-def _of_group(row: dict[str, Any]) -> OutboundEvent:
+def _group_event(row: dict[str, Any]) -> OutboundEvent:
     columns = {
         "tenant": "tenant",
         "group_id": "group_id",
@@ -68,7 +68,7 @@ def _of_group(row: dict[str, Any]) -> OutboundEvent:
     return OutboundEvent(UUID(row["told_with"]), PREFIX + NAMES[row["kind"]], resource, payload)
 
 
-def _of_connector(row: dict[str, Any]) -> OutboundEvent:
+def _connector_event(row: dict[str, Any]) -> OutboundEvent:
     payload = {
         "tenant": row["tenant"],
         "connector": row["connector"],
@@ -86,17 +86,17 @@ def connector_resource(name: str) -> dict[str, str]:
 
 
 def _labels(tenant: str, *, urgent: bool) -> dict[str, str]:
-    """What a trigger can match: it sees the resource, not the payload."""
+    """Labels for triggers, which can match the resource but not the payload."""
     return {f"{PREFIX}tenant": tenant, f"{PREFIX}urgent": "true" if urgent else "false"}
 
 
 def digest_events(assigned: pl.DataFrame) -> list[OutboundEvent]:
     """An event for each digest."""
     digests = assigned.filter("digest").partition_by("told_with", maintain_order=True)
-    return [_digest(rows.sort("priority_rank", "at", "notice_id")) for rows in digests]
+    return [_digest_event(rows.sort("priority_rank", "at", "notice_id")) for rows in digests]
 
 
-def _digest(rows: pl.DataFrame) -> OutboundEvent:
+def _digest_event(rows: pl.DataFrame) -> OutboundEvent:
     groups = rows.unique("group_id", maintain_order=True)
     digest_id, tenant = rows["told_with"][0], rows["tenant"][0]
     payload = {

@@ -10,7 +10,7 @@ from tasks.notifications.events import PREFIX
 from tasks.sanitize import plain
 
 SILENT = "connector.silent"
-"""Sent by a trigger, when the next run does not come."""
+"""Sent by a trigger if the next run does not finish in time."""
 TITLES = {
     "group.opened": "New alert group, priority {priority}",
     "group.reopened": "Alert group reopened, priority {priority}",
@@ -48,11 +48,11 @@ COUNTS = {
     "exposed": ("recipient without an alert", "recipients without an alert"),
     "released": ("released", "released"),
 }
-"""Fact → what it counts, singular and plural."""
+"""Fact → singular and plural of what it counts."""
 INERT = str.maketrans({"<": "(", ">": ")", "[": "(", "]": ")", "&": "+", "@": "(at)"})
 """Replaces what mentions people or makes links in mails and chats; our IDs and hashes contain none of it."""
 ADDRESS = re.compile(r"(?<=\w)(:(?=//)|[.\u3002\uff0e\uff61](?=\w*[^\W\d_]))")
-"""Where chats recognise an address and link it: before `//`, and at the dots of a host name, also those of IDNA."""
+"""Where chats detect an address and link it: before `//`, and at the dots of a host name, also those of IDNA."""
 
 
 class Message(NamedTuple):

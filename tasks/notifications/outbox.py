@@ -1,7 +1,7 @@
 """The outbox: stored notices become events, which are sent after the commit and then marked as sent.
 
-One rule: each group and change is an event of its own; what one run brings in bulk is one digest. The id of an event is
-stored before it is sent, so that a repeat after a crash is the same event.
+Each group and change is an event of its own; bulk changes of a run are one digest. The ID of an event is stored before
+it is sent, so that a repeat after a crash is the same event.
 """
 
 from collections.abc import Iterable
@@ -20,11 +20,11 @@ CLAIM_LASTS = timedelta(minutes=10)  # sending takes seconds; an older claim was
 DIGEST_WAITS = timedelta(hours=6)  # a digest waits for the end of its run, but no longer than this
 
 SEPARATE = ["released", *OF_CONNECTORS]
-"""Messages of their own, whatever else happened to the group at the same time."""
+"""Always messages of their own, even if the group changed in other ways at the same time."""
 ALWAYS_URGENT = ["exposure_found", "released", *OF_CONNECTORS]
 """Urgent whatever the priority of the group."""
 
-WAITING = """
+PENDING = """
     SELECT
         n.notice_id::VARCHAR AS notice_id, n.tenant, n.kind, n.cause, n.digest, n.urgent, n."at",
         n.told_with::VARCHAR AS told_with, g.group_id::VARCHAR AS group_id, g.priority, g.priority_rank, g.file_sha256,
@@ -50,7 +50,7 @@ MARK_SENT = """
 
 
 class NotificationSource(NamedTuple):
-    """Whose notices are claimed: a connector's run, or with no id any other change."""
+    """Whose digests are claimed: those of a connector's run or, without an ID, only those of other changes."""
 
     connector_id: UUID | None = None
     backfill: bool = False
@@ -68,20 +68,20 @@ def claim(
         "digest_overdue": now - DIGEST_WAITS,
         **source._asdict(),
     }
-    remind, choose, *take = statements("claim_notices")
-    transaction.script([remind, choose], facts)
+    insert_reminders, select_notices, *mark_claimed = statements("claim_notices")
+    transaction.script([insert_reminders, select_notices], facts)
     if not transaction.rows("SELECT 1 FROM claimed LIMIT 1"):  # as after most runs
         return []
-    transaction.script(take, facts)
-    waiting = transaction.frame(WAITING)
-    if waiting.is_empty():
+    transaction.script(mark_claimed, facts)
+    pending = transaction.frame(PENDING)
+    if pending.is_empty():
         return []
-    assigned = assign_events(waiting)
+    assigned = assign_events(pending)
     transaction.run(ASSIGN, assigned=assigned.select("notice_id", "urgent", "told_with"))
     return [*single_events(assigned), *digest_events(assigned)]
 
 
-def assign_events(waiting: pl.DataFrame) -> pl.DataFrame:
+def assign_events(pending: pl.DataFrame) -> pl.DataFrame:
     """Set `urgent` and `told_with`, the id of the event that a notice is sent with; an earlier attempt's values stay.
 
     Of a group that changed in several ways at once, only the most important change is urgent: people read one message.
@@ -90,9 +90,9 @@ def assign_events(waiting: pl.DataFrame) -> pl.DataFrame:
     urgent = kind.is_in(ALWAYS_URGENT) | (pl.col("priority") == "high").fill_null(value=False)
     importance = kind.replace_strict({name: rank for rank, name in enumerate(NAMES)}, return_dtype=pl.Int32)
     message = pl.when(kind.is_in(SEPARATE)).then("notice_id").otherwise("group_id")
-    digest_ids = {tenant: str(uuid4()) for tenant in waiting["tenant"].unique()}
+    digest_ids = {tenant: str(uuid4()) for tenant in pending["tenant"].unique()}
     digest_id = pl.col("tenant").replace_strict(digest_ids, return_dtype=pl.String)
-    rows = waiting.sort(~urgent, "digest", importance, "at", "notice_id")
+    rows = pending.sort(~urgent, "digest", importance, "at", "notice_id")
     rows = rows.with_columns(
         urgent=pl.coalesce("urgent", urgent & pl.struct("tenant", message).is_first_distinct()),
         told_with=pl.when("digest").then(pl.coalesce("told_with", digest_id)).otherwise("notice_id"),
@@ -102,5 +102,5 @@ def assign_events(waiting: pl.DataFrame) -> pl.DataFrame:
 
 def mark_sent(transaction: Transaction, sent: Iterable[OutboundEvent], now: datetime) -> None:
     """Mark the notices of these events as sent, once the server has accepted them."""
-    ids = pl.DataFrame({"event_id": [str(each.event_id) for each in sent]}, schema={"event_id": pl.String})
+    ids = pl.DataFrame({"event_id": [str(event.event_id) for event in sent]}, schema={"event_id": pl.String})
     transaction.run(MARK_SENT, {"now": now}, ids=ids)

@@ -25,7 +25,7 @@ HIDDEN = """
 
 
 class Totals(NamedTuple):
-    """The whole file in a few figures."""
+    """Totals of the published file."""
 
     groups: dict[str, int]  # by priority, most urgent first
     hidden: int  # scans that raise no alert
@@ -67,7 +67,7 @@ def groups(
     tenant: str | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of `alert_groups`, most urgent first, then latest first. `status`: one, `open` (not closed), or `all`."""
-    asked = {"priority": priority, "since": since, "limit": limit, "status": status, "tenant": tenant}
+    filters = {"priority": priority, "since": since, "limit": limit, "status": status, "tenant": tenant}
     with store.reader() as reader:
         return reader.frame(
             f"""
@@ -77,7 +77,7 @@ def groups(
                 AND ($status = 'all' OR status = $status OR ($status = 'open' AND status <> 'closed'))
             ORDER BY priority_rank, last_detected_at DESC, group_id LIMIT $limit
             """,
-            asked,
+            filters,
         ).to_dicts()
 
 
@@ -134,17 +134,17 @@ def health(store: Store) -> list[dict[str, Any]]:
 
 
 def resolve_group(reader: Connection, asked_for: str) -> tuple[str, str | None]:
-    """The present group's ID, and the ended ID if that was asked for."""
+    """The present group's ID, and the ended ID if that was given."""
     digits = asked_for.strip().lower().replace("-", "")
     found = reader.rows(
         """
-        WITH known AS (
+        WITH ids AS (
             SELECT group_id::VARCHAR AS group_id, NULL AS ended FROM alert_groups
             UNION ALL
             SELECT group_id::VARCHAR, old_group_id::VARCHAR FROM group_aliases
             WHERE group_id IS NULL OR group_id IN (SELECT group_id FROM alert_groups)
         )
-        SELECT * FROM known WHERE starts_with(replace(coalesce(ended, group_id), '-', ''), $digits)
+        SELECT * FROM ids WHERE starts_with(replace(coalesce(ended, group_id), '-', ''), $digits)
         ORDER BY ended IS NOT NULL, 1, 2
         """,
         {"digits": digits},

@@ -18,7 +18,7 @@ PLACE = "priority_rank, last_detected_at DESC, group_id"
 
 # Both lists in one query, because planning it usually takes longer than running it.
 GROUPS = f"""
-    WITH asked AS (
+    WITH candidates AS (
         SELECT
             group_id::VARCHAR AS group_id, tenant, priority, priority_rank, description, responses, user_count,
             device_count, recipient_count, alert_count, suppressed_count, first_detected_at, last_detected_at,
@@ -26,7 +26,7 @@ GROUPS = f"""
         FROM alert_groups
     )
     SELECT *, count(*) FILTER (changed) OVER () AS changed_found, count(*) FILTER (urgent) OVER () AS urgent_found
-    FROM asked WHERE changed OR urgent
+    FROM candidates WHERE changed OR urgent
     QUALIFY row_number() OVER (PARTITION BY changed ORDER BY {PLACE}) <= $limit
         OR row_number() OVER (PARTITION BY urgent ORDER BY {PLACE}) <= $limit
     ORDER BY {PLACE}
@@ -38,8 +38,6 @@ class GroupList(NamedTuple):
 
     rows: list[dict[str, Any]]
     found: int
-    revision: int = 0
-    """revision of the tables, to find out later whether they have changed"""
 
 
 class Overview(NamedTuple):
@@ -88,12 +86,6 @@ def urgent(store: Store) -> GroupList:
         return _listed(copy)[1]
 
 
-def urgent_as_published(store: Store) -> GroupList:
-    """Open groups of high priority in the published file, without waiting for a lock."""
-    with store.reader(modest=True) as copy:
-        return _listed(copy)[1]
-
-
 def _health(tables: Connection, connector: str) -> dict[str, Any] | None:
     latest = "SELECT * FROM connector_health WHERE connector = $connector ORDER BY last_success_at DESC NULLS LAST"
     rows = tables.frame(latest, {"connector": connector})
@@ -115,12 +107,11 @@ def _gaps(tables: Connection, connector: str) -> list[Interval]:
 
 def _listed(tables: Connection, group_ids: Collection[str] = ()) -> tuple[GroupList, GroupList]:
     """The visible ones of these groups, and the urgent groups."""
-    revision = tables.rows("SELECT revision FROM internal.store_state")[0][0]
     if not group_ids and not tables.rows(ANY_URGENT):
-        return GroupList([], 0), GroupList([], 0, revision)
+        return GroupList([], 0), GroupList([], 0)
     ids = pl.DataFrame({"group_id": sorted(group_ids)}, schema={"group_id": pl.String})
     rows = tables.frame(GROUPS, {"limit": LISTED}, ids=ids)
-    return _first(rows, "changed"), _first(rows, "urgent")._replace(revision=revision)
+    return _first(rows, "changed"), _first(rows, "urgent")
 
 
 def _first(rows: pl.DataFrame, which: str) -> GroupList:

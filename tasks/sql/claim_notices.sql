@@ -1,7 +1,7 @@
--- One reminder of a high group that is still new some hours after its message was sent.
+-- One reminder of a high-priority group that is still new some hours after its message was sent.
 INSERT INTO internal.notices BY NAME
-WITH told AS (
-    SELECT i.current_group_id AS group_id, max(n.told_at) AS told_at, arg_max(n.digest, n.told_at) AS digest
+WITH sent AS (
+    SELECT i.current_group_id AS group_id, max(n.told_at) AS sent_at, arg_max(n.digest, n.told_at) AS digest
     FROM internal.notices n JOIN internal.group_ids i USING (group_id)
     WHERE n.kind IN ('group_opened', 'group_reopened', 'group_raised', 'suppression_expired') AND n.told_with IS NOT NULL
     GROUP BY ALL
@@ -11,13 +11,13 @@ reminded AS (
     FROM internal.notices n JOIN internal.group_ids i USING (group_id) WHERE n.kind = 'reminder' GROUP BY ALL
 )
 SELECT
-    uuid() AS notice_id, g.tenant, 'reminder' AS kind, g.group_id, 'reminder' AS cause, t.digest, $now AS "at"
-FROM told t JOIN internal.groups g USING (group_id) LEFT JOIN reminded r USING (group_id)
-WHERE $remind AND t.told_at <= $remind_before AND (r.reminded_at IS NULL OR r.reminded_at < t.told_at)
+    uuid() AS notice_id, g.tenant, 'reminder' AS kind, g.group_id, 'reminder' AS cause, s.digest, $now AS "at"
+FROM sent s JOIN internal.groups g USING (group_id) LEFT JOIN reminded r USING (group_id)
+WHERE $remind AND s.sent_at <= $remind_before AND (r.reminded_at IS NULL OR r.reminded_at < s.sent_at)
     AND g.priority = 'high' AND g.status = 'new' AND g.alert_count > 0 AND g.cleared_at IS NULL;
 
 -- The notices that this run has to send: single messages of any run, and the digest of its own changes. A later run
--- sends what a killed run left. The remaining statements are only run if `claimed` is not empty.
+-- sends what a killed run has left. The remaining statements are only run if `claimed` is not empty.
 CREATE OR REPLACE TEMP TABLE claimed AS
 SELECT * FROM internal.notices
 WHERE told_at IS NULL AND (claimed_at IS NULL OR claimed_at < $claim_expired)

@@ -1,4 +1,4 @@
--- Count, for the groups in `affected`, the people concerned, their devices, and the recipients nobody matched.
+-- Count, for the groups in `affected`, the people concerned, their devices, and the unmatched recipients.
 UPDATE internal.groups g
 SET user_count = c.users, device_count = c.devices, unmatched_count = c.unmatched
 FROM (

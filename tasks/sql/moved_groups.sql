@@ -1,5 +1,5 @@
 -- The groups whose counts of people, devices and unmatched recipients an import may change: those of recipients that
--- mean somebody else than before, of people whose devices changed, and of mail groups whose members changed.
+-- are matched differently than before, of people whose devices changed, and of mail groups whose members changed.
 WITH touched AS (
     SELECT recipient FROM moved
     UNION

@@ -1,4 +1,4 @@
--- Make the stored scalars of the groups in `affected` anew from their alerts, all detected between two moments. What the
+-- Rebuild the stored scalars of the groups in `affected` from their alerts, all detected between two times. What the
 -- allow-list hides counts only for where a group begins and ends; a group with nothing else stays, and is not listed.
 DELETE FROM internal.groups WHERE group_id IN (SELECT group_id::UUID FROM affected);
 
@@ -18,8 +18,8 @@ names AS (
     )
     GROUP BY group_id
 ),
--- A group is as urgent as its most urgent alert that still stands; if none does, as the most urgent it had.
-worth AS (
+-- A group is as urgent as its most urgent alert that is shown and not cleared; if there is none, as the most urgent it had.
+representative AS (
     SELECT
         group_id,
         first(
@@ -27,7 +27,7 @@ worth AS (
             sub_classification: sub_classification, file_sha256: file_sha256, file_type: file_type,
             disposition: disposition}
             ORDER BY NOT shown, cleared_at IS NOT NULL, priority_rank, detected_at DESC, scan_id
-        ) AS w
+        ) AS r
     FROM members GROUP BY group_id
 ),
 counts AS (
@@ -52,10 +52,10 @@ counts AS (
     FROM members GROUP BY group_id
 )
 SELECT
-    group_id, w.tenant, w.group_key, w.priority, w.priority_rank, w.sub_classification, w.file_sha256, w.file_type,
-    n.file_name, coalesce($dispositions[c.worst], w.disposition) AS worst_disposition, c.released_count,
+    group_id, r.tenant, r.group_key, r.priority, r.priority_rank, r.sub_classification, r.file_sha256, r.file_type,
+    n.file_name, coalesce($dispositions[c.worst], r.disposition) AS worst_disposition, c.released_count,
     c.dangerous_at, c.dangerous_released_count, c.alert_count, c.suppressed_count, c.recipient_count, 0 AS exposure_count,
     coalesce(c.first_detected_at, c.starts_at) AS first_detected_at,
     coalesce(c.last_detected_at, c.ends_at) AS last_detected_at, c.starts_at, c.ends_at, c.first_loaded_at,
     $now AS last_changed_at, c.cleared_at
-FROM counts c JOIN worth USING (group_id) LEFT JOIN names n USING (group_id);
+FROM counts c JOIN representative USING (group_id) LEFT JOIN names n USING (group_id);

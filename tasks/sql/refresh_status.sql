@@ -1,5 +1,5 @@
--- Say of the groups in `affected` what people have decided on their alerts, all detected between two moments. `before`:
--- what their rows said at the beginning of this transaction. A closed group comes back with what this transaction did.
+-- Update the triage status of the groups in `affected` from the decisions on their alerts, all detected between two
+-- times. `before`: their status at the beginning of this transaction, which shows whether a closed group is reopened.
 UPDATE internal.groups g
 SET status = c.status, assignee = c.assignee, close_reason = c.close_reason, reopened_at = c.reopened_at,
     reopened_by = c.reopened_by
@@ -24,7 +24,7 @@ FROM (
         SELECT DISTINCT m.group_id FROM internal.suppressed s JOIN members m ON s.alert_id = m.scan_id
         WHERE s.ended_at = $now AND m.shown
     ),
-    -- The groups that each one's alerts come from: itself, and what this transaction joined to it.
+    -- The groups that the alerts of a group come from: itself, and those that this transaction joined to it.
     origins AS (
         SELECT a.group_id::UUID AS group_id, a.group_id::UUID AS old_group_id FROM affected a
         UNION

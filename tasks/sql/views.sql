@@ -77,7 +77,7 @@ SELECT a.* EXCLUDE (shown), e.reason, e.expires_at
 FROM internal.all_alerts a JOIN internal.allow_list e USING (entry_id)
 WHERE NOT a.shown;
 
--- The people of each alert: whom its recipient meant when it was detected, a mail group by its members.
+-- The people of each alert: those of its recipient at the time of detection, the members for a mail group.
 CREATE OR REPLACE VIEW internal.alert_people AS
 SELECT
     a.scan_id AS alert_id, a.group_id, a.tenant, a.detected_at, coalesce(m.user_id, p.user_id) AS user_id,
@@ -92,7 +92,7 @@ JOIN internal.recipient_people p
 LEFT JOIN internal.group_people m ON p.tenant = m.tenant AND p.user_id = m.group_id
 WHERE a.shown;
 
--- Their devices: links that held when the alert was detected; for a person with none then, those that hold now.
+-- Their devices: links that were valid when the alert was detected; for a person without one then, those valid now.
 CREATE OR REPLACE VIEW internal.alert_machines AS
 WITH linked AS (
     SELECT
@@ -129,8 +129,8 @@ WITH shown AS (
     FROM internal.alerts_with_entries a LEFT JOIN internal.connectors c USING (connector_id)
     WHERE a.shown
 ),
--- Not list(DISTINCT …): each would be planned as a grouping of its own, joined to the others, also for a query that
--- does not ask for lists.
+-- Not list(DISTINCT …), because DuckDB plans a separate aggregation and join for each of them, even in queries that read
+-- no lists.
 lists AS (
     SELECT
         group_id,
@@ -145,22 +145,22 @@ lists AS (
         arg_max(detection_details_url, detected_at) AS detection_details_url
     FROM shown GROUP BY group_id
 ),
-said AS (
+response_counts AS (
     SELECT group_id, list({'response': response, 'count': n} ORDER BY n DESC, response)[:50] AS responses
     FROM (SELECT group_id, response, count(*) AS n FROM shown GROUP BY ALL)
     GROUP BY group_id
 ),
-concerned AS (
+user_names AS (
     SELECT group_id, list_sort(list(DISTINCT coalesce(u.display_name, u.upn, u.mail)))[:50] AS users
     FROM internal.alert_people x JOIN internal.people u ON x.tenant = u.tenant AND x.user_id = u.user_id
     WHERE NOT x.ambiguous GROUP BY group_id
 ),
-machines AS (
+device_names AS (
     SELECT group_id, list_sort(list(DISTINCT coalesce(d.device_name, d.device_id::VARCHAR)))[:50] AS devices
     FROM internal.alert_machines x JOIN internal.devices d ON x.tenant = d.tenant AND x.device_id = d.device_id
     GROUP BY group_id
 ),
-seen AS (
+previous AS (
     SELECT
         group_id,
         lag(group_id) OVER earlier AS previous_group_id,
@@ -190,10 +190,10 @@ SELECT
     l.detection_details_url
 FROM internal.groups g
 LEFT JOIN lists l USING (group_id)
-LEFT JOIN said s USING (group_id)
-LEFT JOIN concerned k USING (group_id)
-LEFT JOIN machines m USING (group_id)
-LEFT JOIN seen p USING (group_id)
+LEFT JOIN response_counts s USING (group_id)
+LEFT JOIN user_names k USING (group_id)
+LEFT JOIN device_names m USING (group_id)
+LEFT JOIN previous p USING (group_id)
 WHERE g.alert_count > 0;
 
 CREATE OR REPLACE VIEW scan_changes AS
@@ -207,7 +207,8 @@ UNION ALL
 SELECT tenant, group_id, NULL, removed_at FROM internal.group_ids WHERE removed_at IS NOT NULL;
 
 CREATE OR REPLACE VIEW group_changes AS
-SELECT tenant, alert_id, old_group_id, new_group_id, "at" FROM internal.group_changes;
+-- The second name needs no quotes.
+SELECT tenant, alert_id, old_group_id, new_group_id, "at", "at" AS changed_at FROM internal.group_changes;
 
 CREATE OR REPLACE VIEW exposures AS
 WITH exposed AS (
@@ -219,8 +220,8 @@ WITH exposed AS (
         ON s.tenant = r.tenant AND s.recipient = r.recipient AND s.detected_at >= r.valid_from
         AND (r.valid_to IS NULL OR s.detected_at < r.valid_to)
 ),
--- Links that held when the file was scanned; for a person with none then, those that hold now.
-machines AS (
+-- Links that were valid when the file was scanned; for a person without one then, those that are valid now.
+device_names AS (
     SELECT scan_id, list_sort(list(DISTINCT coalesce(device_name, device_id::VARCHAR)))[:50] AS devices
     FROM (
         SELECT *, bool_or(held) OVER (PARTITION BY scan_id) AS any_held
@@ -249,13 +250,16 @@ SELECT
     ) AS also_alerted
 FROM exposed x
 LEFT JOIN internal.people u ON x.tenant = u.tenant AND x.user_id = u.user_id
-LEFT JOIN machines m ON x.scan_id = m.scan_id
+LEFT JOIN device_names m ON x.scan_id = m.scan_id
 ASOF LEFT JOIN listed g
     ON x.tenant = g.tenant AND x.file_sha256 = g.file_sha256 AND x.detected_at >= g.first_detected_at
 LEFT JOIN earliest f ON x.tenant = f.tenant AND x.file_sha256 = f.file_sha256;
 
 CREATE OR REPLACE VIEW triage_log AS
-SELECT decision_id, tenant, alert_id, group_id, status, close_reason, assignee, comment, "by", "at"
+-- The second names need no quotes.
+SELECT
+    decision_id, tenant, alert_id, group_id, status, close_reason, assignee, comment, "by", "at",
+    "by" AS author, "at" AS decided_at
 FROM internal.triage_log;
 
 CREATE OR REPLACE VIEW allow_list AS
@@ -301,7 +305,7 @@ CREATE OR REPLACE VIEW coverage_gaps AS
 SELECT tenant, connector, start_at, end_at FROM internal.holes;
 
 -- A failed attempt counts until a later one has read the same time from its start on. Slices of one run finish in any
--- order, so success of another slice says nothing. What a backfill fails at before the origin is its starter's alone.
+-- order, so the success of another slice proves nothing. Failures of a backfill before the origin are not counted.
 CREATE OR REPLACE VIEW internal.open_failures AS
 SELECT f.connector_id, f.finished_at, f.error_kind, f.error
 FROM internal.windows f JOIN internal.connectors k USING (connector_id)
@@ -312,18 +316,19 @@ WHERE f.state = 'failed' AND f.start_at >= k.origin AND NOT EXISTS (
         AND (f.trigger <> 'recheck' OR c.trigger = 'recheck')
 );
 
--- How long ago any source last told who is there, be it that nothing has changed. An export that is imported once, or
--- that a live pull has replaced, does not make the directory old; one of devices, which names people in passing (so do
--- the names of such sources end), does not make it young.
+-- Time since any source last listed people, also if nothing had changed. An export that was imported only once, or was
+-- replaced by a live pull, does not make the directory old; exports of devices, which only mention people, of contacts,
+-- and of groups alone do not make it recent.
 CREATE OR REPLACE VIEW internal.directory_age AS
 SELECT
     tenant,
     floor(epoch(now() - coalesce(
-        max(told_at) FILTER (people > 0 AND NOT ends_with(source, 'devices')), max(told_at))) / 3600)::BIGINT
+        max(listed_at) FILTER (people > 0 AND NOT regexp_matches(source, '(devices|contacts)$')), max(listed_at)
+    )) / 3600)::BIGINT
         AS directory_age_hours,
     directory_age_hours > 7 * 24 AS too_old
 FROM (
-    SELECT tenant, source, people, greatest(snapshot_at, confirmed_at) AS told_at
+    SELECT tenant, source, people, greatest(snapshot_at, confirmed_at) AS listed_at
     FROM internal.directory_imports WHERE state = 'imported'
 )
 GROUP BY tenant;

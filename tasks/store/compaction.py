@@ -14,6 +14,7 @@ from tasks.errors import StoreError
 from tasks.store import migrations
 from tasks.store.connection import Connection
 from tasks.store.files import log_of, put_in_place
+from tasks.store.instance_pool import quoted
 
 log = logging.getLogger("attachment_alerts.database")
 
@@ -24,10 +25,13 @@ Open = Callable[[Path], AbstractContextManager[Connection]]
 
 
 def compact(path: Path, opened: Open) -> bool:
-    """Copy a closed store into a new file if enough space is free in it; whether it was. Needs the writer's lock."""
+    """Copy a closed store into a new file if enough space is free in it; returns whether it was copied.
+
+    Needs the writer's lock.
+    """
     fresh = path.with_name(path.name + ".fresh")
-    for left in (fresh, log_of(fresh)):  # left by a killed writer
-        left.unlink(missing_ok=True)
+    for remainder in (fresh, log_of(fresh)):  # left by a killed writer
+        remainder.unlink(missing_ok=True)
     with opened(path) as connection:
         free, total = _space(connection)
     if free < max(WORTHWHILE * total, AT_LEAST):
@@ -52,10 +56,9 @@ def _space(connection: Connection) -> tuple[int, int]:
 
 
 def _copy(path: Path, fresh: Path, opened: Open) -> None:
-    quoted = str(path).replace("'", "''")  # a file name cannot be bound
     with opened(fresh) as connection:
         migrations.bring_up_to_date(connection, migrations.state(connection))
-        connection.run(f"ATTACH '{quoted}' AS old (READ_ONLY)")
+        connection.run(f"ATTACH {quoted(str(path))} AS old (READ_ONLY)")
         connection.run("BEGIN")
         connection.run("DELETE FROM internal.store_state")
         for table in _tables(connection):

@@ -1,7 +1,7 @@
 """SQL in, frames in and out."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import duckdb
 import polars as pl
@@ -9,6 +9,7 @@ import polars as pl
 from tasks.store.signals import run_interruptibly
 
 T = TypeVar("T")
+C = TypeVar("C", bound="Connection")
 
 # A progress bar would be drawn into our output; a misspelt table name must not find a Python variable.
 SETTINGS = "SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET python_enable_replacements = false"
@@ -36,9 +37,29 @@ class Connection:
     UUIDs are returned as text: cast them in the query.
     """
 
-    def __init__(self, inner: duckdb.DuckDBPyConnection) -> None:
+    # Prefect's threads still refer to a run and its traceback when the process ends, and DuckDB reports each of its
+    # objects that remains then as a leak. So only this attribute refers to one, and no annotation to DuckDB's types.
+    def __init__(self, inner: "duckdb.DuckDBPyConnection") -> None:
         self._inner = inner
         self.run(SETTINGS)
+
+    @classmethod
+    def start_instance(cls) -> Self:
+        """A connection to a new database instance in memory."""
+        return cls(duckdb.connect())
+
+    def cursor(self, kind: type[C]) -> C:
+        """A separate connection to the same instance."""
+        return kind(self._inner.cursor())
+
+    def close(self) -> None:
+        """Close the connection; an instance with all its connections."""
+        self._inner.close()
+        del self._inner
+
+    def interrupt(self) -> None:
+        """End the running query."""
+        self._inner.interrupt()
 
     def run(self, sql: str, parameters: dict[str, Any] | None = None, **frames: pl.DataFrame) -> None:
         """Execute one or more statements."""
@@ -48,8 +69,8 @@ class Connection:
         """Result of the last statement as tuples: for a few values."""
         return self._call(lambda: self._inner.execute(sql, parameters).fetchall(), frames)
 
-    def known(self, sql: str) -> list[tuple[Any, ...]]:
-        """The same, or nothing if the table does not exist."""
+    def rows_if_exists(self, sql: str) -> list[tuple[Any, ...]]:
+        """The same, or an empty list if the table does not exist."""
         try:
             return self.rows(sql)
         except duckdb.CatalogException:
@@ -75,13 +96,16 @@ class Connection:
         def with_frames() -> T:
             for name, stream in streams.items():
                 self._inner.register(name, stream)
-            result = query()
+            try:
+                result = query()
+            except duckdb.Error as error:
+                raise error.with_traceback(None) from None  # polars' frames refer to DuckDB's result
             for name in streams:  # not after an error: the transaction is over then, and its views with it
                 self._inner.unregister(name)
             return result
 
         try:
-            return run_interruptibly(self._inner, with_frames)
+            return run_interruptibly(self, with_frames)
         finally:
             for stream in streams.values():
                 stream.release()

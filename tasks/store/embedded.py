@@ -10,18 +10,22 @@ DuckDB decide the order of the steps:
 """
 
 import logging
+import os
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 import duckdb
 from filelock import FileLock, Timeout
 
 from tasks.errors import SettingsError, StoreBusy, StoreError
+from tasks.formatting import system_error
 from tasks.sanitize import plain
 from tasks.settings import Settings
 from tasks.store import migrations
@@ -29,7 +33,7 @@ from tasks.store.account_lock import FileAccountLock
 from tasks.store.compaction import compact
 from tasks.store.connection import Connection, Transaction
 from tasks.store.files import hand_to_group, keep_files_private, log_of, put_in_place
-from tasks.store.instance_pool import Instances, attached, detach
+from tasks.store.instance_pool import InstancePool, attach, detach
 from tasks.store.store import PUBLISH_INTERVAL, AccountLock, Store, must_exist
 
 log = logging.getLogger("attachment_alerts.database")
@@ -49,7 +53,9 @@ MODEST = {name: CONFIG[name] for name in ("memory_limit", "threads")}  # for a r
 # once, directly, and a poll that looks up scans by date reads fewer rows.
 FORMAT = "STORAGE_VERSION 'v1.5.0', ROW_GROUP_SIZE 16384"
 SPILL = "spill"  # in the home: what does not fit into memory
-_WRITERS, _READERS, _MODEST_READERS = (Instances(lambda config: duckdb.connect(config=config)) for _ in range(3))
+POOL = InstancePool()
+
+C = TypeVar("C", bound=Connection)
 
 
 class _LogLeft(Exception):
@@ -75,7 +81,8 @@ class EmbeddedStore(Store):
         return str(self.published_path)
 
     def exists(self) -> bool:
-        return self.path.exists()
+        with _system_errors():
+            return self.path.exists()
 
     def is_published(self) -> bool:
         return self.published_path.exists()
@@ -100,13 +107,14 @@ class EmbeddedStore(Store):
 
     @contextmanager
     def writer(self) -> Iterator[None]:
-        self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         keep_files_private()  # also in a run of a worker that was not started by us
-        with self._locked():
-            self._publish_after = False
-            yield
-            if self._publish_after:
-                self._replace_published()
+        with _system_errors():
+            self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._locked():
+                self._publish_after = False
+                yield
+                if self._publish_after:
+                    self._replace_published()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -129,25 +137,29 @@ class EmbeddedStore(Store):
     @contextmanager
     def _opened(self) -> Iterator[Transaction]:
         with ExitStack() as stack:
-            opened = Transaction(stack.enter_context(self._connected(self.path)))
+            opened = stack.enter_context(self._connected(Transaction, self.path))
             state = migrations.state(opened)
             if state.is_older():
                 stack.close()  # what a killed writer left in the log is now in the file
-                self._keep_older(state.version)
-                opened = Transaction(stack.enter_context(self._connected(self.path)))
+                self._back_up_older(state.version)
+                opened = stack.enter_context(self._connected(Transaction, self.path))
             migrations.bring_up_to_date(opened, state)
             yield opened
 
-    def _keep_older(self, version: int) -> None:
+    def _back_up_older(self, version: int) -> None:
         backup = self.path.with_name(f"{self.path.stem}.version-{version}.duckdb")
         shutil.copyfile(self.path, backup)
-        log.warning("the store has schema version %d; it is migrated, and a copy was kept as %s", version, backup.name)
+        log.warning("the store has schema version %d; it is migrated; the backup is %s", version, backup.name)
 
     @contextmanager
-    def _connected(self, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-        with suppress(_LogLeft), _WRITERS.lent(CONFIG | self._spill) as instance:
+    def _connected(self, kind: type[C], path: Path) -> Iterator[C]:
+        with (
+            suppress(_LogLeft),
+            POOL.lend(CONFIG | self._spill) as instance,
+            closing(instance.cursor(kind)) as connection,
+        ):
             try:
-                connection = attached(instance, path, FORMAT)
+                attach(connection, path, FORMAT)
             except duckdb.IOException as cause:
                 raise StoreError(
                     f"{path} cannot be opened: {cause}. Only this program may open it. Close other clients "
@@ -184,17 +196,12 @@ class EmbeddedStore(Store):
 
     def compact(self) -> bool:
         with self.writer(), _database_errors():
-            return compact(self.path, self._opened_as_is)
-
-    @contextmanager
-    def _opened_as_is(self, path: Path) -> Iterator[Connection]:
-        with self._connected(path) as connection:
-            yield Connection(connection)
+            return compact(self.path, partial(self._connected, Connection))
 
     def back_up(self, target: Path) -> None:
         must_exist(self)
         with self.writer(), _database_errors():
-            with self._opened_as_is(self.path):
+            with self._connected(Connection, self.path):
                 pass  # what a killed writer left in the log is in the file afterwards
             shutil.copyfile(self.path, target)
 
@@ -214,15 +221,29 @@ class EmbeddedStore(Store):
 
     @contextmanager
     def reader(self, *, modest: bool = False) -> Iterator[Connection]:
-        if not self.published_path.exists():
+        with _system_errors():
+            published = self.published_path.exists()
+        if not published and not self._publish_restored():
             raise SettingsError(
                 f"{self.published_path} does not exist yet. Poll a connector first, or use another --home."
             )
         keep_files_private()  # what does not fit into memory is spilled
-        with _MODEST_READERS.lent(MODEST | self._spill) if modest else _READERS.lent(self._spill) as instance:
-            connection = attached(instance, self.published_path, "READ_ONLY")
-            yield Connection(connection)
+        settings = MODEST | self._spill if modest else self._spill
+        with (
+            _reading_errors(self.published_path),
+            POOL.lend(settings) as instance,
+            closing(instance.cursor(Connection)) as connection,
+        ):
+            attach(connection, self.published_path, "READ_ONLY")
+            yield connection
             detach(connection)
+
+    def _publish_restored(self) -> bool:
+        """Publish a store that was put in place from a backup; whether there is one that this user may open."""
+        if not (self.exists() and os.access(self.path, os.W_OK)):
+            return False
+        self.publish()
+        return True
 
     @contextmanager
     def snapshot(self, *, modest: bool = False) -> Iterator[Connection]:
@@ -247,6 +268,27 @@ def _database_errors() -> Iterator[None]:
         yield
     except duckdb.Error as cause:
         raise StoreError(
-            f"The database rejected the change and rolled it back: {plain(str(cause))} "
+            f"The database rejected the change and rolled it back: {plain(str(cause)).rstrip('.')}. "
             "Check the disk's free space and memory; if both are sufficient, report this text."
         ) from cause
+
+
+@contextmanager
+def _reading_errors(path: Path) -> Iterator[None]:
+    """Turn missing permissions, a full disk or a lack of memory into a StoreError; an error in a query is a defect."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as cause:
+        raise StoreError(
+            f"{path} cannot be read: {plain(str(cause)).rstrip('.')}. "
+            "Check its permissions, the disk's free space and memory, then try again."
+        ) from cause
+
+
+@contextmanager
+def _system_errors() -> Iterator[None]:
+    """Turn what the file system refuses into a StoreError, which every command and flow reports."""
+    try:
+        yield
+    except OSError as cause:
+        raise StoreError(system_error(cause)) from cause

@@ -14,27 +14,27 @@ def keep_files_private() -> None:
     """Let only the owner read what this process and its children create from now on.
 
     Databases, their logs and spilled pages hold mail metadata, and DuckDB and SQLite take no mode for their files.
-    It is never taken back: another thread may be creating a file at any moment.
+    It is never undone, because another thread may be creating a file at any moment.
     """
     os.umask(0o077)
 
 
 def open_private(path: Path, mode: str) -> IO[bytes]:
-    """Open a file that only the owner may read, whatever the umask and whoever has made it before."""
+    """Open a file that only the owner may read, whatever the umask and the mode of an existing file."""
     file: IO[bytes] = open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115
     os.fchmod(file.fileno(), 0o600)
     return file
 
 
 def tighten(folder: Path) -> None:
-    """Take a folder and the files in it from everybody but the owner, where an earlier version made them wider."""
+    """Restrict a folder and the files in it to the owner, as an earlier version may not have done."""
     if not folder.is_dir():
         return
-    for each in (folder.resolve(), *folder.glob("*")):
-        about = each.lstat()
-        if stat.S_ISDIR(about.st_mode) or stat.S_ISREG(about.st_mode):
-            with suppress(PermissionError):  # of another owner, who decides
-                each.chmod(stat.S_IMODE(about.st_mode) & 0o700)
+    for path in (folder.resolve(), *folder.glob("*")):
+        status = path.lstat()
+        if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
+            with suppress(PermissionError):  # it belongs to another user, who decides
+                path.chmod(stat.S_IMODE(status.st_mode) & 0o700)
 
 
 def hand_to_group(path: Path, group: str) -> None:
@@ -54,7 +54,7 @@ def log_of(path: Path) -> Path:
 
 
 def put_in_place(fresh: Path, target: Path) -> None:
-    """Replace a file by a finished, closed one atomically; a log of the old file must not outlive it."""
+    """Replace a file atomically by a complete, closed one, and remove the old file's log."""
     with fresh.open("rb") as file:
         os.fsync(file.fileno())
     log_of(target).unlink(missing_ok=True)

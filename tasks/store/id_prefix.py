@@ -1,4 +1,4 @@
-"""Ids as people type them: whole or the beginning, of groups that live or have ended, and of alerts."""
+"""IDs and ID prefixes as people type them, of groups (also of ended ones) and alerts."""
 
 import polars as pl
 
@@ -6,7 +6,7 @@ from tasks.errors import TriageRefused
 from tasks.sanitize import plain
 from tasks.store.connection import Transaction
 
-CANDIDATES = 5  # shown where a short id fits several
+CANDIDATES = 5  # listed if an ID prefix matches several
 GROUPS = """
     SELECT i.group_id AS known, i.current_group_id AS id FROM internal.group_ids i
     SEMI JOIN internal.groups g ON i.current_group_id = g.group_id
@@ -15,16 +15,16 @@ ALERTS = "SELECT scan_id AS known, scan_id AS id FROM internal.alert_scans"
 
 
 def resolve_groups(transaction: Transaction, asked: list[str]) -> pl.DataFrame:
-    """asked, id (32 hex digits) of the living group each stands for. Raises TriageRefused."""
-    return _resolved(transaction, asked, "group", GROUPS)
+    """asked, id (32 hex digits) of the present group of each ID. Raises TriageRefused."""
+    return _resolve(transaction, asked, "group", GROUPS)
 
 
 def resolve_alerts(transaction: Transaction, asked: list[str]) -> pl.DataFrame:
     """asked, id (32 hex digits) of each alert. Raises TriageRefused."""
-    return _resolved(transaction, asked, "alert", ALERTS)
+    return _resolve(transaction, asked, "alert", ALERTS)
 
 
-def _resolved(transaction: Transaction, asked: list[str], kind: str, source: str) -> pl.DataFrame:
+def _resolve(transaction: Transaction, asked: list[str], kind: str, source: str) -> pl.DataFrame:
     texts = pl.DataFrame({"asked": asked}, schema={"asked": pl.String})
     digits = pl.col("asked").str.strip_chars().str.to_lowercase().str.replace_all("-", "")
     typed = texts.with_columns(digits=digits, place=pl.int_range(pl.len()))
@@ -32,11 +32,11 @@ def _resolved(transaction: Transaction, asked: list[str], kind: str, source: str
         return typed.select("asked", id="digits")
     found = transaction.frame(
         f"""
-        WITH known AS (
+        WITH ids AS (
             SELECT replace(known::VARCHAR, '-', '') AS known, replace(id::VARCHAR, '-', '') AS id FROM ({source})
         )
         SELECT t.asked, list(DISTINCT k.id ORDER BY k.id) AS ids
-        FROM typed t LEFT JOIN known k ON t.digits <> '' AND starts_with(k.known, t.digits)
+        FROM typed t LEFT JOIN ids k ON t.digits <> '' AND starts_with(k.known, t.digits)
         GROUP BY t.asked, t.place ORDER BY t.place
         """,
         typed=typed,
@@ -51,9 +51,9 @@ def _resolved(transaction: Transaction, asked: list[str], kind: str, source: str
 def _refusal(kind: str, asked: str, ids: list[str], n: int) -> TriageRefused:
     if not ids:
         return TriageRefused(
-            f"No {kind} has an id that begins with '{plain(asked)}'. `attachment-alerts alerts` lists the groups, "
-            "the relation alerts the alerts. Nothing was changed."
+            f"No {kind} has an ID that begins with '{plain(asked)}'. Groups are listed by `attachment-alerts alerts`, "
+            "alerts by the relation `alerts`. Nothing was changed."
         )
     more = f" and {n - CANDIDATES} more" if n > CANDIDATES else ""
     some = ", ".join(ids[:CANDIDATES])
-    return TriageRefused(f"'{plain(asked)}' fits {n} {kind}s: {some}{more}. Give more of the id.")
+    return TriageRefused(f"The ID prefix '{plain(asked)}' matches {n} {kind}s: {some}{more}. Use more characters.")

@@ -1,48 +1,39 @@
-"""A pool of DuckDB instances: starting one takes longer than a small transaction.
+"""A pool of DuckDB instances: starting one takes 30 ms of processor time, more than most transactions.
 
 An instance has one user at a time, who never meets another user's settings, files or interruption.
 """
 
 import atexit
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar
 
-from tasks.store.signals import run_interruptibly
+import duckdb
 
+from tasks.store.connection import Connection
 
-class Instance(Protocol):
-    """What this module needs of an instance, or of a connection to it."""
+IDLE = 2  # instances that are not closed after use: a writer's and a reader's
 
-    def cursor(self) -> Self: ...
-    def execute(self, query: str) -> Any: ...
-    def close(self) -> None: ...
-    def interrupt(self) -> None: ...
+Settings = Mapping[str, str]
 
 
-Kept = TypeVar("Kept", bound=Instance)
-Config = dict[str, Any]
+class InstancePool:
+    """Instances that are not in use, with the settings they have."""
 
-
-class Instances(Generic[Kept]):
-    """Instances of one kind; only the last one used is kept."""
-
-    def __init__(self, make: Callable[[Config], Kept]) -> None:
-        self._make = make
-        self._idle: list[tuple[Config, Kept]] = []
+    def __init__(self) -> None:
+        self._idle: list[tuple[Settings, Connection]] = []
         atexit.register(self.close)
 
     @contextmanager
-    def lent(self, config: Config) -> Iterator[Kept]:
-        """An instance with this configuration. After an error it is closed with everything it has open."""
-        instance = self._taken(config)
+    def lend(self, settings: Settings) -> Iterator[Connection]:
+        """An instance with these settings. After an error it is closed with everything it has open."""
+        instance = self._take(settings)
         with ExitStack() as stack:
             stack.callback(instance.close)
             yield instance
             stack.pop_all()
-        self._idle.append((config, instance))
-        while len(self._idle) > 1:
+        self._idle.append((settings, instance))
+        while len(self._idle) > IDLE:
             self._close_oldest()
 
     def close(self) -> None:
@@ -50,15 +41,18 @@ class Instances(Generic[Kept]):
         while self._idle:
             self._close_oldest()
 
-    def _taken(self, config: Config) -> Kept:
+    def _take(self, settings: Settings) -> Connection:
         try:
-            known, instance = self._idle.pop()
+            present, instance = self._idle.pop()
         except IndexError:
-            return self._make(config)
-        if known == config:
-            return instance
-        instance.close()
-        return self._make(config)
+            present, instance = {}, Connection.start_instance()
+        try:
+            _change_settings(instance, present, settings)
+        except duckdb.NotImplementedException:  # it has used its temp_directory, which then cannot be changed
+            instance.close()
+            instance = Connection.start_instance()
+            _change_settings(instance, {}, settings)
+        return instance
 
     def _close_oldest(self) -> None:
         try:
@@ -68,21 +62,26 @@ class Instances(Generic[Kept]):
         instance.close()
 
 
-def attached(instance: Kept, path: Path, options: str) -> Kept:
-    """A separate connection to a file; temporary tables end with it."""
-    connection = instance.cursor()
-    quoted = str(path).replace("'", "''")  # a file name cannot be bound
-    _run(connection, f"ATTACH '{quoted}' AS store ({options})")
-    _run(connection, "USE store")
-    return connection
+def _change_settings(instance: Connection, present: Settings, wanted: Settings) -> None:
+    for name in present.keys() - wanted.keys():
+        instance.run(f"RESET {name}")
+    for name, value in wanted.items():
+        if present.get(name) != value:
+            instance.run(f"SET {name} = {quoted(value)}")
 
 
-def detach(connection: Instance) -> None:
+def attach(connection: Connection, path: Path, options: str) -> None:
+    """Open a file."""
+    connection.run(f"ATTACH {quoted(str(path))} AS store ({options})")
+    connection.run("USE store")
+
+
+def detach(connection: Connection) -> None:
     """Close the file, which also empties its log."""
-    _run(connection, "USE memory")
-    _run(connection, "DETACH store")
-    connection.close()
+    connection.run("USE memory")
+    connection.run("DETACH store")
 
 
-def _run(connection: Instance, sql: str) -> None:
-    run_interruptibly(connection, lambda: connection.execute(sql).fetchall())
+def quoted(text: str) -> str:
+    """A literal where no value can be bound."""
+    return "'" + text.replace("'", "''") + "'"

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from tasks.errors import StoreTooNew
 
 SQL = Path(__file__).parents[1] / "sql"
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 
 class Database(Protocol):
@@ -22,7 +22,7 @@ class Database(Protocol):
 
     def run(self, sql: str, parameters: dict[str, Any] | None = None) -> None: ...
     def rows(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]: ...
-    def known(self, sql: str) -> list[tuple[Any, ...]]: ...
+    def rows_if_exists(self, sql: str) -> list[tuple[Any, ...]]: ...
 
 
 class State(NamedTuple):
@@ -40,7 +40,7 @@ class State(NamedTuple):
 
 def state(database: Database) -> State:
     """State of an open store."""
-    for version, views in database.known("SELECT schema_version, views_digest FROM internal.store_state"):
+    for version, views in database.rows_if_exists("SELECT schema_version, views_digest FROM internal.store_state"):
         return State(int(version), str(views))
     return State(0, "")
 
@@ -61,11 +61,11 @@ def bring_up_to_date(database: Database, now: State) -> None:
         return
     database.run("BEGIN")
     if not found:
-        database.run((SQL / "tables.sql").read_text())
+        database.run((SQL / "tables.sql").read_text(encoding="utf-8"))
         database.run("INSERT INTO internal.store_state VALUES (1, '', 0, NULL, NULL)")
     for number in range(max(found, 1) + 1, SCHEMA_VERSION + 1):
-        database.run((SQL / "migrations" / f"{number:04}.sql").read_text())
-    database.run((SQL / "views.sql").read_text())
+        database.run((SQL / "migrations" / f"{number:04}.sql").read_text(encoding="utf-8"))
+    database.run((SQL / "views.sql").read_text(encoding="utf-8"))
     _comment(database)
     database.run(
         "UPDATE internal.store_state SET schema_version = $schema, product_version = $product, views_digest = $digest, "

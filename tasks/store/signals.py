@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 STEP = 0.1  # seconds; Prefect raises the loss of a slot in the main thread, which notices that only between two waits
 
-# One thread is enough: only the main thread uses it, and it waits for each query.
+# One thread is enough: only the main thread uses it, one query at a time.
 _QUERY_THREAD = ThreadPoolExecutor(1, thread_name_prefix="query")
 
 
@@ -38,6 +38,6 @@ def run_interruptibly(connection: Interruptible, query: Callable[[], T]) -> T:
             pass
     finally:
         while not running.done():  # an exception has ended the wait for it
-            connection.interrupt()  # again each time: it has no effect before the query has begun
+            connection.interrupt()  # repeated, because it has no effect before the query has begun
             wait([running], timeout=STEP)
     return running.result()

@@ -84,7 +84,7 @@ class Store(ABC):
 
     @abstractmethod
     def snapshot(self, *, modest: bool = False) -> AbstractContextManager[Connection]:
-        """The same, published again before if it is behind: for plans that are made without holding the lock."""
+        """The same after publishing what is not published yet: for computations without holding the lock."""
 
     @abstractmethod
     def writer(self) -> AbstractContextManager[None]:
@@ -108,7 +108,7 @@ class Store(ABC):
 
     @abstractmethod
     def compact(self) -> bool:
-        """Return the space of removed rows to the disk if there is enough of it; whether that was done."""
+        """Return the space of removed rows to the disk if there is enough of it; returns whether it was returned."""
 
     @abstractmethod
     def back_up(self, target: Path) -> None:

@@ -77,8 +77,8 @@ def remove(store: Store, asked: list[str]) -> RemovedEntries:
     with existing(store) as transaction:
         now = datetime.now(UTC)
         expire_entries(transaction, now)
-        entries = [_find_one(transaction, each) for each in asked]
-        ids = pl.Series("entry_id", [each["entry_id"] for each in entries], dtype=pl.String).unique()
+        entries = [_find_one(transaction, prefix) for prefix in asked]
+        ids = pl.Series("entry_id", [entry["entry_id"] for entry in entries], dtype=pl.String).unique()
         shown_again = end_entries(transaction, ids, now)
         transaction.publish = True
     return RemovedEntries(entries, shown_again)
@@ -87,12 +87,12 @@ def remove(store: Store, asked: list[str]) -> RemovedEntries:
 def find_active_entry(store: Store, entry: Entry) -> str:
     """ID of the active entry with this kind and value. Raises EntryRefused."""
     with existing(store) as transaction:
-        known = _active(transaction, entry._replace(value=_normalised(entry)), datetime(1970, 1, 1, tzinfo=UTC))
-    if known is None:
+        found = _active(transaction, entry._replace(value=_normalised(entry)), datetime(1970, 1, 1, tzinfo=UTC))
+    if found is None:
         raise EntryRefused(
             f"No active entry hides the {entry.kind} '{plain(entry.value)}'. See `attachment-alerts allow-list list`."
         )
-    return known
+    return found
 
 
 def _normalised(entry: Entry) -> str:

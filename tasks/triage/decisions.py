@@ -95,18 +95,18 @@ def write_decision(
     concerned = seen["group_id"].unique(maintain_order=True)
     refresh_status(transaction, concerned, now)
     transaction.changed = True
-    return DecisionResult(decision_id, len(seen), [str(UUID(each)) for each in concerned])
+    return DecisionResult(decision_id, len(seen), [str(UUID(group_id)) for group_id in concerned])
 
 
 def _write(transaction: Transaction, seen: pl.DataFrame, decision: Decision, now: datetime) -> UUID:
     """One row for each alert: permanent in the log, replaced by the next decision in `decisions`."""
     decision_id = uuid4()
-    kept = pl.lit(None, pl.String) if decision.status == "new" else pl.col("group_assignee")
+    unchanged = pl.lit(None, pl.String) if decision.status == "new" else pl.col("group_assignee")
     rows = seen.select(
         "tenant", "alert_id", "group_id", "priority_rank",
         status=pl.lit(decision.status),
         close_reason=pl.lit(decision.close_reason, pl.String),
-        assignee=pl.coalesce(pl.lit(decision.assignee or None, pl.String), kept),
+        assignee=pl.coalesce(pl.lit(decision.assignee or None, pl.String), unchanged),
         comment=pl.lit(decision.comment or None, pl.String),
         by=pl.lit(decision.by.strip()),
         at=pl.lit(now, MOMENT),

@@ -42,18 +42,18 @@ def find_alerts_by_id(
     transaction: Transaction, groups: list[str], alerts: list[str], decision: Decision
 ) -> pl.DataFrame:
     """The alerts (SEEN) of these groups and alerts. Raises TriageRefused for an unknown, hidden or unchanged one."""
-    whole, single = resolve_groups(transaction, groups), resolve_alerts(transaction, alerts)
-    if whole.is_empty() and single.is_empty():
+    of_groups, single = resolve_groups(transaction, groups), resolve_alerts(transaction, alerts)
+    if of_groups.is_empty() and single.is_empty():
         raise TriageRefused("Nothing is selected. Give the IDs of groups or alerts, or at least one filter.")
     seen = transaction.frame(
-        f"""{SEEN} WHERE (a.shown AND a.group_id IN (SELECT id::UUID FROM whole))
+        f"""{SEEN} WHERE (a.shown AND a.group_id IN (SELECT id::UUID FROM of_groups))
             OR a.scan_id IN (SELECT id::UUID FROM single)""",
-        whole=whole,
+        of_groups=of_groups,
         single=single,
     )
-    _refuse_hidden(seen, whole, single)
+    _refuse_hidden(seen, of_groups, single)
     changing = seen.filter(would_change(decision))
-    for kind, asked in (("group", whole), ("alert", single)):
+    for kind, asked in (("group", of_groups), ("alert", single)):
         idle = asked.join(changing, left_on="id", right_on=f"{kind}_id", how="anti")
         if not idle.is_empty():
             first = idle.row(0, named=True)
@@ -66,12 +66,14 @@ def find_alerts_by_id(
     return seen
 
 
-def _refuse_hidden(seen: pl.DataFrame, whole: pl.DataFrame, single: pl.DataFrame) -> None:
+def _refuse_hidden(seen: pl.DataFrame, of_groups: pl.DataFrame, single: pl.DataFrame) -> None:
     hidden = [
-        f"alert {each}"
-        for each in single.join(seen.filter(~pl.col("shown")), left_on="id", right_on="alert_id")["asked"]
+        f"alert {prefix}"
+        for prefix in single.join(seen.filter(~pl.col("shown")), left_on="id", right_on="alert_id")["asked"]
     ]
-    hidden += [f"group {each}" for each in whole.join(seen, left_on="id", right_on="group_id", how="anti")["asked"]]
+    hidden += [
+        f"group {prefix}" for prefix in of_groups.join(seen, left_on="id", right_on="group_id", how="anti")["asked"]
+    ]
     if hidden:
         raise TriageRefused(HIDES.format(hidden[0]))
 

@@ -1,4 +1,4 @@
-"""A large directory and a million scans: what an import and the correlation of everything cost."""
+"""The cost of an import of a large directory, with a million scans to match."""
 
 import time
 from datetime import UTC, datetime
@@ -63,17 +63,17 @@ class Cost(NamedTuple):
 
 
 def save_exports(folder: Path, people: int) -> None:
-    """A directory of so many people as its sources tell it, in files: making it takes memory of its own."""
-    made = synthetic(people)
+    """Save a directory of this many people as files, because building it takes memory of its own."""
+    directory = synthetic(people)
     folder.mkdir(parents=True)
     for field, schema in SCHEMAS.items():
-        frame = getattr(made, field)
+        frame = getattr(directory, field)
         for (name,), rows in frame.group_by("source"):
             rows.select(list(schema)).write_ipc(folder / f"{name}.{field}")
 
 
-def exports(folder: Path, digest: str = "the first") -> list[Export]:
-    """The saved directory, as readers hand it on."""
+def exports(folder: Path, digest: str = "first day") -> list[Export]:
+    """The saved directory as parsed exports."""
     names = sorted({file.stem for file in folder.iterdir()})
     parts = {name: {f: pl.read_ipc(folder / f"{name}.{f}") for f in SCHEMAS
                     if (folder / f"{name}.{f}").exists()} for name in names}  # fmt: skip
@@ -81,7 +81,7 @@ def exports(folder: Path, digest: str = "the first") -> list[Export]:
 
 
 def save_scans(home: Path, scans: int) -> None:
-    """A store of so many scans and no directory."""
+    """A store with this many scans and no directory."""
     store = open_store(Settings(home=home, retention_low_days=0))
     begin(store, SOURCE, datetime.now(UTC))
     with store.transaction() as transaction:
@@ -92,7 +92,7 @@ def save_scans(home: Path, scans: int) -> None:
 
 
 def correlation(home: Path, folder: Path) -> Cost:
-    """Seconds of an import that looks every recipient up again, of the look-up in it, and of its plain join."""
+    """Seconds of an import that matches every recipient again, of the matching in it, and of a plain join."""
     store = open_store(Settings(home=home))
     seconds: dict[str, float] = {}
     inner = run_import.resolve_recipients
@@ -119,12 +119,12 @@ def import_again(home: Path, folder: Path) -> tuple[float, float]:
     """Seconds and peak MiB of the next day's import of the whole directory."""
     store = open_store(Settings(home=home))
     start = time.perf_counter()
-    import_exports(store, "default", exports(folder, "the next day's"), datetime.now(UTC))
+    import_exports(store, "default", exports(folder, "next day"), datetime.now(UTC))
     return time.perf_counter() - start, peak_mib()
 
 
 def correlation_again(home: Path) -> tuple[float, float]:
-    """Seconds and peak MiB of looking every recipient up again, as a changed domain alias makes the next import do."""
+    """Seconds and peak MiB of matching every recipient again after a change of the domain aliases."""
     store = open_store(Settings(home=home, domain_aliases="old.example=contoso.example"))
     start = time.perf_counter()
     import_exports(store, "default", [], datetime.now(UTC))

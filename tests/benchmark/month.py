@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
-from tasks.mimecast.simulator.rows import Query, epoch
 from tasks.settings import Settings, load_settings
 from tasks.store.factory import open_store
 from tasks.window import Interval, split_into_slices
 from tests.benchmark.chain import peak_mib
 from tests.benchmark.measure import _apart
+from tests.simulator import V2_KEYS, Simulator, World, serve
+from tests.simulator.rows import Query, epoch
 
 DAYS = 30
 GOAL = 1024  # MiB

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from tasks.mimecast.simulator import World
-from tasks.mimecast.simulator.rows import Query, epoch
 from tasks.window import Slice
+from tests.simulator import World
+from tests.simulator.rows import Query, epoch
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
 PAGE_ROWS = 500

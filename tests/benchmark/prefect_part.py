@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any
 
-from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
+from tests.simulator import V2_KEYS, Simulator, World, serve
 
 
 def prefect_part() -> tuple[float, float]:

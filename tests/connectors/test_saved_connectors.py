@@ -57,6 +57,7 @@ def test_passed_with_failed_or_skipped_or_no_checks_is_false() -> None:
     assert not passed([])
 
 
+@pytest.mark.server
 def test_save_and_load_keeps_secrets_and_id(saved: None) -> None:
     save_connector("mimecast-emea", connector(tenant="acme", key_expires_at="2027-01-01T00:00:00Z"))
     first, second = load_connector("mimecast-emea"), load_connector("mimecast-emea")
@@ -71,6 +72,7 @@ def test_save_and_load_keeps_secrets_and_id(saved: None) -> None:
     assert (again.connector_id, again.model_dump()["page_size"]) == (first.connector_id, 100)
 
 
+@pytest.mark.server
 def test_list_several_connectors_sorted_with_ids_of_their_own(saved: None) -> None:
     for number in (2, 1, 3):
         save_connector(f"account-{number}", connector(number))
@@ -79,6 +81,7 @@ def test_list_several_connectors_sorted_with_ids_of_their_own(saved: None) -> No
     assert len({each.connector_id for each in found.values()}) == 3
 
 
+@pytest.mark.server
 def test_unknown_name_raises_with_the_api_in_use(saved: None) -> None:
     for name in ("nobody", "nobody\x1b", "no/body", ""):
         for missing in (load_connector, remove, partial(rename, new="somebody")):
@@ -107,6 +110,7 @@ def test_invalid_name_is_refused(name: str) -> None:
         save_connector(name, connector())
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("name", ["poll", "directory-pull"])
 def test_name_of_a_deployment_is_refused_except_for_one_from_the_ui(name: str, saved: None) -> None:
     save_connector("good", connector())
@@ -118,6 +122,7 @@ def test_name_of_a_deployment_is_refused_except_for_one_from_the_ui(name: str, s
     save_connector(name, load_connector(name))  # as a connection test does
 
 
+@pytest.mark.server
 def test_taken_name_and_second_connector_for_an_account_are_refused(saved: None) -> None:
     save_connector("first", connector(account_code="C1"))
     with pytest.raises(ConnectorRefused):
@@ -131,6 +136,7 @@ def test_taken_name_and_second_connector_for_an_account_are_refused(saved: None)
     assert list(saved_names()) == ["first"]
 
 
+@pytest.mark.server
 def test_rename_keeps_the_id(saved: None) -> None:
     save_connector("old", connector())
     save_connector("taken", connector(2))
@@ -145,6 +151,7 @@ def test_rename_keeps_the_id(saved: None) -> None:
     save_connector("new", after)  # the renamed one is the same connector, not a second for its account
 
 
+@pytest.mark.server
 def test_rotation_to_another_api_generation_keeps_id_and_account(saved: None) -> None:
     save_connector("account", connector(account_code="C1"))
     old = load_connector("account")
@@ -155,6 +162,7 @@ def test_rotation_to_another_api_generation_keeps_id_and_account(saved: None) ->
     assert (new.connector_id, new.account_code) == (old.connector_id, "C1")
 
 
+@pytest.mark.server
 def test_connector_from_the_ui_has_one_id_before_and_after_it_is_adopted(saved: None) -> None:
     connector().save("from-ui")
     first = load_connector("from-ui").connector_id
@@ -167,6 +175,7 @@ def test_connector_from_the_ui_has_one_id_before_and_after_it_is_adopted(saved: 
     assert load_connector("renamed").connector_id == first
 
 
+@pytest.mark.server
 def test_connector_from_the_ui_for_a_known_account_is_unusable_and_not_adopted(saved: None) -> None:
     save_connector("first", connector())
     connector().save("copy")
@@ -178,6 +187,7 @@ def test_connector_from_the_ui_for_a_known_account_is_unusable_and_not_adopted(s
         load_connector("copy")
 
 
+@pytest.mark.server
 def test_invalid_form_is_left_out_with_a_warning_without_secrets(saved: None, caplog: pytest.LogCaptureFixture) -> None:
     save_connector("good", connector())
     wrong = connector(2)
@@ -193,6 +203,7 @@ def test_invalid_form_is_left_out_with_a_warning_without_secrets(saved: None, ca
     assert list(saved_names()) == ["good"]
 
 
+@pytest.mark.server
 def test_secrets_are_hidden_by_the_api_unless_requested(saved: None) -> None:
     save_connector("account", connector())
     with get_client(sync_client=True) as client:
@@ -200,6 +211,7 @@ def test_secrets_are_hidden_by_the_api_unless_requested(saved: None) -> None:
     assert "hush" not in str(document.data)
 
 
+@pytest.mark.server
 def test_load_and_save_inside_a_flow(saved: None) -> None:
     save_connector("account", connector())
 

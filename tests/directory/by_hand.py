@@ -1,4 +1,4 @@
-"""Snapshots as readers hand them on, made by hand for tests of what comes after."""
+"""Parsed exports built without a reader, for tests of imports and matching."""
 
 import hashlib
 from typing import Any

@@ -80,8 +80,8 @@ RULES: list[tuple[Pair, bool]] = [
 
 
 def is_guest(row: Row, rows: list[Row]) -> bool:
-    of_id = [each for each in rows if equal(each["entra_id"], row["entra_id"])] or [row]
-    types = {each["user_type"] or ("Guest" if each["kind"] == "guest" else None) for each in of_id}
+    of_id = [other for other in rows if equal(other["entra_id"], row["entra_id"])] or [row]
+    types = {other["user_type"] or ("Guest" if other["kind"] == "guest" else None) for other in of_id}
     return "Guest" in types and (row["entra_id"] is None or "Member" not in types)
 
 
@@ -107,7 +107,7 @@ def _joined(parts: list[list[Row]], rule: Pair, *, persons_only: bool) -> list[l
     group = list(range(len(parts)))
     for a, b in combinations(range(len(parts)), 2):
         if not closed[a] and not closed[b] and any(rule(one, other) for one in parts[a] for other in parts[b]):
-            group = [group[a] if each == group[b] else each for each in group]
+            group = [group[a] if label == group[b] else label for label in group]
     result = []
     for label in sorted(set(group)):
         joining = [part for part, mine in zip(parts, group, strict=True) if mine == label]

@@ -50,14 +50,14 @@ def filled(rows: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
 
 
 def synthetic(n: int) -> Directory:
-    """`n` people in Entra (Graph) and Active Directory, most of them twins, with 2.5 addresses and 1.5 devices each.
+    """`n` people in Entra (Graph) and Active Directory, most of them in both, with 2.5 addresses and 1.5 devices each.
 
     Person number i has the addresses `user-i@contoso.example` (primary, Entra and AD) and `u-i@contoso.example` (alias,
     Entra); every second one `i@alt.contoso.example` (alias, AD). Every fiftieth heads a group of fifty.
     """
     i = pl.DataFrame({"i": pl.int_range(n, eager=True)})
     entra, ad, groups = _entra(i), _ad(i), _groups(i.filter(pl.col("i") % GROUP_SIZE == 0))
-    objects = pl.concat([filled(each, OBJECTS) for each in (entra, ad, groups)])
+    objects = pl.concat([filled(frame, OBJECTS) for frame in (entra, ad, groups)])
     return Directory(objects, _addresses(i), _members(i), _devices(i), _device_users(i))
 
 
@@ -83,7 +83,7 @@ def _entra(rows: pl.DataFrame) -> pl.DataFrame:
         account_enabled=pl.lit(value=True),
         primary_smtp=_upn(i),
         entra_id=_guid(1, i),
-        # a tenth each is known by another rule than the one before
+        # a tenth of the people for each merge rule
         onprem_sid=pl.when(i % 10 < 7).then(pl.format("S-1-5-21-1-2-3-{}", i)),
         onprem_guid=pl.when(i % 10 < 8).then(_guid(2, i)),
         onprem_upn=pl.when(i % 10 < 9).then(_upn(i)),
@@ -171,7 +171,7 @@ def _devices(rows: pl.DataFrame) -> pl.DataFrame:
         intune_id=_guid(6, i),
         first_seen_at=pl.lit(SEEN, MOMENT),
     )
-    return pl.concat([filled(each, DEVICES) for each in (intune, entra, ad, phones)])
+    return pl.concat([filled(frame, DEVICES) for frame in (intune, entra, ad, phones)])
 
 
 def _device_users(rows: pl.DataFrame) -> pl.DataFrame:
@@ -182,14 +182,14 @@ def _device_users(rows: pl.DataFrame) -> pl.DataFrame:
         (rows.filter(i % 2 == 0), "intune-devices", 6, "primary_user", "upn", _upn(i)),
     ]
     tables = [
-        each.select(
+        people.select(
             source=pl.lit(source),
             device_key="id:" + _guid(device, i),
             evidence=pl.lit(evidence),
             ref_kind=pl.lit(kind),
             ref=ref,
         )
-        for each, source, device, evidence, kind, ref in rows
+        for people, source, device, evidence, kind, ref in rows
     ]
     return filled(pl.concat(tables).with_columns(valid_from=pl.lit(SEEN, MOMENT)), DEVICE_USERS)
 

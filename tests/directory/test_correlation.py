@@ -1,15 +1,16 @@
-"""Recipients and what they mean: rules as rows of a table, and properties of all inputs."""
+"""Matching of recipients: rules as rows of a table, and properties of any input."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.alerts import MOMENT
 from tasks.directory.match.correlation import BEGINNING, Directory, ResolvedRecipients, resolve_recipients
+from tests.examples import examples
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 ALIASES = {"legacy.example": "contoso.example"}
@@ -41,7 +42,7 @@ def person(
 def directory(
     addresses: list[Any], people: list[Any] | None = None, *, aliases: bool = True, lost: bool = False
 ) -> Directory:
-    known = people or [person(user) for user in {each["user_id"] for each in addresses}]
+    known = people or [person(user) for user in {row["user_id"] for row in addresses}]
     frame = pl.DataFrame(addresses, schema=ADDRESS)
     own = frame.filter(pl.col("rank") <= 5)["address"].str.extract(r"@(.*)$").unique()
     return Directory(
@@ -73,7 +74,7 @@ def resolved(recipient: str, found: Directory, *, plus: bool = True) -> Resolved
 
 
 def meant(recipient: str, found: Directory, **how: bool) -> tuple[str | None, str, str | None]:
-    """user, state, rule of the only stretch of time"""
+    """user, state and rule of the only period"""
     row: tuple[str | None, str, str | None] = (
         resolved(recipient, found, **how).recipients.select("user_id", "match_state", "match_rule").row(0)
     )
@@ -100,6 +101,71 @@ ANN = [address("ann@contoso.example", "ann"), address("a.lee@contoso.example", "
 )
 def test_recipient_matched_by_route(recipient: str, expected: Any) -> None:
     assert meant(recipient, directory(ANN)) == expected
+
+
+LEE = [*ANN, address("lee@contoso.example", "lee"), address("bounces@contoso.example", "bounces")]
+
+
+@pytest.mark.parametrize(
+    ("recipient", "expected"),
+    [
+        ("prvs=1a2b3c4d=ann@contoso.example", ("ann", "matched", "primary, BATV")),
+        ("PRVS=0123456789=a.lee@contoso.example", ("ann", "matched", "alias, BATV")),
+        ("msprvs1=17926ugUhvb9f=ann@contoso.example", ("ann", "matched", "primary, BATV")),
+        ("prvs=ann=1a2b3c4d5e@contoso.example", ("ann", "matched", "primary, BATV")),
+        ("btv1==076f1b4c3==ann@contoso.example", ("ann", "matched", "primary, BATV")),
+        ("prvs=1a2b3c4d=ann+x@legacy.example", ("ann", "matched", "primary, BATV, domain alias, without tag")),
+        ("SRS0=HHH=TT=contoso.example=ann@forwarder.example", ("ann", "matched", "primary, SRS")),
+        ("SRS0+ab12=3C=legacy.example=ann@forwarder.example", ("ann", "matched", "primary, SRS, domain alias")),
+        ("SRS1=HH=first.example==HHH=TT=contoso.example=ann@second.example", ("ann", "matched", "primary, SRS")),
+        ("bounces+ann=contoso.example@lists.example", ("ann", "matched", "primary, VERP")),
+        ("bounces+12-ab-ann=contoso.example@lists.example", ("ann", "matched", "primary, VERP")),
+        ("list-bounces-a.lee=contoso.example@lists.example", ("ann", "matched", "alias, VERP")),
+        ("ann=contoso.example@lists.example", ("ann", "matched", "primary, VERP")),
+        # the mailbox of the list, which receives it, before the address in it
+        ("bounces-ann=contoso.example@contoso.example", ("bounces", "matched", "primary, VERP list")),
+        ("bounces+ann=contoso.example@contoso.example", ("bounces", "matched", "primary, without tag")),
+        ("bounces-bob=elsewhere.example@contoso.example", ("bounces", "matched", "primary, VERP list")),
+        ("prvs=1a2b3c4d=bob@contoso.example", (None, "unmatched", None)),
+        ("srs0=hhh=tt=elsewhere.example=ann@contoso.example", (None, "unmatched", None)),
+        ("a=b@contoso.example", (None, "unmatched", None)),
+    ],
+)
+def test_rewritten_sender_matched_by_route_of_its_own(recipient: str, expected: Any) -> None:
+    assert meant(recipient, directory(LEE)) == expected
+
+
+@pytest.mark.parametrize(
+    ("recipient", "expected"),
+    [
+        ("'ann@contoso.example'", ("ann", "matched", "primary, malformed")),
+        ("'ann@contoso.example", ("ann", "matched", "primary, malformed")),
+        ('"Ann Lee <ann@contoso.example>"', ("ann", "matched", "primary, malformed")),
+        ("Ann Lee <Ann@contoso.example>", ("ann", "matched", "primary, malformed")),
+        ("<'ann+x@legacy.example'>", ("ann", "matched", "primary, malformed, domain alias, without tag")),
+        ("ann@contoso.example;zoe@elsewhere.example", ("ann", "matched", "primary, malformed")),
+        ("ann@contoso.example, a.lee@contoso.example", ("ann", "matched", "primary, malformed")),
+        ("ann@contoso.example lee@contoso.example", (None, "ambiguous", "primary, malformed")),
+        ("lee@contoso.example;a.lee@contoso.example", (None, "ambiguous", "primary, malformed")),
+        ("ann lee@contoso.example", (None, "unmatched", None)),
+        ("Ann Lee ann@contoso.example", (None, "unmatched", None)),
+        ("o'ann@contoso.example", (None, "unmatched", None)),
+    ],
+)
+def test_malformed_recipient_matched_where_unambiguous(recipient: str, expected: Any) -> None:
+    assert meant(recipient, directory(LEE)) == expected
+
+
+def test_ordinary_address_precedes_the_address_in_it() -> None:
+    wrapped = "prvs=1a2b3c4d=ann@contoso.example"
+    found = directory([*ANN, address(wrapped, "list", "other")])
+    assert meant(wrapped, found) == ("list", "matched", "other")
+
+
+def test_each_address_of_a_malformed_recipient_resolved_by_itself() -> None:
+    people = [person("ann"), person("lee", enabled=False), person("bounces")]
+    found = resolved("ann@contoso.example;lee@contoso.example", directory(LEE, people))
+    assert sorted(found.candidates["user_id"]) == ["ann", "lee"]
 
 
 def test_tag_ignored_without_plus_addressing() -> None:
@@ -156,7 +222,15 @@ def test_mail_group_matched_without_person() -> None:
         ("bob@contoso.example", False, "unknown address; no imported source has aliases"),
         ("bob@legacy.example", True, "unknown address"),
         ("bob@elsewhere.example", True, "external domain"),
-        ("bob", True, "external domain"),
+        ("bob", True, "malformed address"),
+        ("ann lee@contoso.example", True, "malformed address"),
+        ("'bob@contoso.example'", True, "unknown address"),
+        ("bob@contoso.example;zoe@elsewhere.example", True, "unknown address"),
+        ('"Bob <bob@contoso.example>"', True, "unknown address"),
+        ("prvs=1a2b3c4d=bob@contoso.example", True, "unknown address"),
+        ("srs0=hhh=tt=contoso.example=bob@forwarder.example", True, "unknown address"),
+        ("'zoe@elsewhere.example'", True, "external domain"),
+        ("prvs=1a2b3c4d=zoe@elsewhere.example", True, "external domain"),
     ],
 )
 def test_unmatched_recipient_has_reason(recipient: str, aliases: bool, reason: str) -> None:
@@ -204,19 +278,19 @@ ROWS = st.lists(
 ASKED = pl.Series(["a@contoso.example", "a+b@contoso.example", "c@legacy.example", "c+x@legacy.example", "z@x.example"])
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(ROWS, st.randoms(use_true_random=False))
 def test_every_moment_has_one_result_in_any_order(rows: list[Any], order: Any) -> None:
-    made = [address(*row) for row in rows if row[4] is None or row[3] < row[4]]
+    addresses = [address(*row) for row in rows if row[4] is None or row[3] < row[4]]
     people = [person("one"), person("two", "guest"), person("three", enabled=False)]
-    found = resolve_recipients(ASKED, directory(made, people), ALIASES, plus_addressing=True)
-    order.shuffle(made)
-    again = resolve_recipients(ASKED, directory(made, people), ALIASES, plus_addressing=True)
+    found = resolve_recipients(ASKED, directory(addresses, people), ALIASES, plus_addressing=True)
+    order.shuffle(addresses)
+    again = resolve_recipients(ASKED, directory(addresses, people), ALIASES, plus_addressing=True)
     key = ["recipient", "valid_from"]
     assert found.recipients.sort(key).equals(again.recipients.sort(key))
-    for _, stretches in found.recipients.sort(key).group_by("recipient"):
-        assert stretches["valid_from"][0] == BEGINNING
-        assert stretches["valid_to"].to_list() == [*stretches["valid_from"][1:], None]
+    for _, periods in found.recipients.sort(key).group_by("recipient"):
+        assert periods["valid_from"][0] == BEGINNING
+        assert periods["valid_to"].to_list() == [*periods["valid_from"][1:], None]
     counts = found.candidates.group_by(key).len()
     states = found.recipients.join(counts, on=key, how="left").select("match_state", pl.col("len").fill_null(0)).rows()
     assert all(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from io import BytesIO
@@ -11,18 +12,19 @@ from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZipFile
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.directory.formats import archive, csv_table
 from tasks.directory.formats.archive import expand
 from tasks.directory.formats.header_aliases import FILE, HeaderAliases, load_headers
-from tasks.directory.model import Parsed
+from tasks.directory.model import ATTRIBUTES, Parsed
 from tasks.directory.sources.detect import read_export
 from tasks.directory.sources.read_files import read_files
 from tasks.errors import ExportRefused, SettingsError
 from tasks.settings import DEFAULTS, Settings
 from tests.directory.parsed_pairs import assert_matches_pair, assert_valid
+from tests.examples import examples
 
 EXPORTS = Path(__file__).with_name("exports")
 TABLES = (".csv", ".txt", ".zip")
@@ -55,7 +57,7 @@ def read_or_refuse(content: bytes) -> list[Parsed]:
     return parts
 
 
-@settings(max_examples=60, deadline=None)
+@examples(25)
 @given(st.sampled_from([b"", USERS, b"PK\x03\x04"]), st.binary(max_size=300) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_read_or_refused(start: bytes, content: bytes) -> None:
     read_or_refuse(start + content)
@@ -71,7 +73,7 @@ cells = st.text(max_size=12) | st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.data())
 def test_any_cells_under_known_headers_read_or_refused(data: st.DataObject) -> None:
     family = data.draw(st.sampled_from(sorted(HEADERS.families)))
@@ -83,7 +85,7 @@ def test_any_cells_under_known_headers_read_or_refused(data: st.DataObject) -> N
     read_or_refuse(text.encode())
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.data())
 def test_damaged_export_read_or_refused(data: st.DataObject) -> None:
     content = bytearray(data.draw(st.sampled_from(GOOD)).read_bytes())
@@ -93,7 +95,7 @@ def test_damaged_export_read_or_refused(data: st.DataObject) -> None:
     read_or_refuse(bytes(content[start : data.draw(st.just(len(content)) | st.integers(0, len(content)))]))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.data())
 def test_export_without_some_columns_read_or_refused(data: st.DataObject) -> None:
     path = data.draw(st.sampled_from([path for path in GOOD if path.suffix == ".csv" and path.read_bytes().isascii()]))
@@ -142,6 +144,73 @@ def test_headers_of_the_site_precede_ours(tmp_path: Path) -> None:
         read_export("a.csv", content, HEADERS)
     (part,) = read_export("a.csv", content, own)
     assert part.objects.select("upn", "mail", "department").rows() == [("a@contoso.example", None, "Einkauf")]
+
+
+def test_every_field_of_entries_has_its_own_name_in_the_headers_file() -> None:
+    stand_ins = {"aliases", "memberaddress"}
+    assert {name for name, field in HEADERS.families["ad"].items() if name == field} >= set(ATTRIBUTES) - stand_ins
+    assert set(HEADERS.families["ad"].values()) == set(ATTRIBUTES)
+
+
+NAMES_OF_A_SITE = """family,header,field
+ad,corpMail,mail
+ad,corpOtherMail,aliases
+ad,corpList,memberaddress
+entra-users,signIn,upn
+entra-users,addresses,proxies
+entra-users,mail,ignore
+entra-devices,host,device_name
+"""
+
+
+def test_names_of_the_site_read_in_ldif(tmp_path: Path) -> None:
+    own = site(tmp_path, NAMES_OF_A_SITE)
+    person = "dn: uid=ann,dc=x\nobjectClass: corp\nuid: ann\nCorpMail: ann@x.example\ncorpOtherMail: a@x.example\n"
+    alias = "dn: cn=all,dc=x\nobjectClass: corp\ncn: all\ncorpMail: all@x.example\ncorpList: ann@x.example\n"
+    (part,) = read_export("a.ldif", f"{person}\n{alias}".encode(), own)
+    assert part.objects["kind"].to_list() == ["person", "group"]
+    assert dict(part.addresses.select("address", "rule").rows()) == {
+        "ann@x.example": "mail", "a@x.example": "alias", "all@x.example": "mail"
+    }  # fmt: skip
+    assert part.members.select("ref_kind", "ref").rows() == [("address", "ann@x.example")]
+    with pytest.raises(ExportRefused, match="none of its 2 entries"):
+        read_export("a.ldif", f"{person}\n{alias}".encode(), HEADERS)
+
+
+def test_names_of_the_site_read_in_json(tmp_path: Path) -> None:
+    own = site(tmp_path, NAMES_OF_A_SITE)
+    people = [
+        {"signIn": "ann@x.example", "mail": "other@x.example", "addresses": ["SMTP:ann@x.example", "a@x.example"]}
+    ]
+    (part,) = read_export("a.json", json.dumps(people).encode(), own)
+    assert part.objects.select("upn", "mail", "primary_smtp").rows() == [("ann@x.example", None, "ann@x.example")]
+    assert set(part.addresses["address"]) == {"ann@x.example", "a@x.example"}
+    devices = [{"id": "1", "deviceId": "00000000-0000-4000-8000-000000000001", "host": "PC-1"}]
+    (part,) = read_export("a.json", json.dumps(devices).encode(), own)
+    assert part.devices["device_name"].to_list() == ["PC-1"]
+    entries = [{"distinguishedName": "uid=ann,dc=x", "objectClass": "corp", "uid": "ann", "corpMail": "ann@x.example"}]
+    (part,) = read_export("a.json", json.dumps(entries).encode(), own)
+    assert part.addresses["address"].to_list() == ["ann@x.example"]
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "other_name"),
+    [
+        ("displayName,mail,id", "A,a@x.example,00000000-0000-4000-8000-000000000001", "mail"),
+        ("Name,Anmeldename,Abteilung", "A,a@x.example,B", "Anmeldename"),
+        ("firstName,lastName,email,status,Kennung", "A,B,a@x.example,ACTIVE,a", "Kennung"),
+        ("Device name,Nummer,OS", "PC-1,00000000-0000-4000-8000-000000000001,Windows", "Nummer"),
+        ("SamAccountName,Mail,Nummer", "a,a@x.example,00000000-0000-4000-8000-000000000001", "Nummer"),
+    ],
+)
+def test_advice_of_a_refusal_followed_succeeds(header: str, cells: str, other_name: str, tmp_path: Path) -> None:
+    content = f"{header}\n{cells}\n".encode()
+    with pytest.raises(ExportRefused) as refusal:
+        read_export("a.csv", content, HEADERS)
+    lines = re.findall(r"[a-z\-]+,<column>,[a-z_]+", str(refusal.value))
+    own = site(tmp_path, "\n".join(["family,header,field", *lines, ""]).replace("<column>", other_name))
+    (part,) = read_export("a.csv", content, own)
+    assert part.objects.height + part.devices.height == 1
 
 
 def test_headers_file_without_family_applies_to_all_families(tmp_path: Path) -> None:
@@ -196,16 +265,16 @@ def test_too_large_file_refused_and_others_read(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "large.csv").write_bytes(bytes(101))
     (tmp_path / "users.csv").write_bytes(USERS + PERSON)
     exports, refused = read_files([tmp_path], Settings(home=tmp_path))
-    assert [each.file_name.partition("/")[2] for each in exports] == ["users.csv"]
-    assert [each.file_name.partition("/")[2] for each in refused] == ["large.csv"]
+    assert [export.file_name.partition("/")[2] for export in exports] == ["users.csv"]
+    assert [file.file_name.partition("/")[2] for file in refused] == ["large.csv"]
 
 
 @pytest.fixture
 def odd(tmp_path: Path) -> Iterator[Path]:
-    """A folder of things that are no files, beside a file and a folder that links in it lead to."""
+    """A folder of links and special files; the links lead to a file and a folder beside it."""
     folder, outside = tmp_path / "odd", tmp_path / "outside"
-    for each in (folder, outside):
-        each.mkdir()
+    for directory in (folder, outside):
+        directory.mkdir()
     (outside / "users.csv").write_bytes(b"secret")
     (folder / "to-a-file").symlink_to(outside / "users.csv")
     (folder / "to-a-folder").symlink_to(outside)
@@ -219,7 +288,7 @@ def odd(tmp_path: Path) -> Iterator[Path]:
 def test_links_and_special_files_in_folder_refused_unopened(odd: Path) -> None:
     found = dict(expand([odd]))
     assert list(found) == [f"odd/{name}" for name in ("a-pipe", "a-socket", "to-a-file", "to-a-folder", "to-nothing")]
-    assert {type(each) for each in found.values()} == {ExportRefused}
+    assert {type(content) for content in found.values()} == {ExportRefused}
 
 
 def test_link_as_path_followed_only_on_request(odd: Path) -> None:
@@ -227,7 +296,7 @@ def test_link_as_path_followed_only_on_request(odd: Path) -> None:
     assert list(expand(links)) == [("users.csv", b"secret"), ("outside/users.csv", b"secret")]
     refused = dict(expand([*links, odd / "to-nothing", odd / "a-pipe"], follow=False))
     assert list(refused) == ["to-a-file", "to-a-folder", "to-nothing", "a-pipe"]
-    assert {type(each) for each in refused.values()} == {ExportRefused}
+    assert {type(content) for content in refused.values()} == {ExportRefused}
 
 
 @pytest.mark.parametrize("swapped", ["users.csv", "folder"])
@@ -259,7 +328,7 @@ def test_digest_with_other_headers_differs(tmp_path: Path) -> None:
     for headers in ("header,field\nA,upn\n", "header,field\nA,upn\n", "header,field\nB,upn\n"):
         (tmp_path / FILE).write_text(headers)
         exports, _ = read_files([tmp_path / "users.csv"], Settings(home=tmp_path))
-        digests += [each.digest for each in exports]
+        digests += [export.digest for export in exports]
     assert digests[0] == digests[1] != digests[2]
 
 

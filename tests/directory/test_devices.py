@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.alerts import MOMENT
@@ -13,6 +13,7 @@ from tasks.directory.merge.devices import device_people, devices, merge_devices
 from tasks.directory.merge.people import merge_people
 from tasks.directory.merge.references import join_ids
 from tests.directory.synthetic import DEVICE_USERS, DEVICES, OBJECTS, SEEN, filled
+from tests.examples import examples
 
 Row = dict[str, Any]
 LINKS = pl.Schema({**DEVICE_USERS, "valid_from": MOMENT, "gone_at": MOMENT})
@@ -120,7 +121,7 @@ ROWS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(ROWS, st.randoms(use_true_random=False))
 def test_devices_independent_of_order_with_stable_ids_and_one_device_id(rows: list[Row], chance: Any) -> None:
     rows = [{**row, "device_key": str(place), "first_seen_at": SEEN} for place, row in enumerate(rows)]

@@ -61,7 +61,9 @@ def test_report_has_counts_rejected_rows_and_refusals_by_file(home: Path, tmp_pa
     folder = tmp_path / "in"
     folder.mkdir()
     number = "00000000-0000-4000-8000-00000000000{}".format
-    lines = [f"{name}@contoso.example,{name},{each}" for name, each in (("a", number(1)), ("b", "x"), ("c", "y"))]
+    lines = [
+        f"{name}@contoso.example,{name},{entra_id}" for name, entra_id in (("a", number(1)), ("b", "x"), ("c", "y"))
+    ]
     (folder / "a.csv").write_text("\n".join(["userPrincipalName,displayName,id", *lines, ""]))
     dora = {"id": number(4), "userPrincipalName": "d@contoso.example", "proxyAddresses": []}
     (folder / "b.json").write_text(json.dumps([dora, {**dora, "id": 5}, {"id": number(6), "deviceId": number(7)}]))
@@ -89,6 +91,54 @@ def test_import_that_would_mark_many_as_gone_refused_unless_confirmed(home: Path
     assert states(report) == {"users.csv": "refused"}
     assert "80%" in (report.error or "")
     assert states(run(path, confirm_gone=True)) == {"users.csv": "imported"}
+
+
+def test_export_with_nothing_to_import_refused(home: Path, tmp_path: Path) -> None:
+    schema = 'DN,objectClass,cn\n"CN=Mail,CN=Schema,DC=contoso,DC=example",top;attributeSchema,Mail\n'
+    (tmp_path / "schema.csv").write_text(schema)
+    (tmp_path / "empty.json").write_text(
+        '{"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#users", "value": []}'
+    )
+    (tmp_path / "dsquery.txt").write_text('"CN=Ann,OU=Staff,DC=contoso,DC=example"\n')
+    report = run(tmp_path / "schema.csv", tmp_path / "empty.json", tmp_path / "dsquery.txt")
+    assert set(states(report).values()) == {"refused"}
+    assert report.error is not None
+    assert all(file["refusal"] for file in report.files)
+
+
+def test_groups_counted_apart_from_people(home: Path, tmp_path: Path) -> None:
+    entries = [("Ann", "user"), ("Staff", "group"), ("Admins", "group")]
+    lines = [f'"CN={name},DC=contoso,DC=example",{kind},{name}\n' for name, kind in entries]
+    (tmp_path / "ad.csv").write_text("DN,objectClass,cn\n" + "".join(lines))
+    (file,) = run(tmp_path / "ad.csv").files
+    assert (file["people"], file["groups"]) == (1, 2)
+    assert column(home, "SELECT people FROM directory_imports") == {1}
+
+
+def test_deleted_object_marked_as_gone(home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "users.json"
+    people = [
+        {"id": f"00000000-0000-4000-8000-00000000000{n}", "userPrincipalName": f"u{n}@contoso.example"}
+        for n in range(9)
+    ]
+    path.write_text(json.dumps(people))
+    assert run(path).error is None
+    path.write_text(json.dumps([{**people[0], "deletedDateTime": "2026-11-20T08:00:00Z"}, *people[1:]]))
+    assert run(path).error is None
+    assert column(home, "SELECT upn FROM directory_users WHERE gone_at IS NOT NULL") == {"u0@contoso.example"}
+
+
+def test_person_of_okta_entra_and_google_merged_by_address(home: Path, tmp_path: Path) -> None:
+    mail = "ann@contoso.example"
+    (tmp_path / "okta.csv").write_text(f"login,email,firstName,lastName,status\n{mail},{mail},Ann,Adams,ACTIVE\n")
+    (tmp_path / "google.csv").write_text(f"primaryEmail,name.fullName,suspended\n{mail},Ann Adams,False\n")
+    user = {"id": "00000000-0000-4000-8000-000000000001", "userPrincipalName": mail, "mail": mail}
+    (tmp_path / "graph.json").write_text(json.dumps([user]))
+    assert run(*(tmp_path / name for name in ("okta.csv", "google.csv", "graph.json"))).error is None
+    with open_store(Settings(home=home)).reader() as reader:
+        assert reader.rows("SELECT sources, merge_rules FROM directory_users") == [
+            (["google-users", "graph-users", "okta-users"], ["address"])
+        ]
 
 
 def test_unknown_setting_value_reported_as_error(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

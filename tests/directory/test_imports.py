@@ -1,4 +1,4 @@
-"""Imports into a real store: snapshots, what they refuse, and what alerts then say about people and devices."""
+"""Imports into a real store: snapshots, refusals, and the people and devices of alerts afterwards."""
 
 import shutil
 from dataclasses import replace
@@ -32,9 +32,9 @@ ANN = person("ann", "a.lee@contoso.example")
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with scans, which each test gets a copy of."""
-    made = begun(tmp_path_factory.mktemp("loaded"))
-    load(made, [[
+    """A home with scans; each test uses a copy."""
+    store = begun(tmp_path_factory.mktemp("loaded"))
+    load(store, [[
         scan(0, recipient="ann@contoso.example", file_name="1"),
         scan(1, recipient="a.lee+news@contoso.example", file_name="2"),
         scan(2, recipient="all@contoso.example", file_name="3"),
@@ -42,7 +42,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scan(4, recipient="x@elsewhere.example", file_name="5"),
         scan(5, "safe", recipient="dora@contoso.example", file_name="6"),
     ]])  # fmt: skip
-    return made.settings.home
+    return store.settings.home
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def staffed(with_staff: Path, tmp_path: Path) -> Store:
 
 def bring(store: Store, *exports: Export, now: Any = NOW, **how: Any) -> list[str]:
     """States of the exports after an import."""
-    return [each.state for each in import_exports(store, how.pop("tenant", "default"), list(exports), now, **how)]
+    return [outcome.state for outcome in import_exports(store, how.pop("tenant", "default"), list(exports), now, **how)]
 
 
 def ask(store: Store, sql: str) -> list[tuple[Any, ...]]:
@@ -174,8 +174,8 @@ def test_reassigned_address_matched_by_time(staffed: Store) -> None:
 def test_match_has_last_snapshot_with_the_address(store: Store) -> None:
     for day, who in enumerate(([ANN], [ANN, person("kim")], [person("ann"), person("kim")], [person("ann")])):
         bring(store, users(*who, *STAFF, snapshot_at=NOW + day * DAY - HOUR), now=NOW + day * DAY)
-    asked = "SELECT a.file_name, u.snapshot_at, u.match_rank, u.matched_value FROM alert_users u JOIN alerts a USING "
-    assert ask(store, asked + "(alert_id) WHERE a.recipient LIKE 'a%' ORDER BY ALL") == [
+    query = "SELECT a.file_name, u.snapshot_at, u.match_rank, u.matched_value FROM alert_users u JOIN alerts a USING "
+    assert ask(store, query + "(alert_id) WHERE a.recipient LIKE 'a%' ORDER BY ALL") == [
         ("1", NOW + 3 * DAY - HOUR, 1, "ann@contoso.example"),
         ("2", NOW + DAY - HOUR, 2, "a.lee@contoso.example"),
     ]
@@ -194,8 +194,8 @@ def test_mailbox_precedes_mail_user_with_same_address(store: Store, tmp_path: Pa
     ]  # fmt: skip
     load(store, [[scan(8, recipient="ann+x@contoso.example", file_name="later")]])
     store.publish()
-    asked = "SELECT a.file_name, u.display_name FROM alert_users u JOIN alerts a USING (alert_id) ORDER BY ALL"
-    assert ask(store, asked) == [("1", "Box"), ("later", "Box")]
+    query = "SELECT a.file_name, u.display_name FROM alert_users u JOIN alerts a USING (alert_id) ORDER BY ALL"
+    assert ask(store, query) == [("1", "Box"), ("later", "Box")]
 
 
 def test_truncated_export_refused_unless_confirmed(staffed: Store) -> None:
@@ -215,11 +215,11 @@ def test_partial_export_refused_if_anybody_is_missing(staffed: Store) -> None:
 
 def test_file_with_one_refused_part_refused_as_a_whole(staffed: Store) -> None:
     both = [users(ANN), devices(device("pc-1", "ann"))]
-    for each in both:
-        each.file_name = "mixed.json"
+    for export in both:
+        export.file_name = "mixed.json"
     other = replace(devices(device("pc-2", "dora")), file_name="other.json")
     outcomes = import_exports(staffed, "default", [*both, other], NOW)
-    assert [each.state for each in outcomes] == ["refused"] * 3
+    assert [outcome.state for outcome in outcomes] == ["refused"] * 3
     assert all("mixed.json" in (outcome.reason or "") for outcome in outcomes[1:])
     assert ask(staffed, "SELECT count(*) FROM directory_devices") == [(0,)]
 
@@ -243,8 +243,8 @@ def test_order_of_files_has_no_effect(store: Store, backwards: bool) -> None:
 
 def test_changed_domain_aliases_rematch_recipients_of_unchanged_exports(staffed: Store) -> None:
     assert import_exports(staffed, "default", [], NOW + DAY) == []
-    asked = "SELECT match_state, match_rule FROM alerts WHERE file_name = '5'"
-    assert ask(staffed, asked) == [("unmatched", None)]
+    query = "SELECT match_state, match_rule FROM alerts WHERE file_name = '5'"
+    assert ask(staffed, query) == [("unmatched", None)]
     load(staffed, [[scan(7, recipient="ann@elsewhere.example", file_name="9")]])
     other = open_store(Settings(home=staffed.settings.home, domain_aliases="elsewhere.example=contoso.example"))
     assert bring(other, staff(), now=NOW + DAY) == ["unchanged"]
@@ -290,7 +290,7 @@ COUNTS = "SELECT file_name, user_count, device_count, unmatched_count FROM inter
 ALL = person("all", kind="group", account_enabled=None)
 KIM = person("kim")
 STEPS = [
-    (staff(ALL, members=[("all", "emil")], has_aliases=False), ""),  # nobody is another one than before
+    (staff(ALL, members=[("all", "emil")], has_aliases=False), ""),  # no recipient changes
     (staff(ALL, KIM, members=[("all", "emil")]), "4"),
     (staff(ALL, KIM, members=[("all", "emil"), ("all", "finn")]), "3"),
     (devices(device("pc-1", "ann"), device("pc-2", "emil"), device("pc-3", "emil")), "3"),
@@ -332,7 +332,7 @@ def test_alerts_without_directory_have_no_match(store: Store) -> None:
 
 def test_domain_of_guest_is_external(store: Store) -> None:
     guest, addresses = person("x", kind="guest")
-    foreign = [each | {"address": "known@elsewhere.example"} for each in addresses]
+    foreign = [row | {"address": "known@elsewhere.example"} for row in addresses]
     bring(store, staff((guest, foreign)))
     unmatched = "SELECT split_part(reason, ' (', 1) FROM unmatched_recipients WHERE recipient = 'x@elsewhere.example'"
     assert ask(store, unmatched) == [("external domain",)]
@@ -364,8 +364,12 @@ def test_age_of_directory_in_health_and_summary(staffed: Store) -> None:
     assert seen[0].counts["people"] > 0
     bring(staffed, *seen, now=datetime.now(UTC))
     assert ask(staffed, "SELECT directory_age_hours FROM connector_health") == [(hours,)], (
-        "devices name people in passing"
+        "exports of devices do not confirm people"
     )
+    contact = users(person("zoe", kind="contact"))
+    contacts = replace(contact, parsed=replace(contact.parsed, source="graph-contacts"))
+    bring(staffed, contacts, now=datetime.now(UTC))
+    assert ask(staffed, "SELECT directory_age_hours FROM connector_health") == [(hours,)]
     assert bring(staffed, staff(), now=datetime.now(UTC) - 6 * DAY) == ["unchanged"]
     assert begin(staffed, source(), datetime.now(UTC)).directory_days == 0
     assert health_errors(health(staffed)) == []

@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.directory.formats.header_aliases import load_headers
 from tasks.directory.model import Parsed
 from tasks.directory.sources import graph_json
+from tasks.directory.sources.detect import read_export
 from tasks.errors import ExportRefused
 from tasks.settings import DEFAULTS, Settings
 from tests.directory.parsed_pairs import as_json, assert_matches_pair, assert_valid, expected, exports
+from tests.examples import examples
 
 FOLDER = Path(__file__).with_name("json")
 EXPORTS = exports(FOLDER)
@@ -23,7 +25,7 @@ READABLE = [path for path in EXPORTS if "refused" not in expected(path)]
 
 @pytest.mark.parametrize("path", EXPORTS, ids=lambda path: path.name)
 def test_export_read_as_its_pair(path: Path) -> None:
-    assert_matches_pair(path, lambda: graph_json.read(path.read_text(encoding="utf-8"), path.name, HEADERS))
+    assert_matches_pair(path, lambda: read_export(path.name, path.read_bytes(), HEADERS))
 
 
 def test_pull_and_file_of_same_records_equal() -> None:
@@ -51,10 +53,10 @@ def test_same_records_in_any_envelope_equal() -> None:
         "bare": json.dumps(users, indent=1),
         "lines": "\r\n".join(map(json.dumps, users)) + "\n",
         "pages as lines": "\n".join(map(json.dumps, pages)),
-        "one after the other": "\n".join(json.dumps(each, indent=2) for each in users),
+        "one after the other": "\n".join(json.dumps(record, indent=2) for record in users),
         "with BOM": "\ufeff" + json.dumps(users),
     }
-    read = {name: [as_json(each) for each in graph_json.read(text, name, HEADERS)] for name, text in envelopes.items()}
+    read = {name: [as_json(part) for part in graph_json.read(text, name, HEADERS)] for name, text in envelopes.items()}
     assert len(read["bare"][0]["objects"]) == 3
     for name, parts in read.items():
         assert parts == read["bare"], name
@@ -86,13 +88,13 @@ records = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(25)
 @given(st.lists(records | values, max_size=4))
 def test_any_json_read_or_refused(document: list[Any]) -> None:
     _read_or_refused(json.dumps(document))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(25)
 @given(st.data())
 def test_damaged_export_read_or_refused(data: st.DataObject) -> None:
     text = data.draw(st.sampled_from(READABLE)).read_text(encoding="utf-8")

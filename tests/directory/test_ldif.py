@@ -3,16 +3,27 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.directory.formats.header_aliases import load_headers
+from tasks.directory.model import Parsed
 from tasks.directory.sources import ldif
 from tasks.errors import ExportRefused
+from tasks.settings import DEFAULTS, Settings
 from tests.directory.parsed_pairs import as_json, assert_matches_pair, assert_valid, expected, exports
+from tests.examples import examples
 
 FOLDER = Path(__file__).with_name("ldif")
 EXPORTS = exports(FOLDER)
 READABLE = [path for path in EXPORTS if "refused" not in expected(path)]
+
+
+HEADERS = load_headers(Settings(home=DEFAULTS))
+
+
+def read(text: str, name: str) -> list[Parsed]:
+    return ldif.read(text, name, HEADERS)
 
 
 def _text(path: Path) -> str:
@@ -21,20 +32,20 @@ def _text(path: Path) -> str:
 
 @pytest.mark.parametrize("path", EXPORTS, ids=lambda path: path.name)
 def test_export_read_as_its_pair(path: Path) -> None:
-    assert_matches_pair(path, lambda: ldif.read(_text(path), path.name))
+    assert_matches_pair(path, lambda: read(_text(path), path.name))
 
 
 @pytest.mark.parametrize("path", READABLE, ids=lambda path: path.name)
 def test_export_with_other_line_ends_folding_or_bom_equal(path: Path) -> None:
     text = _text(path).replace("\r\n", "\n")
-    (part,) = ldif.read(text, path.name)
-    (other,) = ldif.read("\ufeff" + text.replace("\n", "\r\n"), path.name)
+    (part,) = read(text, path.name)
+    (other,) = read("\ufeff" + text.replace("\n", "\r\n"), path.name)
     assert as_json(other) == as_json(part)
     folded = "\n".join(_folded(line) for line in text.split("\n"))
     without_rows = {
         field: rows for field, rows in as_json(part).items() if field in ("addresses", "members", "device_users")
     }
-    (other,) = ldif.read(folded, path.name)
+    (other,) = read(folded, path.name)
     assert {field: rows for field, rows in as_json(other).items() if field in without_rows} == without_rows
 
 
@@ -52,13 +63,13 @@ LINES = (
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.lists(st.sampled_from(LINES) | st.text(max_size=12), max_size=25))
 def test_any_lines_read_or_refused(lines: list[str]) -> None:
     _read_or_refused("\n".join(lines))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.data())
 def test_damaged_export_read_or_refused(data: st.DataObject) -> None:
     text = _text(data.draw(st.sampled_from(READABLE)))
@@ -68,6 +79,6 @@ def test_damaged_export_read_or_refused(data: st.DataObject) -> None:
 
 def _read_or_refused(text: str) -> None:
     try:
-        assert_valid(ldif.read(text, "export.ldif"))
+        assert_valid(read(text, "export.ldif"))
     except ExportRefused as refusal:
         assert str(refusal).startswith("export.ldif")

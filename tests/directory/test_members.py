@@ -3,13 +3,14 @@
 from collections import defaultdict
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.directory.merge.members import expand_groups
 from tasks.directory.merge.people import merge_people
 from tasks.directory.merge.references import join_ids
 from tests.directory.synthetic import MEMBERS, OBJECTS, SEEN, filled
+from tests.examples import examples
 
 GROUPS, PEOPLE = "GHIJ", "abc"
 
@@ -52,7 +53,7 @@ def test_too_deep_and_too_large_groups_limited_with_warning() -> None:
     assert (members, warnings) == ({}, [("too_large", 3)])
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.lists(st.tuples(st.sampled_from(GROUPS), st.sampled_from(GROUPS + PEOPLE)), max_size=12))
 def test_members_equal_reachable_people(edges: list[tuple[str, str]]) -> None:
     members, _ = expanded(edges)

@@ -1,4 +1,4 @@
-"""People out of objects: each pair of files in `same_person` is a test, and so are the rules about all inputs."""
+"""Merging of objects into people: pairs of files in `same_person`, and properties of any input."""
 
 import json
 from collections import defaultdict
@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.directory.merge.connected_components import connected_components
@@ -16,6 +16,7 @@ from tasks.directory.merge.people import MERGED_SCHEMA, PEOPLE_SCHEMA, merge_peo
 from tasks.directory.model import KINDS
 from tests.directory.person_rules import persons
 from tests.directory.synthetic import OBJECTS, SEEN, filled
+from tests.examples import examples
 
 PAIRS = Path(__file__).with_name("same_person")
 NAMES = sorted(path.stem for path in PAIRS.glob("*.json") if not path.stem.endswith(".expected"))
@@ -86,7 +87,7 @@ _SPARSE = [name for name in FIELDS if name not in ("source", "kind")]
 
 @st.composite
 def an_object(draw: st.DrawFn) -> Row:
-    """An object that tells a handful of things: one that tells everything contradicts all others."""
+    """An object with a few identifiers: with all of them it would contradict every other object."""
     chosen = draw(st.sets(st.sampled_from(_SPARSE), min_size=1, max_size=6))
     return {name: draw(value) if name in chosen or name not in _SPARSE else None for name, value in FIELDS.items()}
 
@@ -114,21 +115,21 @@ def again(objects: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
     return filled(objects.drop("user_id").join(named, on=["source", "object_key"]), OBJECTS)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(25)
 @given(directories())
 def test_merge_equals_rules_applied_pair_by_pair(rows: list[Row]) -> None:
     merged = merge_people(frame(rows))
     assert parts(merged) == persons(frame(rows).to_dicts())
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(with_history(), st.randoms(use_true_random=False))
 def test_order_of_rows_has_no_effect(rows: list[Row], chance: Any) -> None:
     shuffled = chance.sample(rows, len(rows))
     assert merge_people(frame(rows)).rows() == merge_people(frame(shuffled)).rows()
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(directories())
 def test_person_has_at_most_one_account(rows: list[Row]) -> None:
     objects = frame(rows)
@@ -140,7 +141,7 @@ def test_person_has_at_most_one_account(rows: list[Row]) -> None:
     assert members["entra_id"].max() in (None, 1)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(with_history())
 def test_repeated_merge_changes_nothing(rows: list[Row]) -> None:
     objects = frame(rows)
@@ -148,7 +149,7 @@ def test_repeated_merge_changes_nothing(rows: list[Row]) -> None:
     assert merge_people(again(objects, merged)).rows() == merged.rows()
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(with_history())
 def test_id_unique_and_kept_by_object_first_seen(rows: list[Row]) -> None:
     objects = frame(rows)
@@ -164,7 +165,7 @@ def test_id_unique_and_kept_by_object_first_seen(rows: list[Row]) -> None:
         assert old == first or old not in others
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(directories(max_size=6), directories(max_size=4))
 def test_ids_kept_after_another_source(rows: list[Row], more: list[Row]) -> None:
     objects = frame(rows)
@@ -176,7 +177,7 @@ def test_ids_kept_after_another_source(rows: list[Row], more: list[Row]) -> None
         now = [after[f"{source} {key}"] for source, key in part]
         assert known & set(now), "a person has new ids only"
         if len(set(now)) > 1:
-            assert max(now.count(each) for each in set(now) & known) >= 1
+            assert max(now.count(user) for user in set(now) & known) >= 1
 
 
 def test_joined_people_keep_id_first_seen() -> None:

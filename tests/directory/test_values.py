@@ -7,11 +7,12 @@ from uuid import UUID
 
 import polars as pl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.directory.formats import guid_sid, object_kinds, values
 from tasks.directory.model import ADDRESS_SCHEMA, KINDS
+from tests.examples import examples
 
 Rule = Callable[[pl.Expr], pl.Expr]
 
@@ -46,10 +47,10 @@ def keys(*texts: str | None) -> list[object]:
         ("E\u0301@contoso.example", "é@contoso.example"),
         ("a@\U0001f600.example", "a@\U0001f600.example"),
         *(
-            (nobody, None)
-            for nobody in (None, "", "-", "bob", "@contoso.example", "bob@", "b ob@c.example", "a@b@c", "a@b..c")
+            (invalid, None)
+            for invalid in (None, "", "-", "bob", "@contoso.example", "bob@", "b ob@c.example", "a@b@c", "a@b..c")
         ),
-        *((nobody, None) for nobody in ("X500:/o=First Organization/cn=bob", "sip:a b@c.example", "a@b.c;d@e.f")),
+        *((invalid, None) for invalid in ("X500:/o=First Organization/cn=bob", "sip:a b@c.example", "a@b.c;d@e.f")),
     ],
 )
 def test_address_key(text: str | None, key: str | None) -> None:
@@ -71,13 +72,13 @@ addresses = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(25)
 @given(st.lists(st.text() | addresses, min_size=1, max_size=20))
 @example(["a@bücher.example。", "smtp:smtp:a@b", "Σ@b.c", "İ@b.c", "a@İ.example", "a@b。", "ΑΣ@ΑΣ.example"])
 def test_key_of_key_equal(texts: list[str]) -> None:
     once = keys(*texts)
     assert keys(*once) == once  # type: ignore[arg-type]
-    assert keys(texts[-1]) == once[-1:], "whatever stands beside it"
+    assert keys(texts[-1]) == once[-1:], "independent of the other rows"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_value_normalised(rule: Rule, texts: tuple[str | None, ...], outcomes: l
     assert of(rule, *texts) == outcomes
 
 
-@settings(max_examples=20, deadline=None)
+@examples(15)
 @given(st.lists(st.binary(min_size=16, max_size=16).filter(any), min_size=1, max_size=20))
 def test_guid_equal_in_any_notation(values: list[bytes]) -> None:
     texts = [str(UUID(bytes_le=value)) for value in values]
@@ -185,7 +186,7 @@ def test_guid_equal_in_any_notation(values: list[bytes]) -> None:
     assert of(guid_sid.guid, *written) == [text for text in texts for _ in range(4)]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.integers(0, 2**48 - 1), st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=15))
 def test_sid_equal_in_any_notation(authority: int, parts: list[int]) -> None:
     value = (
@@ -197,7 +198,7 @@ def test_sid_equal_in_any_notation(authority: int, parts: list[int]) -> None:
     assert guid_sid.sid_of_bytes(value[:-1]) is None
 
 
-@settings(max_examples=20, deadline=None)
+@examples(15)
 @given(st.lists(st.binary(max_size=80), min_size=1, max_size=20))
 def test_any_bytes_as_id_without_error(values: list[bytes]) -> None:
     written = [form for value in values for form in (f"X'{value.hex()}'", _base64(value))]
@@ -259,7 +260,7 @@ RULES = (
 )
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(st.lists(st.text() | st.from_regex(r"[0-9:./T \-]{4,30}[ZzAPM]*", fullmatch=True), max_size=10))
 def test_any_text_as_value_without_error(texts: list[str]) -> None:
     for rule in RULES:

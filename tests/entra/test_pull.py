@@ -89,7 +89,7 @@ def test_throttling_is_waited_out(graph: Graph) -> None:
     began = time.monotonic()
     assert pulled(graph)["graph-users"].objects.height == 5
     waited = time.monotonic() - began
-    assert 60 * 0.0005 <= waited < 5  # the pace of the tests
+    assert 60 * 0.0005 <= waited < 30  # the pace of the tests, not the 60 s asked for
     assert len(graph.paths("/users?")) == 4
 
 

@@ -9,11 +9,12 @@ import pytest
 from tasks import clock as machine_clock
 from tasks.http import retry
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import Simulator, Switches, World, serve
-from tests.flows.site import MACHINE, Clock, Site, connector, noon, save
+from tests.flows.site import MACHINE, Clock, PlainSite, Site, connector, noon, save
 from tests.scans import prepare_home
+from tests.simulator import Simulator, Switches, World, serve
 
 MakeSite = Callable[..., Site]
+MakePlainSite = Callable[..., PlainSite]
 
 
 @pytest.fixture(autouse=True)
@@ -73,3 +74,22 @@ def make_site(prefect_api: None, home: Path) -> Iterator[MakeSite]:
         yield make
     for name in names:
         MimecastConnector.delete(name)
+
+
+@pytest.fixture
+def make_plain_site(home: Path) -> Iterator[MakePlainSite]:
+    """As `make_site`, for runs without Prefect."""
+    prepare_home(home)
+    with ExitStack() as stack:
+
+        def make(records: Any = (), generation: int = 2, *, at_noon: bool = True, **fields: Any) -> PlainSite:
+            clock = Clock()
+            world = records if isinstance(records, World) else World.of_records(records)
+            world.clock = clock.now
+            running = stack.enter_context(serve(Simulator(world)))
+            site = PlainSite(home, "account-1", running, clock, account=connector(running, generation, **fields))
+            if at_noon:
+                site.at(noon())
+            return site
+
+        yield make

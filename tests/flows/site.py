@@ -15,14 +15,15 @@ from flows.artifacts.run_context import RunContext
 from flows.mimecast import mimecast as poll
 from flows.mimecast import mimecast_backfill as backfill
 from flows.runs.engine import Engine
+from flows.runs.pull import backfill as plain_backfill
 from flows.runs.pull import poll as plain_poll
 from tasks.ingest.run_stats import RunStats
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import Account, Faults, Running, Simulator, World
 from tasks.saved_connectors import load_connector, save_connector
 from tasks.settings import Settings
 from tasks.store.factory import open_store
 from tasks.store.store import Store
+from tests.simulator import Account, Faults, Running, Simulator, World
 
 CONNECTOR_ID = UUID("6d1f6f53-5d0c-4c5b-9a8e-2f6a0c1b7e55")
 
@@ -151,6 +152,23 @@ class Site:
                     frame = reader.frame(f"SELECT * FROM {name} ORDER BY ALL")
                     found[name] = frame if moments else frame.drop(OF_MOMENTS, strict=False)
         return found
+
+
+@dataclass
+class PlainSite(Site):
+    """A site whose runs need no Prefect; its connector is not saved. Both raise AlertsError."""
+
+    account: MimecastConnector | None = None
+
+    def poll(self) -> RunStats:
+        assert self.account
+        return self.pull(self.account)
+
+    def backfill(self, start: datetime, end: datetime, what: Literal["missing", "everything"] = "missing") -> RunStats:
+        assert self.account
+        with ThreadPoolExecutor() as threads:
+            engine = Engine(lambda _, work: threads.submit(work))
+            return plain_backfill(RunContext(self.name, "backfill"), self.account, engine, start, end, what)
 
 
 def same(one: dict[str, pl.DataFrame], other: dict[str, pl.DataFrame]) -> bool:

@@ -20,6 +20,8 @@ from tests.entra.graph import Graph, serve
 from tests.flows.cli.command import Command
 from tests.flows.site import change
 
+pytestmark = pytest.mark.server
+
 EXPORTS = DEFAULTS / "demo"
 
 
@@ -39,15 +41,15 @@ def health(home: Path) -> tuple[Any, ...]:
 
 
 def latest(key: str) -> str:
-    """The newest version of a standing page."""
-    of_it = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+    """The newest version of an artifact."""
+    with_key = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
     with get_client(sync_client=True) as client:
-        (page,) = client.read_artifacts(artifact_filter=of_it, sort=ArtifactSort.CREATED_DESC, limit=1)
+        (page,) = client.read_artifacts(artifact_filter=with_key, sort=ArtifactSort.CREATED_DESC, limit=1)
     return str(page.data)
 
 
 def test_flow_with_unusable_drop_folder_failed(prefect_api: None, home: Path) -> None:
-    (home / "drop").write_text("a file in the place of the folder")
+    (home / "drop").write_text("a file in place of the folder")
     state = directory_import(return_state=True)
     assert state.is_failed()
     assert state.result(raise_on_failure=False).counts == {"files": []}

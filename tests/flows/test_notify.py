@@ -14,6 +14,7 @@ from tasks.errors import ServiceUnavailable, SettingsError
 OPENED = {"group_id": "b04cd3c7-2111-0a22-00f5-2fa671933a17", "priority": "high", "tenant": "default"}
 
 
+@pytest.mark.server
 def test_missing_setting_or_block_is_named(prefect_api: None, monkeypatch: pytest.MonkeyPatch) -> None:
     state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, return_state=True)
     assert (state.name, "ATTACHMENT_ALERTS_NOTIFY" in (state.message or "")) == ("Skipped", True)
@@ -28,6 +29,7 @@ def test_only_service_errors_are_retried() -> None:
         assert send.retry_condition_fn(send, None, Failed(data=error)) is again
 
 
+@pytest.mark.server
 def test_secret_address_is_not_shown(prefect_api: None, monkeypatch: pytest.MonkeyPatch) -> None:
     url = "http://127.0.0.1:9/secret-part"
     CustomWebhookNotificationBlock(name="x", url=url, json_data={"text": "{{body}}"}).save("refused")
@@ -38,6 +40,7 @@ def test_secret_address_is_not_shown(prefect_api: None, monkeypatch: pytest.Monk
     assert "secret-part" not in (state.message or "")
 
 
+@pytest.mark.server
 def test_failure_of_an_apprise_block_is_detected(
     prefect_api: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -49,6 +52,7 @@ def test_failure_of_an_apprise_block_is_detected(
     assert "secretpart" not in (state.message or "") + caplog.text
 
 
+@pytest.mark.server
 def test_block_with_missing_package_fails_with_the_reason(prefect_api: None, monkeypatch: pytest.MonkeyPatch) -> None:
     MattermostWebhook(hostname="127.0.0.1", port=9, token="a" * 26).save("unloadable")
     monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", "mattermost-webhook/unloadable")
@@ -59,6 +63,7 @@ def test_block_with_missing_package_fails_with_the_reason(prefect_api: None, mon
     assert "mattermost-webhook/unloadable could not be loaded" in message and "apprise" in message
 
 
+@pytest.mark.server
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")  # apprise tries it
 def test_rejected_key_of_a_block_is_not_shown(
     prefect_api: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -46,7 +46,7 @@ def listed(command: Command, *more: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_from_new_to_closed_and_back(store: Store, command: Command) -> None:
+def test_triage_from_new_to_closed_and_reopened(store: Store, command: Command) -> None:
     high, medium = (each["group_id"] for each in listed(command))
     says = command("triage", high[:8], "--status", "in_progress", "--assignee", "zoe\x1b[2J", "--by", "ann")
     assert (says.status, says.err.strip()) == (0, "2 alerts of 1 group: in progress.")
@@ -70,7 +70,7 @@ def test_from_new_to_closed_and_back(store: Store, command: Command) -> None:
     assert all(words in page for words in ("closed as true positive", "=cmd", "ann", "1 recipient of this file"))
 
 
-def test_a_choice_shows_its_number_and_asks(store: Store, command: Command) -> None:
+def test_filter_shows_count_and_asks_for_confirmation(store: Store, command: Command) -> None:
     choice = ("triage", "--sender-domain", "good.example", "--status", "closed", "--reason", "benign")
     says = command(*choice)
     assert says.status == 1
@@ -102,7 +102,7 @@ def test_invalid_call_is_one_line_that_names_the_value(
     assert named in says.err
 
 
-def test_the_allow_list_from_adding_to_removing(store: Store, command: Command) -> None:
+def test_allow_list_add_list_remove(store: Store, command: Command) -> None:
     add = ("allow-list", "add", "sender_domain", "good.example", "--reason", "our \x1b newsletter", "--expires", "30d")
     assert "1 stored alert and 0 whole groups" in command(*add).err
     assert command("allow-list", "list").err.strip() == "The allow-list is empty."
@@ -122,7 +122,7 @@ def test_the_allow_list_from_adding_to_removing(store: Store, command: Command) 
     assert "ended" in command("allow-list", "list", "--all").out
 
 
-def test_a_group_that_is_hidden_as_a_whole_is_not_said_to_be_unknown(store: Store, command: Command) -> None:
+def test_hidden_group_is_reported_as_hidden(store: Store, command: Command) -> None:
     group_id = next(each["group_id"] for each in listed(command) if each["file_sha256"] == "cd" * 32)
     command("allow-list", "add", "hash", "cd" * 32, "--reason", "ours", "--expires", "30d", "--yes")
     says = command("group", group_id[:8])
@@ -130,6 +130,7 @@ def test_a_group_that_is_hidden_as_a_whole_is_not_said_to_be_unknown(store: Stor
     assert f"group {group_id} is hidden by the allow-list" in says.err
 
 
+@pytest.mark.server
 def test_triage_flow_counts_then_decides(prefect_api: None, store: Store) -> None:
     properties: dict[str, Any] = triage.parameters.properties
     assert properties["status"]["enum"] == ["in_progress", "closed", "new"]
@@ -155,6 +156,7 @@ def test_triage_flow_counts_then_decides(prefect_api: None, store: Store) -> Non
     assert told == [("closed", None, "ann"), ("in_progress", "bob", "bob")]
 
 
+@pytest.mark.server
 def test_invalid_setting_fails_the_run_by_name(
     prefect_api: None, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +169,7 @@ def test_invalid_setting_fails_the_run_by_name(
         assert "ATTACHMENT_ALERTS_RETENTION_LOW_DAYS" in str(state.message)
 
 
+@pytest.mark.server
 def test_allow_list_flow_counts_adds_removes(prefect_api: None, store: Store) -> None:
     entry: dict[str, Any] = {"author": "ann", "kind": "sender", "value": "x@good.example", "reason": "known"}
     counted = allow_list_flow(action="add", **entry, return_state=True)
@@ -179,7 +182,8 @@ def test_allow_list_flow_counts_adds_removes(prefect_api: None, store: Store) ->
     assert allow_list_flow(action="remove", **entry, return_state=True).is_failed()
 
 
-def test_the_page_of_open_groups_follows_each_change(prefect_api: None, store: Store) -> None:
+@pytest.mark.server
+def test_urgent_dashboard_is_refreshed_after_each_change(prefect_api: None, store: Store) -> None:
     (high,) = rows(store, "SELECT group_id::VARCHAR FROM alert_groups WHERE priority = 'high'")[0]
     taken = text(artifacts(triage("ann", "in_progress", groups=high, return_state=True))[URGENT])
     assert taken.startswith("## 1 open group of high priority") and high[:8] in taken

@@ -42,18 +42,18 @@ def parts(members: pl.DataFrame) -> set[frozenset[str]]:
 
 
 @given(alerts, st.sampled_from([GAP, timedelta(0)]), st.sampled_from([SPAN, timedelta(hours=30), timedelta(0)]))
-def test_the_partition_is_the_sweep(rows: list[tuple[str, int, int]], gap: timedelta, span: timedelta) -> None:
+def test_partition_equals_sweep(rows: list[tuple[str, int, int]], gap: timedelta, span: timedelta) -> None:
     members = frame(rows)
     assert parts(partition(members, gap, span)) == swept(members, gap, span)
 
 
 @given(st.permutations(range(12)))
-def test_the_partition_does_not_depend_on_the_order_of_rows(order: list[int]) -> None:
+def test_partition_is_independent_of_row_order(order: list[int]) -> None:
     members = frame([("a", 20 * number, 0) for number in range(12)])
     assert parts(partition(members[order], GAP, SPAN)) == parts(partition(members, GAP, SPAN))
 
 
-def test_exactly_at_a_limit_still_joins() -> None:
+def test_alert_exactly_at_limit_joins() -> None:
     assert parts(partition(frame([("a", 0, 0), ("a", 24, 0)]), GAP, SPAN)) == {frozenset(f"{n:032x}" for n in (0, 1))}
     edge = [("a", hour, 0) for hour in range(0, 169, 24)]
     assert len(parts(partition(frame(edge), GAP, SPAN))) == 1
@@ -80,13 +80,13 @@ def groups_of(assigned: pl.DataFrame) -> dict[str, str]:
     return dict(assigned.select("alert_id", "group_id").rows())
 
 
-def test_a_group_that_receives_no_id_is_named_after_its_earliest_loaded_member() -> None:
+def test_group_without_id_is_named_after_earliest_loaded_member() -> None:
     done = assign_ids(members_of(("x", 0, 7, None), ("y", 0, 3, None)), known_ids(), 0)
     assert groups_of(done.members) == {"x": "y", "y": "y"}
     assert done.created.rows() == [("y", 0)]
 
 
-def test_a_name_that_was_used_is_not_used_again() -> None:
+def test_used_id_is_not_reused() -> None:
     done = assign_ids(members_of(("x", 0, 1, "g"), ("g", 1, 2, "g")), known_ids("g"), 1)
     groups = groups_of(done.members)
     assert groups["x"] == "g"
@@ -94,20 +94,20 @@ def test_a_name_that_was_used_is_not_used_again() -> None:
     assert len(groups["g"]) == 32
 
 
-def test_groups_that_join_keep_the_oldest_id_and_the_others_end() -> None:
+def test_joined_groups_keep_oldest_id() -> None:
     done = assign_ids(members_of(("x", 0, 1, "new"), ("y", 0, 2, "old"), ("z", 0, 3, None)), known_ids("old", "new"), 2)
     assert groups_of(done.members) == {"x": "old", "y": "old", "z": "old"}
     assert done.ended.rows() == [("new", "old")]
 
 
-def test_a_group_that_splits_leaves_its_id_with_the_earliest_loaded_member() -> None:
+def test_split_group_leaves_id_with_earliest_loaded_member() -> None:
     done = assign_ids(members_of(("x", 0, 2, "g"), ("y", 1, 1, "g")), known_ids("g"), 1)
     assert groups_of(done.members) == {"x": "x", "y": "g"}
     assert done.ended.is_empty()
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from([None, "g0", "g1", "g2"])), min_size=1, max_size=20))
-def test_every_old_id_lives_on_or_ends_in_a_living_group(rows: list[tuple[int, str | None]]) -> None:
+def test_every_old_id_leads_to_a_present_group(rows: list[tuple[int, str | None]]) -> None:
     members = members_of(*((f"a{n}", part, n, old) for n, (part, old) in enumerate(rows)))
     done = assign_ids(members, known_ids("g0", "g1", "g2"), 3)
     living = set(done.members["group_id"])

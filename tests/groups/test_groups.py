@@ -22,7 +22,7 @@ def small(tmp_path: Path, **options: Any) -> Store:
     return begun(tmp_path, *SOURCES, group_gap_hours=2, group_span_hours=6, **options)
 
 
-def test_a_late_alert_joins_two_groups_under_the_older_id(tmp_path: Path) -> None:
+def test_late_alert_joins_two_groups_under_older_id(tmp_path: Path) -> None:
     store = small(tmp_path)
     load(store, [[scan(10), scan(11)]])
     load(store, [[scan(7)]])
@@ -36,7 +36,7 @@ def test_a_late_alert_joins_two_groups_under_the_older_id(tmp_path: Path) -> Non
     assert rows(store, "SELECT alert_count, times_seen_before FROM alert_groups") == [(4, 0)]
 
 
-def test_a_late_first_alert_moves_the_limit_and_splits_a_group(tmp_path: Path) -> None:
+def test_late_first_alert_moves_limit_and_splits_group(tmp_path: Path) -> None:
     store = small(tmp_path)
     load(store, [[scan(2), scan(4), scan(6), scan(8)]])
     assert len(set(grouped(store).values())) == 1
@@ -51,7 +51,7 @@ def test_a_late_first_alert_moves_the_limit_and_splits_a_group(tmp_path: Path) -
     assert len(rows(store, "SELECT * FROM group_changes")) == 1
 
 
-def test_the_id_of_a_group_that_ended_is_not_given_again(tmp_path: Path) -> None:
+def test_id_of_ended_group_is_not_reused(tmp_path: Path) -> None:
     store = small(tmp_path)
     for hour in (10, 7, 9):
         load(store, [[scan(hour)]])
@@ -65,7 +65,7 @@ def test_the_id_of_a_group_that_ended_is_not_given_again(tmp_path: Path) -> None
     assert rows(store, "SELECT old_group_id::VARCHAR, group_id::VARCHAR FROM group_aliases") == [(ended, groups[10])]
 
 
-def test_an_alias_leads_to_the_living_group_over_several_joins(tmp_path: Path) -> None:
+def test_alias_after_repeated_joins_leads_to_present_group(tmp_path: Path) -> None:
     store = small(tmp_path)
     for hour in (20, 17, 14):
         load(store, [[scan(hour)]])
@@ -77,7 +77,7 @@ def test_an_alias_leads_to_the_living_group_over_several_joins(tmp_path: Path) -
     assert set(grouped(store).values()) == {oldest}
 
 
-def test_a_group_is_as_urgent_as_its_alerts_that_stand_and_cleared_with_the_last(tmp_path: Path) -> None:
+def test_group_priority_follows_uncleared_alerts(tmp_path: Path) -> None:
     store = small(tmp_path)
     told = "SELECT priority, sub_classification, cleared_at IS NOT NULL FROM alert_groups"
     load(store, [[scan(0), scan(1, "unsafe")]])
@@ -88,7 +88,7 @@ def test_a_group_is_as_urgent_as_its_alerts_that_stand_and_cleared_with_the_last
     assert rows(store, told) == [("high", "Malicious attachment", True)]
 
 
-def test_nothing_crosses_tenants(tmp_path: Path) -> None:
+def test_groups_do_not_cross_tenants(tmp_path: Path) -> None:
     store = small(tmp_path)
     low = scan(1, "safe", recipient="bob@contoso.example")
     load(store, [[scan(0), low]], SOURCES[0])
@@ -100,7 +100,7 @@ def test_nothing_crosses_tenants(tmp_path: Path) -> None:
     assert len(rows(store, "SELECT DISTINCT group_id FROM alerts")) == 2
 
 
-def test_without_a_usable_hash_mail_and_file_name_group_else_the_alert_alone(tmp_path: Path) -> None:
+def test_alerts_without_hash_group_by_message_and_file_name(tmp_path: Path) -> None:
     store = small(tmp_path)
     nothing: dict[str, Any] = {"file_sha256": None}
     same = [scan(file_sha256=None, recipient=name) for name in "ab"]
@@ -110,7 +110,7 @@ def test_without_a_usable_hash_mail_and_file_name_group_else_the_alert_alone(tmp
     assert sorted(row[0] for row in rows(store, "SELECT alert_count FROM alert_groups")) == [1, 1, 1, 2]
 
 
-def test_where_priority_is_part_of_the_key_an_alert_changes_groups_with_it(tmp_path: Path) -> None:
+def test_alert_changes_group_with_priority_in_key(tmp_path: Path) -> None:
     store = small(tmp_path, group_by="hash+priority")
     load(store, [[scan(0, "unsafe"), scan(1, "unsafe"), scan(1.5, "malicious")]])
     before = grouped(store)
@@ -121,7 +121,7 @@ def test_where_priority_is_part_of_the_key_an_alert_changes_groups_with_it(tmp_p
     assert before[0] in grouped(store).values()
 
 
-def test_a_key_that_changes_twice_in_one_slice_leaves_no_group_with_two_keys(tmp_path: Path) -> None:
+def test_key_changed_twice_in_one_slice_leaves_one_key_per_group(tmp_path: Path) -> None:
     store = small(tmp_path, group_by="hash+response")
     load(store, [[scan(0), scan(1)]])
     load(store, [[scan(0, response="block", read=1001)], [scan(0, response="delay", read=1002)]])
@@ -130,7 +130,7 @@ def test_a_key_that_changes_twice_in_one_slice_leaves_no_group_with_two_keys(tmp
     assert len(set(grouped(store).values())) == 2
 
 
-def test_what_comes_later_has_its_columns_already(tmp_path: Path) -> None:
+def test_columns_of_later_features_exist_without_them(tmp_path: Path) -> None:
     store = small(tmp_path)
     load(store, [[scan()]])
     names = "suppressed_count, user_count, device_count, unmatched_count, users, devices, status, assignee, reopened_at"

@@ -1,7 +1,7 @@
 """Groups in the store after each step of any history, compared with the design's rules told in loops (`group_rules`).
 
 The histories use limits of a few hours, so that few alerts make many groups. Each begins with a load and goes on: a
-load alone is told by all of them. The suite tells the same 165 each time; `--hypothesis-profile=thorough` tells 5,000
+load alone is told by all of them. The suite tells the same 70 each time; `--hypothesis-profile=thorough` tells 5,000
 others.
 """
 
@@ -33,15 +33,16 @@ from tasks.triage import decisions as triage
 from tasks.triage.decision import Decision
 from tasks.triage.selection import SEEN
 from tasks.triage.suppression import expire_entries, hide_matching
+from tests.examples import examples
 from tests.groups.group_rules import RANKS, Entry, Model, Rules, sender_of
 from tests.scans import HASH, HOUR, START, Reading, begun, frame, scan, source
 
 OTHER_HASH = "cd" * 32
 SOURCES = (source(1), source(2, "other"), source(3))
 LATER = timedelta(days=2)  # when every entry that ends by itself has ended
-SUITE = 165
+SUITE = 70
 LONG = 4  # steps of the longest histories
-EXAMPLES = max(SUITE, settings.default.max_examples)
+THOROUGH = settings.get_current_profile_name() == "thorough"
 
 
 Told = tuple[float, str, str, str]
@@ -303,9 +304,9 @@ def opened(store: Store) -> Iterator[Transaction]:
         yield connection
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == SUITE)
+@settings(examples(SUITE), derandomize=not THOROUGH)
 @given(history=st.one_of(histories, comings_back, hidings, regroupings))
-def test_every_history_goes_as_the_rules_say(store: Store, opened: Transaction, history: list[Step]) -> None:
+def test_random_history_matches_rules(store: Store, opened: Transaction, history: list[Step]) -> None:
     opened.run("BEGIN")
     try:
         site = Site(opened, store.settings)

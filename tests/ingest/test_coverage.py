@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import KeyExpired
@@ -16,6 +16,7 @@ from tasks.settings import Settings
 from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tasks.window import Interval, Slice, merge
+from tests.examples import examples
 from tests.scans import HOUR, START, begun, load, reject, rows, scan, source
 
 NOW = START + timedelta(days=7)
@@ -74,7 +75,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return begun(tmp_path_factory.mktemp("home"), source(1), source(2))
 
 
-@settings(max_examples=25, deadline=None)
+@examples(15)
 @given(done=pieces)
 def test_coverage_is_the_union_of_what_polls_and_backfills_completed(shared: Store, done: list[Any]) -> None:
     slices = [hours(start, start + length, trigger) for start, length, trigger in done]

@@ -6,12 +6,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.alerts import PRIVATE
 from tasks.ingest.scan_rows import STORED_SCHEMA
 from tasks.ingest.upsert import merge_versions
+from tests.examples import examples
 from tests.ingest.version_rules import NOW, Rows, Rule
 from tests.scans import HOUR, MAPS, START, Reading, frame, scan
 
@@ -67,7 +68,7 @@ reading = st.fixed_dictionaries(
 batches = st.lists(st.lists(reading, min_size=1, max_size=8), min_size=1, max_size=4)
 
 
-@settings(max_examples=80, deadline=None)
+@examples(40)
 @given(batches, st.booleans())
 def test_any_readings_in_any_order_end_as_the_rule_says(arriving: list[list[Reading]], keep_low: bool) -> None:
     rule, state = Rule(keep_low=keep_low), Told()
@@ -80,7 +81,7 @@ def test_any_readings_in_any_order_end_as_the_rule_says(arriving: list[list[Read
     assert [state.counts[name] for name in COUNTED] == [rule.counts[name] for name in COUNTED]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.lists(reading, min_size=1, max_size=16), st.lists(st.integers(1, 15), max_size=3), st.booleans())
 def test_where_batches_are_cut_does_not_matter(readings: list[Reading], cuts: list[int], keep_low: bool) -> None:
     readings = sorted(readings, key=lambda each: each["fetched_at"])

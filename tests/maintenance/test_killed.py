@@ -1,4 +1,4 @@
-"""Regroup, replay and retention, killed when all is written and nothing committed: nothing is lost or doubled."""
+"""Regroup, replay and retention, killed between the last write and the commit: nothing is lost or done twice."""
 
 import shutil
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def of(home: Path) -> Store:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with something to do for each of the changes."""
+    """A home in which each of the changes has an effect."""
     home = tmp_path_factory.mktemp("prepared")
     store = begun(home)
     alone = scan(30, "unsafe", file_sha256=OTHER_HASH)
@@ -49,8 +49,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def timeless(store: Store, since: datetime) -> dict[str, list[tuple[Any, ...]]]:
-    """All content; a moment of this test's own work is like any other."""
+def content_without_times(store: Store, since: datetime) -> dict[str, list[tuple[Any, ...]]]:
+    """All content; times since the start of the test are equal."""
 
     def same(value: Any) -> Any:
         return "now" if isinstance(value, datetime) and value > since else value
@@ -59,9 +59,7 @@ def timeless(store: Store, since: datetime) -> dict[str, list[tuple[Any, ...]]]:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_that_is_killed_has_done_nothing_and_is_done_by_the_next_call(
-    tmp_path: Path, prepared: Path, name: str
-) -> None:
+def test_killed_change_is_rolled_back_and_made_by_the_next_call(tmp_path: Path, prepared: Path, name: str) -> None:
     home, undisturbed = tmp_path / "site", tmp_path / "undisturbed"
     for each in (home, undisturbed):
         shutil.copytree(prepared, each)
@@ -75,7 +73,7 @@ def test_a_change_that_is_killed_has_done_nothing_and_is_done_by_the_next_call(
         run = Connection.run
 
         def stop_before_the_commit(self, sql, *values, **frames):
-            if "revision = revision + 1" in sql:  # the last that a transaction with changes writes
+            if "revision = revision + 1" in sql:  # the last write of a transaction with changes
                 print("written", flush=True)
                 signal.pause()
             run(self, sql, *values, **frames)
@@ -91,5 +89,5 @@ def test_a_change_that_is_killed_has_done_nothing_and_is_done_by_the_next_call(
     assert of(home).published_revision() == revision
     again, once = CHANGES[name](of(home)), CHANGES[name](of(undisturbed))
     assert again == once
-    assert timeless(of(home), since) == timeless(of(undisturbed), since)
+    assert content_without_times(of(home), since) == content_without_times(of(undisturbed), since)
     assert of(home).published_revision() == of(undisturbed).published_revision() != revision

@@ -1,4 +1,4 @@
-"""Everything one connector ever brought is gone, and the rest is as if it had never been there."""
+"""Purge: everything of one connector is deleted, and the rest is as if it had never existed."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ ONE, TWO = source(1), source(2)
 OTHER_HASH, THIRD_HASH = "cd" * 32, "ef" * 32
 
 
-# What tells content, without ids and moments that depend on when a group was made.
+# Contents without IDs and times that depend on when a group was created.
 COMPARED = {
     "alert_groups": "* EXCLUDE (group_id, previous_group_id, first_loaded_at, last_changed_at)",
     "alerts": "* EXCLUDE (group_id, raised_at, cleared_at, first_loaded_at, last_changed_at)",
@@ -22,7 +22,7 @@ COMPARED = {
 }
 
 
-def seen(store: Store) -> dict[str, list[tuple[Any, ...]]]:
+def contents(store: Store) -> dict[str, list[tuple[Any, ...]]]:
     return {name: rows(store, f"SELECT {columns} FROM {name} ORDER BY ALL") for name, columns in COMPARED.items()}
 
 
@@ -36,7 +36,7 @@ def fill(store: Store, *, both: bool) -> None:
     load(store, [[scan(42, "safe", file_sha256=OTHER_HASH, recipient="dan"), scan(file_sha256=THIRD_HASH)]], TWO)
 
 
-def test_what_remains_is_as_if_the_connector_had_never_been_there(tmp_path: Path) -> None:
+def test_rest_is_as_if_the_connector_had_never_existed(tmp_path: Path) -> None:
     for name in ("both", "alone"):
         (tmp_path / name).mkdir()
     both, alone = (begun(tmp_path / name, ONE, TWO) for name in ("both", "alone"))
@@ -45,11 +45,11 @@ def test_what_remains_is_as_if_the_connector_had_never_been_there(tmp_path: Path
     purge(both, ONE.connector_id)
     fill(alone, both=False)
     purge(alone, ONE.connector_id)
-    assert seen(both) == seen(alone)
+    assert contents(both) == contents(alone)
     assert rows(both, "SELECT count(*) FROM exposures")[0] == (1,)
 
 
-def test_ids_of_what_remains_have_a_history_too(tmp_path: Path) -> None:
+def test_moved_alerts_of_other_connectors_are_recorded(tmp_path: Path) -> None:
     store = begun(tmp_path, ONE, TWO)
     fill(store, both=True)
     load(store, [[scan(500)]], ONE)
@@ -57,12 +57,12 @@ def test_ids_of_what_remains_have_a_history_too(tmp_path: Path) -> None:
     purge(store, ONE.connector_id)
     after = dict(rows(store, "SELECT alert_id, group_id FROM alerts"))
     kept = [name for name in after if after[name] == before[name]]
-    assert len(kept) == 2  # one of another hash; of the two that were split, one keeps the id
+    assert len(kept) == 2  # one of another hash, and one of the two that were split
     moved = rows(store, "SELECT alert_id, old_group_id, new_group_id FROM group_changes")
     assert moved == [(name, before[name], after[name]) for name in after if name not in kept]
 
 
-def test_counts_are_told_before_and_nothing_of_it_is_left(tmp_path: Path) -> None:
+def test_counted_rows_are_deleted_and_published(tmp_path: Path) -> None:
     store = begun(tmp_path, ONE, TWO)
     fill(store, both=True)
     load(store, [[scan(hour, "safe") for hour in range(100, 105)]], ONE)
@@ -84,7 +84,7 @@ def test_counts_are_told_before_and_nothing_of_it_is_left(tmp_path: Path) -> Non
         assert reader.rows(UNLIKE_LOW_SCANS) == []
 
 
-def test_purging_what_brought_nothing_changes_nothing(tmp_path: Path) -> None:
+def test_purge_of_a_connector_without_data_changes_nothing(tmp_path: Path) -> None:
     store = begun(tmp_path, ONE, TWO)
     load(store, [[scan(0), scan(1, "safe", recipient="bob")]], TWO)
     before = content(store)

@@ -1,4 +1,4 @@
-"""Regroup: what it shows is what it does, and it does it once."""
+"""Regroup: the preview equals the change, which is made once."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ OTHER_HASH = "cd" * 32
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """One group of three days, one of a day, both by the default limits."""
+    """A group of three days and one of a single alert, by the default limits."""
     store = begun(tmp_path)
     alone = scan(30, "unsafe", file_sha256=OTHER_HASH)
     load(store, [[scan(0), scan(20, "unsafe"), scan(40), scan(60), alone]])
@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def test_a_preview_counts_exactly_and_changes_nothing(store: Store) -> None:
+def test_preview_counts_exactly_and_changes_nothing(store: Store) -> None:
     before = content(store)
     found = run_regroup(store, None, 10, None, apply=False)
     assert (found["groups_before"], found["groups_after"]) == (2, 5)
@@ -35,12 +35,12 @@ def test_a_preview_counts_exactly_and_changes_nothing(store: Store) -> None:
     assert content(store) == before
 
 
-def test_a_plan_is_carried_out_once_and_back(store: Store) -> None:
-    whole = rows(store, "SELECT alert_id, group_id FROM alerts ORDER BY ALL")
+def test_change_is_made_once_and_can_be_reverted(store: Store) -> None:
+    before = rows(store, "SELECT alert_id, group_id FROM alerts ORDER BY ALL")
     done = run_regroup(store, "hash+priority", None, 30, apply=True)
     assert (done["groups_after"], done["alerts_rekeyed"]) == (4, 5)
-    told = "SELECT priority, alert_count, exposure_count FROM alert_groups ORDER BY first_detected_at"
-    assert rows(store, told) == [("high", 1, 0), ("medium", 1, 0), ("medium", 1, 0), ("high", 2, 0)]
+    groups = "SELECT priority, alert_count, exposure_count FROM alert_groups ORDER BY first_detected_at"
+    assert rows(store, groups) == [("high", 1, 0), ("medium", 1, 0), ("medium", 1, 0), ("high", 2, 0)]
     assert len(rows(store, "SELECT * FROM group_changes")) == done["alerts_moved"] == 3
     with store.reader() as reader:
         assert reader.rows("SELECT count(*) FROM alert_groups") == [(4,)]  # published
@@ -50,19 +50,19 @@ def test_a_plan_is_carried_out_once_and_back(store: Store) -> None:
     assert store.published_revision() == revision
     back = run_regroup(store, None, None, None, apply=True)
     assert (back["groups_joined"], back["joined"][0]["parts"], back["unlike_settings"]) == (1, 3, [])
-    assert rows(store, "SELECT alert_id, group_id FROM alerts ORDER BY ALL") == whole
-    assert {row[0] for row in rows(store, "SELECT group_id FROM group_aliases")} <= {group for _, group in whole}
+    assert rows(store, "SELECT alert_id, group_id FROM alerts ORDER BY ALL") == before
+    assert {row[0] for row in rows(store, "SELECT group_id FROM group_aliases")} <= {group for _, group in before}
 
 
-def test_counts_of_exposures_survive(store: Store) -> None:
+def test_exposure_counts_are_kept(store: Store) -> None:
     load(store, [[scan(5, "safe", recipient="bob@contoso.example")]])
-    told = "SELECT exposure_count FROM alert_groups WHERE file_sha256 = $hash"
-    assert rows(store, told, hash="ab" * 32) == [(1,)]
+    counts = "SELECT exposure_count FROM alert_groups WHERE file_sha256 = $hash"
+    assert rows(store, counts, hash="ab" * 32) == [(1,)]
     run_regroup(store, None, 10, None, apply=True)
-    assert rows(store, told, hash="ab" * 32) == [(1,)] * 4
+    assert rows(store, counts, hash="ab" * 32) == [(1,)] * 4
 
 
-def test_a_store_that_has_moved_on_is_planned_again(store: Store) -> None:
+def test_plan_is_made_again_if_the_store_has_changed(store: Store) -> None:
     wanted = store.settings.model_copy(update={"group_gap_hours": 10})
     with store.snapshot() as database:
         plan = plan_groups(database, wanted)
@@ -73,7 +73,7 @@ def test_a_store_that_has_moved_on_is_planned_again(store: Store) -> None:
     assert regroup.compare_groups(done)["alerts"] == 7
 
 
-def test_an_entry_that_has_expired_ends_also_when_nothing_else_changes(store: Store) -> None:
+def test_expired_entry_ends_although_nothing_else_changes(store: Store) -> None:
     add(store, Entry("sender", "eve@evil.example", "known", "ann", datetime.now(UTC) + timedelta(days=1)))
     with store.transaction() as transaction:  # a day passes
         transaction.run("UPDATE internal.allow_list SET expires_at = $now", {"now": datetime.now(UTC)})

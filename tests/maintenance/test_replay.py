@@ -1,4 +1,4 @@
-"""Replay: other maps over stored scans, rejects that are records by now; what is shown is what is done, once."""
+"""Replay: other maps for stored scans, rejects that are valid now; the preview equals the change, made once."""
 
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ BOB, CYD = "bob@contoso.example", "cyd@contoso.example"
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home that each test gets a copy of: an alert, one that was cleared, one without a verdict, three low scans."""
+    """A home that each test copies: an alert, a cleared one, one without a verdict, three low scans."""
     store = begun(tmp_path_factory.mktemp("loaded"))
     load(store, [[scan(0), scan(1, "unsafe"), scan(2, "timeout"), scan(3, "safe"), scan(4, "clean", recipient=BOB)]])
     load(store, [[scan(1, "safe", read=1001), scan(5, "safe", response="release", recipient=CYD)]])
@@ -40,41 +40,48 @@ def store(loaded: Path, tmp_path: Path) -> Store:
 
 
 def options(
-    store: Store, *what: Any, no_verdict: Any = "medium", known: bool = True, again: Any = None, **maps: str
+    store: Store,
+    *what: Any,
+    no_verdict: Any = "medium",
+    no_verdict_known: bool = True,
+    validate: Any = None,
+    **maps: str,
 ) -> ReplayOptions:
-    """Today's reading, with a site's own rows in the place of the defaults'."""
+    """The current rules, with a site's own rows instead of the defaults'."""
     for name, text in maps.items():
         default = (DEFAULTS / f"{name}.csv").read_text().splitlines()
         first = text.partition(",")[0]
         kept = [line for line in default if line.partition(",")[0] != first]
         (store.settings.home / f"{name}.csv").write_text("\n".join([*kept, text]) + "\n")
     chosen = frozenset(what or WHAT)
-    reading = CurrentRules(load_maps(store.settings, no_verdict), frozenset(chosen - {"rejects"}), known)
-    nothing = Revalidated(frame([]), pl.Series([], dtype=pl.String))
-    return ReplayOptions(chosen, lambda _: reading, lambda _, bad: again(bad) if again else nothing)
+    rules = CurrentRules(load_maps(store.settings, no_verdict), frozenset(chosen - {"rejects"}), no_verdict_known)
+    none_valid = Revalidated(frame([]), pl.Series([], dtype=pl.String))
+    return ReplayOptions(chosen, lambda _: rules, lambda _, rejects: validate(rejects) if validate else none_valid)
 
 
-def told(counts: dict[str, Any]) -> set[tuple[Any, ...]]:
-    return {(each["said"], each["old"], each["new"], each["count"]) for each in counts["changes"]}
+def changes_in(counts: dict[str, Any]) -> set[tuple[Any, ...]]:
+    return {(change["said"], change["old"], change["new"], change["count"]) for change in counts["changes"]}
 
 
-def test_the_same_maps_change_nothing(store: Store) -> None:
+def test_same_maps_change_nothing(store: Store) -> None:
     before, revision = content(store), store.published_revision()
     assert run_replay(store, options(store), apply=True)["changes"] == []
     assert content(store) == before
     assert store.published_revision() == revision
 
 
-def test_a_verdict_that_is_dangerous_by_now_raises_low_scans(store: Store) -> None:
+def test_verdict_that_became_dangerous_raises_low_scans(store: Store) -> None:
     other = options(store, "priorities", priorities="clean,high,Clean but not here,true,own-clean")
     before = content(store)
     shown = run_replay(store, other, apply=False)
-    assert told(shown) == {("clean", "low (Safe attachment, verdict-clean)", "high (Clean but not here, own-clean)", 1)}
+    assert changes_in(shown) == {
+        ("clean", "low (Safe attachment, verdict-clean)", "high (Clean but not here, own-clean)", 1)
+    }
     assert (shown["alerts_raised"], shown["alerts_cleared"], shown["scans_changed"]) == (1, 0, 1)
     assert content(store) == before
-    assert told(run_replay(store, other, apply=True)) == told(shown)
+    assert changes_in(run_replay(store, other, apply=True)) == changes_in(shown)
     assert rows(store, "SELECT priority, verdict, subject FROM alerts WHERE recipient = $bob", bob=BOB) == [
-        ("high", "clean", None)  # what was not kept comes with the next reading
+        ("high", "clean", None)  # not stored for low scans; the next fetch adds it
     ]
     changes = rows(store, "SELECT field, old_value, new_value FROM scan_changes WHERE field = 'priority'")
     assert changes == [("priority", "low", "high")]
@@ -85,7 +92,7 @@ def test_a_verdict_that_is_dangerous_by_now_raises_low_scans(store: Store) -> No
     assert content(store) == done
 
 
-def test_what_replay_raises_is_told_as_one_digest_and_reopens_what_was_decided(store: Store) -> None:
+def test_raised_groups_are_one_digest_and_closed_ones_reopen(store: Store) -> None:
     load(store, [[scan(3, "timeout", file_sha256="cd" * 32), scan(3, "timeout", file_sha256="ef" * 32)]])
     (closed,) = rows(store, f"SELECT group_id::VARCHAR FROM alert_groups WHERE file_sha256 = '{'cd' * 32}'")[0]
     decide(store, Decision("closed", "ann", "benign"), groups=[closed])
@@ -96,17 +103,17 @@ def test_what_replay_raises_is_told_as_one_digest_and_reopens_what_was_decided(s
         ("high", "new", "raised_priority")
     ]
     with store.transaction() as transaction:
-        told = outbox.claim(transaction, outbox.NotificationSource(), store.settings, datetime.now(UTC))
-    assert [(each.name, each.payload["causes"], each.payload["changes"]) for each in told] == [
+        events = outbox.claim(transaction, outbox.NotificationSource(), store.settings, datetime.now(UTC))
+    assert [(event.name, event.payload["causes"], event.payload["changes"]) for event in events] == [
         ("attachment-alerts.digest", {"replay": 3}, {"group_raised": 2, "group_reopened": 1})
     ]
 
 
-def test_scans_that_stay_low_say_what_they_mean_today_and_nothing_else_changes(store: Store) -> None:
+def test_scans_that_stay_low_get_their_new_classification_only(store: Store) -> None:
     columns = "* EXCLUDE (priority_rule, sub_classification, disposition, last_changed_at)"
     before, groups = rows(store, f"SELECT {columns} FROM scans ORDER BY ALL"), rows(store, "FROM internal.groups")
     other = options(store, priorities="clean,low,Harmless here,false,own", responses="release,delayed")
-    assert told(run_replay(store, other, apply=True)) == {
+    assert changes_in(run_replay(store, other, apply=True)) == {
         ("clean", "low (Safe attachment, verdict-clean)", "low (Harmless here, own)", 1),
         ("release", "released", "delayed", 1),
     }
@@ -122,7 +129,7 @@ def test_scans_that_stay_low_say_what_they_mean_today_and_nothing_else_changes(s
     assert run_replay(store, other, apply=True)["changes"] == []
 
 
-def test_once_an_alert_always_an_alert(store: Store) -> None:
+def test_alert_whose_verdict_is_low_now_is_cleared_and_kept(store: Store) -> None:
     harmless = options(store, "priorities", priorities="malicious,low,Not here,false,own")
     shown = run_replay(store, harmless, apply=True)
     assert (shown["alerts_cleared"], shown["alerts_raised"]) == (1, 0)
@@ -133,14 +140,14 @@ def test_once_an_alert_always_an_alert(store: Store) -> None:
     assert rows(store, sql)[0] == ("high", "Malicious attachment", False)
 
 
-def test_a_lower_priority_of_today_leaves_the_highest(store: Store) -> None:
+def test_lower_priority_keeps_the_highest(store: Store) -> None:
     assert run_replay(store, options(store, priorities="malicious,medium,Less,true,own"), apply=True)["changes"] == []
 
 
-def test_responses_mean_something_else_and_leave_verdicts_alone(store: Store) -> None:
+def test_other_responses_change_dispositions_only(store: Store) -> None:
     other = options(store, "responses", priorities="safe,high,Own,true,own", responses="hold,blocked")
     shown = run_replay(store, other, apply=True)
-    assert told(shown) == {("hold", "held", "blocked", 5)}
+    assert changes_in(shown) == {("hold", "held", "blocked", 5)}
     assert rows(store, "SELECT disposition, count(*) FROM scans GROUP BY ALL ORDER BY ALL") == [
         ("blocked", 5), ("released", 1)
     ]  # fmt: skip
@@ -150,30 +157,30 @@ def test_responses_mean_something_else_and_leave_verdicts_alone(store: Store) ->
     assert rows(store, "SELECT worst_disposition FROM alert_groups") == [("blocked",)]
 
 
-def test_scans_without_verdict_follow_their_connector_and_stay_without_one(store: Store) -> None:
+def test_scans_without_verdict_follow_the_setting_of_their_connector(store: Store) -> None:
     before = content(store)
-    assert run_replay(store, options(store, no_verdict="low", known=False), apply=True)["changes"] == []
+    assert run_replay(store, options(store, no_verdict="low", no_verdict_known=False), apply=True)["changes"] == []
     assert content(store) == before
     assert run_replay(store, options(store, no_verdict="low"), apply=True)["alerts_cleared"] == 1
 
 
-def test_rejects_that_are_records_by_now_become_scans(store: Store) -> None:
+def test_rejects_that_are_valid_now_become_scans(store: Store) -> None:
     bad = [reject("1"), reject("2", dangerous=True)]
     load(store, [], rejects=bad)
 
-    def again(rejects: pl.DataFrame) -> Revalidated:
+    def accept_the_last(rejects: pl.DataFrame) -> Revalidated:
         assert rejects["raw"].to_list() == ["1", "2"]
         return Revalidated(frame([scan(9, recipient=BOB)]), rejects["reject_id"].tail(1))
 
-    shown = run_replay(store, options(store, "rejects", again=again), apply=False)
-    assert told(shown) == {("not an object", "rejected", "high", 1)}
+    shown = run_replay(store, options(store, "rejects", validate=accept_the_last), apply=False)
+    assert changes_in(shown) == {("not an object", "rejected", "high", 1)}
     assert (shown["rejects_accepted"], shown["rejects_left"]) == (1, 1)
-    run_replay(store, options(store, "rejects", again=again), apply=True)
+    run_replay(store, options(store, "rejects", validate=accept_the_last), apply=True)
     assert rows(store, "SELECT raw, resolved_at IS NOT NULL FROM rejects ORDER BY raw") == [("1", False), ("2", True)]
     assert rows(store, "SELECT count(*) FROM alerts WHERE recipient = $bob", bob=BOB) == [(1,)]
 
 
-def test_a_store_that_has_moved_on_is_planned_again(store: Store) -> None:
+def test_plan_is_made_again_if_the_store_has_changed(store: Store) -> None:
     other = options(store, "priorities", priorities="safe,medium,Own,false,own")
     with store.snapshot() as database:
         plan = plan_replay(database, other)
@@ -182,7 +189,7 @@ def test_a_store_that_has_moved_on_is_planned_again(store: Store) -> None:
     assert rows(store, "SELECT count(*) FROM scans WHERE priority = 'low'") == [(1,)]
 
 
-def test_an_entry_that_has_expired_ends_also_when_nothing_else_changes(store: Store) -> None:
+def test_expired_entry_ends_although_nothing_else_changes(store: Store) -> None:
     add(store, Entry("sender", "eve@evil.example", "known", "ann", datetime.now(UTC) + timedelta(days=1)))
     with store.transaction() as transaction:  # a day passes
         transaction.run("UPDATE internal.allow_list SET expires_at = $now", {"now": datetime.now(UTC)})

@@ -1,4 +1,4 @@
-"""Retention: what is too old goes, all of it and nothing else; what was told before is what is done; it stays gone."""
+"""Retention: exactly what is too old is deleted, the preview equals the change, and it does not come back."""
 
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ NOTHING = {
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What was loaded in March when nothing was too old: each test gets a copy of it."""
+    """Loaded in March, when nothing was too old; each test gets a copy."""
     old = begun(tmp_path_factory.mktemp("loaded"), keep_low="full")
     group = [scan(0), scan(1, "unsafe", recipient=BOB)]
     other = scan(500, "unsafe", file_sha256="cd" * 32)
@@ -44,7 +44,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(loaded: Path, tmp_path: Path) -> Store:
-    """The store of a site that keeps the defaults now."""
+    """The same data with the default settings."""
     return open_store(Settings(home=shutil.copytree(loaded, tmp_path / "home")))
 
 
@@ -53,7 +53,7 @@ def days(count: float) -> datetime:
 
 
 def removed(store: Store, at: datetime, **expected: int) -> None:
-    """What is told is what is done, and a second time there is nothing left."""
+    """The preview equals the change, and a second run deletes nothing."""
     counts = NOTHING | {name.replace("_", " "): count for name, count in expected.items()}
     before = content(store)
     assert run_retention(store, apply=False, now=at)["removed"] == counts
@@ -68,26 +68,26 @@ def close(store: Store, *groups: str) -> None:
     decide(store, Decision("closed", "ann", "benign"), groups=list(groups))
 
 
-def told(store: Store, sql: str) -> list[tuple[Any, ...]]:
+def published(store: Store, sql: str) -> list[tuple[Any, ...]]:
     with store.reader() as reader:
         return reader.rows(sql)
 
 
-def test_each_kind_has_its_time(store: Store) -> None:
+def test_each_kind_expires_after_its_period(store: Store) -> None:
     removed(store, days(20))
     removed(store, days(31), raw_records_of_low_scans=1)
     removed(store, days(132), rejects=1)  # last seen on the 42nd day
     removed(store, days(179.9))
     removed(store, days(180.1), low_scans=1, raw_records_of_alerts=2, raw_records_of_low_scans=1)
-    assert told(store, "SELECT verdict, raw IS NULL FROM scans ORDER BY detected_at") == [
+    assert published(store, "SELECT verdict, raw IS NULL FROM scans ORDER BY detected_at") == [
         ("malicious", True), ("unsafe", True), ("unsafe", False), ("safe", True)
     ]  # fmt: skip
-    assert told(store, "SELECT raw FROM rejects") == [("2",)]
-    assert told(store, "SELECT sum(alert_count), max(exposure_count) FROM alert_groups") == [(3, 0)]
-    assert told(store, UNLIKE_LOW_SCANS) == []
+    assert published(store, "SELECT raw FROM rejects") == [("2",)]
+    assert published(store, "SELECT sum(alert_count), max(exposure_count) FROM alert_groups") == [(3, 0)]
+    assert published(store, UNLIKE_LOW_SCANS) == []
 
 
-def test_what_was_told_goes_and_what_waits_to_be_told_stays(store: Store) -> None:
+def test_sent_notices_expire_and_pending_ones_stay(store: Store) -> None:
     with store.transaction() as transaction:
         waiting = transaction.rows("SELECT count(*) FROM internal.notices")[0][0]
         transaction.run(
@@ -97,30 +97,30 @@ def test_what_was_told_goes_and_what_waits_to_be_told_stays(store: Store) -> Non
         )
     removed(store, days(99.9), raw_records_of_low_scans=1)
     removed(store, days(100.1), told_notices=1)
-    assert told(store, "SELECT count(*) FROM internal.notices WHERE told_at IS NULL") == [(waiting - 1,)]
+    assert published(store, "SELECT count(*) FROM internal.notices WHERE told_at IS NULL") == [(waiting - 1,)]
 
 
-def test_open_alerts_stay_for_ever_and_closed_ones_go_with_their_group(store: Store) -> None:
+def test_open_alerts_stay_and_closed_ones_expire_with_their_group(store: Store) -> None:
     groups = rows(store, "SELECT group_id::VARCHAR FROM alert_groups ORDER BY first_detected_at")
     one, other = (row[0] for row in groups)
     close(store, one)
     later = rows(store, 'SELECT max("at") FROM triage_log')[0][0] + 731 * DAY
     counts = run_retention(store, apply=True, now=later)["removed"]
     assert (counts["closed alerts"], counts["low scans"]) == (2, 2)
-    assert told(store, "SELECT group_id::VARCHAR FROM alert_groups") == [(other,)]
+    assert published(store, "SELECT group_id::VARCHAR FROM alert_groups") == [(other,)]
     for relation in ("triage_log", "exposures", "group_changes"):
-        assert told(store, f"SELECT count(*) FROM {relation}") == [(0,)], relation
-    assert told(store, "SELECT count(*) FROM internal.decisions") == [(0,)]
-    assert told(store, "SELECT old_group_id::VARCHAR, group_id FROM group_aliases") == [(one, None)]
+        assert published(store, f"SELECT count(*) FROM {relation}") == [(0,)], relation
+    assert published(store, "SELECT count(*) FROM internal.decisions") == [(0,)]
+    assert published(store, "SELECT old_group_id::VARCHAR, group_id FROM group_aliases") == [(one, None)]
     with pytest.raises(OperatorError, match=r"was deleted on .* closed"):
         lookups.group(store, one[:8], 5)
 
 
-def test_why_a_group_came_back_outlives_the_decisions_on_alerts_it_had(store: Store) -> None:
+def test_reason_of_a_reopening_outlives_the_deleted_decisions(store: Store) -> None:
     (one,) = rows(store, "SELECT group_id::VARCHAR FROM alert_groups ORDER BY first_detected_at LIMIT 1")[0]
     close(store, one)
-    load(store, [[scan(20)]])  # brings it back
-    run_regroup(store, None, 10, None, apply=True)  # … and goes with that
+    load(store, [[scan(20)]])  # reopens it
+    run_regroup(store, None, 10, None, apply=True)  # and moves to another group
     later = rows(store, 'SELECT max("at") FROM triage_log')[0][0] + 731 * DAY
     assert run_retention(store, apply=True, now=later)["removed"]["closed alerts"] == 2
     load(store, [[scan(20, "unsafe", read=1001)]])
@@ -129,14 +129,14 @@ def test_why_a_group_came_back_outlives_the_decisions_on_alerts_it_had(store: St
     ]
 
 
-def test_a_group_of_which_one_alert_is_open_stays(store: Store) -> None:
+def test_group_with_one_open_alert_stays(store: Store) -> None:
     alert = rows(store, "SELECT alert_id::VARCHAR FROM alerts WHERE recipient <> $bob LIMIT 1", bob=BOB)[0][0]
     decide(store, Decision("closed", "ann", "benign"), alerts=[alert])
     later = rows(store, 'SELECT max("at") FROM triage_log')[0][0] + 731 * DAY
     assert run_retention(store, apply=False, now=later)["removed"]["closed alerts"] == 0
 
 
-def test_what_was_removed_does_not_come_back_and_ids_are_not_used_again(store: Store) -> None:
+def test_deleted_alerts_do_not_come_back_and_ids_are_not_reused(store: Store) -> None:
     (one,) = rows(store, "SELECT group_id::VARCHAR FROM alert_groups ORDER BY first_detected_at LIMIT 1")[0]
     close(store, one)
     later = rows(store, 'SELECT max("at") FROM triage_log')[0][0] + 731 * DAY
@@ -149,7 +149,7 @@ def test_what_was_removed_does_not_come_back_and_ids_are_not_used_again(store: S
     assert ids == [(3, 3)]
 
 
-def test_a_backfill_of_old_time_loads_what_would_be_kept(tmp_path: Path) -> None:
+def test_backfill_of_old_time_stores_only_what_retention_keeps(tmp_path: Path) -> None:
     store = open_store(
         Settings(home=tmp_path, keep_low="full", retention_low_days=3650 * 10, retention_low_raw_days=30)
     )
@@ -164,27 +164,27 @@ def test_a_backfill_of_old_time_loads_what_would_be_kept(tmp_path: Path) -> None
                 start=START) == [(0, True), (3, False), (4, True)]  # fmt: skip
 
 
-def test_coverage_gaps_and_health_do_not_change_when_old_windows_go(store: Store) -> None:
+def test_deleted_windows_do_not_change_coverage_gaps_or_health(store: Store) -> None:
     of, early = source(), START - 30 * DAY
     with store.transaction() as transaction:
-        read = Report(START, START + HOUR, "poll", "failed", early, early, error_kind="X", error="was read later")
-        unread = read._replace(start_at=START + 300 * HOUR, finished_at=early + HOUR, error="nobody has read this")
-        record_reports(transaction, of, [read, unread])
-    looked = {name: f"SELECT * FROM {name} ORDER BY ALL" for name in ("coverage", "coverage_gaps")}
-    looked["health"] = (
+        fetched = Report(START, START + HOUR, "poll", "failed", early, early, error_kind="X", error="fetched later")
+        missing = fetched._replace(start_at=START + 300 * HOUR, finished_at=early + HOUR, error="not fetched since")
+        record_reports(transaction, of, [fetched, missing])
+    queries = {name: f"SELECT * FROM {name} ORDER BY ALL" for name in ("coverage", "coverage_gaps")}
+    queries["health"] = (
         "SELECT state, watermark, last_success_at, last_record_at, consecutive_failures, last_error, gaps "
         "FROM connector_health"
     )
-    before = {name: rows(store, sql) for name, sql in looked.items()}
-    assert "nobody has read this" in before["health"][0]
+    before = {name: rows(store, sql) for name, sql in queries.items()}
+    assert "not fetched since" in before["health"][0]
     newest = rows(store, "SELECT max(finished_at) FROM windows")[0][0]
     counts = run_retention(store, apply=True, now=newest + 401 * DAY)["removed"]
     assert counts["windows"] == 1
     assert rows(store, "SELECT count(*) FROM windows") == [(3,)]
-    assert {name: rows(store, sql) for name, sql in looked.items()} == before
+    assert {name: rows(store, sql) for name, sql in queries.items()} == before
 
 
-def test_zero_days_keep_for_ever(store: Store) -> None:
+def test_period_of_zero_days_keeps_everything(store: Store) -> None:
     periods = {name: 0 for name in Settings.model_fields if name.startswith("retention_")}
     everything = open_store(Settings(home=store.settings.home, **periods))
     counts = run_retention(everything, apply=True, now=days(9000))["removed"]
@@ -193,7 +193,7 @@ def test_zero_days_keep_for_ever(store: Store) -> None:
 
 
 def fill(store: Store, count: int) -> None:
-    """Many low scans of one day, each with a text of its own."""
+    """Many low scans of one day, each with another hash."""
     columns = (
         "gen_random_uuid() AS scan_id, 'default' AS tenant, $id AS connector_id, $at AS detected_at, "
         "'safe' AS verdict, 'r' AS priority_rule, 's' AS sub_classification, 'held' AS disposition, "
@@ -207,7 +207,7 @@ def fill(store: Store, count: int) -> None:
         )
 
 
-def test_the_file_shrinks_and_is_whole(store: Store) -> None:
+def test_compaction_shrinks_the_file_and_keeps_its_content(store: Store) -> None:
     fill(store, 80_000)
     described = "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() ORDER BY ALL"
     before, kept = store.path.stat().st_size, rows(store, described)
@@ -220,7 +220,7 @@ def test_the_file_shrinks_and_is_whole(store: Store) -> None:
     assert load(store, [[scan(0, read=9000), scan(9000)]]).new == 1
 
 
-def test_a_copy_that_dies_leaves_the_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_compaction_leaves_the_store_unchanged(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(store, 80_000)
     monkeypatch.setattr(compaction, "put_in_place", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -234,7 +234,7 @@ def test_a_copy_that_dies_leaves_the_store(store: Store, monkeypatch: pytest.Mon
     assert load(store, [[scan(9001)]]).new == 1
 
 
-def test_people_and_devices_who_are_gone_stay_while_a_stored_alert_concerns_them(store: Store) -> None:
+def test_gone_people_stay_while_a_stored_alert_concerns_them(store: Store) -> None:
     gone, at = "ann left", days(40)
     people = {"ann@contoso.example": 1, "bob@contoso.example": 2, "cyd@contoso.example": 3}
     people |= {"dan@contoso.example": 4, "eve@contoso.example": 5, "fay@contoso.example": 6}
@@ -259,16 +259,16 @@ def test_people_and_devices_who_are_gone_stay_while_a_stored_alert_concerns_them
     add(store, Entry("sender", "x@y.example", "known", "ann", datetime.now(UTC) + HOUR))
     counts = run_retention(store, apply=True, now=at + 91 * DAY)["removed"]
     assert counts["gone directory rows"] == 4  # cyd and fay
-    assert told(store, "SELECT display_name FROM exposures WHERE recipient = 'dan@contoso.example'") == [(gone,)]
+    assert published(store, "SELECT display_name FROM exposures WHERE recipient = 'dan@contoso.example'") == [(gone,)]
     with store.transaction() as transaction:
         transaction.run("DELETE FROM internal.suppressed")  # shown again
     assert rows(
         store, "SELECT display_name FROM alert_users x JOIN alerts USING (alert_id) WHERE sender LIKE 'x@%'"
     ) == [(gone,)]
-    assert told(store, "SELECT DISTINCT user_id FROM directory_addresses ORDER BY 1") == [
+    assert published(store, "SELECT DISTINCT user_id FROM directory_addresses ORDER BY 1") == [
         (UUID(int=number),) for number in (1, 2, 4, 5)
     ]
-    assert told(store, "SELECT count(*) FROM alert_users WHERE display_name = 'ann left'") == [(3,)]
+    assert published(store, "SELECT count(*) FROM alert_users WHERE display_name = 'ann left'") == [(3,)]
     assert rows(store, "SELECT recipient FROM internal.recipients ORDER BY 1") == [
         (f"{name}@contoso.example",) for name in ("ann", "bob", "dan", "eve")
     ]

@@ -10,13 +10,13 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits of seconds take milliseconds."""
+    """Waits between retries take milliseconds instead of seconds."""
     monkeypatch.setattr(retry, "PACE", 0.0005)
 
 
 @pytest.fixture
 def bare_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No proxy and no company authority, whatever the machine that tests has."""
+    """No proxy and no company authority, whatever is configured on this machine."""
     for name in (*CA_VARIABLES, *PROXIES, *(name.upper() for name in PROXIES)):
         monkeypatch.delenv(name, raising=False)
     yield

@@ -1,4 +1,4 @@
-"""A made-up company network on loopback: an authority of its own, a TLS server, a proxy that looks inside."""
+"""A fictitious company network on loopback: a certificate authority, a TLS server, an inspecting proxy."""
 
 import socket
 import ssl
@@ -21,7 +21,7 @@ def _name(common_name: str) -> x509.Name:
 
 
 class Authority:
-    """Signs certificates; `pem` is the file a company would hand out."""
+    """Signs certificates; `pem` is the file that a company distributes."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, _name(name)
@@ -74,7 +74,7 @@ class Authority:
 
 @contextmanager
 def inspecting_proxy(certificate: ssl.SSLContext, behind: str, refuse: bytes = b"") -> Iterator[str]:
-    """A proxy for CONNECT that answers TLS itself and passes the plain bytes on to `behind` (host:port)."""
+    """A proxy for CONNECT that terminates TLS and forwards the decrypted bytes to `behind` (host:port)."""
     listener = socket.create_server(("127.0.0.1", 0))
     threads: list[threading.Thread] = []
 

@@ -10,7 +10,7 @@ PATH = "/api/ttp/attachment/get-logs"
 URL = "https://host.mimecast.com"
 
 
-def test_signature_of_the_published_arithmetic() -> None:
+def test_signature_equals_the_published_vector() -> None:
     signature = sign(
         SECRET_KEY,
         "Tue, 24 Nov 2015 12:50:11 UTC",
@@ -33,7 +33,7 @@ def test_date_is_english_utc_with_two_digits(moment: datetime, text: str) -> Non
     assert mimecast_date(moment) == text
 
 
-def test_every_request_is_signed_anew_and_by_its_path_alone() -> None:
+def test_each_request_has_its_own_signature_over_the_path_alone() -> None:
     auth = SignedRequests("app-id", "app-key", "access", SECRET_KEY)
     first, second = (next(auth.auth_flow(httpx.Request("POST", f"{URL}{PATH}?x=1"))) for _ in range(2))
     assert first.headers["x-mc-req-id"] != second.headers["x-mc-req-id"]

@@ -34,7 +34,7 @@ from tasks.http.client import HttpClient, clock_offset_of, open_http
 from tasks.mimecast.client import GET_LOGS, MimecastClient
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.record import RECORDS
-from tasks.mimecast.simulator import (
+from tests.simulator import (
     V1_KEYS,
     V2_KEYS,
     Faults,
@@ -44,7 +44,7 @@ from tasks.mimecast.simulator import (
     World,
     serve,
 )
-from tasks.mimecast.simulator import Account as SimulatedAccount
+from tests.simulator import Account as SimulatedAccount
 
 pytestmark = pytest.mark.usefixtures("quick", "bare_network")
 
@@ -77,7 +77,7 @@ def one_service() -> Iterator[Running]:
 
 @pytest.fixture
 def running(one_service: Running) -> Iterator[Running]:
-    """A service as it is by default, without faults and memories."""
+    """A service without faults and with an empty list of requests."""
     one_service.simulator.requests.clear()
     yield one_service
     one_service.simulator.faults.clear()
@@ -89,15 +89,15 @@ def connector_of(running: Running, api: str, **changes: Any) -> MimecastConnecto
     return MimecastConnector.model_validate(values)
 
 
-def fetched(client: MimecastClient) -> pl.DataFrame:
+def fetch_all(client: MimecastClient) -> pl.DataFrame:
     return RECORDS.reader.to_frame([record for page in client.pages(START, END) for record in page.records])
 
 
-def logs_asked(running: Running) -> list[Any]:
+def log_requests(running: Running) -> list[Any]:
     return [asked for asked in running.simulator.requests if asked.path == GET_LOGS]
 
 
-def test_every_record_comes_once_and_in_order(running: Running, api: str) -> None:
+def test_pages_hold_every_record_once_in_order(running: Running, api: str) -> None:
     with MimecastClient(connector_of(running, api)) as client:
         pages = list(client.pages(START, END))
         records = RECORDS.reader.to_frame([record for page in pages for record in page.records])
@@ -110,10 +110,10 @@ def test_every_record_comes_once_and_in_order(running: Running, api: str) -> Non
     assert not any(page.empty_tail for page in pages)
 
 
-def test_what_is_asked(running: Running, api: str) -> None:
+def test_requests_ask_for_the_same_dates_with_every_page_token(running: Running, api: str) -> None:
     with MimecastClient(connector_of(running, api, page_size=120)) as client:
         tokens = [page.next_token for page in client.pages(START, END)]
-        bodies = [asked.body for asked in logs_asked(running)]
+        bodies = [asked.body for asked in log_requests(running)]
     data = [
         {
             "from": "2026-10-31T00:00:00+0000",
@@ -138,12 +138,12 @@ def test_what_is_asked(running: Running, api: str) -> None:
         Switches(token_with_other_dates="fail", to_inclusive=False, max_page_size=17),
     ],
 )
-def test_open_questions_do_not_matter(api: str, switches: Switches) -> None:
+def test_records_are_complete_whatever_the_undocumented_behaviour(api: str, switches: Switches) -> None:
     with service(switches) as running, MimecastClient(connector_of(running, api)) as client:
-        assert fetched(client).height in (299, 300)
+        assert fetch_all(client).height in (299, 300)
 
 
-PASSING = {
+TEMPORARY = {
     "429": 8,
     "500": 5,
     "502": 5,
@@ -154,20 +154,22 @@ PASSING = {
     "html-200": 2,
     "empty-200": 2,
 }
-IN_GENERATION = {"1.0": {"developer-key": 1}, "2.0": {"token-expired": 1, "token-unverified": 1}}
+OF_ONE_VERSION = {"1.0": {"developer-key": 1}, "2.0": {"token-expired": 1, "token-unverified": 1}}
 
 
 @pytest.mark.parametrize("after", [0, 3])
 @pytest.mark.parametrize(
     ("api", "fault", "times"),
-    [(api, *fault) for api, own in IN_GENERATION.items() for fault in (PASSING | own).items()],
+    [(api, *fault) for api, own in OF_ONE_VERSION.items() for fault in (TEMPORARY | own).items()],
     indirect=["api"],
 )
-def test_passing_trouble_costs_nothing_but_time(running: Running, api: str, fault: str, times: int, after: int) -> None:
+def test_temporary_fault_is_retried_without_loss(
+    running: Running, api: str, fault: str, times: int, after: int
+) -> None:
     with MimecastClient(connector_of(running, api)) as client:
-        good = fetched(client)
+        good = fetch_all(client)
         running.simulator.faults.inject(fault, times=times, after=after)
-        assert fetched(client).equals(good)
+        assert fetch_all(client).equals(good)
         assert running.simulator.faults.happened.total() == times
 
 
@@ -185,67 +187,67 @@ def test_passing_trouble_costs_nothing_but_time(running: Running, api: str, faul
         ("wrong-region", WrongRegion, 1),
     ],
 )
-def test_lasting_trouble_is_an_exception_after_so_many_requests(
+def test_permanent_fault_raises_its_error_after_the_allowed_requests(
     running: Running, fault: str, error: type[AlertsError], requests: int
 ) -> None:
     with MimecastClient(connector_of(running, "1.0")) as client:
         running.simulator.faults.inject(fault, times=None)
         with pytest.raises(error) as caught:
-            fetched(client)
+            fetch_all(client)
         assert type(caught.value) is error
-        assert len(logs_asked(running)) == requests
+        assert len(log_requests(running)) == requests
 
 
-def test_random_trouble_loses_nothing(api: str) -> None:
+def test_random_faults_lose_no_record(api: str) -> None:
     world = World(seed=7, per_day=3_000, start=START, end=END)
     with service(world=world) as running, MimecastClient(connector_of(running, api)) as client:
         running.simulator.faults.rate = 0.15
-        assert fetched(client).height == 3_000
+        assert fetch_all(client).height == 3_000
         assert running.simulator.faults.happened.total() > 10
 
 
-def test_a_refused_token_is_renewed_and_the_same_page_asked_again(running: Running) -> None:
+def test_refused_access_token_is_renewed_and_the_page_requested_again(running: Running) -> None:
     with MimecastClient(connector_of(running, "2.0")) as client:
         running.simulator.faults.inject("token-expired", after=4)
-        assert fetched(client).height == 300
+        assert fetch_all(client).height == 300
         paths = [asked.path for asked in running.simulator.requests]
-        bodies = [asked.body for asked in logs_asked(running)]
+        bodies = [asked.body for asked in log_requests(running)]
     assert paths.count("/oauth/token") == 2
     assert bodies[4] == bodies[5]
     assert len(bodies) == 11
 
 
-def test_one_access_token_serves_all_pages(running: Running) -> None:
+def test_access_token_is_reused_for_all_pages(running: Running) -> None:
     with MimecastClient(connector_of(running, "2.0")) as client:
-        fetched(client)
+        fetch_all(client)
         assert [asked.path for asked in running.simulator.requests].count("/oauth/token") == 1
 
 
-def test_an_access_token_near_its_end_is_renewed_in_the_middle_of_paging() -> None:
+def test_access_token_that_expires_soon_is_renewed_between_pages() -> None:
     with (
         service(Switches(token_seconds=60)) as running,
         MimecastClient(connector_of(running, "2.0")) as client,
     ):
-        assert fetched(client).height == 300
+        assert fetch_all(client).height == 300
         assert [asked.path for asked in running.simulator.requests].count("/oauth/token") == 10
 
 
-def test_a_repeated_page_token_breaks_the_listing(running: Running, api: str) -> None:
+def test_repeated_page_token_raises_paging_broken(running: Running, api: str) -> None:
     with MimecastClient(connector_of(running, api)) as client:
         running.simulator.faults.inject("repeated-token", after=2)
-        with pytest.raises(PagingBroken, match="same page token twice"):
-            fetched(client)
+        with pytest.raises(PagingBroken):
+            fetch_all(client)
 
 
-def test_a_refused_page_token_is_told_apart(running: Running, api: str) -> None:
+def test_refused_page_token_has_its_own_error(running: Running, api: str) -> None:
     with MimecastClient(connector_of(running, api)) as client:
         running.simulator.faults.inject("token-refused", after=2)
-        with pytest.raises(PageTokenRefused, match="err_audit_siem_invalid_token"):
-            fetched(client)
+        with pytest.raises(PageTokenRefused):
+            fetch_all(client)
         running.simulator.faults.inject("fail-200")
         with pytest.raises(ServiceError) as caught:
-            fetched(client)
-        assert type(caught.value) is ServiceError  # page one carries no token
+            fetch_all(client)
+        assert type(caught.value) is ServiceError  # the first request has no page token
 
 
 def test_three_empty_pages_end_a_listing_with_a_warning(running: Running, caplog: pytest.LogCaptureFixture) -> None:
@@ -254,7 +256,7 @@ def test_three_empty_pages_end_a_listing_with_a_warning(running: Running, caplog
         pages = list(client.pages(START, END))
     assert [len(page.records) for page in pages[-4:]] == [30, 0, 0, 0]
     assert [page.empty_tail for page in pages[-4:]] == [False, False, False, True]
-    assert "empty pages" in caplog.text
+    assert [entry.levelname for entry in caplog.records] == ["WARNING"]
 
 
 def test_three_empty_pages_before_the_announced_total_end_a_listing(running: Running) -> None:
@@ -305,7 +307,7 @@ def test_repeated_token_on_a_page_with_records_breaks_a_listing() -> None:
             listing(*answers)
 
 
-def test_fewer_than_three_empty_pages_are_passed_over(api: str) -> None:
+def test_fewer_than_three_empty_pages_do_not_end_a_listing(api: str) -> None:
     day = timedelta(days=1)
     with service(Switches(empty_page_with_next=True)) as running:
         client = MimecastClient(connector_of(running, api))
@@ -315,23 +317,25 @@ def test_fewer_than_three_empty_pages_are_passed_over(api: str) -> None:
     assert not pages[-1].empty_tail
 
 
-def test_a_listing_without_end_is_cut(running: Running, api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listing_longer_than_the_page_cap_raises_paging_broken(
+    running: Running, api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(paging, "PAGE_CAP", 5)
     with (
         MimecastClient(connector_of(running, api)) as client,
-        pytest.raises(PagingBroken, match="No end after 5 pages"),
+        pytest.raises(PagingBroken),
     ):
-        fetched(client)
+        fetch_all(client)
 
 
-def test_too_large_a_total_does_not_matter(running: Running) -> None:
+def test_total_that_is_too_large_is_ignored(running: Running) -> None:
     with MimecastClient(connector_of(running, "2.0")) as client:
         running.simulator.faults.inject("total-too-large", times=None)
-        assert fetched(client).height == 300
+        assert fetch_all(client).height == 300
 
 
 @pytest.mark.parametrize("reset_header", ["x-ratelimit-reset", "retry-after", "none"])
-def test_slices_fetched_at_once_share_the_quota(reset_header: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slices_fetched_in_parallel_share_the_quota(reset_header: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "PACE", 0.05)
     switches = Switches(rate_limit=4, rate_window_ms=150, reset_header=reset_header)
     edges = [START + timedelta(hours=4 * part) for part in range(7)]
@@ -344,15 +348,15 @@ def test_slices_fetched_at_once_share_the_quota(reset_header: Any, monkeypatch: 
     assert refused == client.refusals > 0
 
 
-def test_patience_with_throttling_ends(running: Running) -> None:
+def test_permanent_throttling_raises_service_unavailable(running: Running) -> None:
     with MimecastClient(connector_of(running, "2.0")) as client:
         running.simulator.faults.inject("429", times=None, seconds=290)
-        with pytest.raises(ServiceUnavailable, match="quota"):
-            fetched(client)
+        with pytest.raises(ServiceUnavailable):
+            fetch_all(client)
         assert client.refusals == 4
 
 
-def test_who_connects_while_others_are_cut_off_waits_for_no_answer() -> None:
+def test_connection_opened_during_a_cut_fails_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         http = open_http(f"http://127.0.0.1:{silent.getsockname()[1]}")
         http.abort()
@@ -360,37 +364,37 @@ def test_who_connects_while_others_are_cut_off_waits_for_no_answer() -> None:
             http.get("/", timeout=3.0)
 
 
-def test_a_run_can_be_stopped_while_it_waits(running: Running, api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_ends_a_wait_for_the_quota(running: Running, api: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "PACE", 1.0)
     stop = threading.Event()
     with MimecastClient(connector_of(running, api), stop=stop) as client:
         running.simulator.faults.inject("429", times=None, seconds=60)
         threading.Timer(0.3, stop.set).start()
-        begun = time.monotonic()
+        started = time.monotonic()
         with pytest.raises(Stopped):
-            fetched(client)
-        assert time.monotonic() - begun < 5
+            fetch_all(client)
+        assert time.monotonic() - started < 30  # the service asks for 60 s
 
 
-def test_no_host_there(api: str) -> None:
+def test_host_without_a_server_is_unreachable(api: str) -> None:
     with service() as running:
         connector = connector_of(running, api)
-    with MimecastClient(connector) as client, pytest.raises(Unreachable, match=r"No connection to 127\.0\.0\.1"):
-        fetched(client)
+    with MimecastClient(connector) as client, pytest.raises(Unreachable):
+        fetch_all(client)
 
 
-def test_account_and_missing_permission(api: str) -> None:
-    silent = SimulatedAccount.numbered(1, may_read_account=False)
+def test_account_is_read_and_empty_without_permission(api: str) -> None:
+    unreadable = SimulatedAccount.numbered(1, may_read_account=False)
     with service() as running, MimecastClient(connector_of(running, api)) as client:
         account = client.account()
     assert (account.code, account.name, account.region) == ("CSIM1A1", "Contoso 1 (simulated)", "loopback")
     assert account.packages == ("Attachment Protection (Site) [1056]", "Email Security [1001]")
-    with service(accounts=(silent,)) as running, MimecastClient(connector_of(running, api)) as client:
+    with service(accounts=(unreadable,)) as running, MimecastClient(connector_of(running, api)) as client:
         assert client.account() == Account()
 
 
 @pytest.mark.parametrize("ahead", [-3_600.0, 0.0, 90.0])
-def test_clock_of_the_server(api: str, ahead: float) -> None:
+def test_clock_offset_is_read_from_the_date_header(api: str, ahead: float) -> None:
     with service(Switches(server_time_offset=ahead)) as running:
         with MimecastClient(connector_of(running, api)) as client:
             difference = client.clock_difference()
@@ -428,11 +432,11 @@ def test_time_in_a_cache_is_added(age: str, offset: float | None) -> None:
 
 
 @pytest.mark.parametrize("date", [{}, {"date": ""}, {"date": "yesterday"}])
-def test_a_server_may_not_tell_the_time(date: dict[str, str]) -> None:
+def test_clock_offset_is_unknown_without_a_valid_date_header(date: dict[str, str]) -> None:
     assert clock_offset_of(httpx.Response(404, headers=date), START, END) is None
 
 
-def test_no_secret_reaches_a_log_or_an_error(api: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_and_errors_contain_no_secret(api: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     texts = []
     with service(Switches(bad_client_form="oauth")) as running:
@@ -440,13 +444,13 @@ def test_no_secret_reaches_a_log_or_an_error(api: str, caplog: pytest.LogCapture
             with MimecastClient(connector_of(running, api)) as client:
                 running.simulator.faults.inject(fault, times=None)
                 with pytest.raises(AlertsError) as caught:
-                    fetched(client)
+                    fetch_all(client)
                 texts.append(str(caught.value))
                 running.simulator.faults.clear()
         wrong = {"client_secret": "wr0ng-secret"} if api == "2.0" else {"application_key": "wr0ng-secret"}
         with MimecastClient(connector_of(running, api, **wrong)) as client:
             with pytest.raises(CredentialsRefused) as caught:
-                fetched(client)
+                fetch_all(client)
             texts.append(str(caught.value))
     seen = "\n".join([*texts, caplog.text])
     secrets = ["wr0ng-secret", V2_KEYS["client_secret"], V1_KEYS["application_key"], V1_KEYS["secret_key"]]

@@ -28,7 +28,7 @@ def connector(values: dict[str, Any] = V2, **changes: Any) -> MimecastConnector:
     return build_connector(MimecastConnector, values | changes)
 
 
-def test_defaults_of_the_issue() -> None:
+def test_fields_have_their_defaults() -> None:
     plain = connector()
     assert (plain.api, plain.region, plain.url) == ("2.0", "global", "https://api.services.mimecast.com")
     assert (plain.page_size, plain.polling_minutes, plain.first_look_back_days) == (500, 15, 7)
@@ -41,12 +41,12 @@ def test_defaults_of_the_issue() -> None:
 
 
 @pytest.mark.parametrize(("api", "region"), [(api, region) for api in HOSTS for region in HOSTS[api]])
-def test_every_known_host_is_accepted_as_it_is(api: str, region: str) -> None:
+def test_every_host_of_the_vendor_is_accepted(api: str, region: str) -> None:
     values = V1 if api == "1.0" else V2
-    known = connector(values, api=api, region=region)
-    assert known.url == HOSTS[api][region]
-    assert known.is_vendor_host()
-    assert connector(values, api=api, region=region, base_url=known.url).url == known.url
+    vendor_host = connector(values, api=api, region=region)
+    assert vendor_host.url == HOSTS[api][region]
+    assert vendor_host.is_vendor_host()
+    assert connector(values, api=api, region=region, base_url=vendor_host.url).url == vendor_host.url
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_invalid_form_names_the_field(changes: dict[str, Any], named: str) -> No
     assert named in str(caught.value)
 
 
-def test_another_host_must_be_allowed() -> None:
+def test_other_host_is_accepted_if_allowed() -> None:
     allowed = connector(base_url="HTTP://127.0.0.1:8000/", allow_other_host=True)
     assert allowed.url == "http://127.0.0.1:8000"
     assert not allowed.is_vendor_host()
@@ -113,7 +113,7 @@ def test_times_without_a_zone_are_utc() -> None:
     assert connector(key_expires_at="2027-01-02T03:04:05").key_expires_at == datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def test_secrets_are_in_no_text() -> None:
+def test_texts_and_errors_contain_no_secret() -> None:
     both = connector(V1 | V2 | {"api": "1.0"})
     texts = [repr(both), str(both), str(both.model_dump()), both.model_dump_json(), both.key_identity()]
     for changes in ({"page_size": "hush-client-secret"}, {"api": "1.0", "region": "global"}, {"tenant": "X"}):
@@ -135,14 +135,14 @@ def test_secrets_are_password_fields_of_the_form() -> None:
     assert form["block_type_slug"] == "mimecast-connector"
 
 
-def test_form_explains_every_field_in_a_good_order() -> None:
+def test_form_describes_every_field_in_the_agreed_order() -> None:
     fields = MimecastConnector.model_json_schema()["properties"]
     assert all(field["title"] and field["description"] for field in fields.values())
     order = sorted(fields, key=lambda name: fields[name]["position"])
     assert order[:5] == ["api", "region", "client_id", "client_secret", "application_id"]
     assert order[8:10] == ["polling_minutes", "first_look_back_days"]
-    kept = [name for name in order if name in MANAGED_FIELDS]
-    assert order[-len(kept) - 3 :] == ["base_url", "allow_other_host", "page_size", *kept]
+    managed = [name for name in order if name in MANAGED_FIELDS]
+    assert order[-len(managed) - 3 :] == ["base_url", "allow_other_host", "page_size", *managed]
     assert fields["polling_minutes"]["enum"] == [5, 10, 15, 30, 60]
     assert not [name for name, field in fields.items() if "anyOf" in field]  # the UI would ask for its type first
 
@@ -168,17 +168,17 @@ GATEWAY = "https://gateway.example.com"
         (V2 | {"polling_minutes": 7, "page_size": 501}, {"polling_minutes": "is not one of", "page_size": "maximum"}),
     ],
 )
-def test_form_refuses_on_save(values: dict[str, Any], wrong: dict[str, str]) -> None:
+def test_form_refuses_invalid_fields(values: dict[str, Any], wrong: dict[str, str]) -> None:
     form = MimecastConnector.model_json_schema()
     filled = {name: field["default"] for name, field in form["properties"].items() if "default" in field}
     answer = build_error_obj(validate(filled | values, form))["errors"]  # as the UI asks its server
-    found = {each["property"]: " ".join(each["errors"]) for each in answer}
+    found = {error["property"]: " ".join(error["errors"]) for error in answer}
     assert found.keys() == wrong.keys()
     assert [name for name, says in wrong.items() if says not in found[name]] == []
     assert not [secret for secret in SECRETS if secret in str(found)]
 
 
-def test_link_to_details() -> None:
+def test_link_template_is_the_given_one_or_the_console() -> None:
     template = "https://siem.example/?m={message_id}&h={file_sha256}&d={date}"
     assert connector(detection_details_url=template).link_template == template
     dashboard = "https://login-{}.mimecast.com/administration/app/#/administration-dashboard"
@@ -187,7 +187,7 @@ def test_link_to_details() -> None:
     assert connector().link_template == "https://login.mimecast.com/u/login/?gta=administration"
 
 
-def test_rotating_within_a_generation() -> None:
+def test_rotation_of_keys_keeps_everything_else() -> None:
     old = connector(V1, account_code="C1", key_expires_at="2026-12-01", tenant="acme", page_size=100)
     new = old.rotated(
         **{name: V1[name] for name in ("application_id", "application_key")},
@@ -200,7 +200,7 @@ def test_rotating_within_a_generation() -> None:
     assert old.access_key.get_secret_value() == "hush-access-key"
 
 
-def test_rotating_to_the_other_generation_empties_the_old_keys() -> None:
+def test_rotation_to_the_other_version_empties_the_old_keys() -> None:
     new = connector(V1, base_url="https://eu-api.mimecast.com").rotated(**V2)
     assert (new.api, new.url, new.application_id) == ("2.0", "https://api.services.mimecast.com", "")
     assert new.secret_key.get_secret_value() == ""
@@ -210,14 +210,14 @@ def test_rotating_to_the_other_generation_empties_the_old_keys() -> None:
     assert simulated.url == "http://127.0.0.1:8"
 
 
-def test_rotating_needs_all_keys() -> None:
+def test_rotation_without_all_keys_is_refused() -> None:
     with pytest.raises(ConnectorRefused, match=r"Client secret \(API 2\.0\) must be"):
         connector(V1).rotated(client_id="me")
     with pytest.raises(ConnectorRefused, match=r"API 1\.0 has no region global"):
         connector().rotated(**{name: value for name, value in V1.items() if name not in ("api", "region")})
 
 
-def test_same_account_by_keys_or_by_code() -> None:
+def test_same_account_is_decided_by_keys_or_account_code() -> None:
     assert connector().same_account(connector(tenant="other", region="uk"))
     assert not connector().same_account(connector(client_id="you"))
     assert connector(account_code="C1").same_account(connector(V1, account_code="C1"))

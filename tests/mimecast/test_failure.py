@@ -69,7 +69,7 @@ def flat(code: str, message: str = "") -> dict[str, Any]:
         (204, None, ServiceError, Retry.NEVER),
     ],
 )
-def test_each_refusal_has_its_error(status: int, body: Any, error: type[AlertsError], retry: Retry) -> None:
+def test_refusal_has_its_error_and_retry_rule(status: int, body: Any, error: type[AlertsError], retry: Retry) -> None:
     failure = failure_of(httpx.Response(status), body)
     assert failure is not None
     assert type(failure.error) is error
@@ -78,11 +78,11 @@ def test_each_refusal_has_its_error(status: int, body: Any, error: type[AlertsEr
 
 
 @pytest.mark.parametrize("body", [{"meta": {"status": 200}, "data": [], "fail": []}, {"data": []}, None, []])
-def test_a_good_answer_is_none(body: Any) -> None:
+def test_success_is_no_failure(body: Any) -> None:
     assert failure_of(httpx.Response(200), body) is None
 
 
-def test_the_text_names_code_message_and_request_but_obeys_nothing() -> None:
+def test_error_text_has_code_message_and_request_id_escaped() -> None:
     response = httpx.Response(400, headers={"x-request-id": "req-\x7f1"})
     failure = failure_of(response, flat("err_\x1b[2J", "line\nbreak " + "x" * 500))
     assert failure is not None
@@ -93,7 +93,7 @@ def test_the_text_names_code_message_and_request_but_obeys_nothing() -> None:
     assert len(text) < 500
 
 
-def test_all_shapes_of_faults_are_read() -> None:
+def test_errors_are_read_from_every_shape() -> None:
     assert [fault.code for fault in faults_of({"fail": [{"errors": [{"code": "a"}, {"code": "b"}]}]})] == [
         "a",
         "b",
@@ -119,7 +119,9 @@ def test_all_shapes_of_faults_are_read() -> None:
         (200, AnswerNotUnderstood, Retry.GARBLED),
     ],
 )
-def test_why_no_token_was_issued(status: int, error: type[AlertsError], retry: Retry) -> None:
+def test_refusal_of_a_token_has_its_error_and_hides_the_message(
+    status: int, error: type[AlertsError], retry: Retry
+) -> None:
     quoting = flat("invalid_client", "the secret s3cr3t is wrong")
     failure = token_failure(httpx.Response(status), quoting)
     assert type(failure.error) is error

@@ -65,7 +65,7 @@ def failure_of(body: Any, status: int = 200) -> Failure:
     return failure
 
 
-def test_a_page_keeps_order_token_total_and_time() -> None:
+def test_page_has_records_in_order_token_total_and_time() -> None:
     records = [RECORD | {"fileName": name} for name in "cab"]
     page = page_of(envelope(records, next="abc==", pageSize=3, totalCount=6322))
     rows = RECORDS.reader.to_frame(page.records)
@@ -86,19 +86,21 @@ def test_a_page_keeps_order_token_total_and_time() -> None:
         {"meta": {"status": 200, "pagination": {"next": None}}, "data": []},
     ],
 )
-def test_every_form_of_nothing_more(body: Any) -> None:
+def test_empty_answer_of_any_form_is_an_empty_last_page(body: Any) -> None:
     page = page_of(body)
     assert RECORDS.reader.to_frame(page.records).height == 0
     assert page.next_token is None
 
 
-def test_an_empty_page_can_have_a_next() -> None:
+def test_empty_page_may_have_a_next_page() -> None:
     assert page_of(envelope([], next="more")).next_token == "more"
 
 
-@pytest.mark.parametrize(("total", "seen"), [(7, 7), ("7", 7), (None, None), ("many", None), (True, None), (7.5, None)])
-def test_total_is_a_number_or_unknown(total: Any, seen: int | None) -> None:
-    assert page_of(envelope([RECORD], totalCount=total)).total == seen
+@pytest.mark.parametrize(
+    ("total", "expected"), [(7, 7), ("7", 7), (None, None), ("many", None), (True, None), (7.5, None)]
+)
+def test_total_is_a_number_or_unknown(total: Any, expected: int | None) -> None:
+    assert page_of(envelope([RECORD], totalCount=total)).total == expected
 
 
 @pytest.mark.parametrize("total", ["9" * 4_500, "1e28", str(10**28), str(2**63), "-1", '"' + "9" * 4_500 + '"'])
@@ -152,12 +154,12 @@ def test_other_status_in_the_body_is_a_failure(status: object) -> None:
     assert type(failure.error) is (PermissionMissing if is_number else AnswerNotUnderstood)
 
 
-def test_slashes_may_be_escaped_and_keys_come_in_any_order() -> None:
+def test_escaped_slashes_and_any_order_of_keys_are_read() -> None:
     body = json.dumps(envelope([dict(reversed(RECORD.items()))])).replace("/", r"\/").encode()
     assert records_of(body)["fileType"].to_list() == ["application/pdf"]
 
 
-def test_missing_and_unknown_keys_are_kept_whole() -> None:
+def test_record_with_missing_or_unknown_keys_keeps_its_raw_text() -> None:
     short = {name: RECORD[name] for name in RECORD_FIELDS[:5]}
     long = RECORD | {"zeta": "1", "extra": "2", "subject": None}
     records = records_of(envelope([RECORD, short, long]))
@@ -171,7 +173,7 @@ def test_missing_and_unknown_keys_are_kept_whole() -> None:
     assert records["problem"].null_count() == 3
 
 
-def test_the_same_number_of_keys_does_not_hide_a_strange_one() -> None:
+def test_unknown_key_is_found_whatever_the_number_of_keys() -> None:
     other = {name: value for name, value in RECORD.items() if name != "subject"} | {"topic": "x"}
     longer = RECORD | {"topic": "x"}
     shorter = {name: value for name, value in RECORD.items() if name != "subject"}
@@ -179,7 +181,7 @@ def test_the_same_number_of_keys_does_not_hide_a_strange_one() -> None:
     assert records_of(envelope([longer, shorter]))["leftover"].to_list() == ["topic", None]
 
 
-def test_a_key_in_other_case_is_that_field() -> None:
+def test_keys_are_read_in_any_case() -> None:
     record = {name.lower(): value for name, value in RECORD.items()}
     records = records_of(envelope([record]))
     assert records.select(RECORD_FIELDS).row(0, named=True) == RECORD
@@ -199,7 +201,7 @@ def test_numbers_and_booleans_become_text() -> None:
     assert records.row(0, named=True) | {"raw": None} == RECORD | dict.fromkeys(("raw", "problem", "leftover"))
 
 
-def test_a_record_that_is_none_costs_only_itself() -> None:
+def test_invalid_record_affects_no_other_record() -> None:
     bad = [7, None, "text", [RECORD], RECORD | {"fileName": ["a"], "subject": {"b": 1}}]
     records = records_of(envelope([RECORD, *bad, RECORD]))
     assert records["problem"].to_list() == [
@@ -213,22 +215,22 @@ def test_a_record_that_is_none_costs_only_itself() -> None:
     assert records["fileName"].to_list()[5] is None
 
 
-def test_an_unknown_key_may_hold_anything() -> None:
+def test_unknown_key_may_have_any_value() -> None:
     records = records_of(envelope([RECORD | {"new": {"a": [1]}}]))
     assert records["problem"].to_list() == [None]
     assert records["leftover"].to_list() == ["new"]
 
 
 @pytest.mark.parametrize(
-    ("broken", "mended"),
+    ("broken", "replaced"),
     [(rb"half \ud83d", "half \ufffd"), (b"byte \xff", "byte \ufffd"), (b"control \x01", "control \x01")],
 )
-def test_a_broken_character_does_not_stop_the_slice(broken: bytes, mended: str) -> None:
+def test_invalid_character_is_replaced(broken: bytes, replaced: str) -> None:
     body = json.dumps(envelope([RECORD, RECORD | {"subject": "BROKEN"}])).encode().replace(b"BROKEN", broken)
-    assert records_of(body)["subject"].to_list() == ["FIRE DRILL", mended]
+    assert records_of(body)["subject"].to_list() == ["FIRE DRILL", replaced]
 
 
-def test_a_number_beyond_all_bounds_does_not_stop_the_slice() -> None:
+def test_number_out_of_range_is_read_as_text() -> None:
     body = json.dumps(envelope([RECORD | {"subject": "N"}])).replace('"N"', "1e999").encode()
     assert records_of(body)["subject"].to_list() == ["1e999"]
 
@@ -237,7 +239,7 @@ def test_a_number_beyond_all_bounds_does_not_stop_the_slice() -> None:
     "content",
     [b"", b"<html>Sign in</html>", json.dumps(envelope([RECORD])).encode()[:-30], b"[" * 9_000, b"\xff\xfe"],
 )
-def test_what_is_not_json_is_tried_again_and_never_an_empty_page(content: bytes) -> None:
+def test_answer_that_is_not_json_is_a_failure_to_retry(content: bytes) -> None:
     failure = failure_of(content)
     assert isinstance(failure.error, AnswerNotUnderstood)
     assert failure.retry is Retry.GARBLED
@@ -261,13 +263,13 @@ def test_what_is_not_json_is_tried_again_and_never_an_empty_page(content: bytes)
         {"meta": [], "data": []},
     ],
 )
-def test_another_shape_is_an_error_and_not_tried_again(body: Any) -> None:
+def test_answer_of_another_shape_is_a_failure_without_retry(body: Any) -> None:
     failure = failure_of(body)
     assert isinstance(failure.error, AnswerNotUnderstood)
     assert failure.retry is Retry.NEVER
 
 
-def test_a_filled_fail_is_a_failure_although_the_page_is_good() -> None:
+def test_filled_fail_is_a_failure_even_with_records() -> None:
     body = envelope([RECORD]) | {"fail": [{"errors": [{"code": "err_x", "message": "no", "retryable": False}]}]}
     failure = failure_of(body)
     assert type(failure.error) is ServiceError
@@ -276,12 +278,12 @@ def test_a_filled_fail_is_a_failure_although_the_page_is_good() -> None:
     assert type(failure_of(odd).error) is ServiceError
 
 
-def test_meta_status_counts_as_well() -> None:
+def test_status_in_meta_is_a_failure() -> None:
     failure = failure_of({"meta": {"status": 500}, "data": [], "fail": []})
     assert failure.retry is Retry.SERVER
 
 
-def test_data_of_other_calls() -> None:
+def test_data_of_other_calls_is_returned_as_a_list() -> None:
     assert read_data(answer({"meta": {"status": 200}, "data": [{"a": 1}], "fail": []})) == [{"a": 1}]
     for body in ({"meta": {"status": 200}}, [], b"<html>"):
         assert isinstance(read_data(answer(body)), Failure)
@@ -298,7 +300,7 @@ records_of_any_kind = st.lists(st.dictionaries(names, json_values, max_size=14) 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(records_of_any_kind)
-def test_whatever_the_records_are_each_has_a_row_and_nothing_is_lost(records: list[Any]) -> None:
+def test_every_record_has_a_row_with_all_its_data(records: list[Any]) -> None:
     rows = records_of(envelope(records))
     assert rows.height == len(records)
     for record, row in zip(records, rows.iter_rows(named=True), strict=True):

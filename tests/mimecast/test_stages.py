@@ -1,7 +1,7 @@
 """From an answer's bytes to scans: extract, validate and transform as a run puts them together.
 
-Each pair of files in `records` is a test: an answer of the service, and what becomes of it. A field that a pair does
-not name is not what the pair is about.
+Each pair of files in `records` is a test: an answer of the service, and the scans and rejects it becomes. Fields that
+the expected file does not name are not compared.
 """
 
 import json
@@ -16,7 +16,7 @@ from uuid import UUID
 import httpx
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tasks.ingest.validate as validation
@@ -34,14 +34,15 @@ from tasks.mimecast.response import read_page
 from tasks.priority import load_maps
 from tasks.settings import DEFAULTS, Settings
 from tasks.window import Slice
-from tests.mimecast.asking import record
+from tests.examples import examples
+from tests.simulator.client import record
 
 FOLDER = Path(__file__).with_name("records")
 PAIRS = sorted(path.stem for path in FOLDER.glob("*.json") if not path.stem.endswith(".expected"))
 
 CONNECTOR = UUID(int=7)
-ASKED = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
-EVER = Slice(datetime(2003, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC), "backfill")
+REQUESTED_AT = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
+ALL_TIME = Slice(datetime(2003, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC), "backfill")
 DAY = Slice(datetime(2024, 11, 17, tzinfo=UTC), datetime(2024, 11, 18, tzinfo=UTC), "poll")
 MAPS = load_maps(Settings(home=DEFAULTS))
 DANGEROUS = ["malicious", "unsafe"]
@@ -66,7 +67,7 @@ class Chain(NamedTuple):
 
 
 class Pages:
-    """In place of the client: these pages, whatever is asked for. The first `refusals` readings end in the middle."""
+    """A client that returns these pages for any request; the first `refusals` readings fail after the first page."""
 
     def __init__(self, pages: Sequence[Page[Record]], refusals: int = 0) -> None:
         self._pages, self._refusals = pages, refusals
@@ -84,7 +85,7 @@ def rows_of(batches: Batches) -> list[Row]:
 
 
 def read(answer: bytes) -> Page[Record]:
-    page = read_page(httpx.Response(200, content=answer), ASKED)
+    page = read_page(httpx.Response(200, content=answer), REQUESTED_AT)
     assert isinstance(page, Page), page
     return page
 
@@ -97,7 +98,7 @@ def page_of(records: Sequence[Any]) -> Page[Record]:
 def run(
     pages: Sequence[Page[Record]],
     scratch: Path,
-    piece: Slice = EVER,
+    window: Slice = ALL_TIME,
     *,
     site: Settings = AS_SENT,
     open_rejects: frozenset[str] = frozenset(),
@@ -105,10 +106,10 @@ def run(
     refusals: int = 0,
 ) -> Chain:
     client = Pages(pages, refusals)
-    extracted = extract(lambda: client.pages(piece.start, piece.end), RECORDS.reader, scratch / "extracted")
+    extracted = extract(lambda: client.pages(window.start, window.end), RECORDS.reader, scratch / "extracted")
     validated = validate(extracted.records, RECORDS, scratch, connector, DANGEROUS, open_rejects, datetime.now(UTC))
     return Chain(
-        extracted, validated, transform(validated.records, RECORDS, scratch / "scans", piece, connector, MAPS, site)
+        extracted, validated, transform(validated.records, RECORDS, scratch / "scans", window, connector, MAPS, site)
     )
 
 
@@ -118,15 +119,15 @@ def pair(name: str) -> tuple[bytes, Row]:
 
 
 def records_in(answer: bytes) -> list[Any]:
-    return [each for part in json.loads(answer)["data"] for each in part["attachmentLogs"]]
+    return [record for part in json.loads(answer)["data"] for record in part["attachmentLogs"]]
 
 
-def shown(row: Row, like: Row) -> Row:
-    """The fields of `row` that `like` names, as JSON has them."""
+def fields_of(row: Row, like: Row) -> Row:
+    """The fields of `row` that `like` names, in the form of JSON."""
     return {name: row[name].isoformat() if name == "detected_at" else row[name] for name in like}
 
 
-def test_there_are_pairs_and_each_is_whole() -> None:
+def test_every_answer_has_its_expected_file() -> None:
     assert {f"{name}{end}" for name in PAIRS for end in (".json", ".expected.json")} == {
         path.name for path in FOLDER.iterdir()
     }
@@ -134,12 +135,12 @@ def test_there_are_pairs_and_each_is_whole() -> None:
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_what_becomes_of_an_answer(name: str, tmp_path: Path) -> None:
+def test_answer_becomes_the_expected_scans_and_rejects(name: str, tmp_path: Path) -> None:
     answer, expected = pair(name)
     chain = run([read(answer)], tmp_path)
     scans, rejects = chain.scans, chain.rejects
-    assert [shown(scan, like) for scan, like in zip(scans, expected["scans"], strict=True)] == expected["scans"]
-    assert [shown(bad, like) for bad, like in zip(rejects, expected["rejects"], strict=True)] == expected["rejects"]
+    assert [fields_of(scan, like) for scan, like in zip(scans, expected["scans"], strict=True)] == expected["scans"]
+    assert [fields_of(bad, like) for bad, like in zip(rejects, expected["rejects"], strict=True)] == expected["rejects"]
     assert list(chain.transformed.unseen) == expected["unseen"]
     assert list(chain.validated.leftover) == expected["leftover"]
     assert chain.extracted.received == len(scans) + len(rejects) == len(records_in(answer))
@@ -149,23 +150,23 @@ def test_what_becomes_of_an_answer(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_neighbours_and_order_of_keys_do_not_matter(name: str, tmp_path: Path) -> None:
-    """One odd value makes a page be read in another way: to the same scans and rejects, ids included."""
+def test_scans_do_not_depend_on_other_records_or_the_order_of_keys(name: str, tmp_path: Path) -> None:
+    """A single invalid value changes the way a page is read; scans, rejects and ids stay the same."""
 
-    def told(chain: Chain) -> tuple[list[Row], list[Row]]:
+    def comparable(chain: Chain) -> tuple[list[Row], list[Row]]:
         scans = [row | {"place": None, "raw": row["raw"] and json.loads(row["raw"])} for row in chain.scans]
         return scans, [row for row in chain.rejects if row["raw"] != "17"]
 
     records = records_in(pair(name)[0])
-    together = told(run([page_of(records)], tmp_path / "together", site=KEEP_LOW))
-    single = [page_of([each]) for each in records]
-    turned = [dict(reversed(each.items())) if isinstance(each, dict) else each for each in records]
-    assert told(run(single, tmp_path / "single", site=KEEP_LOW)) == together
-    assert told(run([page_of([*records, 17])], tmp_path / "beside", site=KEEP_LOW)) == together
-    assert told(run([page_of(turned)], tmp_path / "turned", site=KEEP_LOW)) == together
+    together = comparable(run([page_of(records)], tmp_path / "together", site=KEEP_LOW))
+    single = [page_of([entry]) for entry in records]
+    reversed_keys = [dict(reversed(entry.items())) if isinstance(entry, dict) else entry for entry in records]
+    assert comparable(run(single, tmp_path / "single", site=KEEP_LOW)) == together
+    assert comparable(run([page_of([*records, 17])], tmp_path / "beside", site=KEEP_LOW)) == together
+    assert comparable(run([page_of(reversed_keys)], tmp_path / "reversed_keys", site=KEEP_LOW)) == together
 
 
-def test_batches_stay_small_and_keep_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_are_limited_in_size_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "BATCH_ROWS", 3)
     names = [f"{number}.pdf" for number in range(20)]
     records = [record(fileName=name, date="never" if name in names[4:12] else "2024-11-17T11:00:00Z") for name in names]
@@ -173,31 +174,31 @@ def test_batches_stay_small_and_keep_the_order(tmp_path: Path, monkeypatch: pyte
     starts = [sum(sizes[:number]) for number in range(len(sizes))]
     pages = [page_of(records[start : start + size]) for start, size in zip(starts, sizes, strict=True)]
     chain = run(pages, tmp_path)
-    left = (chain.validated.rejects, chain.transformed.scans)
-    assert all(0 < len(batch) <= 3 for batches in left for batch in batches)
-    assert [sum(isinstance(part, pl.DataFrame) for part in batches.parts) for batches in left] == [2, 2]
+    handed_over = (chain.validated.rejects, chain.transformed.scans)
+    assert all(0 < len(batch) <= 3 for batches in handed_over for batch in batches)
+    assert [sum(isinstance(part, pl.DataFrame) for part in batches.parts) for batches in handed_over] == [2, 2]
     assert [scan["file_name"] for scan in chain.scans] == names[:4] + names[12:]
     assert [scan["place"] for scan in chain.scans] == [*range(4), *range(12, 20)]
     assert [json.loads(bad["raw"])["fileName"] for bad in chain.rejects] == names[4:12]
 
 
-def test_what_stages_hand_over_has_the_agreed_columns(tmp_path: Path) -> None:
+def test_batches_have_the_columns_of_their_schema(tmp_path: Path) -> None:
     records = [record(), 17, record(result="malicious", subject=3)]
     chain = run([page_of(records), page_of([record(new="x")])], tmp_path)
     assert all(batch.schema == SCAN_SCHEMA for batch in chain.transformed.scans)
     assert all(batch.schema == REJECT_SCHEMA for batch in chain.validated.rejects)
-    assert {row["fetched_at"] for row in (*chain.scans, *chain.rejects)} == {ASKED}
+    assert {row["fetched_at"] for row in (*chain.scans, *chain.rejects)} == {REQUESTED_AT}
     assert chain.extracted.pages == 2
 
 
-def test_nothing_came(tmp_path: Path) -> None:
+def test_empty_pages_give_no_rows(tmp_path: Path) -> None:
     for number, pages in enumerate(([], [page_of([])], [page_of([]), page_of([])])):
         chain = run(pages, tmp_path / str(number), DAY)
         assert (chain.scans, chain.rejects, chain.transformed.newest_at) == ([], [], None)
         assert (chain.extracted.received, chain.extracted.pages) == (0, len(pages))
 
 
-def test_a_refused_token_starts_the_slice_again_once(tmp_path: Path) -> None:
+def test_refused_page_token_restarts_the_slice_once(tmp_path: Path) -> None:
     pages = [page_of([record(fileName=name)]) for name in "abc"]
     chain = run(pages, tmp_path / "once", refusals=1)
     assert [scan["file_name"] for scan in chain.scans] == ["a", "b", "c"]
@@ -236,14 +237,14 @@ BEFORE, AFTER = "2024-11-16T23:59:59Z", "2024-11-18T00:00:01Z"
         (["never"], 0),
     ],
 )
-def test_rows_outside_of_the_slice_are_counted_and_kept(dates: list[str], outside: int, tmp_path: Path) -> None:
+def test_rows_outside_the_slice_are_counted_and_loaded(dates: list[str], outside: int, tmp_path: Path) -> None:
     chain = run([page_of([record(date)]) for date in dates], tmp_path, DAY)
     assert chain.transformed.outside == outside
     assert len(chain.scans) == sum(date != "never" for date in dates)
 
 
 @pytest.mark.parametrize("dates", [[BEFORE], [AFTER], [BEFORE, AFTER], [AFTER, "never"]])
-def test_a_slice_with_all_rows_outside_fails(dates: list[str], tmp_path: Path) -> None:
+def test_slice_with_all_rows_outside_raises_dates_ignored(dates: list[str], tmp_path: Path) -> None:
     with pytest.raises(DatesIgnored):
         run([page_of([record(date)]) for date in dates], tmp_path, DAY)
 
@@ -268,17 +269,19 @@ def test_page_whose_rows_are_all_far_outside_fails_the_slice(
     foreign: list[str], ignored: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "BATCH_ROWS", 7)  # a page may be in several batches
-    asked = [replace(page_of([record(INSIDE)] * 10), requested_at=ASKED + timedelta(seconds=n)) for n in range(3)]
-    asked[1] = replace(page_of([record(date) for date in foreign]), requested_at=asked[1].requested_at)
+    pages = [
+        replace(page_of([record(INSIDE)] * 10), requested_at=REQUESTED_AT + timedelta(seconds=n)) for n in range(3)
+    ]
+    pages[1] = replace(page_of([record(date) for date in foreign]), requested_at=pages[1].requested_at)
     if ignored:
         with pytest.raises(DatesIgnored):
-            run(asked, tmp_path, DAY)
+            run(pages, tmp_path, DAY)
     else:
-        assert run(asked, tmp_path, DAY).transformed.accepted == 20 + len(foreign) - foreign.count("never")
+        assert run(pages, tmp_path, DAY).transformed.accepted == 20 + len(foreign) - foreign.count("never")
 
 
 @pytest.mark.parametrize(("ahead", "good"), [(timedelta(hours=23), True), (timedelta(hours=25), False)])
-def test_a_date_may_lie_a_day_ahead(ahead: timedelta, good: bool, tmp_path: Path) -> None:
+def test_date_more_than_a_day_ahead_is_rejected(ahead: timedelta, good: bool, tmp_path: Path) -> None:
     chain = run([page_of([record((datetime.now(UTC) + ahead).strftime(RECORDS.date_formats[0]))])], tmp_path)
     assert [bad["reason"] for bad in chain.rejects] == ([] if good else ["the date lies more than a day ahead"])
     assert len(chain.scans) == good
@@ -296,30 +299,30 @@ BAD = [
 ]
 
 
-def test_a_reject_is_the_same_on_every_reading_and_kept_whole(tmp_path: Path) -> None:
+def test_reject_has_the_same_id_and_raw_record_on_every_reading(tmp_path: Path) -> None:
     first = run([page_of(BAD)], tmp_path / "first").rejects
     assert [json.loads(bad["raw"]) for bad in first] == BAD
     assert len({bad["reject_id"] for bad in first}) == len(BAD)
     assert all(len(bad["reject_id"]) == 32 for bad in first)
-    again = run([page_of([each, record()]) for each in BAD], tmp_path / "again").rejects
+    again = run([page_of([entry, record()]) for entry in BAD], tmp_path / "again").rejects
     assert again == first
     other = run([page_of(BAD)], tmp_path / "other", connector=UUID(int=8)).rejects
     assert not {bad["reject_id"] for bad in other} & {bad["reject_id"] for bad in first}
 
 
-def test_an_open_reject_that_is_accepted_later_is_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_reject_is_resolved_when_its_record_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     early = (datetime.now(UTC) + timedelta(hours=30)).strftime(RECORDS.date_formats[0])
     short = {name: value for name, value in record(early).items() if name != "subject"}
     records = [record(early), short, record(early, subject=5), record("never"), record()]
     bad = run([page_of(records)], tmp_path / "early").rejects
     assert len(bad) == 4
-    still_open = frozenset(each["reject_id"] for each in bad) | {"0" * 32}
-    same = run([page_of(records)], tmp_path / "same", open_rejects=still_open)
+    open_ids = frozenset(reject["reject_id"] for reject in bad) | {"0" * 32}
+    same = run([page_of(records)], tmp_path / "same", open_rejects=open_ids)
     assert same.validated.resolved == ()
-    monkeypatch.setattr(validation, "MAX_AHEAD", 2 * MAX_AHEAD)  # as if a day had gone by
-    later = run([page_of(records[:1]), page_of(records[1:])], tmp_path / "later", open_rejects=still_open)
-    assert later.validated.resolved == tuple(sorted(each["reject_id"] for each in bad[:3]))
-    assert [each["reject_id"] for each in later.rejects] == [bad[3]["reject_id"]]
+    monkeypatch.setattr(validation, "MAX_AHEAD", 2 * MAX_AHEAD)  # as if a day had passed
+    later = run([page_of(records[:1]), page_of(records[1:])], tmp_path / "later", open_rejects=open_ids)
+    assert later.validated.resolved == tuple(sorted(reject["reject_id"] for reject in bad[:3]))
+    assert [reject["reject_id"] for reject in later.rejects] == [bad[3]["reject_id"]]
 
 
 SENT = [
@@ -333,10 +336,10 @@ SENT = [
 ]
 
 
-def test_an_alert_keeps_the_record_as_it_was_sent(tmp_path: Path) -> None:
+def test_raw_record_of_an_alert_is_stored_as_sent(tmp_path: Path) -> None:
     private = run([page_of(SENT[:5]), page_of(SENT[5:])], tmp_path / "private").scans
     raws = [scan["raw"] and json.loads(scan["raw"]) for scan in private]
-    assert raws == [None if each.get("result") in ("safe", "clean") else each for each in SENT]
+    assert raws == [None if sent.get("result") in ("safe", "clean") else sent for sent in SENT]
     full = run([page_of(SENT)], tmp_path / "full", site=KEEP_LOW).scans
     assert [json.loads(scan["raw"]) for scan in full] == SENT
 
@@ -355,11 +358,11 @@ odd = st.dictionaries(fields, values | words | moments, max_size=4)
 odd_records = st.one_of(odd, odd.map(lambda changes: record() | changes), values)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(25)
 @given(st.lists(st.lists(odd_records, max_size=4), max_size=3))
-def test_nothing_vanishes_whatever_the_records_are(pages: list[list[Any]]) -> None:
+def test_every_record_becomes_a_scan_or_a_reject(pages: list[list[Any]]) -> None:
     with TemporaryDirectory() as folder:
-        chain = run([page_of(each) for each in pages], Path(folder), site=KEEP_LOW)
+        chain = run([page_of(records) for records in pages], Path(folder), site=KEEP_LOW)
         scans, rejects = chain.scans, chain.rejects
     assert chain.extracted.received == sum(map(len, pages)) == len(scans) + len(rejects)
     assert chain.transformed.accepted == len(scans)
@@ -367,5 +370,5 @@ def test_nothing_vanishes_whatever_the_records_are(pages: list[list[Any]]) -> No
         assert len(scan["scan_id"]) == 32
         assert None not in (scan["detected_at"], scan["verdict"], scan["priority"], scan["disposition"], scan["raw"])
     assert all(bad["reason"] and bad["raw"] and len(bad["reject_id"]) == 32 for bad in rejects)
-    kept = sorted([scan["place"] for scan in scans])
-    assert len(set(kept)) == len(kept)
+    places = sorted([scan["place"] for scan in scans])
+    assert len(set(places)) == len(places)

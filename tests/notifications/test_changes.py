@@ -9,15 +9,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.ingest.coverage import Report, record_reports
 from tasks.ingest.load import load_slice
 from tasks.ingest.pull_session import begin
 from tasks.maintenance.regroup import run_regroup
-from tasks.notifications import changes as notices
 from tasks.notifications import connector_changes, outbox
+from tasks.notifications.changes import record_changes
 from tasks.notifications.events import OutboundEvent
 from tasks.notifications.outbox import NotificationSource
 from tasks.store.connection import Transaction
@@ -26,6 +26,7 @@ from tasks.triage.allow_list import Entry, add
 from tasks.triage.decision import Decision
 from tasks.triage.decisions import decide
 from tasks.window import Slice
+from tests.examples import examples
 from tests.scans import HASH, HOUR, START, Reading, begun, frame, load, load_into, rows, scan, source
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -45,8 +46,8 @@ def seen(ago: float = 1, verdict: str = "malicious", **fields: Any) -> Reading:
     return scan(HOURS - ago, verdict, read=HOURS, **fields)
 
 
-def poll(store: Store, *readings: Reading, piece: Slice = POLL, number: int = 1, tenant: str = "default") -> None:
-    load(store, [readings], source(number, tenant), piece=piece)
+def poll(store: Store, *readings: Reading, slice_: Slice = POLL, number: int = 1, tenant: str = "default") -> None:
+    load(store, [readings], source(number, tenant), piece=slice_)
 
 
 def claim(store: Store, after: timedelta = timedelta(), source: NotificationSource = OURS) -> list[OutboundEvent]:
@@ -67,8 +68,8 @@ def names_of(events: Iterable[OutboundEvent]) -> list[str]:
     """Names of events, with a mark on those that become messages."""
     marks = {"true": "!", "false": ""}
     return sorted(
-        each.name.removeprefix("attachment-alerts.") + marks[each.resource["attachment-alerts.urgent"]]
-        for each in events
+        event.name.removeprefix("attachment-alerts.") + marks[event.resource["attachment-alerts.urgent"]]
+        for event in events
     )
 
 
@@ -90,7 +91,7 @@ def test_each_group_and_change_is_one_event(store: Store) -> None:
 
 def test_group_event_payload_is_ids_and_counts(store: Store) -> None:
     poll(store, seen(2), seen(1, recipient="bob@contoso.example"), seen(1, "clean", recipient="eve@contoso.example"))
-    exposure, event = sorted(send_pending(store), key=lambda each: each.name)
+    exposure, event = sorted(send_pending(store), key=lambda event: event.name)
     assert names_of([exposure, event]) == ["exposure.found", "group.opened!"]  # one message, which counts the exposure
     assert event.payload == {
         "tenant": "default", "group_id": event.payload["group_id"], "priority": "high", "file_sha256": HASH,
@@ -102,7 +103,7 @@ def test_group_event_payload_is_ids_and_counts(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("piece", "ago", "names"),
+    ("slice_", "ago", "names"),
     [
         (POLL, 1, ["attachment.released!", "group.opened!", "group.opened!"]),
         (POLL, 25, ["attachment.released!", "digest!"]),  # a release is new whatever the age of the alert
@@ -111,27 +112,27 @@ def test_group_event_payload_is_ids_and_counts(store: Store) -> None:
         (Slice(NOW - HOUR, NOW, "recheck"), 1, ["digest!"]),
     ],
 )
-def test_bulk_or_late_alerts_become_one_digest(store: Store, piece: Slice, ago: float, names: list[str]) -> None:
-    poll(store, seen(ago, file_sha256=A), seen(ago, response="released", file_sha256=B), piece=piece)
-    events = send_pending(store, source=OURS._replace(backfill=piece == BACKFILL))
+def test_bulk_or_late_alerts_become_one_digest(store: Store, slice_: Slice, ago: float, names: list[str]) -> None:
+    poll(store, seen(ago, file_sha256=A), seen(ago, response="released", file_sha256=B), slice_=slice_)
+    events = send_pending(store, source=OURS._replace(backfill=slice_ == BACKFILL))
     assert names_of(events) == names
 
 
 def test_digest_with_urgent_change_is_urgent(store: Store) -> None:
-    poll(store, seen(1, "unknown", file_sha256=A), piece=BACKFILL)
-    poll(store, seen(1, "unknown", file_sha256=B), piece=BACKFILL)
+    poll(store, seen(1, "unknown", file_sha256=A), slice_=BACKFILL)
+    poll(store, seen(1, "unknown", file_sha256=B), slice_=BACKFILL)
     [digest] = send_pending(store, source=OURS._replace(backfill=True))
     assert names_of([digest]) == ["digest"]
     assert digest.payload["groups"] == 2
     assert digest.payload["changes"] == {"group_opened": 2}
-    poll(store, seen(0.5, file_sha256=A), piece=BACKFILL)
+    poll(store, seen(0.5, file_sha256=A), slice_=BACKFILL)
     [digest] = send_pending(store, source=OURS._replace(backfill=True))
     assert names_of([digest]) == ["digest!"]
     assert digest.payload["changes"] == {"group_raised": 1}
 
 
 def test_poll_does_not_send_the_digest_of_a_running_backfill(store: Store) -> None:
-    poll(store, seen(1), piece=BACKFILL)
+    poll(store, seen(1), slice_=BACKFILL)
     assert names_of(send_pending(store)) == []
     assert names_of(send_pending(store, timedelta(hours=7))) == ["digest!"]  # it was killed
 
@@ -153,19 +154,19 @@ def test_pending_notices_of_an_older_version_are_sent_once(store: Store) -> None
         )
     events = send_pending(store)
     assert names_of(events) == ["attachment.released!"] * 3 + ["digest"]
-    assert len({each.payload["group_id"] for each in events[:3]}) == 3
+    assert len({event.payload["group_id"] for event in events[:3]}) == 3
     assert events[3].event_id == quota
     assert send_pending(store, timedelta(hours=1)) == []
 
 
 def test_notices_of_a_killed_run_are_sent_once_by_the_next(store: Store) -> None:
     poll(store, seen(1, file_sha256=A), seen(30, file_sha256=B))
-    first = claim(store)  # … and killed: perhaps sent, perhaps not
+    first = claim(store)  # and killed, perhaps before sending
     assert names_of(first) == ["digest!", "group.opened!"]
-    assert claim(store, timedelta(minutes=5)) == []  # it may still be sending
+    assert claim(store, timedelta(minutes=5)) == []  # it may still be running
     poll(store, seen(30, file_sha256="cc" * 32))
     again = send_pending(store, timedelta(minutes=15))
-    assert [each for each in again if each in first] == first
+    assert [event for event in again if event in first] == first
     assert names_of(again) == ["digest!", "digest!", "group.opened!"]
     assert send_pending(store, timedelta(hours=1)) == []
 
@@ -182,7 +183,7 @@ def test_new_exposure_is_sent_although_another_ended(store: Store) -> None:
     bob, cyd = "bob@contoso.example", "cyd@contoso.example"
     poll(store, seen(2), seen(1, "clean", recipient=bob))
     send_pending(store)
-    poll(store, seen(1, recipient=bob), seen(1, "clean", recipient=cyd))  # bob's scan is an alert by now
+    poll(store, seen(1, recipient=bob), seen(1, "clean", recipient=cyd))  # bob's scan is an alert now
     assert rows(store, "SELECT exposure_count FROM alert_groups") == [(1,)]
     assert names_of(send_pending(store)) == ["exposure.found!"]
     poll(store, seen(1, "clean", recipient=cyd, response="release"), seen(0.5, "clean", recipient=bob))
@@ -217,7 +218,7 @@ def test_release_is_sent_although_a_later_step_changes_its_alert(store: Store) -
         for number, subject in enumerate(("one", "two"), 1):
             again = frame([seen(1, response="released", subject=subject) | {"fetched_at": NOW + number * HOUR}])
             load_slice(transaction, source(), [again], [], [], store.settings)
-        notices.record_changes(transaction, "poll", datetime.now(UTC), source().connector_id)
+        record_changes(transaction, "poll", datetime.now(UTC), source().connector_id)
     assert names_of(send_pending(store)) == ["attachment.released!"]
 
 
@@ -227,7 +228,7 @@ def test_merged_groups_are_not_sent_again(store: Store) -> None:
     assert names_of(send_pending(store)) == ["attachment.released!", "exposure.found", "group.opened!"]
     poll(store, seen(50, recipient="carl@contoso.example"))
     send_pending(store)
-    poll(store, seen(30, "unknown", recipient="dan@contoso.example"))  # joins what were two groups
+    poll(store, seen(30, "unknown", recipient="dan@contoso.example"))  # merges the two groups
     assert rows(store, "SELECT count(*) FROM alert_groups") == [(1,)]
     assert names_of(send_pending(store)) == []
     run_regroup(store, None, 3, None, apply=True)
@@ -236,14 +237,14 @@ def test_merged_groups_are_not_sent_again(store: Store) -> None:
 
 def test_reopened_group_is_sent(store: Store) -> None:
     poll(store, seen(2), seen(2, "unknown", file_sha256=A))
-    groups = [each.payload["group_id"] for each in send_pending(store)]
+    groups = [event.payload["group_id"] for event in send_pending(store)]
     decide(store, Decision("closed", "ann", "benign"), groups=groups)
     poll(store, seen(1, recipient="bob@contoso.example"), seen(1, "unknown", file_sha256=A, recipient="bob@x.example"))
     assert names_of(send_pending(store)) == ["group.reopened", "group.reopened!"]
     decide(store, Decision("closed", "ann", "benign"), groups=groups[:1])
     decide(store, Decision("in_progress", "ann"), groups=groups[:1])
-    assert names_of(send_pending(store)) == []  # who opens a group again knows it
-    assert names_of(send_pending(store, timedelta(hours=5))) == []  # … and nobody has to be reminded
+    assert names_of(send_pending(store)) == []  # the person who reopened it knows
+    assert names_of(send_pending(store, timedelta(hours=5))) == []  # no reminder either
 
 
 def test_exposure_count_step_does_not_hide_changes_of_the_next_step(store: Store) -> None:
@@ -253,7 +254,7 @@ def test_exposure_count_step_does_not_hide_changes_of_the_next_step(store: Store
         for change in (seen(1, "clean", recipient="eve@contoso.example"), seen(1, response="released")):
             readings = frame([change | {"fetched_at": NOW + HOUR}])
             load_slice(transaction, source(), [readings], [], [], store.settings)
-        notices.record_changes(transaction, "poll", datetime.now(UTC), source().connector_id)
+        record_changes(transaction, "poll", datetime.now(UTC), source().connector_id)
     assert names_of(send_pending(store)) == ["attachment.released!", "exposure.found!"]
 
 
@@ -273,12 +274,12 @@ def test_expired_allow_list_entry_is_sent(store: Store, ago: float) -> None:
 def test_digests_do_not_cross_tenants(tmp_path: Path) -> None:
     store = begun(tmp_path, source(1, "one"), source(2, "two"))
     for number, tenant in ((1, "one"), (2, "two")):
-        poll(store, seen(30), piece=POLL, number=number, tenant=tenant)
+        poll(store, seen(30), slice_=POLL, number=number, tenant=tenant)
     found = [
         *send_pending(store, source=NotificationSource(UUID(int=1))),
         *send_pending(store, source=NotificationSource(UUID(int=2))),
     ]
-    assert [(each.payload["tenant"], each.payload["groups"]) for each in found] == [("one", 1), ("two", 1)]
+    assert [(event.payload["tenant"], event.payload["groups"]) for event in found] == [("one", 1), ("two", 1)]
 
 
 def test_connector_lost_quiet_back_are_sent_once_each(store: Store) -> None:
@@ -288,7 +289,7 @@ def test_connector_lost_quiet_back_are_sent_once_each(store: Store) -> None:
             record_reports(transaction, source(), [Report(START, NOW, "poll", state, at, at, **more)])
             transaction.run("UPDATE internal.coverage SET start_at = $start", {"start": START})
             connector_changes.record_connector_change(transaction, source(), "poll", NOW)
-        return [each.name.removeprefix("attachment-alerts.connector.") for each in send_pending(store)]
+        return [event.name.removeprefix("attachment-alerts.connector.") for event in send_pending(store)]
 
     poll(store, seen(30))
     send_pending(store)
@@ -303,8 +304,8 @@ def test_connector_lost_quiet_back_are_sent_once_each(store: Store) -> None:
     assert attempt("complete", newest_at=NOW) == ["back"]
 
 
-class Undone(Exception):
-    """Ends an example: its transaction leaves nothing behind."""
+class RolledBack(Exception):
+    """Ends an example and rolls its transaction back."""
 
 
 @given(
@@ -319,7 +320,7 @@ class Undone(Exception):
         max_size=8,
     )
 )
-@settings(max_examples=6, deadline=None)
+@examples(4)
 def test_each_change_is_sent_once_whatever_the_batches(
     tmp_path_factory: pytest.TempPathFactory, history: Sequence[tuple[int, str, float, bool, bool]]
 ) -> None:
@@ -336,7 +337,7 @@ def test_each_change_is_sent_once_whatever_the_batches(
             sent.extend(found)
 
     store = begun(tmp_path_factory.mktemp("store"))
-    with suppress(Undone), store.transaction() as transaction:
+    with suppress(RolledBack), store.transaction() as transaction:
         for number, (file, verdict, ago, ends, sends) in enumerate(history):
             who = f"{number}@contoso.example"
             batch.append(seen(ago, verdict, file_sha256=f"{file:064x}", recipient=who))
@@ -344,8 +345,8 @@ def test_each_change_is_sent_once_whatever_the_batches(
                 load_and_send(transaction, sends=sends)
         load_and_send(transaction, sends=True)
         groups = transaction.rows("SELECT group_id::VARCHAR, priority FROM alert_groups")
-        raise Undone
-    changes = Counter((each.payload["group_id"], *names_of([each])) for each in sent)
+        raise RolledBack
+    changes = Counter((event.payload["group_id"], *names_of([event])) for event in sent)
     assert all(times == 1 for (_, name), times in changes.items() if not name.startswith("exposure"))
     for group_id, priority in groups:
         names = {name for of, name in changes if of == group_id}

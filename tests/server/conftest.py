@@ -1,4 +1,3 @@
-import os
 import shutil
 from pathlib import Path
 
@@ -8,22 +7,6 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.deploy import prefect_yaml
 from tests.server import running
-
-LONGEST_FIRST = ("test_end_to_end.py", "test_ui.py", "test_serve.py", "test_notify.py", "test_schedule.py")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the longest files first, so that two processes end at about the same time."""
-    longest = {Path(__file__).with_name(name): place for place, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: longest.get(item.path, len(longest)))
-
-
-@pytest.fixture(autouse=True)
-def first_come_first_served(request: pytest.FixtureRequest) -> None:
-    """The first file is sensitive to delays: tests that run beside it get a lower CPU priority."""
-    if request.path.name != LONGEST_FIRST[0]:
-        os.nice(max(0, 5 - os.nice(0)))
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from typing import TypeVar
 from unittest import mock
 from uuid import UUID
 
-import certifi
 import httpx
 
 from flows.deploy.schedules import EPOCH
@@ -64,7 +63,6 @@ def own_environment(folder: Path) -> dict[str, str]:
         quicker["PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION"] = "240"
         # Saves each client a request for a token; tests of a complete site switch it on.
         quicker |= dict.fromkeys(CSRF, "false")
-        quicker |= {"PREFECT_API_SSL_CERT_FILE": _authority(folder)}
         return os.environ | quicker | {
             "PREFECT_HOME": str(folder / "prefect"), "ATTACHMENT_ALERTS_HOME": str(folder),
         }  # fmt: skip
@@ -77,14 +75,6 @@ def keep_tables(folder: Path, tables: Path) -> None:
     with closing(sqlite3.connect(live)) as source, closing(sqlite3.connect(fresh)) as copy:
         source.backup(copy)
     fresh.replace(tables)
-
-
-def _authority(folder: Path) -> str:
-    """A file with one certificate: each Prefect client would need 25 ms to read all of them."""
-    file = folder / "authority.pem"
-    if not file.exists():
-        file.write_text(Path(certifi.where()).read_text(encoding="utf-8").partition("-\n\n")[0] + "-\n")
-    return str(file)
 
 
 @contextmanager

@@ -30,12 +30,12 @@ from flows.deploy import prefect_yaml as deploying
 from flows.server import login as server_login
 from flows.server.addresses import free_port
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import V2_KEYS, Running, Simulator, World, serve
 from tasks.saved_connectors import save_connector
 from tasks.settings import CHECKOUT, Settings
 from tasks.store.factory import open_store
 from tests.server import running
 from tests.server.person import ALONE, CHROMIUM, PATIENCE
+from tests.simulator import V2_KEYS, Running, Simulator, World, serve
 
 pytestmark = [pytest.mark.server, pytest.mark.browser]
 

@@ -16,10 +16,10 @@ from prefect.states import Cancelling
 
 from flows.deploy import zombie_runs
 from flows.deploy.apply import apply_connectors
-from tasks.mimecast.simulator import Running, Simulator, World, serve
 from tasks.saved_connectors import save_connector
 from tests.flows.site import connector, scan
 from tests.server.machine import Machine
+from tests.simulator import Running, Simulator, World, serve
 
 pytestmark = pytest.mark.server
 

@@ -11,10 +11,10 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows.server.addresses import free_port
-from tasks.mimecast.simulator import V2_KEYS, Running, Simulator, World, serve
 from tasks.settings import CHECKOUT
 from tests.proxy import LoggingProxy, logging_proxy
 from tests.server import running
+from tests.simulator import V2_KEYS, Running, Simulator, World, serve
 
 pytestmark = pytest.mark.server
 

@@ -30,13 +30,13 @@ from prefect.blocks.notifications import (
 from pydantic import SecretStr
 
 from flows.deploy import prefect_yaml, triggers
-from tasks.mimecast.simulator import Simulator, World, serve
 from tasks.notifications.events import PREFIX
 from tasks.saved_connectors import load_connector
 from tasks.settings import CHECKOUT
 from tests.flows.site import change, connector, save, scan
 from tests.mimecast.network import Authority, inspecting_proxy
 from tests.server.machine import Machine
+from tests.simulator import Simulator, World, serve
 
 pytestmark = pytest.mark.server
 

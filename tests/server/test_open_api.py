@@ -13,11 +13,11 @@ import pytest
 
 from flows.server.addresses import free_port
 from flows.server.login import get_or_create
-from tasks.mimecast.simulator import V2_KEYS
 from tasks.settings import CHECKOUT, Settings
 from tasks.store.factory import open_store
 from tests.processes import line, process
 from tests.server import running
+from tests.simulator import V2_KEYS
 
 pytestmark = pytest.mark.server
 

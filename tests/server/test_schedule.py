@@ -15,11 +15,11 @@ from prefect.client.schemas.objects import FlowRun
 from flows.deploy import prefect_yaml
 from flows.deploy.apply import apply_connectors
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.saved_connectors import save_connector
 from tests.flows.site import hours, scan
 from tests.server import running
 from tests.server.machine import Machine
+from tests.simulator import V2_KEYS, Simulator, World, serve
 
 pytestmark = pytest.mark.server
 

@@ -8,11 +8,11 @@ from playwright.sync_api import expect
 from prefect.client.schemas.objects import FlowRun
 
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.saved_connectors import load_connector
 from tasks.settings import CHECKOUT
 from tests.server.machine import Machine
 from tests.server.person import Person, at_the_ui
+from tests.simulator import V2_KEYS, Simulator, World, serve
 
 pytestmark = [pytest.mark.server, pytest.mark.browser]
 
@@ -99,7 +99,7 @@ def news_is_fetched(person: Person) -> None:
         person.starts(person.page.get_by_role("dialog").get_by_role("button", name="Run"))
         assert person.waits_for_the_end() == "Completed"
         person.page.get_by_role("tab", name="Artifacts").click()
-        person.sees("What this poll of acme did")
+        person.sees("Result of this poll of acme")
         person.takes_a_picture(f"polled-{deployment}")
 
 
@@ -129,5 +129,5 @@ def past_is_fetched(person: Person) -> None:
     person.starts(person.page.get_by_role("button", name="Submit"))
     assert person.waits_for_the_end() == "Completed"
     person.page.get_by_role("tab", name="Artifacts").click()
-    person.sees("What this backfill of acme did")
+    person.sees("Result of this backfill of acme")
     person.takes_a_picture("backfill-run")

@@ -41,7 +41,7 @@ def until(holds: object) -> None:
     pytest.fail("waited in vain")
 
 
-def test_one_at_a_time_per_account(tmp_path: Path) -> None:
+def test_account_lock_is_exclusive_per_account(tmp_path: Path) -> None:
     first, second = run_of(tmp_path), run_of(tmp_path)
     first.acquire(None)
     with pytest.raises(AccountBusy, match="this one was skipped"):
@@ -53,7 +53,7 @@ def test_one_at_a_time_per_account(tmp_path: Path) -> None:
     second.release()
 
 
-def test_who_was_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_refused_run_leaves_no_lock(tmp_path: Path) -> None:
     first, second = run_of(tmp_path), run_of(tmp_path)
     first.acquire(None)
     for _ in range(2):
@@ -62,7 +62,7 @@ def test_who_was_refused_leaves_nothing_behind(tmp_path: Path) -> None:
         assert not first.is_wanted()
 
 
-def test_a_backfill_gives_way_between_slices_and_goes_on_after(tmp_path: Path) -> None:
+def test_backfill_gives_way_between_slices(tmp_path: Path) -> None:
     told: list[str] = []
     backfill, poll = run_of(tmp_path), run_of(tmp_path)
     backfill.acquire(None)
@@ -87,7 +87,7 @@ def test_a_backfill_gives_way_between_slices_and_goes_on_after(tmp_path: Path) -
         run_of(tmp_path).acquire(0.1)
 
 
-def test_the_third_waits_behind_the_second(tmp_path: Path) -> None:
+def test_third_run_waits_behind_second(tmp_path: Path) -> None:
     told: list[str] = []
     first, second, third = (run_of(tmp_path) for _ in range(3))
     first.acquire(None)
@@ -109,7 +109,7 @@ def test_the_third_waits_behind_the_second(tmp_path: Path) -> None:
     assert told == ["second", "third"]
 
 
-def test_a_run_that_is_stopped_stops_waiting(tmp_path: Path) -> None:
+def test_stopped_run_stops_waiting(tmp_path: Path) -> None:
     stop = threading.Event()
     first, second = run_of(tmp_path), run_of(tmp_path, stop=stop)
     first.acquire(None)
@@ -119,7 +119,7 @@ def test_a_run_that_is_stopped_stops_waiting(tmp_path: Path) -> None:
     assert not first.is_wanted()
 
 
-def test_the_turn_of_a_killed_process_is_free(tmp_path: Path) -> None:
+def test_account_lock_of_killed_process_is_released(tmp_path: Path) -> None:
     script = (
         "import sys, threading, time; from pathlib import Path; from uuid import UUID\n"
         "from tasks.store.account_lock import FileAccountLock\n"
@@ -138,6 +138,6 @@ def test_the_turn_of_a_killed_process_is_free(tmp_path: Path) -> None:
     run_of(tmp_path).acquire(30)
 
 
-def test_only_the_owner_reads_the_locks(tmp_path: Path) -> None:
+def test_lock_files_are_private(tmp_path: Path) -> None:
     run_of(tmp_path).acquire(None)
     assert all(file.stat().st_mode & 0o077 == 0 for file in [tmp_path / "locks", *(tmp_path / "locks").iterdir()])

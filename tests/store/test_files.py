@@ -57,7 +57,7 @@ def test_tighten(tmp_path: Path) -> None:
     assert mode(outside) == 0o666
 
 
-def test_tighten_where_the_folder_is_reached_by_a_link(tmp_path: Path) -> None:
+def test_tighten_follows_link_to_folder(tmp_path: Path) -> None:
     (tmp_path / "prefect").mkdir()
     (tmp_path / "prefect" / "prefect.db").touch()
     (tmp_path / "link").symlink_to(tmp_path / "prefect")

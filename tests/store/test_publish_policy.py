@@ -47,12 +47,12 @@ def publisher(trigger: Any = "poll", **copy: Any) -> tuple[Publisher, Copies]:
         ("backfill", 31 * SECOND, True, False, True),
     ],
 )
-def test_in_the_middle_of_a_run(trigger: Any, age: timedelta | None, changed: bool, high: bool, at_once: bool) -> None:
+def test_publication_after_slice(trigger: Any, age: timedelta | None, changed: bool, high: bool, at_once: bool) -> None:
     run, _ = publisher(trigger, age=age)
     assert run.after_slice(changed=changed, high=high) == at_once
 
 
-def test_copying_is_slowed_down_except_for_what_is_urgent() -> None:
+def test_publication_is_delayed_unless_urgent() -> None:
     run, _ = publisher(age=5 * MINUTE, may=False)
     assert not run.after_slice(changed=True, high=False)
     assert run.after_slice(changed=True, high=True)
@@ -72,24 +72,24 @@ def test_copying_is_slowed_down_except_for_what_is_urgent() -> None:
         ("backfill", SECOND, [], False, 0),
     ],
 )
-def test_at_the_end_of_a_run(
+def test_publication_at_end_of_run(
     trigger: Any, age: timedelta | None, slices: list[bool], turned: bool, published: int
 ) -> None:
     run, copies = publisher(trigger, age=age)
     for changed in slices:
         run.after_slice(changed=changed, high=False)
-    run.at_end(turned=turned)
+    run.at_end(health_changed=turned)
     assert copies.published == published
 
 
-def test_what_was_published_at_once_is_not_published_again_at_the_end() -> None:
+def test_nothing_pending_at_end_is_not_published_again() -> None:
     run, copies = publisher(age=31 * SECOND)
     assert run.after_slice(changed=True, high=False)
     copies.age = SECOND
-    run.at_end(turned=False)
+    run.at_end(health_changed=False)
     assert copies.published == 0
     assert not run.after_slice(changed=True, high=False)
-    run.at_end(turned=False)
+    run.at_end(health_changed=False)
     assert copies.published == 1
 
 
@@ -97,7 +97,7 @@ def test_what_was_published_at_once_is_not_published_again_at_the_end() -> None:
     ("megabytes", "age", "may"),
     [(290, SECOND, True), (310, SECOND, False), (310, 30 * SECOND, False), (310, 32 * SECOND, True)],
 )
-def test_a_large_copy_waits_longer(
+def test_larger_copy_is_published_less_often(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, megabytes: int, age: timedelta, may: bool
 ) -> None:
     store = begun(tmp_path)
@@ -108,7 +108,7 @@ def test_a_large_copy_waits_longer(
     assert store.may_publish() is may
 
 
-def test_a_store_without_a_copy_may_publish(tmp_path: Path) -> None:
+def test_store_without_copy_may_publish(tmp_path: Path) -> None:
     store = begun(tmp_path / "home")
     store.published_path.unlink()
     assert store.publication_age() is None

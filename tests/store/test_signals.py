@@ -5,13 +5,11 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 
 import pytest
 
 from tasks.store.store import Store
-from tests.scans import begun
 
 LONG = "SELECT sum(hash(range)) FROM range(1_000_000_000_000)"
 
@@ -32,7 +30,7 @@ def handled() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("number", "means"), [(signal.SIGTERM, Cancelled), (signal.SIGINT, KeyboardInterrupt)])
-def test_a_long_query_ends_as_the_handler_says(
+def test_long_query_raises_exception_of_signal_handler(
     handled: None, store: Store, number: signal.Signals, means: type[BaseException]
 ) -> None:
     threading.Timer(0.3, os.kill, (os.getpid(), number)).start()
@@ -54,7 +52,7 @@ def test_exception_sent_to_main_thread_ends_query(store: Store) -> None:
         assert transaction.rows("SELECT 1") == [(1,)]
 
 
-def test_query_of_another_thread_goes_on(handled: None, store: Store) -> None:
+def test_query_of_another_thread_continues(handled: None, store: Store) -> None:
     answers: list[object] = []
 
     def ask() -> None:
@@ -69,8 +67,3 @@ def test_query_of_another_thread_goes_on(handled: None, store: Store) -> None:
         other.join()
     other.join()
     assert answers == [[(1,)]]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return begun(tmp_path)

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -22,22 +23,9 @@ from tasks.settings import Settings
 from tasks.store import embedded, migrations
 from tasks.store.factory import open_store
 from tasks.store.store import Store
-from tests.scans import START, begun, load, rows, scan, source
+from tests.scans import START, load, rows, scan, source
 
 ALL = "SELECT count(*) FROM scans"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return begun(tmp_path)
-
-
-@pytest.fixture
-def new_store(tmp_path: Path) -> Store:
-    """Made from nothing, where `begun` hands out copies."""
-    store = open_store(Settings(home=tmp_path))
-    store.publish()
-    return store
 
 
 def shown(store: Store, sql: str = ALL) -> int:
@@ -46,7 +34,7 @@ def shown(store: Store, sql: str = ALL) -> int:
         return int(client.execute(sql).fetchall()[0][0])
 
 
-def test_what_raises_in_a_transaction_leaves_nothing(store: Store) -> None:
+def test_exception_in_transaction_rolls_back(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), store.transaction() as transaction:
         transaction.run("INSERT INTO internal.dangerous_hashes VALUES ('default', 'x', now())")
         transaction.changed = transaction.publish = True
@@ -54,7 +42,7 @@ def test_what_raises_in_a_transaction_leaves_nothing(store: Store) -> None:
     assert rows(store, "SELECT count(*) FROM internal.dangerous_hashes") == [(0,)]
 
 
-def test_a_transaction_does_not_keep_the_frames_it_was_given(store: Store) -> None:
+def test_transaction_releases_frames_after_each_statement(store: Store) -> None:
     frame = pl.DataFrame({"n": [1, 2]})
     given = weakref.ref(frame)
     with store.transaction() as transaction:
@@ -64,7 +52,7 @@ def test_a_transaction_does_not_keep_the_frames_it_was_given(store: Store) -> No
         assert transaction.rows("SELECT sum(n) FROM kept") == [(3,)]
 
 
-def test_a_second_writer_waits_for_the_first(store: Store) -> None:
+def test_second_writer_waits_for_first(store: Store) -> None:
     began, waited = threading.Event(), []
 
     def second() -> None:
@@ -83,7 +71,7 @@ def test_a_second_writer_waits_for_the_first(store: Store) -> None:
     assert waited == [[(1,)]]
 
 
-def test_a_writer_who_waits_too_long_is_told_what_to_do(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writer_that_waits_too_long_raises_store_busy(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "LOCK_PATIENCE", 2.1)
     with (
         store.transaction(),
@@ -94,7 +82,7 @@ def test_a_writer_who_waits_too_long_is_told_what_to_do(store: Store, monkeypatc
 
 
 @pytest.mark.parametrize("moment", ["before COMMIT", "after COMMIT"])
-def test_a_writer_killed_in_the_middle_loses_or_doubles_nothing(store: Store, moment: str) -> None:
+def test_killed_writer_loses_and_duplicates_nothing(store: Store, moment: str) -> None:
     load(store, [[scan(0)]])
     script = f"""
         import os, signal
@@ -123,7 +111,7 @@ def test_a_writer_killed_in_the_middle_loses_or_doubles_nothing(store: Store, mo
     assert rows(store, "SELECT count(*), count(DISTINCT alert_id) FROM alerts") == [(2, 2)]
 
 
-def test_the_next_run_publishes_what_a_killed_one_committed(store: Store) -> None:
+def test_next_run_publishes_commits_of_killed_run(store: Store) -> None:
     load(store, [[scan(0)]])
     assert shown(store) == 0
     pull_session.begin(store, source(), START)
@@ -131,7 +119,7 @@ def test_the_next_run_publishes_what_a_killed_one_committed(store: Store) -> Non
     assert store.published_revision() == rows(store, "SELECT revision FROM published")[0][0]
 
 
-def test_an_analyst_with_the_file_open_neither_waits_nor_makes_wait(store: Store) -> None:
+def test_open_reader_does_not_block_publication(store: Store) -> None:
     script = f"""
         import duckdb
         client = duckdb.connect({str(store.published_path)!r}, read_only=True)
@@ -152,7 +140,7 @@ def test_an_analyst_with_the_file_open_neither_waits_nor_makes_wait(store: Store
         session.kill()
 
 
-def test_a_log_left_beside_the_published_file_locks_nobody_out(store: Store) -> None:
+def test_stale_log_beside_published_file_is_removed(store: Store) -> None:
     store.published_path.chmod(0o600)
     # An analyst who opened it for writing and died: what he wrote must not come back in the next copy.
     script = f"""
@@ -182,7 +170,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077], indirect=True)
 @pytest.mark.usefixtures("umask")
-def test_only_the_owner_reads_what_lies_in_the_home_whatever_the_umask(tmp_path: Path) -> None:
+def test_files_of_home_are_private_with_any_umask(tmp_path: Path) -> None:
     store = open_store(Settings(home=tmp_path / "home"))
     with store.transaction() as transaction:
         transaction.run("CREATE TABLE internal.more AS SELECT 1; COMMIT; BEGIN")
@@ -199,7 +187,7 @@ def modes(home: Path) -> dict[str, int]:
     return {each.name: each.lstat().st_mode for each in home.rglob("*") if each.is_file()}
 
 
-def test_only_the_owner_reads_and_a_group_if_one_is_named(new_store: Store, tmp_path: Path) -> None:
+def test_published_file_is_readable_by_configured_group_only(new_store: Store, tmp_path: Path) -> None:
     assert stat.S_IMODE(new_store.published_path.stat().st_mode) == 0o400
     assert stat.S_IMODE(new_store.path.stat().st_mode) == 0o600
     own_group = str(tmp_path.group())
@@ -210,7 +198,7 @@ def test_only_the_owner_reads_and_a_group_if_one_is_named(new_store: Store, tmp_
         open_store(Settings(home=tmp_path, readers_group="no-such-group")).publish()
 
 
-def test_nothing_published_yet_is_said_in_words(tmp_path: Path) -> None:
+def test_reader_before_first_publication_raises_settings_error(tmp_path: Path) -> None:
     with (
         pytest.raises(SettingsError, match=r"does not exist yet\. Poll a connector first"),
         open_store(Settings(home=tmp_path)).reader(),
@@ -218,13 +206,13 @@ def test_nothing_published_yet_is_said_in_words(tmp_path: Path) -> None:
         pass
 
 
-def test_widely_installed_clients_can_open_the_file(new_store: Store) -> None:
+def test_published_file_has_format_of_installed_clients(new_store: Store) -> None:
     tags = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE NOT internal"
     with duckdb.connect(str(new_store.published_path), read_only=True) as client:
         assert str(client.execute(tags).fetchall()[0][0]).startswith("v1.5.0")
 
 
-def test_a_store_of_a_later_version_is_refused_with_a_sentence(store: Store) -> None:
+def test_store_of_later_version_is_refused(store: Store) -> None:
     with store.transaction() as transaction:
         transaction.run("UPDATE internal.store_state SET schema_version = 99")
     with pytest.raises(StoreTooNew, match=r"schema version 99.*Update attachment-alerts"), store.transaction():
@@ -243,7 +231,7 @@ def next_version(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     return folder / "migrations" / f"{migrations.SCHEMA_VERSION:04}.sql"
 
 
-def test_an_older_store_is_backed_up_and_migrated(store: Store, next_version: Path) -> None:
+def test_older_store_is_backed_up_and_migrated(store: Store, next_version: Path) -> None:
     next_version.write_text("ALTER TABLE internal.groups ADD COLUMN colour VARCHAR DEFAULT 'red'")
     before = store.path.read_bytes()
     assert rows(store, "SELECT schema_version FROM published") == [(migrations.SCHEMA_VERSION,)]
@@ -252,7 +240,7 @@ def test_an_older_store_is_backed_up_and_migrated(store: Store, next_version: Pa
     assert backup.read_bytes() == before
 
 
-def test_a_migration_that_fails_leaves_the_store_as_it_was(store: Store, next_version: Path) -> None:
+def test_failed_migration_leaves_store_unchanged(store: Store, next_version: Path) -> None:
     next_version.write_text("ALTER TABLE internal.groups ADD COLUMN colour VARCHAR; SELECT * FROM no_such_table")
     with pytest.raises(StoreError, match="no_such_table"), store.transaction():
         pass
@@ -270,7 +258,7 @@ NOT_OF_VERSION_1 = {
 }  # fmt: skip
 
 
-def test_a_store_of_the_first_version_opens(tmp_path: Path) -> None:
+def test_store_of_first_version_is_migrated(tmp_path: Path) -> None:
     """`store_v1.duckdb.gz` was written by the first schema version and never changes."""
     old = Path(__file__).parent / "store_v1.duckdb.gz"
     (tmp_path / "store.duckdb").write_bytes(gzip.decompress(old.read_bytes()))
@@ -294,7 +282,7 @@ def test_a_store_of_the_first_version_opens(tmp_path: Path) -> None:
     assert load(store, [[scan(0)]]).duplicates == 1
 
 
-def test_the_lock_of_a_killed_process_is_free(store: Store) -> None:
+def test_lock_of_killed_process_is_released(store: Store) -> None:
     script = f"""
         import os, signal
         from pathlib import Path
@@ -321,8 +309,36 @@ def test_backup_is_a_complete_store(store: Store, tmp_path: Path) -> None:
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("read", ["reader", "snapshot"])
+def test_restored_store_is_published_by_its_first_reader(store: Store, tmp_path: Path, read: str) -> None:
+    load(store, [[scan(0), scan(1)]])
+    store.publish()
+    restored = open_store(Settings(home=tmp_path / "restored"))
+    restored.settings.home.mkdir()
+    shutil.copyfile(store.published_location, restored.location)
+    with getattr(restored, read)() as reader:
+        assert reader.rows(ALL) == [(2,)]
+    assert shown(restored) == 2
+
+
+def test_restored_store_of_another_user_is_not_published(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(store.published_location).unlink()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(SettingsError, match="does not exist yet"), store.reader():
+        pass
+
+
 def test_backup_of_a_home_without_a_store_is_refused(tmp_path: Path) -> None:
     empty = open_store(Settings(home=tmp_path / "home"))
     with pytest.raises(SettingsError):
         empty.back_up(tmp_path / "backup.duckdb")
     assert not empty.exists()
+
+
+@pytest.mark.parametrize("variables", [{}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}], ids=["utf-8", "ascii"])
+def test_store_is_created_in_the_c_locale(variables: dict[str, str], tmp_path: Path) -> None:
+    """The files of SQL are UTF-8 whatever the locale is."""
+    create = "import tasks.settings as s, tasks.store.factory as f; f.open_store(s.load_settings()).publish()"
+    environment = os.environ | {"LC_ALL": "C", "ATTACHMENT_ALERTS_HOME": str(tmp_path)} | variables
+    subprocess.run([sys.executable, "-c", create], env=environment, check=True)
+    assert open_store(Settings(home=tmp_path)).is_published()

@@ -20,7 +20,7 @@ from tasks.store import embedded, migrations
 from tasks.store.factory import open_store
 from tasks.store.store import Store
 from tests.processes import line, process
-from tests.scans import START, begun, content, load, load_into, rows, scan, source
+from tests.scans import START, content, load, load_into, rows, scan, source
 
 ALL = "SELECT count(*) FROM scans"
 TABLES = "SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns() WHERE schema_name = 'internal'"
@@ -30,20 +30,7 @@ SUMS = """
 """
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return begun(tmp_path)
-
-
-@pytest.fixture
-def new_store(tmp_path: Path) -> Store:
-    """Made from nothing, where `begun` hands out copies."""
-    store = open_store(Settings(home=tmp_path))
-    store.publish()
-    return store
-
-
-def test_a_writer_killed_at_any_moment_leaves_whole_slices(store: Store) -> None:
+def test_killed_writer_leaves_complete_slices(store: Store) -> None:
     script = f"""
         from pathlib import Path
         from tests.scans import Settings, open_store, load, scan
@@ -67,7 +54,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_slices(store: Store) -> None
     assert scans >= 40 * told
 
 
-def test_half_a_slice_is_never_seen(store: Store) -> None:
+def test_reader_does_not_see_incomplete_slice(store: Store) -> None:
     load(store, [[scan(0)]])
     store.publish()
     before = store.published_path.stat().st_ino
@@ -81,7 +68,7 @@ def test_half_a_slice_is_never_seen(store: Store) -> None:
         assert reader.rows(ALL) == [(3,)]
 
 
-def test_readers_of_every_moment_see_whole_slices(store: Store) -> None:
+def test_concurrent_readers_see_complete_slices(store: Store) -> None:
     seen: set[int] = set()
     faults: list[object] = []
     done = threading.Event()
@@ -110,7 +97,7 @@ def test_readers_of_every_moment_see_whole_slices(store: Store) -> None:
     assert len(seen) > 1
 
 
-def test_a_store_that_somebody_else_has_open_is_said_in_words(store: Store) -> None:
+def test_store_open_in_another_client_raises_store_error(store: Store) -> None:
     script = f"""
         import duckdb, time
         client = duckdb.connect({str(store.path)!r})
@@ -127,9 +114,7 @@ def test_a_store_that_somebody_else_has_open_is_said_in_words(store: Store) -> N
     assert rows(store, ALL) == [(0,)]
 
 
-def test_a_full_disk_keeps_what_was_loaded_and_the_next_run_publishes_it(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_at_publication_keeps_data_for_next_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(start: Path, end: Path) -> None:
         end.write_bytes(start.read_bytes()[:1000])
         raise OSError(ENOSPC, "No space left on device")
@@ -146,7 +131,7 @@ def test_a_full_disk_keeps_what_was_loaded_and_the_next_run_publishes_it(
         assert reader.rows(ALL) == [(1,)]
 
 
-def test_a_disk_that_is_full_at_the_very_end_keeps_what_was_committed(store: Store) -> None:
+def test_full_disk_at_checkpoint_keeps_committed_data(store: Store) -> None:
     room, any_size = store.path.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
     with pytest.raises(StoreError, match=r"wal behind, so nothing was published"):
         try:
@@ -168,7 +153,7 @@ def load_and_publish(store: Store) -> None:
         transaction.publish = True
 
 
-def test_a_copy_left_by_a_killed_writer_is_not_written_into(store: Store, tmp_path: Path) -> None:
+def test_incomplete_copy_of_killed_writer_is_replaced(store: Store, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("kept")
     os.link(precious, store.published_path.with_name("alerts.duckdb.new"))
@@ -177,7 +162,7 @@ def test_a_copy_left_by_a_killed_writer_is_not_written_into(store: Store, tmp_pa
     assert oct(store.published_path.stat().st_mode)[-3:] == "400"
 
 
-def test_the_backup_of_an_older_store_holds_what_a_killed_writer_left_in_the_log(
+def test_backup_before_migration_contains_log_of_killed_writer(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = f"""
@@ -205,7 +190,7 @@ def test_the_backup_of_an_older_store_holds_what_a_killed_writer_left_in_the_log
         assert backup.execute("SELECT count(*) FROM internal.alert_scans").fetchall() == [(1,)]
 
 
-def test_a_migrated_store_has_the_tables_of_a_new_one(new_store: Store, tmp_path: Path) -> None:
+def test_migrated_store_has_same_tables_as_new_one(new_store: Store, tmp_path: Path) -> None:
     """A changed tables.sql without a migration would part the two."""
     home = tmp_path / "old"
     home.mkdir()

@@ -17,5 +17,5 @@ def test_after_each_step_the_tables_are_as_expected(name: str, tables: dict[str,
     assert tables[name] == (EXPECTED / f"{name}.txt").read_text(encoding="utf-8")
 
 
-def test_there_is_no_other_file() -> None:
+def test_every_expected_table_belongs_to_a_step() -> None:
     assert sorted(path.name for path in Path(EXPECTED).iterdir()) == [f"{n:02}.txt" for n in range(1, len(STEPS) + 1)]

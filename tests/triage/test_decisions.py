@@ -32,7 +32,7 @@ def ids(store: Store) -> list[str]:
     return [row[0] for row in groups(store, "group_id::VARCHAR")]
 
 
-def test_a_decision_on_a_group_is_one_on_each_of_its_alerts(store: Store) -> None:
+def test_decision_on_group_is_stored_per_alert(store: Store) -> None:
     load(store, [[scan(0), scan(1, "unsafe")]])
     decided = decide(store, CLOSED._replace(comment="a newsletter"), groups=[ids(store)[0][:8]])
     assert (decided.alerts, decided.groups) == (2, ids(store))
@@ -41,12 +41,13 @@ def test_a_decision_on_a_group_is_one_on_each_of_its_alerts(store: Store) -> Non
         store, 'SELECT DISTINCT decision_id, group_id::VARCHAR, status, close_reason, comment, "by" FROM triage_log'
     )
     assert log == [(decided.decision_id, ids(store)[0], "closed", "benign", "a newsletter", "ann")]
+    assert rows(store, 'SELECT count(*) FROM triage_log WHERE author = "by" AND decided_at = "at"') == [(2,)]
     assert rows(store, "SELECT DISTINCT status, close_reason, status_changed_at IS NOT NULL FROM alerts") == [
         ("closed", "benign", True)
     ]
 
 
-def test_a_run_neither_writes_nor_loses_a_decision(store: Store) -> None:
+def test_run_does_not_change_decisions(store: Store) -> None:
     load(store, [[scan(0)]])
     decide(store, WORKING, groups=ids(store))
     before = groups(store)
@@ -59,7 +60,7 @@ def test_a_run_neither_writes_nor_loses_a_decision(store: Store) -> None:
     assert rows(store, "SELECT count(*) FROM triage_log") == [(1,)]
 
 
-def test_a_new_alert_brings_a_closed_group_back(store: Store) -> None:
+def test_new_alert_reopens_closed_group(store: Store) -> None:
     load(store, [[scan(0)]])
     decide(store, CLOSED, groups=ids(store))
     load(store, [[scan(1)]])
@@ -75,7 +76,7 @@ def test_a_new_alert_brings_a_closed_group_back(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("first", "then"), [("unsafe", "malicious"), ("timeout", "unsafe")])
-def test_an_alert_that_becomes_more_urgent_is_new_again(store: Store, first: str, then: str) -> None:
+def test_alert_with_raised_priority_is_new_again(store: Store, first: str, then: str) -> None:
     load(store, [[scan(0, first), scan(1, first)]])
     decide(store, CLOSED, groups=ids(store))
     load(store, [[scan(1, then, read=1001)]])
@@ -86,14 +87,14 @@ def test_an_alert_that_becomes_more_urgent_is_new_again(store: Store, first: str
     assert groups(store) == [("closed", "benign", None, None)]
 
 
-def test_a_flood_of_new_alerts_does_not_undo_in_progress(store: Store) -> None:
+def test_new_alerts_leave_group_in_progress(store: Store) -> None:
     load(store, [[scan(0)]])
     decide(store, WORKING, groups=ids(store))
     load(store, [[scan(1, recipient=f"{number}@contoso.example") for number in range(50)]])
     assert groups(store) == [("in_progress", None, "zoe", None)]
 
 
-def test_a_person_brings_a_closed_group_back(store: Store) -> None:
+def test_person_reopens_closed_group(store: Store) -> None:
     load(store, [[scan(0), scan(1)]])
     decide(store, CLOSED, groups=ids(store))
     one = rows(store, "SELECT alert_id::VARCHAR FROM alerts LIMIT 1")[0][0]
@@ -101,7 +102,7 @@ def test_a_person_brings_a_closed_group_back(store: Store) -> None:
     assert groups(store) == [("new", None, None, "person")]
 
 
-def test_a_late_row_that_joins_a_closed_group_with_another(store: Store) -> None:
+def test_late_alert_that_joins_closed_group_with_another_reopens_it(store: Store) -> None:
     load(store, [[scan(0)]])
     load(store, [[scan(3)]])
     closed, open_ = ids(store)
@@ -113,14 +114,14 @@ def test_a_late_row_that_joins_a_closed_group_with_another(store: Store) -> None
     assert groups(store) == [("closed", "benign", None, None)]
 
 
-def test_the_group_before_says_why_it_was_closed(store: Store) -> None:
+def test_previous_close_reason_is_that_of_previous_group(store: Store) -> None:
     load(store, [[scan(0), scan(10)]])
     decide(store, CLOSED, groups=ids(store)[:1])
     told = groups(store, "previous_group_id::VARCHAR, previous_close_reason, times_seen_before")
     assert told == [(None, None, 0), (ids(store)[0], "benign", 1)]
 
 
-def test_the_assignee_stays_until_somebody_says_otherwise(store: Store) -> None:
+def test_assignee_remains_until_changed(store: Store) -> None:
     load(store, [[scan(0)]])
     decide(store, WORKING, groups=ids(store))
     load(store, [[scan(1)]])

@@ -40,7 +40,7 @@ def expired(store: Store) -> None:
 @pytest.mark.parametrize(
     ("kind", "value"), [("hash", HASH.upper()), ("sender", " News@good.example"), ("sender_domain", "@good.example")]
 )
-def test_an_entry_hides_what_it_names(store: Store, kind: Any, value: str) -> None:
+def test_entry_hides_matching_alerts(store: Store, kind: Any, value: str) -> None:
     load(store, [[scan(0, **GOOD), scan(1, file_sha256="cd" * 32)]])
     entry = Entry(kind, value, "known", "ann")
     assert preview_entry(store, entry) == HiddenCounts(1, 1)
@@ -54,7 +54,7 @@ def test_an_entry_hides_what_it_names(store: Store, kind: Any, value: str) -> No
     assert rows(store, "SELECT active, hidden_count FROM allow_list") == [(True, 1)]
 
 
-def test_a_group_shows_and_counts_the_others(store: Store) -> None:
+def test_partly_hidden_group_counts_visible_alerts(store: Store) -> None:
     low = {"recipient": "bob@contoso.example", "response": "none"}
     load(store, [[scan(0, response="release", **GOOD), scan(1, "unsafe", **low)]])
     before = rows(store, "SELECT alert_id, group_id FROM alerts ORDER BY ALL")
@@ -73,7 +73,7 @@ def test_a_group_shows_and_counts_the_others(store: Store) -> None:
     assert after == before
 
 
-def test_membership_does_not_depend_on_what_is_hidden(store: Store) -> None:
+def test_membership_is_independent_of_suppression(store: Store) -> None:
     """Alerts 0, 2, 4: hiding the first or the one between leaves one group, also for what comes later."""
     add(store, OF_GOOD)
     load(store, [[scan(0, **GOOD), scan(2), scan(4, **GOOD), scan(6)]])
@@ -83,7 +83,7 @@ def test_membership_does_not_depend_on_what_is_hidden(store: Store) -> None:
     assert groups(store, "alert_count, suppressed_count") == [(5, 0), (1, 0)]
 
 
-def test_removing_brings_everything_back(store: Store) -> None:
+def test_removed_entry_shows_alerts_again(store: Store) -> None:
     load(store, [[scan(0), scan(1, **GOOD), scan(1, "safe", recipient="bob@contoso.example")]])
     shown = "SELECT * EXCLUDE (last_changed_at) FROM {} ORDER BY ALL"
     relations = ("alert_groups", "alerts", "exposures", "group_changes", "group_aliases")
@@ -95,7 +95,7 @@ def test_removing_brings_everything_back(store: Store) -> None:
     assert after == before
 
 
-def test_new_alerts_are_hidden_by_the_load(store: Store) -> None:
+def test_new_alerts_are_hidden_when_loaded(store: Store) -> None:
     add(store, OF_GOOD)
     add(store, OF_GOOD._replace(kind="hash", value=HASH, tenant="other"))
     loaded = load(store, [[scan(0, **GOOD), scan(1)]])
@@ -105,7 +105,7 @@ def test_new_alerts_are_hidden_by_the_load(store: Store) -> None:
     assert rows(store, "SELECT response FROM suppressed_alerts") == [("block",)]
 
 
-def test_an_entry_ends_by_itself_at_the_first_run_after_its_expiry(store: Store) -> None:
+def test_entry_ends_at_first_run_after_expiry(store: Store) -> None:
     load(store, [[scan(0), scan(1, **GOOD)]])
     add(store, OF_GOOD._replace(expires_at=datetime.now(UTC) + TOMORROW))
     assert begin(store, source(), datetime.now(UTC)).shown_again == 0
@@ -120,7 +120,7 @@ def test_an_entry_ends_by_itself_at_the_first_run_after_its_expiry(store: Store)
     assert begin(store, source(), datetime.now(UTC)).shown_again == 0
 
 
-def test_a_decision_made_after_the_expiry_is_on_what_was_seen_before(store: Store) -> None:
+def test_decision_after_expiry_excludes_alerts_hidden_before(store: Store) -> None:
     load(store, [[scan(0), scan(1, **GOOD)]])
     add(store, OF_GOOD._replace(expires_at=datetime.now(UTC) + TOMORROW))
     expired(store)
@@ -129,7 +129,7 @@ def test_a_decision_made_after_the_expiry_is_on_what_was_seen_before(store: Stor
     assert groups(store, "alert_count, status, reopened_by") == [(2, "new", "suppression_ended")]
 
 
-def test_what_two_entries_name_stays_hidden_until_both_have_ended(store: Store) -> None:
+def test_alert_of_two_entries_is_hidden_until_both_end(store: Store) -> None:
     load(store, [[scan(0, **GOOD)]])
     first, _ = add(store, OF_GOOD)
     assert add(store, Entry("hash", HASH, "known", "bob"))[1] == HiddenCounts(0, 0)
@@ -138,7 +138,7 @@ def test_what_two_entries_name_stays_hidden_until_both_have_ended(store: Store) 
     assert remove(store, [rows(store, "SELECT entry_id::VARCHAR FROM allow_list WHERE active")[0][0]]).shown_again == 1
 
 
-def test_a_hidden_verdict_makes_nothing_dangerous(store: Store) -> None:
+def test_hidden_alert_does_not_make_hash_dangerous(store: Store) -> None:
     low = scan(1, "safe", recipient="bob@contoso.example")
     loaded = load(store, [[scan(0, "unknown"), low]])
     assert loaded.exposures == 0
@@ -155,7 +155,7 @@ def test_a_hidden_verdict_makes_nothing_dangerous(store: Store) -> None:
     assert rows(store, "SELECT * FROM exposures") == []
 
 
-def test_whose_only_alert_is_hidden_is_exposed(store: Store) -> None:
+def test_recipient_with_only_hidden_alert_is_exposed(store: Store) -> None:
     """Nobody looks at the hidden alert: the scan beside it counts as if there were none."""
     bob = {"recipient": "bob@contoso.example"}
     load(store, [[scan(0), scan(0.5, **GOOD, **bob), scan(1, "safe", **bob)]])

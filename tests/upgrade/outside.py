@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-from tasks.mimecast.simulator import Account, Simulator, World, serve, v1_keys, v2_keys
 from tests.entra import graph
 from tests.entra.asking import device, group, managed, member, user
+from tests.simulator import Account, Simulator, World, serve, v1_keys, v2_keys
 
 SERVICE_PORT, GRAPH_PORT, WEBHOOK_PORT = 28917, 28918, 28919  # stored in the fixture's connectors and its webhook
 SERVICE_URL, GRAPH_URL = f"http://127.0.0.1:{SERVICE_PORT}", f"http://127.0.0.1:{GRAPH_PORT}"

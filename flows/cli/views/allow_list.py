@@ -16,13 +16,13 @@ STATUS = {"new": "bold", "in_progress": "cyan", "closed": "dim"}
 def entries_table(entries: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     """One line for each entry of the allow-list, two or three on a narrow terminal."""
     entry = Fact("Entry", _short_id)
-    kind = Fact("Kind", lambda each: Text(each["kind"].replace("_", " ")))
-    value = Fact("Value", lambda each: shown(each["value"]), wraps=True)
-    hides = Fact("Hides", lambda each: number(each["hidden_count"]), right=True)
-    until = Fact(f"Until ({zone_name(zone)})", lambda each: _until(each, zone))
-    reason = Fact("Reason", lambda each: shown(each["reason"]), wraps=True)
-    author = Fact("Author", lambda each: shown(each["author"]), wraps=True)
-    tenant = Fact("Tenant", lambda each: shown(each["tenant"]), wraps=True)
+    kind = Fact("Kind", lambda row: Text(row["kind"].replace("_", " ")))
+    value = Fact("Value", lambda row: shown(row["value"]), wraps=True)
+    hides = Fact("Hides", lambda row: number(row["hidden_count"]), right=True)
+    until = Fact(f"Until ({zone_name(zone)})", lambda row: _until(row, zone))
+    reason = Fact("Reason", lambda row: shown(row["reason"]), wraps=True)
+    author = Fact("Author", lambda row: shown(row["author"]), wraps=True)
+    tenant = Fact("Tenant", lambda row: shown(row["tenant"]), wraps=True)
     wide = [(fact,) for fact in (entry, kind, value, hides, until, reason, author, tenant)]
     narrow = [(entry, kind), (value, reason), (hides,), (until, author, tenant)]
     return responsive_table(entries, wide, narrow, out.width)
@@ -60,12 +60,12 @@ def reopened_text(group: dict[str, Any], zone: ZoneInfo) -> Text:
 
 def decisions_table(decisions: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     """One line for each decision, two on a narrow terminal; comments are never cut."""
-    decided = Fact(f"Decided ({zone_name(zone)})", lambda each: moment(each["at"], zone))
-    by = Fact("By", lambda each: shown(each["by"]), wraps=True)
+    decided = Fact(f"Decided ({zone_name(zone)})", lambda row: moment(row["at"], zone))
+    by = Fact("By", lambda row: shown(row["by"]), wraps=True)
     decision = Fact("Decision", _decision)
-    assignee = Fact("Assignee", lambda each: shown(each["assignee"]), wraps=True)
-    alerts = Fact("Alerts", lambda each: number(each["alerts"]), right=True)
-    comment = Fact("Comment", lambda each: shown(each["comment"], limit=4000), wraps=True)
+    assignee = Fact("Assignee", lambda row: shown(row["assignee"]), wraps=True)
+    alerts = Fact("Alerts", lambda row: number(row["alerts"]), right=True)
+    comment = Fact("Comment", lambda row: shown(row["comment"], limit=4000), wraps=True)
     wide = [(fact,) for fact in (decided, by, decision, assignee, alerts, comment)]
     narrow = [(decided, by), (decision, assignee), (alerts,), (comment,)]
     return responsive_table(decisions, wide, narrow, out.width)

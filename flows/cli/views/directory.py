@@ -32,7 +32,8 @@ def file_line(file: Mapping[str, Any]) -> Text:
         separator = "" if refusal.startswith((",", ":", " ")) else ": "
         return Text.assemble((f"{mark} ", style), name, f"{separator}{plain(refusal, 1000)}")
     addresses = "1 address" if file["addresses"] == 1 else f"{file['addresses']:,} addresses"
-    counts = f"{format_count(file['people'], 'person')}, {format_count(file['devices'], 'device')}, {addresses}"
+    groups = f", {format_count(file['groups'], 'group')}" if file["groups"] else ""
+    counts = f"{format_count(file['people'], 'person')}{groups}, {format_count(file['devices'], 'device')}, {addresses}"
     reasons = f" ({'; '.join(file['reasons'])})" if file["reasons"] else ""
     warnings = format_count(len(file["warnings"]), "warning") if file["warnings"] else "no warnings"
     unchanged = ", the same as before: nothing changed" if file["state"] == "unchanged" else ""

@@ -20,14 +20,14 @@ def group_page(page: GroupDetails, zone: ZoneInfo) -> RenderableType:
     """Facts, indicators, recipients, alerts and exposures of one group."""
     group = page.group
     parts: list[RenderableType] = [_title(group), facts(_facts(group, zone)), heading("Key indicators")]
-    parts.append(facts([(each["kind"], shown(each["value"])) for each in group["key_indicators"]]))
+    parts.append(facts([(row["kind"], shown(row["value"])) for row in group["key_indicators"]]))
     if group["recipients"]:
         parts += [heading("Recipients", _listed(group["recipients"], group["recipient_count"]))]
         parts.append(Columns([shown(f"{INDENT}{address}") for address in group["recipients"]], padding=(0, 2)))
     for title, name in (("People", "user"), ("Devices", "device")):
         if group[f"{name}s"]:
             parts += [heading(title, _listed(group[f"{name}s"], group[f"{name}_count"]))]
-            parts.append(Columns([shown(f"{INDENT}{each}") for each in group[f"{name}s"]], padding=(0, 2)))
+            parts.append(Columns([shown(f"{INDENT}{value}") for value in group[f"{name}s"]], padding=(0, 2)))
     if page.decisions:
         parts += [heading("Decisions"), decisions_table(page.decisions, zone)]
     parts += [heading("Alerts", _listed(page.alerts, group["alert_count"])), alerts_table(page.alerts, zone)]
@@ -45,7 +45,7 @@ def _title(group: dict[str, Any]) -> Text:
 
 
 def _facts(group: dict[str, Any], zone: ZoneInfo) -> list[tuple[str, Text]]:
-    responses = " · ".join(f"{_quoted(each['response'])} ({each['count']:,})" for each in group["responses"])
+    responses = " · ".join(f"{_quoted(row['response'])} ({row['count']:,})" for row in group["responses"])
     counts = [format_count(group[f"{what}_count"], what) for what in ("alert", "recipient")]
     if group["user_count"] is not None:
         unmatched = group["unmatched_count"]
@@ -104,8 +104,8 @@ def _listed(rows: list[Any], count: int) -> str:
 
 def alerts_table(alerts: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     """One line for each alert, two on a narrow terminal."""
-    detected = Fact(f"Detected ({zone_name(zone)})", lambda each: moment(each["detected_at"], zone))
-    verdict = Fact("Verdict", lambda each: shown(each["verdict"], "strike" if each["cleared_at"] else ""), wraps=True)
+    detected = Fact(f"Detected ({zone_name(zone)})", lambda row: moment(row["detected_at"], zone))
+    verdict = Fact("Verdict", lambda row: shown(row["verdict"], "strike" if row["cleared_at"] else ""), wraps=True)
     recipient, sender = _text("Recipient", "recipient"), _text("Sender", "sender")
     response, subject = _text("Response", "response"), _text("Subject", "subject")
     wide = [(fact,) for fact in (detected, verdict, response, recipient, sender, subject)]
@@ -115,11 +115,11 @@ def alerts_table(alerts: list[dict[str, Any]], zone: ZoneInfo) -> Table:
 
 def exposures_table(exposures: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     """One line for each exposure, two on a narrow terminal."""
-    scanned = Fact(f"Scanned ({zone_name(zone)})", lambda each: moment(each["detected_at"], zone))
+    scanned = Fact(f"Scanned ({zone_name(zone)})", lambda row: moment(row["detected_at"], zone))
     verdict, recipient = _text("Verdict then", "verdict"), _text("Recipient", "recipient")
-    done = Fact("Response", lambda each: Text(each["disposition"].replace("_", " ")))
-    devices = Fact("Devices", lambda each: shown(", ".join(each["devices"])), wraps=True)
-    machines = (devices,) if any(each["devices"] for each in exposures) else ()
+    done = Fact("Response", lambda row: Text(row["disposition"].replace("_", " ")))
+    devices = Fact("Devices", lambda row: shown(", ".join(row["devices"])), wraps=True)
+    machines = (devices,) if any(row["devices"] for row in exposures) else ()
     when = Fact("Scanned when", _when)
     wide = [(fact,) for fact in (scanned, verdict, done, recipient, *machines, when)]
     narrow = [(scanned, verdict), (recipient, *machines), (done, when)]
@@ -132,4 +132,4 @@ def _when(exposure: dict[str, Any]) -> Text:
 
 
 def _text(title: str, name: str) -> Fact:
-    return Fact(title, lambda each: shown(each[name]), wraps=True)
+    return Fact(title, lambda row: shown(row[name]), wraps=True)

@@ -56,8 +56,8 @@ def described(group: dict[str, Any]) -> Described:
 
 def groups_table(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     """Two lines for each group; on a narrow terminal one, with what matters most."""
-    tenant = Fact("Tenant", lambda each: shown(each["tenant"], "dim"), wraps=True)
-    whose = (tenant,) if len({each["tenant"] for each in groups}) > 1 else ()
+    tenant = Fact("Tenant", lambda row: shown(row["tenant"], "dim"), wraps=True)
+    whose = (tenant,) if len({row["tenant"] for row in groups}) > 1 else ()
     people, devices = ((_count("People"),), (_count("Devices"),)) if knows_people(groups) else ((), ())
     name, urgency, file = Fact("Group", _id), Fact("Priority", priority), Fact("File", _file, wraps=True)
     alerts, recipients = _count("Alerts"), _count("Recipients")
@@ -69,7 +69,7 @@ def groups_table(groups: list[dict[str, Any]], zone: ZoneInfo) -> Table:
         (alerts, _count("Exposed")),
         (recipients, *people),
         devices,
-        (Fact("First", lambda each: short_moment(each["first_detected_at"], zone)), _last(zone)),
+        (Fact("First", lambda row: short_moment(row["first_detected_at"], zone)), _last(zone)),
         (status, Fact("", _assignee, wraps=True)),
     ]
     narrow: ColumnSet = [(name, *whose), (urgency,), (file,), (Fact("Response", response_lines),), (alerts,), (status,)]
@@ -88,11 +88,11 @@ def _last(zone: ZoneInfo) -> Fact:
 
 def knows_people(groups: list[dict[str, Any]]) -> bool:
     """Whether a directory was imported."""
-    return any(each["user_count"] is not None for each in groups)
+    return any(row["user_count"] is not None for row in groups)
 
 
 def _count(title: str) -> Fact:
-    return Fact(title, lambda each: number(each[COUNTS[title]]), right=True)
+    return Fact(title, lambda row: number(row[COUNTS[title]]), right=True)
 
 
 def footer(totals: Totals, groups: list[dict[str, Any]], zone: ZoneInfo, *, chosen: bool) -> Text:
@@ -103,7 +103,7 @@ def footer(totals: Totals, groups: list[dict[str, Any]], zone: ZoneInfo, *, chos
     for name, count in totals.groups.items():
         line.append(" · ", "dim").append(f"{count:,} {name}", PRIORITY.get(name, ""))
     if totals.closed:
-        hint = "" if any(each["status"] == "closed" for each in groups) else " (--status all)"
+        hint = "" if any(row["status"] == "closed" for row in groups) else " (--status all)"
         line.append(f" · {totals.closed:,} closed{hint}", "dim")
     if totals.suppressed:
         line.append(f" · {format_count(totals.suppressed, 'alert')} hidden by the allow-list", "dim")

@@ -45,16 +45,27 @@ def state_text(state: str | None) -> Text:
 
 
 def health_errors(rows: list[dict[str, Any]]) -> list[Text]:
-    """A line for each failing connector with its error, and for each tenant whose directory is out of date."""
+    """A line for each connector that is failing or switched off, and for each tenant with an outdated directory."""
+    off = [row["connector"] for row in rows if row["state"] == "off"]
     errors = [(row["connector"], row["last_error"]) for row in rows if row["last_error"]]
     ages = {row["tenant"]: row["directory_age_hours"] or 0 for row in rows}
-    return [
-        Text.assemble(("✘ ", "bold red"), shown(name, "bold"), "  ", shown(error, limit=1000)) for name, error in errors
-    ] + [
-        Text.assemble(("! ", "bold yellow"), "directory of ", shown(tenant, "bold"), "  ", old_directory(hours // 24))
-        for tenant, hours in ages.items()
-        if hours > OLD_DIRECTORY
-    ]
+    return (
+        [
+            Text.assemble(("! ", "bold yellow"), shown(name, "bold"), "  is not polled: its schedule is switched off.")
+            for name in off
+        ]
+        + [
+            Text.assemble(("✘ ", "bold red"), shown(name, "bold"), "  ", shown(error, limit=1000))
+            for name, error in errors
+        ]
+        + [
+            Text.assemble(
+                ("! ", "bold yellow"), "directory of ", shown(tenant, "bold"), "  ", old_directory(hours // 24)
+            )
+            for tenant, hours in ages.items()
+            if hours > OLD_DIRECTORY
+        ]
+    )
 
 
 def old_directory(days: int) -> Text:

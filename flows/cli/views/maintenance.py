@@ -11,10 +11,14 @@ from flows.console.tables import Fact, facts, heading, responsive_table
 from flows.console.terminal import number, out, shown
 
 VARIABLE = "ATTACHMENT_ALERTS_"
+LABELS = {
+    "told notices": "sent notifications",
+    "gone directory rows": "directory rows of people and devices that are gone",
+}
 
 
 def regroup_page(counts: dict[str, Any]) -> RenderableType:
-    """Groups before and after, then the largest that split and that join."""
+    """Groups before and after, then the largest that split and the largest that merge."""
     rules = f"{counts['group_by']}, gap {counts['group_gap_hours']} h, span {counts['group_span_hours']} h"
     change = Text(f"{counts['groups_before']:,} → {counts['groups_after']:,}")
     parts: list[RenderableType] = [
@@ -26,7 +30,7 @@ def regroup_page(counts: dict[str, Any]) -> RenderableType:
             ]
         )
     ]
-    for kind, title, column in (("split", "Groups that split", "Into"), ("joined", "Groups that join", "Out of")):
+    for kind, title, column in (("split", "Groups that split", "Into"), ("joined", "Groups that merge", "From")):
         if counts[kind]:
             note = f"{counts[f'groups_{kind}']:,}, the largest first"
             parts += [heading(title, note), _examples(counts[kind], column)]
@@ -37,9 +41,9 @@ def regroup_page(counts: dict[str, Any]) -> RenderableType:
 
 
 def _examples(groups: list[dict[str, Any]], column: str) -> Table:
-    """One row for each group, with the groups it splits into or comes from."""
-    name, file = _id("Group", "group_id"), Fact("File", lambda each: shown(each["file_name"]), wraps=True)
-    alerts = Fact("Alerts", lambda each: number(each["alerts"]), right=True)
+    """One row per group, with the groups it splits into or is merged from."""
+    name, file = _id("Group", "group_id"), Fact("File", lambda row: shown(row["file_name"]), wraps=True)
+    alerts = Fact("Alerts", lambda row: number(row["alerts"]), right=True)
     parts = Fact(f"{column} (alerts)", _parts)
     columns = [(name,), (file,), (alerts,), (parts,)]
     return responsive_table(groups, columns, columns, out.width)
@@ -52,11 +56,11 @@ def _parts(group: dict[str, Any]) -> Text:
 
 
 def _id(title: str, name: str) -> Fact:
-    return Fact(title, lambda each: Text(each[name][:SHORT_ID], style="cyan"))
+    return Fact(title, lambda row: Text(row[name][:SHORT_ID], style="cyan"))
 
 
 def replay_page(counts: dict[str, Any]) -> RenderableType:
-    """Totals, then each kind of change, those of the most scans first."""
+    """Totals, then the kinds of changes, those of the most scans first."""
     accepted = Text(f"{counts['rejects_accepted']:,}").append(
         f"   {counts['rejects_left']:,} stay rejected", style="dim"
     )
@@ -72,18 +76,18 @@ def replay_page(counts: dict[str, Any]) -> RenderableType:
         )
     ]
     if counts["changes"]:
-        more = f"{counts['changes_not_told']:,} smaller ones are not listed" if counts["changes_not_told"] else ""
+        more = f"{counts['changes_not_told']:,} smaller changes are not listed" if counts["changes_not_told"] else ""
         parts += [heading("Changes", more), _changes(counts["changes"])]
     return Group(*parts)
 
 
 def _changes(changes: list[dict[str, Any]]) -> Table:
-    """One row for each kind of change."""
-    kind = Fact("Map", lambda each: Text(each["what"]))
-    value = Fact("Value", lambda each: shown(each["said"]), wraps=True)
-    before = Fact("Before", lambda each: shown(each["old"]), wraps=True)
-    after = Fact("After", lambda each: shown(each["new"]), wraps=True)
-    count = Fact("Count", lambda each: number(each["count"]), right=True)
+    """One row per kind of change."""
+    kind = Fact("Map", lambda row: Text(row["what"]))
+    value = Fact("Value", lambda row: shown(row["said"]), wraps=True)
+    before = Fact("Before", lambda row: shown(row["old"]), wraps=True)
+    after = Fact("After", lambda row: shown(row["new"]), wraps=True)
+    count = Fact("Count", lambda row: number(row["count"]), right=True)
     example = _id("Example", "example")
     wide = [(fact,) for fact in (kind, value, before, after, count, example)]
     narrow = [(kind, value), (before,), (after,), (count,), (example,)]
@@ -91,5 +95,5 @@ def _changes(changes: list[dict[str, Any]]) -> Table:
 
 
 def retention_page(counts: dict[str, Any]) -> RenderableType:
-    """How much of each kind of data is older than the settings keep."""
-    return facts([(kind, number(count)) for kind, count in counts["removed"].items()])
+    """The number of rows that are older than the retention settings allow, by kind of data."""
+    return facts([(LABELS.get(kind, kind), number(count)) for kind, count in counts["removed"].items()])

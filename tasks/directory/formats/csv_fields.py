@@ -13,7 +13,8 @@ from tasks.formatting import format_count
 from tasks.sanitize import plain
 
 LIST_FIELDS = (
-    "proxies", "other", "owners", "user_names", "proxyaddresses", "othermailbox", "member", "memberof", "objectclass",
+    "proxies", "other", "owners", "user_names", "proxyaddresses", "aliases", "othermailbox", "member", "uniquemember",
+    "memberuid", "memberaddress", "memberof", "objectclass",
 )  # fmt: skip
 """Multi-valued fields: all their columns are read (`ProxyAddresses[0]`, …); of others, the first non-empty one."""
 NAME_FIELDS = ("display_name", "given_name", "surname", "user_name", "displayname", "cn", "name")
@@ -34,7 +35,7 @@ class CsvFields(NamedTuple):
 
 def read_fields(table: Table, family: str, positions: dict[str, list[int]], *, pure_ascii: bool) -> CsvFields:
     """Read the columns at these positions (from `HeaderAliases.positions`). Raises ExportRefused for broken quotes."""
-    rows = read_rows(table, [each for columns_of_field in positions.values() for each in columns_of_field])
+    rows = read_rows(table, [position for columns_of_field in positions.values() for position in columns_of_field])
     lost_columns = [
         name for name in rows.frame.columns[1:] if rows.frame.select(is_type_name(pl.col(name)).any()).item()
     ]
@@ -75,8 +76,8 @@ def _lost_list_warnings(frame: pl.DataFrame, lost_columns: list[str], table: Tab
         ("[guid]$_.'{}'", binary),
     ):
         headers = [plain(table.header[int(name)], 60) for name in names]
-        quoted = ",".join(f"'{each}'" for each in headers)
-        joined = ",".join(f"@{{n='{each}';e={{{how.format(each)}}}}}" for each in headers)
+        quoted = ",".join(f"'{header}'" for header in headers)
+        joined = ",".join(f"@{{n='{header}';e={{{how.format(header)}}}}}" for header in headers)
         if headers:
             warnings.append(
                 f"{', '.join(headers)}: the export has type names instead of values, which count as missing. Export "

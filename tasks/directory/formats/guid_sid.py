@@ -38,8 +38,8 @@ def sid(expr: pl.Expr) -> pl.Expr:
 
 def _hex(text: pl.Expr) -> pl.Expr:
     """Base64 as hex digits; null for anything else."""
-    whole = text.str.contains(_BASE64) & (text.str.len_bytes() % 4 == 0)
-    return pl.when(whole).then(text).str.decode("base64", strict=False).bin.encode("hex")
+    is_base64 = text.str.contains(_BASE64) & (text.str.len_bytes() % 4 == 0)
+    return pl.when(is_base64).then(text).str.decode("base64", strict=False).bin.encode("hex")
 
 
 def _guid_of_hex(digits: pl.Expr) -> pl.Expr:

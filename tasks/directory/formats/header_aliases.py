@@ -1,8 +1,9 @@
-"""Header of a CSV column → field. The map is data: `data/directory_headers.csv`, which a site can extend.
+"""Name of a CSV column, LDAP attribute or JSON property → field.
 
-Columns `family`, `header`, `field`; a row without a family applies to every family that has the field. Rows of the
-site's own file precede ours; the field `ignore` removes a header. Column order is never used, because the same export
-has had several headers (reference/directory-exports.md, 0 and 1).
+The map is data: `data/directory_headers.csv`, which a site can extend. Columns `family`, `header`, `field`; a row
+without a family applies to every family that has the field. Rows of the site's own file precede ours; the field
+`ignore` removes a name. The order of columns is never used, because the same export has had several headers
+(reference/directory-exports.md, 0 and 1).
 """
 
 import re
@@ -20,12 +21,20 @@ from tasks.settings import DEFAULTS, Settings
 FILE = "directory_headers.csv"
 IGNORE = "ignore"
 
+_PEOPLE = (
+    "entra_id", "upn", "mail", "proxies", "other", "display_name", "given_name", "surname", "department", "job_title",
+    "user_type", "account_enabled", "blocked", "employee_id", "onprem_sid", "onprem_immutable_id", "onprem_dn",
+    "onprem_domain", "onprem_sam", "onprem_upn", "recipient_type", "deleted",
+)  # fmt: skip
+_CLOUD_PEOPLE = (
+    "cloud_id", "upn", "mail", "proxies", "other", "display_name", "full_name", "given_name", "surname", "department",
+    "job_title", "employee_id", "status", "blocked", "org_unit", "deleted",
+)  # fmt: skip
 FIELDS: Mapping[str, tuple[str, ...]] = {
-    "entra-users": (
-        "entra_id", "upn", "mail", "proxies", "other", "display_name", "given_name", "surname", "department",
-        "job_title", "user_type", "account_enabled", "blocked", "employee_id", "onprem_sid",
-        "onprem_immutable_id", "onprem_dn", "onprem_domain", "onprem_sam", "onprem_upn",
-    ),
+    "entra-users": _PEOPLE,
+    "exchange-recipients": _PEOPLE,
+    "okta-users": _CLOUD_PEOPLE,
+    "google-users": _CLOUD_PEOPLE,
     "entra-devices": (
         "device_name", "os", "os_version", "join_type", "owners", "user_names", "is_compliant", "is_managed",
         "entra_device_id", "entra_object_id", "last_seen",
@@ -34,12 +43,12 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         "intune_id", "device_name", "entra_device_id", "os", "os_version", "serial", "last_seen", "is_compliant",
         "is_managed", "managed_by", "user_id", "user_upn", "user_mail", "user_name", "logged_on_upn", "enrolled_by_upn",
     ),
-    "ad": (*ATTRIBUTES, "enabled"),
+    "ad": ATTRIBUTES,
     "configmgr": ("resource", "device_name", "account"),
 }  # fmt: skip
 """Families of headers with their fields."""
 
-_INDEX = re.compile(r"\[\d+\]$")  # a script's column `ProxyAddresses[0]`
+_INDEX = re.compile(r"(?:\[\d+\]|(?<=aliases)\.\d+)$")  # columns `ProxyAddresses[0]` of a script, `aliases.0` of GAM
 
 
 class HeaderAliases(NamedTuple):

@@ -1,6 +1,6 @@
 """The kind of a directory object: person, shared mailbox, room, group, contact, guest, service or system account.
 
-Rules of reference/directory-exports.md sections 3.1 and 3.3 E, as expressions on text columns; `NO_COLUMN` stands for a
+Rules of reference/directory-exports.md sections 3.1 and 3.3 E, as expressions on text columns; `NO_COLUMN` replaces a
 column that an export lacks.
 """
 
@@ -15,7 +15,31 @@ _BY_RECIPIENT_TYPE = {
     "contact": (64,),
     "group": (256, 512, 1024, 2048),
 }
-_RECIPIENT_TYPES = {str(number): kind for kind, numbers in _BY_RECIPIENT_TYPE.items() for number in numbers}
+# The same as RecipientTypeDetails of Exchange's cmdlets (3.1).
+_BY_RECIPIENT_NAME = {
+    "shared": ("sharedmailbox", "remotesharedmailbox", "teammailbox", "remoteteammailbox", "publicfolder"),
+    "room": (
+        "roommailbox", "equipmentmailbox", "schedulingmailbox", "remoteroommailbox", "remoteequipmentmailbox",
+        "workspacemailbox", "deskmailbox",
+    ),
+    "contact": ("mailcontact", "mailforestcontact", "contact"),
+    "group": (
+        "mailuniversaldistributiongroup", "mailnonuniversalgroup", "mailuniversalsecuritygroup", "groupmailbox",
+        "dynamicdistributiongroup", "universaldistributiongroup", "universalsecuritygroup", "roomlist", "group",
+        "remotegroupmailbox",
+    ),
+    "system": (
+        "arbitrationmailbox", "auditlogmailbox", "auxauditlogmailbox", "discoverymailbox", "monitoringmailbox",
+        "supervisoryreviewpolicymailbox", "systemattendantmailbox", "systemmailbox", "migrationmailbox",
+        "publicfoldermailbox",
+    ),
+}  # fmt: skip
+_RECIPIENT_TYPES = {
+    str(value): kind
+    for kinds in (_BY_RECIPIENT_TYPE, _BY_RECIPIENT_NAME)
+    for kind, values in kinds.items()
+    for value in values
+}
 DYNAMIC_GROUP = "2048"
 MAIL_USER = "128"  # a person with a mailbox elsewhere
 
@@ -34,12 +58,11 @@ _SERVICE_CLASSES = (
     "msds-delegatedmanagedserviceaccount",
 )
 _GROUP_CLASSES = (
-    "group",
-    "groupofnames",
-    "groupofuniquenames",
-    "posixgroup",
-    "msexchdynamicdistributionlist",
-)
+    "group", "groupofnames", "groupofuniquenames", "groupofmembers", "groupofentries", "groupofurls", "posixgroup",
+    "msexchdynamicdistributionlist", "mailgroup", "inetmailgroup", "nismailalias", "sendmailmtaaliasobject",
+    "couriermailalias", "univentiongroup", "univentionmaillist", "kolabgroupofnames", "kolabgroupofuniquenames",
+    "zimbradistributionlist", "zimbragroup",
+)  # fmt: skip
 _PERSON_CLASSES = ("user", "inetorgperson", "person", "organizationalperson", "posixaccount")
 
 
@@ -54,29 +77,39 @@ def kind(
 ) -> pl.Expr:
     """One of KINDS, never null.
 
-    `base`: the kind by its class (`kind_of_class`, or `group` for a listing of groups); `recipient_type`:
-    msExchRecipientTypeDetails as text; `user_type`: Member or Guest, which precedes `#EXT#` in the UPN because some
-    members have such names.
+    `base`: the kind by its class (`kind_of_class`, or `group` for a listing of groups); `recipient_type`: number
+    or name in msExchRecipientTypeDetails or RecipientTypeDetails; `user_type`: Member or Guest, which precedes `#EXT#`
+    in the UPN because some members have such names.
     """
     system = pl.any_horizontal(
-        *(_local_part(each).str.contains(_SYSTEM) for each in (upn, mail)), sam.str.contains(_SYSTEM_ACCOUNT)
+        *(_local_part(name).str.contains(_SYSTEM) for name in (upn, mail)), sam.str.contains(_SYSTEM_ACCOUNT)
     )
     service = pl.any_horizontal(
-        *(_local_part(each).str.contains(_SERVICE) for each in (upn, sam)), sam.str.contains(_SERVICE_ACCOUNT)
+        *(_local_part(name).str.contains(_SERVICE) for name in (upn, sam)), sam.str.contains(_SERVICE_ACCOUNT)
     )
     stated_type = user_type.str.strip_chars().str.to_lowercase()
     guest = pl.coalesce(stated_type == "guest", upn.str.contains("(?i)#EXT#"), pl.lit(value=False))
-    by_type = recipient_type.str.strip_chars().replace_strict(_RECIPIENT_TYPES, default=None, return_dtype=pl.String)
+    by_type = (
+        recipient_type.str.strip_chars()
+        .str.to_lowercase()
+        .replace_strict(_RECIPIENT_TYPES, default=None, return_dtype=pl.String)
+    )
     return (
-        pl.when(base.is_in(["group", "contact", "service"])).then(base)
+        pl.when(base.is_in(["group", "contact", "shared", "service"])).then(base)
         .when(system).then(pl.lit("system"))
         .when(service).then(pl.lit("service"))
         .otherwise(pl.coalesce(by_type, pl.when(guest).then(pl.lit("guest")), pl.lit("person")))
     )  # fmt: skip
 
 
+def user_type_of_recipient(recipient_type: pl.Expr) -> pl.Expr:
+    """MailUser, Guest or null, from RecipientTypeDetails."""
+    types = {"mailuser": "MailUser", "guestmailuser": "Guest"}
+    return recipient_type.str.to_lowercase().replace_strict(types, default=None, return_dtype=pl.String)
+
+
 def kind_of_class(classes: pl.Expr) -> pl.Expr:
-    """From objectClass (list of texts): group, contact, service, device, person, or null.
+    """From objectClass (list of texts): group, contact, shared, service, device, person, or null for other classes.
 
     In the schema a managed service account is also a computer, and a computer also a user: the narrowest class decides.
     """
@@ -90,6 +123,7 @@ def kind_of_class(classes: pl.Expr) -> pl.Expr:
         .when(any_of("computer")).then(pl.lit("device"))
         .when(any_of("contact")).then(pl.lit("contact"))
         .when(any_of(*_GROUP_CLASSES)).then(pl.lit("group"))
+        .when(any_of("publicfolder")).then(pl.lit("shared"))
         .when(any_of(*_PERSON_CLASSES)).then(pl.lit("person"))
     )  # fmt: skip
 

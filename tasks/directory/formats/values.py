@@ -38,9 +38,13 @@ _TRUE, _FALSE = ("true", "yes", "1", "compliant"), ("false", "no", "0", "noncomp
 # 2.4: X400 and X500 values contain separators, so a cell is split only where a known prefix follows.
 _CUT = "\x1f"
 _SEPARATORS = r"[;,|\s\x{af}]+"
+_STRONG_SEPARATORS = r"[;,|\r\n\t\x{af}]+"
+_AFTER_ADDRESS = r"(@[^\s@;,|\x1f]+)\s+"
 _PREFIXED = rf"(?i)(?:^|{_SEPARATORS})((?:smtp|sip|x500|x400|eum|spo|ex|notes|fax|ccmail|ms)\s*:)"
 _SMTP = r"(?is)^\s*(smtp\s*:)?(.*)$"
 _OTHER_TYPE = r"(?i)^\s*[a-z0-9\-]+\s*:"
+
+_ORDINARY_ADDRESS = r"(?i)^\s*(?:smtp:)?[^\s@<>,;:|\"]+@[a-z0-9\-]+(?:\.[a-z0-9\-]+)*\s*$"
 
 _FILETIME_ZERO = 11_644_473_600  # seconds from 1601 to 1970
 _DATE_FORMS = (
@@ -68,13 +72,21 @@ def address_key(expr: pl.Expr) -> pl.Expr:
     return pl.when(text.str.contains(_ADDRESS)).then(text)
 
 
+def _addresses_in(text: pl.Expr) -> pl.Expr:
+    """The addresses of a list without types. A blank only separates after an address: `ann lee@x` is not `lee@x`."""
+    cut = (
+        text.str.strip_chars().str.replace_all(_STRONG_SEPARATORS, _CUT).str.replace_all(_AFTER_ADDRESS, "${1}" + _CUT)
+    )
+    return cut.str.split(_CUT).list.eval(pl.element().str.strip_chars()).list.filter(pl.element() != "")
+
+
 def _with_ascii_domains(addresses: pl.Series) -> pl.Series:
     """Only the few domains with non-ASCII letters are encoded."""
     domain = addresses.str.extract(r"@([^@]*)$")
     non_ascii = domain.filter((domain.str.len_bytes() != domain.str.len_chars()).fill_null(value=False)).unique()
     if non_ascii.is_empty():
         return addresses
-    ascii_domains = {each: _ascii(each) for each in non_ascii}
+    ascii_domains = {name: _ascii(name) for name in non_ascii}
     local = pl.col("address").str.extract(r"(?s)^(.*@)[^@]*$")
     ascii_domain = pl.col("domain").replace_strict(ascii_domains, default=None, return_dtype=pl.String)
     rows = pl.DataFrame({"address": addresses, "domain": domain})
@@ -92,7 +104,7 @@ def _ascii(domain: str) -> str:
 def guest_address(upn: pl.Expr) -> pl.Expr:
     """The address in a guest's name `alias_domain#EXT#@tenant` (3.1), by the last `_`; null if it cannot be derived.
 
-    Entra truncates a doubly external name (`…#EXT#_….onmicrosoUEEKF#EXT#@…`), which identifies nobody.
+    Entra truncates a doubly external name (`…#EXT#_….onmicrosoUEEKF#EXT#@…`), so it identifies no person.
     """
     parts = upn.str.extract_groups(r"(?i)^\s*(?<local>[^#]+)_(?<domain>[^_#@]+\.[^_#@]+)#EXT#@[^#]+$").struct
     return address_key(parts.field("local") + "@" + parts.field("domain"))
@@ -102,9 +114,8 @@ def split_proxies(cell: pl.Expr) -> pl.Expr:
     """The values of a joined proxyAddresses cell as a list (2.4); null of null."""
     text = cell.str.replace_all(_CUT, " ", literal=True).str.strip_chars("{} \t\r\n")
     prefixed = text.str.replace_all(_PREFIXED, _CUT + "${1}")
-    cut = pl.when(prefixed == text).then(text.str.replace_all(_SEPARATORS, _CUT)).otherwise(prefixed)
-    values = cut.str.split(_CUT).list.eval(pl.element().str.strip_chars())
-    return values.list.filter(pl.element() != "")
+    values = prefixed.str.split(_CUT).list.eval(pl.element().str.strip_chars()).list.filter(pl.element() != "")
+    return pl.when(prefixed == text).then(_addresses_in(text)).otherwise(values)
 
 
 def proxy_rows(rows: pl.DataFrame) -> pl.DataFrame:
@@ -113,14 +124,16 @@ def proxy_rows(rows: pl.DataFrame) -> pl.DataFrame:
     The first `SMTP:` is the primary address, else the first value; no prefix means `smtp:`. Other types (X500, SIP, …)
     are not mail addresses. Scripts that join without prefixes put lists into one value.
     """
-    each = rows.lazy().select("object_key", value="proxies").explode("value").with_row_index("place")
-    each = each.filter(pl.col("value").str.contains(r"(?i)^\s*smtp\s*:") | ~pl.col("value").str.contains(_OTHER_TYPE))
-    parts = each.with_columns(
+    values = rows.lazy().select("object_key", value="proxies").explode("value").with_row_index("place")
+    values = values.filter(
+        pl.col("value").str.contains(r"(?i)^\s*smtp\s*:") | ~pl.col("value").str.contains(_OTHER_TYPE)
+    )
+    parts = values.with_columns(
         upper=pl.col("value").str.contains(r"^\s*SMTP\s*:"), inner=pl.col("value").str.extract(_SMTP, 2)
     )
     quoted = pl.col("inner").str.contains('"', literal=True)
-    inner = pl.col("inner").str.strip_chars().str.replace_all(_SEPARATORS, _CUT).str.split(_CUT)
-    parts = parts.with_columns(inner=pl.when(quoted).then(pl.concat_list("inner")).otherwise(inner)).explode("inner")
+    inner = pl.when(quoted).then(pl.concat_list("inner")).otherwise(_addresses_in(pl.col("inner")))
+    parts = parts.with_columns(inner).explode("inner")
     ascii_domains = (
         parts.with_columns(address=address_key(pl.col("inner")))
         .drop_nulls("address")
@@ -135,6 +148,21 @@ def proxy_rows(rows: pl.DataFrame) -> pl.DataFrame:
         rank=pl.col("rule").replace_strict(ADDRESS_RULES, return_dtype=pl.Int8),
         rule="rule",
     ).collect()
+
+
+def invalid_addresses(texts: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `texts` whose `text` has a part that should be a mail address and is none.
+
+    Other types (X500:, sip:) and type names instead of values are not reported. Ordinary addresses are removed first,
+    because every address of a directory is checked.
+    """
+    odd = texts.filter(~pl.col("text").str.contains(_ORDINARY_ADDRESS)).with_columns(clean_text(pl.col("text")))
+    is_mail = pl.col("text").str.contains(r"(?i)^\s*smtp\s*:") | ~pl.col("text").str.contains(_OTHER_TYPE)
+    odd = odd.filter(is_mail & ~is_type_name(pl.col("text"))).with_columns(value=pl.col("text").str.extract(_SMTP, 2))
+    quoted = pl.col("value").str.contains('"', literal=True)
+    parts = pl.when(quoted).then(pl.concat_list("value")).otherwise(_addresses_in(pl.col("value")))
+    odd = odd.with_columns(value=parts).explode("value")
+    return odd.filter(pl.col("value") != "", address_key(pl.col("value")).is_null()).drop("value")
 
 
 def is_type_name(expr: pl.Expr) -> pl.Expr:
@@ -152,6 +180,13 @@ def parse_bool(expr: pl.Expr) -> pl.Expr:
     """True/False, Yes/No, 1/0, Compliant/Noncompliant in any case; null for anything else: unknown is not false."""
     text = expr.str.strip_chars().str.to_lowercase()
     return pl.when(text.is_in(_TRUE)).then(pl.lit(value=True)).when(text.is_in(_FALSE)).then(pl.lit(value=False))
+
+
+def has_date(expr: pl.Expr) -> pl.Expr:
+    """Whether there is a date, in any notation, that does not mean "never" (0001-01-01, also as .NET's /Date(…)/)."""
+    text = clean_text(expr)
+    never = text.str.contains(r"0001-01-01|^0?1/0?1/0001 |-62135596800000|^0$")
+    return (text.is_not_null() & ~never).fill_null(value=False)
 
 
 def parse_serial_number(expr: pl.Expr) -> pl.Expr:

@@ -23,14 +23,14 @@ def decide(
 ) -> ImportOutcome:
     """`unreadable`: files of the same import that could not be read."""
     source = export.parsed.source
-    same_source = [each for each in exports if each.parsed.source == source]
+    same_source = [other for other in exports if other.parsed.source == source]
     latest = stored.latest.filter(pl.col("source") == source)
     previous_digests = [] if latest.is_empty() else latest["digests"].item().to_list()
-    if previous_digests and sorted(each.digest for each in same_source) == previous_digests:
+    if previous_digests and sorted(other.digest for other in same_source) == previous_digests:
         return ImportOutcome(export, "unchanged")
     if confirmed:
         return ImportOutcome(export, "imported")
-    partial = not all(each.parsed.complete for each in same_source)
+    partial = not all(other.parsed.complete for other in same_source)
     limit = 0 if partial else store.settings.directory_max_gone_percent
     reason = None
     if unreadable and len(previous_digests) > len(same_source):
@@ -66,22 +66,23 @@ def _loss_reason(
 def refuse_whole_files(outcomes: list[ImportOutcome]) -> list[ImportOutcome]:
     """Also refuse exports that share a file or a source with a refused one, so that no file is imported in part."""
     while True:
-        refused = [each.export for each in outcomes if each.state == "refused"]
-        files, sources = {each.file_name for each in refused}, {each.parsed.source for each in refused}
+        refused = [outcome.export for outcome in outcomes if outcome.state == "refused"]
+        files, sources = {outcome.file_name for outcome in refused}, {outcome.parsed.source for outcome in refused}
         affected = {
-            each.export.file_name
-            for each in outcomes
-            if each.state == "imported" and (each.export.file_name in files or each.export.parsed.source in sources)
+            outcome.export.file_name
+            for outcome in outcomes
+            if outcome.state == "imported"
+            and (outcome.export.file_name in files or outcome.export.parsed.source in sources)
         }
         if not affected:
             return outcomes
         outcomes = [
             ImportOutcome(
-                each.export,
+                outcome.export,
                 "refused",
                 f"It belongs together with {plain(refused[0].file_name)}, which was refused. Correct that file first.",
             )
-            if each.state == "imported" and each.export.file_name in affected
-            else each
-            for each in outcomes
+            if outcome.state == "imported" and outcome.export.file_name in affected
+            else outcome
+            for outcome in outcomes
         ]

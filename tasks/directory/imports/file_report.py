@@ -4,14 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-import polars as pl
-
-from tasks.directory.export import Export, ImportOutcome
+from tasks.directory.export import ImportOutcome
+from tasks.directory.formats.row_numbers import reject_reasons
 from tasks.directory.sources.read_files import RefusedFile
 from tasks.formatting import format_count
 from tasks.sanitize import plain
-
-MAX_LISTED_ROWS = 5
 
 
 class FileReport(TypedDict):
@@ -21,6 +18,8 @@ class FileReport(TypedDict):
     family: str | None
     state: Literal["imported", "unchanged", "refused"]
     people: int
+    """mailboxes, rooms and contacts included"""
+    groups: int
     devices: int
     addresses: int
     rejected: int
@@ -40,10 +39,14 @@ class ImportReport:
     def summary(self) -> str:
         imported = [file for file in self.files if file["state"] == "imported"]
         people, devices = sum(file["people"] for file in imported), sum(file["devices"] for file in imported)
+        groups = sum(file["groups"] for file in imported)
+        counted = [
+            format_count(people, "person"),
+            *([format_count(groups, "group")] if groups else []),
+            format_count(devices, "device"),
+        ]
         total = format_count(len(self.files), "file")
-        return (
-            f"{len(imported)} of {total} imported: {format_count(people, 'person')}, {format_count(devices, 'device')}."
-        )
+        return f"{len(imported)} of {total} imported: {', '.join(counted)}."
 
 
 def report_of(outcomes: Sequence[ImportOutcome], refused: Sequence[RefusedFile]) -> ImportReport:
@@ -68,7 +71,7 @@ def _refusal_error(files: Sequence[FileReport]) -> str | None:
 def _unreadable_file_report(file: RefusedFile) -> FileReport:
     return {
         "file": file.file_name, "family": None, "state": "refused",
-        "people": 0, "devices": 0, "addresses": 0, "rejected": 0,
+        "people": 0, "groups": 0, "devices": 0, "addresses": 0, "rejected": 0,
         "reasons": [], "warnings": [], "refusal": file.reason,
     }  # fmt: skip
 
@@ -85,22 +88,11 @@ def _file_report(name: str, parts: Sequence[ImportOutcome]) -> FileReport:
         "family": ", ".join(dict.fromkeys(part.export.parsed.family for part in parts)),
         "state": state,
         "people": sum(count["people"] for count in counts),
+        "groups": sum(count["groups"] for count in counts),
         "devices": sum(count["devices"] for count in counts),
         "addresses": sum(count["addresses"] for count in counts),
         "rejected": sum(count["rejected"] for count in counts),
-        "reasons": [text for part in parts for text in _reject_reasons(part.export)],
+        "reasons": [text for part in parts for text in reject_reasons(part.export.parsed)],
         "warnings": list(dict.fromkeys(warnings + ([] if state == "refused" else notes))),
         "refusal": notes[0] if state == "refused" else None,
     }
-
-
-def _reject_reasons(export: Export) -> list[str]:
-    rejects = export.parsed.rejects.group_by("reason", maintain_order=True).agg("row", count=pl.len())
-    unit = "record" if "JSON" in export.parsed.family or "Graph" in export.parsed.family else "line"
-    return [f"{reason} ({_listed_rows(unit, rows, count)})" for reason, rows, count in rejects.rows()]
-
-
-def _listed_rows(unit: str, rows: Sequence[int], count: int) -> str:
-    listed = ", ".join(map(str, rows[:MAX_LISTED_ROWS]))
-    more = f" and {count - MAX_LISTED_ROWS} more" if count > MAX_LISTED_ROWS else ""
-    return f"{unit}{'s' if count > 1 else ''} {listed}{more}"

@@ -17,7 +17,7 @@ from tasks.store.factory import open_store
 def import_files(paths: Sequence[str], tenant: str, *, confirm_gone: bool) -> ImportReport:
     """Import these files, folders and zips; without paths, what is in the drop folder.
 
-    Each file that cannot be read is refused by itself. Errors are in the report, which also lists what was imported
+    A file that cannot be read does not affect the others. Errors are in the report, which also lists what was imported
     before them.
     """
     now = datetime.now(UTC)

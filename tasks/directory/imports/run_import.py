@@ -49,15 +49,17 @@ def import_exports(
                 if not exports and not outdated:
                     return []
                 stored = tables.read_stored(transaction, tenant)
-            outcomes = [decide(stored, each, exports, cache, store, confirmed, unreadable) for each in exports]
+            outcomes = [decide(stored, export, exports, cache, store, confirmed, unreadable) for export in exports]
             outcomes = refuse_whole_files(outcomes)
-            if not outdated and not any(each.state == "imported" for each in outcomes):
+            if not outdated and not any(outcome.state == "imported" for outcome in outcomes):
                 _record_outcomes(store, tenant, outcomes, now)
                 return outcomes
             outcomes, table_names = _build(store, tenant, stored, outcomes, cache, now)
             if _write(store, tenant, stored, outcomes, cache, table_names, now):
                 return outcomes
-    raise StoreBusy(f"Other imports for the tenant {tenant} kept changing its directory. Run one import at a time.")
+    raise StoreBusy(
+        f"Other imports for the tenant {tenant} changed its directory in the meantime. Run one import at a time."
+    )
 
 
 def _write(
@@ -82,13 +84,13 @@ def _write(
 
 def _cache_exports(exports: list[Export], cache: FrameCache) -> None:
     # An object in several files is taken from the last one by name, because names often end in a date.
-    ordered = sorted(exports, key=lambda each: (each.file_name, each.digest), reverse=True)
-    for source in {each.parsed.source for each in exports}:
-        same_source = [each.parsed for each in ordered if each.parsed.source == source]
+    ordered = sorted(exports, key=lambda export: (export.file_name, export.digest), reverse=True)
+    for source in {export.parsed.source for export in exports}:
+        same_source = [export.parsed for export in ordered if export.parsed.source == source]
         for name in SNAPSHOT_FRAMES:
-            cache.put(f"{name} of {source}", pl.concat([getattr(each, name) for each in same_source]))
-    for each in exports:
-        each.drop_rows()
+            cache.put(f"{name} of {source}", pl.concat([getattr(parsed, name) for parsed in same_source]))
+    for export in exports:
+        export.drop_rows()
 
 
 def _build(
@@ -100,7 +102,7 @@ def _build(
     now: datetime,
 ) -> tuple[list[ImportOutcome], tuple[str, ...]]:
     """Put the new tables into the cache; returns the outcomes with warnings, and the names of the tables."""
-    names = sorted({each.export.parsed.source for each in outcomes if each.state == "imported"})
+    names = sorted({outcome.export.parsed.source for outcome in outcomes if outcome.state == "imported"})
 
     def read(name: str) -> pl.DataFrame:
         with store.transaction() as transaction:
@@ -112,13 +114,13 @@ def _build(
     table_names: tuple[str, ...] = tables.MATCH_TABLES
     if names:
         warnings = build(read, cache)
-        outcomes = [each.with_member_warnings(warnings) for each in outcomes]
+        outcomes = [outcome.with_member_warnings(warnings) for outcome in outcomes]
         table_names = (*(f"source_{name}" for name in SNAPSHOT_FRAMES), *DERIVED_TABLES, *table_names)
         directory = load_directory(cache, *_sources_and_snapshots(stored, _log_rows(tenant, outcomes, now)))
     else:
-        asked = candidate_addresses(recipients, aliases, plus_addressing=plus)
+        candidates = candidate_addresses(recipients, aliases, plus_addressing=plus)
         with store.transaction() as transaction:
-            directory = tables.read_directory(transaction, tenant, asked)
+            directory = tables.read_directory(transaction, tenant, candidates)
     resolved = resolve_recipients(recipients, directory, aliases, plus_addressing=plus)
     for name, frame in zip(tables.MATCH_TABLES, resolved, strict=True):
         cache.put(name, frame)
@@ -131,20 +133,20 @@ def _log_rows(tenant: str, outcomes: list[ImportOutcome], now: datetime) -> pl.D
         {
             "import_id": str(uuid4()),
             "tenant": tenant,
-            "source": each.export.parsed.source,
-            "file_name": each.export.file_name,
-            "family": each.export.parsed.family,
-            "digest": each.export.digest,
-            "snapshot_at": each.export.parsed.snapshot_at or now,
+            "source": outcome.export.parsed.source,
+            "file_name": outcome.export.file_name,
+            "family": outcome.export.parsed.family,
+            "digest": outcome.export.digest,
+            "snapshot_at": outcome.export.parsed.snapshot_at or now,
             "imported_at": now,
-            **each.export.counts,
-            "warnings": [*each.export.parsed.warnings, *filter(None, [each.reason])],
-            "has_aliases": each.export.parsed.has_aliases,
-            "aliases_lost": each.export.parsed.aliases_lost,
-            "state": each.state,
+            **{name: count for name, count in outcome.export.counts.items() if name in import_log.IMPORT_SCHEMA},
+            "warnings": [*outcome.export.parsed.warnings, *filter(None, [outcome.reason])],
+            "has_aliases": outcome.export.parsed.has_aliases,
+            "aliases_lost": outcome.export.parsed.aliases_lost,
+            "state": outcome.state,
         }
-        for each in outcomes
-        if each.state != "unchanged"
+        for outcome in outcomes
+        if outcome.state != "unchanged"
     ]
     return pl.DataFrame(rows, schema=import_log.IMPORT_SCHEMA)
 
@@ -161,9 +163,9 @@ def _sources_and_snapshots(before: tables.StoredDirectory, rows: pl.DataFrame) -
 def _confirmed_sources(outcomes: list[ImportOutcome], now: datetime) -> dict[str, datetime]:
     """source → time, of unchanged sources."""
     return {
-        each.export.parsed.source: each.export.parsed.snapshot_at or now
-        for each in outcomes
-        if each.state == "unchanged"
+        outcome.export.parsed.source: outcome.export.parsed.snapshot_at or now
+        for outcome in outcomes
+        if outcome.state == "unchanged"
     }
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from tasks.directory.imports import import_log
 from tasks.directory.imports.columns import IDS, insert_rows, replace_rows
-from tasks.directory.match.address_routes import candidate_addresses
+from tasks.directory.match.address_routes import ROUTES, candidate_addresses
 from tasks.directory.match.correlation import Directory, resolve_recipients
 from tasks.groups.groups import count_people
 from tasks.scratch import FrameCache
@@ -58,7 +58,8 @@ def is_matching_outdated(transaction: Transaction, tenant: str, settings: Settin
 
 
 def _match_settings(settings: Settings) -> str:
-    return json.dumps([sorted(settings.domain_alias_map.items()), settings.plus_addressing])
+    """Also the routes: a version with others matches again."""
+    return json.dumps([sorted(settings.domain_alias_map.items()), settings.plus_addressing, ROUTES])
 
 
 def write_tables(
@@ -123,17 +124,17 @@ def match_new_recipients(transaction: Transaction, tenant: str, recipients: pl.S
     if not import_log.count_imports(transaction, tenant):
         return
     new = transaction.frame(
-        "SELECT recipient FROM asked ANTI JOIN (SELECT recipient FROM internal.recipients WHERE tenant = $tenant) "
+        "SELECT recipient FROM scanned ANTI JOIN (SELECT recipient FROM internal.recipients WHERE tenant = $tenant) "
         "USING (recipient)",
         {"tenant": tenant},
-        asked=recipients.drop_nulls().unique().alias("recipient").to_frame(),
+        scanned=recipients.drop_nulls().unique().alias("recipient").to_frame(),
     )["recipient"]
     if new.is_empty():
         return
-    addresses_asked = candidate_addresses(new, settings.domain_alias_map, plus_addressing=settings.plus_addressing)
+    candidates = candidate_addresses(new, settings.domain_alias_map, plus_addressing=settings.plus_addressing)
     resolved = resolve_recipients(
         new,
-        read_directory(transaction, tenant, addresses_asked),
+        read_directory(transaction, tenant, candidates),
         settings.domain_alias_map,
         plus_addressing=settings.plus_addressing,
     )
@@ -141,20 +142,20 @@ def match_new_recipients(transaction: Transaction, tenant: str, recipients: pl.S
         insert_rows(transaction, table, rows.with_columns(tenant=pl.lit(tenant)))
 
 
-def read_directory(transaction: Transaction, tenant: str, addresses_asked: pl.DataFrame) -> Directory:
+def read_directory(transaction: Transaction, tenant: str, candidates: pl.DataFrame) -> Directory:
     """The part of the stored directory with these addresses."""
     addresses = transaction.frame(
         "SELECT address, user_id::VARCHAR AS user_id, rank, rule, source, valid_from, gone_at FROM internal.addresses "
-        "SEMI JOIN asked USING (address) WHERE tenant = $tenant",
+        "SEMI JOIN candidate_addresses USING (address) WHERE tenant = $tenant",
         {"tenant": tenant},
-        asked=addresses_asked.select("address").unique(),
+        candidate_addresses=candidates.select("address").unique(),
     )
     people = transaction.frame(
         "SELECT p.user_id::VARCHAR AS user_id, kind, account_enabled, mail_user, last_seen_at "
         "FROM internal.people p "
-        "SEMI JOIN (SELECT user_id::UUID AS user_id FROM known) USING (user_id) WHERE tenant = $tenant",
+        "SEMI JOIN (SELECT user_id::UUID AS user_id FROM matched) USING (user_id) WHERE tenant = $tenant",
         {"tenant": tenant},
-        known=addresses.select("user_id").unique(),
+        matched=addresses.select("user_id").unique(),
     )
     domains = transaction.frame("SELECT domain FROM internal.own_domains WHERE tenant = $tenant", {"tenant": tenant})
     latest = import_log.latest_imports(transaction, tenant).drop("digests")

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import polars as pl
 
 from tasks.alerts import MOMENT
-from tasks.directory.formats.values import address_key
 from tasks.directory.match.address_routes import ROUTES, candidate_addresses
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,6 +41,7 @@ CANDIDATE_SCHEMA = pl.Schema(
     }
 )
 PERIOD = ("recipient", "valid_from")
+PART = (*PERIOD, "part")
 
 
 class Directory(NamedTuple):
@@ -69,19 +69,21 @@ def resolve_recipients(
 ) -> ResolvedRecipients:
     """The best route is used, then the best rank of address, then `_break_ties`; remaining ties are ambiguous.
 
-    A period without a valid address uses the newest one, which its rule states.
+    The addresses of a malformed recipient with several are resolved separately. A period without a valid address uses
+    the newest one, which its rule states.
     """
     distinct = recipients.drop_nulls().unique(maintain_order=True).alias("recipient").to_frame()
-    hits = candidate_addresses(recipients, domain_aliases, plus_addressing=plus_addressing).join(
-        directory.addresses, on="address"
-    )
+    asked = candidate_addresses(recipients, domain_aliases, plus_addressing=plus_addressing)
+    hits = asked.join(directory.addresses, on="address")
     hits = hits.join(directory.people, on="user_id", how="left")
     hits = _with_snapshot(hits, directory.snapshots)
     periods = _periods(distinct, hits)
     chosen = _break_ties(_best_hits(_valid_hits(periods, hits)))
+    chosen = chosen.unique((*PERIOD, "user_id"), keep="first", maintain_order=True)
     candidates = chosen.with_columns(ambiguous=pl.len().over(PERIOD) > 1, match_rule=_rule_text())
     summary = periods.join(_summary(candidates), on=PERIOD, how="left", maintain_order="left")
     summary = summary.with_columns(pl.col("match_state").fill_null("unmatched"))
+    summary = summary.join(_domains(asked), on="recipient", how="left", maintain_order="left")
     summary = summary.with_columns(reason=_reason(directory, domain_aliases))
     return ResolvedRecipients(
         summary.select(list(RECIPIENT_SCHEMA)).cast(RECIPIENT_SCHEMA),
@@ -120,26 +122,26 @@ def _periods(distinct: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
 
 
 def _valid_hits(periods: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
-    """The valid hits of each period, else the newest hit, marked as `untimely`."""
+    """The valid hits of each period and part, else the newest hit, marked as `untimely`."""
     rows = periods.drop("valid_to").join(hits.rename({"valid_from": "since"}), on="recipient")
     valid = (pl.col("since") <= pl.col("valid_from")) & (
         pl.col("gone_at").is_null() | (pl.col("gone_at") > pl.col("valid_from"))
     )
     rows = rows.with_columns(untimely=~valid)
     end = pl.col("gone_at").fill_null(FOREVER)
-    newest = (end == end.max().over(PERIOD)) & (
-        pl.col("since") == pl.col("since").filter(end == end.max()).max().over(PERIOD)
+    newest = (end == end.max().over(PART)) & (
+        pl.col("since") == pl.col("since").filter(end == end.max()).max().over(PART)
     )
-    return rows.filter(valid | (valid.any().over(PERIOD).not_() & newest))
+    return rows.filter(valid | (valid.any().over(PART).not_() & newest))
 
 
 def _best_hits(rows: pl.DataFrame) -> pl.DataFrame:
-    """The hits of each period with the best route and rank; for each person the latest."""
+    """The hits of each period and part with the best route and rank; for each person the latest."""
     rows = rows.sort(
-        "recipient", "valid_from", "route", "rank", "source", "user_id", -pl.col("snapshot_at").to_physical()
+        "recipient", "valid_from", "part", "route", "rank", "source", "user_id", -pl.col("snapshot_at").to_physical()
     )
-    best = pl.struct("route", "rank") == pl.struct("route", "rank").first().over(PERIOD)
-    return rows.filter(best).unique((*PERIOD, "user_id"), keep="first", maintain_order=True)
+    best = pl.struct("route", "rank") == pl.struct("route", "rank").first().over(PART)
+    return rows.filter(best).unique((*PART, "user_id"), keep="first", maintain_order=True)
 
 
 def _break_ties(rows: pl.DataFrame) -> pl.DataFrame:
@@ -151,7 +153,7 @@ def _break_ties(rows: pl.DataFrame) -> pl.DataFrame:
         mailbox,
         pl.col("last_seen_at"),
     ):
-        rows = rows.filter(better.eq_missing(better.max().over(PERIOD)))
+        rows = rows.filter(better.eq_missing(better.max().over(PART)))
     return rows
 
 
@@ -177,10 +179,16 @@ def _summary(candidates: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _domains(asked: pl.DataFrame) -> pl.DataFrame:
+    """recipient, domains: of all addresses that it may mean."""
+    domain = pl.col("address").str.extract(r"@([^@]*)$")
+    return asked.group_by("recipient").agg(domains=domain.unique())
+
+
 def _reason(directory: Directory, domain_aliases: dict[str, str]) -> pl.Expr:
-    """Why nobody matched: external domain, aliases that an export lost or lacks, or an unknown address."""
-    own_domains = [*directory.own_domains, *domain_aliases]
-    own_domain = address_key(pl.col("recipient")).str.extract(r"@([^@]*)$").is_in(own_domains).fill_null(value=False)
+    """Why nobody matched: malformed address, external domain, or unknown address with what exports lost or lack."""
+    own_domains = pl.lit([*directory.own_domains, *domain_aliases], pl.List(pl.String))
+    own_domain = pl.col("domains").list.set_intersection(own_domains).list.len() > 0
     lost = directory.sources.filter("aliases_lost")["source"].sort()
     if not lost.is_empty():
         unknown = f"unknown address; type names instead of aliases in {', '.join(lost)}"
@@ -189,5 +197,9 @@ def _reason(directory: Directory, domain_aliases: dict[str, str]) -> pl.Expr:
     else:
         unknown = "unknown address; no imported source has aliases"
     return pl.when(pl.col("match_state") == "unmatched").then(
-        pl.when(own_domain).then(pl.lit(unknown)).otherwise(pl.lit("external domain"))
+        pl.when(pl.col("domains").is_null())
+        .then(pl.lit("malformed address"))
+        .when(own_domain)
+        .then(pl.lit(unknown))
+        .otherwise(pl.lit("external domain"))
     )

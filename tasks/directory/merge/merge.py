@@ -67,7 +67,7 @@ def _identifier_bounds(rows: pl.DataFrame, exclusive: Sequence[tuple[str, ...]])
     bounds = rows.select("node")
     for n, columns in enumerate(exclusive):
         codes = pl.concat([rows[name].alias("code") for name in columns]).rank("dense")
-        each = pl.DataFrame([codes.slice(at * len(rows), len(rows)).alias(name) for at, name in enumerate(columns)])
+        numbers = pl.DataFrame([codes.slice(at * len(rows), len(rows)).alias(name) for at, name in enumerate(columns)])
         low, high = pl.min_horizontal(*columns), pl.max_horizontal(*columns)
-        bounds = bounds.hstack(each.select(low.alias(f"low{n}"), high.alias(f"high{n}")))
+        bounds = bounds.hstack(numbers.select(low.alias(f"low{n}"), high.alias(f"high{n}")))
     return bounds

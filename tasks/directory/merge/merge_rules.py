@@ -33,7 +33,7 @@ def _twins(left: pl.Expr, *right: pl.Expr, persons_only: bool = False) -> Keys:
         rows = _without_closed(rows) if persons_only else rows
         return _keys_on_both_sides(
             rows.select("node", key=_separate_groups(left)),
-            *(rows.select("node", key=_separate_groups(each)) for each in right),
+            *(rows.select("node", key=_separate_groups(value)) for value in right),
         )
 
     return keys

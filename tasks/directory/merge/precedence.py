@@ -4,9 +4,10 @@ import polars as pl
 
 
 def system(source: str | pl.Expr = "source") -> pl.Expr:
-    """`ad` for exports of Active Directory; `entra` for all others, which come from the same cloud directory."""
+    """`ad` for exports of Active Directory, `okta`, `google`; `entra` for all others, the same cloud directory."""
     column = pl.col(source) if isinstance(source, str) else source
-    return pl.when((column == "ad") | column.str.starts_with("ad-")).then(pl.lit("ad")).otherwise(pl.lit("entra"))
+    own = column.str.extract(r"^(ad|okta|google)(?:-|$)")
+    return own.fill_null("entra")
 
 
 def people_rank() -> pl.Expr:

@@ -44,7 +44,7 @@ def next_facts(stored: pl.DataFrame, seen: pl.DataFrame, at: datetime) -> pl.Dat
     valid_from = seen.join(current, on=fact, how="left", nulls_equal=True, maintain_order="left")["valid_from"]
     new = seen.with_columns(valid_from=valid_from.fill_null(since), gone_at=pl.lit(None, kind)).select(stored.columns)
     ended_now = current.join(seen, on=fact, how="anti", nulls_equal=True).with_columns(gone_at=pl.lit(at, kind))
-    return pl.concat([_deep_copy(each) for each in (ended, ended_now) if not each.is_empty()] + [new])
+    return pl.concat([_deep_copy(rows) for rows in (ended, ended_now) if not rows.is_empty()] + [new])
 
 
 def _deep_copy(rows: pl.DataFrame) -> pl.DataFrame:

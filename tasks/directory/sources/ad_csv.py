@@ -11,7 +11,7 @@ import polars as pl
 from tasks.directory.formats.csv_fields import CsvFields, split_rejects
 from tasks.directory.formats.guid_sid import guid, sid
 from tasks.directory.formats.header_aliases import FIELDS
-from tasks.directory.formats.values import parse_bool, split_proxies
+from tasks.directory.formats.values import split_proxies
 from tasks.directory.model import Parsed
 from tasks.directory.sources.active_directory import NO_ALIASES, ad_objects
 
@@ -19,7 +19,6 @@ BINARY = ("objectguid", "objectsid", "ms-ds-consistencyguid", "entryuuid")
 _HEX = r"(?i)^X'((?:[0-9a-f]{2})+)'$"
 # A DN in a joined cell ends where the next one begins, because a DN may contain `;`.
 _NEXT_DN = r"(?i)[;|]\s*((?:cn|ou|dc|uid|o|l|c|st)=)"
-_NORMAL, _DISABLED = "512", "514"  # userAccountControl of an ordinary account (3.1)
 _CUT = "\x1f"
 
 
@@ -42,7 +41,7 @@ def read_ad(fields: CsvFields) -> Parsed:
         source="ad" if csvde else _source_of(parsed),
         rejects=pl.concat([fields.rejects, no_guid, no_sid, parsed.rejects]).sort("row"),
         # There is already a warning about the lost column.
-        warnings=(*fields.warnings, *(each for each in parsed.warnings if not (lost and each == NO_ALIASES))),
+        warnings=(*fields.warnings, *(warning for warning in parsed.warnings if not (lost and warning == NO_ALIASES))),
         aliases_lost=lost,
     )
 
@@ -64,14 +63,15 @@ def _source_of(parsed: Parsed) -> str:
 def _entries(frame: pl.DataFrame) -> pl.DataFrame:
     """Input of `ad_objects`: lists of values."""
     texts = frame.with_columns(_decode_hex(name) for name in FIELDS["ad"] if name not in BINARY)
-    enabled = parse_bool(pl.col("enabled"))
-    control = pl.when(enabled).then(pl.lit(_NORMAL)).when(~enabled).then(pl.lit(_DISABLED))
-    texts = texts.with_columns(useraccountcontrol=pl.coalesce("useraccountcontrol", control)).drop("enabled")
     lists = {
         "objectclass": pl.col("objectclass").str.split(";"),
         "proxyaddresses": split_proxies(pl.col("proxyaddresses")),
+        "aliases": split_proxies(pl.col("aliases")),
         "othermailbox": split_proxies(pl.col("othermailbox")),
+        "memberaddress": split_proxies(pl.col("memberaddress")),
         "member": _split_names("member"),
+        "uniquemember": _split_names("uniquemember"),
+        "memberuid": pl.col("memberuid").str.split(";"),
         "memberof": _split_names("memberof"),
     }
     single = [name for name in texts.columns if name not in (*lists, "row")]

@@ -4,18 +4,23 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from tasks.directory.formats.values import address_key, guest_address, proxy_rows
+from tasks.directory.formats.values import address_key, guest_address, invalid_addresses, proxy_rows
 from tasks.directory.model import ADDRESS_RULES, ADDRESS_SCHEMA, OBJECT_SCHEMA
 
-COLUMNS = {"mails": "mail", "routing": "routing", "other": "other", "device": "device", "mail": "mail", "upn": "upn"}
-"""Column → rule; the first four are lists."""
+COLUMNS = {
+    "aliases": "alias", "mails": "mail", "routing": "routing", "other": "other", "device": "device", "mail": "mail",
+    "upn": "upn",
+}  # fmt: skip
+"""Column → rule; all but the last two are lists."""
+NOT_ADDRESSES = ("device", "upn")
+"""Columns whose values need not be addresses."""
 
 
 def address_rows(rows: pl.DataFrame) -> pl.DataFrame:
     """ADDRESS_SCHEMA: each address of an object with its best rank.
 
-    `rows`: object_key and any of `proxies`, `mails`, `routing`, `other`, `device` (lists of texts), `mail`, `upn`
-    (texts). The address in a guest's name is a guess, so it is used only if `mail` is null.
+    `rows`: object_key and any of `proxies`, `aliases`, `mails`, `routing`, `other`, `device` (lists of texts), `mail`,
+    `upn` (texts). The address in a guest's name is a guess, so it is used only if `mail` is null.
     """
     frames = [pl.DataFrame(schema=ADDRESS_SCHEMA)]
     if "proxies" in rows.columns:
@@ -30,6 +35,14 @@ def address_rows(rows: pl.DataFrame) -> pl.DataFrame:
         frames.append(_addresses_by_rule(guests, "guest", guest_address(pl.col("upn"))))
     ranked = pl.concat(frames).sort("rank", maintain_order=True)
     return ranked.unique(["object_key", "address"], keep="first", maintain_order=True)
+
+
+def rows_with_invalid_addresses(rows: pl.DataFrame) -> list[int]:
+    """`row` of the objects with a value that should be an address and is none, such as a mail with a blank in it."""
+    columns = [name for name in ("proxies", *COLUMNS) if name in rows.columns and name not in NOT_ADDRESSES]
+    texts = [rows.select("row", text=name) for name in columns]
+    texts = [text.explode("text") if isinstance(text.schema["text"], pl.List) else text for text in texts]
+    return pl.concat([invalid_addresses(text)["row"] for text in texts]).unique().sort().to_list() if texts else []
 
 
 def _addresses_by_rule(rows: pl.DataFrame, rule: str, address: pl.Expr) -> pl.DataFrame:

@@ -1,26 +1,22 @@
 """Format detection by content, never by file name (reference/directory-exports.md, 4.1)."""
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 
 from tasks.directory.formats.archive import is_zip, unzip
-from tasks.directory.formats.csv_fields import CsvFields, read_fields
-from tasks.directory.formats.csv_table import Table, read_header
+from tasks.directory.formats.csv_fields import read_fields
+from tasks.directory.formats.csv_table import read_header
 from tasks.directory.formats.encoding import DecodedText, decode
 from tasks.directory.formats.header_aliases import HeaderAliases
+from tasks.directory.formats.row_numbers import reject_reasons
 from tasks.directory.model import Parsed
 from tasks.directory.sources import graph_json, ldif
-from tasks.directory.sources.ad_csv import read_ad
-from tasks.directory.sources.devices_csv import read_affinity, read_entra_devices, read_intune_devices
-from tasks.directory.sources.entra_users_csv import read_entra_users
+from tasks.directory.sources.csv_formats import CSV_FORMATS, unknown_format
 from tasks.errors import ExportRefused
 from tasks.sanitize import plain
 
 _WORKBOOK = b"\xd0\xcf\x11\xe0"  # Excel's older format
 _LDIF_START = re.compile(r"(?i)(?:dn|version):")
-_AD_ID = {"dn", "distinguishedname", "objectguid", "objectsid"}
-_SHOWN = 12  # headers that a refusal names
 
 
 def read_export(name: str, content: bytes, settings_headers: HeaderAliases, code_page: str = "cp1252") -> list[Parsed]:
@@ -43,9 +39,10 @@ def _read_file(name: str, content: bytes, aliases: HeaderAliases, code_page: str
     if start[:1] in ("{", "["):
         parts = graph_json.read(text.text, name, aliases)
     elif _is_ldif(start):
-        parts = ldif.read(text.text, name)
+        parts = ldif.read(text.text, name, aliases)
     else:
         parts = [_read_csv(name, text, aliases)]
+    _refuse_empty(name, parts)
     return [replace(part, warnings=(*text.warnings, *part.warnings)) for part in parts]
 
 
@@ -58,42 +55,23 @@ def _is_ldif(text: str) -> bool:
     return False
 
 
+def _refuse_empty(name: str, parts: list[Parsed]) -> None:
+    """Raises ExportRefused, with the reason, if nothing was read."""
+    if any(not part.objects.is_empty() or not part.devices.is_empty() for part in parts):
+        return
+    reasons = [reason for part in parts for reason in reject_reasons(part)]
+    reasons += [warning.rstrip(".") for part in parts for warning in part.warnings]
+    why = "; ".join(reasons) or "it has no entries"
+    raise ExportRefused(f"{plain(name)} has nothing to import: {why}. Export people, groups, contacts or devices.")
+
+
 def _read_csv(name: str, text: DecodedText, aliases: HeaderAliases) -> Parsed:
     table = read_header(name, text.text)
-    for family, matches, read in _CSV_FAMILIES:
-        places = aliases.positions(family, table.header)
-        if matches(set(places)):
-            cells = read_fields(table, family, places, pure_ascii=text.pure_ascii)
+    for csv_format in CSV_FORMATS:
+        positions = aliases.positions(csv_format.family, table.header)
+        if not csv_format.missing(set(positions)):
+            cells = read_fields(table, csv_format.family, positions, pure_ascii=text.pure_ascii)
             if cells.frame.is_empty() and cells.rejects.is_empty():
                 raise ExportRefused(f"{plain(name)} has a header and no rows. Export it again.")
-            return replace(read(cells), complete=cells.complete)
-    raise _unknown_format(table, aliases)
-
-
-def _unknown_format(table: Table, aliases: HeaderAliases) -> ExportRefused:
-    where = f"{plain(table.name)}, line {table.line}"
-    if "samaccountname" in aliases.positions("ad", table.header):
-        return ExportRefused(
-            f"{where}: the export has none of the columns DistinguishedName, ObjectGUID, SID. "
-            "Export it again with at least one of them."
-        )
-    shown = ", ".join(f'"{plain(each, 40)}"' for each in table.header[:_SHOWN])
-    return ExportRefused(
-        f"{where}: unknown header {shown}. If the columns of a supported export have other names here, add the "
-        "names to directory_headers.csv in the home."
-    )
-
-
-def _has_people_fields(fields: set[str]) -> bool:
-    return "upn" in fields and bool(fields & {"entra_id", "mail", "proxies", "display_name", "blocked"})
-
-
-FamilyTest = Callable[[set[str]], bool]
-_CSV_FAMILIES: tuple[tuple[str, FamilyTest, Callable[[CsvFields], Parsed]], ...] = (
-    ("ad", lambda fields: bool(fields & _AD_ID), read_ad),
-    ("configmgr", lambda fields: {"device_name", "account"} <= fields, read_affinity),
-    ("entra-devices", lambda fields: {"device_name", "join_type"} <= fields, read_entra_devices),
-    ("intune-devices", lambda fields: {"device_name", "intune_id"} <= fields, read_intune_devices),
-    ("entra-users", _has_people_fields, read_entra_users),
-)
-"""Families of headers, the test of their fields and their reader; the first match is used."""
+            return replace(csv_format.read(cells), complete=cells.complete)
+    raise unknown_format(table, aliases)

@@ -6,8 +6,8 @@ from tasks.directory.formats.csv_fields import CsvFields, split_rejects
 from tasks.directory.formats.guid_sid import guid
 from tasks.directory.formats.object_kinds import kind
 from tasks.directory.formats.values import address_key, parse_bool, parse_serial_number, parse_timestamp
-from tasks.directory.model import DEVICE_SCHEMA, DEVICE_USER_SCHEMA, REJECT_SCHEMA, Parsed
-from tasks.directory.sources.address_rows import address_rows, fit_to_schema, object_rows
+from tasks.directory.model import Parsed
+from tasks.directory.sources.parsed_rows import parsed_rows
 
 _NO_ID = "no id or name of the device"
 _ACCOUNT = r"^[^\\\s@]+\\[^\\]+$"
@@ -27,14 +27,13 @@ def read_entra_devices(fields: CsvFields) -> Parsed:
         last_seen_at=parse_timestamp(pl.col("last_seen")),
         **ids,
     )  # fmt: skip
-    return Parsed(
+    return parsed_rows(
         "entra-devices",
         'Entra "Download devices" CSV',
-        devices=fit_to_schema(devices, DEVICE_SCHEMA),
+        devices=devices,
         device_users=_registered_users(frame),
-        rejects=_merge_rejects(rejects, without_key),
+        rejects=[rejects, without_key],
         warnings=fields.warnings,
-        has_aliases=False,
     )
 
 
@@ -47,8 +46,8 @@ def _registered_users(frame: pl.DataFrame) -> pl.DataFrame:
     parts = frame.select("device_key", ref=cell.str.split(";")).explode("ref")
     # `Vance, Adele` is one name, `a@x.example, b@x.example` are two people: both readings are tried.
     both = pl.concat_list(pl.concat_list("ref"), pl.col("ref").str.split(","))
-    each = parts.drop_nulls().with_columns(ref=both).explode("ref")
-    references = each.select(
+    readings = parts.drop_nulls().with_columns(ref=both).explode("ref")
+    references = readings.select(
         "device_key",
         pl.coalesce(guid(pl.col("ref")), address_key(pl.col("ref")), pl.col("ref").str.strip_chars()).alias("ref"),
         ref_kind=pl.when(guid(pl.col("ref")).is_not_null()).then(pl.lit("entra_id"))
@@ -58,7 +57,7 @@ def _registered_users(frame: pl.DataFrame) -> pl.DataFrame:
     ).drop_nulls().filter(pl.col("ref") != "")  # fmt: skip
     has_id = (pl.col("ref_kind") != "name").any().over("device_key")
     references = references.filter(~has_id | (pl.col("ref_kind") != "name"))
-    return fit_to_schema(references.unique(maintain_order=True), DEVICE_USER_SCHEMA)
+    return references.unique(maintain_order=True)
 
 
 def read_intune_devices(fields: CsvFields) -> Parsed:
@@ -78,18 +77,14 @@ def read_intune_devices(fields: CsvFields) -> Parsed:
         last_seen_at=parse_timestamp(pl.col("last_seen")),
         **ids,
     )  # fmt: skip
-    users = _primary_users(frame)
-    addresses = address_rows(users)
-    return Parsed(
+    return parsed_rows(
         "intune-devices",
         "Intune devices CSV",
-        objects=object_rows(users, addresses),
-        addresses=addresses,
-        devices=fit_to_schema(devices, DEVICE_SCHEMA),
+        people=_primary_users(frame),
+        devices=devices,
         device_users=_intune_users(frame),
-        rejects=_merge_rejects(rejects, without_key),
+        rejects=[rejects, without_key],
         warnings=fields.warnings,
-        has_aliases=False,
     )
 
 
@@ -123,7 +118,7 @@ def _intune_users(frame: pl.DataFrame) -> pl.DataFrame:
         frame.select("device_key", evidence=pl.lit(evidence), ref_kind=pl.lit(ref_kind), ref=ref)
         for evidence, ref_kind, ref in references
     ]
-    return fit_to_schema(pl.concat(rows).drop_nulls(), DEVICE_USER_SCHEMA)
+    return pl.concat(rows).drop_nulls()
 
 
 def read_affinity(fields: CsvFields) -> Parsed:
@@ -138,14 +133,13 @@ def read_affinity(fields: CsvFields) -> Parsed:
         "device_key", evidence=pl.lit("affinity"), ref_kind=pl.lit("sam"), ref=pl.col("account").str.to_lowercase()
     )
     devices = frame.unique("device_key", keep="last", maintain_order=True).select("device_key", "device_name", "row")
-    return Parsed(
+    return parsed_rows(
         "configmgr-affinity",
         "ConfigMgr user-device affinity CSV",
-        devices=fit_to_schema(devices, DEVICE_SCHEMA),
-        device_users=fit_to_schema(users.unique(maintain_order=True), DEVICE_USER_SCHEMA),
-        rejects=_merge_rejects(fields.rejects, invalid_users, without_key),
+        devices=devices,
+        device_users=users.unique(maintain_order=True),
+        rejects=[fields.rejects, invalid_users, without_key],
         warnings=fields.warnings,
-        has_aliases=False,
     )
 
 
@@ -161,7 +155,3 @@ def _split_invalid_ids(fields: CsvFields, *ids: str) -> tuple[pl.DataFrame, pl.D
         frame, invalid = split_rejects(frame, is_invalid, name, "the id is not a valid GUID")
         rejects.append(invalid)
     return frame, pl.concat(rejects)
-
-
-def _merge_rejects(*parts: pl.DataFrame) -> pl.DataFrame:
-    return fit_to_schema(pl.concat(parts).sort("row"), REJECT_SCHEMA)

@@ -7,10 +7,17 @@ import polars as pl
 from tasks.directory.formats.guid_sid import guid, sid
 from tasks.directory.formats.object_kinds import kind
 from tasks.directory.formats.values import address_key, parse_bool, parse_serial_number, parse_timestamp
-from tasks.directory.model import DEVICE_SCHEMA, DEVICE_USER_SCHEMA, Parsed
-from tasks.directory.sources.address_rows import address_rows, fit_to_schema, object_rows
+from tasks.directory.model import DEVICE_USER_SCHEMA, Parsed
+from tasks.directory.sources.address_rows import fit_to_schema
 from tasks.directory.sources.graph_records import Device, ManagedDevice, Related, User, parse_records
-from tasks.directory.sources.graph_users import has_aliases, references, split_rows_without_key, user_rows
+from tasks.directory.sources.graph_users import (
+    has_aliases,
+    references,
+    split_deleted,
+    split_rows_without_key,
+    user_rows,
+)
+from tasks.directory.sources.parsed_rows import parsed_rows
 
 NO_USERS_WARNING = (
     "The file does not have the users of the devices. Request `/devices?$expand=registeredUsers` to include them."
@@ -25,27 +32,29 @@ def devices(records: Sequence[object], rows: Sequence[int] | None = None) -> Par
     person who registered a device, is for the service's own use (reference 1.4) and not read.
     """
     parsed = parse_records(records, Device, rows)
-    device_rows, rejects = split_rows_without_key(_devices(parsed.frame), "device_key", parsed.rejects)
+    present, deleted_warnings = split_deleted(parsed.frame)
+    device_rows, rejects = split_rows_without_key(_devices(present), "device_key", parsed.rejects)
     registered = [parsed.related.get(name, ([], [])) for name in REGISTERED]
     registered_people = [parse_records(people, User, places) for people, places in registered]
     related = [parse_records(people, Related, places) for people, places in registered]
     is_identified = pl.col("upn").is_not_null() | pl.col("mail").is_not_null() | pl.col("proxies").is_not_null()
-    people = user_rows(pl.concat([each.frame for each in registered_people])).filter(
+    people = user_rows(pl.concat([part.frame for part in registered_people])).filter(
         is_identified, pl.col("object_key").is_not_null()
     )
     people = people.unique("object_key", keep="first", maintain_order=True)
-    addresses = address_rows(people)
-    return Parsed(
+    return parsed_rows(
         "graph-devices",
         "Microsoft Graph devices",
-        objects=object_rows(people, addresses),
-        addresses=addresses,
-        devices=fit_to_schema(device_rows, DEVICE_SCHEMA),
+        people=people,
+        devices=device_rows,
         device_users=_device_users(
-            device_rows, {"registered": pl.concat([references(each.frame) for each in related])}
+            device_rows, {"registered": pl.concat([references(part.frame) for part in related])}
         ),
-        rejects=pl.concat([rejects, *(each.rejects for each in registered_people)]).sort("row"),
-        warnings=() if parsed.related or device_rows.is_empty() else (NO_USERS_WARNING,),
+        rejects=[rejects, *(part.rejects for part in registered_people)],
+        warnings=(
+            *deleted_warnings,
+            *(() if parsed.related or device_rows.is_empty() else (NO_USERS_WARNING,)),
+        ),
         has_aliases=has_aliases(people),
     )
 
@@ -71,7 +80,7 @@ def _devices(parsed: pl.DataFrame) -> pl.DataFrame:
 def _device_users(devices: pl.DataFrame, parsed: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """DEVICE_USER_SCHEMA; `parsed`: evidence → row, ref_kind, ref."""
     keys = devices.select("row", "device_key")
-    rows = [each.with_columns(evidence=pl.lit(evidence)) for evidence, each in parsed.items()]
+    rows = [rows_of_evidence.with_columns(evidence=pl.lit(evidence)) for evidence, rows_of_evidence in parsed.items()]
     linked = pl.concat(rows).join(keys, on="row", maintain_order="left")
     return fit_to_schema(linked, DEVICE_USER_SCHEMA).unique(maintain_order=True)
 
@@ -82,23 +91,19 @@ def managed_devices(records: Sequence[object], rows: Sequence[int] | None = None
     device_rows, rejects = split_rows_without_key(_managed_devices(parsed.frame), "device_key", parsed.rejects)
     sessions, places = parsed.related.get("users_logged_on", ([], []))
     logged_on = parse_records(sessions, Related, places)
-    people = _primary_users(parsed.frame)
-    addresses = address_rows(people)
     enrolled = parsed.frame.select("row", ref_kind=pl.lit("upn"), ref="enrolled_by_user_principal_name").drop_nulls()
     evidence = {
         "primary_user": references(parsed.frame.with_columns(id=pl.lit(None, pl.String))),
         "logged_on": references(logged_on.frame),
         "enrolled_by": enrolled,
     }
-    return Parsed(
+    return parsed_rows(
         "graph-managed-devices",
         "Microsoft Graph managed devices",
-        objects=object_rows(people, addresses),
-        addresses=addresses,
-        devices=fit_to_schema(device_rows, DEVICE_SCHEMA),
+        people=_primary_users(parsed.frame),
+        devices=device_rows,
         device_users=_device_users(device_rows, evidence),
-        rejects=pl.concat([rejects, logged_on.rejects]).sort("row"),
-        has_aliases=False,
+        rejects=[rejects, logged_on.rejects],
     )
 
 

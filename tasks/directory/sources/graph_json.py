@@ -12,22 +12,24 @@ from typing import NamedTuple
 import polars as pl
 
 from tasks.directory.formats.header_aliases import HeaderAliases
+from tasks.directory.formats.json_names import FAMILIES, JsonNames, names_of
 from tasks.directory.formats.json_pages import Page, Record, read_pages
 from tasks.directory.model import REJECT_SCHEMA, Parsed
 from tasks.directory.sources.active_directory import ad_objects, entries_frame
 from tasks.directory.sources.graph_devices import devices, managed_devices
-from tasks.directory.sources.graph_users import groups, users
+from tasks.directory.sources.graph_users import contacts, groups, users
 from tasks.directory.sources.intune_report import KEY_FIELDS, read_report_devices
 from tasks.errors import ExportRefused
 from tasks.formatting import format_count
 from tasks.sanitize import plain
 
-__all__ = ["devices", "groups", "managed_devices", "read", "users"]
+__all__ = ["contacts", "devices", "groups", "managed_devices", "read", "users"]
 
 
-def ldap_objects(records: Sequence[object], rows: Sequence[int]) -> Parsed:
+def ldap_objects(headers: HeaderAliases, records: Sequence[object], rows: Sequence[int]) -> Parsed:
     """Source `ad`. LDAP collectors write a list of one value as the value itself (reference 2.7)."""
-    return ad_objects(entries_frame([_entry(each) for each in records], rows), "ad", "Active Directory as JSON")
+    frame = entries_frame([_entry(record) for record in records], rows, headers.families["ad"])
+    return ad_objects(frame, "ad", "Active Directory as JSON")
 
 
 _READERS: dict[str, Callable[[Sequence[object], Sequence[int]], Parsed]] = {
@@ -35,22 +37,26 @@ _READERS: dict[str, Callable[[Sequence[object], Sequence[int]], Parsed]] = {
     "device": devices,
     "manageddevice": managed_devices,
     "group": groups,
-    "ldap": ldap_objects,
+    "orgcontact": contacts,
 }
 _FIELDS = {
     "ldap": ("objectsid", "objectguid", "distinguishedname", "samaccountname", "objectclass"),
     "manageddevice": ("azureaddeviceid", "managementagent", "lastsyncdatetime", "enrolleddatetime"),
     "device": ("deviceid", "registeredusers", "registeredowners", "physicalids", "trusttype"),
     "group": ("grouptypes", "members", "transitivemembers", "securityenabled", "mailenabled"),
+    "orgcontact": ("phones", "addresses"),
     "user": ("userprincipalname", "proxyaddresses", "jobtitle", "usertype", "givenname", "surname", "mail"),
 }
 """Kind → fields in lower case, any of which identifies it; the first matching kind is used."""
 # `#users`, `#users(id,mail)`, `#users/$entity`, `#users/$delta`, but not `#users('…')/ownedDevices`.
-_CONTEXT = re.compile(r"(?:devicemanagement/)?(user|device|group|manageddevice)s(?:\((?!').*\))?(?:/\$.*)?", re.DOTALL)
+_CONTEXT = re.compile(
+    r"(?:devicemanagement/)?(user|device|group|manageddevice|contact)s(?:\((?!').*\))?(?:/\$.*)?", re.DOTALL
+)
+_CONTACTS = "contact"  # in a context; their type is orgContact
 _RELATED = re.compile(r"\('|^directoryObjects$")  # `users('…')/ownedDevices`
 _SINGLE_OBJECT = re.compile(rf"{_RELATED.pattern}|\$entity$")
-_TYPE = re.compile(r"#?microsoft\.graph\.(user|device|group|manageddevice)")
-REPORT = "report"
+_TYPE = re.compile(r"#?microsoft\.graph\.(user|device|group|manageddevice|orgcontact)")
+REPORT, LDAP = "report", "ldap"
 _EXPANDED = ("group", "device")
 _RELATIONS = ("members", "transitivemembers", "registeredusers", "registeredowners")
 _EXPAND_LIMIT = 20  # related objects that Graph returns with an object; it omits the others silently
@@ -70,40 +76,48 @@ def read(text: str, name: str, headers: HeaderAliases) -> list[Parsed]:
 
     Raises ExportRefused for invalid JSON, for an error response, and if no record is of a known kind.
     """
-    result = _sort_records(read_pages(text, name))
+    pages = read_pages(text, name)
+    if not any(page.records for page in pages):
+        raise ExportRefused(
+            f"{plain(name)}: the answer is empty (it has no record). Repeat the request without a filter, by an "
+            "account that may read the objects."
+        )
+    result = _sort_records(pages, headers)
     if not result.records:
         raise ExportRefused(
-            f"{plain(name)}: none of its {format_count(len(result.unknown), 'record')} is a user, device or group of "
-            "Microsoft Graph or an LDAP collector. Export users, devices or groups."
+            f"{plain(name)}: none of its {format_count(len(result.unknown), 'record')} is a user, device, group or "
+            "contact of Microsoft Graph or an LDAP collector. Export users, devices or groups."
         )
-    readers = _READERS | {REPORT: partial(read_report_devices, headers)}
+    readers = _READERS | {REPORT: partial(read_report_devices, headers), LDAP: partial(ldap_objects, headers)}
     first, *others = [readers[kind](*records) for kind, records in result.records.items()]
-    unknown = [(row, None, "not a user, device or group") for row in result.unknown]
+    unknown = [(row, None, "not a user, device, group or contact") for row in result.unknown]
     rejects = pl.concat([first.rejects, pl.DataFrame(unknown, schema=REJECT_SCHEMA, orient="row")]).sort("row")
     first = replace(first, rejects=rejects, warnings=(*first.warnings, *result.warnings))
-    return [replace(each, complete=result.complete) for each in (first, *others)]
+    return [replace(part, complete=result.complete) for part in (first, *others)]
 
 
-def _sort_records(pages: Sequence[Page]) -> _RecordsByKind:
+def _sort_records(pages: Sequence[Page], headers: HeaderAliases) -> _RecordsByKind:
     result = _RecordsByKind({}, [], [])
+    names = {kind: names_of(kind, headers) for kind in FAMILIES}
     row = removed = truncated = 0
     for page in pages:
         expected = _match_kind(_CONTEXT, page.context)
+        expected = "orgcontact" if expected == _CONTACTS else expected
         if expected:
             result.records.setdefault(expected, ([], []))
         for record in page.records:
             row += 1
-            for each in _unwrap(record):
-                kind = _kind(each, expected)
-                if isinstance(each, dict) and "@removed" in each:
+            for item in _unwrap(record):
+                kind = _kind(item, expected) or _kind_by_names(item, names["user"])
+                if isinstance(item, dict) and "@removed" in item:
                     removed += 1
                 elif kind is None:
                     result.unknown.append(row)
                 else:
                     records, rows = result.records.setdefault(kind, ([], []))
-                    records.append(each)
+                    records.append(names[kind].apply(item) if kind in names and isinstance(item, dict) else item)
                     rows.append(row)
-                    truncated += kind in _EXPANDED and _is_truncated(each)
+                    truncated += kind in _EXPANDED and _is_truncated(item)
     has_next_page = bool(pages) and pages[-1].more
     related_to_one = any(_SINGLE_OBJECT.search(page.context) for page in pages)
     result.warnings.extend(_warnings(pages, has_next_page, removed, truncated))
@@ -135,6 +149,13 @@ def _kind(record: object, expected: str | None) -> str | None:
     if fields >= KEY_FIELDS:
         return REPORT
     return next((kind for kind, names in _FIELDS.items() if not fields.isdisjoint(names)), None)
+
+
+def _kind_by_names(record: object, names: JsonNames) -> str | None:
+    """A user whose properties have names of the site."""
+    if not isinstance(record, dict) or _FIELDS["user"][0] not in names.apply(record):
+        return None
+    return "user"
 
 
 def _is_truncated(record: object) -> bool:
@@ -170,7 +191,7 @@ def _entry(record: object) -> dict[str, list[str]]:
     fields: Record = record if isinstance(record, dict) else {}
     entry: dict[str, list[str]] = {}
     for name, value in fields.items():
-        texts = [str(each) for each in (value if isinstance(value, list) else [value]) if isinstance(each, str | int)]
+        texts = [str(item) for item in (value if isinstance(value, list) else [value]) if isinstance(item, str | int)]
         if texts:
             entry[name.lower()] = texts
     return entry

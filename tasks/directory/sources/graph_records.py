@@ -29,6 +29,7 @@ def _without_underscores(name: str) -> str:
 class GraphObject(msgspec.Struct, rename=_without_underscores):
     id: Text = None
     display_name: Text = None
+    deleted_date_time: Text = None
 
 
 class User(GraphObject):
@@ -36,6 +37,8 @@ class User(GraphObject):
     mail: Text = None
     proxy_addresses: Texts = None
     other_mails: Texts = None
+    given_name: Text = None
+    surname: Text = None
     user_type: Text = None
     creation_type: Text = None
     account_enabled: Flag = None
@@ -150,7 +153,7 @@ def _lower_keys(record: object) -> object:
 def _frame(valid: Sequence[msgspec.Struct], rows: list[int], kind: type[msgspec.Struct]) -> pl.DataFrame:
     columns = {"row": pl.Series(rows, dtype=pl.Int64)}
     for name in kind.__struct_fields__:
-        values = [getattr(each, name) for each in valid]
+        values = [getattr(record, name) for record in valid]
         if name in _LISTS:
             columns[name] = list_series([[value] if isinstance(value, str) else value for value in values])
         elif name not in _RELATIONS:
@@ -168,7 +171,7 @@ def _related(
     """Without objects that a delta response marks as removed."""
     related: dict[str, tuple[list[Record], list[int]]] = {}
     for name in (name for name in _RELATIONS if name in kind.__struct_fields__):
-        values_by_row = [(row, getattr(each, name)) for row, each in zip(rows, valid, strict=True)]
+        values_by_row = [(row, getattr(record, name)) for row, record in zip(rows, valid, strict=True)]
         pairs = [(row, value) for row, values in values_by_row for value in values or () if "@removed" not in value]
         if any(values is not None for _, values in values_by_row):
             related[name] = ([value for _, value in pairs], [row for row, _ in pairs])

@@ -6,10 +6,11 @@ import polars as pl
 
 from tasks.directory.formats.guid_sid import immutable_guid, sid
 from tasks.directory.formats.object_kinds import kind
-from tasks.directory.formats.values import parse_bool
-from tasks.directory.model import MEMBER_SCHEMA, REJECT_SCHEMA, Parsed
-from tasks.directory.sources.address_rows import address_rows, fit_to_schema, object_rows
+from tasks.directory.formats.values import address_key, clean_text, has_date, parse_bool
+from tasks.directory.model import REJECT_SCHEMA, Parsed
+from tasks.directory.sources.address_rows import fit_to_schema
 from tasks.directory.sources.graph_records import Group, ParsedRecords, Related, User, parse_records
+from tasks.directory.sources.parsed_rows import parsed_rows
 from tasks.formatting import format_count
 
 NO_ALIASES = "No record has proxyAddresses, so recipients cannot be matched by alias. Request it with `$select`."
@@ -17,6 +18,7 @@ LOST_LISTS_WARNING = (
     "{} with a type name instead of a list (such as System.Object[]), so the lists are lost. "
     "Export with `ConvertTo-Json -Depth 5`."
 )
+NO_KEY = "no id, user principal name or mail address"
 NO_MEMBERS = "The file does not have the members of the groups. Request `/groups?$expand=members` to include them."
 DYNAMIC = "{} without members, so mail to them matches no people."
 
@@ -26,17 +28,32 @@ def users(records: Sequence[object], rows: Sequence[int] | None = None) -> Parse
 
     An unusable record is a reject; of a record that occurs twice, the last one is used.
     """
+    return _people("graph-users", "Microsoft Graph users", parse_records(records, User, rows))
+
+
+def contacts(records: Sequence[object], rows: Sequence[int] | None = None) -> Parsed:
+    """Source `graph-contacts`: the organisation's contacts (orgContact); `rows` as in `users`."""
     parsed = parse_records(records, User, rows)
-    people, rejects = split_rows_without_key(user_rows(parsed.frame), "object_key", parsed.rejects)
+    return _people("graph-contacts", "Microsoft Graph contacts", parsed, kind_of_all="contact")
+
+
+def _people(source: str, family: str, parsed: ParsedRecords, *, kind_of_all: str | None = None) -> Parsed:
+    present, deleted = split_deleted(parsed.frame)
+    rows_of_people = user_rows(present)
+    if kind_of_all:
+        rows_of_people = rows_of_people.with_columns(kind=pl.lit(kind_of_all))
+    people, rejects = split_rows_without_key(rows_of_people, "object_key", parsed.rejects, NO_KEY)
     aliases = has_aliases(people)
-    addresses = address_rows(people)
-    return Parsed(
-        "graph-users",
-        "Microsoft Graph users",
-        objects=object_rows(people, addresses),
-        addresses=addresses,
-        rejects=rejects,
-        warnings=(*([] if aliases or people.is_empty() else [NO_ALIASES]), *_lost_list_warnings(parsed)),
+    return parsed_rows(
+        source,
+        family,
+        people=people,
+        rejects=[rejects],
+        warnings=(
+            *deleted,
+            *([] if aliases or people.is_empty() else [NO_ALIASES]),
+            *_lost_list_warnings(parsed),
+        ),
         has_aliases=aliases,
         aliases_lost=bool(parsed.lost_lists),
     )
@@ -49,9 +66,13 @@ def user_rows(parsed: pl.DataFrame) -> pl.DataFrame:
     """
     invited = pl.when(pl.col("creation_type").str.to_lowercase() == "invitation").then(pl.lit("Guest"))
     upn, user_type = pl.col("user_principal_name"), pl.coalesce("user_type", invited)
+    full_name = clean_text(pl.concat_str("given_name", "surname", separator=" ", ignore_nulls=True))
     return parsed.select(
-        "display_name", "mail", "department", "job_title", "employee_id", "row",
-        object_key="id:" + pl.col("id").str.to_lowercase(),
+        "mail", "department", "job_title", "employee_id", "row",
+        display_name=pl.coalesce("display_name", full_name),
+        object_key=pl.coalesce(
+            "id:" + pl.col("id").str.to_lowercase(), "upn:" + address_key(upn), "mail:" + address_key(pl.col("mail"))
+        ),
         entra_id=pl.col("id").str.to_lowercase(),
         kind=kind(upn=upn, mail=pl.col("mail"), user_type=user_type),
         upn=upn,
@@ -68,9 +89,19 @@ def user_rows(parsed: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def split_rows_without_key(rows: pl.DataFrame, key: str, rejects: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def split_deleted(parsed: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """The records without those that are deleted, which Graph keeps for 30 days, and a warning about these."""
+    is_deleted = has_date(pl.col("deleted_date_time"))
+    count = parsed.select(is_deleted.sum()).item()
+    warnings = [f"{format_count(count, 'deleted object')} (deletedDateTime) skipped."] if count else []
+    return parsed.filter(~is_deleted), warnings
+
+
+def split_rows_without_key(
+    rows: pl.DataFrame, key: str, rejects: pl.DataFrame, reason: str = "no id"
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The last row of each key, and `rejects` with the rows without one."""
-    bad = fit_to_schema(rows.filter(pl.col(key).is_null()).with_columns(reason=pl.lit("no id")), REJECT_SCHEMA)
+    bad = fit_to_schema(rows.filter(pl.col(key).is_null()).with_columns(reason=pl.lit(reason)), REJECT_SCHEMA)
     good = rows.drop_nulls(key).unique(key, keep="last", maintain_order=True)
     return good, pl.concat([rejects, bad]).sort("row")
 
@@ -87,9 +118,9 @@ def _lost_list_warnings(parsed: ParsedRecords) -> list[str]:
 def groups(records: Sequence[object], rows: Sequence[int] | None = None) -> Parsed:
     """Source `graph-groups`, with members if the records were expanded by them; `rows` as in `users`."""
     parsed = parse_records(records, Group, rows)
-    group_rows, rejects = split_rows_without_key(_groups(parsed.frame), "object_key", parsed.rejects)
-    addresses = address_rows(group_rows)
-    members = [parse_records(each, Related, places) for each, places in parsed.related.values()]
+    present, deleted_warnings = split_deleted(parsed.frame)
+    group_rows, rejects = split_rows_without_key(_groups(present), "object_key", parsed.rejects)
+    members = [parse_records(related, Related, places) for related, places in parsed.related.values()]
     not_expanded = parsed.frame.filter(
         ~pl.col("row").is_in([row for _, places in parsed.related.values() for row in places])
     )
@@ -99,14 +130,13 @@ def groups(records: Sequence[object], rows: Sequence[int] | None = None) -> Pars
         member_warnings = [NO_MEMBERS]
     elif dynamic:
         member_warnings = [DYNAMIC.format(format_count(dynamic, "dynamic group"))]
-    return Parsed(
+    return parsed_rows(
         "graph-groups",
         "Microsoft Graph groups",
-        objects=object_rows(group_rows, addresses),
-        addresses=addresses,
-        members=_members(group_rows, [each.frame for each in members]),
-        rejects=pl.concat([rejects, *(each.rejects for each in members)]).sort("row"),
-        warnings=(*member_warnings, *_lost_list_warnings(parsed)),
+        people=group_rows,
+        members=_members(group_rows, [part.frame for part in members]),
+        rejects=[rejects, *(part.rejects for part in members)],
+        warnings=(*deleted_warnings, *member_warnings, *_lost_list_warnings(parsed)),
         has_aliases=has_aliases(group_rows),
     )
 
@@ -127,7 +157,7 @@ def _groups(parsed: pl.DataFrame) -> pl.DataFrame:
 def _members(group_rows: pl.DataFrame, related: list[pl.DataFrame]) -> pl.DataFrame:
     rows = pl.concat([NO_REFERENCES, *map(references, related)])
     member_rows = rows.join(group_rows.select("row", group_key="object_key"), on="row", maintain_order="left")
-    return fit_to_schema(member_rows.unique(["group_key", "ref_kind", "ref"], maintain_order=True), MEMBER_SCHEMA)
+    return member_rows.unique(["group_key", "ref_kind", "ref"], maintain_order=True)
 
 
 NO_REFERENCES = pl.DataFrame(schema={"row": pl.Int64, "ref_kind": pl.String, "ref": pl.String})

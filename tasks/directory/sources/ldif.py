@@ -8,15 +8,16 @@ import binascii
 import re
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 import polars as pl
 
 from tasks.directory.formats.csv_table import CUT_SHORT
-from tasks.directory.model import ATTRIBUTES, REJECT_SCHEMA, Parsed
-from tasks.directory.sources.active_directory import ad_objects, entries_frame
+from tasks.directory.formats.header_aliases import HeaderAliases
+from tasks.directory.model import REJECT_SCHEMA, Parsed
+from tasks.directory.sources.active_directory import Attributes, ad_objects, entries_frame
 from tasks.errors import ExportRefused
 from tasks.formatting import format_count
 from tasks.sanitize import plain
@@ -24,13 +25,10 @@ from tasks.sanitize import plain
 # Attributes of Active Directory only; other servers are source `ldap`.
 _MICROSOFT = frozenset({"objectsid", "objectguid", "samaccountname", "useraccountcontrol"})
 _BINARY = frozenset({"objectguid", "objectsid", "ms-ds-consistencyguid"})
-_WANTED = frozenset(ATTRIBUTES) - {"dn"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-]*(?:;[A-Za-z0-9.\-=*]+)*")
 _RANGE = re.compile(r"range=\d+-(\d+|\*)")
 _OTHER_BLOCKS = frozenset({"version", "search", "result", "ref", "control", "matcheddn", "text"})
 """First attributes of the blocks between and after the entries of ldapsearch."""
-
-Values = dict[str, list[str]]
 
 
 class _Line(NamedTuple):
@@ -47,20 +45,20 @@ class _DamagedEntry(Exception):
         self.column = column
 
 
-def read(text: str, name: str) -> list[Parsed]:
-    """One part: source `ad`, or `ldap` if no entry is Active Directory's.
+def read(text: str, name: str, headers: HeaderAliases) -> list[Parsed]:
+    """One part: source `ad`, or `ldap` if no entry is Active Directory's; `headers`: names of attributes.
 
     Raises ExportRefused if there is no person, group, contact or computer.
     """
-    entries: list[Values] = []
+    names = headers.families["ad"]
+    entries: list[Attributes] = []
     rows: list[int] = []
     rejects: list[tuple[int, str | None, str]] = []
     columns: dict[int, int | None] = {}
     counts: Counter[str] = Counter()
     for lines in _split_blocks(text.removeprefix("\ufeff")):
         try:
-            _check_terminated(lines)
-            entry = _parse_entry(lines, counts)
+            entry = _parse_entry(_terminated(lines, text), names, counts)
         except _DamagedEntry as damaged:
             rejects.append(damaged.args)
             columns[damaged.args[0]] = damaged.column
@@ -70,7 +68,7 @@ def read(text: str, name: str) -> list[Parsed]:
             rows.append(lines[0].number)
     microsoft = any(not _MICROSOFT.isdisjoint(entry) for entry in entries)
     parsed = ad_objects(
-        entries_frame(entries, rows), *(("ad", "AD as LDIF") if microsoft else ("ldap", "LDAP as LDIF"))
+        entries_frame(entries, rows, names), *(("ad", "AD as LDIF") if microsoft else ("ldap", "LDAP as LDIF"))
     )
     rejected = pl.concat([pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row"), parsed.rejects]).sort("row")
     if parsed.objects.is_empty() and parsed.devices.is_empty():
@@ -132,15 +130,42 @@ def _split_blocks(text: str) -> Iterator[list[_Line]]:
         yield block if in_comment else [*block, _Line(number, "")]
 
 
-def _check_terminated(lines: list[_Line]) -> None:
-    """An entry that the end of the file cuts short is damaged; other blocks may end anywhere."""
+def _terminated(lines: list[_Line], text: str) -> list[_Line]:
+    """The lines without the mark of a missing line end.
+
+    Raises _DamagedEntry if the end of the file cuts an entry short; other blocks may end anywhere.
+    """
+    if lines[-1].text:
+        return lines
     attribute = lines[0].text.partition(":")[0].lower()
-    if not lines[-1].text and (attribute == "version" or attribute not in _OTHER_BLOCKS):
+    if (attribute == "version" or attribute not in _OTHER_BLOCKS) and _is_cut(lines[:-1], text):
         raise _DamagedEntry(lines[0].number, None, f"unterminated last line: {CUT_SHORT}")
+    return lines[:-1]
 
 
-def _parse_entry(lines: list[_Line], counts: Counter[str]) -> Values | None:
-    """Lower-case attribute → values, for ATTRIBUTES; None for other blocks."""
+def _is_cut(lines: list[_Line], text: str) -> bool:
+    """Whether the last line is only the beginning of one.
+
+    The end of an address or DN is, if in other lines it always goes on.
+    """
+    if len(lines) == 1:
+        return True
+    _, colon, value = lines[-1].text.partition(":")
+    if not colon or not value.strip(": "):
+        return True
+    if value.startswith(":"):
+        encoded = value[1:].strip()
+        return len(encoded) % 4 > 0
+    tail = re.search(r"@[^@]+$|,[^,=]+=[^,=]*$", value)
+    if tail is None:
+        return False
+    unfolded = re.sub(r"\r?\n ", "", text)
+    followed_by = [match[1] for match in re.finditer(rf"(?i){re.escape(tail[0])}([a-z0-9.\-]?)", unfolded)][:-1]
+    return bool(followed_by) and all(followed_by)
+
+
+def _parse_entry(lines: list[_Line], names: Mapping[str, str], counts: Counter[str]) -> Attributes | None:
+    """The values of the attributes in `names` (attribute → field); None for other blocks."""
     while lines and lines[0].text.lower().startswith("version:"):
         lines = lines[1:]
     if not lines:
@@ -151,15 +176,15 @@ def _parse_entry(lines: list[_Line], counts: Counter[str]) -> Values | None:
         return None
     if attribute != "dn":
         raise _DamagedEntry(lines[0].number, None, "the entry does not begin with dn:", 1)
-    values: Values = {"dn": [_decode_value(lines[0], "dn", dn)]}
-    other_languages: Values = {}
+    values: Attributes = {"dn": [_decode_value(lines[0], "dn", dn)]}
+    other_languages: Attributes = {}
     range_end = "*"
     for line in lines[1:]:
         attribute, options, rest = _parse_attribute(line)
         if attribute == "changetype" and rest.strip().lower() != "add":
             counts["change"] += 1
             return None
-        if attribute not in _WANTED:
+        if names.get(attribute, "dn") == "dn":
             continue
         if rest.startswith("<"):
             counts["url"] += 1
@@ -167,7 +192,7 @@ def _parse_entry(lines: list[_Line], counts: Counter[str]) -> Values | None:
         if range_match := _RANGE.search(options):
             range_end = range_match[1]
         into = other_languages if "lang-" in options else values
-        into.setdefault(attribute, []).append(_decode_value(line, attribute, rest))
+        into.setdefault(attribute, []).append(_decode_value(line, names[attribute], rest))
     counts["ranged"] += range_end != "*"
     return other_languages | values if values["dn"] != [""] else None
 
@@ -185,14 +210,14 @@ def _parse_attribute(line: _Line) -> tuple[str, str, str]:
     return attribute, options, rest
 
 
-def _decode_value(line: _Line, attribute: str, rest: str) -> str:
+def _decode_value(line: _Line, field: str, rest: str) -> str:
     """The value as text; binary ids stay base64."""
     if not rest.startswith(":"):
         return rest.strip(" ")
     encoded = rest[1:].strip(" ")
     try:
         value = b64decode(encoded, validate=True)
-        return encoded if attribute in _BINARY else value.decode()
+        return encoded if field in _BINARY else value.decode()
     except (binascii.Error, ValueError):  # also: not UTF-8, and characters outside base64
         column = len(line.text) - len(rest[1:].lstrip(" ")) + 1
-        raise _DamagedEntry(line.number, attribute, "the value is not valid UTF-8 in base64", column) from None
+        raise _DamagedEntry(line.number, field, "the value is not valid UTF-8 in base64", column) from None

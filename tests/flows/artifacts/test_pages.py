@@ -1,4 +1,4 @@
-"""What a run's pages say of tables that have more, or less, than a run brings by itself: read from a store, no API."""
+"""Pages of a run from a filled store, without Prefect."""
 
 from pathlib import Path
 
@@ -21,19 +21,19 @@ def after(store: Store) -> tuple[Overview, RunStats]:
     )
 
 
-def page(found: Overview, summary: RunStats) -> str:
-    return summary_page(RUN, Outcome("completed", ""), summary, found)
+def page(found: Overview, stats: RunStats) -> str:
+    return summary_page(RUN, Outcome("completed", ""), stats, found)
 
 
-def test_of_many_groups_the_most_urgent_are_shown_and_all_are_counted(tmp_path: Path) -> None:
+def test_many_groups_are_counted_and_the_most_urgent_listed(tmp_path: Path) -> None:
     store = begun(tmp_path)
     many = [scan(hour / 60, file_sha256=f"{hour:064x}") for hour in range(MANY)]
     load(store, [[*many, scan(verdict="timeout", file_sha256="cd" * 32)]])
-    found, summary = after(store)
-    assert groups_title(found.changed, summary) == (
+    found, stats = after(store)
+    assert groups_title(found.changed, stats) == (
         f"New and changed alert groups: {MANY + 1}, most urgent first. 8 more are in the relation `alert_groups`."
     )
-    shown = group_rows(found.changed, summary.opened)
+    shown = group_rows(found.changed, stats.opened)
     assert {row["priority"] for row in shown} == {"high"}
     urgent = urgent_page(found.urgent, START)
     assert urgent.startswith(f"## {MANY} open groups of high priority\n")
@@ -41,31 +41,31 @@ def test_of_many_groups_the_most_urgent_are_shown_and_all_are_counted(tmp_path: 
     assert (len(shown), urgent.count("\n| 03-01 ")) == (LISTED, LISTED)
 
 
-def test_people_and_devices_are_counted_where_a_directory_is_known(tmp_path: Path) -> None:
+def test_people_and_devices_are_counted_with_a_directory(tmp_path: Path) -> None:
     store = begun(tmp_path)
     load(store, [[scan()]])
-    found, summary = after(store)
+    found, stats = after(store)
     (row,) = found.changed.rows
     known = found.changed._replace(rows=[row | {"user_count": 0, "device_count": 2}])
-    shown = [group_rows(each, summary.opened)[0] for each in (found.changed, known)]
-    assert [(each["users"], each["devices"]) for each in shown] == [("-", "-"), (0, 2)]
+    shown = [group_rows(groups, stats.opened)[0] for groups in (found.changed, known)]
+    assert [(row["users"], row["devices"]) for row in shown] == [("-", "-"), (0, 2)]
     assert urgent_page(known, START).splitlines()[-1].split(" | ")[-4:-1] == ["1", "0", "2"]
 
 
-def test_time_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_gaps_in_coverage_are_listed(tmp_path: Path) -> None:
     store = begun(tmp_path)
-    assert "missing" not in page(*after(store))
-    for hour in range(0, 3 * (GAPS + 2), 3):  # of every three hours one was read
+    assert "Gaps" not in page(*after(store))
+    for hour in range(0, 3 * (GAPS + 2), 3):  # covers one of every three hours
         load(store, [], piece=Slice(START + hour * HOUR, START + (hour + 1) * HOUR, "poll"))
-    said = page(*after(store)).partition("### Time that is still missing\n\n")[2]
-    assert said.splitlines()[2] == "| 2026-03-01 01:00 UTC | 2026-03-01 03:00 UTC | 2 h |"
-    assert said.endswith("| 2 h |\n\nand 1 more")
+    gaps = page(*after(store)).partition("### Gaps in coverage\n\n")[2]
+    assert gaps.splitlines()[2] == "| 2026-03-01 01:00 UTC | 2026-03-01 03:00 UTC | 2 h |"
+    assert gaps.endswith("| 2 h |\n\nand 1 more")
 
 
-def test_a_directory_that_has_become_old_is_named(tmp_path: Path) -> None:
+def test_old_directory_is_reported(tmp_path: Path) -> None:
     store = begun(tmp_path)
-    found, summary = after(store)
+    found, stats = after(store)
     assert found.health
-    for hours, said in ((None, False), (OLD_DIRECTORY, False), (9 * 24 + 1, True)):
+    for hours, reported in ((None, False), (OLD_DIRECTORY, False), (9 * 24 + 1, True)):
         aged = found._replace(health=found.health | {"directory_age_hours": hours})
-        assert ("**The directory is 9 days old.**" in page(aged, summary)) == said
+        assert ("**The directory is 9 days old.**" in page(aged, stats)) == reported

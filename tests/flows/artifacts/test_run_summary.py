@@ -1,4 +1,4 @@
-"""What a run shows in the Prefect UI: its figures, its groups, the health of its connector, the urgent groups."""
+"""Artifacts of a run in the Prefect UI: its counts, its groups, the health of its connector, the open groups."""
 
 import json
 import threading
@@ -21,16 +21,18 @@ from flows.runs import slice_stages
 from tests.flows.conftest import MakeSite
 from tests.flows.site import CONNECTOR_ID, hours, noon, scan
 
+pytestmark = pytest.mark.server
+
 HOUR = timedelta(hours=1)
 HOSTILE = "a|b`](javascript:x)<img src=x onerror=alert(1)>\u202efdp.exe\n# head"
 
 
 def artifacts(state: State[Any]) -> dict[str, Artifact]:
-    """What this run left, by key, or by type where it has none."""
+    """The artifacts of this run by key, or by type if they have none."""
     run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(artifact_filter=run, sort=ArtifactSort.CREATED_DESC)
-    named = {each.key or str(each.type): each for each in found}
+    named = {artifact.key or str(artifact.type): artifact for artifact in found}
     assert len(named) == len(found)
     return named
 
@@ -40,7 +42,7 @@ def text(artifact: Artifact) -> str:
 
 
 def latest(key: str) -> str:
-    """The newest version of a standing page."""
+    """The newest version of a dashboard."""
     with get_client(sync_client=True) as client:
         (found,) = client.read_artifacts(
             artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])), sort=ArtifactSort.CREATED_DESC, limit=1
@@ -49,12 +51,12 @@ def latest(key: str) -> str:
 
 
 def row(page: str, name: str) -> str:
-    """The value beside a name in a table of two columns."""
+    """The value of a name in a table of two columns."""
     (line,) = [line for line in page.splitlines() if line.startswith(f"| {name} |")]
     return line.split("|")[2].strip()
 
 
-def test_a_poll_tells_its_story(make_site: MakeSite) -> None:
+def test_poll_writes_summary_groups_and_dashboards(make_site: MakeSite) -> None:
     records = [
         *(scan(noon() - 2 * HOUR, number, fileName=HOSTILE, subject="Secret subject") for number in range(3)),
         scan(noon() - 3 * HOUR, 7, "timeout", fileHash="cd" * 32, actionTriggered="hold, <b>beam</b>"),
@@ -66,10 +68,10 @@ def test_a_poll_tells_its_story(make_site: MakeSite) -> None:
     assert found.keys() >= {"markdown", "table", f"health-{site.name}", URGENT}
 
     page = text(found["markdown"])
-    assert page.startswith(f"## {site.name}: poll completed\n\nTime asked for: ")
+    assert page.startswith(f"## {site.name}: poll completed\n\nRequested time: ")
     counts = {name: row(page, name) for name in ("Received", "Accepted", "Rejected", "… new", "… high", "… medium")}
     assert counts == dict(zip(counts, ("10", "8", "2", "8", "3", "1"), strict=True))
-    assert row(page, "Groups, new") == "2"
+    assert row(page, "New groups") == "2"
     assert "| `fileName is an array` | 2 |" in page
     assert "`action: <b>beam</b>`" in page
 
@@ -96,16 +98,14 @@ def test_a_poll_tells_its_story(make_site: MakeSite) -> None:
         assert "Secret" not in shown
         assert "contoso.example" not in shown
 
-    # Revalidated, with nothing new: no table; one more alert of the first group: it has changed.
+    # The same records again: no table. One more alert of the first group: it is listed as changed.
     assert "table" not in artifacts(site.poll())
     site.world.add([scan(noon() - HOUR / 2, 9)])
     (changed,) = json.loads(text(artifacts(site.poll())["table"]))
     assert (changed["group"], changed["alerts"], changed["group id"]) == ("changed", 4, first["group id"])
 
 
-def test_runs_that_bring_nothing_keep_the_health_up_to_date(
-    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_without_records_updates_the_health_page(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     site = make_site(hours(noon(), 3), 1)
     key = f"health-{site.name}"
     site.faults.inject("418", times=None)
@@ -137,7 +137,7 @@ def test_runs_that_bring_nothing_keep_the_health_up_to_date(
 
 
 def interrupted(stage: Any) -> Any:
-    """Ctrl-C in the place of a stage."""
+    """Ctrl-C instead of a stage."""
 
     @wraps(stage)
     def interrupt(*given: Any) -> None:
@@ -146,14 +146,14 @@ def interrupted(stage: Any) -> Any:
     return interrupt
 
 
-def test_a_name_that_is_not_saved_has_no_health(make_site: MakeSite) -> None:
+def test_unknown_connector_has_no_health_page(make_site: MakeSite) -> None:
     site = replace(make_site(), name="nobody")
     found = artifacts(site.poll())
     assert found.keys() == {"markdown"}
     assert "No connector is saved as 'nobody'" in text(found["markdown"])
 
 
-def test_a_backfill_shows_how_far_it_is(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backfill_shows_its_progress(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     site = make_site(hours(noon(), 6))
     monkeypatch.setenv("ATTACHMENT_ALERTS_SLICE_HOURS", "2")
     seen: list[str] = []

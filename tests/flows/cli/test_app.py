@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 import shlex
 import shutil
@@ -15,6 +16,8 @@ from uuid import UUID
 
 import pytest
 import typer
+from packaging.version import Version
+from prometheus_client.parser import text_string_to_metric_families
 from typer.core import TyperCommand, TyperGroup
 
 from flows.cli import app
@@ -24,7 +27,6 @@ from flows.runs.slice_stages import Pull, process_slice
 from tasks.connectors.base import build_connector
 from tasks.ingest import pull_session
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import V2_KEYS, Simulator, World, serve
 from tasks.mimecast.stages import open_stages
 from tasks.queries import lookups
 from tasks.settings import Settings
@@ -34,6 +36,7 @@ from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
 from tasks.window import Slice
 from tests.flows.cli.command import NARROW, NARROWEST, WIDE, Command
+from tests.simulator import V2_KEYS, Simulator, World, serve
 
 SOURCE = Source(UUID(int=1), "demo", "mimecast", "default", 15, "", None, timedelta(days=7))
 FULL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -120,8 +123,17 @@ def test_help_lists_every_command(command: Command) -> None:
     assert command("connectors", "--help").out.count("connectors") > 2
 
 
+@pytest.mark.parametrize("call", [["--version"], ["--version", "poll"], ["--version", "nothing"]], ids=" ".join)
+def test_version_is_the_only_output_whatever_follows(call: list[str], command: Command) -> None:
+    ran = command(*call)
+    name, _, number = ran.out.partition(" ")
+    assert (ran.status, name, ran.err) == (0, "attachment-alerts", "")
+    assert str(Version(number.strip())) == number.strip()
+
+
 WITHOUT_PREFECT = """
     --help
+    --version
     connectors --help
     poll --help
     serve --help
@@ -134,6 +146,7 @@ WITHOUT_PREFECT = """
     allow-list list
     allow-list remove ffff
     regroup --gap-hours 1 --apply --yes
+    replay priorities responses --apply --yes
     retention --apply --yes
 """
 CALLS = """
@@ -193,6 +206,35 @@ def test_hostile_text_is_escaped_in_the_terminal(home: Path, command: Command) -
     assert "\\u202efdp.exe" in text
     assert "\\x1b[2J\\x1b[31mAll clear.pdf" in text
     assert "[reset your password](https://phish.test) | x | .md" in text
+
+
+LOCALES = {
+    "latin-1": {"PYTHONIOENCODING": "iso-8859-1"},
+    "windows": {"PYTHONIOENCODING": "cp1252"},
+    "ascii": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+}
+EVERY_PAGE = """
+import shlex, sys
+from flows.cli.app import main
+for call in ("alerts", "group $ID", "health", "--help", "group --help", "allow-list list", "triage --help"):
+    try:
+        main(shlex.split(call.replace("$ID", sys.argv[1])))
+    except SystemExit as end:
+        assert end.code == 0, (call, end.code)
+"""
+
+
+@pytest.mark.parametrize("variables", LOCALES.values(), ids=LOCALES)
+def test_output_that_the_stream_cannot_encode_is_escaped(
+    variables: dict[str, str], own_copy: Store, command: Command
+) -> None:
+    change(own_copy, "UPDATE internal.groups SET file_name = 'Łódź ✔ ' || file_name")
+    group = json.loads(command("alerts", "--json").out)[0]["group_id"]
+    call = [sys.executable, "-c", EVERY_PAGE, group]
+    done = subprocess.run(call, env=os.environ | variables, capture_output=True, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert b"\\u0141" in done.stdout
+    assert b"\\u2714" in done.stdout
 
 
 def test_json_has_full_rows_without_control_characters(home: Path, command: Command) -> None:
@@ -288,9 +330,6 @@ def test_ended_id_leads_to_the_group_that_received_its_alerts(own_copy: Store, c
         (["alerts", "--since", "yesterday"], "'yesterday'"),
         (["alerts", "--since", "7x"], "'7x'"),
         (["backfill", "acme", "--from", "soon", "--to", "2026-03-01"], "'soon'"),
-        (["simulate", "--switch", "nothing=1"], "There is no switch called 'nothing'"),
-        (["simulate", "--fault", "flood"], "There is no fault called 'flood'"),
-        (["simulate", "--fault-name", "flood"], "There is no fault called 'flood'"),
     ],
 )
 def test_invalid_value_is_one_line_that_quotes_it(call: list[str], sentence: str, home: Path, command: Command) -> None:
@@ -381,6 +420,11 @@ def test_system_error_is_one_line_with_reason_and_path(
     assert "defect" not in ran.err
 
 
+OTHER = """
+    INSERT INTO internal.connectors BY NAME (
+        SELECT * REPLACE (uuid() AS connector_id, 'other' AS name) FROM internal.connectors
+    )
+"""
 LATE = "UPDATE internal.coverage SET end_at = end_at - INTERVAL 1 DAY"
 QUIET = "UPDATE internal.windows SET newest_at = newest_at - INTERVAL 3 DAY"
 NEVER = "DELETE FROM internal.windows"
@@ -420,20 +464,59 @@ def test_health_exits_with_the_status_of_the_state(
     assert [(row["connector"], row["state"].replace("_", " ")) for row in rows] == [("demo", state)]
 
 
+OFF = "UPDATE internal.connectors SET polling = false"
+
+
+@pytest.mark.parametrize(("counts_as", "status"), [("ok", 0), ("warning", 1), ("critical", 2)])
+def test_health_of_a_connector_that_is_switched_off_exits_as_chosen(
+    counts_as: str, status: int, own_copy: Store, command: Command
+) -> None:
+    change(own_copy, OFF)
+    ran = command("health", "--switched-off", counts_as)
+    assert (ran.status, "demo  is not polled" in ran.out) == (status, True)
+    change(own_copy, OTHER)  # which has never run
+    assert command("health", "--switched-off", counts_as).status == max(status, 1)
+
+
+HOSTILE = r"""UPDATE internal.connectors SET name = 'a"b\c' || chr(10) || 'x{y="z"} 1'"""
+
+
+@pytest.mark.parametrize(
+    ("sql", "name", "state", "status"),
+    [
+        ("SELECT 1", "demo", "ok", 0),
+        (OFF, "demo", "off", 0),
+        (LATE, "demo", "late", 1),
+        (REFUSED, "demo", "auth_failed", 2),
+        (HOSTILE, 'a"b\\c\nx{y="z"} 1', "ok", 0),
+    ],
+    ids=["ok", "off", "late", "auth_failed", "hostile name"],
+)
+def test_health_metrics_have_the_values_of_the_relation(
+    sql: str, name: str, state: str, status: int, own_copy: Store, command: Command
+) -> None:
+    change(own_copy, sql)
+    row = json.loads(command("health", "--format", "json").out)[0]
+    ran = command("health", "--format", "prometheus")
+    assert (ran.status, ran.err) == (status, "")
+    metrics = list(text_string_to_metric_families(ran.out))
+    assert [metric.name for metric in metrics if not metric.documentation or metric.type != "gauge"] == []
+    found = {
+        (each.name.removeprefix("attachment_alerts_"), each.labels.get("state")): each
+        for m in metrics
+        for each in m.samples
+    }
+    assert found["health_status", None].value == status
+    assert [key[1] for key, each in found.items() if key[0] == "connector_state" and each.value] == [state]
+    assert found["connector_alerts_24h", None].value == row["alerts_24h"]
+    success = datetime.fromisoformat(row["last_success_at"]).timestamp()
+    assert found["connector_last_success_timestamp_seconds", None].value == success
+    assert found["connector_gaps", None].labels == {"connector": name, "tenant": "default", "product": "mimecast"}
+    assert ("connector_key_expiry_timestamp_seconds", None) not in found
+
+
 def test_health_of_two_connectors_exits_with_the_worse_status(own_copy: Store, command: Command) -> None:
-    never = """
-        INSERT INTO internal.connectors BY NAME (
-            SELECT * REPLACE (uuid() AS connector_id, 'other' AS name) FROM internal.connectors
-        )
-    """
-    change(own_copy, never)
+    change(own_copy, OTHER)
     assert command("health").status == 1
     change(own_copy, FAILING)
     assert command("health").status == 2
-
-
-def test_simulate_lists_its_switches_and_faults(command: Command) -> None:
-    says = command("simulate", "--list")
-    assert says.status == 0
-    for name in ("to_inclusive", "rate_limit", "wrong-region", "endless-pages"):
-        assert name in says.out

@@ -32,7 +32,7 @@ def command(home: Path, capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """One good export and one file that is none."""
+    """One readable export and one file of an unknown format."""
     folder = tmp_path / "exports"
     folder.mkdir()
     shutil.copy(DEMO_EXPORTS / "graph-users.json", folder)
@@ -73,7 +73,7 @@ def test_missing_path_refused_before_anything_is_imported(command: Command, tmp_
 
 
 def test_file_line_golden() -> None:
-    counts = {"people": 1, "devices": 0, "addresses": 1, "rejected": 2}
+    counts = {"people": 1, "groups": 2, "devices": 0, "addresses": 1, "rejected": 2}
     nothing = dict.fromkeys(counts, 0)
     users = {"family": "csvde", "state": "imported", **counts, "reasons": ["no id (lines 3, 4)"], "warnings": ["x"]}
     files = [

@@ -1,7 +1,9 @@
-"""The commands that apply other rules to what is stored: shown first, done once."""
+"""The commands that change stored data: previewed first, made once."""
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from tests.flows.cli.command import Command
 from tests.flows.conftest import MakeSite
 from tests.flows.site import noon
 from tests.flows.site import scan as record
-from tests.scans import HOUR, begun, load, rows, scan
+from tests.scans import HOUR, begun, load, reject, rows, scan, source
 
 
 @pytest.fixture
@@ -31,21 +33,21 @@ def store(home: Path) -> Store:
     return store
 
 
-def test_regroup_shows_then_does_and_a_second_time_finds_nothing(command: Command, store: Store) -> None:
-    asked = ("regroup", "--gap-hours", "10")
-    shown = command(*asked)
+def test_regroup_is_previewed_then_made_once(command: Command, store: Store) -> None:
+    call = ("regroup", "--gap-hours", "10")
+    shown = command(*call)
     assert (shown.status, "1 → 3" in shown.out) == (0, True)
     assert "ATTACHMENT_ALERTS_GROUP_GAP_HOURS=10" in shown.out
     assert "Nothing was changed" in shown.err
-    refused = command(*asked, "--apply")
+    refused = command(*call, "--apply")
     assert (refused.status, "--yes" in refused.err) == (1, True)
-    done = json.loads(command(*asked, "--apply", "--yes", "--json").out)
+    done = json.loads(command(*call, "--apply", "--yes", "--json").out)
     assert (done["applied"], done["groups_after"]) == (True, 3)
-    assert "nothing to change" in command(*asked, "--apply").err
+    assert "nothing to change" in command(*call, "--apply").err
     with store.reader() as reader:
         assert reader.rows("SELECT count(*) FROM alert_groups") == [(3,)]
-    noted = "SELECT count(*), count(told_at) FROM internal.notices WHERE cause = 'regroup'"
-    assert rows(store, noted) == [(2, 0)]  # the next run sends them
+    notices = "SELECT count(*), count(told_at) FROM internal.notices WHERE cause = 'regroup'"
+    assert rows(store, notices) == [(2, 0)]  # the next run sends them
 
 
 @pytest.mark.parametrize(
@@ -56,14 +58,15 @@ def test_regroup_shows_then_does_and_a_second_time_finds_nothing(command: Comman
         "regroup", "replay", "retention --apply --yes",
     ],
 )  # fmt: skip
-def test_a_mistyped_home_is_refused_and_not_made(call: str, tmp_path: Path, command: Command) -> None:
-    says = command(*call.split(), "--home", str(tmp_path / "mistyped"))
-    assert (says.status, says.out) == (1, "")
-    assert "--home" in says.err
+def test_mistyped_home_is_refused_and_not_created(call: str, tmp_path: Path, command: Command) -> None:
+    result = command(*call.split(), "--home", str(tmp_path / "mistyped"))
+    assert (result.status, result.out) == (1, "")
+    assert "--home" in result.err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_replay_reads_rejects_and_applies_maps_as_the_connector_says(make_site: MakeSite, command: Command) -> None:
+@pytest.mark.server
+def test_replay_applies_maps_with_the_setting_of_the_connector(make_site: MakeSite, command: Command) -> None:
     records = [
         record(noon() - HOUR, 1, "safe"),
         record(noon() - HOUR, 2, "timeout"),
@@ -84,7 +87,31 @@ def test_replay_reads_rejects_and_applies_maps_as_the_connector_says(make_site: 
     assert "nothing to change" in command("replay", "--apply").err
 
 
-def test_retention_shows_then_removes_and_a_backfill_of_older_time_says_what_it_loads(
+REPLAY_WITHOUT_PREFECT = """
+import sys
+from flows.cli.app import main
+try:
+    main(["replay", "--json"])
+except SystemExit as end:
+    assert not end.code, end.code
+assert "prefect" not in sys.modules
+"""
+
+
+def test_replay_of_rejects_and_scans_without_verdict_never_loads_prefect(home: Path) -> None:
+    connector = source()._replace(product="mimecast", no_verdict="low")
+    store = begun(home, connector)
+    load(store, [[scan(0), scan(1, "timeout")]], connector, rejects=[reject("1")])
+    store.publish()
+    code = [sys.executable, "-c", REPLAY_WITHOUT_PREFECT]
+    result = subprocess.run(code, check=False, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    counts = json.loads(result.stdout)
+    assert (counts["rejects_left"], counts["alerts_cleared"]) == (1, 1)
+
+
+@pytest.mark.server
+def test_retention_is_previewed_then_made_and_a_backfill_of_older_time_prints_a_notice(
     make_site: MakeSite, command: Command, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     at = noon() - 3 * HOUR * 24
@@ -114,8 +141,10 @@ def test_retention_shows_then_removes_and_a_backfill_of_older_time_says_what_it_
     limits = re.findall(r"\((\d+) days, ATTACHMENT_ALERTS_RETENTION_(\w+)_DAYS\)", note)
     assert limits == [("3", "ALERT_RAW"), ("2", "LOW"), ("3", "CLOSED")]
     assert site.stored("SELECT count(*) FROM scans") == [(2,)]
-    told = "SELECT received, accepted, new, changed, duplicates, expired FROM windows ORDER BY started_at DESC LIMIT 1"
-    assert site.stored(told) == [(2, 2, 0, 0, 1, 1)]
+    stored_counts = (
+        "SELECT received, accepted, new, changed, duplicates, expired FROM windows ORDER BY started_at DESC LIMIT 1"
+    )
+    assert site.stored(stored_counts) == [(2, 2, 0, 0, 1, 1)]
     monkeypatch.setenv("ATTACHMENT_ALERTS_KEEP_LOW", "full")
     with caplog.at_level("INFO", "attachment_alerts.pull"):
         assert site.backfill(noon() - 49 * HOUR, noon() - 48 * HOUR, "everything").is_completed()

@@ -12,9 +12,9 @@ import pytest
 from filelock import FileLock
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import ArtifactCreate, DeploymentUpdate, WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.client.schemas.objects import Artifact, ConcurrencyLimitConfig
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import Completed
@@ -36,17 +36,17 @@ from tasks.http.tls_check import REACHED
 from tasks.ingest.connector_source import source_of
 from tasks.mimecast.check import AFTER_REACH
 from tasks.mimecast.connector import MimecastConnector
-from tasks.mimecast.simulator import Simulator, World, serve
 from tasks.saved_connectors import list_connectors, load_connector, remove, rename, save_connector, saved_names
 from tasks.settings import Settings
 from tasks.store import embedded
 from tasks.store.factory import open_store
-from tasks.triage.decision import Decision
-from tasks.triage.decisions import decide
 from tests.flows.site import change, scan
 from tests.flows.site import connector as simulated
 from tests.scans import load, rows
 from tests.scans import scan as stored_scan
+from tests.simulator import Simulator, World, serve
+
+pytestmark = pytest.mark.server
 
 SECRET = "hush-hush"
 NOW = datetime.now(UTC)
@@ -269,7 +269,6 @@ def test_connector_saved_during_an_apply_keeps_its_deployment(
         assert apply_connectors().polls == []
     assert deployment(client).name == "acme"
     assert healthy(home) == ["acme"]
-    assert latest(client, "health-acme") == "never run"
 
 
 def test_unusable_connector_keeps_its_deployment(client: SyncPrefectClient, home: Path) -> None:
@@ -359,53 +358,15 @@ def test_connection_test_passes_while_the_store_is_locked(
     assert str(home) in str(state.message)
 
 
-def test_apply_updates_the_health_page_without_a_poll(client: SyncPrefectClient, home: Path) -> None:
-    def pages() -> list[str]:
-        """Its versions, latest first; another apply adds none."""
-        of_health = ArtifactFilter(key=ArtifactFilterKey(any_=["health-paged"]))
-        apply_connectors()
-        found = client.read_artifacts(artifact_filter=of_health, sort=ArtifactSort.CREATED_DESC)
-        apply_connectors()
-        assert len(client.read_artifacts(artifact_filter=of_health)) == len(found)
-        return [str(each.data).partition("\n")[0].partition(": ")[2] for each in found]
-
-    with serve(Simulator(World.of_records([scan(NOW - timedelta(hours=1))]))) as running:
-        save_connector("paged", simulated(running, 2, tested_at=NOW))
-        assert pages() == ["never run"]
-        assert mimecast.mimecast("paged", return_state=True).is_completed()
-        assert pages() == ["ok", "never run"]
-    switch(client, "mimecast/paged", on=False)
-    assert pages() == ["off", "ok", "never run"]
-    switch(client, "mimecast/paged", on=True)
-    assert pages() == ["ok", "off", "ok", "never run"]
-    with open_store(Settings(home=home)).transaction() as transaction:  # polling has stopped
-        transaction.run("UPDATE internal.coverage SET end_at = end_at - INTERVAL 3 HOUR")
-    assert pages() == ["late", "ok", "off", "ok", "never run"]
+def pages(client: SyncPrefectClient, key: str) -> list[Artifact]:
+    """Versions of a dashboard, latest first."""
+    page = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+    return client.read_artifacts(artifact_filter=page, sort=ArtifactSort.CREATED_DESC)
 
 
 def latest(client: SyncPrefectClient, key: str) -> str:
-    """The first line of a page, without its connector."""
-    page = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
-    found = client.read_artifacts(artifact_filter=page, sort=ArtifactSort.CREATED_DESC, limit=1)
-    return str(found[0].data).partition("\n")[0].rpartition(": ")[2]
-
-
-def test_health_page_of_an_unused_name_is_closed(client: SyncPrefectClient) -> None:
-    for name in ("moved", "deleted"):
-        save_connector(name, mimecast_account())
-    apply_connectors()
-    connector_actions.rename("moved", "moved-on")
-    MimecastConnector.delete("deleted")
-    apply_connectors()
-    assert latest(client, "health-moved") == "renamed to moved-on"
-    assert latest(client, "health-moved-on") == "never run"
-    assert latest(client, "health-deleted") == "removed"
-    page = ArtifactFilter(key=ArtifactFilterKey(any_=["health-moved", "health-deleted"]))
-    versions = len(client.read_artifacts(artifact_filter=page))
-    save_connector("deleted", mimecast_account())
-    apply_connectors()
-    assert latest(client, "health-deleted") == "never run"
-    assert len(client.read_artifacts(artifact_filter=page)) == versions + 1
+    """The state in the heading of a health page."""
+    return str(pages(client, key)[0].data).partition("\n")[0].rpartition(": ")[2]
 
 
 def test_run_of_a_connector_renamed_meanwhile_writes_the_page_of_the_new_name(
@@ -427,50 +388,10 @@ def test_run_of_a_connector_renamed_meanwhile_writes_the_page_of_the_new_name(
         source = source_of("slow", load_connector("slow"))
         monkeypatch.setattr(events, "send_run_events", renamed_meanwhile)
         assert mimecast.mimecast("slow", return_state=True).is_completed()
-    for _ in range(2):
-        apply_connectors()
-        assert latest(client, "health-slow") == "renamed to slower"
-        assert latest(client, "health-slower") == "ok"
-        directory_pull_ends()
-
-
-def test_artifacts_with_similar_keys_are_not_changed(client: SyncPrefectClient, home: Path) -> None:
-    pages = {"health-database": "## Database: ok", "test-health-mail": "## ✅ mail: ok"}
-    for key, page in pages.items():
-        client.create_artifact(ArtifactCreate(key=key, type="markdown", data=page))
-    of_others = ArtifactFilter(key=ArtifactFilterKey(like_="%health-%mail"))
-    for _ in range(2):
-        apply_connectors()
-    assert latest(client, "health-database") == "ok"
-    assert [each.key for each in client.read_artifacts(artifact_filter=of_others)] == ["test-health-mail"]
-
-
-def test_apply_updates_the_page_of_open_groups(
-    client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key = "open-groups-of-this-home"  # other tests of this API have their own page
-    monkeypatch.setattr(dashboard_writer, "URGENT", key)
-    page = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
-    save_connector("acme", mimecast_account())
-    apply_connectors()
-    assert client.read_artifacts(artifact_filter=page) == []  # there is nothing to show
-    store = open_store(Settings(home=home))
-    load(store, [[stored_scan()]], source_of("acme", load_connector("acme")))
-    store.publish()
-    apply_connectors()
-    assert latest(client, key) == "## 1 open group of high priority"
-    with store.reader() as reader:
-        groups = [str(group) for (group,) in reader.rows("SELECT group_id FROM alert_groups")]
-    decide(store, Decision("closed", "ann", "benign"), groups=groups)  # as `triage` does it
-    apply_connectors()
-    assert latest(client, key) == "## No open group of high priority"
-    with monkeypatch.context() as unasked:
-        unasked.setattr(dashboard_writer, "prefect_client", None)
-        dashboard_writer.refresh_urgent_if_stale(store)
-        with store.transaction() as transaction:
-            transaction.changed = transaction.publish = True
-        with pytest.raises(TypeError, match="not callable"):
-            dashboard_writer.refresh_urgent_if_stale(store)
+    assert latest(client, "health-slower") == "ok"
+    directory_pull_ends()
+    assert pages(client, "health-slow") == []
+    assert len(pages(client, "health-slower")) == 2
 
 
 def test_check_row_escapes_markdown_of_the_service() -> None:

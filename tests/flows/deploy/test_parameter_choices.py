@@ -15,6 +15,8 @@ from flows.mimecast import mimecast_backfill as backfill
 from tasks.entra.connector import EntraConnector
 from tasks.mimecast.connector import MimecastConnector
 
+pytestmark = pytest.mark.server
+
 ACME = MimecastConnector(client_id="a", client_secret="hush")
 CORP = EntraConnector(directory_id=str(uuid4()), client_id=str(uuid4()), client_secret="hush")
 FORMS = {

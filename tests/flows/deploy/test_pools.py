@@ -10,6 +10,8 @@ from prefect.workers.process import ProcessWorker
 
 from flows.deploy import prefect_yaml as deploying
 
+pytestmark = pytest.mark.server
+
 OURS = deploying.pool_template("/srv/new/python -m prefect.engine")
 
 

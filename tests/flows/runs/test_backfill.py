@@ -23,15 +23,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flows.mimecast import mimecast
 from flows.runs import slice_stages
+from tasks.errors import SettingsError
 from tasks.formatting import format_period
 from tasks.ingest import batches
 from tasks.ingest.stages import Stages
-from tasks.mimecast.simulator import World, server
-from tasks.mimecast.simulator.incoming import LOGS_PATH
-from tasks.mimecast.simulator.rows import Query, epoch
-from tests.flows.conftest import MakeSite
+from tests.flows.conftest import MakePlainSite, MakeSite
 from tests.flows.runs.test_poll import flow_run
 from tests.flows.site import Site, hours, noon, same, scan
+from tests.simulator import World, server
+from tests.simulator.incoming import LOGS_PATH
+from tests.simulator.rows import Query, epoch
 
 HOUR = timedelta(hours=1)
 HOURS, FEW = 8, 5
@@ -53,6 +54,7 @@ def each_once(site: Site, count: int) -> bool:
     return site.query("SELECT count(*), count(DISTINCT message_id) FROM scans") == [(count, count)]
 
 
+@pytest.mark.server
 def test_missing_fetches_what_is_not_covered_and_then_nothing(make_site: MakeSite) -> None:
     site = make_site(hours(noon(), 10))
     end = noon() - HOUR
@@ -66,6 +68,7 @@ def test_missing_fetches_what_is_not_covered_and_then_nothing(make_site: MakeSit
     assert site.query("SELECT start_at, end_at FROM coverage") == [(end - 8 * HOUR, end)]
 
 
+@pytest.mark.server
 def test_everything_reads_again_and_changes_nothing(make_site: MakeSite) -> None:
     site = make_site([*hours(noon(), 8), *hours(noon(), 8, result="safe", fileHash="cd" * 32)])
     window = noon() - 6 * HOUR, noon() - HOUR
@@ -81,12 +84,12 @@ def test_everything_reads_again_and_changes_nothing(make_site: MakeSite) -> None
     assert same(site.tables(), before)
 
 
-def test_time_before_the_origin(make_site: MakeSite) -> None:
+def test_time_before_the_origin(make_plain_site: MakePlainSite) -> None:
     long_ago = noon() - timedelta(days=40)
-    site = make_site([scan(long_ago + HOUR, 99), *hours(noon(), 3)])
-    assert site.poll().result()["new"] == 3
+    site = make_plain_site([scan(long_ago + HOUR, 99), *hours(noon(), 3)])
+    assert site.poll().new == 3
     watermark = site.watermark()
-    assert site.backfill(long_ago, long_ago + 2 * HOUR).result()["new"] == 1
+    assert site.backfill(long_ago, long_ago + 2 * HOUR).new == 1
     assert each_once(site, 4)
     assert site.watermark() == watermark
     asked(site)
@@ -95,30 +98,25 @@ def test_time_before_the_origin(make_site: MakeSite) -> None:
 
 
 @pytest.mark.parametrize("length", [timedelta(), -HOUR])
-def test_an_end_that_is_not_after_the_start_is_refused(length: timedelta, make_site: MakeSite) -> None:
-    site = make_site()
-    state = site.backfill(noon() - HOUR, noon() - HOUR + length)
-    assert state.is_failed()
-    assert state.message == (
-        "The end of a backfill must be later than its start. Correct the times and start it again."
-    )
+def test_an_end_that_is_not_after_the_start_is_refused(length: timedelta, make_plain_site: MakePlainSite) -> None:
+    site = make_plain_site()
+    with pytest.raises(SettingsError):
+        site.backfill(noon() - HOUR, noon() - HOUR + length)
     assert not site.simulator.requests
 
 
-def test_time_that_is_not_over_yet_is_refused(make_site: MakeSite) -> None:
-    site = make_site()
-    state = site.backfill(noon() + 24 * HOUR, noon() + 48 * HOUR)
-    assert state.is_failed()
-    assert f"{noon() + 24 * HOUR:%Y-%m-%d %H:%M} UTC" in (state.message or "")
+def test_time_that_is_not_over_yet_is_refused(make_plain_site: MakePlainSite) -> None:
+    site = make_plain_site()
+    with pytest.raises(SettingsError, match=f"{noon() + 24 * HOUR:%Y-%m-%d %H:%M}"):
+        site.backfill(noon() + 24 * HOUR, noon() + 48 * HOUR)
     assert asked(site) == []
 
 
 @pytest.mark.parametrize("what", ["missing", "everything"])
-def test_the_window_ends_where_records_may_still_be_on_their_way(what: Any, make_site: MakeSite) -> None:
-    site = make_site([scan(noon() - timedelta(seconds=90), 1), scan(noon() - timedelta(seconds=5), 2)])
+def test_the_window_ends_where_records_may_still_be_on_their_way(what: Any, make_plain_site: MakePlainSite) -> None:
+    site = make_plain_site([scan(noon() - timedelta(seconds=90), 1), scan(noon() - timedelta(seconds=5), 2)])
     before = site.clock.now()
-    state = site.backfill(noon() - HOUR, noon() + 24 * HOUR, what)
-    assert state.result()["new"] == 1
+    assert site.backfill(noon() - HOUR, noon() + 24 * HOUR, what).new == 1
     ((_, end),) = asked(site)
     assert before - timedelta(seconds=62) <= end <= site.clock.now() - timedelta(seconds=59)
     assert site.query("SELECT max(end_at) FROM coverage") == [(end,)]
@@ -136,6 +134,7 @@ def by_the_hour(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> Site:
     return make_site(records, page_size=1)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(("room", "stage"), [(Stages, "extract"), (slice_stages, "load")])
 def test_a_stopped_run_keeps_complete_slices_and_goes_on_later(
     room: Any, stage: str, by_the_hour: Site, monkeypatch: pytest.MonkeyPatch
@@ -212,6 +211,7 @@ def four(monkeypatch: pytest.MonkeyPatch) -> Open:
     return listings
 
 
+@pytest.mark.server
 def test_a_killed_run_loses_and_doubles_nothing(four: Open, by_the_hour: Site) -> None:
     site, window = by_the_hour, (noon() - HOURS * HOUR, noon())
     site.faults.inject("slow", times=None, seconds=1.5)
@@ -244,9 +244,9 @@ def wait_until(so: Callable[[], object], process: subprocess.Popen[bytes], secon
         time.sleep(0.1)
 
 
-def test_a_burst_is_worked_off_in_batches(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_burst_is_worked_off_in_batches(make_plain_site: MakePlainSite, monkeypatch: pytest.MonkeyPatch) -> None:
     begin, end = noon() - 5 * HOUR, noon() - 4 * HOUR
-    site = make_site(World(per_day=120_000, start=begin, end=end))
+    site = make_plain_site(World(per_day=120_000, start=begin, end=end))
     rows: dict[str, list[int]] = defaultdict(list)
     write = pl.DataFrame.write_ipc
 
@@ -256,7 +256,7 @@ def test_a_burst_is_worked_off_in_batches(make_site: MakeSite, monkeypatch: pyte
 
     monkeypatch.setattr(pl.DataFrame, "write_ipc", observed)
     monkeypatch.setattr(batches, "BATCH_ROWS", 2_000)
-    counts = site.backfill(begin, end).result()
+    counts = site.backfill(begin, end).as_counts()
     total = site.world.count(Query(epoch(begin), epoch(end), epoch(site.clock.now())))
     assert total
     assert total > 3 * 2_000
@@ -270,6 +270,7 @@ def test_a_burst_is_worked_off_in_batches(make_site: MakeSite, monkeypatch: pyte
     assert site.query("SELECT count(*) FROM alerts") == site.query("SELECT sum(alert_count) FROM alert_groups")
 
 
+@pytest.mark.server
 def test_a_run_that_prefect_starts_although_it_is_cancelled_does_nothing(make_site: MakeSite) -> None:
     site = make_site(hours(noon(), 3))
     with get_client(sync_client=True) as client:

@@ -11,11 +11,16 @@ from filelock import FileLock
 
 from flows.artifacts import publish
 from flows.mimecast import mimecast_backfill as backfill
+from flows.regroup import regroup
+from flows.replay import replay
+from flows.retention import retention
 from tasks.store import embedded
 from tests.flows.artifacts.test_run_summary import artifacts as left_by
 from tests.flows.artifacts.test_run_summary import latest, text
 from tests.flows.conftest import MakeSite
 from tests.flows.site import hours, noon
+
+pytestmark = pytest.mark.server
 
 HOUR = timedelta(hours=1)
 
@@ -36,7 +41,7 @@ def test_a_home_that_cannot_be_written(make_site: MakeSite, monkeypatch: pytest.
     state = site.poll()
     assert state.is_failed()
     assert "file/home" in (state.message or "")
-    assert "Check the disk and the rights of its folder." in (state.message or "")
+    assert "Not a directory" in (state.message or "")
 
 
 def test_a_store_that_another_process_keeps(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,3 +84,15 @@ def test_a_name_that_cannot_be_one(make_site: MakeSite) -> None:
     page = text(left_by(state)["markdown"])
     assert "\x1b" not in page
     assert page.startswith(r"## `No \x7c such\x1b name`: poll failed")
+
+
+@pytest.mark.parametrize("flow", [retention, regroup, replay], ids=lambda flow: flow.name)
+def test_maintenance_in_a_home_that_cannot_be_used(
+    flow: Any, prefect_api: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "store.duckdb").touch()
+    (tmp_path / "store.lock").mkdir()
+    monkeypatch.setenv("ATTACHMENT_ALERTS_HOME", str(tmp_path))
+    state: Any = flow(apply=True, return_state=True)
+    assert state.is_failed()
+    assert "Is a directory" in state.message

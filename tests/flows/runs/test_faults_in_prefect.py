@@ -8,6 +8,8 @@ from pydantic import SecretStr
 from tests.flows.conftest import MakeSite
 from tests.flows.site import Site, change, hours, noon
 
+pytestmark = pytest.mark.server
+
 HOURS = 3
 
 

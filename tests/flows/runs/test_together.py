@@ -18,14 +18,16 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from flows.runs import pull
-from tasks.mimecast.simulator import Simulator
-from tasks.mimecast.simulator.answers import Answer
-from tasks.mimecast.simulator.incoming import Incoming
 from tasks.store import publish_policy
 from tests.flows.cli.command import Command
 from tests.flows.conftest import MakeSite
 from tests.flows.site import Site, hours, noon, scan
 from tests.pages import QUESTIONS
+from tests.simulator import Simulator
+from tests.simulator.answers import Answer
+from tests.simulator.incoming import Incoming
+
+pytestmark = pytest.mark.server
 
 HOUR = timedelta(hours=1)
 LONG_AGO = noon() - timedelta(days=40)

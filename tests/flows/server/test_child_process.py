@@ -33,6 +33,14 @@ def test_child_that_ends_keeps_exit_status_and_output(tmp_path: Path) -> None:
     assert child.log.read_text() == "value\n"
 
 
+@pytest.mark.parametrize("encoding", ["iso-8859-1", "cp1252", "ascii"])
+def test_log_is_utf_8_in_any_locale(encoding: str, tmp_path: Path) -> None:
+    with mock.patch.dict(os.environ, {"PYTHONIOENCODING": encoding}):
+        child = run_to_end(tmp_path, "print('✔ Łódź \\udcff')")
+    assert child.exit_status == 0
+    assert child.log.read_text(encoding="utf-8") == "✔ Łódź \\udcff\n"
+
+
 def test_logs_are_rotated_at_start_and_private(tmp_path: Path) -> None:
     (tmp_path / "worker.log").write_text("0\n")
     (tmp_path / "worker.log").chmod(0o644)  # as written by an earlier version
