@@ -13,13 +13,14 @@ AlertsError
 │   │   └── KeyExpired             … because they have expired
 │   ├── PermissionMissing      the keys work, but may not read these logs
 │   ├── WrongRegion            the account lives on another host
-│   └── Unreachable            name, route, proxy or certificate: no connection to the host
+│   ├── Unreachable            name, route, proxy or certificate: no connection to the host
+│   └── ClockWrong             this machine's clock or the service's is wrong
 ├── ServiceError           the vendor: wait, or report it
 │   ├── ServiceUnavailable     errors or throttling for longer than the retries last
 │   ├── AnswerNotUnderstood    not JSON, or another structure: the slice fails
-│   ├── PagingBroken           a repeated token, an endless or a cut-short listing
+│   ├── PagingBroken           a repeated token or an endless listing
 │   ├── PageTokenRefused       a token was refused in the middle of a slice
-│   └── DatesIgnored           all records are outside the requested time
+│   └── DatesIgnored           all records, or all of a page, are outside the requested time
 ├── StoreError             the machine: disk, lock, file version
 │   ├── StoreBusy              another process has been writing for too long
 │   └── StoreTooNew            the file was written by a later version
@@ -86,6 +87,10 @@ class Unreachable(OperatorError):
     """No connection to the host: name, route, proxy or certificate."""
 
 
+class ClockWrong(OperatorError):
+    """This machine's clock or the service's is or was wrong."""
+
+
 class ServiceError(AlertsError):
     """The vendor's service failed; a later run may succeed."""
 
@@ -99,7 +104,7 @@ class AnswerNotUnderstood(ServiceError):
 
 
 class PagingBroken(ServiceError):
-    """A page token came twice, the page cap was reached, or the listing ended short of its own total."""
+    """A page token came twice on a page with records, or the page cap was reached."""
 
 
 class PageTokenRefused(ServiceError):
@@ -107,7 +112,7 @@ class PageTokenRefused(ServiceError):
 
 
 class DatesIgnored(ServiceError):
-    """All records of a slice are outside the requested time."""
+    """All records of a slice, or all of one of its pages, are outside the requested time."""
 
 
 class StoreError(AlertsError):

@@ -13,6 +13,10 @@ Trigger = Literal["poll", "backfill", "recheck"]
 What = Literal["missing", "everything"]
 
 RECHECK_EVERY = timedelta(hours=24)
+CLOCK_TOLERANCE = timedelta(seconds=5)
+CLOCK_BOUND = timedelta(minutes=5)
+NO_CLOCK = timedelta(days=400)
+"""a server that is so far behind has no clock at all"""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -38,6 +42,44 @@ class Progress(NamedTuple):
     coverage: list[Interval]
     rechecked_at: datetime
     """start of the last complete re-check; before the first one, of the first poll"""
+
+
+class Present(NamedTuple):
+    """The present time of a run."""
+
+    now: datetime
+    """windows end here, less the settle time"""
+    covers_until: datetime
+    """passed by both clocks: no coverage ends later"""
+    offset: timedelta = timedelta()
+    """the service's clock minus this machine's"""
+
+    @property
+    def is_corrected(self) -> bool:
+        return CLOCK_TOLERANCE < abs(self.offset) <= CLOCK_BOUND
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the clocks differ by more than is believed."""
+        return abs(self.offset) > CLOCK_BOUND
+
+
+def present_time(machine: datetime, offset: timedelta | None) -> Present:
+    """The present time by this machine's clock and its `offset` to the service's, None if that is not known.
+
+    A window may reach too far, because a later one reads the same time again. Coverage may not: nothing would.
+    """
+    if offset is None or abs(offset) <= CLOCK_TOLERANCE:
+        return Present(machine, machine)
+    both = machine if offset < -NO_CLOCK else min(machine, machine + offset)
+    return Present(machine + offset if abs(offset) <= CLOCK_BOUND else machine, both, offset)
+
+
+def cut_back(progress: Progress, limit: datetime, now: datetime) -> Progress:
+    """The progress without coverage after `limit`, and with a re-check due at once."""
+    coverage = merge(Interval(start, min(end, whole_second(limit))) for start, end in progress.coverage)
+    rechecked_at = min(progress.rechecked_at, now - RECHECK_EVERY - CLOCK_BOUND)
+    return Progress(progress.origin, coverage, rechecked_at)
 
 
 def whole_second(moment: datetime) -> datetime:

@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import NamedTuple
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.settings import Settings
@@ -11,8 +13,10 @@ from tasks.window import (
     Interval,
     Progress,
     backfill_window,
+    cut_back,
     merge,
     poll_window,
+    present_time,
     recheck_window,
     split_into_slices,
     subtract,
@@ -123,3 +127,92 @@ def test_a_window_given_by_hand_ends_before_the_newest_minute() -> None:
 
 def test_a_time_without_a_zone_is_utc() -> None:
     assert whole_second(datetime(2026, 3, 1, 12, 0, 0, 999)) == datetime(2026, 3, 1, 12, tzinfo=UTC)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    ("offset", "now", "covers_until", "doubtful"),
+    [
+        (None, 0, 0, False),
+        (5, 0, 0, False),
+        (-5, 0, 0, False),
+        (6, 6, 0, False),
+        (-6, -6, -6, False),
+        (300, 300, 0, False),
+        (-300, -300, -300, False),
+        (301, 0, 0, True),
+        (-301, 0, -301, True),
+        (10**10, 0, 0, True),
+        (-(10**9), 0, 0, True),  # a server without a clock
+    ],
+)
+def test_present_time_by_two_clocks(offset: int | None, now: int, covers_until: int, doubtful: bool) -> None:
+    found = present_time(ORIGIN, None if offset is None else timedelta(seconds=offset))
+    assert (found.now - ORIGIN).total_seconds() == now
+    assert (found.covers_until - ORIGIN).total_seconds() == covers_until
+    assert found.is_doubtful is doubtful
+
+
+class Turn(NamedTuple):
+    """A poll after `gap` minutes. One of the clocks may be wrong, by minutes; the service may not report its time."""
+
+    gap: int
+    machine: int = 0
+    service: int = 0
+    jump: int = 0
+    """minutes by which the machine's clock changes while the poll runs"""
+    reported: bool = True
+
+
+DAYS = 24 * 60
+errors = st.integers(-10, 10) | st.integers(-90 * DAYS, 90 * DAYS)
+gaps = st.integers(1, 2 * DAYS)
+turns = st.one_of(
+    gaps.map(Turn),
+    st.tuples(gaps, errors).map(lambda drawn: Turn(drawn[0], machine=drawn[1])),
+    st.tuples(gaps, errors).map(lambda drawn: Turn(drawn[0], service=drawn[1])),
+    st.tuples(gaps, errors).map(lambda drawn: Turn(drawn[0], jump=drawn[1])),
+    st.tuples(gaps, st.integers(-DAYS, 0)).map(lambda drawn: Turn(drawn[0], machine=drawn[1], reported=False)),
+)
+
+
+class Connector:
+    """A connector whose service has records all the time, as a run uses the functions of `window`."""
+
+    def __init__(self) -> None:
+        self.progress = progress()
+        self.true_now = ORIGIN
+        self.loaded: list[Interval] = []
+
+    def poll(self, turn: Turn) -> None:
+        self.true_now += turn.gap * MINUTE
+        machine = self.true_now + turn.machine * MINUTE
+        offset = (turn.service - turn.machine) * MINUTE if turn.reported else None
+        present = present_time(machine, offset)
+        if max([self.progress.rechecked_at, *(end for _, end in self.progress.coverage)]) > machine:
+            self.progress = cut_back(self.progress, machine, machine)
+        windows = poll_window(self.progress, present.now, SETTINGS)
+        recheck = recheck_window(self.progress, present.now, SETTINGS)
+        happened = [Interval(start, min(end, self.true_now)) for start, end in (*windows, *recheck)]
+        self.loaded = merge([*self.loaded, *happened])
+        at_load = machine + turn.jump * MINUTE
+        until = min(present.covers_until - SETTINGS.settle, at_load)
+        claimed = [Interval(start, min(end, until)) for start, end in windows]
+        rechecked_at = min(present.now, at_load) if recheck else self.progress.rechecked_at
+        self.progress = Progress(ORIGIN, merge([*self.progress.coverage, *claimed]), rechecked_at)
+        assert watermark(ORIGIN, self.progress.coverage) <= max(ORIGIN, machine, at_load)
+
+
+lasting = st.tuples(turns, st.integers(1, 4)).map(lambda drawn: [drawn[0]] * drawn[1])
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(lasting, max_size=4))
+def test_every_record_is_loaded_whatever_the_clocks_did(sequences: list[list[Turn]]) -> None:
+    connector = Connector()
+    for turn in (turn for sequence in sequences for turn in sequence):
+        connector.poll(turn)
+    connector.poll(Turn(gap=15))
+    connector.poll(Turn(gap=15))
+    assert subtract(Interval(ORIGIN, connector.true_now - SETTINGS.settle), connector.loaded) == []
+    assert connector.progress.rechecked_at <= connector.true_now
+    assert watermark(ORIGIN, connector.progress.coverage) <= connector.true_now

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from flows.artifacts.markdown_format import DASH, address, code, facts, moment, number, sentence, table
 from tasks.connectors.names import NAME
 from tasks.formatting import format_duration
-from tasks.ingest.run_stats import MAX_GROUP_IDS, OLD_DIRECTORY, RunStats
+from tasks.ingest.run_stats import MAX_GROUP_IDS, NOT_STORED, OLD_DIRECTORY, RunStats
 from tasks.queries.run_overview import GAPS, GroupList, Overview
 from tasks.window import Interval
 
@@ -110,6 +110,7 @@ def _counts(stats: RunStats) -> list[tuple[str, str]]:
         ("… new", number(stats.new)),
         ("… changed", number(stats.changed)),
         ("… unchanged", number(stats.duplicates)),
+        (f"… {NOT_STORED}", number(stats.expired)),
         ("Rejected", number(stats.rejected)),
         ("Low priority, no alert", number(stats.low)),
         ("**Alerts**, new or raised", f"**{number(stats.alerts)}**"),

@@ -16,6 +16,7 @@ from flows.console.terminal import PRIORITY, out, print_json, print_message, sho
 from flows.server import prefect_session
 from tasks.errors import AlertsError, ConnectorRefused
 from tasks.formatting import format_count
+from tasks.ingest.run_stats import NOT_STORED
 from tasks.queries import lookups
 from tasks.settings import load_settings
 from tasks.store.factory import open_store
@@ -77,10 +78,12 @@ def groups_of(store: Store) -> dict[str, int] | None:
 
 
 def summary(counts: dict[str, Any], groups: dict[str, int] | None) -> Table:
-    """The counts of a run: received = accepted + rejected; accepted = new + changed + duplicates."""
+    """The counts of a run: received = accepted + rejected; accepted = new + changed + duplicates + expired."""
     detail = (
         f"{counts['new']:,} new · {counts['changed']:,} changed · {format_count(counts['duplicates'], 'duplicate')}"
     )
+    if counts["expired"]:
+        detail += f" · {counts['expired']:,} {NOT_STORED}"
     rows = [
         ("received", Text(f"{counts['received']:,}").append(f"   in {_slices(counts)}", style="dim")),
         ("accepted", Text(f"{counts['accepted']:,}").append(f"   {detail}", style="dim")),

@@ -8,7 +8,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from tasks.errors import AlertsError
 from tasks.formatting import format_count
-from tasks.ingest.run_stats import SENTENCES, RunStats
+from tasks.ingest.run_stats import NOT_STORED, SENTENCES, RunStats
 
 # Prefect shows the lines of extra loggers from their own level on, and without one only warnings.
 logging.getLogger("attachment_alerts").setLevel(logging.INFO)
@@ -30,6 +30,8 @@ class RunFailed(AlertsError):
 def completed(stats: RunStats) -> State[Any]:
     alerts = format_count(stats.alerts, "alert")
     message = f"{stats.received:,} received, {stats.new:,} new, {alerts}, {stats.rejected:,} rejected."
+    if stats.expired:
+        message += f" {stats.expired:,} {NOT_STORED}."
     if stats.directory_days:
         message += f" The directory is {format_count(stats.directory_days, 'day')} old. Import it again."
     return Completed(message=message, data=stats.as_counts())

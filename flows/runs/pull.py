@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 
 from flows.artifacts.run_context import RunContext
 from flows.runs.engine import Engine
-from flows.runs.session import PullSession, open_pull_session
+from flows.runs.session import PullSession, open_pull_session, record_clock_fault
 from flows.runs.slice_runner import run_slices
+from tasks import clock
 from tasks.connectors.base import Connector
 from tasks.errors import SettingsError
 from tasks.formatting import format_duration
@@ -42,8 +43,8 @@ def poll(context: RunContext, connector: Connector, engine: Engine) -> RunStats:
     """
     with open_pull_session(context, connector, engine, POLL_PATIENCE, Interval(*[context.began_at] * 2)) as session:
         before, settings = session.pull.beginning.progress, session.pull.store.settings
-        window = poll_window(before, session.now, settings)
-        recheck = split_into_slices(recheck_window(before, session.now, settings), "recheck", settings)
+        window = poll_window(before, session.present.now, settings)
+        recheck = split_into_slices(recheck_window(before, session.present.now, settings), "recheck", settings)
         _run(session, context, engine, window, [*split_into_slices(window, "poll", settings), *recheck])
         if recheck:
             _record_recheck(session, context.stats)
@@ -60,14 +61,16 @@ def backfill(
         raise SettingsError("The end of a backfill must be later than its start. Correct the times and start it again.")
     with open_pull_session(context, connector, engine, None, requested) as session:
         settings = session.pull.store.settings
-        newest = session.now - settings.settle
+        newest = session.present.now - settings.settle
         if requested.start >= newest:
             raise SettingsError(
                 f"The start {requested.start:%Y-%m-%d %H:%M} UTC is too recent: polls fetch that time. "
                 "Choose an earlier start."
             )
-        window = backfill_window(session.pull.beginning.progress, requested, what, session.now, settings)
-        context.notes = _skipped(requested, window, newest) + _older_than_retention(window, session.now, settings)
+        window = backfill_window(session.pull.beginning.progress, requested, what, session.present.now, settings)
+        context.notes = _skipped(requested, window, newest) + _older_than_retention(
+            window, session.present.now, settings
+        )
         for note in context.notes:
             log.info("%s", note)
         _run(session, context, engine, window, split_into_slices(window, "backfill", settings))
@@ -85,7 +88,10 @@ def _run(
 
 def _finish(session: PullSession, context: RunContext, engine: Engine) -> None:
     pull = session.pull
-    pull.publisher.at_end(health_changed=bool(context.stats.failed) != pull.beginning.failing)
+    if session.present.is_doubtful:
+        record_clock_fault(session, engine.flow_run_id)
+    failing = bool(context.stats.failed) or session.present.is_doubtful
+    pull.publisher.at_end(health_changed=failing != pull.beginning.failing)
     engine.on_end(pull.store, pull.source, context.trigger, context.stats)
 
 
@@ -97,7 +103,9 @@ def _record_recheck(session: PullSession, stats: RunStats) -> None:
         stats.late,
         format_duration(stats.late_by),
     )
-    began_at = session.now if not stats.failed_rechecks else session.now - RECHECK_EVERY + timedelta(hours=1)
+    began_at = min(session.present.now, clock.now())
+    if stats.failed_rechecks:
+        began_at += timedelta(hours=1) - RECHECK_EVERY
     with session.pull.store.transaction() as transaction:
         coverage.mark_rechecked(transaction, session.pull.source, began_at)
 

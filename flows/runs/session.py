@@ -4,16 +4,18 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from flows.artifacts.run_context import RunContext
 from flows.runs.engine import Engine
 from flows.runs.running_slice import RunningSlice, record_failure
 from flows.runs.slice_stages import Pull
+from tasks import clock
 from tasks.connectors.base import Connector
-from tasks.errors import AlertsError, OperatorError, ServiceError, SettingsError
-from tasks.ingest import pull_session, registry
+from tasks.errors import AlertsError, ClockWrong, OperatorError, ServiceError, SettingsError
+from tasks.formatting import format_duration
+from tasks.ingest import coverage, pull_session, registry
 from tasks.ingest.connector_source import source_of
 from tasks.ingest.pull_session import Beginning
 from tasks.ingest.run_stats import RunStats
@@ -24,19 +26,16 @@ from tasks.source import Source
 from tasks.store.factory import open_store
 from tasks.store.publish_policy import Publisher
 from tasks.store.store import Store
-from tasks.window import Interval, Slice, watermark
+from tasks.window import Interval, Present, Slice, present_time, watermark, whole_second
 
 log = logging.getLogger("attachment_alerts.pull")
-
-CLOCK_TOLERANCE = timedelta(seconds=5)
 
 
 class PullSession(NamedTuple):
     """A registered run that holds the lock of its account."""
 
     pull: Pull
-    now: datetime
-    """by the service's clock if this machine's is off"""
+    present: Present
 
 
 @contextmanager
@@ -65,12 +64,13 @@ def open_pull_session(
         publisher = context.publisher = Publisher(store, "poll" if context.trigger == "poll" else "backfill")
         try:
             stages = stack.enter_context(make_stages(connector, source, store.settings, stop))
-            now = corrected_now(stages)
-            beginning = pull_session.begin(store, source, now)
+            present = read_clocks(stages)
+            beginning = pull_session.begin(store, source, present.covers_until)
         except (OperatorError, ServiceError) as error:
             _record_refusal(context, store, source, requested, error, engine, publisher)
             raise
-        yield PullSession(Pull(stages, source, store, beginning, publisher, account, stop), now)
+        covers_until = whole_second(present.covers_until) - store.settings.settle
+        yield PullSession(Pull(stages, source, store, beginning, publisher, account, stop, covers_until), present)
 
 
 def _record_refusal(
@@ -83,7 +83,7 @@ def _record_refusal(
     publisher: Publisher,
 ) -> None:
     """Record a failed attempt from where the run would have started; no request for records was sent."""
-    source, beginning = begin_for_existing_tenant(store, source, datetime.now(UTC))
+    source, beginning = begin_for_existing_tenant(store, source, clock.now())
     polled = context.trigger == "poll"
     begin = watermark(beginning.progress.origin, beginning.progress.coverage) if polled else requested.start
     slice_ = Slice(begin, max(begin, requested.end), context.trigger)
@@ -99,15 +99,39 @@ def begin_for_existing_tenant(store: Store, source: Source, now: datetime) -> tu
     return source, pull_session.begin(store, source, now)
 
 
-def corrected_now(stages: Stages) -> datetime:
-    """The present time, by the service's clock if this machine's differs by more than 5 s."""
-    offset = stages.clock_offset()
-    if abs(offset) <= CLOCK_TOLERANCE:
-        return datetime.now(UTC)
-    log.warning(
-        "this machine's clock and the service's differ by %.0f s; windows follow the service's. "
-        "Synchronise this machine's clock (NTP).",
-        offset.total_seconds(),
+def read_clocks(stages: Stages) -> Present:
+    """The present time; the stages follow the service's clock if it differs by more than 5 s and is believed."""
+    offset = stages.clock_difference()
+    present = present_time(clock.now(), offset)
+    if offset is None:
+        log.warning("The service does not report its time; this machine's clock is used.")
+    elif present.is_doubtful:
+        log.warning("%s", clock_fault(present))
+    elif present.is_corrected:
+        log.warning(
+            "this machine's clock and the service's differ by %.0f s; windows follow the service's. "
+            "Synchronise this machine's clock (NTP).",
+            offset.total_seconds(),
+        )
+        stages.correct_clock(offset)
+    return present
+
+
+def clock_fault(present: Present) -> ClockWrong:
+    """What the connector's health reports if the clocks differ by more than is believed."""
+    direction = "ahead of" if present.offset > timedelta() else "behind"
+    return ClockWrong(
+        f"The service's clock is {format_duration(abs(present.offset))} {direction} this machine's, so one of them is "
+        "wrong; windows follow this machine's, and time that either has not reached is fetched again. "
+        "Synchronise this machine's clock (NTP)."
     )
-    stages.correct_clock(offset)
-    return datetime.now(UTC) + offset
+
+
+def record_clock_fault(session: PullSession, flow_run_id: str | None) -> None:
+    """Add a failed attempt to `windows`, at a time that the next poll reads: its health then reports the fault."""
+    pull = session.pull
+    with pull.store.transaction() as transaction:
+        progress = coverage.read_progress(transaction, pull.source.connector_id)
+    mark = watermark(progress.origin, progress.coverage)
+    attempt = RunningSlice(Slice(mark, mark, "poll"), pull.store.settings.home, flow_run_id).unfinished("failed")
+    record_failure(pull.store, pull.source, attempt, clock_fault(session.present))

@@ -20,7 +20,7 @@ from flows.runs.running_slice import RunningSlice, record_failure, record_unfini
 from flows.runs.slice_stages import Pull, process_slice
 from tasks.errors import AlertsError, OperatorError
 from tasks.formatting import format_count, format_period
-from tasks.ingest.run_stats import SENTENCES, RunStats
+from tasks.ingest.run_stats import NOT_STORED, SENTENCES, RunStats
 from tasks.sanitize import plain
 from tasks.scratch import scratch_folder
 from tasks.window import Slice
@@ -129,7 +129,7 @@ class _Runner:
             self._stats.add(
                 result.report, result.loaded, low=result.low, unseen=result.unseen, leftover=result.leftover
             )
-            _log_slice(result)
+            _log_slice(result, self._pull.store.settings.recheck_hours)
         shutil.rmtree(started.running.scratch, ignore_errors=True)
 
     def _record_failure(self, running: RunningSlice, error: AlertsError) -> None:
@@ -146,20 +146,31 @@ class _Runner:
         record_failure(self._pull.store, self._pull.source, running.unfinished("failed"), error)
 
 
-def _log_slice(result: SliceResult) -> None:
+def _log_slice(result: SliceResult, recheck_hours: int) -> None:
     report = result.report
     log.info(
-        "%s %s: %d received, %d new, %d changed, %d known already, %d rejected, %s (%s)",
+        "%s %s: %d received, %d new, %d changed, %d known already, %s%d rejected, %s (%s)",
         report.trigger,
         format_period(report.start_at, report.end_at),
         report.received,
         report.new,
         report.changed,
         report.duplicates,
+        f"{report.expired} {NOT_STORED}, " if report.expired else "",
         report.rejected,
         format_count(result.loaded.alerts, "alert"),
         ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in result.seconds.items()),
     )
+    if report.vendor_total is not None and report.received < report.vendor_total:
+        log.warning(
+            "%s %s: %d records were announced and %d were listed. The daily re-check reads the last %d h again; for "
+            "older time start a backfill with `everything`.",
+            report.trigger,
+            format_period(report.start_at, report.end_at),
+            report.vendor_total,
+            report.received,
+            recheck_hours,
+        )
 
 
 def _log_unknown_values(stats: RunStats) -> None:

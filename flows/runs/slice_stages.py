@@ -34,6 +34,8 @@ class Pull:
     publisher: Publisher
     account: AccountLock
     stop: threading.Event
+    covers_until: datetime | None = None
+    """no coverage of this run ends later"""
     load_lock: threading.Lock = field(default_factory=threading.Lock)
     """for loads, which run one after the other"""
 
@@ -108,7 +110,7 @@ def load(
             newest_at=transformed.newest_at,
             flow_run_id=running.flow_run_id,
         )
-        close_slice(transaction, pull.source, slice_, report)
+        close_slice(transaction, pull.source, slice_, report, pull.covers_until)
         _raise_if_stopped(pull)
         transaction.publish = pull.publisher.after_slice(changed=transaction.changed, high=loaded.high > 0)
     running.complete = True

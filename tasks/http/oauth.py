@@ -8,8 +8,12 @@ from collections.abc import Callable, Generator, Mapping
 import httpx
 import msgspec
 
+from tasks.http.lenient_json import decode
+
 RENEW_BEFORE = 60  # seconds before `expires_in`
-DEFAULT_LIFETIME = 1799  # seconds, if the answer does not have it
+DEFAULT_LIFETIME = 1799  # seconds, if the answer has no usable number
+LONGEST_LIFETIME = 30 * 86_400  # seconds
+TOKEN_BYTES = 2**20  # of an answer with a token
 
 
 class NoTokenIssued(Exception):
@@ -20,25 +24,34 @@ class NoTokenIssued(Exception):
         self.response = response
 
 
-class Token(msgspec.Struct, omit_defaults=True):
+class Token(msgspec.Struct):
     """The answer of a token endpoint."""
 
     access_token: str
-    expires_in: float | None = None
+    expires_in: int
+    """seconds"""
 
 
 def request_token(
     http: httpx.Client, url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None
 ) -> Token:
     """Raises NoTokenIssued, and httpx.RequestError if there is no answer."""
-    response = http.send(http.build_request("POST", url, data=form, headers=headers), auth=None)
-    try:
-        token = msgspec.json.decode(response.content, type=Token, strict=False) if response.is_success else None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        token = None
-    if token is None or not token.access_token:
+    limits = {"max_bytes": TOKEN_BYTES}
+    response = http.send(http.build_request("POST", url, data=form, headers=headers, extensions=limits), auth=None)
+    answer = decode(response.content) if response.is_success else None
+    token = answer.get("access_token") if isinstance(answer, dict) else None
+    if not isinstance(answer, dict) or not isinstance(token, str) or not token:
         raise NoTokenIssued(response)
-    return token
+    return Token(token, _lifetime(answer.get("expires_in")))
+
+
+def _lifetime(value: object) -> int:
+    """Services send it as a number or as text; without a usable one the default is shorter than any real lifetime."""
+    try:
+        seconds = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else 0.0
+    except (ValueError, OverflowError):
+        return DEFAULT_LIFETIME
+    return int(seconds) if 0 < seconds <= LONGEST_LIFETIME else DEFAULT_LIFETIME
 
 
 class AccessToken(httpx.Auth, ABC):
@@ -92,7 +105,7 @@ class ClientCredentialsToken(AccessToken):
         if now < self._renew_at:
             return self._token
         token = request_token(self._http, self._url, self._form)
-        self._renew_at = now + (DEFAULT_LIFETIME if token.expires_in is None else token.expires_in) - RENEW_BEFORE
+        self._renew_at = now + token.expires_in - RENEW_BEFORE
         return token.access_token
 
     def drop_token(self) -> None:

@@ -32,22 +32,23 @@ class Page(Generic[R]):
 def iterate_pages(service: str, fetch_page: Callable[[str | None], Page[Any]]) -> Iterator[Page[Any]]:
     """Every page, in order. `fetch_page`: takes the page's token, None for the first page.
 
-    Raises PagingBroken for a listing without a proper end.
+    An empty page whose token repeats, or several in a row with new tokens, are the end: some listings never return a
+    page without a token. The total decides nothing, because services count it differently from what they list.
+
+    Raises PagingBroken for a listing without an end.
     """
     token: str | None = None
     seen: set[str] = set()
     received = empty = 0
-    total: int | None = None
     for _ in range(PAGE_CAP):
         page = fetch_page(token)
         token, rows = page.next_token, len(page.records)
         received += rows
         empty = 0 if rows else empty + 1
-        total = total if page.total is None else page.total
-        if token in seen:
+        if rows and token in seen:
             raise PagingBroken(f"{service} returned the same page token twice after {received} records. {_NEXT_RUN}")
-        if token and empty == EMPTY_PAGES:
-            _accept_empty_tail(service, received, total)
+        if token and empty and (token in seen or empty == EMPTY_PAGES):
+            log.warning("The listing ended with empty pages and a further page token; this is treated as its end.")
             yield replace(page, empty_tail=True)
             return
         yield page
@@ -55,14 +56,3 @@ def iterate_pages(service: str, fetch_page: Callable[[str | None], Page[Any]]) -
             return
         seen.add(token)
     raise PagingBroken(f"No end after {PAGE_CAP} pages. {_NEXT_RUN}")
-
-
-def _accept_empty_tail(service: str, received: int, total: int | None) -> None:
-    if total is not None and received < total:
-        raise PagingBroken(
-            f"{service} announced {total} records and stopped after {received} with {EMPTY_PAGES} empty pages. "
-            f"{_NEXT_RUN}"
-        )
-    log.warning(
-        "The listing ended with %d empty pages and a further page token; this is treated as its end.", EMPTY_PAGES
-    )

@@ -14,6 +14,7 @@ from tasks.http.retry import pause
 
 FIRST_GAP, WIDEST_GAP, NO_GAP = 0.02, 5.0, 0.002  # seconds between two requests after a refusal
 WIDEN, NARROW = 1.7, 0.97
+LONGEST_NUMBER = 18  # digits
 
 
 class RateLimiter:
@@ -90,6 +91,6 @@ def quota_of(response: httpx.Response) -> Quota | None:
     """The quota in the answer's headers, in either of the two spellings."""
     for name in ("x-ratelimit", "x-rate-limit"):
         limit, remaining = (response.headers.get(f"{name}-{what}", "") for what in ("limit", "remaining"))
-        if limit.isdecimal() and remaining.isdecimal():
+        if all(number.isdecimal() and len(number) <= LONGEST_NUMBER for number in (limit, remaining)):
             return Quota(int(limit), int(remaining))
     return None

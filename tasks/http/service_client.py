@@ -8,13 +8,15 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from statistics import median_low
 from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_result
 
+from tasks import clock
 from tasks.errors import AlertsError
 from tasks.http.client import HttpClient, clock_offset_of, transport_failure
 from tasks.http.failure import Failure, Retry
@@ -23,6 +25,8 @@ from tasks.http.rate_limit import Quota, quota_of, rate_limiter_for
 from tasks.http.retry import MIN_WAIT, STANDARD, RetryPolicy, RetryState, failure_in, pause, requested_wait
 
 log = logging.getLogger("attachment_alerts.http")
+
+CLOCK_ANSWERS = 3  # one of them may come from a server whose clock is wrong
 
 T = TypeVar("T")
 Reader = Callable[[httpx.Response, datetime], T | Failure]  # the moment is that of the request, by the service's clock
@@ -77,23 +81,22 @@ class ServiceClient(ABC):
 
     def now(self) -> datetime:
         """The service's time: this machine's clock with its correction."""
-        return datetime.now(UTC) + self.clock_correction
+        return clock.now() + self.clock_correction
 
     def clock_difference(self, url: str = "/") -> timedelta | None:
-        """The server's clock minus this machine's; None if the server does not report its time. Sends no key."""
+        """The server's clock minus this machine's; None if the server does not report its time. Sends no key.
 
-        def read(response: httpx.Response, _: datetime) -> timedelta | None:
-            answered_at = datetime.now(UTC)
-            return clock_offset_of(response, answered_at - response.elapsed, answered_at)
+        The median of several answers to POST, which are not cached.
+        """
 
-        return self.send(lambda: self.http.build_request("GET", url), read, with_keys=False)
+        def read(response: httpx.Response, requested_at: datetime) -> timedelta | None:
+            return clock_offset_of(response, requested_at - self.clock_correction, clock.now())
 
-    def clock_offset(self) -> timedelta:
-        """The server's clock minus this machine's, within a second; zero if the server does not report its time."""
-        offset = self.clock_difference()
-        if offset is None:
-            log.warning("The server does not report its time; this machine's clock is used.")
-        return offset or timedelta(0)
+        answers = [
+            self.send(lambda: self.http.build_request("POST", url), read, with_keys=False) for _ in range(CLOCK_ANSWERS)
+        ]
+        offsets = [offset for offset in answers if offset is not None]
+        return median_low(offsets) if offsets else None
 
     def send(self, build: Callable[[], httpx.Request], read: Reader[T], *, with_keys: bool = True) -> T:
         """Send requests until there is a result. Raises the error of the last failure, and Stopped."""

@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,14 +25,34 @@ def extract(fetch_pages: Callable[[], Iterator[Page[Record]]], reader: RecordRea
     """Fetch every page of the slice, or raise an exception.
 
     Adds to the vendor's fields: fetched_at (when the record's page was requested) and place (in the slice's answers).
-    If a page token is refused, the slice is restarted once.
+    If a page token is refused, the slice is restarted once. If it is refused again after an empty page, that page was
+    the last one.
     """
     try:
         return _fetch(fetch_pages(), reader, scratch)
     except PageTokenRefused as refused:
         log.warning("the slice is restarted: %s", refused)
         shutil.rmtree(scratch, ignore_errors=True)
-        return _fetch(fetch_pages(), reader, scratch)
+        return _fetch(_until_refused(fetch_pages()), reader, scratch)
+
+
+def _until_refused(pages: Iterator[Page[Record]]) -> Iterator[Page[Record]]:
+    """The pages until a token is refused after an empty page, which then is the end."""
+    empty: Page[Record] | None = None
+    try:
+        for page in pages:
+            if empty:
+                yield empty
+            empty = None if page.records else page
+            if page.records:
+                yield page
+    except PageTokenRefused as refused:
+        if empty is None:
+            raise
+        log.warning("The listing ended with an empty page and a page token that is refused: %s", refused)
+        empty = replace(empty, empty_tail=True)
+    if empty:
+        yield empty
 
 
 def _fetch(pages: Iterator[Page[Record]], reader: RecordReader, scratch: Path) -> Extracted:

@@ -29,7 +29,7 @@ TOUCHED = ("scan_id", "tenant", "file_sha256", "sender", "group_key", "old_group
 
 
 class Loaded(NamedTuple):
-    """Counts of a loaded slice. accepted = new + changed + duplicates."""
+    """Counts of a loaded slice. accepted = new + changed + duplicates + expired."""
 
     new: int = 0
     changed: int = 0
@@ -47,7 +47,7 @@ class Loaded(NamedTuple):
     reasons: tuple[tuple[str, int], ...] = ()
     """reasons of rejects, each with the number of records"""
     expired: int = 0
-    """included in the duplicates: not stored because retention would remove them"""
+    """older than what is kept, so not stored"""
 
 
 class BatchResult(NamedTuple):
@@ -93,7 +93,7 @@ def load_slice(
     reasons, changed_rejects = load_rejects(transaction, source, rejects, resolved)
     outcomes = [result.outcome for result in results]
     new, changed = sum(outcome.new for outcome in outcomes), sum(outcome.changed for outcome in outcomes)
-    duplicates = sum(result.accepted for result in results) - new - changed
+    duplicates = sum(outcome.duplicates for outcome in outcomes)
     transaction.changed |= bool(new or changed or changed_rejects)
     return Loaded(
         new,
@@ -105,7 +105,7 @@ def load_slice(
         max((result.late_by for result in results), default=timedelta()),
         **derived._asdict(),
         reasons=tuple(reasons.most_common()),
-        expired=duplicates - sum(outcome.duplicates for outcome in outcomes),
+        expired=sum(result.accepted for result in results) - new - changed - duplicates,
     )
 
 
@@ -171,10 +171,16 @@ def _load_batch(
     )
 
 
-def close_slice(transaction: Transaction, source: Source, slice_: Slice, report: coverage.Report) -> None:
+def close_slice(
+    transaction: Transaction,
+    source: Source,
+    slice_: Slice,
+    report: coverage.Report,
+    covers_until: datetime | None = None,
+) -> None:
     """Record a complete slice, its coverage and its notifications in the same transaction as its rows."""
     coverage.record_reports(transaction, source, [report])
-    coverage.add_coverage(transaction, source, slice_)
+    coverage.add_coverage(transaction, source, slice_, covers_until)
     changes.record_changes(
         transaction, connector_changes.cause_of(transaction, source, slice_), datetime.now(UTC), source.connector_id
     )

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from tasks.ingest.coverage import read_progress
+from tasks import clock
+from tasks.ingest.coverage import cut_back_future, read_progress
 from tasks.ingest.registry import register
 from tasks.source import Source
 from tasks.store.connection import Transaction
@@ -30,13 +31,14 @@ class Beginning(NamedTuple):
 def begin(store: Store, source: Source, now: datetime) -> Beginning:
     """Register the connector, set its origin if this is its first run, and read its progress.
 
-    Ends expired entries of the allow-list. Publishes if that changed anything, or if an earlier run was killed between
-    its commit and its publication.
+    Cuts back what a wrong clock has left. Ends expired entries of the allow-list. Publishes if that changed anything,
+    or if an earlier run was killed between its commit and its publication.
     """
     published = store.published_revision()
     with store.transaction() as transaction:
         register(transaction, source)
         _set_origin(transaction, source, now, store.settings.settle)
+        cut_back_future(transaction, source, clock.now())
         shown_again = expire_entries(transaction, datetime.now(UTC))
         stored = transaction.rows("SELECT revision FROM internal.store_state")[0][0]
         transaction.publish = transaction.changed or (published != stored and store.may_publish())
@@ -58,14 +60,18 @@ def _directory_days(transaction: Transaction, tenant: str) -> int:
 
 
 def _set_origin(transaction: Transaction, source: Source, now: datetime, settle: timedelta) -> None:
-    """Set the origin and the end of the first window, if this is the connector's first run."""
+    """Set the origin and the end of the first window, if this is the connector's first run.
+
+    An origin in the future was set while the clock was wrong.
+    """
     transaction.run(
         "UPDATE internal.connectors SET origin = $origin, rechecked_at = $now, first_end_at = $first_end "
-        "WHERE connector_id = $id AND origin IS NULL",
+        "WHERE connector_id = $id AND (origin IS NULL OR origin > $present)",
         {
             "origin": (now - source.first_look_back).replace(microsecond=0),
             "now": now,
             "first_end": now.replace(microsecond=0) - settle,
+            "present": clock.now(),
             "id": source.connector_id,
         },
     )

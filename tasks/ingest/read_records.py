@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import msgspec
 import polars as pl
 
+from tasks.http.lenient_json import make_shallow
+
 Record = dict[str, str | None]
 """The known fields by name; of an unusual record also `raw`, `problem` and `leftover`."""
 
@@ -36,6 +38,12 @@ class RecordReader:
 
     def read_leniently(self, text: bytes) -> Record:
         """Read a record from JSON; a value that is an object or an array becomes a problem of the record."""
+        try:
+            return self._read_any(text)
+        except RecursionError:
+            return self._read_any(make_shallow(text))
+
+    def _read_any(self, text: bytes) -> Record:
         raw = _canonical(text)
         try:
             fields = _FIELDS_RAW.decode(text)

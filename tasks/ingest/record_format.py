@@ -24,6 +24,8 @@ class RecordFormat:
     """no valid record is older"""
     identifying: Mapping[str, str]
     """fields of which at least one must be filled → their names in messages"""
+    characteristic: Mapping[str, str]
+    """fields of which every record of this schema has at least one → their names in messages"""
     routes: tuple[str, ...]
     plain: Mapping[str, str]
     """column → field, which is trimmed"""

@@ -12,9 +12,12 @@ from tasks.ingest.load import Loaded
 MAX_GROUP_IDS = 100_000  # groups whose ids a run holds in memory (20 MB)
 SENTENCES = 3  # errors in the state of a run; the relation `windows` has them all
 
-OF_REPORT = ("pages", "received", "accepted", "rejected", "new", "changed", "duplicates", "outside")
+OF_REPORT = ("pages", "received", "accepted", "rejected", "new", "changed", "duplicates", "expired", "outside")
 OF_LOADED = ("alerts", "high", "suppressed", "exposures")
 """Counts that are summed over the slices."""
+
+NOT_STORED = "older than what is kept, not stored"
+"""of the expired records"""
 
 OLD_DIRECTORY = 7 * 24
 """hours; as in the view `internal.directory_age`"""
@@ -24,7 +27,7 @@ OLD_DIRECTORY = 7 * 24
 class RunStats:
     """Totals of a run; counts as in `Report` and `Loaded`.
 
-    received = accepted + rejected; accepted = new + changed + duplicates.
+    received = accepted + rejected; accepted = new + changed + duplicates + expired.
     """
 
     slices: int = 0
@@ -39,6 +42,8 @@ class RunStats:
     new: int = 0
     changed: int = 0
     duplicates: int = 0
+    expired: int = 0
+    """records older than what is kept, so not stored"""
     outside: int = 0
     low: int = 0
     """accepted records that raise no alert"""

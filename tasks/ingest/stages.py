@@ -27,7 +27,7 @@ class RecordClient(Protocol):
 
     def pages(self, start: datetime, end: datetime) -> Iterator[Page[Record]]: ...
     def now(self) -> datetime: ...
-    def clock_offset(self) -> timedelta: ...
+    def clock_difference(self) -> timedelta | None: ...
     def abort(self) -> None: ...
     def close(self) -> None: ...
 
@@ -58,9 +58,9 @@ class Stages:
         """Requests refused so far because of the account's quota."""
         return self._client.refusals
 
-    def clock_offset(self) -> timedelta:
-        """The service's clock minus ours."""
-        return self._client.clock_offset()
+    def clock_difference(self) -> timedelta | None:
+        """The service's clock minus ours; None if the service does not report its time."""
+        return self._client.clock_difference()
 
     def correct_clock(self, offset: timedelta) -> None:
         """Follow the service's clock from now on."""

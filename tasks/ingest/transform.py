@@ -17,6 +17,9 @@ from tasks.priority import Maps, prioritise, respond
 from tasks.settings import Settings
 from tasks.window import Slice
 
+PAGE_ROWS = 10
+"""records of a page from which on their dates show that the requested ones were ignored"""
+
 
 def transform(
     records: Batches,
@@ -29,11 +32,13 @@ def transform(
 ) -> Transformed:
     """Convert accepted records to scans.
 
-    Raises DatesIgnored if there are records and all of them are outside the slice. No record is dropped for its date.
+    Raises DatesIgnored if there are records and all of them are outside the slice, or all of a page by more than the
+    overlap. No record is dropped for its date.
     """
     unseen: set[str] = set()
     accepted = low = outside = 0
     newest: datetime | None = None
+    pages: list[pl.DataFrame] = []
 
     def scans() -> Iterator[pl.DataFrame]:
         nonlocal accepted, low, outside, newest
@@ -44,6 +49,7 @@ def transform(
             low += int((rows["priority"] == "low").sum())
             # The service may include the end of the slice: a row exactly there is not outside.
             outside += len(rows) - int(rows["detected_at"].is_between(slice_.start, slice_.end).sum())
+            pages.append(_count_by_page(rows, slice_, settings))
             newest = max(filter(None, (newest, rows["detected_at"].max())), default=None)
             yield rows
 
@@ -53,7 +59,29 @@ def transform(
             f"All {accepted} records of {format_period(slice_.start, slice_.end)} UTC have dates outside of it: "
             "the service ignored the requested dates. The slice is not covered; the next run fetches it again."
         )
+    _check_pages(pages, slice_)
     return Transformed(written, accepted, low, outside, newest, tuple(sorted(unseen)))
+
+
+def _count_by_page(rows: pl.DataFrame, slice_: Slice, settings: Settings) -> pl.DataFrame:
+    """Rows of each page, and those of them that are in the slice or within the overlap of it."""
+    near = pl.col("detected_at").is_between(slice_.start - settings.overlap, slice_.end + settings.overlap)
+    # The rows of a page have the time of its request.
+    return rows.group_by("fetched_at").agg(rows=pl.len(), near=near.sum())
+
+
+def _check_pages(pages: list[pl.DataFrame], slice_: Slice) -> None:
+    """Raises DatesIgnored for a page that cannot be an answer to the request."""
+    if not pages:
+        return
+    counts = pl.concat(pages).group_by("fetched_at").sum()
+    foreign = counts.filter(pl.col("near") == 0, pl.col("rows") >= PAGE_ROWS)
+    if not foreign.is_empty():
+        raise DatesIgnored(
+            f"{len(foreign)} of {len(counts)} pages of {format_period(slice_.start, slice_.end)} UTC have only records "
+            "of other times: the service ignored the requested dates. The slice is not covered; the next run fetches "
+            "it again."
+        )
 
 
 def to_scans(

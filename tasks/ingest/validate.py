@@ -3,7 +3,7 @@
 Every field is an optional text; unknown fields and values never reject a record.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -23,7 +23,6 @@ MAX_AHEAD = timedelta(days=1)
 def record_schema(record_format: RecordFormat, now: datetime) -> pa.DataFrameSchema:
     """The rules for a product's records, after `read_dates`."""
     texts = {name: pa.Column(pl.String, nullable=True) for name in record_format.reader.fields}
-    *names, last = record_format.identifying.values()
     return pa.DataFrameSchema(
         {
             **texts,
@@ -37,12 +36,16 @@ def record_schema(record_format: RecordFormat, now: datetime) -> pa.DataFrameSch
                 nullable=True,
             ),
             "dated": pa.Column(pl.Boolean, pa.Check.eq(True, error="the date does not parse")),
-            "identified": pa.Column(
-                pl.Boolean, pa.Check.eq(True, error=f"{', '.join(names)} and {last} are all empty")
-            ),
+            "identified": _one_filled(record_format.identifying, "empty"),
+            "characteristic": _one_filled(record_format.characteristic, "missing"),
         },
         strict=False,
     )
+
+
+def _one_filled(fields: Mapping[str, str], otherwise: str) -> pa.Column:
+    *names, last = fields.values()
+    return pa.Column(pl.Boolean, pa.Check.eq(True, error=f"{', '.join(names)} and {last} are all {otherwise}"))
 
 
 def validate(
@@ -88,9 +91,8 @@ def find_faults(batch: pl.DataFrame, record_format: RecordFormat, now: datetime)
         # pandera reports values as Python datetimes, which only reach from year 1 to 9999
         detected_at=pl.col("detected_at").clip(record_format.oldest - MAX_AHEAD, now + 2 * MAX_AHEAD),
         usable=pl.col("problem").is_null(),
-        identified=pl.any_horizontal(
-            pl.col(name).str.strip_chars().str.len_bytes() > 0 for name in record_format.identifying
-        ).fill_null(value=False),
+        identified=_any_filled(record_format.identifying),
+        characteristic=_any_filled(record_format.characteristic),
         dated=pl.col("detected_at").is_not_null(),
     )
     try:
@@ -100,6 +102,11 @@ def find_faults(batch: pl.DataFrame, record_format: RecordFormat, now: datetime)
         problems = batch["problem"].gather(reasons["index"])
         return reasons.with_columns(reason=pl.coalesce(problems, "reason"))
     return pl.DataFrame(schema={"index": pl.UInt32, "reason": pl.String})
+
+
+def _any_filled(fields: Iterable[str]) -> pl.Expr:
+    filled = (pl.col(name).str.strip_chars().str.len_bytes() > 0 for name in fields)
+    return pl.any_horizontal(filled).fill_null(value=False)
 
 
 def _reasons(cases: pl.DataFrame) -> pl.DataFrame:

@@ -25,7 +25,7 @@ REGION, PERMITTED, ACCOUNT, QUOTA = "region", "permission", "account", "request 
 AFTER_REACH = (steps.CLOCK, steps.CREDENTIALS, steps.EXPIRY, REGION, PERMITTED, ACCOUNT, QUOTA)
 
 CLOCK_MAY_DIFFER = timedelta(seconds=5)
-CLOCK_MATTERS = ". Windows are corrected by the difference, but a signature may be refused for it."
+CLOCK_MATTERS = ". Windows are corrected by up to 5 minutes, but a signature may be refused for the difference."
 PACKAGE = "Attachment Protection"
 LOW_QUOTA_SHARE = 0.1
 

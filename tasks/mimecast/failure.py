@@ -60,12 +60,19 @@ def _fault(entry: Any) -> Fault:
     return Fault(entry if isinstance(entry, str) else "", "", False)
 
 
+def meta_status(value: object) -> int | None:
+    """The status in the body, a number or text; None without one, 0 if it cannot be read."""
+    if value is None:
+        return None
+    text = str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) == len("200") else 0
+
+
 def _status(response: httpx.Response, body: object) -> int:
     if response.status_code != httpx.codes.OK or not isinstance(body, dict):
         return response.status_code
     meta = body.get("meta")
-    inner = meta.get("status") if isinstance(meta, dict) else None
-    return inner if isinstance(inner, int) else response.status_code
+    return (meta_status(meta.get("status")) if isinstance(meta, dict) else None) or response.status_code
 
 
 def _meaning(status: int, faults: list[Fault]) -> Meaning:

@@ -47,6 +47,7 @@ RECORDS = RecordFormat(
         "fileName": "file name",
         "messageId": "message id",
     },
+    characteristic={"result": "verdict", "recipientAddress": "recipient", "senderAddress": "sender"},
     routes=("inbound", "outbound", "internal", "external"),
     plain={
         "response": "actionTriggered",

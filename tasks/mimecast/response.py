@@ -17,10 +17,12 @@ from tasks.http.lenient_json import NOT_STRICT, decode, make_strict
 from tasks.http.paging import Page
 from tasks.ingest.read_records import Record
 from tasks.mimecast.error_codes import STATUSES
-from tasks.mimecast.failure import failure_of
+from tasks.mimecast.failure import failure_of, meta_status
 from tasks.mimecast.record import RECORDS
 
 log = logging.getLogger("attachment_alerts.mimecast")
+
+LONGEST_COUNT = 18  # digits
 
 T = TypeVar("T")
 
@@ -56,7 +58,7 @@ def read_page(response: httpx.Response, requested_at: datetime) -> Page[Record] 
             envelope = _TYPED.decode(response.content)
         except NOT_STRICT:
             return _read_record_by_record(response, requested_at)
-        if not envelope.fail and str(envelope.meta.status) in ("None", "200"):
+        if not envelope.fail and meta_status(envelope.meta.status) in (None, httpx.codes.OK):
             return _page(envelope, requested_at, RECORDS.reader.add_remarks)
     return failure_of(response, decode(response.content)) or STATUSES.garbled(response)
 
@@ -101,6 +103,12 @@ def _page(
 
 
 def _count(total: object) -> int | None:
-    if isinstance(total, str) and total.isascii() and total.isdigit():
+    """The vendor's count; None if it is no number, or none that a column holds."""
+    if total is None or total == "":
+        return None
+    if isinstance(total, str) and total.isascii() and total.isdigit() and len(total) <= LONGEST_COUNT:
         return int(total)
-    return total if isinstance(total, int) and not isinstance(total, bool) else None
+    if isinstance(total, int) and not isinstance(total, bool) and 0 <= total < 10**LONGEST_COUNT:
+        return total
+    log.warning("The service's total count is ignored: it is not a number that can be stored.")
+    return None

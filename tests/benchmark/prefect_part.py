@@ -44,7 +44,7 @@ def _measure(url: str) -> tuple[float, float]:
 
         return counting
 
-    for stage in ("extract", "validate", "transform", "clock_offset"):
+    for stage in ("extract", "validate", "transform", "clock_difference"):
         setattr(Stages, stage, counted(getattr(Stages, stage)))
     slice_stages.load = counted(slice_stages.load)
     pull_session.begin = counted(pull_session.begin)

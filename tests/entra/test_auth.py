@@ -133,6 +133,22 @@ def test_nobody_but_the_clouds_own_hosts_is_asked(
     assert resolved == []
 
 
+@pytest.mark.parametrize("expires_in", [3599, "3599", 3599.5, None, -5, "soon", 10**30])
+def test_lifetime_of_a_token_may_be_written_in_any_way(expires_in: object) -> None:
+    paths: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.path)
+        return httpx.Response(200, json={"access_token": "a.b.c", "expires_in": expires_in})
+
+    connector = connector_in("global")
+    with httpx.Client(transport=httpx.MockTransport(answer)) as http:
+        auth = MicrosoftToken(connector, http)
+        for _ in range(2):
+            http.get(connector.url, auth=auth)
+    assert paths == [f"/{DIRECTORY}/oauth2/v2.0/token", "/", "/"]
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -141,7 +157,7 @@ def test_nobody_but_the_clouds_own_hosts_is_asked(
         httpx.Response(503),
         httpx.Response(200, text="<html>"),
         httpx.Response(200, json={"access_token": ""}),
-        httpx.Response(200, json={"access_token": "a.b.c", "expires_in": "soon"}),
+        httpx.Response(200, json={"access_token": ["a.b.c"], "expires_in": 3599}),
         httpx.Response(200, content=b"\xff"),
     ],
 )

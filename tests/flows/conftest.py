@@ -1,13 +1,15 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tasks import clock as machine_clock
 from tasks.http import retry
 from tasks.mimecast.connector import MimecastConnector
-from tests.flows.site import Clock, PlainSite, Site, connector, noon, save
+from tests.flows.site import MACHINE, Clock, PlainSite, Site, connector, noon, save
 from tests.scans import prepare_home
 from tests.simulator import Simulator, Switches, World, serve
 
@@ -19,6 +21,20 @@ MakePlainSite = Callable[..., PlainSite]
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of seconds take milliseconds."""
     monkeypatch.setattr(retry, "PACE", 0.0005)
+
+
+@pytest.fixture(autouse=True, scope="package")
+def machine() -> Iterator[None]:
+    """Pulls of this process read a clock that a site can set."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine_clock, "now", MACHINE.now)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def real_time(machine: None) -> Iterator[None]:
+    yield
+    MACHINE.ahead = timedelta()
 
 
 @pytest.fixture

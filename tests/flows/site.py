@@ -44,12 +44,16 @@ def noon() -> datetime:
 
 @dataclass
 class Clock:
-    """The service's clock: ahead of ours by `ahead`."""
+    """A clock that is ahead of the real one by `ahead`."""
 
     ahead: timedelta = timedelta()
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.ahead
+
+
+MACHINE = Clock()
+"""This machine's, as pulls read it."""
 
 
 @dataclass
@@ -93,10 +97,18 @@ class Site:
             return plain_poll(RunContext(self.name, "poll"), connector, engine)
 
     def at(self, moment: datetime) -> None:
-        """Set the service's clock; a run follows it where it differs from ours."""
+        """Set the service's clock and this machine's."""
+        MACHINE.ahead = moment - datetime.now(UTC)
+        self.service_at(moment)
+
+    def service_at(self, moment: datetime) -> None:
+        """Set the service's clock only."""
         self.clock.ahead = moment - datetime.now(UTC)
-        ahead = self.clock.ahead.total_seconds()
-        self.simulator.switches = replace(self.simulator.switches, server_time_offset=ahead)
+        self.report_time(self.clock.ahead)
+
+    def report_time(self, ahead: timedelta) -> None:
+        """Make the service's answers report a time that is so far ahead of the real one."""
+        self.simulator.switches = replace(self.simulator.switches, server_time_offset=ahead.total_seconds())
 
     def later(self, **by: float) -> None:
         """Let time pass."""

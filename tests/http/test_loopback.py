@@ -10,6 +10,8 @@ import pytest
 from websockets.exceptions import InvalidHandshake
 from websockets.sync.client import connect
 
+from tasks.errors import Unreachable
+from tasks.http.client import open_http, proxy_of
 from tasks.http.loopback import bypass_proxy_for_loopback, is_loopback
 from tests.proxy import VARIABLES, LoggingProxy, logging_proxy
 
@@ -65,6 +67,7 @@ def test_nothing_for_this_machine_goes_through_a_proxy(proxy: LoggingProxy, url:
     [
         (None, "corp.example"), ("corp.example", None), ("", "corp.example"), ("corp.example", ""), ("*", None),
         (None, "*"), ("*,corp.example", "*"), (" * ", None), ("[::1]", "[::1]"), ("127.0.0.0/8", None),
+        ("fd00:1::/64", None), ("corp.example [::1]", "::/0 *"), (" , ,", ",,"), (None, "::1/128 10.0.0.0/8"),
     ],
 )  # fmt: skip
 def test_whatever_is_excepted_already(
@@ -87,7 +90,10 @@ def test_whatever_is_excepted_already(
         ("a.example", "b.example", f"a.example,{ALWAYS}", f"b.example,{ALWAYS}"),
         ("", "b.example", ALWAYS, f"b.example,{ALWAYS}"),
         ("*", None, "*", "*"),
-        ("*,a.example", None, f"*,a.example,{ALWAYS}", f"*,a.example,{ALWAYS}"),
+        ("*,a.example", None, "*", "*"),
+        ("a.example b.example", None, f"a.example,b.example,{ALWAYS}", f"a.example,b.example,{ALWAYS}"),
+        ("10.0.0.0/8, fd00:1::/64,[fd00:2::]/64", None, f"10.0.0.0/8,{ALWAYS}", f"10.0.0.0/8,{ALWAYS}"),
+        ("[fd00:1::5]", None, f"fd00:1::5,{ALWAYS}", f"fd00:1::5,{ALWAYS}"),
         (None, "localhost , 127.0.0.1", ALWAYS, ALWAYS),
         (None, "[::1]", "::1,localhost,127.0.0.1", "::1,localhost,127.0.0.1"),
     ],
@@ -120,6 +126,44 @@ def test_without_a_proxy_nothing_is_set(proxy: LoggingProxy, monkeypatch: pytest
         monkeypatch.delenv(name)
     bypass_proxy_for_loopback()
     assert {"no_proxy", "NO_PROXY"}.isdisjoint(os.environ)
+
+
+@pytest.mark.parametrize("value", ["fd00:1::/64", "[::1]", "a.example b.example", "*", "10.0.0.0/8", " , ,"])
+def test_entries_are_readable_without_a_proxy_too(
+    proxy: LoggingProxy, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NO_PROXY", value)
+    bypass_proxy_for_loopback()
+    ask(*HERE)
+    assert "no_proxy" not in os.environ
+    open_http(OTHER).close()
+
+
+@pytest.mark.parametrize(
+    ("value", "host", "is_exempt"),
+    [
+        ("10.0.0.0/8", "10.1.2.3", True), ("10.0.0.0/8", "11.1.2.3", False), ("10.0.0.0/8 fd00::/16", "fd00::1", True),
+        ("[fd00::]/16", "fd00::1", True), ("10.0.0.0/99", "10.1.2.3", False), ("10.0.0.0/8", "ten.example", False),
+    ],
+)  # fmt: skip
+def test_address_in_an_excepted_network_uses_no_proxy(
+    proxy: LoggingProxy, monkeypatch: pytest.MonkeyPatch, value: str, host: str, is_exempt: bool
+) -> None:
+    monkeypatch.setenv("NO_PROXY", value)
+    url = f"http://[{host}]" if ":" in host else f"http://{host}"
+    assert (proxy_of(url) is None) is is_exempt
+    bypass_proxy_for_loopback(host)
+    assert (host in os.environ["NO_PROXY"].split(",")) is is_exempt
+
+
+@pytest.mark.parametrize("entry", ["[fd00::", "host:port", "fd00:1::/64", "[::1]"])
+def test_entry_that_cannot_be_used_is_named(proxy: LoggingProxy, monkeypatch: pytest.MonkeyPatch, entry: str) -> None:
+    monkeypatch.setenv("NO_PROXY", f"good.example,{entry}")
+    with pytest.raises(Unreachable, match="NO_PROXY") as caught:
+        open_http(OTHER)
+    assert entry in str(caught.value)
 
 
 @pytest.mark.parametrize(

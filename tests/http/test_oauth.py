@@ -14,7 +14,7 @@ URL, TOKEN_PATH, PATH = "https://service.example", "/oauth/token", "/records"
 class TokenService:
     """Issues token-1, token-2, …; answers calls with the token they carried."""
 
-    def __init__(self, expires_in: float | None = 1799, answer: httpx.Response | None = None) -> None:
+    def __init__(self, expires_in: object = 1799, answer: httpx.Response | None = None) -> None:
         self.expires_in, self.answer, self.issued, self.forms = expires_in, answer, 0, [""]
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -24,7 +24,7 @@ class TokenService:
         self.forms.append(request.content.decode())
         if self.answer:
             return self.answer
-        body = {"access_token": f"token-{self.issued}", "token_type": "Bearer", "scope": ""}
+        body: dict[str, object] = {"access_token": f"token-{self.issued}", "token_type": "Bearer", "scope": ""}
         return httpx.Response(200, json=body if self.expires_in is None else body | {"expires_in": self.expires_in})
 
 
@@ -46,9 +46,31 @@ def client_of(service: TokenService, clock: Clock) -> httpx.Client:
     return http
 
 
-@pytest.mark.parametrize(("expires_in", "good_for"), [(1799, 1739), (600, 540), (None, 1739)])
-def test_token_is_reused_until_a_minute_before_its_end(clock: Clock, expires_in: float | None, good_for: int) -> None:
-    service = TokenService(expires_in)
+LIFETIMES: list[tuple[object, int]] = [
+    (1799, 1799),
+    (600, 600),
+    (None, 1799),
+    ("600", 600),
+    (" 600 ", 600),
+    ("599.9", 599),
+    (600.5, 600),
+    (-1, 1799),
+    ("-600", 1799),
+    (0, 1799),
+    ("", 1799),
+    ("soon", 1799),
+    ("nan", 1799),
+    ("1e999", 1799),
+    (10**30, 1799),
+    ("9" * 5_000, 1799),
+    (True, 1799),
+    ([600], 1799),
+]
+
+
+@pytest.mark.parametrize(("expires_in", "lifetime"), LIFETIMES, ids=lambda value: str(value)[:9])
+def test_token_is_reused_until_a_minute_before_its_end(clock: Clock, expires_in: object, lifetime: int) -> None:
+    service, good_for = TokenService(expires_in), lifetime - 60
     with client_of(service, clock) as http:
         assert http.post(PATH).text == "Bearer token-1"
         clock.now += good_for - 1
@@ -85,6 +107,8 @@ def test_only_the_token_that_was_refused_is_forgotten(clock: Clock) -> None:
         httpx.Response(429),
         httpx.Response(200, text="<html>"),
         httpx.Response(200, json={"access_token": ""}),
+        httpx.Response(200, json={"access_token": 5}),
+        httpx.Response(200, json=[]),
         httpx.Response(200, content=b"\xff"),
     ],
 )

@@ -118,6 +118,49 @@ def test_the_recheck_is_remembered_per_connector(store: Store) -> None:
     assert begin(store, source(2), NOW).progress.rechecked_at == NOW
 
 
+@pytest.mark.parametrize("ahead", [timedelta(hours=3), timedelta(days=30), timedelta(days=400)])
+def test_coverage_and_recheck_in_the_future_are_cut_back_and_recorded(store: Store, ahead: timedelta) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    began = now - 5 * HOUR
+    wrong = Interval(START, now + ahead)
+    with store.transaction() as transaction:
+        columns = "SELECT tenant, connector_id, $start, $end FROM internal.connectors WHERE connector_id = $id"
+        values = {"start": wrong.start, "end": wrong.end, "id": source(1).connector_id}
+        transaction.run(f"INSERT INTO internal.coverage {columns}", values)
+        mark_rechecked(transaction, source(1), now + ahead)
+        record_reports(transaction, source(1), [Report(*wrong, "poll", "complete", began, now + ahead)])
+        transaction.publish = True
+    assert health(store, "lag_seconds") == 0
+    progress = begin(store, source(1), now).progress
+    assert progress.coverage == [Interval(START, began)]  # where the claim was made, not only where it became true
+    assert now - progress.rechecked_at >= 24 * HOUR
+    assert health(store, "state", "watermark") == ("failing", began)
+    assert rows(store, "SELECT start_at, end_at, state FROM windows ORDER BY finished_at DESC, state DESC LIMIT 1") == [
+        (began, now + ahead, "failed")
+    ]
+    assert begin(store, source(1), now).progress == progress
+    attempt(store, Report(began - HOUR, now, "poll", "complete", now + HOUR / 60, now + HOUR / 60, newest_at=now))
+    assert health(store, "state") == "late"
+    assert health(store, "consecutive_failures") == 0
+
+
+def test_slice_is_covered_until_the_present_only(store: Store) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    with store.transaction() as transaction:
+        add_coverage(transaction, source(1), Slice(START, now + HOUR, "poll"), now - HOUR)
+        add_coverage(transaction, source(2), Slice(START, now + HOUR, "backfill"))
+        add_coverage(transaction, source(2), Slice(now + HOUR, now + 2 * HOUR, "poll"))
+    assert begin(store, source(1), now).progress.coverage == [Interval(START, now - HOUR)]
+    ((start, end),) = begin(store, source(2), now).progress.coverage
+    assert start == START
+    assert now <= end <= datetime.now(UTC)
+
+
+def test_origin_in_the_future_is_set_again(store: Store) -> None:
+    begin(store, source(3), NOW + timedelta(days=900))
+    assert begin(store, source(3), NOW).progress.origin == START
+
+
 def attempt(store: Store, *reports: Report) -> None:
     with store.transaction() as transaction:
         record_reports(transaction, source(1), reports)

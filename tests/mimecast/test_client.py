@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from itertools import pairwise
 from typing import Any
 
@@ -29,7 +30,7 @@ from tasks.errors import (
 )
 from tasks.http import paging, retry
 from tasks.http.check import Account
-from tasks.http.client import clock_offset_of, open_http
+from tasks.http.client import HttpClient, clock_offset_of, open_http
 from tasks.mimecast.client import GET_LOGS, MimecastClient
 from tasks.mimecast.connector import MimecastConnector
 from tasks.mimecast.record import RECORDS
@@ -258,11 +259,52 @@ def test_three_empty_pages_end_a_listing_with_a_warning(running: Running, caplog
     assert [entry.levelname for entry in caplog.records] == ["WARNING"]
 
 
-def test_three_empty_pages_before_the_announced_total_raise_paging_broken(running: Running) -> None:
+def test_three_empty_pages_before_the_announced_total_end_a_listing(running: Running) -> None:
     with MimecastClient(connector_of(running, "2.0")) as client:
         running.simulator.faults.inject("endless-pages", after=4)
+        pages = list(client.pages(START, END))
+    assert [page.total for page in pages[:1]] == [300]
+    assert sum(len(page.records) for page in pages) == 150
+    assert pages[-1].empty_tail
+
+
+def listing(*pages: tuple[int, str | None, int | None]) -> list[tuple[int, bool]]:
+    """The pages of a listing: number of records and whether it ended with empty pages.
+
+    `pages`: number of records, next token and total of each answer; the last one is repeated.
+    """
+    answers = iter(pages)
+    last = pages[-1]
+
+    def fetch(_: str | None) -> paging.Page[int]:
+        rows, token, total = next(answers, last)
+        return paging.Page(list(range(rows)), START, token, total)
+
+    return [(len(page.records), page.empty_tail) for page in paging.iterate_pages("Service", fetch)]
+
+
+@pytest.mark.parametrize(
+    ("answers", "pages"),
+    [
+        ([(0, None, None)], [(0, False)]),
+        ([(0, "a", None)], [(0, False), (0, True)]),  # the same token on every empty page
+        ([(1, "a", None), (0, "a", None)], [(1, False), (0, True)]),
+        ([(1, "a", 7), (0, "b", 7)], [(1, False), (0, False), (0, True)]),  # a total that announces more
+        ([(1, "a", 7), (0, "b", 7), (0, "c", 7), (0, "d", 7)], [(1, False), (0, False), (0, False), (0, True)]),
+        ([(0, "a", 9), (0, "b", 9), (3, "c", 9), (0, None, 9)], [(0, False), (0, False), (3, False), (0, False)]),
+        ([(2, "a", 1), (2, None, 10**28)], [(2, False), (2, False)]),
+    ],
+)
+def test_empty_tail_of_a_listing(
+    answers: list[tuple[int, str | None, int | None]], pages: list[tuple[int, bool]]
+) -> None:
+    assert listing(*answers) == pages
+
+
+def test_repeated_token_on_a_page_with_records_breaks_a_listing() -> None:
+    for answers in ([(1, "a", None)], [(1, "a", 2), (0, "b", 2), (1, "a", 2)]):
         with pytest.raises(PagingBroken):
-            fetch_all(client)
+            listing(*answers)
 
 
 def test_fewer_than_three_empty_pages_do_not_end_a_listing(api: str) -> None:
@@ -355,8 +397,38 @@ def test_account_is_read_and_empty_without_permission(api: str) -> None:
 def test_clock_offset_is_read_from_the_date_header(api: str, ahead: float) -> None:
     with service(Switches(server_time_offset=ahead)) as running:
         with MimecastClient(connector_of(running, api)) as client:
-            assert client.clock_offset().total_seconds() == pytest.approx(ahead, abs=1.5)
-        assert all(asked.account is None for asked in running.simulator.requests)
+            difference = client.clock_difference()
+        assert difference is not None
+        assert difference.total_seconds() == pytest.approx(ahead, abs=1.5)
+        assert [(request.account, request.body) for request in running.simulator.requests] == [(None, {})] * 3
+
+
+@pytest.mark.parametrize("wrong", [timedelta(hours=3), timedelta(days=30), timedelta(days=-365)])
+@pytest.mark.parametrize("place", range(3))
+def test_one_answer_with_another_time_does_not_decide(wrong: timedelta, place: int, api: str) -> None:
+    answers = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.method == "POST"  # is not cached
+        answers.append(request)
+        moment = datetime.now(UTC) + (wrong if len(answers) == place + 1 else timedelta())
+        return httpx.Response(405, headers={"date": format_datetime(moment, usegmt=True)})
+
+    with service() as running, MimecastClient(connector_of(running, api)) as client:
+        client.http.close()
+        client.http = HttpClient(base_url=running.url, transport=httpx.MockTransport(answer))
+        difference = client.clock_difference()
+    assert difference is not None
+    assert abs(difference) < timedelta(seconds=2)
+
+
+@pytest.mark.parametrize(
+    ("age", "offset"), [("0", 0), ("21600", 21_600), ("", None), ("old", None), ("9" * 400, None), ("-5", -5)]
+)
+def test_time_in_a_cache_is_added(age: str, offset: float | None) -> None:
+    answer = httpx.Response(200, headers={"date": format_datetime(START, usegmt=True), "age": age})
+    found = clock_offset_of(answer, START, START)
+    assert (found and found.total_seconds()) == (offset if offset is None else offset + 0.5)
 
 
 @pytest.mark.parametrize("date", [{}, {"date": ""}, {"date": "yesterday"}])

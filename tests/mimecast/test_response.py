@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.errors import AnswerNotUnderstood, ServiceError
+from tasks.errors import AnswerNotUnderstood, PermissionMissing, ServiceError
 from tasks.http.failure import Failure, Retry
 from tasks.http.paging import Page
 from tasks.ingest.read_records import Record
@@ -101,6 +101,57 @@ def test_empty_page_may_have_a_next_page() -> None:
 )
 def test_total_is_a_number_or_unknown(total: Any, expected: int | None) -> None:
     assert page_of(envelope([RECORD], totalCount=total)).total == expected
+
+
+@pytest.mark.parametrize("total", ["9" * 4_500, "1e28", str(10**28), str(2**63), "-1", '"' + "9" * 4_500 + '"'])
+def test_total_that_no_column_holds_is_unknown(total: str, caplog: pytest.LogCaptureFixture) -> None:
+    content = json.dumps(envelope([RECORD], totalCount=7)).replace(": 7}", f": {total}}}").encode()
+    page = page_of(content)
+    assert (len(page.records), page.total) == (1, None)
+    assert "WARNING" in {entry.levelname for entry in caplog.records}
+
+
+def deep(levels: int, brackets: str = "[]") -> str:
+    return brackets[0] * levels + brackets[1] * levels
+
+
+@pytest.mark.parametrize(
+    ("odd", "problem"),
+    [
+        ('{"fileName": "b", "subject": ' + deep(1_500) + "}", "subject is an array"),
+        ('{"fileName": "b", "subject": %s}' % ('{"a":' * 1_500 + "1" + "}" * 1_500), "subject is an object"),
+        ('{"fileName": "b", "new": ' + deep(100_000) + "}", None),
+        (deep(1_500), "not an object"),
+        ('{"fileName": "b", "subject": %s}' % ("9" * 4_500), None),
+        ('{"fileName": "b", "subject": -%s.5e400}' % ("9" * 4_500), None),
+    ],
+    ids=["array", "object", "unknown", "record", "integer", "float"],
+)
+def test_value_that_no_decoder_follows_costs_its_record_only(odd: str, problem: str | None) -> None:
+    content = json.dumps(envelope([RECORD, 0, RECORD])).replace(" 0,", f" {odd},").encode()
+    records = records_of(content)
+    assert records["problem"].to_list() == [None, problem, None]
+    assert records["fileName"].to_list()[::2] == [RECORD["fileName"]] * 2
+    again = RECORDS.reader.read_stored([records["raw"][1]])
+    assert again["problem"].to_list() == [problem]
+    assert again["raw"].to_list() == [records["raw"][1]]
+
+
+@pytest.mark.parametrize("status", [200, "200", " 200 ", 200.0, None])
+def test_status_in_the_body_may_be_text(status: object) -> None:
+    body = envelope([RECORD])
+    body["meta"]["status"] = status
+    assert len(page_of(body).records) == 1
+
+
+@pytest.mark.parametrize("status", ["403", 403.0, " 403", "forbidden", True, [], "9" * 4_500])
+def test_other_status_in_the_body_is_a_failure(status: object) -> None:
+    body = envelope([RECORD])
+    body["meta"]["status"] = status
+    failure = read_page(answer(body), NOW)
+    assert isinstance(failure, Failure)
+    is_number = str(status).strip().startswith("403")
+    assert type(failure.error) is (PermissionMissing if is_number else AnswerNotUnderstood)
 
 
 def test_escaped_slashes_and_any_order_of_keys_are_read() -> None:

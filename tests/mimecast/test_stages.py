@@ -6,6 +6,7 @@ the expected file does not name are not compared.
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -207,6 +208,19 @@ def test_refused_page_token_restarts_the_slice_once(tmp_path: Path) -> None:
         run(pages, tmp_path / "twice", refusals=2)
 
 
+def test_token_refused_twice_after_an_empty_page_ends_the_slice(tmp_path: Path) -> None:
+    pages = [page_of([record(fileName="a")]), page_of([]), page_of([record(fileName="never read")])]
+
+    def fetch() -> Iterator[Page[Record]]:
+        yield from pages[:2]
+        raise PageTokenRefused("the page token is not known")
+
+    extracted = extract(fetch, RECORDS.reader, tmp_path)
+    assert (extracted.received, extracted.pages, extracted.empty_tail) == (1, 2, True)
+    again = extract(lambda: iter([pages[1], *pages]), RECORDS.reader, tmp_path)
+    assert (again.received, again.pages, again.empty_tail) == (2, 4, False)
+
+
 INSIDE, START, END = "2024-11-17T12:00:00Z", "2024-11-17T00:00:00Z", "2024-11-18T00:00:00Z"
 BEFORE, AFTER = "2024-11-16T23:59:59Z", "2024-11-18T00:00:01Z"
 
@@ -233,6 +247,37 @@ def test_rows_outside_the_slice_are_counted_and_loaded(dates: list[str], outside
 def test_slice_with_all_rows_outside_raises_dates_ignored(dates: list[str], tmp_path: Path) -> None:
     with pytest.raises(DatesIgnored):
         run([page_of([record(date)]) for date in dates], tmp_path, DAY)
+
+
+FAR, NEAR = "2024-11-16T22:59:59Z", "2024-11-16T23:00:00Z"  # from the overlap of an hour
+
+
+@pytest.mark.parametrize(
+    ("foreign", "ignored"),
+    [
+        ([FAR] * 10, True),
+        (["2024-11-18T01:00:01Z"] * 10, True),
+        ([FAR] * 25 + ["never"], True),
+        ([FAR] * 9, False),
+        ([FAR] * 9 + ["never"] * 9, False),
+        ([FAR] * 9 + [NEAR], False),
+        ([NEAR] * 10, False),
+        ([FAR] * 30 + [INSIDE], False),
+    ],
+)
+def test_page_whose_rows_are_all_far_outside_fails_the_slice(
+    foreign: list[str], ignored: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "BATCH_ROWS", 7)  # a page may be in several batches
+    pages = [
+        replace(page_of([record(INSIDE)] * 10), requested_at=REQUESTED_AT + timedelta(seconds=n)) for n in range(3)
+    ]
+    pages[1] = replace(page_of([record(date) for date in foreign]), requested_at=pages[1].requested_at)
+    if ignored:
+        with pytest.raises(DatesIgnored):
+            run(pages, tmp_path, DAY)
+    else:
+        assert run(pages, tmp_path, DAY).transformed.accepted == 20 + len(foreign) - foreign.count("never")
 
 
 @pytest.mark.parametrize(("ahead", "good"), [(timedelta(hours=23), True), (timedelta(hours=25), False)])

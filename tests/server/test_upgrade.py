@@ -38,6 +38,7 @@ class Upgraded:
             "PREFECT_SERVER_API_PORT": str(port),
             "PYTHONUNBUFFERED": "1",
             "ATTACHMENT_ALERTS_NOTIFY": "custom-webhook/security",
+            "ATTACHMENT_ALERTS_RECHECK_HOURS": "0",  # the poll continues where the fixture ended
             "ATTACHMENT_ALERTS_REMIND_HOURS": "0",  # of groups that are new since the fixture was made
         }
 
@@ -81,7 +82,7 @@ def upgraded(tmp_path: Path) -> Upgraded:
 
 @pytest.fixture
 def world() -> Iterator[Outside]:
-    """The services, whose clock is a quarter of an hour after the creation of the fixture."""
+    """The services, which list what happened until a quarter of an hour after the creation of the fixture."""
     with outside(ANCHOR, ahead=MADE_AT + timedelta(minutes=15) - datetime.now(UTC)) as found:
         yield found
 
@@ -116,7 +117,8 @@ def test_site_of_an_earlier_version_is_migrated_unchanged(upgraded: Upgraded, wo
         keys["import-directory"] = upgraded.command("import-directory", "data/demo")
         keys["test-connection"] = upgraded.command("test-connection", "contoso")
         keys["replay"] = upgraded.command("replay")
-        assert {name: relations.keys_of(answer) for name, answer in keys.items()} == EXPECTED["json_keys"]
+        gone = {name: set(EXPECTED["json_keys"][name]) - {*relations.keys_of(keys[name])} for name in keys}
+        assert gone == {name: set() for name in EXPECTED["json_keys"]}  # there may be new ones
         events_are_as_before(upgraded.prefect()["events"])
     scans = relations.read(upgraded.home)["scans"]["rows"]
     assert len(scans) == len(site.expected_relations()["scans"]["rows"]) + NEW

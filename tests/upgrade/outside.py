@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.entra import graph
 from tests.entra.asking import device, group, managed, member, user
-from tests.simulator import Account, Simulator, Switches, World, serve, v1_keys, v2_keys
+from tests.simulator import Account, Simulator, World, serve, v1_keys, v2_keys
 
 SERVICE_PORT, GRAPH_PORT, WEBHOOK_PORT = 28917, 28918, 28919  # stored in the fixture's connectors and its webhook
 SERVICE_URL, GRAPH_URL = f"http://127.0.0.1:{SERVICE_PORT}", f"http://127.0.0.1:{GRAPH_PORT}"
@@ -46,8 +46,8 @@ class Outside:
 def outside(anchor: datetime, *, ahead: timedelta = timedelta()) -> Iterator[Outside]:
     """Everything the site talks to, as it was when the fixture was made.
 
-    `anchor`: the hour before which the demo's story happens. `ahead`: how far the clock of Mimecast is ahead of this
-    machine's. A run follows that clock, so the test always happens in the hour after the fixture was made.
+    `anchor`: the hour before which the demo's story happens. `ahead`: Mimecast lists what happened until this time
+    after the present.
     """
 
     def now() -> datetime:
@@ -57,8 +57,7 @@ def outside(anchor: datetime, *, ahead: timedelta = timedelta()) -> Iterator[Out
     contoso.clock = now
     fabrikam = World.of_records([record(anchor - timedelta(hours=hours), f"f{hours}") for hours in (2, 5, 9)], now)
     accounts = (replace(CONTOSO, world=contoso), Account.numbered(2, world=fabrikam))
-    switches = Switches(server_time_offset=ahead.total_seconds())
-    simulator = Simulator(contoso, switches=switches, accounts=accounts)
+    simulator = Simulator(contoso, accounts=accounts)
     with ExitStack() as stack:
         stack.enter_context(serve(simulator, SERVICE_PORT))
         stack.enter_context(graph.serve(_directory(), GRAPH_PORT))

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.run import summary
+from flows.console.terminal import out
+from tasks.ingest.run_stats import NOT_STORED
 from tasks.settings import DEFAULTS
 from tasks.store.store import Store
 from tests.flows.cli.command import Command
@@ -124,15 +127,24 @@ def test_retention_is_previewed_then_made_and_a_backfill_of_older_time_prints_a_
     for name, days in (("LOW_RAW", 1), ("ALERT_RAW", 3), ("CLOSED", 3)):
         monkeypatch.setenv(f"ATTACHMENT_ALERTS_RETENTION_{name}_DAYS", str(days))
     with caplog.at_level("INFO", "attachment_alerts.pull"):
-        assert site.backfill(at - HOUR, at + HOUR, "everything").is_completed()
+        state = site.backfill(at - HOUR, at + HOUR, "everything")
+    assert state.is_completed()
+    counts = state.result()
+    assert (counts["accepted"], counts["duplicates"], counts["expired"]) == (2, 1, 1)
+    sentence = f"1 {NOT_STORED}"
+    assert sentence in (state.message or "")
+    assert sentence in caplog.text
+    with out.capture() as shown:
+        out.print(summary(counts, None))
+    assert sentence in shown.get()
     (note,) = [line.getMessage() for line in caplog.records if "are stored" in line.getMessage()]
     limits = re.findall(r"\((\d+) days, ATTACHMENT_ALERTS_RETENTION_(\w+)_DAYS\)", note)
     assert limits == [("3", "ALERT_RAW"), ("2", "LOW"), ("3", "CLOSED")]
     assert site.stored("SELECT count(*) FROM scans") == [(2,)]
-    counts = (
+    stored_counts = (
         "SELECT received, accepted, new, changed, duplicates, expired FROM windows ORDER BY started_at DESC LIMIT 1"
     )
-    assert site.stored(counts) == [(2, 2, 0, 0, 2, 1)]
+    assert site.stored(stored_counts) == [(2, 2, 0, 0, 1, 1)]
     monkeypatch.setenv("ATTACHMENT_ALERTS_KEEP_LOW", "full")
     with caplog.at_level("INFO", "attachment_alerts.pull"):
         assert site.backfill(noon() - 49 * HOUR, noon() - 48 * HOUR, "everything").is_completed()

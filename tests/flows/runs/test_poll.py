@@ -176,19 +176,54 @@ def test_both_api_generations_bring_the_same(
     assert len(tables[0]["scans"]) > 200
 
 
-def test_the_services_clock_decides_where_it_differs(
-    make_plain_site: MakePlainSite, caplog: pytest.LogCaptureFixture
+def test_small_clock_difference_is_corrected_with_a_warning(
+    make_site: MakeSite, caplog: pytest.LogCaptureFixture
 ) -> None:
-    now = datetime.now(UTC)
-    site = make_plain_site(hours(now, 5), at_noon=False)
-    for minutes, records in ((-150, 2), (0, 3), (90, 0)):
+    site = make_site(at_noon=False)
+    for minutes in (-4, 0, 4):
         caplog.clear()
-        site.at(datetime.now(UTC) + timedelta(minutes=minutes))
-        assert site.poll().new == records
+        site.service_at(datetime.now(UTC) + timedelta(minutes=minutes))
+        assert site.poll().is_completed()
         ((end,),) = site.stored("SELECT max(end_at) FROM windows")
         assert abs(end + 60 * SECOND - site.clock.now()) < 60 * SECOND
-        told = [each for each in caplog.records if "clock and the service's differ" in each.message]
-        assert [each.levelname for each in told] == ([] if minutes == 0 else ["WARNING"])
+        assert site.watermark() <= datetime.now(UTC) - 60 * SECOND
+        warnings = [entry for entry in caplog.records if "clock and the service's differ" in entry.message]
+        assert [entry.levelname for entry in warnings] == ([] if minutes == 0 else ["WARNING"])
+        assert site.health()[0] == "quiet"
+
+
+@pytest.mark.parametrize("ahead", [3 * HOUR, 30 * DAY, -6 * HOUR, -90 * DAY])
+def test_large_clock_difference_is_not_believed_and_loses_nothing(make_site: MakeSite, ahead: timedelta) -> None:
+    site = make_site(at_noon=False)
+    assert site.poll().is_completed()
+    watermark = site.watermark()
+    site.report_time(ahead)
+    site.world.add([scan(datetime.now(UTC) - 30 * SECOND * 4, 1)])
+    assert counts(site.poll(), "new") == (1,)  # by this machine's clock
+    assert watermark <= site.watermark() <= datetime.now(UTC) - 60 * SECOND
+    state, failures, error = site.health()
+    assert (state, failures) == ("failing", 1)
+    assert "clock" in error
+    assert site.query("SELECT lag_seconds >= 0 FROM connector_health") == [(True,)]
+    site.report_time(timedelta())
+    site.later(minutes=5)
+    site.world.add([scan(site.clock.now() - 2 * HOUR / 60, 2)])
+    assert counts(site.poll(), "new") == (1,)
+    assert site.health() == ("ok", 0, None)
+
+
+def test_machine_clock_that_was_ahead_leaves_nothing_unread(make_site: MakeSite) -> None:
+    site = make_site(at_noon=False)
+    machine = datetime.now(UTC)
+    site.at(machine + 3 * HOUR)
+    site.report_time(-1000 * DAY)
+    assert site.poll().is_completed()
+    site.at(machine + 300 * SECOND)
+    site.world.add([scan(machine - 4 * 30 * SECOND, 1)])
+    assert site.watermark() > site.clock.now()
+    assert counts(site.poll(), "new") == (1,)
+    assert site.watermark() <= site.clock.now()
+    assert site.stored("SELECT count(*) FROM internal.windows WHERE error_kind = 'ClockWrong'")[0][0] == 2
 
 
 def test_words_never_seen_are_told_once_per_run(make_site: MakeSite, caplog: pytest.LogCaptureFixture) -> None:
