@@ -37,8 +37,9 @@ class OutboundEvent(NamedTuple):
 
 
 def single_events(assigned: pl.DataFrame) -> list[OutboundEvent]:
-    """An event for each notice that is not part of a digest."""
-    rows = assigned.filter(~pl.col("digest")).to_dicts()
+    """An event for each change that is not part of a digest, urgent if one of its notices is."""
+    notices = assigned.filter(~pl.col("digest")).with_columns(pl.col("urgent").any().over("told_with"))
+    rows = notices.unique("told_with", keep="first", maintain_order=True).to_dicts()
     return [_connector_event(row) if row["group_id"] is None else _group_event(row) for row in rows]
 
 
@@ -98,13 +99,14 @@ def digest_events(assigned: pl.DataFrame) -> list[OutboundEvent]:
 
 def _digest_event(rows: pl.DataFrame) -> OutboundEvent:
     groups = rows.unique("group_id", maintain_order=True)
+    changes = rows.unique(["group_id", "kind"], maintain_order=True)  # one slice each may have reported the same change
     digest_id, tenant = rows["told_with"][0], rows["tenant"][0]
     payload = {
         "tenant": tenant,
         "groups": len(groups),
         "high": groups.filter(pl.col("priority") == "high").height,
-        "changes": _counts(rows, "kind"),
-        "causes": _counts(rows, "cause"),
+        "changes": _counts(changes, "kind"),
+        "causes": _counts(changes, "cause"),
         "group_ids": groups["group_id"].head(EXAMPLES).to_list(),
     }
     resource = {

@@ -84,18 +84,22 @@ def claim(
 def assign_events(pending: pl.DataFrame) -> pl.DataFrame:
     """Set `urgent` and `told_with`, the id of the event that a notice is sent with; an earlier attempt's values stay.
 
-    Of a group that changed in several ways at once, only the most important change is urgent: people read one message.
+    Notices of the same change of a group, such as releases found in several slices, are one event. Of a group that
+    changed in several ways at once, only the most important change is urgent: people read one message.
     """
     kind = pl.col("kind")
     urgent = kind.is_in(ALWAYS_URGENT) | (pl.col("priority") == "high").fill_null(value=False)
     importance = kind.replace_strict({name: rank for rank, name in enumerate(NAMES)}, return_dtype=pl.Int32)
-    message = pl.when(kind.is_in(SEPARATE)).then("notice_id").otherwise("group_id")
+    subject = pl.coalesce("group_id", "notice_id")  # a notice about a connector is always an event of its own
+    message = pl.when(kind.is_in(SEPARATE)).then(pl.concat_str(subject, kind)).otherwise(subject)
     digest_ids = {tenant: str(uuid4()) for tenant in pending["tenant"].unique()}
     digest_id = pl.col("tenant").replace_strict(digest_ids, return_dtype=pl.String)
+    # An event that may have been sent already keeps its ID and gets no further notices.
+    event_id = pl.col("notice_id").sort_by("at", "notice_id").first().over("tenant", subject, "kind", "told_with")
     rows = pending.sort(~urgent, "digest", importance, "at", "notice_id")
     rows = rows.with_columns(
         urgent=pl.coalesce("urgent", urgent & pl.struct("tenant", message).is_first_distinct()),
-        told_with=pl.when("digest").then(pl.coalesce("told_with", digest_id)).otherwise("notice_id"),
+        told_with=pl.when("digest").then(pl.coalesce("told_with", digest_id)).otherwise(event_id),
     )
     return rows.sort("priority_rank", "at", "notice_id")
 

@@ -105,7 +105,7 @@ def test_group_event_payload_is_ids_and_counts(store: Store) -> None:
     ("slice_", "ago", "names"),
     [
         (POLL, 1, ["attachment.released!", "group.opened!", "group.opened!"]),
-        (POLL, 25, ["attachment.released!", "digest!"]),  # a release is new whatever the age of the alert
+        (POLL, 25, ["digest!"]),  # as after an outage; the digest counts the releases
         (Slice(START, START + HOUR, "poll"), 1, ["digest!"]),
         (BACKFILL, 1, ["digest!"]),
         (Slice(NOW - HOUR, NOW, "recheck"), 1, ["digest!"]),
@@ -134,6 +134,45 @@ def test_poll_does_not_send_the_digest_of_a_running_backfill(store: Store) -> No
     poll(store, seen(1), slice_=BACKFILL)
     assert names_of(send_pending(store)) == []
     assert names_of(send_pending(store, timedelta(hours=7))) == ["digest!"]  # it was killed
+
+
+@pytest.mark.parametrize("cause", ["poll", "recheck", "backfill", "first_look_back"])
+def test_release_in_several_slices_is_one_change_of_its_group(store: Store, cause: str) -> None:
+    """Each recipient and each slice adds a notice; the group has one message, and the digest counts it once."""
+    slice_ = Slice(START, START + HOUR, "poll") if cause == "first_look_back" else POLL._replace(trigger=cause)
+    for hour in (3, 2, 1):
+        people = [f"{name}{hour}@contoso.example" for name in ("ann", "bob")]
+        poll(store, *[seen(hour, response="released", recipient=who) for who in people], slice_=slice_)
+    kinds = "SELECT count(*) FROM internal.notices WHERE kind = 'released'"
+    assert rows(store, kinds) == [(3,)]
+    events = send_pending(store, source=OURS._replace(backfill=cause == "backfill"))
+    if cause == "poll":
+        assert names_of(events) == ["attachment.released!", "group.opened!"]
+        assert [event.payload["released"] for event in events] == [6, 6]
+    else:
+        assert names_of(events) == ["digest!"]
+        assert events[0].payload["changes"] == {"group_opened": 1, "released": 1}
+        assert events[0].payload["causes"] == {cause: 2}
+    assert send_pending(store, timedelta(hours=1)) == []
+
+
+def test_release_after_a_lost_claim_is_another_event_but_no_second_message(store: Store) -> None:
+    """The server may have the first event and would drop a repeat; the message counts what is true when it is sent."""
+    poll(store, seen(1, response="released"))
+    first = claim(store)
+    poll(store, seen(1, response="released", recipient="bob@contoso.example"))
+    again = send_pending(store, timedelta(minutes=15))
+    assert {event.event_id for event in first} < {event.event_id for event in again}
+    assert names_of(again) == ["attachment.released", "attachment.released!", "group.opened!"]
+    assert {event.payload["released"] for event in again} == {2}
+
+
+@pytest.mark.parametrize(
+    ("days", "names"), [(3, ["digest!"]), (0.1, ["attachment.released!"] * 20 + ["group.opened!"] * 20)]
+)
+def test_poll_after_an_outage_sends_a_digest_of_what_is_old(store: Store, days: float, names: list[str]) -> None:
+    poll(store, *[seen(24 * days, file_sha256=f"{number:064x}", response="released") for number in range(20)])
+    assert names_of(send_pending(store)) == names
 
 
 def test_many_groups_in_one_poll_are_one_event_each(store: Store) -> None:
@@ -268,6 +307,17 @@ def test_expired_allow_list_entry_is_sent(store: Store, ago: float) -> None:
     assert names_of(send_pending(store)) == ["attachment.released!", "suppression.expired!"]
     assert names_of(send_pending(store)) == []
     assert names_of(send_pending(store, timedelta(hours=4, minutes=1))) == ["group.still-new!"]
+
+
+def test_several_groups_of_an_expired_allow_list_entry_are_one_digest(store: Store) -> None:
+    add(store, Entry("sender", seen()["sender"], "known", "ann", datetime.now(UTC) + HOUR))
+    poll(store, *[seen(2, file_sha256=f"{number:064x}") for number in range(20)])
+    with store.transaction() as transaction:
+        transaction.run("UPDATE internal.allow_list SET expires_at = $now", {"now": datetime.now(UTC)})
+    begin(store, source(), NOW)
+    [digest] = send_pending(store)
+    assert names_of([digest]) == ["digest!"]
+    assert digest.payload["changes"] == {"suppression_expired": 20}
 
 
 def test_digests_do_not_cross_tenants(tmp_path: Path) -> None:
