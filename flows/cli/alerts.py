@@ -86,7 +86,7 @@ def health(as_json: Json = False, home: Home = None) -> None:
 
     0: all are ok.
 
-    1: at least one is late, quiet or has never run, or nothing is published yet.
+    1: at least one is late, quiet or has never run, nothing is published yet, or messages could not be sent yet.
 
     2: at least one is failing, or its keys are refused.
     """
@@ -106,4 +106,5 @@ def health(as_json: Json = False, home: Home = None) -> None:
         out.print(health_table(rows, ZoneInfo(store.settings.time_zone)), *health_errors(rows), sep="\n")
     else:
         print_message("No connector has been polled in this home yet.")
-    raise typer.Exit(max((GRAVITY.get(row["state"], CRITICAL) for row in rows), default=WARNING))
+    status = max((GRAVITY.get(row["state"], CRITICAL) for row in rows), default=WARNING)
+    raise typer.Exit(max(status, WARNING) if any(row["messages_waiting"] for row in rows) else status)

@@ -27,6 +27,8 @@ def completed(stats: RunStats) -> State[Any]:
     message = f"{stats.received:,} received, {stats.new:,} new, {alerts}, {stats.rejected:,} rejected."
     if stats.directory_days:
         message += f" The directory is {format_count(stats.directory_days, 'day')} old. Import it again."
+    if stats.messages_waiting:
+        message += f" {format_count(stats.messages_waiting, 'message')} could not be sent yet; later runs try again."
     return Completed(message=message, data=stats.as_counts())
 
 

@@ -317,4 +317,4 @@ def test_every_history_goes_as_the_rules_say(store: Store, opened: Transaction, 
             compare_shown(site)
     finally:
         opened.run("ROLLBACK")
-        opened.remembers = False  # what it kept is undone, too
+        opened.has_snapshots = False  # what it kept is undone, too

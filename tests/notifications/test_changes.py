@@ -1,7 +1,7 @@
 """Notifications: one event for each group and change, whatever the batches; digests; nothing is lost or sent twice."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.directory.imports.run_import import import_exports
 from tasks.ingest.coverage import Report, record_reports
 from tasks.ingest.load import load_slice
 from tasks.ingest.pull_session import begin
 from tasks.maintenance.regroup import run_regroup
+from tasks.maintenance.retention import run_retention
 from tasks.notifications import connector_changes, outbox
 from tasks.notifications.changes import record_changes
 from tasks.notifications.events import OutboundEvent
@@ -98,7 +100,7 @@ def test_group_event_payload_is_ids_and_counts(store: Store) -> None:
         "first_detected_at": (NOW - 2 * HOUR).isoformat(), "last_detected_at": (NOW - HOUR).isoformat(),
     }  # fmt: skip
     assert event.resource["prefect.resource.id"] == f"attachment-alerts.group.{event.payload['group_id']}"
-    assert event.event_id in {row[0] for row in rows(store, "SELECT told_with FROM internal.notices")}
+    assert event.event_id in {row[0] for row in rows(store, "SELECT event_id FROM internal.notices")}
 
 
 @pytest.mark.parametrize(
@@ -187,7 +189,7 @@ def test_pending_notices_of_an_older_version_are_sent_once(store: Store) -> None
     with store.transaction() as transaction:
         transaction.run(
             "UPDATE internal.notices SET urgent = kind = 'released', claimed_at = $then, digest = kind <> 'released', "
-            "told_with = CASE WHEN kind = 'released' THEN $shared ELSE $quota END",
+            "event_id = CASE WHEN kind = 'released' THEN $shared ELSE $quota END",
             {"shared": shared, "quota": quota, "then": NOW - HOUR},
         )
     events = send_pending(store)
@@ -207,6 +209,27 @@ def test_notices_of_a_killed_run_are_sent_once_by_the_next(store: Store) -> None
     assert [event for event in again if event in first] == first
     assert names_of(again) == ["digest!", "digest!", "group.opened!"]
     assert send_pending(store, timedelta(hours=1)) == []
+
+
+def test_events_that_wait_for_a_day_become_a_digest(store: Store) -> None:
+    poll(store, *[seen(1, file_sha256=f"{number:064x}", response="released") for number in range(20)])
+    assert len(claim(store)) == 40  # and the server does not accept them
+    waiting = rows(store, "SELECT count(*) FROM waiting_messages WHERE block IS NULL")
+    assert waiting == [(40,)]
+    [digest] = send_pending(store, timedelta(days=2))
+    assert (digest.payload["groups"], names_of([digest])) == (20, ["digest!"])
+    assert rows(store, "SELECT count(*) FROM waiting_messages") == [(0,)]
+
+
+def test_only_the_last_state_of_a_connector_is_sent_after_a_day(store: Store) -> None:
+    with store.transaction() as transaction:
+        for hour, kind in enumerate(("lost", "back", "lost")):
+            transaction.run(
+                "INSERT INTO internal.notices BY NAME SELECT uuid() AS notice_id, 'default' AS tenant, $kind AS kind, "
+                "$id AS connector_id, 'poll' AS cause, false AS digest, $at AS \"at\"",
+                {"kind": f"connector_{kind}", "id": OURS.connector_id, "at": NOW + hour * HOUR},
+            )
+    assert names_of(send_pending(store, timedelta(days=2))) == ["connector.lost!"]
 
 
 def test_untriaged_high_group_gets_one_reminder(store: Store) -> None:
@@ -307,6 +330,27 @@ def test_expired_allow_list_entry_is_sent(store: Store, ago: float) -> None:
     assert names_of(send_pending(store)) == ["attachment.released!", "suppression.expired!"]
     assert names_of(send_pending(store)) == []
     assert names_of(send_pending(store, timedelta(hours=4, minutes=1))) == ["group.still-new!"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda store: import_exports(store, "default", [], datetime.now(UTC)),
+        lambda store: run_retention(store, apply=True),
+        lambda store: run_regroup(store, None, None, 1, apply=True),
+    ],
+)
+def test_change_without_prefect_leaves_its_messages_for_the_next_run(
+    store: Store, change: Callable[[Store], object]
+) -> None:
+    add(store, Entry("sender", seen()["sender"], "known", "ann", datetime.now(UTC) + HOUR))
+    poll(store, seen(2))
+    with store.transaction() as transaction:
+        transaction.run("UPDATE internal.allow_list SET expires_at = $now", {"now": datetime.now(UTC)})
+    change(store)
+    poll(store)
+    assert names_of(send_pending(store)) == ["suppression.expired!"]
+    assert send_pending(store) == []
 
 
 def test_several_groups_of_an_expired_allow_list_entry_are_one_digest(store: Store) -> None:
