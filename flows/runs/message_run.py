@@ -12,10 +12,12 @@ import httpx
 from prefect import task
 from prefect.blocks.abstract import NotificationBlock, NotificationError
 from prefect.blocks.core import Block
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
+from prefect.utilities.templating import find_placeholders
 
 from tasks.connectors.prefect_client import api_location, prefect_client
 from tasks.errors import AlertsError, ServiceUnavailable, SettingsError
@@ -31,6 +33,7 @@ from tasks.store.store import Store
 
 log = logging.getLogger("attachment_alerts.notify")
 
+WEBHOOK_JSON = r'{"text": "{{subject}}\n{{body}}"}'
 SETTING = "ATTACHMENT_ALERTS_NOTIFY"
 
 
@@ -147,7 +150,11 @@ def send(name: str, text: Message) -> None:
 
 def deliver(name: str, text: Message) -> None:
     """Send a message through one saved block. Its answer is not reported: it may contain the secret address."""
-    block = _load(name)
+    notify_through(name, load_block(name), text)
+
+
+def notify_through(name: str, block: NotificationBlock, text: Message) -> None:
+    """Send a message through a block that has been loaded. Raises ServiceUnavailable."""
     try:
         with block.raise_on_failure():  # without it, most blocks ignore a failure
             asyncio.run(_notify(block, text))
@@ -163,7 +170,7 @@ async def _notify(block: NotificationBlock, text: Message) -> None:
     await send_async(text.body, text.subject)
 
 
-def _load(name: str) -> NotificationBlock:
+def load_block(name: str) -> NotificationBlock:
     """Load a saved block. This imports the packages that its type needs, and validates its values."""
     kind, _, label = name.partition("/")
     try:
@@ -181,14 +188,25 @@ def _load(name: str) -> NotificationBlock:
             f"The notification block {plain(name)} could not be loaded ({plain(str(error))}). Reinstall the worker's "
             "packages, then run this flow again."
         ) from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, LookupError) as error:  # LookupError: {{name}} of a value that does not exist
         raise SettingsError(
             f"The notification block {plain(name)} has an invalid value ({type(error).__name__}). "
             "Correct it in the Prefect UI (Blocks), then run this flow again."
         ) from None
     if not isinstance(block, NotificationBlock):
         raise SettingsError(f"{SETTING} names {plain(name)!r}, which is not a notification block. Name one that is.")
+    if isinstance(block, CustomWebhookNotificationBlock) and not _sends_text(block):
+        raise SettingsError(
+            f"The notification block {plain(name)} sends no text of the message. Enter as its JSON Data in the Prefect "
+            f"UI (Blocks): {WEBHOOK_JSON}"
+        )
     return block
+
+
+def _sends_text(block: CustomWebhookNotificationBlock) -> bool:
+    """Whether its request contains the message. Without JSON or form data, Prefect sends an empty body."""
+    placeholders = find_placeholders([block.json_data, block.form_data, block.params, block.url])
+    return any(placeholder.name in ("body", "subject") for placeholder in placeholders)
 
 
 @contextmanager

@@ -18,13 +18,14 @@ from pydantic import SecretStr
 from flows.cli.app import main
 from flows.directory import directory_import
 from flows.notify import notify
-from flows.runs.message_run import send, send_waiting
+from flows.runs.message_run import load_block, send, send_waiting
 from flows.triage import allow_list_flow, triage
 from tasks.errors import ServiceUnavailable, SettingsError
 from tasks.notifications import waiting as waiting_messages
 from tasks.settings import load_settings
 from tasks.store.factory import open_store
 from tasks.store.store import Store
+from tests.flows.cli.command import Command
 from tests.flows.conftest import MakeSite
 from tests.scans import begun, load, rows, scan
 
@@ -185,6 +186,74 @@ def test_flows_of_people_send_what_commands_have_left(
         state = act()
         assert state.is_completed(), state.message
         assert (rows(store, pending), waiting(store), len(webhook.texts)) == ([(0,)], [], number + 1)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"json_data": None},
+        {"json_data": {}},
+        {"json_data": {"text": "Something happened"}},
+        {"json_data": None, "form_data": "", "headers": {"title": "{{subject}}"}},
+        {"json_data": {"text": "{{Body}}"}},
+    ],
+)
+def test_webhook_that_would_send_no_text_is_refused(
+    store: Store, webhook: Webhook, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
+) -> None:
+    """Its service would answer 200, and nobody would read anything."""
+    values = fields
+    if (fields["json_data"] or {}).get("text") == "{{Body}}":  # as typed in the UI, which takes any text
+        values = {}
+    block = CustomWebhookNotificationBlock(**{"name": "x", "url": "http://127.0.0.1:9", "json_data": {}} | values)
+    block.json_data = fields["json_data"]
+    block.save("empty", overwrite=True)
+    monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", "custom-webhook/empty")
+    state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, return_state=True)
+    assert state.is_failed()
+    assert "custom-webhook/empty" in (state.message or "") and "Traceback" not in (state.message or "")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"json_data": None, "form_data": {"message": "{{body}}"}},
+        {"json_data": None, "form_data": "{{ body }}"},
+        {"json_data": None, "params": {"title": "{{subject}}"}},
+        {"json_data": {"blocks": [{"text": {"text": "{{body}}"}}]}},
+    ],
+)
+def test_webhook_with_text_in_another_form_is_accepted(prefect_api: None, fields: dict[str, Any]) -> None:
+    CustomWebhookNotificationBlock(name="x", url="http://127.0.0.1:9", **fields).save("other-form", overwrite=True)
+    assert load_block("custom-webhook/other-form").name == "x"
+
+
+def test_notify_command_shows_what_arrives(
+    store: Store, webhook: Webhook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chat = MattermostWebhook(hostname="127.0.0.1", port=webhook.server.server_port, token="secretpart" * 3)
+    chat.save("tested", overwrite=True)
+    names = [webhook.save("tested"), "mattermost-webhook/tested", "slack-webhook/missing"]
+    command = Command(capsys)
+    assert command("notify").status == 2
+    monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", ",".join(names))
+    shown = command("notify", "--test", "--json")
+    deliveries = json.loads(shown.out)["blocks"]
+    assert [(row["block"], row["sent"], row["answer"]) for row in deliveries] == [
+        (names[0], True, "HTTP 200 OK"), (names[1], True, "HTTP 200"), (names[2], False, None)
+    ]  # fmt: skip
+    assert (shown.status, names[2] in deliveries[2]["error"]) == (1, True)
+    assert webhook.texts[0] in deliveries[0]["content"].replace("\\n", "\n")
+    assert len(webhook.texts) == 2 and all("Connection restored: test message" in text for text in webhook.texts)
+    monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", names[0])
+    assert command("notify", "--test").status == 0
+    webhook.status = 403
+    refused = command("notify", "--test")
+    assert (refused.status, "HTTP 403 Forbidden" in refused.out) == (1, True)
+    assert "secret" not in shown.out + shown.err + refused.out + refused.err
+    monkeypatch.delenv("ATTACHMENT_ALERTS_NOTIFY")
+    assert command("notify", "--test").status == 1
+    assert waiting(store) == []
 
 
 def test_missing_setting_or_block_is_named(prefect_api: None, monkeypatch: pytest.MonkeyPatch) -> None:
