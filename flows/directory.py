@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.artifacts import import_report
-from flows.runs import final_states
+from flows.runs import events, final_states
 from tasks.directory.export import Export
 from tasks.directory.imports.file_report import ImportReport, report_of
 from tasks.directory.imports.import_files import import_files
@@ -32,6 +32,7 @@ def directory_import(paths: list[str] | None = None, tenant: str = "default", co
         confirm_gone: Import even if many people of a source would be marked as gone.
     """
     report = import_files(paths or (), tenant, confirm_gone=confirm_gone)
+    events.send_pending_of_home()
     import_report.publish(report.files)
     return final_state(report)
 

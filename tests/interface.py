@@ -347,7 +347,7 @@ def _events(ours: SimpleNamespace) -> Iterator[str]:
     one = "00000000-0000-0000-0000-000000000001"
     row = {
         "notice_id": one, "tenant": "default", "kind": "group_opened", "cause": "poll", "digest": False, "at": None,
-        "told_with": one, "group_id": one, "priority": "high", "priority_rank": 1, "file_sha256": "ab",
+        "event_id": one, "group_id": one, "priority": "high", "priority_rank": 1, "file_sha256": "ab",
         "alert_count": 1, "recipient_count": 1, "user_count": 1, "device_count": 1, "exposure_count": 1,
         "released_count": 1,
         "first_detected_at": None, "last_detected_at": None, "connector": "NAME", "state": "ok", "last_error": None,

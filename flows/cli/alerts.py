@@ -99,7 +99,7 @@ def health(
 
     0: all are ok, or switched off.
 
-    1: at least one is late, quiet or has never run, or nothing is published yet.
+    1: at least one is late, quiet or has never run, nothing is published yet, or messages could not be sent yet.
 
     2: at least one is failing, or its keys are refused.
     """
@@ -116,6 +116,8 @@ def health(
         warn_if_open(configured_url())
     gravity = GRAVITY | {"off": GRAVITY_OF_OFF[switched_off]}
     status = max((gravity.get(row["state"], CRITICAL) for row in rows), default=WARNING)
+    if any(row["messages_waiting"] for row in rows):
+        status = max(status, WARNING)
     if output == "prometheus":
         sys.stdout.write(prometheus_text(rows, status))
     elif as_json or output == "json":

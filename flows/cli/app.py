@@ -12,6 +12,7 @@ from flows.cli.alerts import alerts, group, health
 from flows.cli.connectors import app as connectors
 from flows.cli.entry import TRACEBACK, start
 from flows.cli.maintenance import regroup, replay, retention
+from flows.cli.notify import notify
 from flows.cli.serve import serve
 from flows.cli.server_login import server_login
 from flows.cli.simulate import simulate
@@ -142,6 +143,7 @@ app.command(epilog=example("health", "health --json"))(health)
 app.command(epilog=example("regroup", "regroup --by hash+response --span-hours 72", "regroup --apply"))(regroup)
 app.command(epilog=example("replay", "replay priorities responses", "replay rejects --apply"))(replay)
 app.command(epilog=example("retention", "retention --apply"))(retention)
+app.command(epilog=example("notify --test", "notify --test --json"))(notify)
 app.command(epilog=example("serve", "serve --port 4300"))(serve)
 app.command(
     "server-login",

@@ -14,12 +14,16 @@ from prefect.client.orchestration import get_client
 from prefect.events import Event, RelatedResource, Resource
 from prefect.runtime import flow_run
 
+from flows.runs import message_run
+from tasks.errors import AlertsError
 from tasks.ingest.run_stats import RunStats
 from tasks.notifications import changes, connector_changes, outbox
 from tasks.notifications.events import PREFIX, OutboundEvent, connector_resource
 from tasks.notifications.outbox import NotificationSource
 from tasks.sanitize import plain
+from tasks.settings import load_settings
 from tasks.source import Source
+from tasks.store.factory import open_store
 from tasks.store.store import Store
 
 log = logging.getLogger("attachment_alerts.telling")
@@ -41,26 +45,42 @@ def send_run_events(store: Store, source: Source, trigger: changes.Cause, stats:
         f"{PREFIX}state": state,
         f"{PREFIX}polling-minutes": str(source.polling_minutes),
     }
-    _send(store, [*_run_events(about, stats), *pending])
+    stats.messages_waiting = _send(store, [*_run_events(about, stats), *pending])
 
 
-def send_pending_events(store: Store) -> None:
-    """Send the pending notices of changes that no connector's run made."""
+def send_pending_events(store: Store) -> int:
+    """Send the pending notices of changes that no connector's run made; returns how many messages still wait."""
     with store.transaction() as transaction:
         pending = outbox.claim(transaction, NotificationSource(), store.settings, datetime.now(UTC))
-    _send(store, pending)
+    return _send(store, pending)
 
 
-def _send(store: Store, events: Sequence[OutboundEvent]) -> None:
+def send_pending_of_home() -> None:
+    """`send_pending_events` for the site's own store, if there is one. An error is a warning: the run goes on."""
+    try:
+        store = open_store(load_settings())
+        if store.exists():
+            send_pending_events(store)
+    except AlertsError as error:
+        log.warning("The pending messages could not be sent: %s", error)
+
+
+def _send(store: Store, events: Sequence[OutboundEvent]) -> int:
+    """Send events and the messages that are due; returns how many messages still wait."""
     if events and _post(events):
         with store.transaction() as transaction:
             outbox.mark_sent(transaction, events, datetime.now(UTC))
+    waiting = message_run.send_waiting(store)
+    if waiting:
+        log.warning("%s", message_run.waiting_sentence(waiting))
+    return waiting
 
 
 def _run_events(about: dict[str, str], stats: RunStats) -> list[OutboundEvent]:
     counts: dict[str, Any] = stats.as_counts()
     unseen = [plain(value) for value in counts.pop("unseen")[:MAX_UNSEEN]]
     del counts["leftover"], counts["errors"]  # they are on the run's page
+    del counts["messages_waiting"]  # counted after the events are sent
     events = [OutboundEvent(uuid4(), f"{PREFIX}run.done", about, counts)]
     if unseen:
         events.append(OutboundEvent(uuid4(), f"{PREFIX}word.unseen", about, {"words": unseen}))

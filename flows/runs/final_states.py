@@ -34,6 +34,8 @@ def completed(stats: RunStats) -> State[Any]:
         message += f" {stats.expired:,} {NOT_STORED}."
     if stats.directory_days:
         message += f" The directory is {format_count(stats.directory_days, 'day')} old. Import it again."
+    if stats.messages_waiting:
+        message += f" {format_count(stats.messages_waiting, 'message')} could not be sent yet; later runs try again."
     return Completed(message=message, data=stats.as_counts())
 
 

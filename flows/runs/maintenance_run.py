@@ -8,6 +8,7 @@ from prefect.states import Completed
 
 from flows.artifacts import dashboard_writer
 from flows.runs import events, final_states
+from flows.runs.message_run import waiting_sentence
 from tasks.errors import AlertsError
 from tasks.formatting import format_count
 from tasks.settings import load_settings
@@ -24,13 +25,14 @@ def run_change(work: Callable[[Store], Counts], summary: Callable[[Counts], str]
     """
     try:
         store = open_store(load_settings())
-        counts = work(store)
+        counts, waiting = work(store), 0
         if counts["applied"]:
-            events.send_pending_events(store)
+            waiting = events.send_pending_events(store)
             dashboard_writer.write_urgent_after_change(store)
     except AlertsError as error:
         return failed(error)
-    return Completed(message=summary(counts), data=counts)
+    note = f" {waiting_sentence(waiting)}" if waiting else ""
+    return Completed(message=summary(counts) + note, data=counts)
 
 
 def failed(error: AlertsError) -> State[Counts]:

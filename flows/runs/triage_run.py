@@ -7,11 +7,13 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.artifacts.dashboard_writer import write_urgent_after_change
+from flows.runs.events import send_pending_of_home
 from flows.runs.maintenance_run import failed
 from tasks.errors import AlertsError, TriageRefused
 from tasks.formatting import format_count
 from tasks.settings import load_settings
 from tasks.store.factory import open_store
+from tasks.store.store import Store
 from tasks.triage import allow_list
 from tasks.triage.decision import Decision
 from tasks.triage.decisions import decide, find_alerts
@@ -34,7 +36,7 @@ def run_triage(decision: Decision, groups: str, alerts: str, selected: Filter, c
             decided = decide(store, decision, found=found)
     except AlertsError as error:
         return failed(error)
-    write_urgent_after_change(store)
+    _after_change(store)
     alerts_of_groups = f"{format_count(decided.alerts, 'alert')} of {format_count(len(decided.groups), 'group')}"
     verb, status = "is" if decided.alerts == 1 else "are", decision.status.replace("_", " ")
     data = {**decided._asdict(), "decision_id": str(decided.decision_id)}
@@ -47,7 +49,7 @@ def run_allow_list(action: Literal["add", "remove"], entry: allow_list.Entry, *,
         store = open_store(load_settings())
         if action == "remove":
             ended = allow_list.remove(store, [allow_list.find_active_entry(store, entry)])
-            write_urgent_after_change(store)
+            _after_change(store)
             return Completed(message=f"{format_count(ended.shown_again, 'alert')} visible again.", data=ended._asdict())
         hidden = allow_list.preview_entry(store, entry)
         if not confirm:
@@ -59,9 +61,15 @@ def run_allow_list(action: Literal["add", "remove"], entry: allow_list.Entry, *,
         entry_id, hidden = allow_list.add(store, entry)
     except AlertsError as error:
         return failed(error)
-    write_urgent_after_change(store)
+    _after_change(store)
     data = {"entry_id": str(entry_id), **hidden._asdict()}
     return Completed(message=f"The entry hides {_describe(hidden)}.", data=data)
+
+
+def _after_change(store: Store) -> None:
+    """Send what earlier changes without Prefect have left in the outbox, and update the page of urgent groups."""
+    send_pending_of_home()
+    write_urgent_after_change(store)
 
 
 def split_ids(text: str) -> list[str]:

@@ -70,6 +70,8 @@ class RunStats:
     """… those created"""
     directory_days: int = 0
     """age of the directory if it is older than a week, else 0: people added since then are missing"""
+    messages_waiting: int = 0
+    """messages that could not be sent yet"""
     newest_at: datetime | None = None
     errors: list[str] = field(default_factory=list)
 

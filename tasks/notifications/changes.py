@@ -114,9 +114,9 @@ def snapshot_groups(transaction: Transaction, affected: pl.DataFrame, since: dat
 
 
 def _create_tables(transaction: Transaction) -> None:
-    if not transaction.remembers:
+    if not transaction.has_snapshots:
         transaction.run(SNAPSHOT_TABLES)
-        transaction.remembers = True
+        transaction.has_snapshots = True
 
 
 def snapshot_groups_of_hashes(transaction: Transaction, counted: pl.DataFrame) -> None:
@@ -135,7 +135,7 @@ def snapshot_exposures(
     """
     if not transaction.rows(ANY_DANGEROUS):
         return
-    sql = UNTOUCHED if transaction.remembers else DANGEROUS
+    sql = UNTOUCHED if transaction.has_snapshots else DANGEROUS
     dangerous = transaction.frame(sql, touched=touched.alias("file_key").to_frame())
     if not dangerous.is_empty():
         _create_tables(transaction)
@@ -160,7 +160,7 @@ def snapshot_exposures_of_groups(transaction: Transaction, group_ids: pl.Series)
 
 def record_changes(transaction: Transaction, cause: Cause, now: datetime, connector_id: UUID | None = None) -> None:
     """Store a notice for each change of this transaction since its snapshots."""
-    if not transaction.remembers:
+    if not transaction.has_snapshots:
         return
     compare, *write = statements("record_changes")
     transaction.run(compare)
@@ -173,4 +173,4 @@ def record_changes(transaction: Transaction, cause: Cause, now: datetime, connec
     if present:
         facts = {"cause": cause, "in_bulk": cause not in LIVE_CAUSES, "now": now, "connector_id": connector_id}
         transaction.script(write, facts | {"first": first, "last": last})
-    transaction.remembers = False
+    transaction.has_snapshots = False

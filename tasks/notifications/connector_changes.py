@@ -20,7 +20,7 @@ def cause_of(transaction: Transaction, source: Source, slice_: Slice) -> Cause:
 
 CURRENT_STATE = """
     SELECT
-        c.told_state, h.state, c.told_gap_at,
+        c.notified_state, h.state, c.notified_gap_at,
         (SELECT max(end_at) FROM internal.holes WHERE connector_id = $connector_id) AS gap_at
     FROM internal.connectors c LEFT JOIN connector_health h ON c.tenant = h.tenant AND c.name = h.connector
     WHERE c.connector_id = $connector_id
@@ -42,8 +42,8 @@ def record_connector_change(transaction: Transaction, source: Source, cause: Cau
     kinds += ["gap_found"] if gap_at and (last_gap_at is None or gap_at > last_gap_at) else []
     if kinds or kind != last_kind:
         transaction.run(
-            "UPDATE internal.connectors SET told_state = $state, told_gap_at = greatest(told_gap_at, $gap_at) "
-            "WHERE connector_id = $connector_id",
+            "UPDATE internal.connectors SET notified_state = $state, "
+            "notified_gap_at = greatest(notified_gap_at, $gap_at) WHERE connector_id = $connector_id",
             {"state": kind, "gap_at": gap_at, **own},
         )
     for notice_kind in kinds:

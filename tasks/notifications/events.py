@@ -37,8 +37,9 @@ class OutboundEvent(NamedTuple):
 
 
 def single_events(assigned: pl.DataFrame) -> list[OutboundEvent]:
-    """An event for each notice that is not part of a digest."""
-    rows = assigned.filter(~pl.col("digest")).to_dicts()
+    """An event for each change that is not part of a digest, urgent if one of its notices is."""
+    notices = assigned.filter(~pl.col("digest")).with_columns(pl.col("urgent").any().over("event_id"))
+    rows = notices.unique("event_id", keep="first", maintain_order=True).to_dicts()
     return [_connector_event(row) if row["group_id"] is None else _group_event(row) for row in rows]
 
 
@@ -65,7 +66,7 @@ def _group_event(row: dict[str, Any]) -> OutboundEvent:
         **_labels(row["tenant"], urgent=row["urgent"]),
     }
     payload = {name: _json(row[column]) for name, column in columns.items()}
-    return OutboundEvent(UUID(row["told_with"]), PREFIX + NAMES[row["kind"]], resource, payload)
+    return OutboundEvent(UUID(row["event_id"]), PREFIX + NAMES[row["kind"]], resource, payload)
 
 
 def _connector_event(row: dict[str, Any]) -> OutboundEvent:
@@ -77,7 +78,7 @@ def _connector_event(row: dict[str, Any]) -> OutboundEvent:
         "complete_until": _json(row["watermark"]),
     }
     resource = connector_resource(row["connector"]) | _labels(row["tenant"], urgent=row["urgent"])
-    return OutboundEvent(UUID(row["told_with"]), PREFIX + NAMES[row["kind"]], resource, payload)
+    return OutboundEvent(UUID(row["event_id"]), PREFIX + NAMES[row["kind"]], resource, payload)
 
 
 def connector_resource(name: str) -> dict[str, str]:
@@ -92,19 +93,20 @@ def _labels(tenant: str, *, urgent: bool) -> dict[str, str]:
 
 def digest_events(assigned: pl.DataFrame) -> list[OutboundEvent]:
     """An event for each digest."""
-    digests = assigned.filter("digest").partition_by("told_with", maintain_order=True)
+    digests = assigned.filter("digest").partition_by("event_id", maintain_order=True)
     return [_digest_event(rows.sort("priority_rank", "at", "notice_id")) for rows in digests]
 
 
 def _digest_event(rows: pl.DataFrame) -> OutboundEvent:
     groups = rows.unique("group_id", maintain_order=True)
-    digest_id, tenant = rows["told_with"][0], rows["tenant"][0]
+    changes = rows.unique(["group_id", "kind"], maintain_order=True)  # one slice each may have reported the same change
+    digest_id, tenant = rows["event_id"][0], rows["tenant"][0]
     payload = {
         "tenant": tenant,
         "groups": len(groups),
         "high": groups.filter(pl.col("priority") == "high").height,
-        "changes": _counts(rows, "kind"),
-        "causes": _counts(rows, "cause"),
+        "changes": _counts(changes, "kind"),
+        "causes": _counts(changes, "cause"),
         "group_ids": groups["group_id"].head(EXAMPLES).to_list(),
     }
     resource = {

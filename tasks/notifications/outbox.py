@@ -27,7 +27,7 @@ ALWAYS_URGENT = ["exposure_found", "released", *OF_CONNECTORS]
 PENDING = """
     SELECT
         n.notice_id::VARCHAR AS notice_id, n.tenant, n.kind, n.cause, n.digest, n.urgent, n."at",
-        n.told_with::VARCHAR AS told_with, g.group_id::VARCHAR AS group_id, g.priority, g.priority_rank, g.file_sha256,
+        n.event_id::VARCHAR AS event_id, g.group_id::VARCHAR AS group_id, g.priority, g.priority_rank, g.file_sha256,
         g.alert_count, g.recipient_count,
         g.user_count, g.device_count, g.exposure_count, g.dangerous_released_count AS released_count,
         g.first_detected_at, g.last_detected_at, c.name AS connector, h.state, h.last_error, h.watermark
@@ -36,16 +36,16 @@ PENDING = """
     LEFT JOIN internal.groups g ON g.group_id = i.current_group_id
     LEFT JOIN internal.connectors c ON n.connector_id = c.connector_id
     LEFT JOIN connector_health h ON n.group_id IS NULL AND c.tenant = h.tenant AND c.name = h.connector
-    WHERE n.told_at IS NULL
+    WHERE n.sent_at IS NULL
     ORDER BY n."at", n.notice_id
 """
 ASSIGN = """
-    UPDATE internal.notices n SET urgent = a.urgent, told_with = a.told_with::UUID
+    UPDATE internal.notices n SET urgent = a.urgent, event_id = a.event_id::UUID
     FROM assigned a WHERE n.notice_id = a.notice_id::UUID
 """
 MARK_SENT = """
-    UPDATE internal.notices SET told_at = $now
-    WHERE told_at IS NULL AND told_with IN (SELECT event_id::UUID FROM ids)
+    UPDATE internal.notices SET sent_at = $now
+    WHERE sent_at IS NULL AND event_id IN (SELECT event_id::UUID FROM ids)
 """
 
 
@@ -66,6 +66,7 @@ def claim(
         "remind_before": now - timedelta(hours=settings.remind_hours),
         "claim_expired": now - CLAIM_LASTS,
         "digest_overdue": now - DIGEST_WAITS,
+        "day_ago": now - timedelta(days=1),
         **source._asdict(),
     }
     insert_reminders, select_notices, *mark_claimed = statements("claim_notices")
@@ -77,25 +78,29 @@ def claim(
     if pending.is_empty():
         return []
     assigned = assign_events(pending)
-    transaction.run(ASSIGN, assigned=assigned.select("notice_id", "urgent", "told_with"))
+    transaction.run(ASSIGN, assigned=assigned.select("notice_id", "urgent", "event_id"))
     return [*single_events(assigned), *digest_events(assigned)]
 
 
 def assign_events(pending: pl.DataFrame) -> pl.DataFrame:
-    """Set `urgent` and `told_with`, the id of the event that a notice is sent with; an earlier attempt's values stay.
+    """Set `urgent` and `event_id`, the id of the event that a notice is sent with; an earlier attempt's values stay.
 
-    Of a group that changed in several ways at once, only the most important change is urgent: people read one message.
+    Notices of the same change of a group, such as releases found in several slices, are one event. Of a group that
+    changed in several ways at once, only the most important change is urgent: people read one message.
     """
     kind = pl.col("kind")
     urgent = kind.is_in(ALWAYS_URGENT) | (pl.col("priority") == "high").fill_null(value=False)
     importance = kind.replace_strict({name: rank for rank, name in enumerate(NAMES)}, return_dtype=pl.Int32)
-    message = pl.when(kind.is_in(SEPARATE)).then("notice_id").otherwise("group_id")
+    subject = pl.coalesce("group_id", "notice_id")  # a notice about a connector is always an event of its own
+    message = pl.when(kind.is_in(SEPARATE)).then(pl.concat_str(subject, kind)).otherwise(subject)
     digest_ids = {tenant: str(uuid4()) for tenant in pending["tenant"].unique()}
     digest_id = pl.col("tenant").replace_strict(digest_ids, return_dtype=pl.String)
+    # An event that may have been sent already keeps its ID and gets no further notices.
+    event_id = pl.col("notice_id").sort_by("at", "notice_id").first().over("tenant", subject, "kind", "event_id")
     rows = pending.sort(~urgent, "digest", importance, "at", "notice_id")
     rows = rows.with_columns(
         urgent=pl.coalesce("urgent", urgent & pl.struct("tenant", message).is_first_distinct()),
-        told_with=pl.when("digest").then(pl.coalesce("told_with", digest_id)).otherwise("notice_id"),
+        event_id=pl.when("digest").then(pl.coalesce("event_id", digest_id)).otherwise(event_id),
     )
     return rows.sort("priority_rank", "at", "notice_id")
 

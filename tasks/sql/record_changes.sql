@@ -78,9 +78,10 @@ found AS (
 )
 SELECT
     uuid() AS notice_id, g.tenant, f.kind, f.group_id, $connector_id AS connector_id, $cause AS cause,
-    -- Alerts that arrive late belong in the digest. A release or an expired allow-list entry is new whatever the age of
-    -- its alerts.
+    -- Alerts that arrive late, as after an outage, belong in the digest; so do several groups that an expired allow-list
+    -- entry shows again. One group that it shows again is news, whatever the age of its alerts.
     $in_bulk
-        OR f.kind <> 'released' AND $cause <> 'expiry' AND g.last_detected_at < $now - INTERVAL 24 HOUR AS digest,
+        OR CASE WHEN $cause = 'expiry' THEN (SELECT count(DISTINCT group_id) FROM found) > 1
+            ELSE g.last_detected_at < $now - INTERVAL 24 HOUR END AS digest,
     $now AS "at"
 FROM found f JOIN internal.groups g USING (group_id);

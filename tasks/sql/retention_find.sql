@@ -23,7 +23,7 @@ SELECT rowid AS id FROM internal.rejects WHERE last_seen_at < $reject;
 
 -- Pending notices never expire.
 CREATE OR REPLACE TEMP TABLE expired_notices AS
-SELECT rowid AS id FROM internal.notices WHERE told_at < $notice;
+SELECT rowid AS id FROM internal.notices WHERE sent_at < $notice;
 
 -- The health view reads windows, so these stay: failures whose time has not been fetched since, and the rows with a
 -- connector's last success and its newest record.

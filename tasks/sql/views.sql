@@ -333,6 +333,17 @@ FROM (
 )
 GROUP BY tenant;
 
+-- Notices that a run has claimed are waiting if the Prefect server did not accept their event.
+CREATE OR REPLACE VIEW waiting_messages AS
+SELECT
+    tenant, event_id, block, event, about, created_at, attempts, next_attempt_at, expires_at, error
+FROM internal.messages
+UNION ALL
+SELECT tenant, event_id, NULL, NULL, NULL, min("at"), NULL, NULL, NULL, 'The Prefect server has not accepted the event yet.'
+FROM internal.notices
+WHERE sent_at IS NULL AND claimed_at IS NOT NULL
+GROUP BY tenant, event_id HAVING bool_or(urgent);
+
 CREATE OR REPLACE VIEW connector_health AS
 WITH attempts AS (
     SELECT
@@ -401,7 +412,8 @@ SELECT
         WHEN consecutive_failures > 0 THEN last_error
         WHEN dangerous_rejects > 0 THEN format('{} rejected records mention a dangerous verdict: look at the relation rejects.', dangerous_rejects)
     END AS last_error,
-    key_expires_at, rejects_24h, dangerous_rejects, alerts_24h, gaps, directory_age_hours
+    key_expires_at, rejects_24h, dangerous_rejects, alerts_24h, gaps, directory_age_hours,
+    (SELECT count(*) FROM waiting_messages w WHERE w.tenant = facts.tenant) AS messages_waiting
 FROM facts LEFT JOIN internal.directory_age USING (tenant);
 
 CREATE OR REPLACE VIEW directory_users AS

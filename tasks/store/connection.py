@@ -118,5 +118,5 @@ class Transaction(Connection):
     """Set when something that analysts see has changed: the store's revision then rises."""
     publish = False
     """Set when the published copy is to be replaced right after the commit."""
-    remembers = False
-    """Set when it keeps in temporary tables what it has changed (`tasks.notifications.changes`)."""
+    has_snapshots = False
+    """Set while temporary tables hold the former state of what it changes (`tasks.notifications.changes`)."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from tasks.errors import StoreTooNew
 
 SQL = Path(__file__).parents[1] / "sql"
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 
 class Database(Protocol):

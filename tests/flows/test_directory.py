@@ -101,7 +101,7 @@ def test_live_pull_imported_and_missing_permission_removes_nobody(command: Comma
             assert (cut_short.status, "67%" in cut_short.err) == (1, True)
             assert health(home)[:2] == ("failing", 1)
             with open_store(Settings(home=home)).transaction() as stored:
-                kinds = stored.rows('SELECT kind FROM internal.notices WHERE told_at IS NOT NULL ORDER BY "at"')
+                kinds = stored.rows('SELECT kind FROM internal.notices WHERE sent_at IS NOT NULL ORDER BY "at"')
             assert kinds == [("connector_lost",), ("connector_back",), ("connector_lost",)]
             page = latest("health-corp")
             assert "corp: failing" in page

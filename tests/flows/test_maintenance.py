@@ -21,7 +21,7 @@ def test_flows_count_without_apply_and_change_the_store_with_it(prefect_api: Non
         assert state.is_completed(), state.message
         assert (state.result()["applied"], state.result()["groups_after"]) == (apply, 2)
         assert rows(store, "SELECT count(*) FROM alert_groups") == [(groups,)]
-    pending = "SELECT count(*) FROM internal.notices WHERE cause = 'regroup' AND told_at IS NULL"
+    pending = "SELECT count(*) FROM internal.notices WHERE cause = 'regroup' AND sent_at IS NULL"
     assert rows(store, pending) == [(0,)]
     maps = (DEFAULTS / "priorities.csv").read_text()
     (home / "priorities.csv").write_text(maps.replace("safe,low,Safe attachment", "safe,medium,Not safe here"))

@@ -318,4 +318,4 @@ def test_random_history_matches_rules(store: Store, opened: Transaction, history
             compare_shown(site)
     finally:
         opened.run("ROLLBACK")
-        opened.remembers = False  # what it kept is undone, too
+        opened.has_snapshots = False  # what it kept is undone, too

@@ -91,13 +91,13 @@ def test_sent_notices_expire_and_pending_ones_stay(store: Store) -> None:
     with store.transaction() as transaction:
         waiting = transaction.rows("SELECT count(*) FROM internal.notices")[0][0]
         transaction.run(
-            "UPDATE internal.notices SET told_at = $at "
+            "UPDATE internal.notices SET sent_at = $at "
             "WHERE notice_id IN (SELECT min(notice_id) FROM internal.notices)",
             {"at": days(10)},
         )
     removed(store, days(99.9), raw_records_of_low_scans=1)
     removed(store, days(100.1), told_notices=1)
-    assert published(store, "SELECT count(*) FROM internal.notices WHERE told_at IS NULL") == [(waiting - 1,)]
+    assert published(store, "SELECT count(*) FROM internal.notices WHERE sent_at IS NULL") == [(waiting - 1,)]
 
 
 def test_open_alerts_stay_and_closed_ones_expire_with_their_group(store: Store) -> None:

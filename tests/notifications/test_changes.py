@@ -1,7 +1,7 @@
 """Notifications: one event for each group and change, whatever the batches; digests; nothing is lost or sent twice."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.directory.imports.run_import import import_exports
 from tasks.ingest.coverage import Report, record_reports
 from tasks.ingest.load import load_slice
 from tasks.ingest.pull_session import begin
 from tasks.maintenance.regroup import run_regroup
+from tasks.maintenance.retention import run_retention
 from tasks.notifications import connector_changes, outbox
 from tasks.notifications.changes import record_changes
 from tasks.notifications.events import OutboundEvent
@@ -99,14 +101,14 @@ def test_group_event_payload_is_ids_and_counts(store: Store) -> None:
         "first_detected_at": (NOW - 2 * HOUR).isoformat(), "last_detected_at": (NOW - HOUR).isoformat(),
     }  # fmt: skip
     assert event.resource["prefect.resource.id"] == f"attachment-alerts.group.{event.payload['group_id']}"
-    assert event.event_id in {row[0] for row in rows(store, "SELECT told_with FROM internal.notices")}
+    assert event.event_id in {row[0] for row in rows(store, "SELECT event_id FROM internal.notices")}
 
 
 @pytest.mark.parametrize(
     ("slice_", "ago", "names"),
     [
         (POLL, 1, ["attachment.released!", "group.opened!", "group.opened!"]),
-        (POLL, 25, ["attachment.released!", "digest!"]),  # a release is new whatever the age of the alert
+        (POLL, 25, ["digest!"]),  # as after an outage; the digest counts the releases
         (Slice(START, START + HOUR, "poll"), 1, ["digest!"]),
         (BACKFILL, 1, ["digest!"]),
         (Slice(NOW - HOUR, NOW, "recheck"), 1, ["digest!"]),
@@ -137,6 +139,45 @@ def test_poll_does_not_send_the_digest_of_a_running_backfill(store: Store) -> No
     assert names_of(send_pending(store, timedelta(hours=7))) == ["digest!"]  # it was killed
 
 
+@pytest.mark.parametrize("cause", ["poll", "recheck", "backfill", "first_look_back"])
+def test_release_in_several_slices_is_one_change_of_its_group(store: Store, cause: str) -> None:
+    """Each recipient and each slice adds a notice; the group has one message, and the digest counts it once."""
+    slice_ = Slice(START, START + HOUR, "poll") if cause == "first_look_back" else POLL._replace(trigger=cause)
+    for hour in (3, 2, 1):
+        people = [f"{name}{hour}@contoso.example" for name in ("ann", "bob")]
+        poll(store, *[seen(hour, response="released", recipient=who) for who in people], slice_=slice_)
+    kinds = "SELECT count(*) FROM internal.notices WHERE kind = 'released'"
+    assert rows(store, kinds) == [(3,)]
+    events = send_pending(store, source=OURS._replace(backfill=cause == "backfill"))
+    if cause == "poll":
+        assert names_of(events) == ["attachment.released!", "group.opened!"]
+        assert [event.payload["released"] for event in events] == [6, 6]
+    else:
+        assert names_of(events) == ["digest!"]
+        assert events[0].payload["changes"] == {"group_opened": 1, "released": 1}
+        assert events[0].payload["causes"] == {cause: 2}
+    assert send_pending(store, timedelta(hours=1)) == []
+
+
+def test_release_after_a_lost_claim_is_another_event_but_no_second_message(store: Store) -> None:
+    """The server may have the first event and would drop a repeat; the message counts what is true when it is sent."""
+    poll(store, seen(1, response="released"))
+    first = claim(store)
+    poll(store, seen(1, response="released", recipient="bob@contoso.example"))
+    again = send_pending(store, timedelta(minutes=15))
+    assert {event.event_id for event in first} < {event.event_id for event in again}
+    assert names_of(again) == ["attachment.released", "attachment.released!", "group.opened!"]
+    assert {event.payload["released"] for event in again} == {2}
+
+
+@pytest.mark.parametrize(
+    ("days", "names"), [(3, ["digest!"]), (0.1, ["attachment.released!"] * 20 + ["group.opened!"] * 20)]
+)
+def test_poll_after_an_outage_sends_a_digest_of_what_is_old(store: Store, days: float, names: list[str]) -> None:
+    poll(store, *[seen(24 * days, file_sha256=f"{number:064x}", response="released") for number in range(20)])
+    assert names_of(send_pending(store)) == names
+
+
 def test_many_groups_in_one_poll_are_one_event_each(store: Store) -> None:
     poll(store, *[seen(1, file_sha256=f"{number:064x}", response="released") for number in range(30)])
     assert Counter(names_of(send_pending(store))) == {"group.opened!": 30, "attachment.released!": 30}
@@ -149,7 +190,7 @@ def test_pending_notices_of_an_older_version_are_sent_once(store: Store) -> None
     with store.transaction() as transaction:
         transaction.run(
             "UPDATE internal.notices SET urgent = kind = 'released', claimed_at = $then, digest = kind <> 'released', "
-            "told_with = CASE WHEN kind = 'released' THEN $shared ELSE $quota END",
+            "event_id = CASE WHEN kind = 'released' THEN $shared ELSE $quota END",
             {"shared": shared, "quota": quota, "then": NOW - HOUR},
         )
     events = send_pending(store)
@@ -169,6 +210,27 @@ def test_notices_of_a_killed_run_are_sent_once_by_the_next(store: Store) -> None
     assert [event for event in again if event in first] == first
     assert names_of(again) == ["digest!", "digest!", "group.opened!"]
     assert send_pending(store, timedelta(hours=1)) == []
+
+
+def test_events_that_wait_for_a_day_become_a_digest(store: Store) -> None:
+    poll(store, *[seen(1, file_sha256=f"{number:064x}", response="released") for number in range(20)])
+    assert len(claim(store)) == 40  # and the server does not accept them
+    waiting = rows(store, "SELECT count(*) FROM waiting_messages WHERE block IS NULL")
+    assert waiting == [(40,)]
+    [digest] = send_pending(store, timedelta(days=2))
+    assert (digest.payload["groups"], names_of([digest])) == (20, ["digest!"])
+    assert rows(store, "SELECT count(*) FROM waiting_messages") == [(0,)]
+
+
+def test_only_the_last_state_of_a_connector_is_sent_after_a_day(store: Store) -> None:
+    with store.transaction() as transaction:
+        for hour, kind in enumerate(("lost", "back", "lost")):
+            transaction.run(
+                "INSERT INTO internal.notices BY NAME SELECT uuid() AS notice_id, 'default' AS tenant, $kind AS kind, "
+                "$id AS connector_id, 'poll' AS cause, false AS digest, $at AS \"at\"",
+                {"kind": f"connector_{kind}", "id": OURS.connector_id, "at": NOW + hour * HOUR},
+            )
+    assert names_of(send_pending(store, timedelta(days=2))) == ["connector.lost!"]
 
 
 def test_untriaged_high_group_gets_one_reminder(store: Store) -> None:
@@ -269,6 +331,38 @@ def test_expired_allow_list_entry_is_sent(store: Store, ago: float) -> None:
     assert names_of(send_pending(store)) == ["attachment.released!", "suppression.expired!"]
     assert names_of(send_pending(store)) == []
     assert names_of(send_pending(store, timedelta(hours=4, minutes=1))) == ["group.still-new!"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda store: import_exports(store, "default", [], datetime.now(UTC)),
+        lambda store: run_retention(store, apply=True),
+        lambda store: run_regroup(store, None, None, 1, apply=True),
+    ],
+)
+def test_change_without_prefect_leaves_its_messages_for_the_next_run(
+    store: Store, change: Callable[[Store], object]
+) -> None:
+    add(store, Entry("sender", seen()["sender"], "known", "ann", datetime.now(UTC) + HOUR))
+    poll(store, seen(2))
+    with store.transaction() as transaction:
+        transaction.run("UPDATE internal.allow_list SET expires_at = $now", {"now": datetime.now(UTC)})
+    change(store)
+    poll(store)
+    assert names_of(send_pending(store)) == ["suppression.expired!"]
+    assert send_pending(store) == []
+
+
+def test_several_groups_of_an_expired_allow_list_entry_are_one_digest(store: Store) -> None:
+    add(store, Entry("sender", seen()["sender"], "known", "ann", datetime.now(UTC) + HOUR))
+    poll(store, *[seen(2, file_sha256=f"{number:064x}") for number in range(20)])
+    with store.transaction() as transaction:
+        transaction.run("UPDATE internal.allow_list SET expires_at = $now", {"now": datetime.now(UTC)})
+    begin(store, source(), NOW)
+    [digest] = send_pending(store)
+    assert names_of([digest]) == ["digest!"]
+    assert digest.payload["changes"] == {"suppression_expired": 20}
 
 
 def test_digests_do_not_cross_tenants(tmp_path: Path) -> None:

@@ -55,11 +55,13 @@ def _canonical(text: str) -> str:
 
 
 def pending(home: Path) -> list[dict[str, Any]]:
-    """Changes that nobody has been told of yet."""
+    """Changes whose events have not been sent yet. In homes of earlier versions the column has another name."""
     with duckdb.connect(str(home / "alerts.duckdb"), read_only=True) as connection:
+        columns = [column for column, *_ in connection.execute("DESCRIBE internal.notices").fetchall()]
+        sent_at = "sent_at" if "sent_at" in columns else "told_at"
         found = connection.execute(
             "SELECT notice_id::VARCHAR, kind, group_id::VARCHAR FROM internal.notices "
-            "WHERE told_at IS NULL ORDER BY ALL"
+            f"WHERE {sent_at} IS NULL ORDER BY ALL"
         ).fetchall()
     return [dict(zip(("notice_id", "kind", "group_id"), row, strict=True)) for row in found]
 

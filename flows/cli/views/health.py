@@ -9,7 +9,7 @@ from rich.text import Text
 
 from flows.console.tables import Fact, responsive_table
 from flows.console.terminal import moment, number, out, short_moment, shown, zone_name
-from tasks.formatting import format_duration
+from tasks.formatting import format_count, format_duration
 from tasks.ingest.run_stats import OLD_DIRECTORY
 
 STATE = {"ok": "green", "off": "dim", "late": "yellow", "quiet": "yellow", "never_run": "yellow"}  # others: red
@@ -65,7 +65,18 @@ def health_errors(rows: list[dict[str, Any]]) -> list[Text]:
             for tenant, hours in ages.items()
             if hours > OLD_DIRECTORY
         ]
+        + waiting_messages(rows)
     )
+
+
+def waiting_messages(rows: list[dict[str, Any]]) -> list[Text]:
+    """A line for each tenant with messages that could not be sent."""
+    reason = "could not be sent yet. Look at the relation waiting_messages."
+    return [
+        Text.assemble(("! ", "bold yellow"), shown(tenant, "bold"), f"  {format_count(count, 'message')} {reason}")
+        for tenant, count in {row["tenant"]: row["messages_waiting"] for row in rows}.items()
+        if count
+    ]
 
 
 def old_directory(days: int) -> Text:

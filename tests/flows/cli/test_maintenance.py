@@ -46,7 +46,7 @@ def test_regroup_is_previewed_then_made_once(command: Command, store: Store) -> 
     assert "nothing to change" in command(*call, "--apply").err
     with store.reader() as reader:
         assert reader.rows("SELECT count(*) FROM alert_groups") == [(3,)]
-    notices = "SELECT count(*), count(told_at) FROM internal.notices WHERE cause = 'regroup'"
+    notices = "SELECT count(*), count(sent_at) FROM internal.notices WHERE cause = 'regroup'"
     assert rows(store, notices) == [(2, 0)]  # the next run sends them
 
 

@@ -14,7 +14,7 @@ def test_events_that_could_not_be_sent_are_sent_by_the_next_run(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = make_site([scan(noon(), result="never seen")])
-    pending = "SELECT count(*) FROM internal.notices WHERE told_at IS NULL"
+    pending = "SELECT count(*) FROM internal.notices WHERE sent_at IS NULL"
 
     def refuse(**_: object) -> None:
         raise httpx.ConnectError("refused")
