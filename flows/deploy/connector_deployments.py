@@ -29,7 +29,7 @@ TEMPLATE_FIELDS = (
     "path", "entrypoint", "pull_steps", "work_pool_name", "work_queue_name", "job_variables", "concurrency_options",
 )  # fmt: skip
 
-Done = Literal["made", "renamed", "switched on", "changed", "unchanged", "removed"]
+Done = Literal["created", "renamed", "switched on", "changed", "unchanged", "removed"]
 
 
 class Poll(NamedTuple):
@@ -161,7 +161,7 @@ def _apply_connector(client: SyncPrefectClient, name: str, connector: Connector,
         schedules = copy_schedules(before, connector) if before else [new_schedule(connector)]
         paused = bool(before and before.paused)
         client.create_deployment(template.flow_id, name, schedules=schedules, paused=paused, **fields)
-        done = "renamed" if before else "made"
+        done = "renamed" if before else "created"
     full_name = f"{flow.name}/{name}"
     if present is None or done != "unchanged":
         present = client.read_deployment_by_name(full_name)

@@ -5,6 +5,7 @@ six times as much to do as the machine has processors; from Cancel in the UI to 
 8 s. What these tests must tell apart is a run that waits for its service, which takes 60 s and more.
 """
 
+import re
 import signal
 import threading
 import time
@@ -82,13 +83,9 @@ def test_in_the_middle_of_an_answer(site: Site, capsys: pytest.CaptureFixture[st
     assert time.monotonic() - at[0] < SOON
     kept = sum(state == "complete" for _, state, *_ in site.windows())
     assert (says.status, says.out) == (130, "")
-    lines = [line.strip() for line in says.err.splitlines() if "…" not in line]  # without signs of life
-    assert lines[-3:] == [
-        f"stopped; slices of this run that are complete and kept: {kept}",
-        "The same command continues with the rest.",
-        "Stopped.",
-    ]
-    assert "trying again" not in says.err, "the cut was our own"
+    assert re.search(rf"stored: {kept}\s*$", says.err, re.MULTILINE), says.err
+    assert "continues" in says.err
+    assert "trying again" not in says.err, "the program itself closed the connection"
     goes_on(site)
 
 
