@@ -1,4 +1,4 @@
-"""Identity of a scan: the formula of the design, written again with hashlib."""
+"""Identity of a scan: its formula, written again with hashlib."""
 
 from datetime import UTC, datetime
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""Exposures: scans without an alert whose file is dangerous elsewhere (design: Exposure)."""
+"""Exposures: scans without an alert whose file is dangerous elsewhere."""
 
 from datetime import datetime
 

@@ -1,7 +1,7 @@
 """The history of scans that were read more than once: what each reading changed, and the resulting row.
 
 Readings of one scan are ordered by when their page was requested, then by place in the answer; the latest wins and
-older news never overwrites newer (design: Identity). Once an alert, always an alert (design: Priority).
+older news never overwrites newer. Once an alert, always an alert.
 """
 
 from datetime import datetime

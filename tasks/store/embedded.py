@@ -1,4 +1,4 @@
-"""The store in two DuckDB files of the home: lock, open, one transaction, close, publish (design section 5).
+"""The store in two DuckDB files of the home: lock, open, one transaction, close, publish.
 
 Only this program opens `store.duckdb`; people open `alerts.duckdb`, a copy that is replaced atomically. Two facts about
 DuckDB decide the order of the steps:

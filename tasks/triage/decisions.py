@@ -1,4 +1,4 @@
-"""Triage (design: Triage): people's decisions, stored per alert.
+"""Triage: people's decisions, stored per alert.
 
 A decision on a group applies to every alert that the group shows at that moment, not to those that the allow-list
 hides. It is validated in the transaction that writes it, so people who decide at the same time see each other's

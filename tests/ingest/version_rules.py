@@ -1,4 +1,4 @@
-"""The design's rules for readings of the same scan, one reading after the other: nothing but dicts."""
+"""The rules for readings of the same scan, one reading after the other, with dicts only."""
 
 from collections import Counter
 from typing import Any
@@ -13,7 +13,7 @@ Rows = dict[str, dict[str, Any]]
 
 
 class Rule:
-    """The design's rule for one reading after the other: nothing but dicts."""
+    """Applies one reading after the other."""
 
     def __init__(self, *, keep_low: bool) -> None:
         self.keep_low = keep_low

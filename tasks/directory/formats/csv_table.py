@@ -21,7 +21,7 @@ CUT_SHORT = "the file ends within it"
 BATCH_ROWS = 20_000  # rows are Python lists until they are a frame
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
-_PRELUDE = re.compile(r"(?i)#TYPE\s|sep=.\s*$")  # Windows PowerShell's first line (2.1), Excel's
+_PRELUDE = re.compile(r"(?i)#TYPE\s|sep=.\s*$")  # Windows PowerShell's first line, Excel's
 
 # csvde writes the members of a group into one cell: 1500 names of 100 characters are more than the default.
 csv.field_size_limit(1 << 26)

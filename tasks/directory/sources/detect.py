@@ -1,4 +1,4 @@
-"""Format detection by content, never by file name (reference/directory-exports.md, 4.1)."""
+"""Format detection by content, never by file name."""
 
 import re
 from dataclasses import replace
