@@ -142,10 +142,10 @@ def _preview_and_apply(
     Notifications of the change wait in the outbox for the next run.
     """
     from tasks.store.factory import open_store
-    from tasks.store.store import must_exist
+    from tasks.store.store import require_store
 
     store = open_store(load_settings())
-    must_exist(store)
+    require_store(store)
     with show_progress("Reading the tables"):
         counts = run(store, apply=False)
     prompt = question(counts)

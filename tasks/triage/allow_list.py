@@ -10,7 +10,7 @@ import polars as pl
 from tasks.errors import EntryRefused
 from tasks.sanitize import plain
 from tasks.store.connection import Transaction
-from tasks.store.store import Store, existing
+from tasks.store.store import Store, open_existing
 from tasks.triage.suppression import (
     HiddenCounts,
     count_hidden,
@@ -45,14 +45,14 @@ class RemovedEntries(NamedTuple):
 
 def preview_entry(store: Store, entry: Entry) -> HiddenCounts:
     """How many stored alerts an entry would hide. Raises EntryRefused if it cannot be added."""
-    with existing(store) as transaction:
+    with open_existing(store) as transaction:
         entry = _validated(transaction, entry, datetime.now(UTC))
         return count_hidden(transaction, find_matching(transaction, entry.tenant, entry.kind, entry.value))
 
 
 def add(store: Store, entry: Entry) -> tuple[UUID, HiddenCounts]:
     """Add an entry, which hides stored and future alerts. Returns when that is published."""
-    with existing(store) as transaction:
+    with open_existing(store) as transaction:
         now = datetime.now(UTC)
         expire_entries(transaction, now)
         added = write_entry(transaction, entry, now)
@@ -74,7 +74,7 @@ def write_entry(transaction: Transaction, entry: Entry, now: datetime) -> tuple[
 
 def remove(store: Store, asked: list[str]) -> RemovedEntries:
     """End entries by ID or ID prefix and show their alerts again. Returns when that is published."""
-    with existing(store) as transaction:
+    with open_existing(store) as transaction:
         now = datetime.now(UTC)
         expire_entries(transaction, now)
         entries = [_find_one(transaction, prefix) for prefix in asked]
@@ -86,7 +86,7 @@ def remove(store: Store, asked: list[str]) -> RemovedEntries:
 
 def find_active_entry(store: Store, entry: Entry) -> str:
     """ID of the active entry with this kind and value. Raises EntryRefused."""
-    with existing(store) as transaction:
+    with open_existing(store) as transaction:
         found = _active(transaction, entry._replace(value=_normalised(entry)), datetime(1970, 1, 1, tzinfo=UTC))
     if found is None:
         raise EntryRefused(

@@ -119,10 +119,10 @@ def exposures_table(exposures: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     verdict, recipient = _text("Verdict then", "verdict"), _text("Recipient", "recipient")
     done = Fact("Response", lambda row: Text(row["disposition"].replace("_", " ")))
     devices = Fact("Devices", lambda row: shown(", ".join(row["devices"])), wraps=True)
-    machines = (devices,) if any(row["devices"] for row in exposures) else ()
+    device_columns = (devices,) if any(row["devices"] for row in exposures) else ()
     when = Fact("Scanned when", _when)
-    wide = [(fact,) for fact in (scanned, verdict, done, recipient, *machines, when)]
-    narrow = [(scanned, verdict), (recipient, *machines), (done, when)]
+    wide = [(fact,) for fact in (scanned, verdict, done, recipient, *device_columns, when)]
+    narrow = [(scanned, verdict), (recipient, *device_columns), (done, when)]
     return responsive_table(exposures, wide, narrow, out.width)
 
 

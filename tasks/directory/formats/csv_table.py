@@ -145,8 +145,8 @@ def _quote_error(table: Table, first: int) -> ExportRefused:
 def _bad_cell_position(table: Table, first: int) -> int:
     """The position of the first malformed cell of a record."""
     lines = [match.start() for match in _LINE.finditer(table.text, table.start)]
-    at, delimiter_name = lines[first - table.line], re.escape(table.delimiter)
-    cell = re.compile(rf' *(?:"(?:[^"]|"")*"(?=[{delimiter_name}\r\n]|$)|(?!")[^{delimiter_name}\r\n]*)')
+    at, delimiter = lines[first - table.line], re.escape(table.delimiter)
+    cell = re.compile(rf' *(?:"(?:[^"]|"")*"(?=[{delimiter}\r\n]|$)|(?!")[^{delimiter}\r\n]*)')
     position = 0
     while (match := cell.match(table.text, at)) and table.text[match.end() : match.end() + 1] == table.delimiter:
         at, position = match.end() + 1, position + 1

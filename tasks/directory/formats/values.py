@@ -134,12 +134,12 @@ def proxy_rows(rows: pl.DataFrame) -> pl.DataFrame:
     quoted = pl.col("inner").str.contains('"', literal=True)
     inner = pl.when(quoted).then(pl.concat_list("inner")).otherwise(_addresses_in(pl.col("inner")))
     parts = parts.with_columns(inner).explode("inner")
-    ascii_domains = (
+    addresses = (
         parts.with_columns(address=address_key(pl.col("inner")))
         .drop_nulls("address")
         .sort(~pl.col("upper"), "place", maintain_order=True)
     )
-    once = ascii_domains.unique(["object_key", "address"], keep="first", maintain_order=True)
+    once = addresses.unique(["object_key", "address"], keep="first", maintain_order=True)
     first = pl.int_range(pl.len()).over("object_key") == 0
     ruled = once.with_columns(rule=pl.when(first).then(pl.lit("primary")).otherwise(pl.lit("alias")))
     return ruled.select(

@@ -36,7 +36,7 @@ from tasks.http.tls_check import REACHED
 from tasks.ingest.connector_source import source_of
 from tasks.mimecast.check import AFTER_REACH
 from tasks.mimecast.connector import MimecastConnector
-from tasks.saved_connectors import list_connectors, load_connector, remove, rename, save_connector, saved_names
+from tasks.saved_connectors import load_all, load_connector, remove, rename, save_connector, saved_names
 from tasks.settings import Settings
 from tasks.store import embedded
 from tasks.store.factory import open_store
@@ -324,7 +324,7 @@ def test_health_shows_the_switch(client: SyncPrefectClient, home: Path) -> None:
             return transaction.rows("SELECT connector, state FROM connector_health")
 
     def fare() -> tuple[Any, ...]:
-        each = connector_statuses(list_connectors())["acme"]
+        each = connector_statuses(load_all()[0])["acme"]
         succeeded = each.last_success_at is not None and NOW < each.last_success_at <= datetime.now(UTC)
         return each.polling, each.state, succeeded, each.lag_seconds is not None and 0 <= each.lag_seconds < 3600
 
