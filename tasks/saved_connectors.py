@@ -141,9 +141,9 @@ def _read_all() -> tuple[dict[str, SavedConnector], dict[str, str]]:
 
 
 def _find_duplicate(connector: Connector, among: dict[str, SavedConnector]) -> str | None:
-    for name, (_, _, other, _) in among.items():
-        is_itself = name == connector.saved_as or other.connector_id == connector.connector_id
-        if not is_itself and connector.same_account(other):
+    for name, saved in among.items():
+        is_itself = name == connector.saved_as or saved.connector.connector_id == connector.connector_id
+        if not is_itself and connector.same_account(saved.connector):
             return name
     return None
 

@@ -10,6 +10,7 @@ import polars as pl
 from tasks.errors import EntryRefused
 from tasks.sanitize import plain
 from tasks.store.connection import Transaction
+from tasks.store.id_prefix import ambiguous_prefix_message, prefix_digits
 from tasks.store.store import Store, open_existing
 from tasks.triage.suppression import (
     HiddenCounts,
@@ -134,7 +135,7 @@ def _validated(transaction: Transaction, entry: Entry, now: datetime) -> Entry:
 
 def _find_one(transaction: Transaction, asked: str) -> dict[str, Any]:
     """The active entry with this ID prefix. Raises EntryRefused."""
-    digits = asked.strip().lower().replace("-", "")
+    digits = prefix_digits(asked)
     found = transaction.frame(
         "SELECT entry_id::VARCHAR AS entry_id, tenant, kind, value FROM internal.allow_list "
         "WHERE ended_at IS NULL AND starts_with(replace(entry_id::VARCHAR, '-', ''), $digits)",
@@ -145,5 +146,5 @@ def _find_one(transaction: Transaction, asked: str) -> dict[str, Any]:
             f"No active entry has an ID that begins with '{plain(asked)}'. See `attachment-alerts allow-list list`."
         )
     if len(found) > 1:
-        raise EntryRefused(f"The ID prefix '{plain(asked)}' matches {len(found)} entries. Use more characters.")
+        raise EntryRefused(ambiguous_prefix_message(asked, "entries", [row["entry_id"] for row in found]))
     return found[0]
