@@ -75,7 +75,7 @@ def goes_on(site: Site) -> None:
     assert list((site.home / "scratch").glob("pull-*")) == []
 
 
-def test_in_the_middle_of_an_answer(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_stops_soon_during_a_slow_response(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.faults.inject("slow", times=None, after=2, seconds=60)
     edges = "--from", f"{noon() - HOURS * HOUR:%Y-%m-%dT%H:%M}", "--to", f"{noon():%Y-%m-%dT%H:%M}"
     with cancelled_when(lambda: site.faults.happened["slow"] > 0) as at:
@@ -89,7 +89,7 @@ def test_in_the_middle_of_an_answer(site: Site, capsys: pytest.CaptureFixture[st
     goes_on(site)
 
 
-def test_while_the_service_asks_to_wait(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_stops_soon_during_a_requested_wait(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.faults.inject("429", times=None, after=2, seconds=300)
     monkeypatch.setattr(retry, "PACE", 1.0)
     assert stopped(site, lambda: site.faults.happened["429"] > 0) < SOON
@@ -98,7 +98,7 @@ def test_while_the_service_asks_to_wait(site: Site, monkeypatch: pytest.MonkeyPa
     goes_on(site)
 
 
-def test_while_a_slice_is_loaded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_stops_soon_while_a_slice_is_loaded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     loading, load = threading.Event(), slice_stages.load_slice
     done: list[Any] = []
 
