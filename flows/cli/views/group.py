@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.cli.views.allow_list import decisions_table, reopened_text, status_text
-from flows.cli.views.groups import SHORT_ID, described, priority, response, span
-from flows.console.tables import INDENT, Fact, facts, heading, responsive_table
+from flows.cli.views.groups import described, priority, response, span
+from flows.console.tables import INDENT, SHORT_ID, Fact, facts, heading, responsive_table
 from flows.console.terminal import moment, out, shown, zone_name
 from tasks.formatting import format_count
 from tasks.queries.lookups import GroupDetails
