@@ -1,7 +1,7 @@
 """Group all stored alerts by another key or other limits."""
 
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -9,8 +9,8 @@ from pydantic import Field
 
 from flows.runs.maintenance_run import regroup_summary, run_change
 from tasks.maintenance.regroup import run_regroup
+from tasks.settings import GroupBy
 
-GroupBy = Literal["hash", "hash+priority", "hash+response", "hash+priority+response"]
 Hours = Annotated[int, Field(ge=0)]
 
 

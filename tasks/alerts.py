@@ -58,7 +58,7 @@ MUTABLE = (
     "scan_seconds",
 )
 
-# Stored for scans that raise no alert only if the site wants it (design: Privacy).
+# Stored for scans that raise no alert only if the site wants it.
 PRIVATE = ("subject", "details", "raw")
 
 PRIORITY_COLUMNS = ("priority", "priority_rank", "priority_rule", "sub_classification")
@@ -89,7 +89,7 @@ def scan_id(
     file_hash: Distinct,
     date: Distinct,
 ) -> pl.Series:
-    """Identity of scans (design: Identity). Texts as the vendor sent them; `date` is a UTC datetime.
+    """Identity of scans. Texts as the vendor sent them; `date` is a UTC datetime.
 
     Normalised here and nowhere else: blanks trimmed, addresses and hash lower-cased, date as epoch seconds.
     """
@@ -116,7 +116,7 @@ def scan_id(
 def fingerprint(parts: list[pl.Expr]) -> pl.Expr:
     """First 128 bits of SHA-256 over `parts`, each with its length in bytes before it, as 32 hex digits.
 
-    The lengths keep ("ab", "c") and ("a", "bc") apart. Null counts as empty (design: Identity).
+    The lengths keep ("ab", "c") and ("a", "bc") apart. Null counts as empty.
     """
     return _digest([_prefixed(part) for part in parts])
 

@@ -23,7 +23,7 @@ MESSAGES = {
     "less_than_equal": "must be {le} or less",
     "literal_error": "must be {expected}",
     "string_type": "must be text",
-    "missing": "must be given",
+    "missing": "is missing",
 }
 """Error type of pydantic → message; limits and choices are filled in."""
 

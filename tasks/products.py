@@ -1,6 +1,6 @@
 """The registry of products: what each product provides.
 
-A new product is a room in `tasks/`, an entry here and its flows in `flows/deploy/product_flows.py`.
+`tasks/connectors/README.md` lists all places where a new product is registered.
 """
 
 # ruff: noqa: PLC0415 - imported where used: connector classes load Prefect, which `replay` does without, and listing the

@@ -1,6 +1,5 @@
 """The saved connectors: listed, loaded, saved, renamed and removed by name, in the Prefect API in use."""
 
-import logging
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -12,13 +11,11 @@ from tasks.connectors.block_documents import (
     read_documents,
     unknown_connector_message,
 )
-from tasks.connectors.names import refuse_name
+from tasks.connectors.names import check_name
 from tasks.connectors.prefect_client import api_errors_translated, api_location, prefect_client
 from tasks.errors import ConnectorRefused, UnknownConnector
 from tasks.http.check import Account, Check, passed
 from tasks.products import PRODUCTS, check_connector
-
-log = logging.getLogger("attachment_alerts.connectors")
 
 CLASSES = [product.connector for product in PRODUCTS.values()]
 
@@ -30,16 +27,8 @@ def load_connector(name: str) -> Connector:
     if document is None:
         raise UnknownConnector(unknown_connector_message(name))
     saved = parse_document(document)
-    _refuse_new_duplicate(saved)
+    _check_new_duplicate(saved)
     return saved.connector
-
-
-def list_connectors() -> dict[str, Connector]:
-    """All usable connectors by name, sorted. An unusable one is left out with a warning."""
-    found, unusable = load_all()
-    for problem in unusable.values():
-        log.warning("%s", problem)
-    return found
 
 
 def load_all() -> tuple[dict[str, Connector], dict[str, str]]:
@@ -47,14 +36,14 @@ def load_all() -> tuple[dict[str, Connector], dict[str, str]]:
     found, unusable = _read_all()
     for name, saved in list(found.items()):
         try:
-            _refuse_new_duplicate(saved, found)
+            _check_new_duplicate(saved, found)
         except ConnectorRefused as problem:
             unusable[name] = str(problem)
     usable = {name: saved.connector for name, saved in found.items() if name not in unusable}
     return usable, dict(sorted(unusable.items()))
 
 
-def adopt_new() -> None:
+def save_new_ids() -> None:
     """Save the id of each usable connector that was created in the Prefect UI into its form."""
     found, _ = _read_all()
     for name, saved in found.items():
@@ -69,7 +58,7 @@ def save_connector(name: str, connector: Connector) -> None:
     """
     is_update = connector.saved_as == name
     if not is_update:
-        refuse_new_name(name)
+        check_new_name(name)
     if other := find_duplicate(connector):
         raise ConnectorRefused(
             f"The connector {other!r} already pulls this account, and a second one would count everything twice. "
@@ -79,9 +68,9 @@ def save_connector(name: str, connector: Connector) -> None:
     _save(connector, name, is_update=is_update)
 
 
-def refuse_new_name(name: str) -> None:
+def check_new_name(name: str) -> None:
     """Raises ConnectorRefused for a name that is invalid or taken."""
-    refuse_name(name)
+    check_name(name)
     if name in saved_names():
         raise ConnectorRefused(f"A connector named {name!r} exists already in {api_location()}. Choose another name.")
 
@@ -97,7 +86,7 @@ def rename(old: str, new: str) -> None:
     Raises UnknownConnector, and ConnectorRefused where the new name is invalid or taken.
     """
     connector = load_connector(old)
-    refuse_new_name(new)
+    check_new_name(new)
     _save(connector, new, is_update=False)
     remove(old)
 
@@ -152,14 +141,14 @@ def _read_all() -> tuple[dict[str, SavedConnector], dict[str, str]]:
 
 
 def _find_duplicate(connector: Connector, among: dict[str, SavedConnector]) -> str | None:
-    for name, (_, _, other, _) in among.items():
-        is_itself = name == connector.saved_as or other.connector_id == connector.connector_id
-        if not is_itself and connector.same_account(other):
+    for name, saved in among.items():
+        is_itself = name == connector.saved_as or saved.connector.connector_id == connector.connector_id
+        if not is_itself and connector.same_account(saved.connector):
             return name
     return None
 
 
-def _refuse_new_duplicate(saved: SavedConnector, among: dict[str, SavedConnector] | None = None) -> None:
+def _check_new_duplicate(saved: SavedConnector, among: dict[str, SavedConnector] | None = None) -> None:
     """Raises ConnectorRefused for a connector from the UI, where nothing checks that the account is pulled once."""
     if not saved.is_new:
         return

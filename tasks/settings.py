@@ -28,6 +28,10 @@ REMOVED_SETTINGS = (
 """Settings of earlier versions. One that is still set is refused, because it would be ignored without notice."""
 
 
+GroupBy = Literal["hash", "hash+priority", "hash+response", "hash+priority+response"]
+"""What alerts must have in common to form a group."""
+
+
 class Settings(BaseSettings):
     """All settings; the table in data/README.md is generated from their descriptions."""
 
@@ -58,9 +62,7 @@ class Settings(BaseSettings):
     fetch_concurrency: int = Field(
         default=4, ge=1, le=16, description="number of slices of one account that are fetched in parallel"
     )
-    group_by: Literal["hash", "hash+priority", "hash+response", "hash+priority+response"] = Field(
-        default="hash", description="what alerts of a tenant must have in common to form a group"
-    )
+    group_by: GroupBy = Field(default="hash", description="what alerts of a tenant must have in common to form a group")
     group_gap_hours: int = Field(
         default=24, ge=0, description="longest gap between two consecutive alerts of a group; 0: no limit"
     )

@@ -1,4 +1,4 @@
-"""Which period a run fetches: half-open intervals in whole UTC seconds (design: Time, Coverage).
+"""Which period a run fetches: half-open intervals in whole UTC seconds.
 
 Pure functions: no clock, no network, no database.
 """

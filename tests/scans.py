@@ -54,7 +54,7 @@ CONTENT = (
 Reading = dict[str, Any]
 
 EMPTY = ("empty",)
-MADE: dict[tuple[Any, ...], list[tuple[str, bytes, int]]] = {}
+PREPARED: dict[tuple[Any, ...], list[tuple[str, bytes, int]]] = {}
 """EMPTY, or connectors and settings → files of a store in which these have begun and nothing else has happened."""
 
 
@@ -124,11 +124,11 @@ def load(
     *,
     rejects: Sequence[dict[str, Any]] = (),
     resolved: Sequence[str] = (),
-    piece: Slice | None = None,
+    slice_: Slice | None = None,
 ) -> Loaded:
     """Load batches of readings as one slice, with report and coverage, as a run does."""
     with store.transaction() as transaction:
-        return load_into(transaction, store.settings, batches, of, rejects=rejects, resolved=resolved, piece=piece)
+        return load_into(transaction, store.settings, batches, of, rejects=rejects, resolved=resolved, slice_=slice_)
 
 
 def load_into(
@@ -139,18 +139,18 @@ def load_into(
     *,
     rejects: Sequence[dict[str, Any]] = (),
     resolved: Sequence[str] = (),
-    piece: Slice | None = None,
+    slice_: Slice | None = None,
 ) -> Loaded:
     """The same within a transaction that is open already."""
-    piece, of = piece or Slice(START, START + HOUR, "poll"), of or source()
+    slice_, of = slice_ or Slice(START, START + HOUR, "poll"), of or source()
     frames = [frame(each, of, keep_low=settings.keep_low == "full") for each in batches if each]
     bad = pl.DataFrame(rejects, REJECT_SCHEMA)
     accepted, now = sum(map(len, frames)), datetime.now(UTC)
     loaded = load_slice(transaction, of, frames, [bad], resolved, settings)
     report = Report(
-        piece.start,
-        piece.end,
-        piece.trigger,
+        slice_.start,
+        slice_.end,
+        slice_.trigger,
         "complete",
         now,
         now,
@@ -159,13 +159,13 @@ def load_into(
         **{name: getattr(loaded, name) for name in ("new", "changed", "duplicates", "expired", "rejected")},
         newest_at=max((each["detected_at"].max() for each in frames), default=None),
     )
-    close_slice(transaction, of, piece, report)
+    close_slice(transaction, of, slice_, report)
     return loaded
 
 
 def prepare_home(home: Path) -> None:
     """Put an empty store into a home: its tables are made once in each process, in a quarter of a second."""
-    if EMPTY not in MADE:
+    if EMPTY not in PREPARED:
         with tempfile.TemporaryDirectory() as folder:
             empty = open_store(Settings(home=Path(folder)))
             with empty.transaction():
@@ -181,7 +181,7 @@ def begun(home: Path, *sources: Source, **settings: Any) -> Store:
     """
     store = open_store(Settings(home=home, **KEEP_ALL | settings))
     kind = (sources, *sorted(settings.items()))
-    if kind in MADE:
+    if kind in PREPARED:
         _copy(kind, home)
     else:
         prepare_home(home)
@@ -192,12 +192,12 @@ def begun(home: Path, *sources: Source, **settings: Any) -> Store:
 
 
 def _keep(kind: tuple[Any, ...], home: Path) -> None:
-    MADE[kind] = [(file.name, file.read_bytes(), file.stat().st_mode) for file in home.glob("*.duckdb")]
+    PREPARED[kind] = [(file.name, file.read_bytes(), file.stat().st_mode) for file in home.glob("*.duckdb")]
 
 
 def _copy(kind: tuple[Any, ...], home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
-    for name, content, mode in MADE[kind]:
+    for name, content, mode in PREPARED[kind]:
         (home / name).write_bytes(content)
         (home / name).chmod(mode)
 

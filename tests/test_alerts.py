@@ -1,4 +1,4 @@
-"""Identity of a scan: the formula of the design, written again with hashlib."""
+"""Identity of a scan: its formula, written again with hashlib."""
 
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -49,11 +49,11 @@ def by_hand(row: dict[str, Any], connector: str = CONNECTOR) -> str:
 
 @examples(50)
 @given(st.lists(readings, min_size=1, max_size=5))
-def test_the_identity_is_the_formula(rows: list[dict[str, Any]]) -> None:
+def test_identity_equals_its_formula(rows: list[dict[str, Any]]) -> None:
     assert ids(rows) == [by_hand(row) for row in rows]
 
 
-def test_a_known_identity_stays() -> None:
+def test_identity_of_a_known_record_is_unchanged() -> None:
     assert ids([ONE]) == ["45ac88906a1c0833a0a312692eaacf2f"]
 
 
@@ -89,6 +89,6 @@ def test_lengths_keep_neighbours_apart() -> None:
     assert len(set(found)) == len(pairs)
 
 
-def test_a_length_is_in_bytes() -> None:
+def test_length_is_counted_in_bytes() -> None:
     frame = pl.DataFrame({"part": ["ä"]})
     assert frame.select(fingerprint([pl.col("part")])).item() == sha256("2:ä".encode()).hexdigest()[:32]

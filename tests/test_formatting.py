@@ -17,7 +17,7 @@ DAY = datetime(2026, 10, 1, tzinfo=UTC)
         (24 * 365, "2026-10-01 00:00 to 2027-10-01 00:00"),
     ],
 )
-def test_a_stretch_of_days_does_not_look_empty(hours: float, says: str) -> None:
+def test_period_of_whole_days_has_both_dates(hours: float, says: str) -> None:
     assert format_period(DAY, DAY + timedelta(hours=hours)) == says
 
 
@@ -34,5 +34,5 @@ def test_a_stretch_of_days_does_not_look_empty(hours: float, says: str) -> None:
         (2 * 86400 + 3 * 3600 + 59, "2 d 3 h"),
     ],
 )
-def test_a_length_has_at_most_two_units(seconds: float, says: str) -> None:
+def test_duration_has_at_most_two_units(seconds: float, says: str) -> None:
     assert format_duration(timedelta(seconds=seconds)) == says

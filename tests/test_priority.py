@@ -72,7 +72,7 @@ def test_every_action(action: str, disposition: str) -> None:
     assert meant(action) == disposition
 
 
-def test_no_row_of_either_file_is_untested() -> None:
+def test_every_row_of_both_files_is_tested() -> None:
     def first_column(name: str) -> set[str]:
         with (DEFAULTS / name).open(newline="", encoding="utf-8") as file:
             return {row[0] for row in list(csv.reader(file))[1:]}
@@ -81,7 +81,7 @@ def test_no_row_of_either_file_is_untested() -> None:
     assert first_column("responses.csv") == {each for text in ACTIONS.values() for each in actions(text)}
 
 
-def test_a_verdict_never_seen_is_medium_and_told() -> None:
+def test_unknown_verdict_is_medium_and_reported() -> None:
     rows, unseen = prioritise(pl.DataFrame({"verdict": ["zeta", "safe", "alpha", "zeta"]}), MAPS)
     assert unseen == ["alpha", "zeta"]
     assert rows["verdict"].to_list() == ["zeta", "safe", "alpha", "zeta"]
@@ -89,7 +89,7 @@ def test_a_verdict_never_seen_is_medium_and_told() -> None:
     assert judged("alpha") == UNRECOGNISED
 
 
-def test_an_action_never_seen_is_unknown_and_told() -> None:
+def test_unknown_action_has_unknown_disposition_and_is_reported() -> None:
     rows, unseen = respond(pl.DataFrame({"response": ["Teleport, none", "none", "BEAM up"]}), MAPS)
     assert unseen == ["beam up", "teleport"]
     assert rows["disposition"].to_list() == ["unknown", "no_action", "unknown"]
@@ -130,7 +130,7 @@ def test_without_a_verdict_is_low_where_the_connector_says_so() -> None:
     assert judged("unknown", low) == VERDICTS["unknown"]
 
 
-def test_a_site_has_its_own_map(tmp_path: Path) -> None:
+def test_map_of_the_site_is_used(tmp_path: Path) -> None:
     text = HEAD + " Safe , medium,Watched,false,own-1\n" + "timeout,high,No verdict,false,own-2\n" + OTHERS
     settings = site(tmp_path, priorities=text, responses="action,disposition\nTeleport,blocked\n")
     maps = load_maps(settings)
@@ -157,7 +157,7 @@ def test_a_site_has_its_own_map(tmp_path: Path) -> None:
         (HEAD + "safe,low,Safe,false,x,and,more\n", "cannot be read as CSV"),
     ],
 )
-def test_a_broken_map_is_named_with_its_fault(tmp_path: Path, text: str, fault: str) -> None:
+def test_invalid_map_is_named_with_its_fault(tmp_path: Path, text: str, fault: str) -> None:
     with pytest.raises(SettingsError) as raised:
         load_maps(site(tmp_path, priorities=text))
     assert fault in str(raised.value)
@@ -165,7 +165,7 @@ def test_a_broken_map_is_named_with_its_fault(tmp_path: Path, text: str, fault: 
     assert "Correct" in str(raised.value)
 
 
-def test_a_broken_map_of_responses_is_named_too(tmp_path: Path) -> None:
+def test_invalid_map_of_responses_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="disposition must be one of released, no_action, unknown"):
         load_maps(site(tmp_path, responses="action,disposition\nhold,kept\n"))
     (tmp_path / "responses.csv").write_bytes(b"action,disposition\n\xff\xfe,held\n")

@@ -4,12 +4,12 @@ from hypothesis import strategies as st
 from tasks.sanitize import LIMIT, plain
 
 
-def test_what_a_terminal_obeys_becomes_visible() -> None:
+def test_control_characters_become_visible() -> None:
     assert plain("\x1b[31mred\x1b[0m") == r"\x1b[31mred\x1b[0m"
     assert plain("two\r\nlines\tand \x00") == r"two\x0d\x0alines\x09and \x00"
 
 
-def test_what_an_eye_misses_becomes_visible() -> None:
+def test_invisible_characters_become_visible() -> None:
     assert plain("invoice\u202efdp.exe") == r"invoice\u202efdp.exe"
     assert plain("pay\u200bpal \U000e0041\u2028") == r"pay\u200bpal \U000e0041\u2028"
 

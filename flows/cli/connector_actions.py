@@ -92,7 +92,7 @@ def remove(name: str, *, purging: bool, yes: bool) -> None:
         with calling_prefect():
             saved_connectors.remove(name)
         return
-    out.print(facts([(kind, number(count)) for kind, count in purge.purge_counts(store, id_in_store).items()]))
+    out.print(facts([(kind, number(count)) for kind, count in purge.count_rows_to_purge(store, id_in_store).items()]))
     what_happens = "and delete these rows for ever" if purging else "and keep these rows"
     confirm(f"Remove the connector {name} {what_happens}?", yes)
     with _account_locked(store, id_in_store):

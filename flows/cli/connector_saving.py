@@ -10,7 +10,7 @@ from flows.console.invocation import shell_command
 from flows.console.terminal import out, print_message, show_progress
 from flows.server.prefect_session import calling_prefect, warn_of_open_api
 from tasks import saved_connectors
-from tasks.connectors.base import Connector, build_connector, refuse_invalid_values
+from tasks.connectors.base import Connector, build_connector, check_values
 from tasks.connectors.polled import PolledConnector
 from tasks.errors import ConnectorRefused
 from tasks.http.check import Account, passed
@@ -26,9 +26,9 @@ def add(name: str, product: str, fields: dict[str, Any], *, no_test: bool) -> No
     cls = _product_class(product)
     warn_of_open_api()
     with calling_prefect():
-        saved_connectors.refuse_new_name(name)
+        saved_connectors.check_new_name(name)
     values = parse_values(cls, fields)
-    refuse_invalid_values(cls, values)
+    check_values(cls, values)
     connector = build_connector(cls, values | prompt_for(cls, credentials_to_prompt(cls, values), values))
     if not no_test:
         account = test_before_saving(connector)
@@ -77,7 +77,7 @@ def rotate(name: str, fields: dict[str, Any], *, force: bool) -> None:
     if old.key_identity() != new.key_identity() and not force:
         if old.account_code is None:
             old.account_code = _old_account_code(old)
-        _refuse_other_account(old, code)
+        _check_same_account(old, code)
     new.account_code = code or old.account_code
     new.tested_at = datetime.now(UTC)
     with calling_prefect():
@@ -119,7 +119,7 @@ def _old_account_code(connector: Connector) -> str | None:
     return account.code if account else None
 
 
-def _refuse_other_account(old: Connector, code: str | None) -> None:
+def _check_same_account(old: Connector, code: str | None) -> None:
     if old.account_code is None or code is None:
         which = "old" if old.account_code is None else "new"
         raise ConnectorRefused(

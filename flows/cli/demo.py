@@ -18,7 +18,7 @@ from flows.console.terminal import out, show_log, show_progress
 from flows.server import prefect_session
 from tasks.errors import AlertsError, OperatorError
 from tasks.settings import DEFAULTS, Settings, load_settings
-from tasks.store.files import open_private, tighten
+from tasks.store.files import open_private, restrict_to_owner
 
 if TYPE_CHECKING:
     from tasks.directory.imports.file_report import FileReport
@@ -37,7 +37,7 @@ def run_demo(home: Path | None) -> None:
     settings = load_settings()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     (home / "prefect").mkdir(exist_ok=True, mode=0o700)
-    tighten(home / "prefect")  # its database holds the saved connector
+    restrict_to_owner(home / "prefect")  # its database holds the saved connector
     end = account_end(home)
     with show_progress("Starting a Prefect server for the demo") as change:
         server = prefect_session.start_temporary(home / "prefect")

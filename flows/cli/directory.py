@@ -4,7 +4,7 @@ from pathlib import Path
 
 from flows.cli.views.directory import show_files
 from flows.console.terminal import print_json, show_progress
-from tasks.directory.formats.archive import refuse_missing
+from tasks.directory.formats.archive import check_exists
 from tasks.directory.imports.import_files import import_files
 from tasks.errors import AlertsError
 
@@ -12,7 +12,7 @@ from tasks.errors import AlertsError
 def import_directory(paths: list[str] | None, tenant: str, *, confirm_gone: bool, as_json: bool) -> None:
     """Raises AlertsError if the import failed or a file was refused."""
     for path in paths or ():
-        refuse_missing(Path(path))
+        check_exists(Path(path))
     with show_progress("Importing"):
         report = import_files(paths or (), tenant, confirm_gone=confirm_gone)
     if as_json:

@@ -4,14 +4,14 @@
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
 from flows.console.options import Home, Json
 from flows.console.terminal import confirm, out, print_json, print_message, show_progress
 from tasks.formatting import format_count
-from tasks.settings import load_settings
+from tasks.settings import GroupBy, load_settings
 
 if TYPE_CHECKING:
     from tasks.store.store import Store
@@ -31,7 +31,7 @@ class ReplayPart(StrEnum):
 
 def regroup(
     group_by: Annotated[
-        Literal["hash", "hash+priority", "hash+response", "hash+priority+response"] | None,
+        GroupBy | None,
         typer.Option("--by", show_default=False, help="What alerts of a group have in common. Default: the setting."),
     ] = None,
     gap_hours: Annotated[
@@ -142,10 +142,10 @@ def _preview_and_apply(
     Notifications of the change wait in the outbox for the next run.
     """
     from tasks.store.factory import open_store
-    from tasks.store.store import must_exist
+    from tasks.store.store import require_store
 
     store = open_store(load_settings())
-    must_exist(store)
+    require_store(store)
     with show_progress("Reading the tables"):
         counts = run(store, apply=False)
     prompt = question(counts)

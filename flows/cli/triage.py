@@ -75,7 +75,7 @@ def triage(
     chosen = Filter(tenant, priority, file_hash, sender, sender_domain, before)
     what = (f"{status} as {reason}" if reason else status).replace("_", " ")
     if ids or alert:
-        chosen.refuse_if_set()
+        chosen.check_unset()
         with show_progress("Saving the decision", briefly=True):
             decided = decide(store, decision, groups=ids, alerts=alert)
     else:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from tasks.errors import OperatorError
 from tasks.sanitize import plain
 
-_AGO = re.compile(r"(\d{1,6})\s*(min|h|d|w)")
+_DURATION = re.compile(r"(\d{1,9})\s*(min|h|d|w)")
 _UNIT = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def parse_time(text: str) -> datetime:
@@ -24,15 +25,22 @@ def parse_time(text: str) -> datetime:
 
 def parse_since(text: str, now: datetime) -> datetime:
     """A time, or a duration before now: 90min, 24h, 7d, 2w. Raises OperatorError."""
-    ago = _AGO.fullmatch(text.strip())
-    if ago is None:
-        return parse_time(text)
-    return max(now - int(ago[1]) * _UNIT[ago[2]], datetime(1970, 1, 1, tzinfo=UTC)) if int(ago[1]) < 10**5 else now
+    return _parse_relative(text, now, -1)
 
 
 def parse_until(text: str, now: datetime) -> datetime:
     """A time, or a duration from now: 90min, 24h, 30d, 2w. Raises OperatorError."""
-    ahead = _AGO.fullmatch(text.strip())
-    if ahead is None:
+    return _parse_relative(text, now, 1)
+
+
+def _parse_relative(text: str, now: datetime, direction: int) -> datetime:
+    duration = _DURATION.fullmatch(text.strip())
+    if duration is None:
         return parse_time(text)
-    return min(now + min(int(ahead[1]), 10**4) * _UNIT[ahead[2]], datetime(9999, 1, 1, tzinfo=UTC))
+    try:
+        moment = now + direction * int(duration[1]) * _UNIT[duration[2]]
+    except OverflowError:
+        moment = None
+    if moment is None or not _EARLIEST <= moment <= _LATEST:
+        raise OperatorError(f"The duration '{plain(text)}' is too long. Use a shorter one.")
+    return moment

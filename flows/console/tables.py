@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 WIDE = 100
+SHORT_ID = 8  # characters of an ID that a table shows
 INDENT = " "  # under a heading; beside a kind of indicator a SHA-256 just fits into 80 columns
 
 

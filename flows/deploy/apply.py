@@ -9,7 +9,7 @@ from tasks.connectors.base import Connector
 from tasks.connectors.prefect_client import prefect_client
 from tasks.ingest import registry
 from tasks.ingest.connector_source import source_of
-from tasks.saved_connectors import adopt_new, load_all, register_block_types, saved_names
+from tasks.saved_connectors import load_all, register_block_types, save_new_ids, saved_names
 from tasks.settings import load_settings
 from tasks.source import Source
 from tasks.store.factory import open_store
@@ -19,7 +19,7 @@ from tasks.store.store import Store
 class ApplyResult(NamedTuple):
     """The deployments of the saved connectors, and the connectors without one."""
 
-    polls: list[connector_deployments.Poll]
+    polls: list[connector_deployments.ConnectorDeployment]
     unusable: dict[str, str]
     """by name: why it cannot be polled, and what to do"""
 
@@ -30,7 +30,7 @@ def apply_connectors() -> ApplyResult:
     Also registers the forms and the zombie automation with a new server.
     """
     register_block_types()
-    adopt_new()
+    save_new_ids()
     with prefect_client() as client:
         zombie_runs.ensure_zombie_automation(client)
     store = open_store(load_settings())
@@ -73,7 +73,7 @@ def _reserved_name_message(name: str) -> str:
     )
 
 
-def summarize(polls: list[connector_deployments.Poll]) -> str:
+def summarize(polls: list[connector_deployments.ConnectorDeployment]) -> str:
     """The changes and the number of polled connectors, as text."""
     changes = [f"{poll.deployment} {poll.done}" for poll in polls if poll.done != "unchanged"]
     polled = sum(poll.polling for poll in polls)

@@ -29,10 +29,10 @@ TEMPLATE_FIELDS = (
     "path", "entrypoint", "pull_steps", "work_pool_name", "work_queue_name", "job_variables", "concurrency_options",
 )  # fmt: skip
 
-Done = Literal["made", "renamed", "switched on", "changed", "unchanged", "removed"]
+Change = Literal["created", "renamed", "switched on", "changed", "unchanged", "removed"]
 
 
-class Poll(NamedTuple):
+class ConnectorDeployment(NamedTuple):
     """The deployment of one connector, and how it was changed."""
 
     connector: str
@@ -41,7 +41,7 @@ class Poll(NamedTuple):
     every: timedelta
     polling: bool
     """whether its schedule is switched on"""
-    done: Done
+    done: Change
     untested: bool = False
     """whether it waits for the first successful connection test"""
 
@@ -64,7 +64,7 @@ class ProductDeployments(NamedTuple):
     of_connectors: list[DeploymentResponse]
 
 
-def apply_deployments(connectors: dict[str, Connector], unusable: Collection[str]) -> list[Poll]:
+def apply_deployments(connectors: dict[str, Connector], unusable: Collection[str]) -> list[ConnectorDeployment]:
     """Create, update and delete deployments to match all saved connectors.
 
     The deployments of `unusable` connectors are not changed. A schedule is switched on once, after the first successful
@@ -95,8 +95,11 @@ def _without_reserved_names(
 
 
 def _delete_orphans(
-    client: SyncPrefectClient, deployed: dict[str, ProductDeployments], polls: list[Poll], unusable: Collection[str]
-) -> list[Poll]:
+    client: SyncPrefectClient,
+    deployed: dict[str, ProductDeployments],
+    polls: list[ConnectorDeployment],
+    unusable: Collection[str],
+) -> list[ConnectorDeployment]:
     """Delete deployments without a connector of that name; returns those of removed connectors.
 
     The others belong to a renamed connector.
@@ -107,7 +110,7 @@ def _delete_orphans(
         client.delete_deployment(orphan.id)
         if (connector_id := _connector_id(orphan)) not in saved_ids:
             full_name = f"{deployed[product].flow.name}/{orphan.name}"
-            removed.append(Poll(orphan.name, connector_id, full_name, timedelta(), False, "removed"))
+            removed.append(ConnectorDeployment(orphan.name, connector_id, full_name, timedelta(), False, "removed"))
     return removed
 
 
@@ -142,7 +145,9 @@ def _is_switched_on(deployment: DeploymentResponse) -> bool:
     return not deployment.paused and any(schedule.active for schedule in deployment.schedules)
 
 
-def _apply_connector(client: SyncPrefectClient, name: str, connector: Connector, deployed: ProductDeployments) -> Poll:
+def _apply_connector(
+    client: SyncPrefectClient, name: str, connector: Connector, deployed: ProductDeployments
+) -> ConnectorDeployment:
     flow, template, of_connectors = deployed
     if template is None:
         raise NotDeployed(
@@ -153,7 +158,7 @@ def _apply_connector(client: SyncPrefectClient, name: str, connector: Connector,
     own = [deployment for deployment in of_connectors if _connector_id(deployment) == connector.connector_id]
     present = next((deployment for deployment in own if deployment.name == name), None)
     fields = _desired_fields(name, connector, template)
-    done: Done
+    done: Change
     if present:
         done = _update(client, present, fields, connector)
     else:
@@ -161,12 +166,14 @@ def _apply_connector(client: SyncPrefectClient, name: str, connector: Connector,
         schedules = copy_schedules(before, connector) if before else [new_schedule(connector)]
         paused = bool(before and before.paused)
         client.create_deployment(template.flow_id, name, schedules=schedules, paused=paused, **fields)
-        done = "renamed" if before else "made"
+        done = "renamed" if before else "created"
     full_name = f"{flow.name}/{name}"
     if present is None or done != "unchanged":
         present = client.read_deployment_by_name(full_name)
     untested = any(schedule.slug == UNTESTED for schedule in present.schedules)
-    return Poll(name, connector.connector_id, full_name, connector.every, _is_switched_on(present), done, untested)
+    return ConnectorDeployment(
+        name, connector.connector_id, full_name, connector.every, _is_switched_on(present), done, untested
+    )
 
 
 def _desired_fields(name: str, connector: Connector, template: DeploymentResponse) -> dict[str, Any]:
@@ -185,7 +192,7 @@ def _desired_fields(name: str, connector: Connector, template: DeploymentRespons
 
 def _update(
     client: SyncPrefectClient, deployment: DeploymentResponse, fields: dict[str, Any], connector: Connector
-) -> Done:
+) -> Change:
     """Send only fields that differ, so that the others stay unchanged, above all the switch."""
     limit = deployment.global_concurrency_limit
     present = {field: getattr(deployment, field) for field in fields if field != "concurrency_limit"}

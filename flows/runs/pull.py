@@ -41,7 +41,8 @@ def poll(context: RunContext, connector: Connector, engine: Engine) -> RunStats:
 
     Failed slices are counted and recorded. Raises AccountBusy, and AlertsError if no slice could start.
     """
-    with open_pull_session(context, connector, engine, POLL_PATIENCE, Interval(*[context.began_at] * 2)) as session:
+    requested = Interval(context.began_at, context.began_at)  # a poll's window is not known before it has begun
+    with open_pull_session(context, connector, engine, POLL_PATIENCE, requested) as session:
         before, settings = session.pull.beginning.progress, session.pull.store.settings
         window = poll_window(before, session.present.now, settings)
         recheck = split_into_slices(recheck_window(before, session.present.now, settings), "recheck", settings)

@@ -26,7 +26,7 @@ def run_triage(decision: Decision, groups: str, alerts: str, selected: Filter, c
     try:
         store = open_store(load_settings())
         if groups.strip() or alerts.strip():
-            selected.refuse_if_set()
+            selected.check_unset()
             decided = decide(store, decision, groups=split_ids(groups), alerts=split_ids(alerts))
         else:
             found = find_alerts(store, selected, decision)

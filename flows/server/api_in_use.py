@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from flows.console.terminal import print_message
 from tasks.http.loopback import bypass_proxy_for_loopback, is_loopback
 from tasks.sanitize import plain
-from tasks.store.files import tighten
+from tasks.store.files import restrict_to_owner
 
 
 def secure() -> None:
@@ -19,7 +19,7 @@ def secure() -> None:
     api = urlsplit(settings.api.url or "")
     bypass_proxy_for_loopback(api.hostname or "", settings.server.api.host)
     if not settings.api.url:  # a server is started here, and its database contains the saved connectors
-        tighten(settings.home)
+        restrict_to_owner(settings.home)
     elif api.scheme == "http" and not is_loopback(api.hostname or ""):
         warn_of_clear_text(api.netloc.rpartition("@")[2])
 

@@ -42,7 +42,7 @@ SendableText = Annotated[str, AfterValidator(check_sendable)]
 SendableSecret = Annotated[SecretStr, BeforeValidator(_check_secret)]
 
 
-def refuse_other_host(connector: Connector, *, allowed: bool) -> None:
+def check_host(connector: Connector, *, allowed: bool) -> None:
     """Raises ValueError if the keys would be sent to a host that is not the vendor's without permission."""
     if not allowed and not connector.is_vendor_host():
         raise ValueError(

@@ -225,7 +225,7 @@ def build_connector(cls: type[C], values: dict[str, Any]) -> C:
         raise ConnectorRefused(error_messages(invalid, cls.titles())) from None  # the cause would hold the values
 
 
-def refuse_invalid_values(cls: type[Connector], values: dict[str, Any]) -> None:
+def check_values(cls: type[Connector], values: dict[str, Any]) -> None:
     """Raises ConnectorRefused for invalid values; missing keys are allowed and requested afterwards."""
     try:
         cls.model_validate(values)

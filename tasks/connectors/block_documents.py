@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
-from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient
@@ -24,7 +23,6 @@ class SavedConnector(NamedTuple):
     """A connector as it is saved in the Prefect API."""
 
     name: str
-    document_id: UUID
     connector: Connector
     is_new: bool
     """whether its form has no connector id, because it was created in the UI; the id of its document is used"""
@@ -57,7 +55,7 @@ def parse_document(document: Document) -> SavedConnector:
     is_new = connector.connector_id is None
     connector.connector_id = connector.connector_id or document.block.id
     connector.saved_as = name
-    return SavedConnector(name, document.block.id, connector, is_new)
+    return SavedConnector(name, connector, is_new)
 
 
 def read_documents(

@@ -12,7 +12,7 @@ from tasks.settings import CHECKOUT
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
-def refuse_name(name: str) -> None:
+def check_name(name: str) -> None:
     """Raises ConnectorRefused for a name that Prefect rejects, or that a deployment of prefect.yaml has."""
     if not NAME.fullmatch(name):
         raise ConnectorRefused(

@@ -113,7 +113,7 @@ DEVICE_USER_SCHEMA = pl.Schema(
     }
 )
 EVIDENCE = {"primary_user": 1, "registered": 2, "affinity": 3, "logged_on": 4, "enrolled_by": 5, "managed_by": 6}
-"""Strongest first (reference/directory-exports.md section 2.8)."""
+"""Strongest first."""
 
 REJECT_SCHEMA = pl.Schema({"row": pl.Int64(), "column": pl.String(), "reason": pl.String()})
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from tasks.connectors.address_fields import BaseUrl, SendableSecret, refuse_other_host
+from tasks.connectors.address_fields import BaseUrl, SendableSecret, check_host
 from tasks.connectors.base import Connector
 from tasks.connectors.form_schema import missing_keys_error, require_filled
 from tasks.entra.certificate import ClientCertificate, read_certificate
@@ -110,7 +110,7 @@ class EntraConnector(Connector):
     def _fits(self) -> Self:
         if missing := [name for name in self.always_needed if not getattr(self, name)]:
             raise ValueError(f"{' and '.join(self.titles()[name] for name in missing)} must be filled in")
-        refuse_other_host(self, allowed=self.allow_other_host)
+        check_host(self, allowed=self.allow_other_host)
         given = [name for name in self.all_credentials() if getattr(self, name).get_secret_value()]
         if len(given) != 1:
             one_of = " or ".join(self.titles()[name] for name in self.all_credentials())

@@ -43,5 +43,5 @@ def _members_of(group_id: str) -> str:
 
 
 def _hidden(count: int) -> str:
-    says = f"{count} groups hide their members, so mail to them leads to no people."
+    says = f"{count} groups hide their members, so mail to them matches no people."
     return f"{says} Grant the application {HIDDEN_PERMISSION} to resolve them."

@@ -10,7 +10,7 @@ from tasks.errors import ServiceError
 
 log = logging.getLogger("attachment_alerts.entra")
 
-# reference/directory-exports.md section 1.4: none of these but the first few comes without being asked for.
+# Graph returns most of these only if they are selected.
 IDENTITY = (
     "id", "userPrincipalName", "mail", "proxyAddresses", "otherMails", "mailNickname", "displayName", "userType",
     "accountEnabled", "identities", "externalUserState", "creationType", "employeeId",

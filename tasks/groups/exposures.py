@@ -1,4 +1,4 @@
-"""Exposures: scans without an alert whose file is dangerous elsewhere (design: Exposure)."""
+"""Exposures: scans without an alert whose file is dangerous elsewhere."""
 
 from datetime import datetime
 
@@ -37,7 +37,8 @@ INSERT_EXPOSED = """
     FROM internal.low_scans s JOIN candidates b ON s.hash_prefix = b.hash_prefix AND s.tenant = b.tenant
     WHERE b.alone = $alone AND {}
 """
-INSERT_EXPOSED_BY = {True: INSERT_EXPOSED.format("true"), False: INSERT_EXPOSED.format("s.file_sha256 = b.file_sha256")}
+INSERT_EXPOSED_BY_PREFIX = INSERT_EXPOSED.format("true")
+INSERT_EXPOSED_BY_HASH = INSERT_EXPOSED.format("s.file_sha256 = b.file_sha256")
 INSERT_LOW_HASHES = f"""
     INSERT INTO internal.low_hashes
     SELECT * FROM (SELECT {HASH} FROM seen) ANTI JOIN internal.low_hashes USING (hash_prefix, hash_end)
@@ -133,7 +134,9 @@ def _mark_dangerous(transaction: Transaction, touched: pl.DataFrame) -> int:
     if not new.is_empty():
         transaction.run(CREATE_CANDIDATES, began=new.select("tenant", "file_sha256"))
         kinds = transaction.rows("SELECT DISTINCT alone FROM candidates")
-        found = sum(int(transaction.rows(INSERT_EXPOSED_BY[alone], {"alone": alone})[0][0]) for (alone,) in kinds)
+        for (alone,) in kinds:
+            insert = INSERT_EXPOSED_BY_PREFIX if alone else INSERT_EXPOSED_BY_HASH
+            found += int(transaction.rows(insert, {"alone": alone})[0][0])
     if not formerly.is_empty():
         transaction.run(DELETE_HASHES.format("dangerous_hashes"), gone=formerly)
     if not ended.is_empty():

@@ -1,4 +1,4 @@
-"""Alerts → groups (design: Grouping). Pure functions on frames.
+"""Alerts → groups. Pure functions on frames.
 
 The partition is a function of the alerts alone; ids have a history, and `assign_ids` contains all of its rules.
 """

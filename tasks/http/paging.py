@@ -1,4 +1,4 @@
-"""Reads a listing page by page and detects its end (design: End of paging)."""
+"""Reads a listing page by page and detects its end."""
 
 import logging
 from collections.abc import Callable, Iterator

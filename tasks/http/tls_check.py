@@ -48,7 +48,9 @@ def _no_conversation(url: str, error: httpx.RequestError) -> Check:
     for cause in cause_chain(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _bad_certificate(url, cause)
-    return Check(REACHED, "failed", str(transport_failure(error, url).error), "Then test again.")
+    return Check(
+        REACHED, "failed", str(transport_failure(error, url).error), "Correct this, then test the connection again."
+    )
 
 
 def _bad_certificate(url: str, error: ssl.SSLCertVerificationError) -> Check:

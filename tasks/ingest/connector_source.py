@@ -31,5 +31,6 @@ def refuse_other_tenant(name: str, connector: Connector) -> None:
     """Raises SettingsError if the connector's data belongs to another tenant: nothing crosses tenants."""
     if connector.connector_id is None:  # it has no data yet
         return
-    for message in registry.other_tenants(open_store(load_settings()), [source_of(name, connector)]).values():
-        raise SettingsError(message)
+    messages = registry.other_tenants(open_store(load_settings()), [source_of(name, connector)])
+    if messages:
+        raise SettingsError(messages[name])

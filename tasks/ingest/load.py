@@ -1,4 +1,4 @@
-"""Loads a slice into the tables in one transaction: rows, changes, rejects, groups, report and coverage.
+"""Loads a slice into the tables, within the caller's transaction: rows, changes, rejects, groups, report and coverage.
 
 Its cost depends on what is new: only scans in the period of the batch are looked up (`tasks.ingest.scan_rows`), and
 only groups that change are updated.

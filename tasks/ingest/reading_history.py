@@ -1,7 +1,7 @@
 """The history of scans that were read more than once: what each reading changed, and the resulting row.
 
 Readings of one scan are ordered by when their page was requested, then by place in the answer; the latest wins and
-older news never overwrites newer (design: Identity). Once an alert, always an alert (design: Priority).
+older news never overwrites newer. Once an alert, always an alert.
 """
 
 from datetime import datetime
@@ -81,9 +81,9 @@ def _in_order(repeated: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(~has_stored | pl.col("is_stored").cast(pl.UInt8).cum_max().over("scan_id").cast(pl.Boolean))
 
 
-def list_changes(chains: pl.DataFrame) -> pl.DataFrame:
+def list_changes(histories: pl.DataFrame) -> pl.DataFrame:
     """One row for each field that a reading changed."""
-    before = chains.with_columns(pl.col(name).shift().alias(f"old_{name}") for name in MUTABLE)
+    before = histories.with_columns(pl.col(name).shift().alias(f"old_{name}") for name in MUTABLE)
     # A column that is stored from now on has not changed: of a low scan it was not stored before.
     was_stored = (pl.col("highest").shift() > 0) | pl.any_horizontal(
         pl.col(f"old_{name}").is_not_null() for name in MUTABLE if name in PRIVATE
@@ -104,12 +104,12 @@ def list_changes(chains: pl.DataFrame) -> pl.DataFrame:
     return rows.select(list(CHANGES)).sort("scan_id", "seen_at", "field")
 
 
-def latest_versions(chains: pl.DataFrame, now: datetime) -> pl.DataFrame:
+def latest_versions(histories: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """The resulting row of each new or changed scan: current fields, highest priority, updated life cycle.
 
     `raised`: whether it is a new alert or an alert of a higher priority than before.
     """
-    news = chains.filter((pl.col("differs") | (pl.col("first") & ~pl.col("is_stored"))).any().over("scan_id"))
+    news = histories.filter((pl.col("differs") | (pl.col("first") & ~pl.col("is_stored"))).any().over("scan_id"))
     # A reading without a change does not count as the latest version.
     news = news.filter(pl.col("first") | pl.col("differs"))
     moment = pl.lit(now, MOMENT)

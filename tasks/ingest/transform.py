@@ -123,7 +123,7 @@ def _to_columns(batch: pl.DataFrame, record_format: RecordFormat, connector_id: 
 
 
 def _add_raw(rows: pl.DataFrame, batch: pl.DataFrame, record_format: RecordFormat, *, keep_low: bool) -> pl.DataFrame:
-    """Add the vendor's record, from the original batch, to scans that raise an alert (design: Privacy)."""
+    """Add the vendor's record, from the original batch, to scans that raise an alert."""
     kept = batch if keep_low else batch.filter(rows["priority"] != "low")
     raw = kept.select("place", raw=raw_record(record_format))
     return rows.drop("raw").join(raw, on="place", how="left", maintain_order="left")

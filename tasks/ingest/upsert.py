@@ -19,7 +19,7 @@ class Outcome(NamedTuple):
     """What to write, and the counts of the batch: accepted = new + changed + duplicates."""
 
     lows: pl.DataFrame
-    """rows to insert that raise no alert: SCAN_SCHEMA + LIFE"""
+    """rows to insert that raise no alert: SCAN_SCHEMA + LIFECYCLE"""
     alerts: pl.DataFrame
     """rows to insert that do; load number, group and key are those stored before, null for new ones"""
     replaced: pl.DataFrame

@@ -1,4 +1,4 @@
-"""Records → accepted records, and rejects with reasons (design: Validation).
+"""Records → accepted records, and rejects with reasons.
 
 Every field is an optional text; unknown fields and values never reject a record.
 """

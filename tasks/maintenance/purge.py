@@ -18,7 +18,7 @@ TABLES = {
 """Kind of data → its table with a connector_id."""
 
 
-def purge_counts(store: Store, connector_id: UUID) -> dict[str, int]:
+def count_rows_to_purge(store: Store, connector_id: UUID) -> dict[str, int]:
     """Number of rows that a purge would remove, by kind."""
     with store.transaction() as transaction:
         return {

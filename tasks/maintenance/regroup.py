@@ -1,4 +1,4 @@
-"""Regroup all alerts by another key or other limits (design: Grouping).
+"""Regroup all alerts by another key or other limits.
 
 The plan is made from the published file, without a lock; if the store has changed since, the transaction plans again.
 """

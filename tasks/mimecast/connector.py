@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 import httpx
 from pydantic import Field, SecretStr, model_validator
 
-from tasks.connectors.address_fields import BaseUrl, SendableSecret, SendableText, refuse_other_host
+from tasks.connectors.address_fields import BaseUrl, SendableSecret, SendableText, check_host
 from tasks.connectors.form_schema import missing_keys_error, require_filled
 from tasks.mimecast.api_1_fields import API_1_CREDENTIALS, Api1Fields
 from tasks.mimecast.regions import HOSTS, VENDOR_PATTERN, Region, console_of, is_vendor_host
@@ -89,7 +89,7 @@ class MimecastConnector(Api1Fields):
                 f"API {self.api} has no region {self.region}; choose one of {', '.join(HOSTS[self.api])}, or enter a "
                 "base URL"
             )
-        refuse_other_host(self, allowed=self.allow_other_host)
+        check_host(self, allowed=self.allow_other_host)
         if missing := [name for name in CREDENTIALS[self.api] if not _shown(getattr(self, name))]:
             raise missing_keys_error(f"{', '.join(self.titles()[name] for name in missing)} must be filled in")
         return self

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 from tasks.errors import OperatorError
 from tasks.sanitize import plain
 from tasks.store.connection import Connection
+from tasks.store.id_prefix import ambiguous_prefix_message, prefix_digits
 from tasks.store.store import Store
 from tasks.triage.selection import HIDES
-
-CANDIDATES = 5  # listed if an ID prefix matches several groups
 
 _GROUPS = """
     SELECT * REPLACE (group_id::VARCHAR AS group_id, previous_group_id::VARCHAR AS previous_group_id)
@@ -135,7 +134,7 @@ def health(store: Store) -> list[dict[str, Any]]:
 
 def resolve_group(reader: Connection, asked_for: str) -> tuple[str, str | None]:
     """The present group's ID, and the ended ID if that was given."""
-    digits = asked_for.strip().lower().replace("-", "")
+    digits = prefix_digits(asked_for)
     found = reader.rows(
         """
         WITH ids AS (
@@ -156,11 +155,8 @@ def resolve_group(reader: Connection, asked_for: str) -> tuple[str, str | None]:
             f"No group has an ID that begins with '{plain(asked_for)}'. See `attachment-alerts alerts`."
         )
     if len({group_id for group_id, _ in found}) > 1:
-        some = ", ".join(ended or group_id for group_id, ended in found[:CANDIDATES])
-        more = f" and {len(found) - CANDIDATES} more" if len(found) > CANDIDATES else ""
-        raise OperatorError(
-            f"The ID prefix '{plain(asked_for)}' matches {len(found)} groups: {some}{more}. Use more characters."
-        )
+        ids = [ended or group_id for group_id, ended in found]
+        raise OperatorError(ambiguous_prefix_message(asked_for, "groups", ids))
     if found[0][0] is None:
         raise OperatorError(_removed(reader, found[0][1]))
     return found[0]

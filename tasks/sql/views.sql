@@ -1,4 +1,4 @@
--- The relations analysts rely on (design section 6). What depends on the clock is computed here from stored times.
+-- The relations analysts rely on. What depends on the clock is computed here from stored times.
 
 CREATE OR REPLACE MACRO domain_of(address) AS nullif(regexp_extract(address, '@([^@]*)$', 1), '');
 

@@ -38,11 +38,11 @@ class FileAccountLock:
                         break
                     except Timeout:
                         waited += STEP
-                        self._refuse_if(waited, patience)
+                        self._check_wait(waited, patience)
         finally:  # also when a signal ends the wait: no other run could lock `now` while `next` is locked
             self._next.release(force=True)
 
-    def _refuse_if(self, waited: float, patience: float | None) -> None:
+    def _check_wait(self, waited: float, patience: float | None) -> None:
         if self._stop.is_set():
             raise Stopped("Stopped while waiting for another run of this account.")
         if waited == STEP:

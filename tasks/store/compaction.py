@@ -13,7 +13,7 @@ from pathlib import Path
 from tasks.errors import StoreError
 from tasks.store import migrations
 from tasks.store.connection import Connection
-from tasks.store.files import log_of, put_in_place
+from tasks.store.files import log_of, replace_database
 from tasks.store.instance_pool import quoted
 
 log = logging.getLogger("attachment_alerts.database")
@@ -41,7 +41,7 @@ def compact(path: Path, opened: Open) -> bool:
         return False
     _copy(path, fresh, opened)
     before, after = path.stat().st_size, fresh.stat().st_size
-    put_in_place(fresh, path)
+    replace_database(fresh, path)
     log.info("%s shrank from %.1f MB to %.1f MB", path.name, before / 1e6, after / 1e6)
     return True
 

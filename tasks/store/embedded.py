@@ -1,4 +1,4 @@
-"""The store in two DuckDB files of the home: lock, open, one transaction, close, publish (design section 5).
+"""The store in two DuckDB files of the home: lock, open, one transaction, close, publish.
 
 Only this program opens `store.duckdb`; people open `alerts.duckdb`, a copy that is replaced atomically. Two facts about
 DuckDB decide the order of the steps:
@@ -32,9 +32,9 @@ from tasks.store import migrations
 from tasks.store.account_lock import FileAccountLock
 from tasks.store.compaction import compact
 from tasks.store.connection import Connection, Transaction
-from tasks.store.files import hand_to_group, keep_files_private, log_of, put_in_place
+from tasks.store.files import give_to_group, keep_files_private, log_of, replace_database
 from tasks.store.instance_pool import InstancePool, attach, detach
-from tasks.store.store import PUBLISH_INTERVAL, AccountLock, Store, must_exist
+from tasks.store.store import PUBLISH_INTERVAL, AccountLock, Store, require_store
 
 log = logging.getLogger("attachment_alerts.database")
 
@@ -190,16 +190,16 @@ class EmbeddedStore(Store):
             ) from cause
         group = self.settings.readers_group
         if group is not None:
-            hand_to_group(fresh, group)
+            give_to_group(fresh, group)
         fresh.chmod(0o400 if group is None else 0o440)
-        put_in_place(fresh, self.published_path)
+        replace_database(fresh, self.published_path)
 
     def compact(self) -> bool:
         with self.writer(), _database_errors():
             return compact(self.path, partial(self._connected, Connection))
 
     def back_up(self, target: Path) -> None:
-        must_exist(self)
+        require_store(self)
         with self.writer(), _database_errors():
             with self._connected(Connection, self.path):
                 pass  # what a killed writer left in the log is in the file afterwards

@@ -26,7 +26,7 @@ def open_private(path: Path, mode: str) -> IO[bytes]:
     return file
 
 
-def tighten(folder: Path) -> None:
+def restrict_to_owner(folder: Path) -> None:
     """Restrict a folder and the files in it to the owner, as an earlier version may not have done."""
     if not folder.is_dir():
         return
@@ -37,7 +37,7 @@ def tighten(folder: Path) -> None:
                 path.chmod(stat.S_IMODE(status.st_mode) & 0o700)
 
 
-def hand_to_group(path: Path, group: str) -> None:
+def give_to_group(path: Path, group: str) -> None:
     """Give a file to a system group. Raises SettingsError."""
     try:
         shutil.chown(path, group=group)
@@ -53,7 +53,7 @@ def log_of(path: Path) -> Path:
     return path.with_name(path.name + ".wal")
 
 
-def put_in_place(fresh: Path, target: Path) -> None:
+def replace_database(fresh: Path, target: Path) -> None:
     """Replace a file atomically by a complete, closed one, and remove the old file's log."""
     with fresh.open("rb") as file:
         os.fsync(file.fileno())

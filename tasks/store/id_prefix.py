@@ -41,19 +41,30 @@ def _resolve(transaction: Transaction, asked: list[str], kind: str, source: str)
         """,
         typed=typed,
     )
-    found = found.with_columns(ids=pl.col("ids").list.drop_nulls()).with_columns(n=pl.col("ids").list.len())
-    wrong = found.filter(pl.col("n") != 1)
+    found = found.with_columns(ids=pl.col("ids").list.drop_nulls())
+    wrong = found.filter(pl.col("ids").list.len() != 1)
     if not wrong.is_empty():
-        raise _refusal(kind, **wrong.row(0, named=True))
+        first = wrong.row(0, named=True)
+        raise _refusal(kind, first["asked"], first["ids"])
     return found.select("asked", id=pl.col("ids").list.first()).unique("id", keep="first", maintain_order=True)
 
 
-def _refusal(kind: str, asked: str, ids: list[str], n: int) -> TriageRefused:
+def _refusal(kind: str, asked: str, ids: list[str]) -> TriageRefused:
     if not ids:
         return TriageRefused(
             f"No {kind} has an ID that begins with '{plain(asked)}'. Groups are listed by `attachment-alerts alerts`, "
             "alerts by the relation `alerts`. Nothing was changed."
         )
-    more = f" and {n - CANDIDATES} more" if n > CANDIDATES else ""
+    return TriageRefused(ambiguous_prefix_message(asked, f"{kind}s", ids))
+
+
+def prefix_digits(asked: str) -> str:
+    """The hex digits of an ID or ID prefix."""
+    return asked.strip().lower().replace("-", "")
+
+
+def ambiguous_prefix_message(asked: str, kinds: str, ids: list[str]) -> str:
+    """`kinds`: what the IDs belong to, in the plural."""
     some = ", ".join(ids[:CANDIDATES])
-    return TriageRefused(f"The ID prefix '{plain(asked)}' matches {n} {kind}s: {some}{more}. Use more characters.")
+    more = f" and {len(ids) - CANDIDATES} more" if len(ids) > CANDIDATES else ""
+    return f"The ID prefix '{plain(asked)}' matches {len(ids)} {kinds}: {some}{more}. Use more characters."

@@ -40,9 +40,8 @@ class State(NamedTuple):
 
 def state(database: Database) -> State:
     """State of an open store."""
-    for version, views in database.rows_if_exists("SELECT schema_version, views_digest FROM internal.store_state"):
-        return State(int(version), str(views))
-    return State(0, "")
+    rows = database.rows_if_exists("SELECT schema_version, views_digest FROM internal.store_state")
+    return State(int(rows[0][0]), str(rows[0][1])) if rows else State(0, "")
 
 
 def bring_up_to_date(database: Database, now: State) -> None:

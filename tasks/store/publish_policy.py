@@ -1,4 +1,4 @@
-"""When a run publishes (design section 5): soon enough for analysts, but not after every slice."""
+"""When a run publishes: soon enough for analysts, but not after every slice."""
 
 from datetime import timedelta
 from typing import Literal

@@ -120,15 +120,15 @@ class Store(ABC):
             transaction.publish = True
 
 
-def must_exist(store: Store) -> None:
+def require_store(store: Store) -> None:
     """Refuse a home without a store: its name may be mistyped. Raises SettingsError."""
     if not store.exists():
         raise SettingsError(f"{store.location} does not exist. Use another --home, or poll a connector first.")
 
 
 @contextmanager
-def existing(store: Store) -> Iterator[Transaction]:
+def open_existing(store: Store) -> Iterator[Transaction]:
     """A transaction for changes that people make: they need a store that has been filled. Raises SettingsError."""
-    must_exist(store)
+    require_store(store)
     with store.transaction() as transaction:
         yield transaction

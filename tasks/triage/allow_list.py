@@ -10,7 +10,8 @@ import polars as pl
 from tasks.errors import EntryRefused
 from tasks.sanitize import plain
 from tasks.store.connection import Transaction
-from tasks.store.store import Store, existing
+from tasks.store.id_prefix import ambiguous_prefix_message, prefix_digits
+from tasks.store.store import Store, open_existing
 from tasks.triage.suppression import (
     HiddenCounts,
     count_hidden,
@@ -45,14 +46,14 @@ class RemovedEntries(NamedTuple):
 
 def preview_entry(store: Store, entry: Entry) -> HiddenCounts:
     """How many stored alerts an entry would hide. Raises EntryRefused if it cannot be added."""
-    with existing(store) as transaction:
+    with open_existing(store) as transaction:
         entry = _validated(transaction, entry, datetime.now(UTC))
         return count_hidden(transaction, find_matching(transaction, entry.tenant, entry.kind, entry.value))
 
 
 def add(store: Store, entry: Entry) -> tuple[UUID, HiddenCounts]:
     """Add an entry, which hides stored and future alerts. Returns when that is published."""
-    with existing(store) as transaction:
+    with open_existing(store) as transaction:
         now = datetime.now(UTC)
         expire_entries(transaction, now)
         added = write_entry(transaction, entry, now)
@@ -74,7 +75,7 @@ def write_entry(transaction: Transaction, entry: Entry, now: datetime) -> tuple[
 
 def remove(store: Store, asked: list[str]) -> RemovedEntries:
     """End entries by ID or ID prefix and show their alerts again. Returns when that is published."""
-    with existing(store) as transaction:
+    with open_existing(store) as transaction:
         now = datetime.now(UTC)
         expire_entries(transaction, now)
         entries = [_find_one(transaction, prefix) for prefix in asked]
@@ -86,7 +87,7 @@ def remove(store: Store, asked: list[str]) -> RemovedEntries:
 
 def find_active_entry(store: Store, entry: Entry) -> str:
     """ID of the active entry with this kind and value. Raises EntryRefused."""
-    with existing(store) as transaction:
+    with open_existing(store) as transaction:
         found = _active(transaction, entry._replace(value=_normalised(entry)), datetime(1970, 1, 1, tzinfo=UTC))
     if found is None:
         raise EntryRefused(
@@ -134,7 +135,7 @@ def _validated(transaction: Transaction, entry: Entry, now: datetime) -> Entry:
 
 def _find_one(transaction: Transaction, asked: str) -> dict[str, Any]:
     """The active entry with this ID prefix. Raises EntryRefused."""
-    digits = asked.strip().lower().replace("-", "")
+    digits = prefix_digits(asked)
     found = transaction.frame(
         "SELECT entry_id::VARCHAR AS entry_id, tenant, kind, value FROM internal.allow_list "
         "WHERE ended_at IS NULL AND starts_with(replace(entry_id::VARCHAR, '-', ''), $digits)",
@@ -145,5 +146,5 @@ def _find_one(transaction: Transaction, asked: str) -> dict[str, Any]:
             f"No active entry has an ID that begins with '{plain(asked)}'. See `attachment-alerts allow-list list`."
         )
     if len(found) > 1:
-        raise EntryRefused(f"The ID prefix '{plain(asked)}' matches {len(found)} entries. Use more characters.")
+        raise EntryRefused(ambiguous_prefix_message(asked, "entries", [row["entry_id"] for row in found]))
     return found[0]

@@ -1,4 +1,4 @@
-"""Triage (design: Triage): people's decisions, stored per alert.
+"""Triage: people's decisions, stored per alert.
 
 A decision on a group applies to every alert that the group shows at that moment, not to those that the allow-list
 hides. It is validated in the transaction that writes it, so people who decide at the same time see each other's
@@ -15,7 +15,7 @@ from tasks.alerts import MOMENT
 from tasks.errors import TriageRefused
 from tasks.groups.groups import refresh_status
 from tasks.store.connection import Transaction
-from tasks.store.store import Store, existing
+from tasks.store.store import Store, open_existing
 from tasks.triage.decision import Decision, validate_decision
 from tasks.triage.selection import Filter, find_alerts_by_filter, find_alerts_by_id
 from tasks.triage.suppression import expire_entries
@@ -45,7 +45,7 @@ def find_alerts(store: Store, selected: Filter, decision: Decision) -> MatchedAl
     validate_decision(decision)
     if all(value is None for value in selected):
         raise TriageRefused("Nothing is selected. Give the IDs of groups or alerts, or at least one filter.")
-    with existing(store) as transaction:
+    with open_existing(store) as transaction:
         alerts = find_alerts_by_filter(transaction, selected, decision).select("alert_id", "group_id")
     if alerts.is_empty():
         raise TriageRefused("No alert that is not closed matches the filters and would change. Check the filters.")
@@ -65,7 +65,7 @@ def decide(
     Skips found alerts that no longer match the filter or already have this decision. Returns when the decision is
     published. Raises TriageRefused.
     """
-    with existing(store) as transaction:
+    with open_existing(store) as transaction:
         now = datetime.now(UTC)
         decided = write_decision(transaction, decision, now, groups=groups, alerts=alerts, found=found)
         expire_entries(transaction, now)  # afterwards: the person has not seen the alerts that this shows again

@@ -32,7 +32,7 @@ class Filter(NamedTuple):
     before: datetime | None = None
     """detected before"""
 
-    def refuse_if_set(self) -> None:
+    def check_unset(self) -> None:
         """Refuse a filter beside IDs: it is unclear which of them is meant."""
         if any(value is not None for value in self):
             raise TriageRefused("IDs and filters cannot be combined. Use one of them.")
@@ -51,7 +51,7 @@ def find_alerts_by_id(
         of_groups=of_groups,
         single=single,
     )
-    _refuse_hidden(seen, of_groups, single)
+    _check_visible(seen, of_groups, single)
     changing = seen.filter(would_change(decision))
     for kind, asked in (("group", of_groups), ("alert", single)):
         idle = asked.join(changing, left_on="id", right_on=f"{kind}_id", how="anti")
@@ -66,7 +66,7 @@ def find_alerts_by_id(
     return seen
 
 
-def _refuse_hidden(seen: pl.DataFrame, of_groups: pl.DataFrame, single: pl.DataFrame) -> None:
+def _check_visible(seen: pl.DataFrame, of_groups: pl.DataFrame, single: pl.DataFrame) -> None:
     hidden = [
         f"alert {prefix}"
         for prefix in single.join(seen.filter(~pl.col("shown")), left_on="id", right_on="alert_id")["asked"]

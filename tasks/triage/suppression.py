@@ -1,4 +1,4 @@
-"""Suppression (design: Suppression): the alerts that the allow-list hides while an entry is active.
+"""Suppression: the alerts that the allow-list hides while an entry is active.
 
 A hidden alert stays in its group, so membership and IDs never change; counts, priority and exposures ignore it. Which
 alerts are hidden is stored, not computed from the clock: adding, removing and expiry are one transaction each.

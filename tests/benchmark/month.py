@@ -61,7 +61,7 @@ def _count_rows(world: World, first: datetime, last: datetime) -> int:
 
 
 def _count_edge_rows(world: World, start: datetime, end: datetime) -> int:
-    """Rows exactly at an edge between two slices: they come with both (design section 4, Time)."""
+    """Rows exactly at an edge between two slices: they come with both."""
     slices = split_into_slices([Interval(start, end)], "backfill", Settings())
     return sum(_count_rows(world, slice_.start, slice_.start) for slice_ in slices[1:])
 

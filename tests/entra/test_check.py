@@ -53,7 +53,7 @@ def test_everything_fine(graph: Graph) -> None:
     ("stream", "name"),
     [("groups", "reads groups"), ("devices", "reads devices"), ("deviceManagement", "reads managed devices")],
 )
-def test_a_missing_permission_is_named_and_leaves_a_stream_out(graph: Graph, stream: str, name: str) -> None:
+def test_missing_permission_is_named_and_its_stream_left_out(graph: Graph, stream: str, name: str) -> None:
     permission = PERMISSIONS[stream]
     graph.roles -= {permission}
     checks = outcome(graph)
@@ -71,7 +71,7 @@ def test_without_users_it_fails(graph: Graph) -> None:
     assert not passed(list(checks.values()))
 
 
-def test_a_permission_that_is_granted_and_does_not_help(graph: Graph) -> None:
+def test_granted_permission_without_effect_is_a_warning(graph: Graph) -> None:
     answer = error(400, "BadRequest", "Request not applicable to target tenant.")
     graph.trouble = lambda path, _: answer if path == "/deviceManagement/managedDevices" else None
     checks = outcome(graph)
@@ -133,7 +133,7 @@ def test_next_step_for_a_saved_connector_names_its_rotation(graph: Graph) -> Non
     assert SECRETS_PAGE in (ended.next_step or "")
 
 
-def test_a_certificate_that_ends_soon(graph: Graph) -> None:
+def test_certificate_that_expires_soon_is_a_warning(graph: Graph) -> None:
     keys = make_keys(days=5)
     graph.public_key, graph.thumbprint = keys.public_key, keys.thumbprint
     checks = outcome(graph, client_secret="", client_certificate=keys.pem)
@@ -141,7 +141,7 @@ def test_a_certificate_that_ends_soon(graph: Graph) -> None:
     assert "certificate" in checks["credentials"].says
 
 
-def test_a_clock_that_is_off() -> None:
+def test_wrong_clock_is_a_warning() -> None:
     ahead = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     with serve(Graph(date=ahead)) as graph:
         checks = outcome(graph)
@@ -152,7 +152,7 @@ def test_a_clock_that_is_off() -> None:
 
 
 @pytest.mark.parametrize("answer", [throttled(600), error(503, "", "")])
-def test_a_service_in_trouble_does_not_pass(graph: Graph, answer: Any) -> None:
+def test_service_error_fails_the_check(graph: Graph, answer: Any) -> None:
     graph.trouble = lambda path, _: answer if path == "/devices" else None
     checks = outcome(graph)
     assert states(checks) == LOOPBACK | {"reads devices": "failed"}
@@ -168,7 +168,7 @@ def test_nobody_there() -> None:
     assert {checks[name].state for name in NAMES[3:]} == {"skipped"}
 
 
-def test_no_key_is_sent_to_learn_who_answers(graph: Graph) -> None:
+def test_address_check_sends_no_key(graph: Graph) -> None:
     graph.sign_in_error = 700016
     outcome(graph)
     assert graph.asked == []

@@ -95,7 +95,7 @@ def test_unusable_certificate_is_refused_with_the_reason(keys: Keys) -> None:
         assert body not in str(caught.value)
 
 
-def test_a_chain_may_follow_the_certificate(keys: Keys) -> None:
+def test_certificate_with_chain_is_accepted(keys: Keys) -> None:
     chain = make_keys().certificate_pem
     found = connector(client_secret="", client_certificate=keys.private_pem + chain + keys.certificate_pem)
     certificate = found.certificate()
@@ -103,7 +103,7 @@ def test_a_chain_may_follow_the_certificate(keys: Keys) -> None:
     assert certificate.certificate == keys.certificate_pem
 
 
-def test_a_certificate_knows_its_end(keys: Keys) -> None:
+def test_certificate_has_its_expiry(keys: Keys) -> None:
     ends = connector(client_secret="", client_certificate=keys.pem, key_expires_at="2020-01-01").key_expires_at
     assert ends is not None
     assert timedelta(days=29) < ends - datetime.now(UTC) < timedelta(days=31)
@@ -117,7 +117,7 @@ def test_secrets_are_not_shown(keys: Keys) -> None:
     assert SECRET not in f"{connector()!r} {connector().model_dump()}"
 
 
-def test_two_applications_of_one_directory_are_one_account() -> None:
+def test_applications_of_one_directory_are_the_same_account() -> None:
     other = connector(client_id="33333333-aaaa-bbbb-cccc-000000000003", client_secret="other")
     assert connector().same_account(other)
     assert not connector().same_account(connector(directory_id="33333333-aaaa-bbbb-cccc-000000000003"))

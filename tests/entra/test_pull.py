@@ -74,7 +74,7 @@ def test_addresses_come_only_when_they_are_asked_for(graph: Graph) -> None:
         assert name in path
 
 
-def test_a_select_that_is_too_long_is_split(graph: Graph) -> None:
+def test_long_select_is_split(graph: Graph) -> None:
     graph.users, graph.longest_select = [user(number) for number in range(1, 6)], 20
     users = pulled(graph)["graph-users"]
     row = users.objects.filter(entra_id=guid(4)).row(0, named=True)
@@ -93,7 +93,7 @@ def test_throttling_is_waited_out(graph: Graph) -> None:
     assert len(graph.paths("/users?")) == 4
 
 
-def test_a_throttled_part_of_a_batch_is_asked_for_again(graph: Graph) -> None:
+def test_throttled_part_of_a_batch_is_requested_again(graph: Graph) -> None:
     graph.users, graph.groups = [user(1)], [group(number) for number in range(1, 6)]
     graph.members = {each["id"]: [member(1)] for each in graph.groups}
     unlucky = f"/groups/{guid(3, 1)}/transitiveMembers"
@@ -111,7 +111,7 @@ def test_throttling_without_end_is_no_pull(graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_a_service_in_trouble_recovers_or_ends_the_pull(graph: Graph, status: int) -> None:
+def test_service_error_is_retried_and_finally_ends_the_pull(graph: Graph, status: int) -> None:
     graph.users = [user(number) for number in range(1, 6)]
     graph.trouble = lambda path, nth: error(status, "", "") if path == "/users" and nth == 3 else None
     assert pulled(graph)["graph-users"].objects.height == 5
@@ -120,7 +120,7 @@ def test_a_service_in_trouble_recovers_or_ends_the_pull(graph: Graph, status: in
         pulled(graph)
 
 
-def test_a_token_that_expires_in_the_middle_is_renewed(graph: Graph) -> None:
+def test_token_that_expires_during_the_pull_is_renewed(graph: Graph) -> None:
     graph.users = [user(number) for number in range(1, 8)]
 
     def expire(path: str, nth: int) -> Response | None:
@@ -133,14 +133,14 @@ def test_a_token_that_expires_in_the_middle_is_renewed(graph: Graph) -> None:
     assert graph.issued == 2
 
 
-def test_a_token_that_is_never_good_ends_the_pull(graph: Graph) -> None:
+def test_token_that_is_always_rejected_ends_the_pull(graph: Graph) -> None:
     graph.trouble = lambda *_: error(401, "InvalidAuthenticationToken", "Invalid audience.")
     with pytest.raises(Exception, match="refuses the token that was just issued"):
         pulled(graph)
     assert graph.issued == 2
 
 
-def test_an_expired_page_starts_the_listing_again_once(graph: Graph) -> None:
+def test_expired_page_restarts_the_listing_once(graph: Graph) -> None:
     graph.users = [user(number) for number in range(1, 6)]
     refuse = error(400, "Directory_ExpiredPageToken", "The specified page token value has expired.")
     graph.trouble = lambda path, nth: refuse if path == "/users" and nth == 3 else None
@@ -161,14 +161,14 @@ def test_an_expired_page_starts_the_listing_again_once(graph: Graph) -> None:
         lambda _: "http://[",
     ],
 )
-def test_a_link_to_another_host_is_not_followed(graph: Graph, elsewhere: object) -> None:
+def test_link_to_another_host_is_not_followed(graph: Graph, elsewhere: object) -> None:
     graph.users, graph.next_link = [user(number) for number in range(1, 6)], elsewhere  # type: ignore[assignment]
     with pytest.raises(PagingBroken, match="next page"):
         pulled(graph)
     assert len(graph.paths("/users?")) == 1
 
 
-def test_a_link_that_leads_back_ends_the_pull(graph: Graph) -> None:
+def test_link_to_an_earlier_page_ends_the_pull(graph: Graph) -> None:
     graph.users = [user(number) for number in range(1, 6)]
     graph.next_link = lambda link: link.replace("skiptoken=4", "skiptoken=2")
     with pytest.raises(PagingBroken, match="twice after 4 objects"):
@@ -178,13 +178,13 @@ def test_a_link_that_leads_back_ends_the_pull(graph: Graph) -> None:
 @pytest.mark.parametrize(
     "body", ["{}", '{"value": {}}', '{"value": ["x"]}', '{"value": [], "@odata.nextLink": 7}', "[]", "<html>", '{"val']
 )
-def test_an_answer_of_another_shape_is_no_empty_page(graph: Graph, body: str) -> None:
+def test_response_of_another_shape_is_an_error(graph: Graph, body: str) -> None:
     graph.trouble = lambda path, _: Response(body, media_type="application/json") if path == "/users" else None
     with pytest.raises(AnswerNotUnderstood):
         pulled(graph)
 
 
-def test_an_error_with_status_200_is_an_error(graph: Graph) -> None:
+def test_error_with_status_200_is_an_error(graph: Graph) -> None:
     answer = error(200, "UnknownError", "something \x1b[31m broke")
     graph.trouble = lambda path, _: answer if path == "/users" else None
     with pytest.raises(ServiceError, match=r"something \\x1b\[31m broke"):
@@ -201,7 +201,7 @@ def test_half_a_character_does_not_stop_the_pull(graph: Graph) -> None:
     ("missing", "source"),
     [("groups", "graph-groups"), ("devices", "graph-devices"), ("deviceManagement", "graph-managed-devices")],
 )
-def test_a_missing_permission_leaves_one_stream_out(
+def test_missing_permission_leaves_one_stream_out(
     graph: Graph, missing: str, source: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     graph.users = [user(1)]
@@ -228,7 +228,7 @@ def test_without_users_there_is_no_pull(graph: Graph) -> None:
         error(401, "Unauthorized", "An error has occurred"),
     ],
 )
-def test_a_directory_without_intune(graph: Graph, answer: Response) -> None:
+def test_directory_without_intune_has_no_managed_devices(graph: Graph, answer: Response) -> None:
     graph.users, graph.devices = [user(1)], [device(1)]
     graph.trouble = lambda path, _: answer if path == "/deviceManagement/managedDevices" else None
     found = pulled(graph)
@@ -273,7 +273,7 @@ def test_devices_that_an_expansion_leaves_out_are_asked_for_one_by_one(graph: Gr
     assert links(pulled(graph)["graph-devices"]) == {(f"PC-{number}", guid(1)) for number in range(1, 6)}
 
 
-def test_a_run_that_is_stopped_asks_nothing_more(graph: Graph) -> None:
+def test_stopped_run_sends_no_more_requests(graph: Graph) -> None:
     graph.users, stop = [user(number) for number in range(1, 6)], threading.Event()
 
     def stopping(path: str, _: int) -> Response | None:
@@ -286,7 +286,7 @@ def test_a_run_that_is_stopped_asks_nothing_more(graph: Graph) -> None:
     assert len(graph.asked) == 1
 
 
-def test_no_secret_in_the_log_or_in_an_error(graph: Graph, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_and_errors_contain_no_secret(graph: Graph, caplog: pytest.LogCaptureFixture) -> None:
     graph.users = [user(1)]
     with caplog.at_level(logging.DEBUG):
         pulled(graph)

@@ -1,4 +1,4 @@
-"""The design's rules of groups, ids, triage, suppression and exposures over all alerts: nothing but dicts and loops."""
+"""The rules of groups, ids, triage, suppression and exposures over all alerts, written with dicts and loops only."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -69,7 +69,7 @@ class Standing(NamedTuple):
 
 
 class Model:
-    """The design's rules over all alerts there are, after each step of a history."""
+    """The rules over all alerts, after each step of a history."""
 
     def __init__(self, rules: Rules | None = None) -> None:
         self.rules = rules or Rules()

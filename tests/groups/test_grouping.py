@@ -23,7 +23,7 @@ def frame(rows: list[tuple[str, int, int]]) -> pl.DataFrame:
 
 
 def swept(members: pl.DataFrame, gap: timedelta, span: timedelta) -> set[frozenset[str]]:
-    """The rule of the design, alert by alert."""
+    """The rule of grouping, alert by alert."""
     groups: list[list[str]] = []
     key = first = last = None
     for row in members.sort("group_key", "detected_at", "alert_id").iter_rows(named=True):

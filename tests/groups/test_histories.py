@@ -1,4 +1,4 @@
-"""Groups in the store after each step of any history, compared with the design's rules told in loops (`group_rules`).
+"""Groups in the store after each step of any history, compared with the same rules in plain loops (`group_rules`).
 
 The histories use limits of a few hours, so that few alerts make many groups. Each begins with a load and goes on: a
 load alone is told by all of them. The suite tells the same 70 each time; `--hypothesis-profile=thorough` tells 5,000

@@ -147,7 +147,7 @@ class VirtualTime(threading.Event):
         return self.is_set()
 
 
-def test_open_gate_costs_nothing() -> None:
+def test_unthrottled_limiter_does_not_wait() -> None:
     virtual = VirtualTime()
     limiter = RateLimiter(virtual.clock)
     for _ in range(50):
@@ -182,7 +182,7 @@ def test_gap_grows_once_per_burst_and_shrinks_by_success() -> None:
     assert limiter.gap == 0
 
 
-def test_a_longer_wait_asked_meanwhile_holds_who_is_already_queueing() -> None:
+def test_longer_wait_delays_requests_that_already_wait() -> None:
     limiter, stop = RateLimiter(), threading.Event()
     limiter.throttle(limiter.acquire(stop), wait=0.1)
     with ThreadPoolExecutor(1) as pool:
@@ -206,7 +206,7 @@ def test_stop_ends_every_wait() -> None:
         RateLimiter().acquire(stop)
 
 
-def test_one_gate_per_account() -> None:
+def test_account_has_one_limiter() -> None:
     first, same, other = rate_limiter_for("a"), rate_limiter_for("a"), rate_limiter_for("b")
     assert first is same
     assert first is not other

@@ -93,9 +93,9 @@ def test_coverage_is_the_union_of_what_polls_and_backfills_completed(shared: Sto
 
 
 def test_coverage_from_before_the_origin_leaves_no_gap_behind_it(store: Store) -> None:
-    load(store, [], piece=hours(-48, -24, "backfill"))
-    load(store, [], piece=hours(-2, 3))
-    load(store, [], piece=hours(5, 6))
+    load(store, [], slice_=hours(-48, -24, "backfill"))
+    load(store, [], slice_=hours(-2, 3))
+    load(store, [], slice_=hours(5, 6))
     assert rows(store, "SELECT start_at, end_at FROM coverage_gaps") == [(START + 3 * HOUR, START + 5 * HOUR)]
     assert health(store, "watermark", "gaps") == (START + 3 * HOUR, 1)
     assert begin(store, source(1), NOW).progress.coverage == [
@@ -186,9 +186,9 @@ def test_what_an_operator_must_mend_about_keys_has_a_state_of_its_own(store: Sto
 
 def test_late_quiet_and_ok(store: Store) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
-    load(store, [[scan(0)]], piece=Slice(START, START + HOUR, "poll"))
+    load(store, [[scan(0)]], slice_=Slice(START, START + HOUR, "poll"))
     assert health(store, "state", "last_record_at") == ("late", START)
-    load(store, [], piece=Slice(START, now, "poll"))
+    load(store, [], slice_=Slice(START, now, "poll"))
     assert health(store, "state", "alerts_24h") == ("quiet", 1)
     attempt(store, report("complete", now, newest_at=now))
     assert health(store, "state") == "ok"

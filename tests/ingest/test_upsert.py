@@ -1,4 +1,4 @@
-"""Readings of the same scans in any batches end as the rule says, which stands here once more, reading by reading."""
+"""Readings of the same scans, loaded in any batches, give the result of the rules in `version_rules`."""
 
 from collections import Counter
 from itertools import pairwise
@@ -20,16 +20,16 @@ EMPTY = pl.DataFrame(schema=STORED_SCHEMA)
 COUNTED = ("new", "changed", "duplicates")
 
 
-class Told:
-    """What some batches did, one after the other."""
+class LoadedScans:
+    """The stored scans after some batches, with the changes and counts of these."""
 
     def __init__(self) -> None:
         self.stored = EMPTY
         self.changes: list[tuple[Any, ...]] = []
         self.counts: Counter[str] = Counter()
 
-    def tell(self, batch: pl.DataFrame, *, keep_low: bool = False, now: Any = NOW) -> "Told":
-        """Do to the stored rows what a load does."""
+    def load(self, batch: pl.DataFrame, *, keep_low: bool = False, now: Any = NOW) -> "LoadedScans":
+        """Apply a batch to the stored rows as a load does."""
         known = self.stored.join(batch, on="scan_id", how="semi")
         outcome = merge_versions(batch, known, keep_low, now)
         assert outcome.lows.schema == outcome.alerts.schema == STORED_SCHEMA
@@ -47,11 +47,11 @@ class Told:
         return {row["scan_id"]: row for row in self.stored.drop("place", "load_no").iter_rows(named=True)}
 
 
-def told(*readings: Reading, keep_low: bool = False) -> Told:
+def load_one_by_one(*readings: Reading, keep_low: bool = False) -> LoadedScans:
     """Each reading in a batch of its own."""
-    state = Told()
+    state = LoadedScans()
     for each in readings:
-        state.tell(frame([each], keep_low=keep_low), keep_low=keep_low)
+        state.load(frame([each], keep_low=keep_low), keep_low=keep_low)
     return state
 
 
@@ -71,11 +71,11 @@ batches = st.lists(st.lists(reading, min_size=1, max_size=8), min_size=1, max_si
 @examples(40)
 @given(batches, st.booleans())
 def test_any_readings_in_any_order_end_as_the_rule_says(arriving: list[list[Reading]], keep_low: bool) -> None:
-    rule, state = Rule(keep_low=keep_low), Told()
+    rule, state = Rule(keep_low=keep_low), LoadedScans()
     for each in arriving:
         batch = frame(each, keep_low=keep_low)
-        rule.tell(batch)
-        state.tell(batch, keep_low=keep_low)
+        rule.read(batch)
+        state.load(batch, keep_low=keep_low)
     assert state.rows == rule.rows
     assert Counter(state.changes) == Counter(rule.changes)
     assert [state.counts[name] for name in COUNTED] == [rule.counts[name] for name in COUNTED]
@@ -83,24 +83,24 @@ def test_any_readings_in_any_order_end_as_the_rule_says(arriving: list[list[Read
 
 @examples(20)
 @given(st.lists(reading, min_size=1, max_size=16), st.lists(st.integers(1, 15), max_size=3), st.booleans())
-def test_where_batches_are_cut_does_not_matter(readings: list[Reading], cuts: list[int], keep_low: bool) -> None:
+def test_limits_of_batches_do_not_change_the_result(readings: list[Reading], cuts: list[int], keep_low: bool) -> None:
     readings = sorted(readings, key=lambda each: each["fetched_at"])
-    whole, cut = Told().tell(frame(readings, keep_low=keep_low), keep_low=keep_low), Told()
+    whole, cut = LoadedScans().load(frame(readings, keep_low=keep_low), keep_low=keep_low), LoadedScans()
     edges = [0, *sorted(set(cuts)), len(readings)]
     for start, end in pairwise(edges):
         if readings[start:end]:
-            cut.tell(frame(readings[start:end], keep_low=keep_low), keep_low=keep_low)
+            cut.load(frame(readings[start:end], keep_low=keep_low), keep_low=keep_low)
     assert cut.rows == whole.rows
     assert Counter(cut.changes) == Counter(whole.changes)
     assert [cut.counts[name] for name in COUNTED] == [whole.counts[name] for name in COUNTED]
 
 
-def only(state: Told) -> dict[str, Any]:
+def only(state: LoadedScans) -> dict[str, Any]:
     return next(iter(state.rows.values()))
 
 
-def test_the_same_reading_again_changes_nothing() -> None:
-    state = told(scan(), scan(read=1001), scan(read=1002))
+def test_same_reading_again_changes_nothing() -> None:
+    state = load_one_by_one(scan(), scan(read=1001), scan(read=1002))
     assert state.counts == {"new": 1, "changed": 0, "duplicates": 2, "raised": 1}
     assert state.changes == []
     assert only(state)["fetched_at"] == scan()["fetched_at"]
@@ -109,20 +109,20 @@ def test_the_same_reading_again_changes_nothing() -> None:
 @pytest.mark.parametrize("together", [True, False])
 def test_older_news_never_overwrites_newer(together: bool) -> None:
     readings = [scan(verdict="unsafe", read=1001), scan(verdict="malicious", read=1000)]
-    state = Told().tell(frame(readings)) if together else told(*readings)
+    state = LoadedScans().load(frame(readings)) if together else load_one_by_one(*readings)
     assert only(state)["verdict"] == "unsafe"
     assert only(state)["priority"] == ("high" if together else "medium")  # read in one batch, it was malicious once
     assert state.counts["duplicates"] == (0 if together else 1)
 
 
 def test_within_a_page_the_place_decides() -> None:
-    state = Told().tell(frame([scan(verdict="unsafe"), scan(verdict="unknown")]))
+    state = LoadedScans().load(frame([scan(verdict="unsafe"), scan(verdict="unknown")]))
     assert only(state)["verdict"] == "unknown"
     assert [change[1:4] for change in state.changes] == [("verdict", "unsafe", "unknown")]
 
 
 def test_once_an_alert_always_an_alert() -> None:
-    row = only(told(scan(verdict="malicious"), scan(verdict="safe", read=1001, response="none")))
+    row = only(load_one_by_one(scan(verdict="malicious"), scan(verdict="safe", read=1001, response="none")))
     assert (row["verdict"], row["response"], row["dangerous"], row["disposition"]) == (
         "safe",
         "none",
@@ -132,32 +132,32 @@ def test_once_an_alert_always_an_alert() -> None:
     assert (row["priority"], row["priority_rank"], row["priority_rule"]) == ("high", 1, "verdict-malicious")
     assert row["cleared_at"] == NOW
     assert row["raised_at"] == NOW
-    assert row["raw"] == only(told(scan()))["raw"]  # the record that raised it
+    assert row["raw"] == only(load_one_by_one(scan()))["raw"]  # the record that raised it
 
 
-def test_an_alert_is_cleared_once_and_stands_again_when_its_verdict_returns() -> None:
-    state = told(scan(), scan(verdict="safe", read=1001))
-    state.tell(frame([scan(verdict="clean", read=1002)]), now=NOW + HOUR)
+def test_cleared_alert_is_active_again_when_its_verdict_returns() -> None:
+    state = load_one_by_one(scan(), scan(verdict="safe", read=1001))
+    state.load(frame([scan(verdict="clean", read=1002)]), now=NOW + HOUR)
     assert only(state)["cleared_at"] == NOW
-    state.tell(frame([scan(read=1003)]), now=NOW + 2 * HOUR)
+    state.load(frame([scan(read=1003)]), now=NOW + 2 * HOUR)
     assert only(state)["cleared_at"] is None
-    state.tell(frame([scan(verdict="unsafe", read=1004), scan(verdict="safe", read=1005)]), now=NOW + 3 * HOUR)
+    state.load(frame([scan(verdict="unsafe", read=1004), scan(verdict="safe", read=1005)]), now=NOW + 3 * HOUR)
     assert only(state)["cleared_at"] == NOW + 3 * HOUR
     assert only(state)["raised_at"] == NOW
     assert only(state)["priority"] == "high"
 
 
 def test_cleared_raised_and_cleared_again_in_one_batch_is_cleared_now() -> None:
-    state = told(scan(), scan(verdict="safe", read=1001))
-    state.tell(frame([scan(verdict="unsafe", read=1002), scan(verdict="safe", read=1003)]), now=NOW + HOUR)
+    state = load_one_by_one(scan(), scan(verdict="safe", read=1001))
+    state.load(frame([scan(verdict="unsafe", read=1002), scan(verdict="safe", read=1003)]), now=NOW + HOUR)
     assert only(state)["cleared_at"] == NOW + HOUR
 
 
-def test_the_priority_is_the_highest_ever_and_raised_when_it_rose() -> None:
-    state = told(scan(verdict="timeout"))
+def test_priority_is_the_highest_ever_and_raised_at_is_when_it_rose() -> None:
+    state = load_one_by_one(scan(verdict="timeout"))
     assert (only(state)["priority"], only(state)["priority_rank"]) == ("medium", 3)
-    state.tell(frame([scan(verdict="malicious", read=1001)]), now=NOW + HOUR)
-    state.tell(frame([scan(verdict="unsafe", read=1002)]), now=NOW + 2 * HOUR)
+    state.load(frame([scan(verdict="malicious", read=1001)]), now=NOW + HOUR)
+    state.load(frame([scan(verdict="unsafe", read=1002)]), now=NOW + 2 * HOUR)
     row = only(state)
     assert (row["verdict"], row["priority"], row["sub_classification"]) == ("unsafe", "high", "Malicious attachment")
     assert (row["raised_at"], row["last_changed_at"]) == (NOW + HOUR, NOW + 2 * HOUR)
@@ -165,15 +165,15 @@ def test_the_priority_is_the_highest_ever_and_raised_when_it_rose() -> None:
     assert state.counts["raised"] == 2
 
 
-def test_a_replaced_row_keeps_its_place_in_groups() -> None:
-    state = told(scan(verdict="unknown"))
+def test_replaced_row_keeps_its_group() -> None:
+    state = load_one_by_one(scan(verdict="unknown"))
     life = {"load_no": pl.lit(7, pl.Int64), "group_id": pl.lit("g"), "group_key": pl.lit("k")}
     state.stored = state.stored.with_columns(**life)
-    state.tell(frame([scan(verdict="malicious", read=1001)]))
+    state.load(frame([scan(verdict="malicious", read=1001)]))
     assert state.stored.select("load_no", "group_id", "group_key").rows() == [(7, "g", "k")]
 
 
-def private(state: Told) -> tuple[Any, ...]:
+def private(state: LoadedScans) -> tuple[Any, ...]:
     return tuple(only(state)[name] for name in PRIVATE)
 
 
@@ -181,35 +181,35 @@ def _record(hour: float) -> str:
     return f"record of {int((START + hour * HOUR).timestamp())}"
 
 
-def test_a_scan_that_raises_no_alert_keeps_no_subject_details_or_record() -> None:
-    low = told(scan(verdict="safe"))
+def test_scan_without_alert_is_stored_without_subject_details_and_record() -> None:
+    low = load_one_by_one(scan(verdict="safe"))
     assert private(low) == (None, None, None)
-    low.tell(frame([scan(verdict="clean", read=1001), scan(verdict="safe", read=1002)]))
+    low.load(frame([scan(verdict="clean", read=1001), scan(verdict="safe", read=1002)]))
     assert private(low) == (None, None, None)
     assert {change[1] for change in low.changes} == {"verdict"}
-    low.tell(frame([scan(verdict="unsafe", read=1003)]))
+    low.load(frame([scan(verdict="unsafe", read=1003)]))
     assert private(low) == ("Your invoice", "looks bad", _record(1003))
 
 
-def test_what_was_not_kept_has_not_changed_but_what_the_alert_had_not_has() -> None:
-    raised = told(scan(verdict="safe"), scan(verdict="unsafe", read=1001))
+def test_column_stored_for_the_first_time_is_no_change() -> None:
+    raised = load_one_by_one(scan(verdict="safe"), scan(verdict="unsafe", read=1001))
     assert {change[1] for change in raised.changes} == {"verdict"}
-    filled = told(scan(subject=None, details=None), scan(subject="Re", details=None, read=1001))
+    filled = load_one_by_one(scan(subject=None, details=None), scan(subject="Re", details=None, read=1001))
     assert [change[1:4] for change in filled.changes] == [("subject", None, "Re")]
 
 
-def test_a_site_may_keep_them() -> None:
-    assert private(told(scan(verdict="safe"), keep_low=True)) == ("Your invoice", "looks bad", _record(1000))
+def test_setting_keeps_private_columns_of_scans_without_alert() -> None:
+    assert private(load_one_by_one(scan(verdict="safe"), keep_low=True)) == ("Your invoice", "looks bad", _record(1000))
 
 
-def test_what_an_earlier_setting_kept_stays_and_is_filled_when_wanted_later() -> None:
-    kept = told(scan(verdict="safe"), keep_low=True)
-    kept.tell(frame([scan(verdict="safe", subject="other", read=1001)]))
+def test_private_columns_stay_and_are_filled_after_the_setting_changes() -> None:
+    kept = load_one_by_one(scan(verdict="safe"), keep_low=True)
+    kept.load(frame([scan(verdict="safe", subject="other", read=1001)]))
     assert kept.counts["duplicates"] == 1
-    kept.tell(frame([scan(verdict="clean", subject="other", read=1002)]))
+    kept.load(frame([scan(verdict="clean", subject="other", read=1002)]))
     assert private(kept) == ("Your invoice", "looks bad", _record(1000))
-    bare = told(scan(verdict="safe"))
-    bare.tell(frame([scan(verdict="safe", read=1001)], keep_low=True), keep_low=True)
+    bare = load_one_by_one(scan(verdict="safe"))
+    bare.load(frame([scan(verdict="safe", read=1001)], keep_low=True), keep_low=True)
     assert private(bare) == ("Your invoice", "looks bad", _record(1001))
 
 
@@ -224,25 +224,25 @@ def remapped(*rules: tuple[str, str]) -> Any:
 
 
 @pytest.mark.parametrize("subject", [None, "Re"])
-def test_a_site_that_changes_its_map_is_followed_when_a_record_is_read_again(subject: str | None) -> None:
+def test_changed_map_applies_when_a_record_is_read_again(subject: str | None) -> None:
     one = {"subject": subject, "details": None}
-    state = told(scan(verdict="timeout", **one), scan(hour=1, verdict="safe", **one))
+    state = load_one_by_one(scan(verdict="timeout", **one), scan(hour=1, verdict="safe", **one))
     again = [scan(verdict="timeout", read=1001, **one), scan(hour=1, verdict="safe", read=1001, **one)]
-    state.tell(frame(again, maps=remapped(("timeout", "low"), ("safe", "high"))))
+    state.load(frame(again, maps=remapped(("timeout", "low"), ("safe", "high"))))
     rows = {row["verdict"]: row for row in state.rows.values()}
     assert (rows["timeout"]["priority"], rows["timeout"]["cleared_at"]) == ("medium", NOW)
     assert (rows["safe"]["priority"], rows["safe"]["raised_at"]) == ("high", NOW)
-    state.tell(frame(again, maps=remapped(("timeout", "low"), ("safe", "high"))))
+    state.load(frame(again, maps=remapped(("timeout", "low"), ("safe", "high"))))
     assert state.counts == {"new": 2, "changed": 2, "duplicates": 2, "raised": 2}
 
 
 def test_another_meaning_of_the_same_reading_is_taken_over_without_a_change_of_fields() -> None:
-    state = told(scan())
+    state = load_one_by_one(scan())
     assert state.stored["disposition"].to_list() == ["held"]
     again = frame([scan(read=1001)]).with_columns(
         disposition=pl.lit("blocked"), dangerous=pl.lit(value=False), sub_classification=pl.lit("Worm")
     )
-    state.tell(again)
+    state.load(again)
     row = state.stored.row(0, named=True)
     assert (row["disposition"], row["dangerous"], row["sub_classification"]) == ("blocked", False, "Worm")
     assert state.changes == []

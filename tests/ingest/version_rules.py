@@ -1,4 +1,4 @@
-"""The design's rules for readings of the same scan, one reading after the other: nothing but dicts."""
+"""The rules for readings of the same scan, one reading after the other, with dicts only."""
 
 from collections import Counter
 from typing import Any
@@ -13,7 +13,7 @@ Rows = dict[str, dict[str, Any]]
 
 
 class Rule:
-    """The design's rule for one reading after the other: nothing but dicts."""
+    """Applies one reading after the other."""
 
     def __init__(self, *, keep_low: bool) -> None:
         self.keep_low = keep_low
@@ -21,11 +21,11 @@ class Rule:
         self.changes: list[tuple[Any, ...]] = []
         self.counts: Counter[str] = Counter()
 
-    def tell(self, batch: pl.DataFrame) -> None:
+    def read(self, batch: pl.DataFrame) -> None:
         for reading in sorted(batch.iter_rows(named=True), key=lambda row: (row["fetched_at"], row["place"])):
-            self.counts[self._told(reading)] += 1
+            self.counts[self._apply(reading)] += 1
 
-    def _told(self, reading: dict[str, Any]) -> str:
+    def _apply(self, reading: dict[str, Any]) -> str:
         name, level = reading["scan_id"], LEVELS[reading["priority"]]
         old = self.rows.get(name)
         if old is not None and reading["fetched_at"] < old["fetched_at"]:

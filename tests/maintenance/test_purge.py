@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.maintenance.purge import purge, purge_counts
+from tasks.maintenance.purge import count_rows_to_purge, purge
 from tasks.store.store import Store
 from tests.scans import CONTENT, UNLIKE_LOW_SCANS, begun, content, load, reject, rows, scan, source
 
@@ -66,7 +66,7 @@ def test_counted_rows_are_deleted_and_published(tmp_path: Path) -> None:
     store = begun(tmp_path, ONE, TWO)
     fill(store, both=True)
     load(store, [[scan(hour, "safe") for hour in range(100, 105)]], ONE)
-    assert purge_counts(store, ONE.connector_id) == {
+    assert count_rows_to_purge(store, ONE.connector_id) == {
         "alerts": 2,
         "scans without alert": 7,
         "rejects": 1,
@@ -74,7 +74,7 @@ def test_counted_rows_are_deleted_and_published(tmp_path: Path) -> None:
         "coverage": 1,
     }
     purge(store, ONE.connector_id)
-    assert set(purge_counts(store, ONE.connector_id).values()) == {0}
+    assert set(count_rows_to_purge(store, ONE.connector_id).values()) == {0}
     with store.reader() as reader:  # published at once
         for name in CONTENT:
             assert "connector-1" not in str(reader.rows(f"SELECT * FROM {name}"))

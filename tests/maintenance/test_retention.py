@@ -222,7 +222,7 @@ def test_compaction_shrinks_the_file_and_keeps_its_content(store: Store) -> None
 
 def test_failed_compaction_leaves_the_store_unchanged(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(store, 80_000)
-    monkeypatch.setattr(compaction, "put_in_place", lambda *_: 1 / 0)
+    monkeypatch.setattr(compaction, "replace_database", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run_retention(store, apply=True, now=days(182))
     monkeypatch.undo()

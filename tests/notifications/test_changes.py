@@ -49,7 +49,7 @@ def seen(ago: float = 1, verdict: str = "malicious", **fields: Any) -> Reading:
 
 
 def poll(store: Store, *readings: Reading, slice_: Slice = POLL, number: int = 1, tenant: str = "default") -> None:
-    load(store, [readings], source(number, tenant), piece=slice_)
+    load(store, [readings], source(number, tenant), slice_=slice_)
 
 
 def claim(store: Store, after: timedelta = timedelta(), source: NotificationSource = OURS) -> list[OutboundEvent]:
@@ -261,7 +261,7 @@ def test_release_is_sent_although_another_attachment_is_held_again(store: Store,
     later = {"fetched_at": NOW + HOUR}
     changed = seen(2, **one) | later, seen(1, response="released", **other) | later
     with store.transaction() as transaction:  # in two batches
-        load_into(transaction, store.settings, [changed[1:], changed[:1]], piece=POLL)
+        load_into(transaction, store.settings, [changed[1:], changed[:1]], slice_=POLL)
     assert rows(store, "SELECT released_count FROM alert_groups") == [(1,)]
     assert names_of(send_pending(store)) == ["attachment.released!"]
 
@@ -423,7 +423,7 @@ def test_each_change_is_sent_once_whatever_the_batches(
     batch: list[Reading] = []
 
     def load_and_send(transaction: Transaction, *, sends: bool) -> None:
-        load_into(transaction, store.settings, [batch], piece=POLL)
+        load_into(transaction, store.settings, [batch], slice_=POLL)
         batch.clear()
         if sends:
             found = outbox.claim(transaction, OURS, store.settings, NOW)

@@ -64,7 +64,7 @@ def test_site_recovers_from_outages_and_power_loss(home: Path, monkeypatch: pyte
 def saved_and_tested(machine: Machine, acme: Running, legacy: Running) -> None:
     save_connector("acme", connector(acme, 2, connector_id=UUID(int=1)))
     save_connector("legacy", connector(legacy, 1, connector_id=UUID(int=2)))
-    assert {each.done for each in apply_connectors().polls} == {"made"}
+    assert {deployment.done for deployment in apply_connectors().polls} == {"created"}
     assert switches(machine) == {False}
     tests = [machine.start("test-connection/test-connection", connector=name) for name in ("acme", "legacy")]
     assert [machine.wait_for_end(test).state_name for test in tests] == ["Completed"] * 2

@@ -33,7 +33,7 @@ def test_deployments_run_on_schedule_and_from_the_ui(home: Path, monkeypatch: py
         fields = {"base_url": service.url, "allow_other_host": True, "first_look_back_days": 1, "polling_minutes": 5}
         fields |= {"connector_id": running.due_in(20, minutes=5), "tested_at": now}
         save_connector("acme", MimecastConnector.model_validate(V2_KEYS | fields))
-        assert [(poll.deployment, poll.done) for poll in apply_connectors().polls] == [("mimecast/acme", "made")]
+        assert [(poll.deployment, poll.done) for poll in apply_connectors().polls] == [("mimecast/acme", "created")]
         everything_is_deployed_and_a_switch_stays_as_it_is(machine)
         run = machine.wait_for(lambda: next(filter(ended, of_the_schedule(machine.client)), None))
         assert run.auto_scheduled

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.store.files import keep_files_private, open_private, tighten
+from tasks.store.files import keep_files_private, open_private, restrict_to_owner
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def test_keep_files_private(tmp_path: Path) -> None:
 
 def test_tighten(tmp_path: Path) -> None:
     folder, outside = tmp_path / "prefect", tmp_path / "outside"
-    tighten(folder)
+    restrict_to_owner(folder)
     assert not folder.exists()
     for each in (folder, folder / "storage"):
         each.mkdir()
@@ -50,7 +50,7 @@ def test_tighten(tmp_path: Path) -> None:
         file.touch()
     (folder / "script").touch(mode=0o755)
     (folder / "link").symlink_to(outside)
-    tighten(folder)
+    restrict_to_owner(folder)
     assert {each.name: mode(each) for each in (folder, *folder.iterdir()) if not each.is_symlink()} == {
         "prefect": 0o700, "storage": 0o700, "prefect.db": 0o600, "prefect.db-wal": 0o600, "script": 0o700,
     }  # fmt: skip
@@ -61,5 +61,5 @@ def test_tighten_follows_link_to_folder(tmp_path: Path) -> None:
     (tmp_path / "prefect").mkdir()
     (tmp_path / "prefect" / "prefect.db").touch()
     (tmp_path / "link").symlink_to(tmp_path / "prefect")
-    tighten(tmp_path / "link")
+    restrict_to_owner(tmp_path / "link")
     assert (mode(tmp_path / "prefect"), mode(tmp_path / "prefect" / "prefect.db")) == (0o700, 0o600)

@@ -6,10 +6,9 @@ from zoneinfo import ZoneInfo
 from rich.table import Table
 from rich.text import Text
 
-from flows.console.tables import Fact, responsive_table
+from flows.console.tables import SHORT_ID, Fact, responsive_table
 from flows.console.terminal import moment, number, out, shown, zone_name
 
-SHORT_ID = 8
 STATUS = {"new": "bold", "in_progress": "cyan", "closed": "dim"}
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from flows.cli.views.health import behind, state_text
 from flows.console.tables import Fact, plain_table, responsive_table
 from flows.console.terminal import SYMBOL, moment, out, short_moment, shown, zone_name
-from flows.deploy.connector_deployments import Poll
+from flows.deploy.connector_deployments import ConnectorDeployment
 from flows.deploy.connector_status import ConnectorStatus
 from tasks.connectors.base import Connector
 from tasks.formatting import format_interval
@@ -89,10 +89,12 @@ def _day(moment: datetime | None) -> Text:
 
 def switch(polling: bool | None) -> Text:
     """On or off; a dash if there is no schedule."""
-    return shown(None) if polling is None else Text("on", style="green") if polling else Text("off", style="yellow")
+    if polling is None:
+        return shown(None)
+    return Text("on", style="green") if polling else Text("off", style="yellow")
 
 
-def polls_table(polls: list[Poll]) -> Table:
+def polls_table(polls: list[ConnectorDeployment]) -> Table:
     """One line per deployment of a connector."""
     table = plain_table(expand=False)
     for title in ("Connector", "Deployment", "Every", "Polling", "Done"):
@@ -105,7 +107,7 @@ def polls_table(polls: list[Poll]) -> Table:
     return table
 
 
-def poll_values(polls: list[Poll], unusable: dict[str, str]) -> list[dict[str, Any]]:
+def poll_values(polls: list[ConnectorDeployment], unusable: dict[str, str]) -> list[dict[str, Any]]:
     """The deployments for JSON, and the connectors that cannot be polled."""
     rows = [poll._asdict() | {"every": int(poll.every.total_seconds())} for poll in polls]
     return [*rows, *({"connector": name, "unusable": problem} for name, problem in unusable.items())]

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.cli.views.allow_list import decisions_table, reopened_text, status_text
-from flows.cli.views.groups import SHORT_ID, described, priority, response, span
-from flows.console.tables import INDENT, Fact, facts, heading, responsive_table
+from flows.cli.views.groups import described, priority, response, span
+from flows.console.tables import INDENT, SHORT_ID, Fact, facts, heading, responsive_table
 from flows.console.terminal import moment, out, shown, zone_name
 from tasks.formatting import format_count
 from tasks.queries.lookups import GroupDetails
@@ -119,10 +119,10 @@ def exposures_table(exposures: list[dict[str, Any]], zone: ZoneInfo) -> Table:
     verdict, recipient = _text("Verdict then", "verdict"), _text("Recipient", "recipient")
     done = Fact("Response", lambda row: Text(row["disposition"].replace("_", " ")))
     devices = Fact("Devices", lambda row: shown(", ".join(row["devices"])), wraps=True)
-    machines = (devices,) if any(row["devices"] for row in exposures) else ()
+    device_columns = (devices,) if any(row["devices"] for row in exposures) else ()
     when = Fact("Scanned when", _when)
-    wide = [(fact,) for fact in (scanned, verdict, done, recipient, *machines, when)]
-    narrow = [(scanned, verdict), (recipient, *machines), (done, when)]
+    wide = [(fact,) for fact in (scanned, verdict, done, recipient, *device_columns, when)]
+    narrow = [(scanned, verdict), (recipient, *device_columns), (done, when)]
     return responsive_table(exposures, wide, narrow, out.width)
 
 

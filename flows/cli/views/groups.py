@@ -8,12 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.cli.views.allow_list import STATUS
-from flows.console.tables import ColumnSet, Fact, responsive_table
+from flows.console.tables import SHORT_ID, ColumnSet, Fact, responsive_table
 from flows.console.terminal import PRIORITY, moment, number, out, short_moment, shown, zone_name
 from tasks.formatting import format_count
 from tasks.queries.lookups import Totals
 
-SHORT_ID = 8
 DISPOSITION = {"released": "bold red", "no_action": "red", "unknown": "yellow", "delayed": "yellow"}
 
 COUNTS = {

@@ -6,8 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flows.cli.views.groups import SHORT_ID
-from flows.console.tables import Fact, facts, heading, responsive_table
+from flows.console.tables import SHORT_ID, Fact, facts, heading, responsive_table
 from flows.console.terminal import number, out, shown
 
 VARIABLE = "ATTACHMENT_ALERTS_"

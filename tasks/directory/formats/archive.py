@@ -41,7 +41,7 @@ def expand(paths: Iterable[Path], *, follow: bool = True) -> Iterator[tuple[str,
     places = [Path(path) for path in paths]
     if follow:
         for place in places:
-            refuse_missing(place)
+            check_exists(place)
         places = [place.resolve() for place in places]
     for name, content in chain.from_iterable(_walk(place.name, str(place), None) for place in places):
         if isinstance(content, ExportRefused):
@@ -54,7 +54,7 @@ def expand(paths: Iterable[Path], *, follow: bool = True) -> Iterator[tuple[str,
         yield from members or [(name, content)]
 
 
-def refuse_missing(path: Path) -> None:
+def check_exists(path: Path) -> None:
     """Raises ExportRefused for a path that does not exist."""
     if not path.exists():
         raise ExportRefused(f"{plain(str(path))} does not exist. Correct the path and try again.")

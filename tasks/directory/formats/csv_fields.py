@@ -68,7 +68,7 @@ def _field(name: str, positions: Sequence[int]) -> pl.Expr:
 
 
 def _lost_list_warnings(frame: pl.DataFrame, lost_columns: list[str], table: Table) -> list[str]:
-    """About columns with type names instead of values (2.3), with the command that exports them properly."""
+    """About columns with type names instead of values, with the command that exports them properly."""
     binary = [name for name in lost_columns if frame.select((pl.col(name) == _BYTES).any()).item()]
     warnings = []
     for how, names in (
@@ -87,7 +87,7 @@ def _lost_list_warnings(frame: pl.DataFrame, lost_columns: list[str], table: Tab
 
 
 def _lost_letter_warnings(fields: pl.DataFrame) -> list[str]:
-    """Windows PowerShell 5.1 writes `?` for every non-ASCII letter (2.1), which cannot be undone."""
+    """Windows PowerShell 5.1 writes `?` for every non-ASCII letter, which cannot be undone."""
     marked = [pl.col(name).str.contains("?", literal=True) for name in NAME_FIELDS if name in fields.columns]
     count = fields.filter(pl.any_horizontal(marked)).height if marked else 0
     if not count:

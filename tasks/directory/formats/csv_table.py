@@ -21,7 +21,7 @@ CUT_SHORT = "the file ends within it"
 BATCH_ROWS = 20_000  # rows are Python lists until they are a frame
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
-_PRELUDE = re.compile(r"(?i)#TYPE\s|sep=.\s*$")  # Windows PowerShell's first line (2.1), Excel's
+_PRELUDE = re.compile(r"(?i)#TYPE\s|sep=.\s*$")  # Windows PowerShell's first line, Excel's
 
 # csvde writes the members of a group into one cell: 1500 names of 100 characters are more than the default.
 csv.field_size_limit(1 << 26)
@@ -145,8 +145,8 @@ def _quote_error(table: Table, first: int) -> ExportRefused:
 def _bad_cell_position(table: Table, first: int) -> int:
     """The position of the first malformed cell of a record."""
     lines = [match.start() for match in _LINE.finditer(table.text, table.start)]
-    at, delimiter_name = lines[first - table.line], re.escape(table.delimiter)
-    cell = re.compile(rf' *(?:"(?:[^"]|"")*"(?=[{delimiter_name}\r\n]|$)|(?!")[^{delimiter_name}\r\n]*)')
+    at, delimiter = lines[first - table.line], re.escape(table.delimiter)
+    cell = re.compile(rf' *(?:"(?:[^"]|"")*"(?=[{delimiter}\r\n]|$)|(?!")[^{delimiter}\r\n]*)')
     position = 0
     while (match := cell.match(table.text, at)) and table.text[match.end() : match.end() + 1] == table.delimiter:
         at, position = match.end() + 1, position + 1

@@ -1,4 +1,4 @@
-"""Bytes of an export → text (reference/directory-exports.md, 4.1), without guessing where the bytes are unambiguous."""
+"""Bytes of an export → text, without guessing where the bytes are unambiguous."""
 
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from typing import NamedTuple

@@ -12,7 +12,7 @@ _BASE64 = r"^[A-Za-z0-9+/]+={0,2}$"
 _GUID = r"(?i)^\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?$"
 _GUID_BYTES = r"^(..)(..)(..)(..)(..)(..)(..)(..)(.{4})(.{12})$"
 _GUID_TEXT = "${4}${3}${2}${1}-${6}${5}-${8}${7}-${9}-${10}"
-"""the first three of a GUID's five fields are little-endian (reference 2.6)"""
+"""the first three of a GUID's five fields are little-endian"""
 
 
 def guid(expr: pl.Expr) -> pl.Expr:
@@ -49,7 +49,7 @@ def _guid_of_hex(digits: pl.Expr) -> pl.Expr:
 
 
 def sid_of_bytes(value: bytes) -> str | None:
-    """objectSid as text (2.6): revision, count, authority (big-endian), sub-authorities (little-endian)."""
+    """objectSid as text: revision, count, authority (big-endian), sub-authorities (little-endian)."""
     if len(value) < 12 or value[0] != 1 or len(value) != 8 + 4 * value[1]:
         return None
     parts = [int.from_bytes(value[at : at + 4], "little") for at in range(8, len(value), 4)]

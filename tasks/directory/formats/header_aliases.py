@@ -2,8 +2,7 @@
 
 The map is data: `data/directory_headers.csv`, which a site can extend. Columns `family`, `header`, `field`; a row
 without a family applies to every family that has the field. Rows of the site's own file precede ours; the field
-`ignore` removes a name. The order of columns is never used, because the same export has had several headers
-(reference/directory-exports.md, 0 and 1).
+`ignore` removes a name. The order of columns is never used, because the same export has had several headers.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Text of a JSON export → its records, from any envelope (reference 1.4).
+"""Text of a JSON export → its records, from any envelope.
 
 One page (`{"value": […]}`), an array of pages, a plain array, one object, JSON Lines, or concatenated documents.
 """

@@ -1,21 +1,20 @@
 """The kind of a directory object: person, shared mailbox, room, group, contact, guest, service or system account.
 
-Rules of reference/directory-exports.md sections 3.1 and 3.3 E, as expressions on text columns; `NO_COLUMN` replaces a
-column that an export lacks.
+Expressions on text columns; `NO_COLUMN` replaces a column that an export lacks.
 """
 
 import polars as pl
 
 NO_COLUMN = pl.lit(None, pl.String)
 
-# msExchRecipientTypeDetails (3.1), a 64-bit number; its remote forms are mailboxes in the cloud.
+# msExchRecipientTypeDetails, a 64-bit number; its remote forms are mailboxes in the cloud.
 _BY_RECIPIENT_TYPE = {
     "shared": (4, 34_359_738_368),
     "room": (16, 32, 8_589_934_592, 17_179_869_184),
     "contact": (64,),
     "group": (256, 512, 1024, 2048),
 }
-# The same as RecipientTypeDetails of Exchange's cmdlets (3.1).
+# The same as RecipientTypeDetails of Exchange's cmdlets.
 _BY_RECIPIENT_NAME = {
     "shared": ("sharedmailbox", "remotesharedmailbox", "teammailbox", "remoteteammailbox", "publicfolder"),
     "room": (

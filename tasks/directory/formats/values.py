@@ -1,7 +1,7 @@
 """Normalised values of directory exports: addresses, dates, multi-values, placeholders.
 
-Expressions on text columns; rules and sources in reference/directory-exports.md, by section. Values that cannot be
-parsed become null, never an error: cells are filled by people, scripts and strangers. GUIDs and SIDs: `guid_sid.py`.
+Expressions on text columns. Values that cannot be parsed become null, never an error: cells are filled by people,
+scripts and strangers. GUIDs and SIDs: `guid_sid.py`.
 """
 
 import idna
@@ -62,7 +62,7 @@ _FIRST_YEAR, _LAST_YEAR = 1602, 9998  # 0001-01-01, FILETIME 0 and 9999-12-31 me
 
 
 def address_key(expr: pl.Expr) -> pl.Expr:
-    """The address as a key (3.1): NFC, lower case, domain as A-labels; null if it is not an address.
+    """The address as a key: NFC, lower case, domain as A-labels; null if it is not an address.
 
     Lower case, not casefold: casefold would merge ß with ss and ſ with s, which are different mailboxes.
     """  # noqa: RUF002
@@ -102,7 +102,7 @@ def _ascii(domain: str) -> str:
 
 
 def guest_address(upn: pl.Expr) -> pl.Expr:
-    """The address in a guest's name `alias_domain#EXT#@tenant` (3.1), by the last `_`; null if it cannot be derived.
+    """The address in a guest's name `alias_domain#EXT#@tenant`, by the last `_`; null if it cannot be derived.
 
     Entra truncates a doubly external name (`…#EXT#_….onmicrosoUEEKF#EXT#@…`), so it identifies no person.
     """
@@ -111,7 +111,7 @@ def guest_address(upn: pl.Expr) -> pl.Expr:
 
 
 def split_proxies(cell: pl.Expr) -> pl.Expr:
-    """The values of a joined proxyAddresses cell as a list (2.4); null of null."""
+    """The values of a joined proxyAddresses cell as a list; null of null."""
     text = cell.str.replace_all(_CUT, " ", literal=True).str.strip_chars("{} \t\r\n")
     prefixed = text.str.replace_all(_PREFIXED, _CUT + "${1}")
     values = prefixed.str.split(_CUT).list.eval(pl.element().str.strip_chars()).list.filter(pl.element() != "")
@@ -119,7 +119,7 @@ def split_proxies(cell: pl.Expr) -> pl.Expr:
 
 
 def proxy_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """object_key, proxies (list of texts) → ADDRESS_SCHEMA: `primary` and `alias` (2.5).
+    """object_key, proxies (list of texts) → ADDRESS_SCHEMA: `primary` and `alias`.
 
     The first `SMTP:` is the primary address, else the first value; no prefix means `smtp:`. Other types (X500, SIP, …)
     are not mail addresses. Scripts that join without prefixes put lists into one value.
@@ -134,12 +134,12 @@ def proxy_rows(rows: pl.DataFrame) -> pl.DataFrame:
     quoted = pl.col("inner").str.contains('"', literal=True)
     inner = pl.when(quoted).then(pl.concat_list("inner")).otherwise(_addresses_in(pl.col("inner")))
     parts = parts.with_columns(inner).explode("inner")
-    ascii_domains = (
+    addresses = (
         parts.with_columns(address=address_key(pl.col("inner")))
         .drop_nulls("address")
         .sort(~pl.col("upper"), "place", maintain_order=True)
     )
-    once = ascii_domains.unique(["object_key", "address"], keep="first", maintain_order=True)
+    once = addresses.unique(["object_key", "address"], keep="first", maintain_order=True)
     first = pl.int_range(pl.len()).over("object_key") == 0
     ruled = once.with_columns(rule=pl.when(first).then(pl.lit("primary")).otherwise(pl.lit("alias")))
     return ruled.select(
@@ -166,7 +166,7 @@ def invalid_addresses(texts: pl.DataFrame) -> pl.DataFrame:
 
 
 def is_type_name(expr: pl.Expr) -> pl.Expr:
-    """Whether the cell is a type name instead of data (2.3), so that the export lost a list."""
+    """Whether the cell is a type name instead of data, so that the export lost a list."""
     return expr.str.strip_chars().str.contains(_SENTINEL)
 
 
@@ -190,16 +190,16 @@ def has_date(expr: pl.Expr) -> pl.Expr:
 
 
 def parse_serial_number(expr: pl.Expr) -> pl.Expr:
-    """Null for placeholders (2.8)."""
+    """Null for placeholders."""
     text = clean_text(expr)
     return pl.when(~text.str.contains(_JUNK_SERIAL)).then(text)
 
 
 def parse_timestamp(expr: pl.Expr) -> pl.Expr:
-    """UTC, from ISO 8601, GeneralizedTime, FILETIME or the formats of Windows cultures (2.1).
+    """UTC, from ISO 8601, GeneralizedTime, FILETIME or the formats of Windows cultures.
 
     Only US English has 12 hours and the month first; all others begin with the day or the year. Without a zone, UTC.
-    Dates that mean "never" are null (1.4, 2.6).
+    Dates that mean "never" are null.
     """
     text = expr.str.strip_chars().str.replace(_DAY_FIRST, "${1}.${2}.${3} ${4}")
     text = text.str.replace(_YEAR_FIRST, "${1}-${2}-${3} ")

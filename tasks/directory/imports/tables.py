@@ -98,11 +98,11 @@ COUNTED_COLUMNS = {
 
 def _changed_keys(transaction: Transaction, tenant: str, table: str, tables: FrameCache) -> pl.DataFrame:
     """Values of the first of COUNTED_COLUMNS whose rows will change."""
-    key, *_ = names = COUNTED_COLUMNS[table]
+    names = COUNTED_COLUMNS[table]
     before = f"SELECT {', '.join(names)} FROM internal.{table} WHERE tenant = $tenant"
     after = f"SELECT {', '.join(f'{name}::UUID AS {name}' if name in IDS else name for name in names)} FROM rows"
     return transaction.frame(
-        f"SELECT DISTINCT {key} FROM ((({before}) EXCEPT ({after})) UNION ALL (({after}) EXCEPT ({before})))",
+        f"SELECT DISTINCT {names[0]} FROM ((({before}) EXCEPT ({after})) UNION ALL (({after}) EXCEPT ({before})))",
         {"tenant": tenant},
         rows=tables.get(table, *names),
     )

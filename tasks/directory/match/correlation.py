@@ -1,4 +1,4 @@
-"""Recipients → people, by time (reference/directory-exports.md section 3.3 C and D).
+"""Recipients → people, by time.
 
 Pure functions on frames of one tenant. A recipient is resolved once for each period in which its directory data did not
 change, not once for each scan.

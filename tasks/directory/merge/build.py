@@ -6,9 +6,7 @@ from datetime import datetime
 import polars as pl
 
 from tasks.directory.match.correlation import Directory
-from tasks.directory.merge import devices as machines
-from tasks.directory.merge import members as groups
-from tasks.directory.merge import people as persons
+from tasks.directory.merge import devices, members, people
 from tasks.directory.merge.references import join_ids
 from tasks.directory.merge.snapshot import next_facts, next_objects
 from tasks.formatting import format_count
@@ -71,21 +69,21 @@ def build(read: Read, tables: FrameCache) -> tuple[str, ...]:
 
 def load_directory(tables: FrameCache, sources: pl.DataFrame, snapshots: pl.DataFrame) -> Directory:
     """`sources` and `snapshots` as in Directory."""
-    people = tables.get("people", "user_id", "kind", "account_enabled", "mail_user", "last_seen_at")
-    return Directory(tables.get("addresses"), people, sources, snapshots, tables.get("own_domains")["domain"])
+    present = tables.get("people", "user_id", "kind", "account_enabled", "mail_user", "last_seen_at")
+    return Directory(tables.get("addresses"), present, sources, snapshots, tables.get("own_domains")["domain"])
 
 
 def _build_people(read: Read, tables: FrameCache) -> None:
     """Values come from current objects if the person has any."""
     objects = read("objects")
-    merged = persons.merge_people(objects)
+    merged = people.merge_people(objects)
     tables.put("source_objects", join_ids(objects, merged, "object_key", "user_id"))
     del objects
-    rows = tables.get("source_objects", *persons.DESCRIPTION_COLUMNS, *LIFETIME)
+    rows = tables.get("source_objects", *people.DESCRIPTION_COLUMNS, *LIFETIME)
     lives = rows.group_by("user_id").agg(
         pl.col("first_seen_at").min(), _gone_at(), last_seen_at=pl.col("seen_at").max()
     )
-    tables.put("people", persons.people(_current_rows(rows, "user_id"), merged).join(lives, on="user_id", how="left"))
+    tables.put("people", people.people(_current_rows(rows, "user_id"), merged).join(lives, on="user_id", how="left"))
 
 
 def _build_addresses(read: Read, tables: FrameCache) -> None:
@@ -100,25 +98,25 @@ def _build_addresses(read: Read, tables: FrameCache) -> None:
 def _build_groups(read: Read, tables: FrameCache) -> tuple[str, ...]:
     source_members = read("members")
     tables.put("source_members", source_members)
-    expanded = groups.expand_groups(source_members.filter(pl.col("gone_at").is_null()), _objects_with_people(tables))
+    expanded = members.expand_groups(source_members.filter(pl.col("gone_at").is_null()), _objects_with_people(tables))
     tables.put("group_people", expanded.members.drop("via"))
     return _member_warnings(expanded.warnings)
 
 
 def _build_devices(read: Read, tables: FrameCache) -> None:
-    devices = read("devices")
-    joined = machines.merge_devices(devices)
-    tables.put("source_devices", join_ids(devices, joined, "device_key", "device_id"))
-    del devices
-    rows = tables.get("source_devices", *machines.DESCRIPTION_COLUMNS, "gone_at")
+    source_devices = read("devices")
+    joined = devices.merge_devices(source_devices)
+    tables.put("source_devices", join_ids(source_devices, joined, "device_key", "device_id"))
+    del source_devices
+    rows = tables.get("source_devices", *devices.DESCRIPTION_COLUMNS, "gone_at")
     lives = rows.group_by("device_id").agg(_gone_at())
     tables.put(
-        "devices", machines.devices(_current_rows(rows, "device_id"), joined).join(lives, on="device_id", how="left")
+        "devices", devices.devices(_current_rows(rows, "device_id"), joined).join(lives, on="device_id", how="left")
     )
     del rows
     source_links = read("device_users")
     tables.put("source_device_users", source_links)
-    tables.put("device_people", machines.device_people(source_links, joined, _objects_with_people(tables)))
+    tables.put("device_people", devices.device_people(source_links, joined, _objects_with_people(tables)))
 
 
 def _objects_with_people(tables: FrameCache) -> pl.DataFrame:
@@ -137,8 +135,8 @@ def _current_rows(rows: pl.DataFrame, key: str) -> pl.DataFrame:
     return rows.filter(present | present.any().over(key).not_())
 
 
-def _own_domains(addresses: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
-    own = people.filter(~pl.col("kind").is_in(FOREIGN_KINDS)).select("user_id")
+def _own_domains(addresses: pl.DataFrame, kinds: pl.DataFrame) -> pl.DataFrame:
+    own = kinds.filter(~pl.col("kind").is_in(FOREIGN_KINDS)).select("user_id")
     current = addresses.filter(pl.col("rule").is_in(OWN_RULES), pl.col("gone_at").is_null()).join(own, on="user_id")
     return current.select(pl.col("address").str.extract(r"@([^@]*)$").alias("domain")).unique().drop_nulls()
 

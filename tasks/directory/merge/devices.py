@@ -1,4 +1,4 @@
-"""Devices of all sources → devices and their users (reference 2.8), for one tenant.
+"""Devices of all sources → devices and their users, for one tenant.
 
 Frames have `source` and the columns of `model.py`; devices also `device_id` (text, null if new) and `first_seen_at`
 from earlier imports. (source, device_key) is unique.

@@ -1,4 +1,4 @@
-"""Which objects are the same person, mailbox, group, contact or room: rules A(1)-(6) of the reference, in order.
+"""Which objects are the same person, mailbox, group, contact or room: rules, the most certain first.
 
 The first rules join one system's exports of one object. Every rule is a join of keys; names are never keys. Groups only
 join groups. Groups, contacts and rooms only join by immutable ids: a contact in another forest may have the same
@@ -97,11 +97,11 @@ def _address(rows: pl.DataFrame) -> pl.DataFrame:
 RULES = (
     *(Rule("id", _same(name)) for name in IMMUTABLE),
     Rule("upn", _same_upn),
-    Rule("sid", _twins(pl.col("onprem_sid"), pl.col("ad_sid"))),  # A(1)
-    Rule("guid", _twins(pl.col("onprem_guid"), pl.col("ad_guid"), pl.col("ad_anchor"))),  # A(2)
-    Rule("dn", _twins(pl.col("onprem_dn").str.to_lowercase(), pl.col("ad_dn"), persons_only=True)),  # A(3)
+    Rule("sid", _twins(pl.col("onprem_sid"), pl.col("ad_sid"))),
+    Rule("guid", _twins(pl.col("onprem_guid"), pl.col("ad_guid"), pl.col("ad_anchor"))),
+    Rule("dn", _twins(pl.col("onprem_dn").str.to_lowercase(), pl.col("ad_dn"), persons_only=True)),
     Rule(
-        "sam",  # A(3)
+        "sam",
         _twins(
             _pair_key(pl.col("onprem_domain").str.to_lowercase(), pl.col("onprem_sam").str.to_lowercase()),
             _pair_key(pl.col("domain"), pl.col("sam_account")),
@@ -109,13 +109,13 @@ RULES = (
         ),
     ),
     Rule(
-        "upn",  # A(4)
+        "upn",
         _twins(
             pl.col("onprem_upn").str.to_lowercase(),
             pl.when(system() == "ad").then(pl.col("upn")),
             persons_only=True,
         ),
     ),
-    Rule("address+id", _address_and_id),  # A(5)
-    Rule("address", _address),  # A(6): probable
+    Rule("address+id", _address_and_id),
+    Rule("address", _address),  # probable: no ID is the same
 )

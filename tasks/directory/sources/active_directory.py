@@ -31,7 +31,7 @@ NO_LDAP_ALIASES = (
     "alias. Export these attributes as well, or add the name of yours to directory_headers.csv with the field aliases."
 )
 ADDRESSES = ("mail", "proxyaddresses", "aliases")
-DISABLED = 2  # bit of userAccountControl (reference 2.2)
+DISABLED = 2  # bit of userAccountControl
 
 
 def entries_frame(entries: Sequence[Attributes], rows: Sequence[int], names: Mapping[str, str]) -> pl.DataFrame:

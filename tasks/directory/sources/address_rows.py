@@ -1,4 +1,4 @@
-"""Objects with addresses in columns → one row for each address, by rank (reference 3.3 B)."""
+"""Objects with addresses in columns → one row for each address, by rank."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Format detection by content, never by file name (reference/directory-exports.md, 4.1)."""
+"""Format detection by content, never by file name."""
 
 import re
 from dataclasses import replace
@@ -19,7 +19,7 @@ _WORKBOOK = b"\xd0\xcf\x11\xe0"  # Excel's older format
 _LDIF_START = re.compile(r"(?i)(?:dn|version):")
 
 
-def read_export(name: str, content: bytes, settings_headers: HeaderAliases, code_page: str = "cp1252") -> list[Parsed]:
+def read_export(name: str, content: bytes, aliases: HeaderAliases, code_page: str = "cp1252") -> list[Parsed]:
     """Several parts for a zip of several files or a file with several kinds of objects.
 
     Raises ExportRefused for unsupported or damaged content, with file, line and column if known; SettingsError for an
@@ -27,8 +27,8 @@ def read_export(name: str, content: bytes, settings_headers: HeaderAliases, code
     """
     if is_zip(content):
         files = unzip(name, content)
-        return [part for member in files for part in _read_file(*member, settings_headers, code_page)]
-    return _read_file(name, content, settings_headers, code_page)
+        return [part for member in files for part in _read_file(*member, aliases, code_page)]
+    return _read_file(name, content, aliases, code_page)
 
 
 def _read_file(name: str, content: bytes, aliases: HeaderAliases, code_page: str) -> list[Parsed]:
@@ -42,7 +42,7 @@ def _read_file(name: str, content: bytes, aliases: HeaderAliases, code_page: str
         parts = ldif.read(text.text, name, aliases)
     else:
         parts = [_read_csv(name, text, aliases)]
-    _refuse_empty(name, parts)
+    _check_not_empty(name, parts)
     return [replace(part, warnings=(*text.warnings, *part.warnings)) for part in parts]
 
 
@@ -55,7 +55,7 @@ def _is_ldif(text: str) -> bool:
     return False
 
 
-def _refuse_empty(name: str, parts: list[Parsed]) -> None:
+def _check_not_empty(name: str, parts: list[Parsed]) -> None:
     """Raises ExportRefused, with the reason, if nothing was read."""
     if any(not part.objects.is_empty() or not part.devices.is_empty() for part in parts):
         return

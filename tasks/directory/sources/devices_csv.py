@@ -1,4 +1,4 @@
-"""CSV exports of devices and their users: Entra, Intune, ConfigMgr (reference sections 1.2, 1.3 and 2.8)."""
+"""CSV exports of devices and their users: Entra, Intune, ConfigMgr."""
 
 import polars as pl
 
@@ -38,7 +38,7 @@ def read_entra_devices(fields: CsvFields) -> Parsed:
 
 
 def _registered_users(frame: pl.DataFrame) -> pl.DataFrame:
-    """Who registered each device. The content is undocumented (1.2): ids, UPNs or names, one or several.
+    """Who registered each device. The content is undocumented: ids, UPNs or names, one or several.
 
     A name is used only without an id or UPN, because two people may have it.
     """
@@ -89,7 +89,7 @@ def read_intune_devices(fields: CsvFields) -> Parsed:
 
 
 def _primary_users(frame: pl.DataFrame) -> pl.DataFrame:
-    """One row for each primary user. The address belongs to the device and may be another person's (1.4)."""
+    """One row for each primary user. The address belongs to the device and may be another person's."""
     user_id, upn = guid(pl.col("user_id")), address_key(pl.col("user_upn"))
     rows = frame.select(
         "row",
@@ -106,7 +106,7 @@ def _primary_users(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _intune_users(frame: pl.DataFrame) -> pl.DataFrame:
-    """The primary user by id, else by UPN. Without a user it is a shared device (1.3)."""
+    """The primary user by id, else by UPN. Without a user it is a shared device."""
     user_id = guid(pl.col("user_id"))
     references = [
         ("primary_user", "entra_id", user_id),

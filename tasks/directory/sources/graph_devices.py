@@ -1,4 +1,4 @@
-"""Devices of Entra and Intune from Microsoft Graph → source objects (properties: reference 1.4, 2.8)."""
+"""Devices of Entra and Intune from Microsoft Graph → source objects."""
 
 from collections.abc import Mapping, Sequence
 
@@ -29,7 +29,7 @@ def devices(records: Sequence[object], rows: Sequence[int] | None = None) -> Par
     """Source `graph-devices`: devices, and the people who registered them if the records were expanded by them.
 
     `rows`: numbers of the records in the file, else counted from 1. `physicalIds`, which has the object id of the
-    person who registered a device, is for the service's own use (reference 1.4) and not read.
+    person who registered a device, is for the service's own use and not read.
     """
     parsed = parse_records(records, Device, rows)
     present, deleted_warnings = split_deleted(parsed.frame)
@@ -128,7 +128,7 @@ def _managed_devices(parsed: pl.DataFrame) -> pl.DataFrame:
 def _primary_users(parsed: pl.DataFrame) -> pl.DataFrame:
     """Columns of OBJECT_SCHEMA and of `address_rows`: the primary users by id or UPN.
 
-    `emailAddress` may be another person's (reference 1.4): it is ignored where it is another user's UPN.
+    `emailAddress` may be another person's: it is ignored where it is another user's UPN.
     """
     upn = pl.col("user_principal_name")
     rows = parsed.select(

@@ -1,4 +1,4 @@
-"""JSON exports → source objects: responses of Microsoft Graph and files of LDAP collectors (reference 1.4, 2.7).
+"""JSON exports → source objects: responses of Microsoft Graph and files of LDAP collectors.
 
 The kind of a record is given by `@odata.type` or `@odata.context`, else by its fields.
 """
@@ -27,7 +27,7 @@ __all__ = ["contacts", "devices", "groups", "managed_devices", "read", "users"]
 
 
 def ldap_objects(headers: HeaderAliases, records: Sequence[object], rows: Sequence[int]) -> Parsed:
-    """Source `ad`. LDAP collectors write a list of one value as the value itself (reference 2.7)."""
+    """Source `ad`. LDAP collectors write a list of one value as the value itself."""
     frame = entries_frame([_entry(record) for record in records], rows, headers.families["ad"])
     return ad_objects(frame, "ad", "Active Directory as JSON")
 

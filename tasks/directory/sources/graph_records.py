@@ -1,4 +1,4 @@
-"""Objects of Microsoft Graph as typed records and frames (properties: reference 1.4).
+"""Objects of Microsoft Graph as typed records and frames.
 
 Property names are case-insensitive: PowerShell's ConvertTo-Json writes `UserPrincipalName`.
 """
@@ -109,7 +109,7 @@ class ParsedRecords(NamedTuple):
     rejects: pl.DataFrame
     """REJECT_SCHEMA"""
     lost_lists: int
-    """number of records with a type name instead of a list (reference 2.3)"""
+    """number of records with a type name instead of a list"""
 
 
 _LISTS = frozenset({"proxy_addresses", "other_mails", "group_types"})

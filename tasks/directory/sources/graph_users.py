@@ -1,4 +1,4 @@
-"""People and groups from Microsoft Graph → source objects (properties: reference 1.4)."""
+"""People and groups from Microsoft Graph → source objects."""
 
 from collections.abc import Sequence
 

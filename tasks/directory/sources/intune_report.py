@@ -1,4 +1,4 @@
-"""Intune's device report as JSON, with the raw column names of its CSV (reference 1.3)."""
+"""Intune's device report as JSON, with the raw column names of its CSV."""
 
 from collections.abc import Sequence
 from dataclasses import replace

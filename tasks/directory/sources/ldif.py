@@ -1,4 +1,4 @@
-"""LDIF (RFC 2849) of ldifde, ldapsearch and OpenLDAP; pitfalls in reference/directory-exports.md section 2.7.
+"""LDIF (RFC 2849) of ldifde, ldapsearch and OpenLDAP.
 
 Lines are unfolded before decoding. A damaged entry is a reject with its line; a file without a readable entry is
 refused. `attr:< url` is never fetched.

