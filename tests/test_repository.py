@@ -162,7 +162,8 @@ def test_only_runs_import_both_a_vendor_client_and_the_store() -> None:
 
 
 def test_no_private_name_of_another_package() -> None:
-    found = [(name, name_of(path)) for path in MODULES for name in private_names(path)]
+    paths = [*MODULES, *CHECKOUT.glob("tests/**/*.py")]
+    found = [(name, name_of(path)) for path in paths for name in (*private_names(path), *private_patches(path))]
     assert found == []
 
 
@@ -181,6 +182,15 @@ def private_names(path: Path) -> Iterator[str]:
             case _:
                 continue
         yield from (name for name in asked if is_private(name) and name not in own)
+
+
+def private_patches(path: Path) -> Iterator[str]:
+    """Private names that it reads or replaces by a string, such as `monkeypatch.setattr(module, "_name", …)`."""
+    for node in nodes(path):
+        if isinstance(node, ast.Call) and called(node) in {"setattr", "getattr", "delattr", "object", "patch"}:
+            texts = (argument.value for argument in node.args if isinstance(argument, ast.Constant))
+            names = (part for text in texts if isinstance(text, str) for part in text.split("."))
+            yield from filter(is_private, names)
 
 
 def is_private(name: str) -> bool:
