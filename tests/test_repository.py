@@ -132,14 +132,13 @@ def test_duckdb_is_imported_by_the_store_only() -> None:
     assert [door for door in doors if not door.startswith("tasks/store/")] == []
 
 
-def test_no_module_is_imported_by_a_composed_name() -> None:
-    """Neither tools nor readers could follow it; products are in `tasks/products.py`."""
+def test_no_module_is_imported_by_a_string() -> None:
+    """Neither tools nor readers could follow it; a late import is an import in a function."""
     found = [
         f"{name_of(path)}:{node.lineno}"
         for path in MODULES
         for node in nodes(path)
         if isinstance(node, ast.Call) and called(node) in {"import_module", "__import__", "find_spec"}
-        if not all(isinstance(argument, ast.Constant) for argument in node.args)
     ]
     assert found == []
 
@@ -319,6 +318,21 @@ def test_every_flow_is_deployed() -> None:
         if isinstance(node, ast.FunctionDef) and any(map(is_flow, node.decorator_list))
     }
     assert flows == {each["entrypoint"] for each in DEPLOYMENTS}
+
+
+def test_a_flow_file_defines_only_flows() -> None:
+    """And at most one function that composes a run's name; what a flow does is in `flows/runs/`."""
+    files = [path for path in CHECKOUT.glob("flows/*.py") if not path.name.startswith("__")]
+    assert files
+    defined = [
+        (name_of(path), node)
+        for path in files
+        for node in nodes(path)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    ]
+    others = [(path, node.name) for path, node in defined if not any(map(is_flow, node.decorator_list))]
+    assert [name for _, name in others if not name.endswith("_run_name")] == []
+    assert len(others) == len({path for path, _ in others})
 
 
 def is_flow(decorator: ast.expr) -> bool:
