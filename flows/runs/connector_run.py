@@ -11,7 +11,6 @@ from prefect.states import Completed, Failed
 
 from flows.artifacts.markdown_format import sentence
 from flows.deploy.apply import apply_connectors, summarize
-from flows.runs.run_log import show_errors_as_sentences
 from tasks.errors import AlertsError, NotDeployed
 from tasks.http.check import Check, passed
 from tasks.ingest.connector_source import refuse_other_tenant
@@ -19,7 +18,6 @@ from tasks.sanitize import plain
 from tasks.saved_connectors import load_connector, test_connector
 
 log = logging.getLogger("attachment_alerts.connectors")
-show_errors_as_sentences()
 log.setLevel(logging.INFO)  # Prefect takes the level of an extra logger from the logger itself
 
 LEVELS = {"ok": logging.INFO, "warning": logging.WARNING, "failed": logging.ERROR, "skipped": logging.INFO}

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from flows.console.terminal import print_message
 from tasks.http.loopback import bypass_proxy_for_loopback, is_loopback
+from tasks.private_files import tighten
 from tasks.sanitize import plain
-from tasks.store.files import tighten
 
 
 def secure() -> None:

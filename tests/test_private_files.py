@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.store.files import keep_files_private, open_private, tighten
+from tasks.private_files import keep_files_private, open_private, tighten
 
 
 @pytest.fixture(autouse=True)
