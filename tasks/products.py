@@ -25,11 +25,13 @@ from tasks.source import Source
 
 if TYPE_CHECKING:
     from tasks.connectors.base import Connector
+    from tasks.directory.model import Parsed
     from tasks.entra.connector import EntraConnector
     from tasks.ingest.stages import Stages
     from tasks.mimecast.connector import MimecastConnector
 
 OpenStages = Callable[[Any, Source, Settings, threading.Event], "AbstractContextManager[Stages]"]
+PullDirectory = Callable[[Any, threading.Event], "list[Parsed]"]
 TestConnection = Callable[[Any], tuple[list[Check], Account | None]]
 
 
@@ -43,13 +45,14 @@ class Revalidate(Protocol):
 
 @dataclass(frozen=True)
 class Product:
-    """Only products that bring scans have stages and revalidation."""
+    """Products that bring scans have stages and revalidation; those that bring people and devices pull a directory."""
 
     name: str
     load_class: Callable[[], "type[Connector]"]
     test_connection: TestConnection
     stages: OpenStages | None = None
     revalidate: Revalidate | None = None
+    pull_directory: PullDirectory | None = None
 
     @property
     def connector(self) -> "type[Connector]":
@@ -95,6 +98,12 @@ def _check_mimecast(connector: "MimecastConnector") -> tuple[list[Check], Accoun
     return run_checks(connector)
 
 
+def _pull_entra(connector: "EntraConnector", stop: threading.Event) -> "list[Parsed]":
+    from tasks.entra.pull import pull
+
+    return pull(connector, stop)
+
+
 def _mimecast_stages(
     connector: "MimecastConnector", source: Source, settings: Settings, stop: threading.Event
 ) -> "AbstractContextManager[Stages]":
@@ -115,7 +124,7 @@ def _revalidate_mimecast(
 PRODUCTS = {
     product.name: product
     for product in (
-        Product("entra", _entra_class, _check_entra),
+        Product("entra", _entra_class, _check_entra, pull_directory=_pull_entra),
         Product("mimecast", _mimecast_class, _check_mimecast, _mimecast_stages, _revalidate_mimecast),
     )
 }

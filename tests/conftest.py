@@ -1,4 +1,3 @@
-import gc
 import os
 import shutil
 import signal
@@ -65,8 +64,3 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         # What waits would look for the server after its end.
         APILogWorker.drain_all()
         EventsWorker.drain_all()
-
-
-def pytest_unconfigure() -> None:
-    """Hypothesis leaves a callback that keeps objects of DuckDB beyond the end of Python. DuckDB calls them leaks."""
-    gc.callbacks.clear()

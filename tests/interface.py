@@ -6,7 +6,6 @@ commands that ask Prefect, and what the events at the end of a run hold.
 """
 
 import csv
-import importlib
 import io
 import json
 import os
@@ -336,8 +335,9 @@ def _flows(ours: SimpleNamespace) -> Iterator[str]:
 
 
 def _flow(entrypoint: str) -> Any:
-    file, _, name = entrypoint.partition(":")
-    return getattr(importlib.import_module(file.removesuffix(".py").replace("/", ".")), name)
+    from prefect.flows import load_flow_from_entrypoint  # noqa: PLC0415 - after the program's settings
+
+    return load_flow_from_entrypoint(entrypoint.replace(".py:", ".").replace("/", "."), use_placeholder_flow=False)
 
 
 def _events(ours: SimpleNamespace) -> Iterator[str]:

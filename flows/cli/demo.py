@@ -17,8 +17,8 @@ from flows.console.invocation import relative_to_cwd, shell_command, shell_progr
 from flows.console.terminal import out, show_log, show_progress
 from flows.server import prefect_session
 from tasks.errors import AlertsError, OperatorError
+from tasks.private_files import open_private, restrict_to_owner
 from tasks.settings import DEFAULTS, Settings, load_settings
-from tasks.store.files import open_private, restrict_to_owner
 
 if TYPE_CHECKING:
     from tasks.directory.imports.file_report import FileReport

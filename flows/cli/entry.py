@@ -10,7 +10,7 @@ from flows.console.terminal import escape_what_streams_cannot_encode, print_erro
 from tasks.errors import AlertsError
 from tasks.formatting import system_error
 from tasks.http.loopback import bypass_proxy_for_loopback
-from tasks.store.files import keep_files_private
+from tasks.private_files import keep_files_private
 
 TRACEBACK = "ATTACHMENT_ALERTS_TRACEBACK"
 STOPPED = 130  # what a shell expects of a command that Ctrl-C has ended

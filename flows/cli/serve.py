@@ -1,6 +1,7 @@
 """The command `serve`: everything a small site needs on one machine."""
 
-import importlib
+# ruff: noqa: PLC0415 - imported where it is used: the supervisor imports Prefect, which must be configured first
+
 import os
 from typing import Annotated
 
@@ -29,4 +30,6 @@ def serve(port: Port = 4200, host: Host = "127.0.0.1", home: Home = None) -> Non
     settings = load_settings()
     os.environ |= {"PREFECT_SERVER_API_HOST": host, "PREFECT_SERVER_API_PORT": str(port)}
     prefect_session.load(settings.home, start_server=False)
-    importlib.import_module("flows.server.supervisor").run(settings.home, host, port)
+    from flows.server import supervisor
+
+    supervisor.run(settings.home, host, port)

@@ -1,13 +1,14 @@
 """Protect the connection to the Prefect API and the files of our own server: both carry secrets."""
 
+# ruff: noqa: PLC0415 - imported where it is used: Prefect must be configured first
+
 from functools import cache
-from importlib import import_module
 from urllib.parse import urlsplit
 
 from flows.console.terminal import print_message
 from tasks.http.loopback import bypass_proxy_for_loopback, is_loopback
+from tasks.private_files import restrict_to_owner
 from tasks.sanitize import plain
-from tasks.store.files import restrict_to_owner
 
 
 def secure() -> None:
@@ -15,7 +16,9 @@ def secure() -> None:
 
     Call it after Prefect is imported, since a profile may set the API as well.
     """
-    settings = import_module("prefect.settings").get_current_settings()
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
     api = urlsplit(settings.api.url or "")
     bypass_proxy_for_loopback(api.hostname or "", settings.server.api.host)
     if not settings.api.url:  # a server is started here, and its database contains the saved connectors

@@ -9,7 +9,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from flows.server import parent_watch
-from tasks.store.files import open_private
+from tasks.private_files import open_private
 
 OLD_LOGS = 5
 CONSOLE_LEVEL = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"

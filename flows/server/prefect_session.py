@@ -1,18 +1,23 @@
 """Prefect as a command needs it: the project's settings, a server that answers, a quiet terminal."""
 
+# ruff: noqa: PLC0415 - imported where it is used: Prefect must be configured first; `--help` waits neither for it nor for
+# psutil and httpx
+
 import atexit
-import importlib
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from flows.console.terminal import print_message, show_log, show_progress
 from flows.server import api_in_use, login, open_api, prefect_server, prefect_settings
 from flows.server.addresses import address
 from flows.server.child_process import CONSOLE_LEVEL
 from tasks.http.loopback import is_loopback
+
+if TYPE_CHECKING:
+    from prefect.settings import Settings as PrefectSettings
 
 _temporary_servers = ExitStack()
 # Registered before Prefect is imported, so it runs after Prefect has sent its last log lines and events.
@@ -27,8 +32,9 @@ def load(home: Path, *, start_server: bool = True) -> None:
     """
     configure()
     with show_progress("Loading Prefect"):
-        importlib.import_module("prefect.flows")
-        importlib.import_module("tasks.saved_connectors")
+        import prefect.flows  # noqa: F401
+
+        import tasks.saved_connectors  # noqa: F401 - both are only loaded
     show_log()
     if not _api_url():
         _use_local_server()
@@ -89,13 +95,17 @@ def site_login() -> str | None:
     return str(secret.get_secret_value()) or None if secret else None
 
 
-def _settings() -> Any:
-    return importlib.import_module("prefect.settings").get_current_settings()
+def _settings() -> "PrefectSettings":
+    from prefect.settings import get_current_settings
+
+    return get_current_settings()
 
 
 def _reload_settings() -> None:
     """Make Prefect read the environment again."""
-    importlib.import_module("prefect.context").refresh_global_settings_context()
+    from prefect.context import refresh_global_settings_context
+
+    refresh_global_settings_context()
 
 
 def _api_url() -> str:
@@ -104,9 +114,10 @@ def _api_url() -> str:
 
 def _use_local_server() -> None:
     """Set PREFECT_API_URL for this process if a server of this user answers at the configured address."""
-    from flows.server import listener  # noqa: PLC0415 - loads psutil, which `--help` does not need
+    import httpx
 
-    httpx = importlib.import_module("httpx")
+    from flows.server import listener
+
     server = _settings().server.api
     url = address(server.host, server.port)
     try:
@@ -130,10 +141,12 @@ def _use_login(home: Path) -> None:
 
     Another user may have opened the port, or a tunnel may lead to another machine.
     """
-    from flows.server import listener  # noqa: PLC0415 - as above
+    import httpx
+
+    from flows.server import listener
 
     api = _settings().api
-    url = importlib.import_module("httpx").URL(api.url)
+    url = httpx.URL(str(api.url))
     if api.auth_string or api.key or not is_loopback(url.host):
         return
     line = site_login() or login.read(home)

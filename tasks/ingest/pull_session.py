@@ -40,7 +40,7 @@ def begin(store: Store, source: Source, now: datetime) -> Beginning:
         _set_origin(transaction, source, now, store.settings.settle)
         cut_back_future(transaction, source, clock.now())
         shown_again = expire_entries(transaction, datetime.now(UTC))
-        stored = transaction.rows("SELECT revision FROM internal.store_state")[0][0]
+        stored = transaction.revision()
         transaction.publish = transaction.changed or (published != stored and store.may_publish())
         return Beginning(
             read_progress(transaction, source.connector_id),

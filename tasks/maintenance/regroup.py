@@ -78,11 +78,7 @@ def plan_groups(database: Connection, settings: Settings) -> Plan:
     )
     next_no = issued.select(pl.col("created_no").max().fill_null(0) + 1).item()
     names = database.frame("SELECT replace(group_id::VARCHAR, '-', '') AS group_id, file_name FROM internal.groups")
-    return Plan(_revision(database), assign_ids(members, issued.cast({"group_id": pl.String}), next_no), names)
-
-
-def _revision(database: Connection) -> int:
-    return int(database.rows("SELECT revision FROM internal.store_state")[0][0])
+    return Plan(database.revision(), assign_ids(members, issued.cast({"group_id": pl.String}), next_no), names)
 
 
 def compare_groups(plan: Plan) -> dict[str, Any]:
@@ -122,7 +118,7 @@ def _examples(groups: pl.DataFrame, names: pl.DataFrame) -> list[dict[str, Any]]
 def apply_groups(store: Store, settings: Settings, plan: Plan) -> Plan:
     """Apply the plan in one transaction and publish; returns the plan applied. Triage is stored per alert and stays."""
     with store.transaction() as transaction:
-        if _revision(transaction) != plan.revision:
+        if transaction.revision() != plan.revision:
             plan = plan_groups(transaction, settings)
         now = datetime.now(UTC)
         expire_entries(transaction, now)

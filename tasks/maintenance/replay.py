@@ -110,7 +110,7 @@ def plan_replay(database: Connection, options: ReplayOptions) -> Plan:
         left += len(rejects) - len(connector.revalidated.reject_ids)
         accepted += [connector] if len(connector.revalidated.reject_ids) else []
         changes.append(_accepted(connector.revalidated, rejects))
-    revision = int(database.rows("SELECT revision FROM internal.store_state")[0][0])
+    revision = database.revision()
     all_changes = pl.concat([*changes, pl.DataFrame(schema=CHANGE_SCHEMA)])
     return Plan(revision, accepted, left, kinds, _summed(all_changes))
 
@@ -170,7 +170,7 @@ def _summed(changes: pl.DataFrame) -> pl.DataFrame:
 def apply_replay(store: Store, options: ReplayOptions, plan: Plan) -> Plan:
     """Apply the plan in one transaction and publish; returns the plan applied."""
     with store.transaction() as transaction:
-        if transaction.rows("SELECT revision FROM internal.store_state")[0][0] != plan.revision:
+        if transaction.revision() != plan.revision:
             plan = plan_replay(transaction, options)
         expire_entries(transaction, datetime.now(UTC))
         for connector_id, tenant, revalidated in plan.accepted:

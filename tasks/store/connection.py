@@ -80,6 +80,10 @@ class Connection:
         """Result of one statement."""
         return self._call(lambda: pl.DataFrame(self._inner.sql(sql, params=parameters)), frames)
 
+    def revision(self) -> int:
+        """Number of the last change that analysts see; 0 before the first."""
+        return int(self.rows("SELECT revision FROM internal.store_state")[0][0])
+
     def script(self, statements: Iterable[str], parameters: dict[str, Any], **frames: pl.DataFrame) -> None:
         """Execute statements in order, each with those of the parameters that it names."""
 

@@ -32,7 +32,7 @@ from tasks.store import migrations
 from tasks.store.account_lock import FileAccountLock
 from tasks.store.compaction import compact
 from tasks.store.connection import Connection, Transaction
-from tasks.store.files import give_to_group, keep_files_private, log_of, replace_database
+from tasks.store.files import give_to_group, log_of, replace_database
 from tasks.store.instance_pool import InstancePool, attach, detach
 from tasks.store.store import PUBLISH_INTERVAL, AccountLock, Store, require_store
 
@@ -107,7 +107,6 @@ class EmbeddedStore(Store):
 
     @contextmanager
     def writer(self) -> Iterator[None]:
-        keep_files_private()  # also in a run of a worker that was not started by us
         with _system_errors():
             self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
             with self._locked():
@@ -227,7 +226,6 @@ class EmbeddedStore(Store):
             raise SettingsError(
                 f"{self.published_path} does not exist yet. Poll a connector first, or use another --home."
             )
-        keep_files_private()  # what does not fit into memory is spilled
         settings = MODEST | self._spill if modest else self._spill
         with (
             _reading_errors(self.published_path),
@@ -250,7 +248,7 @@ class EmbeddedStore(Store):
         behind = self.published_revision()
         if self.path.exists():
             with self.transaction() as transaction:
-                transaction.publish = behind != transaction.rows("SELECT revision FROM internal.store_state")[0][0]
+                transaction.publish = behind != transaction.revision()
         with self.reader(modest=modest) as reader:
             yield reader
 

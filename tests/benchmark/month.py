@@ -15,7 +15,7 @@ from tasks.settings import Settings, load_settings
 from tasks.store.factory import open_store
 from tasks.window import Interval, split_into_slices
 from tests.benchmark.chain import peak_mib
-from tests.benchmark.measure import _apart
+from tests.benchmark.measure import in_fresh_process
 from tests.simulator import V2_KEYS, Simulator, World, serve
 from tests.simulator.rows import Query, epoch
 
@@ -43,7 +43,7 @@ def main() -> None:
     twice = _count_edge_rows(world, start, end)
     least = _count_rows(world, start, end) + twice
     with tempfile.TemporaryDirectory(prefix="benchmark-") as home, serve(Simulator(world)) as running:
-        month = _apart(_backfill, home, running.url, start, end)
+        month = in_fresh_process(_backfill, home, running.url, start, end)
     # Some records turn up late: those that do so during the backfill may be received or not.
     expected = _count_rows(world, start, end) + twice
     Console(highlight=False).print(

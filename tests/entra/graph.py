@@ -51,6 +51,7 @@ class Graph:
     thumbprint: str = ""
     sign_in_error: int | None = None  # AADSTS code
     longest_select: int = 100  # properties
+    expanded_records: int | None = None  # of a listing with $expand; the others are left out
     hidden_groups: set[str] = field(default_factory=set)
     next_link: Callable[[str], str] = str  # what becomes of the link to the next page
     trouble: Callable[[str, int], Response | None] = lambda path, nth: None  # by path and number of request
@@ -185,6 +186,7 @@ class Graph:
         names = query["$select"].split(",")
         relation = query.get("$expand", "").partition("(")[0]
         assert "," not in relation  # one relation at most
+        records = records[: self.expanded_records] if relation else records
         shown = [{name: record[name] for name in names if name in record} for record in records[start : start + size]]
         for record, whole in zip(shown, records[start : start + size], strict=True):
             if relation:

@@ -10,8 +10,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
 
-from flows import entra
 from flows.directory import directory_import
+from flows.runs import directory_run
 from tasks.saved_connectors import remove, save_connector
 from tasks.settings import DEFAULTS, Settings
 from tasks.store.factory import open_store
@@ -122,7 +122,7 @@ def test_live_pull_interrupted_or_of_another_tenant_failed(
         save_connector("corp", connector_of(graph))
         try:
             with monkeypatch.context() as patch:
-                patch.setattr(entra.fetch, "fn", interrupted)
+                patch.setattr(directory_run.fetch, "fn", interrupted)
                 stopped = command("poll", "corp")
             assert (stopped.status, "The same command starts again." in stopped.err) == (130, True), stopped.err
             assert command("poll", "corp").status == 0

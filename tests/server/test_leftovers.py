@@ -29,7 +29,7 @@ def is_server(process: psutil.Process) -> bool:
 
 
 def test_killed_run_leaves_no_process(tmp_path: Path) -> None:
-    call = [sys.executable, "-m", "pytest", "-n", "2", "tests/connectors/test_saved_connectors.py"]
+    call = [sys.executable, "-m", "pytest", "-n", "2", "-m", "server", "tests/connectors/test_saved_connectors.py"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     with (tmp_path / "run.log").open("wb") as log:
         run = subprocess.Popen(call, cwd=CHECKOUT, env=environment, stdout=log, stderr=log)

@@ -83,6 +83,10 @@ class TokenEndpoint:
         self._accounts, self._switches = accounts, switches
         self._tokens: dict[str, tuple[float, str]] = {}  # access token → (expires at, client id)
 
+    @property
+    def issued(self) -> set[str]:
+        return set(self._tokens)
+
     def rate_key(self, incoming: Incoming) -> str:
         return self._tokens.get(_bearer(incoming.headers), (0.0, UNKNOWN_KEY))[1]
 

@@ -44,6 +44,11 @@ class Simulator:
         self._signatures = SignatureCheck(accounts, self.switches)
         self._tokens = TokenEndpoint(accounts, self.switches)
 
+    @property
+    def access_tokens(self) -> set[str]:
+        """The tokens that were issued in the last hour."""
+        return self._tokens.issued
+
     def answer(self, incoming: Incoming) -> Answer:
         """Rate limit, planned faults, keys, permission, body: in this order."""
         charge = self._limiter.charge(self._rate_key(incoming))

@@ -19,6 +19,7 @@ import pytest
 
 from tasks.errors import SettingsError, StoreBusy, StoreError, StoreTooNew
 from tasks.ingest import pull_session
+from tasks.private_files import keep_files_private
 from tasks.settings import Settings
 from tasks.store import embedded, migrations
 from tasks.store.factory import open_store
@@ -162,7 +163,7 @@ def test_stale_log_beside_published_file_is_removed(store: Store) -> None:
 
 @pytest.fixture
 def umask(request: pytest.FixtureRequest) -> Iterator[None]:
-    """As the process that opens a store happens to have it."""
+    """As the process that opens a store was started with."""
     before = os.umask(request.param)
     yield
     os.umask(before)
@@ -171,6 +172,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077], indirect=True)
 @pytest.mark.usefixtures("umask")
 def test_files_of_home_are_private_with_any_umask(tmp_path: Path) -> None:
+    keep_files_private()
     store = open_store(Settings(home=tmp_path / "home"))
     with store.transaction() as transaction:
         transaction.run("CREATE TABLE internal.more AS SELECT 1; COMMIT; BEGIN")

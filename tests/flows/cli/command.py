@@ -32,7 +32,7 @@ class Command:
         self._capsys = capsys
 
     def __call__(self, *arguments: str) -> Ran:
-        with _restored(), mock.patch.object(terminal.out, "_width", self.width):
+        with _restored(), _width(self.width):
             status = _status(arguments)
         output = self._capsys.readouterr()
         return Ran(status, output.out, output.err)
@@ -45,6 +45,15 @@ def _status(arguments: Sequence[str]) -> int:
     except SystemExit as end:
         return int(end.code or 0)
     raise AssertionError("the command did not end with SystemExit")
+
+
+@contextmanager
+def _width(columns: int) -> Iterator[None]:
+    before, terminal.out.width = terminal.out.width, columns
+    try:
+        yield
+    finally:
+        terminal.out.width = before
 
 
 @contextmanager

@@ -22,13 +22,14 @@ from prefect.states import Completed
 from flows import entra, mimecast
 from flows.artifacts import dashboard_writer
 from flows.cli import connector_actions
-from flows.connectors import check_row, connectors_apply
+from flows.connectors import connectors_apply
 from flows.connectors import test_connection as connection_test
 from flows.deploy import apply, connector_deployments
 from flows.deploy.apply import apply_connectors
 from flows.deploy.connector_status import connector_statuses
 from flows.deploy.product_flows import FLOWS
 from flows.runs import events
+from flows.runs.connector_run import check_row
 from tasks.entra.connector import EntraConnector
 from tasks.errors import NotDeployed
 from tasks.http.check import Check

@@ -328,7 +328,7 @@ def test_no_secret_is_told_to_anybody(
             site.faults.clear()
         change(site.name, **{last: SecretStr("d3JvbmctYnV0LXNlY3JldA==")})
         states.append(site.poll())
-    secrets |= set(site.simulator._tokens._tokens)  # the access tokens that were issued
+    secrets |= site.simulator.access_tokens
     assert [state.is_failed() for state in states] == [False, *[True] * 5]
     with get_client(sync_client=True) as client:
         prefect = told_to_prefect(client, states, events)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.store.files import keep_files_private, open_private, restrict_to_owner
+from tasks.private_files import keep_files_private, open_private, restrict_to_owner
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def test_keep_files_private(tmp_path: Path) -> None:
     assert (mode(tmp_path / "file"), mode(tmp_path / "folder")) == (0o600, 0o700)
 
 
-def test_tighten(tmp_path: Path) -> None:
+def test_restrict_to_owner(tmp_path: Path) -> None:
     folder, outside = tmp_path / "prefect", tmp_path / "outside"
     restrict_to_owner(folder)
     assert not folder.exists()
@@ -57,7 +57,7 @@ def test_tighten(tmp_path: Path) -> None:
     assert mode(outside) == 0o666
 
 
-def test_tighten_follows_link_to_folder(tmp_path: Path) -> None:
+def test_restrict_to_owner_follows_link_to_folder(tmp_path: Path) -> None:
     (tmp_path / "prefect").mkdir()
     (tmp_path / "prefect" / "prefect.db").touch()
     (tmp_path / "link").symlink_to(tmp_path / "prefect")
