@@ -57,8 +57,9 @@ ENTRY = {
 }  # fmt: skip
 HEALTH = {
     "connector": "acme", "state": "auth_failed", "lag_seconds": 7_260, "last_success_at": FIRST,
-    "last_record_at": FIRST, "alerts_24h": 1_234, "rejects_24h": 0, "gaps": 1, "consecutive_failures": 12,
-    "key_expires_at": None, "last_error": "The keys are refused.", "tenant": "default", "directory_age_hours": 24 * 40,
+    "last_record_at": FIRST, "alerts_24h": 1_234, "rejects_24h": 0, "gaps": 1, "messages_waiting": 2,
+    "consecutive_failures": 12, "key_expires_at": None, "last_error": "The keys are refused.", "tenant": "default",
+    "directory_age_hours": 24 * 40,
 }  # fmt: skip
 SPLIT = {
     "group_id": "d0fb63d8" * 4, "file_name": "quarterly report of the purchasing department.docx", "alerts": 12_345,
