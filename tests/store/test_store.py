@@ -254,7 +254,7 @@ def test_failed_migration_leaves_store_unchanged(store: Store, next_version: Pat
     assert ("colour",) not in names
 
 
-NOT_OF_VERSION_1 = {"waiting_messages", 
+NOT_OF_VERSION_1 = {"waiting_messages",
     "alert_users", "alert_devices", "unmatched_recipients", "directory_users", "directory_addresses",
     "directory_devices", "directory_device_users", "directory_imports", "triage_log", "allow_list", "suppressed_alerts",
 }  # fmt: skip
