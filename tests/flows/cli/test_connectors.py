@@ -406,7 +406,7 @@ def test_connector_with_data_cannot_change_its_tenant(
     store = open_store(Settings(home=home))
     load(store, [[stored_scan()]], source_of("acme", kept("acme")))
     before, asked = content(store), len(service.simulator.requests)
-    sentence = "'acme' belongs to the tenant 'other'"
+    sentence = "'acme' has records of the tenant 'other'"
     says = command("connectors", "set", "acme", "--tenant", "default")
     assert (says.status, sentence in says.err, kept("acme").tenant) == (1, True, "other")
     assert "`attachment-alerts connectors set acme --tenant other`" in says.err

@@ -29,7 +29,7 @@ from tasks.ingest import batches
 from tasks.ingest.stages import Stages
 from tests.flows.conftest import MakePlainSite, MakeSite
 from tests.flows.runs.test_poll import flow_run
-from tests.flows.site import Site, hours, noon, same, scan
+from tests.flows.site import MACHINE, Site, hours, noon, same, scan
 from tests.simulator import World, server
 from tests.simulator.incoming import LOGS_PATH
 from tests.simulator.rows import Query, epoch
@@ -171,10 +171,14 @@ def interrupted(stage: Callable[..., Any], after: int) -> Callable[..., Any]:
 
 KILLED = """
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from flows.mimecast import mimecast_backfill as backfill
-backfill(sys.argv[1], *map(datetime.fromisoformat, sys.argv[2:]))
+from tasks import clock
+now, ahead = clock.now, timedelta(seconds=float(sys.argv[1]))
+clock.now = lambda: now() + ahead
+backfill(sys.argv[2], *map(datetime.fromisoformat, sys.argv[3:]))
 """
+"""A backfill by a machine whose clock is so many seconds ahead, as that of this process is."""
 
 
 class Open:
@@ -214,7 +218,8 @@ def four(monkeypatch: pytest.MonkeyPatch) -> Open:
 def test_a_killed_run_loses_and_doubles_nothing(four: Open, by_the_hour: Site) -> None:
     site, window = by_the_hour, (noon() - HOURS * HOUR, noon())
     site.faults.inject("slow", times=None, seconds=1.5)
-    call = [sys.executable, "-c", KILLED, site.name, *map(datetime.isoformat, window)]
+    ahead = str(MACHINE.ahead.total_seconds())
+    call = [sys.executable, "-c", KILLED, ahead, site.name, *map(datetime.isoformat, window)]
     api = {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
     with subprocess.Popen(call, env=os.environ | api, stderr=subprocess.DEVNULL) as process:
         # The store is not asked before two slices can be there: each look takes time and the writer's lock.
