@@ -385,7 +385,8 @@ facts AS (
         c.*, m.watermark, a.last_success_at, a.last_record_at, f.last_error, f.last_error_kind, a.runs,
         coalesce(f.consecutive_failures, 0) AS consecutive_failures, coalesce(r.rejects_24h, 0) AS rejects_24h,
         coalesce(r.dangerous_rejects, 0) AS dangerous_rejects, coalesce(n.alerts_24h, 0) AS alerts_24h,
-        coalesce(h.gaps, 0) AS gaps, greatest(epoch(now() - m.watermark), 0)::BIGINT AS lag_seconds
+        coalesce(h.gaps, 0) AS gaps,
+        CASE WHEN m.watermark > now() THEN 0 ELSE epoch(now() - m.watermark)::BIGINT END AS lag_seconds
     FROM internal.connectors c
     LEFT JOIN marks m USING (connector_id)
     LEFT JOIN attempts a USING (connector_id)
