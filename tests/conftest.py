@@ -41,7 +41,6 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
     from prefect.settings import (  # noqa: PLC0415
         PREFECT_API_URL,
-        PREFECT_CLIENT_CSRF_SUPPORT_ENABLED,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         PREFECT_LOGGING_TO_API_ENABLED,
         temporary_settings,
@@ -51,7 +50,6 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     from tests.server import running  # noqa: PLC0415
 
     own = {
-        PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False,  # each client would ask for a token, and get none
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
         PREFECT_LOGGING_TO_API_ENABLED: False,  # the test that reads logs there switches it on
     }
