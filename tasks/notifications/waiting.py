@@ -6,22 +6,30 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from tasks.notifications.outbox import CLAIM_LASTS
 from tasks.store.connection import Transaction
 
 FIRST_DELAY, LONGEST_DELAY = timedelta(minutes=5), timedelta(hours=4)
 EXPIRES_AFTER = timedelta(days=3)
-CLAIM_LASTS = timedelta(minutes=10)  # as in the outbox: an older claim was left behind by a run that was killed
 
 INSERT = """
     INSERT INTO internal.messages BY NAME
     SELECT
-        $event_id AS event_id, $tenant AS tenant, $block AS block, $event AS event, $about AS about, $facts AS facts,
-        $now AS created_at, 1 AS attempts, $next AS next_attempt_at, $expires AS expires_at, $error AS error
+        $event_id AS event_id, $block AS block, $event AS event, $about AS about, $facts AS facts,
+        $now AS created_at, 1 AS attempts, $next AS next_attempt_at, $expires AS expires_at, $error AS error,
+        coalesce(
+            $tenant, (SELECT tenant FROM internal.connectors WHERE name = $about AND removed_at IS NULL), 'default'
+        ) AS tenant
 """
-DUE = """
-    SELECT event_id, block, event, about, facts, created_at, attempts FROM internal.messages
+CLAIM_DUE = """
+    UPDATE internal.messages SET claimed_at = $now
     WHERE list_contains($blocks, block) AND (next_attempt_at <= $now OR list_contains($working, block))
-    ORDER BY created_at, event_id
+        AND (claimed_at IS NULL OR claimed_at < $claim_expired)
+    RETURNING event_id, block, event, about, facts, created_at, attempts
+"""
+POSTPONE = """
+    UPDATE internal.messages SET attempts = $attempts, next_attempt_at = $at, claimed_at = NULL, error = $error
+    WHERE event_id = $event_id AND block = $block
 """
 
 
@@ -47,7 +55,7 @@ def store_message(
         {"event_id": event_id, "block": block},
     ):
         return
-    values = {"event_id": event_id, "tenant": facts.get("tenant", "default"), "block": block, "event": event}
+    values = {"event_id": event_id, "tenant": facts.get("tenant"), "block": block, "event": event}
     values |= {"about": about, "facts": json.dumps(facts), "now": now, "next": now + FIRST_DELAY}
     transaction.run(INSERT, values | {"expires": now + EXPIRES_AFTER, "error": error})
 
@@ -55,11 +63,10 @@ def store_message(
 def claim_due(
     transaction: Transaction, blocks: Collection[str], working: Collection[str], now: datetime
 ) -> list[WaitingMessage]:
-    """Claim the messages to these blocks whose time has come; of the `working` ones all, because they work again."""
-    rows = transaction.rows(DUE, {"blocks": list(blocks), "working": list(working), "now": now})
-    for event_id, block, *_ in rows:
-        _update(transaction, event_id, block, "next_attempt_at = $at", at=now + CLAIM_LASTS)
-    return [WaitingMessage(*row)._replace(facts=json.loads(row[4])) for row in rows]
+    """Claim the messages to these blocks that are due, and all those to the `working` ones, for this run only."""
+    facts = {"blocks": list(blocks), "working": list(working), "now": now, "claim_expired": now - CLAIM_LASTS}
+    claimed = [WaitingMessage(*row)._replace(facts=json.loads(row[4])) for row in transaction.rows(CLAIM_DUE, facts)]
+    return sorted(claimed, key=lambda message: (message.created_at, message.event_id))
 
 
 def record_attempts(
@@ -70,15 +77,10 @@ def record_attempts(
         if error is None:
             remove_message(transaction, message.event_id, message.block)
         else:
-            change = "attempts = $attempts, next_attempt_at = $at, error = $error"
-            tries = message.attempts + 1
-            facts = {"attempts": tries, "at": now + delay_after(tries), "error": error}
-            _update(transaction, message.event_id, message.block, change, **facts)
-
-
-def _update(transaction: Transaction, event_id: UUID, block: str, change: str, **values: Any) -> None:
-    sql = f"UPDATE internal.messages SET {change} WHERE event_id = $event_id AND block = $block"
-    transaction.run(sql, {"event_id": event_id, "block": block, **values})
+            attempts_made = message.attempts + 1
+            key = {"event_id": message.event_id, "block": message.block}
+            values = {"attempts": attempts_made, "at": now + delay_after(attempts_made), "error": error}
+            transaction.run(POSTPONE, key | values)
 
 
 def delay_after(attempts: int) -> timedelta:
@@ -96,8 +98,7 @@ def remove_message(transaction: Transaction, event_id: UUID, block: str) -> None
 
 def remove_expired(transaction: Transaction, now: datetime) -> list[str]:
     """Remove the messages whose time to be sent is over; returns the blocks that did not send them."""
-    expired = transaction.rows("SELECT block FROM internal.messages WHERE expires_at <= $now", {"now": now})
-    transaction.run("DELETE FROM internal.messages WHERE expires_at <= $now", {"now": now})
+    expired = transaction.rows("DELETE FROM internal.messages WHERE expires_at <= $now RETURNING block", {"now": now})
     return [block for (block,) in expired]
 
 

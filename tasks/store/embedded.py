@@ -85,10 +85,12 @@ class EmbeddedStore(Store):
             return self.path.exists()
 
     def is_published(self) -> bool:
-        return self.published_path.exists()
+        with _system_errors():
+            return self.published_path.exists()
 
     def size(self) -> int:
-        return self.path.stat().st_size if self.path.exists() else 0
+        with _system_errors():
+            return self.path.stat().st_size if self.path.exists() else 0
 
     def account(self, connector_id: UUID, stop: threading.Event) -> AccountLock:
         return FileAccountLock(self.settings.home / "locks", connector_id, stop)
@@ -220,9 +222,7 @@ class EmbeddedStore(Store):
 
     @contextmanager
     def reader(self, *, modest: bool = False) -> Iterator[Connection]:
-        with _system_errors():
-            published = self.published_path.exists()
-        if not published and not self._publish_restored():
+        if not self.is_published() and not self._publish_restored():
             raise SettingsError(
                 f"{self.published_path} does not exist yet. Poll a connector first, or use another --home."
             )
@@ -246,14 +246,14 @@ class EmbeddedStore(Store):
     @contextmanager
     def snapshot(self, *, modest: bool = False) -> Iterator[Connection]:
         behind = self.published_revision()
-        if self.path.exists():
+        if self.exists():
             with self.transaction() as transaction:
                 transaction.publish = behind != transaction.revision()
         with self.reader(modest=modest) as reader:
             yield reader
 
     def published_revision(self) -> int | None:
-        if not self.published_path.exists():
+        if not self.is_published():
             return None
         with self.reader(modest=True) as reader:
             return int(reader.rows("SELECT revision FROM published")[0][0])

@@ -9,7 +9,7 @@ import pytest
 from tasks.notifications import waiting
 from tasks.notifications.waiting import EXPIRES_AFTER, FIRST_DELAY, LONGEST_DELAY, delay_after
 from tasks.store.store import Store
-from tests.scans import begun, rows
+from tests.scans import begun, rows, source
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -44,6 +44,22 @@ def test_message_is_due_after_its_delay_for_one_run_only(store: Store) -> None:
 
 def test_all_messages_of_a_block_that_works_again_are_due(store: Store) -> None:
     assert claim(store, MINUTE, CHAT, MAIL, working=CHAT) == [(1, CHAT, 1), (2, CHAT, 1)]
+
+
+def test_message_is_claimed_by_one_run_only_although_its_block_works(store: Store) -> None:
+    assert claim(store, MINUTE, CHAT, working=CHAT) == [(1, CHAT, 1), (2, CHAT, 1)]
+    assert claim(store, 2 * MINUTE, CHAT, working=CHAT) == []
+    assert claim(store, 12 * MINUTE, CHAT, working=CHAT) == [(1, CHAT, 1), (2, CHAT, 1)]  # the first was killed
+
+
+@pytest.mark.parametrize(("about", "tenant"), [("acme", "north"), ("no connector", "default")])
+def test_message_without_a_tenant_belongs_to_that_of_its_connector(tmp_path: Path, about: str, tenant: str) -> None:
+    store = begun(tmp_path, source(1, "north")._replace(name="acme"))
+    with store.transaction() as transaction:
+        waiting.store_message(
+            transaction, UUID(int=1), CHAT, "attachment-alerts.connector.lost", about, {}, "down", NOW
+        )
+    assert rows(store, "SELECT tenant FROM waiting_messages") == [(tenant,)]
 
 
 def test_failed_attempt_delays_the_message_and_a_sent_one_is_removed(store: Store) -> None:

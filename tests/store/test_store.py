@@ -284,6 +284,13 @@ def test_store_of_first_version_is_migrated(tmp_path: Path) -> None:
     assert load(store, [[scan(0)]]).duplicates == 1
 
 
+@pytest.mark.parametrize("look", ["exists", "is_published", "size", "published_revision"])
+def test_look_at_a_home_that_the_system_refuses_is_an_error_of_the_store(look: str, tmp_path: Path) -> None:
+    store = open_store(Settings(home=tmp_path / ("x" * 300)))  # File name too long: also root is refused
+    with pytest.raises(StoreError):
+        getattr(store, look)()
+
+
 def test_lock_of_killed_process_is_released(store: Store) -> None:
     script = f"""
         import os, signal

@@ -31,6 +31,7 @@ def prometheus_text(rows: list[dict[str, Any]], status: int) -> str:
     gauge("health_status", "Exit status of the command: 0 ok, 1 warning, 2 critical.").set(status)
     state = gauge("connector_state", "1 for the state that the connector is in, else 0.", *LABELS, "state")
     age = gauge("directory_age_seconds", "Time since the directory was imported.", "tenant")
+    waiting = gauge("messages_waiting", "Messages that could not be sent yet.", "tenant")
     gauges = {field: gauge(name, text, *LABELS) for field, (name, text) in GAUGES.items()}
     for row in rows:
         labels = [row[label] for label in LABELS]
@@ -41,4 +42,5 @@ def prometheus_text(rows: list[dict[str, Any]], status: int) -> str:
                 of_connector.labels(*labels).set(value.timestamp() if isinstance(value, datetime) else value)
         if row["directory_age_hours"] is not None:
             age.labels(row["tenant"]).set(row["directory_age_hours"] * 3600)
+        waiting.labels(row["tenant"]).set(row["messages_waiting"])
     return generate_latest(registry).decode()

@@ -16,6 +16,7 @@ CREATE TABLE internal.messages (
     created_at TIMESTAMPTZ NOT NULL,
     attempts INTEGER NOT NULL,
     next_attempt_at TIMESTAMPTZ NOT NULL,
+    claimed_at TIMESTAMPTZ,
     expires_at TIMESTAMPTZ NOT NULL,
     error VARCHAR NOT NULL
 );
