@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from tasks.sanitize import plain
 
-PLURALS = {"entry": "entries", "person": "people"}
+PLURALS = {"address": "addresses", "entry": "entries", "person": "people"}
 MINUTE, HOUR, DAY = 60, 3600, 86400  # seconds
 
 

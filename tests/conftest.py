@@ -59,6 +59,6 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     ):
         register_block_types()
         yield
-        # What waits would look for the server after its end.
+        # Queued log lines and events would otherwise be sent after the server has stopped.
         APILogWorker.drain_all()
         EventsWorker.drain_all()

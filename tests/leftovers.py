@@ -1,4 +1,4 @@
-"""Ends what a test run has started, also where the run is killed and cannot do it.
+"""Ends the processes that a test run has started, even if the run itself is killed.
 
 The run puts an id of its own into the environment, which all its processes inherit. A process beside it waits until
 the run is over and then kills those that still have this id. Started as a script.

@@ -310,7 +310,7 @@ def fault_of(deployment: dict[str, Any]) -> str | None:
     if not deployment["description"]:
         return "no description"
     if unknown := set(deployment.get("parameters", {})) - set(flow.parameters.properties):
-        return f"parameters that the flow has not: {unknown}"
+        return f"parameters that the flow does not have: {unknown}"
     if any("active" in schedule for schedule in deployment.get("schedules", [])):
         return "the switch belongs to the UI; a deploy would override it"
     return None

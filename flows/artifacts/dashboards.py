@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from flows.artifacts.markdown_format import DASH, code, facts, link, moment, number, sentence, table
 from flows.artifacts.run_summary import Outcome, Run, responses
+from tasks.formatting import format_count
 from tasks.queries.run_overview import GroupList
 
 GRACE = timedelta(minutes=15)  # for a slow poll
@@ -108,7 +109,7 @@ def urgent_page(groups: GroupList, written_at: datetime) -> str:
     ]
     return "\n\n".join(
         [
-            f"## {groups.found:,} open group{'' if groups.found == 1 else 's'} of high priority",
+            f"## {format_count(groups.found, 'open group')} of high priority",
             f"Written {moment(written_at)}. Latest first"
             + (f"; {more:,} more are in the relation `alert_groups`." if more else "."),
             table([*titles, *(["Tenant"] if tenants else [])], rows),

@@ -8,6 +8,7 @@ import httpx
 from prefect.artifacts import create_table_artifact
 
 from flows.artifacts.markdown_format import DASH, code, sentence
+from tasks.formatting import format_count
 
 log = logging.getLogger("attachment_alerts.directory")
 
@@ -51,7 +52,7 @@ def title(files: Sequence[Mapping[str, Any]]) -> str:
     states = [file["state"] for file in files]
     counted = ", ".join(f"{states.count(state):,} {state}" for state in STATES if state in states)
     more = f" The first {MAX_FILES} are shown." if len(files) > MAX_FILES else ""
-    return f"{len(files):,} file{'' if len(files) == 1 else 's'}: {counted}.{more}"
+    return f"{format_count(len(files), 'file')}: {counted}.{more}"
 
 
 def _joined(texts: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from tasks.formatting import format_count
 from tasks.settings import load_settings
 
 if TYPE_CHECKING:
-    from tasks.triage.suppression import HiddenCounts
+    pass
 
 Tenant = Annotated[str, typer.Option(help="The organisation it applies to.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
@@ -133,17 +133,13 @@ def add(
     ends = parse_until(expires, datetime.now(UTC)) if expires else None
     entry = entries.Entry(kind, value, reason, author or getpass.getuser(), ends, tenant)
     hidden = entries.preview_entry(store, entry)
-    confirm(f"The entry hides {_hidden(hidden)}. Add it?", yes)
+    confirm(f"The entry hides {hidden.describe()}. Add it?", yes)
     with show_progress("Hiding the alerts", briefly=True):
         entry_id, hidden = entries.add(store, entry)
     if as_json:
         print_json({"entry_id": entry_id, **hidden._asdict()})
     else:
-        print_message(f"Entry {str(entry_id)[:8]} hides {_hidden(hidden)}.", style="")
-
-
-def _hidden(hidden: "HiddenCounts") -> str:
-    return f"{format_count(hidden.alerts, 'stored alert')} and {format_count(hidden.groups, 'whole group')}"
+        print_message(f"Entry {str(entry_id)[:8]} hides {hidden.describe()}.", style="")
 
 
 @allow_list.command("list", epilog=example("allow-list list", "allow-list list --all --json"))

@@ -6,6 +6,7 @@ from typing import Any
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
+from flows.runs.message_run import waiting_sentence
 from tasks.errors import AlertsError
 from tasks.formatting import format_count
 from tasks.ingest.run_stats import NOT_STORED, SENTENCES, RunStats
@@ -35,7 +36,7 @@ def completed(stats: RunStats) -> State[Any]:
     if stats.directory_days:
         message += f" The directory is {format_count(stats.directory_days, 'day')} old. Import it again."
     if stats.messages_waiting:
-        message += f" {format_count(stats.messages_waiting, 'message')} could not be sent yet; later runs try again."
+        message += f" {waiting_sentence(stats.messages_waiting)}"
     return Completed(message=message, data=stats.as_counts())
 
 

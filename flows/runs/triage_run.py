@@ -18,7 +18,6 @@ from tasks.triage import allow_list
 from tasks.triage.decision import Decision
 from tasks.triage.decisions import decide, find_alerts
 from tasks.triage.selection import Filter
-from tasks.triage.suppression import HiddenCounts
 
 
 def run_triage(decision: Decision, groups: str, alerts: str, selected: Filter, confirm: int) -> State[Any]:
@@ -55,7 +54,7 @@ def run_allow_list(action: Literal["add", "remove"], entry: allow_list.Entry, *,
         if not confirm:
             return Completed(
                 name="Counted",
-                message=f"The entry would hide {_describe(hidden)}. Start the run again with `confirm` to add it.",
+                message=f"The entry would hide {hidden.describe()}. Start the run again with `confirm` to add it.",
                 data=hidden._asdict(),
             )
         entry_id, hidden = allow_list.add(store, entry)
@@ -63,7 +62,7 @@ def run_allow_list(action: Literal["add", "remove"], entry: allow_list.Entry, *,
         return failed(error)
     _after_change(store)
     data = {"entry_id": str(entry_id), **hidden._asdict()}
-    return Completed(message=f"The entry hides {_describe(hidden)}.", data=data)
+    return Completed(message=f"The entry hides {hidden.describe()}.", data=data)
 
 
 def _after_change(store: Store) -> None:
@@ -74,10 +73,6 @@ def _after_change(store: Store) -> None:
 
 def split_ids(text: str) -> list[str]:
     return [word for word in re.split(r"[\s,;]+", text) if word]
-
-
-def _describe(hidden: HiddenCounts) -> str:
-    return f"{format_count(hidden.alerts, 'stored alert')} and {format_count(hidden.groups, 'complete group')}"
 
 
 def _require_count(alerts: int, expected: int) -> None:

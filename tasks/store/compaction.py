@@ -14,7 +14,7 @@ from tasks.errors import StoreError
 from tasks.store import migrations
 from tasks.store.connection import Connection
 from tasks.store.files import log_of, replace_database
-from tasks.store.instance_pool import quoted
+from tasks.store.migrations import quoted
 
 log = logging.getLogger("attachment_alerts.database")
 

@@ -24,10 +24,15 @@ def resolve_alerts(transaction: Transaction, asked: list[str]) -> pl.DataFrame:
     return _resolve(transaction, asked, "alert", ALERTS)
 
 
+def prefix_digits(asked: str) -> str:
+    """The hex digits of an ID or ID prefix."""
+    return asked.strip().lower().replace("-", "")
+
+
 def _resolve(transaction: Transaction, asked: list[str], kind: str, source: str) -> pl.DataFrame:
-    texts = pl.DataFrame({"asked": asked}, schema={"asked": pl.String})
-    digits = pl.col("asked").str.strip_chars().str.to_lowercase().str.replace_all("-", "")
-    typed = texts.with_columns(digits=digits, place=pl.int_range(pl.len()))
+    digits = [prefix_digits(text) for text in asked]
+    schema = {"asked": pl.String, "digits": pl.String}
+    typed = pl.DataFrame({"asked": asked, "digits": digits}, schema=schema).with_row_index("place")
     if typed.is_empty():
         return typed.select("asked", id="digits")
     found = transaction.frame(
@@ -56,11 +61,6 @@ def _refusal(kind: str, asked: str, ids: list[str]) -> TriageRefused:
             "alerts by the relation `alerts`. Nothing was changed."
         )
     return TriageRefused(ambiguous_prefix_message(asked, f"{kind}s", ids))
-
-
-def prefix_digits(asked: str) -> str:
-    """The hex digits of an ID or ID prefix."""
-    return asked.strip().lower().replace("-", "")
 
 
 def ambiguous_prefix_message(asked: str, kinds: str, ids: list[str]) -> str:

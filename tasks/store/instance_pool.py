@@ -11,21 +11,22 @@ from pathlib import Path
 import duckdb
 
 from tasks.store.connection import Connection
+from tasks.store.migrations import quoted
 
 IDLE = 2  # instances that are not closed after use: a writer's and a reader's
 
-Settings = Mapping[str, str]
+InstanceSettings = Mapping[str, str]
 
 
 class InstancePool:
     """Instances that are not in use, with the settings they have."""
 
     def __init__(self) -> None:
-        self._idle: list[tuple[Settings, Connection]] = []
+        self._idle: list[tuple[InstanceSettings, Connection]] = []
         atexit.register(self.close)
 
     @contextmanager
-    def lend(self, settings: Settings) -> Iterator[Connection]:
+    def lend(self, settings: InstanceSettings) -> Iterator[Connection]:
         """An instance with these settings. After an error it is closed with everything it has open."""
         instance = self._take(settings)
         with ExitStack() as stack:
@@ -41,7 +42,7 @@ class InstancePool:
         while self._idle:
             self._close_oldest()
 
-    def _take(self, settings: Settings) -> Connection:
+    def _take(self, settings: InstanceSettings) -> Connection:
         try:
             present, instance = self._idle.pop()
         except IndexError:
@@ -62,7 +63,7 @@ class InstancePool:
         instance.close()
 
 
-def _change_settings(instance: Connection, present: Settings, wanted: Settings) -> None:
+def _change_settings(instance: Connection, present: InstanceSettings, wanted: InstanceSettings) -> None:
     for name in present.keys() - wanted.keys():
         instance.run(f"RESET {name}")
     for name, value in wanted.items():
@@ -80,8 +81,3 @@ def detach(connection: Connection) -> None:
     """Close the file, which also empties its log."""
     connection.run("USE memory")
     connection.run("DETACH store")
-
-
-def quoted(text: str) -> str:
-    """A literal where no value can be bound."""
-    return "'" + text.replace("'", "''") + "'"

@@ -95,14 +95,15 @@ def _comment(database: Database) -> None:
         "WHERE database_name = current_database() AND NOT internal"
     )
     for area, name, kind in relations:
-        statements.append(f'COMMENT ON {kind.upper()} {area}."{name}" IS {_quoted(texts.get((name, ""), ""))}')
+        statements.append(f'COMMENT ON {kind.upper()} {area}."{name}" IS {quoted(texts.get((name, ""), ""))}')
     for area, name, column in columns:
         text = texts.get((name, column)) or texts.get(("*", column), "")
-        statements.append(f'COMMENT ON COLUMN {area}."{name}"."{column}" IS {_quoted(text)}')
+        statements.append(f'COMMENT ON COLUMN {area}."{name}"."{column}" IS {quoted(text)}')
     database.run(";\n".join(statements))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A literal where no value can be bound."""
     return "'" + text.replace("'", "''") + "'"
 
 

@@ -1,7 +1,7 @@
 """The store as the rest of the program knows it: no other module knows a file, a path or a lock of it.
 
-Readers get what was last published. Writers take turns: each makes one transaction, and a publication follows it where
-the transaction asks for one.
+Readers get what was last published. There is one writer at a time: each makes one transaction, which is published
+afterwards if it asks for that.
 """
 
 import threading

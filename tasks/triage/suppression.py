@@ -10,6 +10,7 @@ from typing import NamedTuple
 import polars as pl
 
 from tasks.alerts import MOMENT
+from tasks.formatting import format_count
 from tasks.groups.exposures import update_exposures
 from tasks.groups.groups import refresh_groups
 from tasks.notifications import changes
@@ -31,6 +32,9 @@ class HiddenCounts(NamedTuple):
     alerts: int
     groups: int
     """groups with no other alert"""
+
+    def describe(self) -> str:
+        return f"{format_count(self.alerts, 'stored alert')} and {format_count(self.groups, 'whole group')}"
 
 
 def matches(alerts: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:

@@ -34,7 +34,7 @@ PATIENCE = 240.0  # seconds, on a busy machine
 def api(environment: dict[str, str]) -> Iterator[str]:
     """A Prefect API on a free port as a flow test needs it, by its address: no pages, schedules or automations.
 
-    What runs tell of their tasks it takes and does not keep, which would be more than half of all its work.
+    It accepts the events of task runs without storing them, which would be more than half of its work.
     """
     port = free_port()
     call = ["-m", "prefect", "server", "start", "--port", str(port)]

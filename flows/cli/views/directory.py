@@ -31,7 +31,7 @@ def file_line(file: Mapping[str, Any]) -> Text:
         refusal = file["refusal"].removeprefix(plain(file["file"]))
         separator = "" if refusal.startswith((",", ":", " ")) else ": "
         return Text.assemble((f"{mark} ", style), name, f"{separator}{plain(refusal, 1000)}")
-    addresses = "1 address" if file["addresses"] == 1 else f"{file['addresses']:,} addresses"
+    addresses = format_count(file["addresses"], "address")
     groups = f", {format_count(file['groups'], 'group')}" if file["groups"] else ""
     counts = f"{format_count(file['people'], 'person')}{groups}, {format_count(file['devices'], 'device')}, {addresses}"
     reasons = f" ({'; '.join(file['reasons'])})" if file["reasons"] else ""

@@ -45,38 +45,35 @@ def state_text(state: str | None) -> Text:
 
 
 def health_errors(rows: list[dict[str, Any]]) -> list[Text]:
-    """A line for each connector that is failing or switched off, and for each tenant with an outdated directory."""
+    """A line for each failing or switched-off connector, outdated directory, and tenant with waiting messages."""
     off = [row["connector"] for row in rows if row["state"] == "off"]
     errors = [(row["connector"], row["last_error"]) for row in rows if row["last_error"]]
     ages = {row["tenant"]: row["directory_age_hours"] or 0 for row in rows}
-    return (
-        [
-            Text.assemble(("! ", "bold yellow"), shown(name, "bold"), "  is not polled: its schedule is switched off.")
-            for name in off
-        ]
-        + [
+    waiting = {row["tenant"]: row["messages_waiting"] for row in rows}
+    return [
+        *(_warning(shown(name, "bold"), "  is not polled: its schedule is switched off.") for name in off),
+        *(
             Text.assemble(("✘ ", "bold red"), shown(name, "bold"), "  ", shown(error, limit=1000))
             for name, error in errors
-        ]
-        + [
-            Text.assemble(
-                ("! ", "bold yellow"), "directory of ", shown(tenant, "bold"), "  ", old_directory(hours // 24)
-            )
+        ),
+        *(
+            _warning("directory of ", shown(tenant, "bold"), "  ", old_directory(hours // 24))
             for tenant, hours in ages.items()
             if hours > OLD_DIRECTORY
-        ]
-        + waiting_messages(rows)
-    )
-
-
-def waiting_messages(rows: list[dict[str, Any]]) -> list[Text]:
-    """A line for each tenant with messages that could not be sent."""
-    reason = "could not be sent yet. Look at the relation waiting_messages."
-    return [
-        Text.assemble(("! ", "bold yellow"), shown(tenant, "bold"), f"  {format_count(count, 'message')} {reason}")
-        for tenant, count in {row["tenant"]: row["messages_waiting"] for row in rows}.items()
-        if count
+        ),
+        *(
+            _warning(
+                shown(tenant, "bold"),
+                f"  {format_count(count, 'message')} could not be sent yet. Look at the relation waiting_messages.",
+            )
+            for tenant, count in waiting.items()
+            if count
+        ),
     ]
+
+
+def _warning(*parts: Text | str) -> Text:
+    return Text.assemble(("! ", "bold yellow"), *parts)
 
 
 def old_directory(days: int) -> Text:
