@@ -74,9 +74,14 @@ def webhook() -> Iterator[Webhook]:
 
 
 @pytest.fixture
-def store(prefect_api: None, home: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A store, and notifications through blocks that are tried once each time."""
+def tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks are tried once at a time: the repeats within a run take 70 s."""
     monkeypatch.setattr("flows.runs.message_run.send", send.with_options(retries=0))
+
+
+@pytest.fixture
+def store(prefect_api: None, home: Path, tried_once: None) -> Store:
+    """A store, and notifications through blocks that are tried once each time."""
     return begun(home)
 
 
@@ -89,13 +94,13 @@ def let_time_pass(store: Store) -> None:
         transaction.run("UPDATE internal.messages SET next_attempt_at = now() - INTERVAL 1 SECOND")
 
 
+@pytest.mark.usefixtures("tried_once")
 def test_message_to_a_block_that_does_not_exist_yet_is_sent_by_a_later_poll(
     make_site: MakeSite, webhook: Webhook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site = make_site()
     assert site.poll().is_completed()
     store = site.store
-    monkeypatch.setattr("flows.runs.message_run.send", send.with_options(retries=0))
     monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", "custom-webhook/created-later")
     state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, EVENT, return_state=True)
     assert state.is_failed()
@@ -274,22 +279,22 @@ def test_only_service_errors_are_retried() -> None:
         assert send.retry_condition_fn(send, None, Failed(data=error)) is again
 
 
+@pytest.mark.usefixtures("tried_once")
 def test_secret_address_is_not_shown(prefect_api: None, monkeypatch: pytest.MonkeyPatch) -> None:
     url = "http://127.0.0.1:9/secret-part"
     CustomWebhookNotificationBlock(name="x", url=url, json_data={"text": "{{body}}"}).save("refused")
     monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", "custom-webhook/refused")
-    monkeypatch.setattr("flows.runs.message_run.send", send.with_options(retries=0))
     state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, return_state=True)
     assert state.is_failed() and "(ConnectError)" in (state.message or "")
     assert "secret-part" not in (state.message or "")
 
 
+@pytest.mark.usefixtures("tried_once")
 def test_failure_of_an_apprise_block_is_detected(
     prefect_api: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     MattermostWebhook(hostname="127.0.0.1", port=9, token="secretpart12345678901234567890").save("chat")
     monkeypatch.setenv("ATTACHMENT_ALERTS_NOTIFY", "mattermost-webhook/chat")
-    monkeypatch.setattr("flows.runs.message_run.send", send.with_options(retries=0))
     state = notify("attachment-alerts.group.opened", "group b04cd3c7", OPENED, return_state=True)
     assert state.is_failed() and "(NotificationError)" in (state.message or "")
     assert "secretpart" not in (state.message or "") + caplog.text

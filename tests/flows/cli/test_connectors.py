@@ -92,7 +92,7 @@ def kept(name: str) -> MimecastConnector:
 
 
 @pytest.fixture(autouse=True)
-def tells_no_secret(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def output_has_no_secret(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """No output of any test here shows a secret."""
     plain_call = Command.__call__
 
